@@ -1,0 +1,99 @@
+//! An oplog entry as a view over its raw bytes.
+
+use crate::raw::{Doc, Element, Malformed};
+use crate::{OpTime, Timestamp};
+
+/// One oplog document, its envelope read and its payload untouched. Fields as in the server's
+/// `db/repl/oplog_entry.idl`; unknown ones stay in [`Entry::doc`] and are stored like any other (I1).
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    pub doc: Doc<'a>,
+    pub optime: OpTime,
+    /// `i`, `u`, `d`, `c`, `n`, or what a newer server invents.
+    pub op: &'a [u8],
+    pub ns: &'a str,
+    /// The collection's UUID.
+    pub ui: Option<[u8; 16]>,
+    pub o: Doc<'a>,
+    pub o2: Option<Doc<'a>>,
+    /// The primary's wall clock, milliseconds since the epoch; not monotonic, for display only.
+    pub wall_ms: Option<i64>,
+    /// Session id, compared by value with all its members.
+    pub lsid: Option<Doc<'a>>,
+    pub txn_number: Option<i64>,
+    pub txn_retry_counter: Option<i64>,
+    pub prev_optime: Option<OpTime>,
+    pub multi_op_type: Option<i64>,
+    /// `b`: apply this update as an upsert.
+    pub upsert: bool,
+}
+
+impl<'a> Entry<'a> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let doc = Doc::new(bytes)?;
+        let mut entry = Entry {
+            doc,
+            optime: OpTime { ts: Timestamp::ZERO, term: -1 },
+            op: b"",
+            ns: "",
+            ui: None,
+            o: Doc::EMPTY,
+            o2: None,
+            wall_ms: None,
+            lsid: None,
+            txn_number: None,
+            txn_retry_counter: None,
+            prev_optime: None,
+            multi_op_type: None,
+            upsert: false,
+        };
+        let (mut has_ts, mut has_o) = (false, false);
+        for element in doc.elements() {
+            let element = element?;
+            match element.name {
+                b"ts" => {
+                    entry.optime.ts =
+                        need(element.as_timestamp(), "entry's ts is not a timestamp")?;
+                    has_ts = true;
+                }
+                b"o" => {
+                    entry.o = need(element.as_doc(), "entry's o is not a document")?;
+                    has_o = true;
+                }
+                _ => entry.read_optional(element)?,
+            }
+        }
+        if !has_ts || !has_o || entry.op.is_empty() {
+            return Err(Malformed("entry without ts, op or o"));
+        }
+        Ok(entry)
+    }
+
+    fn read_optional(&mut self, element: Element<'a>) -> Result<(), Malformed> {
+        match element.name {
+            b"op" => self.op = need(element.as_string_bytes(), "entry's op is not a string")?,
+            b"ns" => self.ns = need(element.as_str(), "entry's ns is not a UTF-8 string")?,
+            // Written as null by tools that re-marshalled it; such an entry has no usable term.
+            b"t" => self.optime.term = element.as_integer().unwrap_or(-1),
+            b"ui" => self.ui = Some(need(element.as_uuid(), "entry's ui is not a UUID")?),
+            b"o2" => self.o2 = element.as_doc(),
+            b"wall" => self.wall_ms = element.as_date_ms(),
+            b"lsid" => self.lsid = element.as_doc(),
+            b"txnNumber" => self.txn_number = element.as_integer(),
+            b"txnRetryCounter" => self.txn_retry_counter = element.as_integer(),
+            b"prevOpTime" => self.prev_optime = element.as_optime(),
+            b"multiOpType" => self.multi_op_type = element.as_integer(),
+            b"b" => self.upsert = element.as_bool().unwrap_or(false),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub fn ts(&self) -> Timestamp {
+        self.optime.ts
+    }
+}
+
+fn need<T>(value: Option<T>, complaint: &'static str) -> Result<T, Malformed> {
+    value.ok_or(Malformed(complaint))
+}
