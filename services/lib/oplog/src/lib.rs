@@ -3,10 +3,15 @@
 //! - [`raw`]: BSON walked and written as bytes
 //! - [`Timestamp`], [`OpTime`]: positions
 //! - [`Entry`]: an oplog entry as a view over its bytes
+//! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
 
 mod entry;
+mod kind;
+mod operation;
 mod position;
 pub mod raw;
 
 pub use entry::Entry;
+pub use kind::{CommandKind, OpKind};
+pub use operation::Operation;
 pub use position::{OpTime, Timestamp};

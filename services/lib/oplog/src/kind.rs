@@ -1,0 +1,86 @@
+//! What an entry is, by exhaustive tables. What the tables do not know is typed "unknown": it is stored like
+//! any other entry, and whoever must apply it refuses (server: `db/repl/oplog_entry.idl`).
+
+/// The `op` code of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OpKind {
+    Insert,
+    Update,
+    Delete,
+    Command,
+    Noop,
+    /// A code of a newer (or unreleased) server: `xi`, `xd`, `ci`, `cu`, `cd`, `km`, `db`, …
+    Unknown,
+}
+
+impl OpKind {
+    pub fn of(op: &[u8]) -> Self {
+        match op {
+            b"i" => OpKind::Insert,
+            b"u" => OpKind::Update,
+            b"d" => OpKind::Delete,
+            b"c" => OpKind::Command,
+            b"n" => OpKind::Noop,
+            _ => OpKind::Unknown,
+        }
+    }
+}
+
+/// The command of an entry with `op: "c"`, named by the first field of `o`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommandKind {
+    AbortIndexBuild,
+    AbortTransaction,
+    ApplyOps,
+    CollMod,
+    CommitIndexBuild,
+    CommitTransaction,
+    ConvertToCapped,
+    Create,
+    CreateIndexes,
+    Drop,
+    DropDatabase,
+    DropIndexes,
+    EmptyCapped,
+    RenameCollection,
+    StartIndexBuild,
+    /// Known, and without effect on data or catalog: bookkeeping of the server.
+    Bookkeeping,
+    /// Known, and its effect cannot be rebuilt from the oplog (its data does not travel in it).
+    Unrecoverable,
+    Unknown,
+}
+
+impl CommandKind {
+    pub fn of(name: &[u8]) -> Self {
+        match name {
+            b"abortIndexBuild" => Self::AbortIndexBuild,
+            b"abortTransaction" => Self::AbortTransaction,
+            b"applyOps" => Self::ApplyOps,
+            b"collMod" => Self::CollMod,
+            b"commitIndexBuild" => Self::CommitIndexBuild,
+            b"commitTransaction" => Self::CommitTransaction,
+            b"convertToCapped" => Self::ConvertToCapped,
+            b"create" => Self::Create,
+            b"createIndexes" => Self::CreateIndexes,
+            b"drop" => Self::Drop,
+            b"dropDatabase" => Self::DropDatabase,
+            b"dropIndexes" | b"deleteIndexes" | b"deleteIndex" | b"dropIndex" => Self::DropIndexes,
+            b"emptycapped" => Self::EmptyCapped,
+            b"renameCollection" => Self::RenameCollection,
+            b"startIndexBuild" => Self::StartIndexBuild,
+            b"dbCheck"
+            | b"modifyCollectionShardingIndexCatalog"
+            | b"createDatabaseMetadata"
+            | b"dropDatabaseMetadata"
+            | b"setMultikeyMetadata"
+            | b"dropIdent" => Self::Bookkeeping,
+            b"importCollection"
+            | b"createGlobalIndex"
+            | b"dropGlobalIndex"
+            | b"truncateRange"
+            | b"upgradeDowngradeViewlessTimeseries" => Self::Unrecoverable,
+            _ => Self::Unknown,
+        }
+    }
+}

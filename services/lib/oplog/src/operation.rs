@@ -1,0 +1,124 @@
+//! The operations an entry stands for: itself, or what its `applyOps` holds.
+
+use crate::raw::{Doc, Element, Malformed};
+use crate::{CommandKind, Entry, OpKind};
+
+/// `applyOps` inside `applyOps` is followed this deep, as the server does (`kMaxApplyOpsDepth`).
+const MAX_NESTING: usize = 10;
+
+/// One operation on one document or one collection.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation<'a> {
+    pub kind: OpKind,
+    pub ns: &'a str,
+    /// The collection's UUID: the identity of a collection; `ns` is only its name at that moment.
+    pub ui: Option<[u8; 16]>,
+    pub o: Doc<'a>,
+    pub o2: Option<Doc<'a>>,
+    pub upsert: bool,
+}
+
+impl<'a> Operation<'a> {
+    /// The command, if this is one.
+    pub fn command(&self) -> Option<CommandKind> {
+        if self.kind != OpKind::Command {
+            return None;
+        }
+        let first = self.o.first().ok().flatten();
+        Some(first.map_or(CommandKind::Unknown, |element| CommandKind::of(element.name)))
+    }
+
+    /// The `_id` of the document that this operation inserts, updates or deletes.
+    pub fn document_id(&self) -> Option<Element<'a>> {
+        let keyed = match self.kind {
+            OpKind::Insert | OpKind::Delete => self.o,
+            OpKind::Update => self.o2?,
+            OpKind::Command | OpKind::Noop | OpKind::Unknown => return None,
+        };
+        keyed.get(b"_id").ok().flatten()
+    }
+
+    fn parse_inner(doc: Doc<'a>) -> Result<Self, Malformed> {
+        let (mut op, mut o) = (None, None);
+        let mut operation = Operation {
+            kind: OpKind::Unknown,
+            ns: "",
+            ui: None,
+            o: Doc::EMPTY,
+            o2: None,
+            upsert: false,
+        };
+        for element in doc.elements() {
+            let element = element?;
+            match element.name {
+                b"op" => op = element.as_string_bytes(),
+                b"ns" => {
+                    operation.ns =
+                        element.as_str().ok_or(Malformed("inner ns is not a UTF-8 string"))?;
+                }
+                b"ui" => operation.ui = element.as_uuid(),
+                b"o" => o = element.as_doc(),
+                b"o2" => operation.o2 = element.as_doc(),
+                b"b" => operation.upsert = element.as_bool().unwrap_or(false),
+                _ => {}
+            }
+        }
+        operation.kind = OpKind::of(op.ok_or(Malformed("inner operation without op"))?);
+        operation.o = o.ok_or(Malformed("inner operation without o"))?;
+        Ok(operation)
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// The entry as one operation, an `applyOps` unopened.
+    pub fn operation(&self) -> Operation<'a> {
+        Operation {
+            kind: OpKind::of(self.op),
+            ns: self.ns,
+            ui: self.ui,
+            o: self.o,
+            o2: self.o2,
+            upsert: self.upsert,
+        }
+    }
+
+    /// The command, if this entry is one.
+    pub fn command(&self) -> Option<CommandKind> {
+        self.operation().command()
+    }
+
+    /// Calls `visit` for every operation this entry stands for, in order: itself, or, for an `applyOps`,
+    /// what it holds, nested ones opened too.
+    ///
+    /// # Errors
+    /// What `visit` returns, and [`Malformed`] for an `applyOps` that is not an array of operations.
+    pub fn for_each_operation<E: From<Malformed>>(
+        &self,
+        visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        open(self.operation(), MAX_NESTING, visit)
+    }
+}
+
+fn open<'a, E: From<Malformed>>(
+    operation: Operation<'a>,
+    depth_left: usize,
+    visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    if operation.command() != Some(CommandKind::ApplyOps) {
+        return visit(operation);
+    }
+    if depth_left == 0 {
+        return Err(Malformed("applyOps nested too deeply").into());
+    }
+    let array = operation
+        .o
+        .first()?
+        .and_then(Element::as_array)
+        .ok_or(Malformed("applyOps does not hold an array"))?;
+    for element in array.elements() {
+        let inner = element?.as_doc().ok_or(Malformed("applyOps holds a non-document"))?;
+        open(Operation::parse_inner(inner)?, depth_left - 1, visit)?;
+    }
+    Ok(())
+}
