@@ -1,1 +1,11 @@
+//! What every long-running part needs and no part owns: supervised tasks, shutdown, bounded queues,
+//! retries, telemetry. No word of the domain appears here.
 
+pub mod backoff;
+pub mod queue;
+pub mod tasks;
+pub mod telemetry;
+
+pub use backoff::Backoff;
+pub use tasks::{TaskFailure, Tasks};
+pub use tokio_util::sync::CancellationToken;
