@@ -1,6 +1,6 @@
 //! An oplog entry as a view over its raw bytes.
 
-use crate::raw::{Doc, Element, Malformed};
+use crate::raw::{Doc, Element, Malformed, kind};
 use crate::{OpTime, Timestamp};
 
 /// One oplog document, its envelope read and its payload untouched. Fields as in the server's
@@ -29,11 +29,18 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Reads the envelope; the payload is not walked.
+    ///
+    /// # Errors
+    /// Without `ts`, `op` or `o`, and with another type than the server gives it in a field on which the
+    /// identity of the entry, of its collection or of its transaction rests: to take such a field for
+    /// absent would be to take the entry for another one. In the remaining optional fields another type
+    /// counts as absent, and so does `null` everywhere, which tools have been seen to write.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let doc = Doc::new(bytes)?;
         let mut entry = Entry {
             doc,
-            optime: OpTime { ts: Timestamp::ZERO, term: -1 },
+            optime: OpTime::NONE,
             op: b"",
             ns: "",
             ui: None,
@@ -74,15 +81,29 @@ impl<'a> Entry<'a> {
             b"op" => self.op = need(element.as_string_bytes(), "entry's op is not a string")?,
             b"ns" => self.ns = need(element.as_str(), "entry's ns is not a UTF-8 string")?,
             // Written as null by tools that re-marshalled it; such an entry has no usable term.
-            b"t" => self.optime.term = element.as_integer().unwrap_or(-1),
-            b"ui" => self.ui = Some(need(element.as_uuid(), "entry's ui is not a UUID")?),
+            b"t" => self.optime.term = element.as_integer().unwrap_or(OpTime::NONE.term),
+            b"ui" => self.ui = optional(element, Element::as_uuid, "entry's ui is not a UUID")?,
             b"o2" => self.o2 = element.as_doc(),
             b"wall" => self.wall_ms = element.as_date_ms(),
-            b"lsid" => self.lsid = element.as_doc(),
-            b"txnNumber" => self.txn_number = element.as_integer(),
-            b"txnRetryCounter" => self.txn_retry_counter = element.as_integer(),
-            b"prevOpTime" => self.prev_optime = element.as_optime(),
-            b"multiOpType" => self.multi_op_type = element.as_integer(),
+            b"lsid" => {
+                self.lsid = optional(element, Element::as_doc, "entry's lsid is not a document")?;
+            }
+            b"txnNumber" => {
+                self.txn_number =
+                    optional(element, Element::as_integer, "entry's txnNumber is not an integer")?;
+            }
+            b"txnRetryCounter" => {
+                const COMPLAINT: &str = "entry's txnRetryCounter is not an integer";
+                self.txn_retry_counter = optional(element, Element::as_integer, COMPLAINT)?;
+            }
+            b"prevOpTime" => {
+                self.prev_optime =
+                    optional(element, previous_optime, "entry's prevOpTime is not an optime")?;
+            }
+            b"multiOpType" => {
+                const COMPLAINT: &str = "entry's multiOpType is not an integer";
+                self.multi_op_type = optional(element, Element::as_integer, COMPLAINT)?;
+            }
             b"b" => self.upsert = element.as_bool().unwrap_or(false),
             _ => {}
         }
@@ -92,6 +113,25 @@ impl<'a> Entry<'a> {
     pub fn ts(&self) -> Timestamp {
         self.optime.ts
     }
+}
+
+/// An optime whose term, like the entry's own, may have been lost on the way.
+fn previous_optime(element: Element<'_>) -> Option<OpTime> {
+    let doc = element.as_doc()?;
+    let ts = doc.get(b"ts").ok()??.as_timestamp()?;
+    let term = doc.get(b"t").ok()?.and_then(Element::as_integer);
+    Some(OpTime { ts, term: term.unwrap_or(OpTime::NONE.term) })
+}
+
+pub(crate) fn optional<'a, T>(
+    element: Element<'a>,
+    read: impl FnOnce(Element<'a>) -> Option<T>,
+    complaint: &'static str,
+) -> Result<Option<T>, Malformed> {
+    if element.kind == kind::NULL {
+        return Ok(None);
+    }
+    need(read(element), complaint).map(Some)
 }
 
 fn need<T>(value: Option<T>, complaint: &'static str) -> Result<T, Malformed> {

@@ -6,6 +6,7 @@
 //! - [`Timestamp`], [`OpTime`]: positions
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
+//! - [`Assembler`]: which entries become visible together, and when
 
 mod entry;
 pub mod id_key;
@@ -13,9 +14,11 @@ mod kind;
 mod operation;
 mod position;
 pub mod raw;
+mod transaction;
 pub mod update;
 
 pub use entry::Entry;
 pub use kind::{CommandKind, OpKind};
 pub use operation::Operation;
 pub use position::{OpTime, Timestamp};
+pub use transaction::{Assembler, AssemblyError, Incomplete, Step, Transaction};

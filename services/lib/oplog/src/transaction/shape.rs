@@ -1,0 +1,126 @@
+//! What an entry is to transactions, read off the entry alone.
+
+use crate::raw::{Doc, Element, Malformed, kind};
+use crate::{CommandKind, Entry, OpTime, Timestamp};
+
+/// `multiOpType` of an `applyOps` of vectored inserts, each entry of which stands alone.
+const APPLIED_SEPARATELY: i64 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Alone,
+    Part(Part),
+    Commit { commit_timestamp: Timestamp },
+    Abort,
+}
+
+/// One `applyOps` of a transaction, or of a chain without session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) ending: Ending,
+    /// Operations in this entry.
+    pub(super) operations: u64,
+    /// Operations in the whole chain, as its last entry says.
+    pub(super) count: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// `partialTxn`: another entry follows.
+    More,
+    /// Committed by this entry.
+    Committed,
+    /// `prepare`: decided by a `commitTransaction` or `abortTransaction`.
+    Prepared,
+}
+
+impl Shape {
+    pub(super) fn of(entry: &Entry<'_>) -> Result<Self, Malformed> {
+        match entry.command() {
+            Some(CommandKind::ApplyOps) => Self::of_apply_ops(entry),
+            Some(CommandKind::CommitTransaction) => {
+                let commit_timestamp = entry
+                    .o
+                    .get(b"commitTimestamp")?
+                    .and_then(Element::as_timestamp)
+                    .ok_or(Malformed("commitTransaction without a commitTimestamp"))?;
+                Ok(Self::Commit { commit_timestamp })
+            }
+            Some(CommandKind::AbortTransaction) => Ok(Self::Abort),
+            _ => Ok(Self::Alone),
+        }
+    }
+
+    fn of_apply_ops(entry: &Entry<'_>) -> Result<Self, Malformed> {
+        match entry.multi_op_type {
+            None | Some(0) => {}
+            Some(APPLIED_SEPARATELY) => return Ok(Self::Alone),
+            Some(_) => return Err(Malformed("applyOps with an unknown multiOpType")),
+        }
+        let options = Options::read(entry.o)?;
+        let in_session = entry.lsid.is_some() && entry.txn_number.is_some();
+        if !in_session && entry.prev_optime.is_none() && !options.partial {
+            // A batched write, or a user's command, whose other options are the user's own words.
+            return Ok(Self::Alone);
+        }
+        let ending = match (options.partial, options.prepare) {
+            (false, false) => Ending::Committed,
+            (false, true) => Ending::Prepared,
+            (true, false) => Ending::More,
+            (true, true) => return Err(Malformed("applyOps both partialTxn and prepare")),
+        };
+        let count = options.count.map(|count| {
+            count.as_integer().ok_or(Malformed("applyOps whose count is not a whole number"))
+        });
+        Ok(Self::Part(Part { ending, operations: operations(entry.o)?, count: count.transpose()? }))
+    }
+}
+
+/// The previous entry of the same transaction; what the server writes for "none" is none.
+pub(super) fn previous(entry: &Entry<'_>) -> Option<OpTime> {
+    entry.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
+}
+
+#[derive(Default)]
+struct Options<'a> {
+    partial: bool,
+    prepare: bool,
+    count: Option<Element<'a>>,
+}
+
+impl<'a> Options<'a> {
+    fn read(o: Doc<'a>) -> Result<Self, Malformed> {
+        let mut options = Options::default();
+        for element in o.elements() {
+            let element = element?;
+            match element.name {
+                b"partialTxn" => options.partial = flag(element)?,
+                b"prepare" => options.prepare = flag(element)?,
+                b"count" => options.count = Some(element),
+                _ => {}
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn flag(element: Element<'_>) -> Result<bool, Malformed> {
+    if element.kind == kind::NULL {
+        return Ok(false);
+    }
+    let number = element.as_integer().map(|number| number != 0);
+    element.as_bool().or(number).ok_or(Malformed("partialTxn or prepare is not a boolean"))
+}
+
+fn operations(o: Doc<'_>) -> Result<u64, Malformed> {
+    let array = o
+        .first()?
+        .and_then(Element::as_array)
+        .ok_or(Malformed("applyOps does not hold an array"))?;
+    let mut operations = 0;
+    for element in array.elements() {
+        element?;
+        operations += 1;
+    }
+    Ok(operations)
+}
