@@ -1,11 +1,13 @@
 //! The MongoDB oplog, as pure values: no I/O, no clock.
 //!
 //! - [`raw`]: BSON walked and written as bytes
+//! - [`id_key`]: `_id` values as keys that sort as MongoDB sorts them
 //! - [`Timestamp`], [`OpTime`]: positions
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
 
 mod entry;
+pub mod id_key;
 mod kind;
 mod operation;
 mod position;
