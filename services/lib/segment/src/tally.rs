@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use hindsight_oplog::raw::{Element, Malformed};
-use hindsight_oplog::{CommandKind, Entry, OpKind, OpTime, Operation};
+use hindsight_oplog::{CommandKind, Entry, OpKind, OpTime, Operation, id_key};
 
 use crate::limits::MAX_COMMAND_NAME_BYTES;
 
@@ -101,7 +101,7 @@ impl Tally {
             return;
         }
         if let Some(id) = operation.document_id() {
-            keys.hashes.push(key_hash(id));
+            keys.hashes.push(id_key::hash64(id));
         }
         self.count(operation.ns, operation.kind);
     }
@@ -174,13 +174,4 @@ fn command_name(first: Option<Element<'_>>) -> String {
     let kept = String::from_utf8_lossy(&name[..name.len().min(MAX_COMMAND_NAME_BYTES)]);
     let end = kept.floor_char_boundary(MAX_COMMAND_NAME_BYTES);
     kept[..end].to_owned()
-}
-
-/// The key of a document for [`crate::KeyFilter`].
-pub(crate) fn key_hash(id: Element<'_>) -> u64 {
-    // FNV-1a until the canonical encoding is there.
-    let start = 0xcbf2_9ce4_8422_2325 ^ u64::from(id.kind);
-    id.value
-        .iter()
-        .fold(start, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -145,7 +145,7 @@ fn frames_filter_by_the_documents_they_touch() {
         doc.int32(b"_id", id);
         let bytes = doc.finish();
         let doc = hindsight_oplog::raw::Doc::new(&bytes).unwrap();
-        crate::tally::key_hash(doc.first().unwrap().unwrap())
+        hindsight_oplog::id_key::hash64(doc.first().unwrap().unwrap())
     };
     for id in 1..=2_000 {
         let hash = hash_of(id);
@@ -221,4 +221,23 @@ fn a_segment_ends_before_it_outgrows_its_limit() {
     });
     assert_eq!(refused_at, Some(8));
     assert!(open.raw_bytes() <= MAX_SEGMENT_RAW_BYTES);
+}
+
+#[test]
+fn ids_of_equal_value_are_one_key() {
+    let at = |number| optime(number);
+    let entries = [entry(at(1), "i", "shop.orders", |o| {
+        o.int64(b"_id", 42);
+    })];
+    let info = sealed(&entries, Codec::None).info().clone();
+    let mut other_spellings = DocWriter::new();
+    other_spellings.int32(b"", 42).value(kind::DOUBLE, b"", &42f64.to_le_bytes()).int32(b"", 43);
+    let bytes = other_spellings.finish();
+    let hits: Vec<bool> = hindsight_oplog::raw::Doc::new(&bytes)
+        .unwrap()
+        .elements()
+        .map(|id| hindsight_oplog::id_key::hash64(id.unwrap()))
+        .map(|hash| info.seal.frames[0].filter.may_contain(hash))
+        .collect();
+    assert_eq!(hits, [true, true, false]);
 }
