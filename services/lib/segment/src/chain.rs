@@ -1,0 +1,81 @@
+//! Whether a segment extends a chain.
+
+use hindsight_oplog::OpTime;
+
+use crate::identity::{SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
+use crate::view::SegmentInfo;
+
+/// The end of a chain: all that the next segment is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainEnd {
+    pub source: SourceIdentity,
+    pub epoch: WriterEpoch,
+    pub sequence: Sequence,
+    pub digest: SegmentDigest,
+    /// The last entry's optime.
+    pub last: OpTime,
+}
+
+/// Why a segment does not follow another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainBreak {
+    #[error("it holds entries of {found}, the log those of {expected}")]
+    Source { expected: Box<SourceIdentity>, found: Box<SourceIdentity> },
+    #[error("its sequence is {found}, expected {expected}")]
+    Sequence { expected: Sequence, found: Sequence },
+    #[error("it was written by epoch {found}, older than the log's epoch {newest}")]
+    Epoch { newest: WriterEpoch, found: WriterEpoch },
+    #[error("it follows a segment with digest {found}, the one before it has {expected}")]
+    Predecessor { expected: SegmentDigest, found: SegmentDigest },
+    #[error("its first entry {first} does not come after entry {last}")]
+    Order { last: OpTime, first: OpTime },
+    #[error("its gap begins after entry {noted}, the log ends with entry {last}")]
+    GapStart { last: OpTime, noted: OpTime },
+    #[error("it begins the log, and notes a gap before it")]
+    GapAtStart,
+}
+
+/// Compares a segment with the end of the chain it claims to extend (I3). Across a gap the same holds, and the
+/// gap must begin where the chain ends; what lies in it, only the source could tell.
+pub fn check_follows(end: &ChainEnd, next: &SegmentInfo) -> Result<(), ChainBreak> {
+    let header = &next.header;
+    if header.source != end.source {
+        return Err(ChainBreak::Source {
+            expected: end.source.clone().into(),
+            found: header.source.clone().into(),
+        });
+    }
+    if header.epoch < end.epoch {
+        return Err(ChainBreak::Epoch { newest: end.epoch, found: header.epoch });
+    }
+    if header.sequence != end.sequence.next() {
+        let expected = end.sequence.next();
+        return Err(ChainBreak::Sequence { expected, found: header.sequence });
+    }
+    if header.predecessor != end.digest {
+        return Err(ChainBreak::Predecessor { expected: end.digest, found: header.predecessor });
+    }
+    let first = next.first();
+    if first.ts <= end.last.ts || first.term < end.last.term {
+        return Err(ChainBreak::Order { last: end.last, first });
+    }
+    match &header.gap {
+        Some(gap) if gap.after != end.last => {
+            Err(ChainBreak::GapStart { last: end.last, noted: gap.after })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Compares a segment with an empty log.
+pub fn check_starts(first: &SegmentInfo) -> Result<(), ChainBreak> {
+    let header = &first.header;
+    if header.sequence != Sequence::FIRST {
+        return Err(ChainBreak::Sequence { expected: Sequence::FIRST, found: header.sequence });
+    }
+    if header.predecessor != SegmentDigest::NONE {
+        let expected = SegmentDigest::NONE;
+        return Err(ChainBreak::Predecessor { expected, found: header.predecessor });
+    }
+    if header.gap.is_some() { Err(ChainBreak::GapAtStart) } else { Ok(()) }
+}

@@ -1,0 +1,156 @@
+//! The names of things: which source, which segment, which writer, which codec.
+
+use std::fmt;
+
+/// A segment's place in its log, counted from 1 without holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    pub const FIRST: Sequence = Sequence(1);
+
+    /// The sequence of the segment that follows.
+    pub const fn next(self) -> Self {
+        Sequence(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Grows with every writer that takes a log over (I6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriterEpoch(pub u64);
+
+impl fmt::Display for WriterEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// BLAKE3 over a segment's header and seal; the seal holds the BLAKE3 of every frame, so it stands for every
+/// byte of the segment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentDigest(pub [u8; 32]);
+
+impl SegmentDigest {
+    /// The predecessor named by the first segment of a log.
+    pub const NONE: SegmentDigest = SegmentDigest([0; 32]);
+}
+
+impl fmt::Display for SegmentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for SegmentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SegmentDigest({self})")
+    }
+}
+
+/// The replica set whose oplog a log holds. A log belongs to one, for ever.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SourceIdentity {
+    /// `replicaSetId` of the replica set's configuration, an ObjectId.
+    pub replica_set_id: [u8; 12],
+    pub set_name: String,
+}
+
+impl fmt::Display for SourceIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (replica set id ", self.set_name)?;
+        write_hex(f, &self.replica_set_id)?;
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for SourceIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceIdentity({self})")
+    }
+}
+
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// How frames are compressed. The number is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    None = 0,
+    /// LZ4 block format.
+    Lz4 = 1,
+    /// Zstandard, level 1.
+    #[default]
+    Zstd = 2,
+}
+
+impl Codec {
+    pub(crate) fn from_stored(number: u8) -> Option<Self> {
+        [Codec::None, Codec::Lz4, Codec::Zstd].into_iter().find(|&codec| codec as u8 == number)
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Codec::None => "none",
+            Codec::Lz4 => "lz4",
+            Codec::Zstd => "zstd",
+        })
+    }
+}
+
+impl std::str::FromStr for Codec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Codec::None),
+            "lz4" => Ok(Codec::Lz4),
+            "zstd" => Ok(Codec::Zstd),
+            _ => Err(format!("unknown codec {text:?}: use zstd, lz4 or none")),
+        }
+    }
+}
+
+/// Why a segment was closed where it was. The number is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CutReason {
+    /// It held enough raw bytes.
+    Size = 1,
+    /// Its first entry had waited long enough.
+    Age = 2,
+    /// The writer was asked to stop.
+    Shutdown = 3,
+    /// What follows in the source does not follow this segment.
+    Gap = 4,
+    /// The writer lost its source, and made what it had durable.
+    SourceLost = 5,
+}
+
+impl CutReason {
+    pub(crate) fn from_stored(number: u8) -> Option<Self> {
+        use CutReason::*;
+        [Size, Age, Shutdown, Gap, SourceLost].into_iter().find(|&reason| reason as u8 == number)
+    }
+}
+
+impl fmt::Display for CutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CutReason::Size => "size",
+            CutReason::Age => "age",
+            CutReason::Shutdown => "shutdown",
+            CutReason::Gap => "gap",
+            CutReason::SourceLost => "source lost",
+        })
+    }
+}

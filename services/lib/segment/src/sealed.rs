@@ -1,0 +1,137 @@
+//! Closing a segment.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hindsight_oplog::OpTime;
+
+use crate::error::Error;
+use crate::fields::length_u32;
+use crate::frame::StoredFrame;
+use crate::header::{GapNotice, Header};
+use crate::identity::{Codec, CutReason, SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
+use crate::limits::MAX_SEAL_BYTES;
+use crate::open::Summary;
+use crate::seal::Seal;
+use crate::view::{SegmentInfo, digest_of, encode_trailer};
+
+/// Everything a segment is sealed with.
+#[derive(Clone, Debug)]
+pub struct SealInput {
+    pub source: SourceIdentity,
+    pub epoch: WriterEpoch,
+    pub sequence: Sequence,
+    /// Digest of the segment before; [`SegmentDigest::NONE`] for the first of a log.
+    pub predecessor: SegmentDigest,
+    /// What the frames were asked to be encoded with.
+    pub codec: Codec,
+    /// Entries are missing between the segment before and this one.
+    pub gap: Option<GapNotice>,
+    /// The source's majority point; at or after the last entry (I2).
+    pub majority: OpTime,
+    /// First entry of the oldest transaction neither committed nor aborted at the cut.
+    pub oldest_unresolved: Option<OpTime>,
+    pub reason: CutReason,
+    pub summary: Summary,
+    /// All frames of the segment, in order.
+    pub frames: Vec<StoredFrame>,
+}
+
+/// Builds the segment: header, frames as they are, seal.
+///
+/// # Errors
+/// [`Error::Refused`] when the parts do not make a segment: no frames, frames missing or out of order, sums that
+/// do not match the summary, a majority point before the last entry.
+pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
+    let SealInput { summary, frames, .. } = input;
+    if let Some(index) = frames.iter().zip(0u32..).position(|(it, want)| it.ordinal() != want) {
+        return Err(Error::Refused(format!("frame {index} is missing or out of place")));
+    }
+    let header = Header {
+        source: input.source,
+        epoch: input.epoch,
+        sequence: input.sequence,
+        predecessor: input.predecessor,
+        codec: input.codec,
+        gap: input.gap,
+    };
+    let gap_ends_elsewhere = header.gap.as_ref().is_some_and(|gap| gap.before != summary.first);
+    if gap_ends_elsewhere {
+        return Err(Error::Refused("its gap does not end at its first entry".to_owned()));
+    }
+    let facts = Seal {
+        first: summary.first,
+        last: summary.last,
+        majority: input.majority,
+        reason: input.reason,
+        first_wall_ms: summary.first_wall_ms,
+        last_wall_ms: summary.last_wall_ms,
+        oldest_unresolved: input.oldest_unresolved,
+        entries: summary.entries,
+        raw_bytes: summary.raw_bytes,
+        stored_bytes: frames.iter().map(|it| u64::from(it.info.stored_len)).sum(),
+        namespaces: summary.namespaces,
+        commands: summary.commands,
+        frames: frames.iter().map(|it| it.info.clone()).collect(),
+    };
+    facts.check().map_err(|what| Error::Refused(what.to_owned()))?;
+    let header = header.encode()?;
+    let seal = encode_seal(&header, &facts)?;
+    let segment_bytes = header.len() as u64 + facts.stored_bytes + seal.len() as u64;
+    // Read back what was written: a segment we could not open again must not become durable.
+    let info = SegmentInfo::from_ends(&header, &seal, segment_bytes)?;
+    Ok(SealedSegment {
+        info: info.into(),
+        header: header.into(),
+        frames: frames.into_iter().map(|it| it.bytes).collect(),
+        seal: seal.into(),
+    })
+}
+
+/// Seal body, digest and trailer.
+fn encode_seal(header: &[u8], facts: &Seal) -> Result<Vec<u8>, Error> {
+    let mut seal = facts.encode_body();
+    let digest = digest_of(header, &seal);
+    seal.extend_from_slice(&digest.0);
+    if seal.len() > MAX_SEAL_BYTES {
+        return Err(Error::Refused(format!("its seal has {} bytes", seal.len())));
+    }
+    let trailer = encode_trailer(length_u32(seal.len()), &seal);
+    seal.extend_from_slice(&trailer);
+    Ok(seal)
+}
+
+/// A closed segment, ready to be appended. Cloning it is cheap: the bytes are shared.
+#[derive(Clone, Debug)]
+pub struct SealedSegment {
+    info: Arc<SegmentInfo>,
+    header: Bytes,
+    frames: Vec<Bytes>,
+    seal: Bytes,
+}
+
+impl SealedSegment {
+    pub fn info(&self) -> &Arc<SegmentInfo> {
+        &self.info
+    }
+
+    pub fn digest(&self) -> SegmentDigest {
+        self.info.digest
+    }
+
+    /// Header, each frame, seal with trailer. One after the other they are the segment's bytes.
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.header).chain(&self.frames).chain(std::iter::once(&self.seal))
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(self.info.segment_bytes as usize);
+        self.pieces().for_each(|piece| bytes.extend_from_slice(piece));
+        bytes.into()
+    }
+
+    pub fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        self.pieces().try_for_each(|piece| out.write_all(piece))
+    }
+}

@@ -1,0 +1,177 @@
+//! What a segment's entries do, counted while they pass: operations per namespace, commands, document keys.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use hindsight_oplog::raw::{Element, Malformed};
+use hindsight_oplog::{CommandKind, Entry, OpKind, OpTime, Operation, id_key};
+
+use crate::limits::MAX_COMMAND_NAME_BYTES;
+
+/// Operations on one namespace. What an `applyOps` holds is counted, the `applyOps` itself is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpCounts {
+    pub inserts: u32,
+    pub updates: u32,
+    pub deletes: u32,
+    pub commands: u32,
+    pub noops: u32,
+    /// Operations with a code we do not know, and an `applyOps` we cannot open.
+    pub others: u32,
+}
+
+impl OpCounts {
+    pub fn total(&self) -> u64 {
+        let counts =
+            [self.inserts, self.updates, self.deletes, self.commands, self.noops, self.others];
+        counts.into_iter().map(u64::from).sum()
+    }
+
+    fn count(&mut self, kind: OpKind) {
+        *match kind {
+            OpKind::Insert => &mut self.inserts,
+            OpKind::Update => &mut self.updates,
+            OpKind::Delete => &mut self.deletes,
+            OpKind::Command => &mut self.commands,
+            OpKind::Noop => &mut self.noops,
+            OpKind::Unknown => &mut self.others,
+        } += 1;
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceCounts {
+    /// `database.collection`. A command that names a collection is counted under that collection, other
+    /// commands under the entry's `ns` (`database.$cmd`); many no-ops have the empty name.
+    pub namespace: String,
+    pub counts: OpCounts,
+}
+
+/// A command in a segment, those that end transactions excepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandNote {
+    /// Of the entry that holds it, possibly inside its `applyOps`.
+    pub optime: OpTime,
+    /// The first field's name: `create`, `drop`, `renameCollection`, …
+    pub name: String,
+    /// As in [`NamespaceCounts::namespace`].
+    pub namespace: String,
+    /// The new name, for `renameCollection`.
+    pub renamed_to: Option<String>,
+}
+
+/// Document keys of the frame that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct FrameKeys {
+    pub(crate) hashes: Vec<u64>,
+    /// An entry's documents could not be told.
+    pub(crate) unknown: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    by_namespace: HashMap<Box<str>, usize>,
+    namespaces: Vec<NamespaceCounts>,
+    /// Where the last operation was counted; the next one mostly goes there too.
+    last: usize,
+    commands: Vec<CommandNote>,
+}
+
+impl Tally {
+    pub(crate) fn note(&mut self, entry: &Entry<'_>, keys: &mut FrameKeys) {
+        let operation = entry.operation();
+        if operation.kind != OpKind::Command {
+            self.note_operation(entry.optime, &operation, keys);
+            return;
+        }
+        let opened = entry.for_each_operation::<Malformed>(&mut |inner| {
+            self.note_operation(entry.optime, &inner, keys);
+            Ok(())
+        });
+        if opened.is_err() {
+            // Stored like any other entry (I1); what it touches, nobody knows.
+            keys.unknown = true;
+            self.count(entry.ns, OpKind::Unknown);
+        }
+    }
+
+    fn note_operation(&mut self, at: OpTime, operation: &Operation<'_>, keys: &mut FrameKeys) {
+        if operation.kind == OpKind::Command {
+            self.note_command(at, operation);
+            return;
+        }
+        if let Some(id) = operation.document_id() {
+            keys.hashes.push(id_key::hash64(id));
+        }
+        self.count(operation.ns, operation.kind);
+    }
+
+    fn note_command(&mut self, at: OpTime, operation: &Operation<'_>) {
+        let first = operation.o.first().ok().flatten();
+        let kind = operation.command().unwrap_or(CommandKind::Unknown);
+        let namespace = namespace_of(kind, operation.ns, first);
+        self.count(&namespace, OpKind::Command);
+        if matches!(kind, CommandKind::CommitTransaction | CommandKind::AbortTransaction) {
+            return;
+        }
+        let renamed_to = (kind == CommandKind::RenameCollection)
+            .then(|| operation.o.get(b"to").ok().flatten().and_then(Element::as_str))
+            .flatten();
+        self.commands.push(CommandNote {
+            optime: at,
+            name: command_name(first),
+            namespace: namespace.into_owned(),
+            renamed_to: renamed_to.map(str::to_owned),
+        });
+    }
+
+    fn count(&mut self, namespace: &str, kind: OpKind) {
+        let is_last = self.namespaces.get(self.last).is_some_and(|it| it.namespace == namespace);
+        if !is_last {
+            self.last = self.slot(namespace);
+        }
+        self.namespaces[self.last].counts.count(kind);
+    }
+
+    fn slot(&mut self, namespace: &str) -> usize {
+        if let Some(&slot) = self.by_namespace.get(namespace) {
+            return slot;
+        }
+        let slot = self.namespaces.len();
+        self.by_namespace.insert(namespace.into(), slot);
+        self.namespaces
+            .push(NamespaceCounts { namespace: namespace.to_owned(), counts: OpCounts::default() });
+        slot
+    }
+
+    /// Counts in the order of the namespaces, and commands in the order of their entries.
+    pub(crate) fn finish(mut self) -> (Vec<NamespaceCounts>, Vec<CommandNote>) {
+        self.namespaces.sort_unstable_by(|a, b| a.namespace.cmp(&b.namespace));
+        (self.namespaces, self.commands)
+    }
+}
+
+/// The namespace a command works on. Its entry's `ns` is only `database.$cmd`.
+fn namespace_of<'a>(kind: CommandKind, ns: &'a str, first: Option<Element<'a>>) -> Cow<'a, str> {
+    use CommandKind::*;
+    let named = first.and_then(Element::as_str);
+    match (kind, named) {
+        (RenameCollection, Some(full_name)) => full_name.into(),
+        (
+            AbortIndexBuild | CollMod | CommitIndexBuild | ConvertToCapped | Create | CreateIndexes
+            | Drop | DropIndexes | EmptyCapped | StartIndexBuild,
+            Some(collection),
+        ) => {
+            let database = ns.split_once('.').map_or(ns, |(database, _)| database);
+            format!("{database}.{collection}").into()
+        }
+        _ => ns.into(),
+    }
+}
+
+fn command_name(first: Option<Element<'_>>) -> String {
+    let name = first.map_or(&b""[..], |element| element.name);
+    let kept = String::from_utf8_lossy(&name[..name.len().min(MAX_COMMAND_NAME_BYTES)]);
+    let end = kept.floor_char_boundary(MAX_COMMAND_NAME_BYTES);
+    kept[..end].to_owned()
+}

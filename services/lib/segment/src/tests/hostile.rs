@@ -1,0 +1,138 @@
+//! Bytes made to hurt: whatever they say, no panic and no memory beyond the limits.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Opens and, if that works, decodes everything.
+fn read_all(bytes: Vec<u8>) -> Result<(), Error> {
+    let view = SegmentView::open(Bytes::from(bytes))?;
+    for frame in view.frames() {
+        let decoded = frame.decode()?;
+        decoded.parsed().try_for_each(|entry| entry.map(drop))?;
+    }
+    Ok(())
+}
+
+/// Makes every checksum and digest true again, so that what was changed reaches the parsers behind them.
+fn repair(bytes: &mut [u8]) {
+    let length = bytes.len();
+    let header = (u16::from_le_bytes([bytes[10], bytes[11]]) as usize).clamp(16, length);
+    let checksum = crc32c::crc32c(&bytes[..header - 4]).to_le_bytes();
+    bytes[header - 4..header].copy_from_slice(&checksum);
+    let trailer = length - TRAILER_BYTES;
+    let stored = u32::from_le_bytes(bytes[trailer..trailer + 4].try_into().unwrap()) as usize;
+    let seal = trailer.saturating_sub(stored).max(header);
+    if trailer.saturating_sub(seal) < 32 {
+        return;
+    }
+    let digest = crate::view::digest_of(&bytes[..header], &bytes[seal..trailer - 32]);
+    bytes[trailer - 32..trailer].copy_from_slice(&digest.0);
+    let checksum = crc32c::crc32c(&bytes[seal..trailer]).to_le_bytes();
+    bytes[trailer + 4..trailer + 8].copy_from_slice(&checksum);
+}
+
+fn sample() -> Vec<u8> {
+    let mut entries = inserts(60);
+    entries.push(entry(optime(61), "c", "shop.$cmd", |o| {
+        o.string(b"drop", "orders");
+    }));
+    sealed(&entries, Codec::Lz4).to_bytes().to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn mutated_segments_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        repaired in any::<bool>(),
+    ) {
+        let mut bytes = sample();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if repaired {
+            repair(&mut bytes);
+        }
+        let _ = read_all(bytes);
+    }
+
+    #[test]
+    fn fields_with_extreme_values_never_panic(
+        at in any::<prop::sample::Index>(),
+        value in prop::sample::select(vec![0u32, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX]),
+    ) {
+        let mut bytes = sample();
+        let at = at.index(bytes.len() - 4);
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        repair(&mut bytes);
+        let _ = read_all(bytes);
+    }
+
+    #[test]
+    fn noise_is_not_a_segment(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        prop_assert!(read_all(bytes).is_err());
+    }
+}
+
+/// A frame with a payload of our choice, checksum and digest right.
+fn forged(codec: Codec, payload: &[u8], raw_len: u32) -> (FrameInfo, Bytes) {
+    let entries = inserts(1);
+    let honest = seal_input(&entries, Codec::None, FrameLimits::default()).frames.remove(0);
+    let mut bytes = honest.bytes()[..60].to_vec();
+    bytes.extend_from_slice(payload);
+    bytes[8] = codec as u8;
+    bytes[12..16].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    bytes[16..20].copy_from_slice(&raw_len.to_le_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes[..56]), payload);
+    bytes[56..60].copy_from_slice(&checksum.to_le_bytes());
+    let info = FrameInfo {
+        stored_len: bytes.len() as u32,
+        raw_len,
+        digest: *blake3::hash(&bytes).as_bytes(),
+        ..honest.info().clone()
+    };
+    (info, bytes.into())
+}
+
+#[test]
+fn a_payload_that_expands_to_more_than_it_declares_is_refused() {
+    let zeros = vec![0u8; 8 << 20];
+    let bombs = [
+        (Codec::Zstd, zstd::bulk::compress(&zeros, 1).unwrap()),
+        (Codec::Lz4, lz4_flex::block::compress(&zeros)),
+        (Codec::None, zeros),
+    ];
+    for (codec, bomb) in bombs {
+        for declared in [0, 1, 1_000, 9 << 20] {
+            let (info, bytes) = forged(codec, &bomb, declared);
+            let frame = Frame::verify(0, &info, bytes).unwrap();
+            assert!(matches!(frame.decode(), Err(Error::Corrupt { .. })), "{codec} {declared}");
+        }
+    }
+    let (info, bytes) = forged(Codec::Zstd, b"", u32::MAX);
+    assert!(matches!(Frame::verify(0, &info, bytes), Err(Error::Corrupt { .. })), "4 GiB");
+}
+
+#[test]
+fn a_payload_that_is_no_run_of_entries_is_refused() {
+    let first = insert(optime(1), 1);
+    let cases: [(&str, Vec<u8>); 6] = [
+        ("another entry", insert(optime(2), 1)),
+        ("one entry more", [first.clone(), insert(optime(2), 1)].concat()),
+        ("the entry twice", [first.clone(), first.clone()].concat()),
+        ("the entry cut", first[..first.len() - 1].to_vec()),
+        ("no position", vec![5, 0, 0, 0, 0]),
+        ("nothing", Vec::new()),
+    ];
+    for (case, payload) in cases {
+        let (info, bytes) = forged(Codec::None, &payload, payload.len() as u32);
+        let frame = Frame::verify(0, &info, bytes).unwrap();
+        assert!(matches!(frame.decode(), Err(Error::Corrupt { .. })), "{case}");
+    }
+    let (info, bytes) = forged(Codec::None, &first, first.len() as u32);
+    assert_eq!(Frame::verify(0, &info, bytes).unwrap().decode().unwrap().raw()[..], first);
+}
