@@ -11,7 +11,7 @@ pub(crate) use file::{read, write};
 pub use text::uuid_text;
 
 /// The newest format this version writes and reads.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// A collection's UUID, as in the oplog's `ui`.
 pub type Uuid = [u8; 16];
