@@ -1,1 +1,39 @@
+//! A base: a full copy of the data of one replica set, the exact floor a restore starts from.
+//!
+//! A base is a directory. Documents lie in data files, exactly as the server returned them ([`frame`] draws
+//! the bytes); `manifest.json`, written last, makes the directory a base ([`Manifest`] says what it holds).
+//! While it is being written the directory's name ends in `.partial`.
+//!
+//! ```text
+//! DATA/base/base-1732190400-17/       the name is a label; what counts stands in the manifest
+//!   000001.docs  000002.docs  …       frames of documents, one or more files per collection
+//!   manifest.json                     everything else, with its own checksum and every file's digest
+//! ```
+//!
+//! - write: [`BaseWriter`], [`CollectionWriter`]
+//! - read: [`Base`], [`Frames`]; what lies in a directory of bases: [`list`]
+//! - which collections belong in one: [`is_carried`]
 
+mod durable;
+mod error;
+pub mod frame;
+mod listing;
+mod manifest;
+mod namespace;
+mod reader;
+mod verify;
+mod writer;
+
+pub use error::{Error, ErrorKind, Result};
+pub use frame::Frame;
+pub use listing::{BaseSummary, Listing, list, remove_partial};
+pub use manifest::{
+    BaseKind, CollectionEntry, CollectionInfo, DataFile, Manifest, Origin, Source, Uuid, uuid_text,
+};
+pub use namespace::is_carried;
+pub use reader::{Base, Frames};
+pub use verify::Verification;
+pub use writer::{BaseWriter, CollectionWriter, WriterSettings};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What lies in a directory of bases.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::manifest::Origin;
+use crate::writer::PARTIAL_SUFFIX;
+use crate::{Base, Error, Result};
+
+/// A base without its collections.
+#[derive(Debug, Clone)]
+pub struct BaseSummary {
+    pub name: String,
+    pub directory: PathBuf,
+    pub origin: Origin,
+    pub collections: u64,
+    pub documents: u64,
+    pub raw_bytes: u64,
+    pub stored_bytes: u64,
+}
+
+impl From<&Base> for BaseSummary {
+    fn from(base: &Base) -> Self {
+        let manifest = base.manifest();
+        BaseSummary {
+            name: base.name(),
+            directory: base.directory().to_owned(),
+            origin: manifest.origin.clone(),
+            collections: manifest.collections.len() as u64,
+            documents: manifest.documents(),
+            raw_bytes: manifest.raw_bytes(),
+            stored_bytes: manifest.stored_bytes(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Oldest `exact_from` first.
+    pub bases: Vec<BaseSummary>,
+    /// Bases that were never finished, for [`remove_partial`] once nobody writes them.
+    pub partial: Vec<PathBuf>,
+    /// Directories that should be bases and are not readable as such, each with the reason.
+    pub damaged: Vec<(PathBuf, Error)>,
+}
+
+/// Looks through `directory_of_bases`; one that does not exist has no bases. Manifests are checked, data files are not.
+pub fn list(directory_of_bases: &Path) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let entries = match fs::read_dir(directory_of_bases) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+        Err(error) => return Err(Error::io("list", directory_of_bases)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(Error::io("list", directory_of_bases))?.path();
+        if !path.is_dir() {
+            continue;
+        }
+        if is_partial(&path) {
+            listing.partial.push(path);
+            continue;
+        }
+        match Base::open(&path) {
+            Ok(base) => listing.bases.push(BaseSummary::from(&base)),
+            Err(error) => listing.damaged.push((path, error)),
+        }
+    }
+    listing
+        .bases
+        .sort_by(|a, b| (a.origin.exact_from, &a.name).cmp(&(b.origin.exact_from, &b.name)));
+    listing.partial.sort();
+    Ok(listing)
+}
+
+/// Removes what an unfinished base left behind. Only the caller can know that nobody is writing it.
+pub fn remove_partial(directory: &Path) -> Result<()> {
+    if !is_partial(directory) {
+        return Err(Error::Refused(format!(
+            "{} is not an unfinished base (its name does not end in {PARTIAL_SUFFIX})",
+            directory.display()
+        )));
+    }
+    fs::remove_dir_all(directory).map_err(Error::io("remove", directory))
+}
+
+fn is_partial(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(PARTIAL_SUFFIX))
+}
