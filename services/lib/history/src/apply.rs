@@ -1,0 +1,160 @@
+//! Inserts, updates and deletes.
+//!
+//! | | relaxed (visible at or before the base's end) | strict |
+//! |---|---|---|
+//! | insert of an existing document | replaces it | refused |
+//! | update of a missing one | makes a stub of what it sets | refused, unless marked as an upsert |
+//! | delete of a missing one | nothing | refused, but for capped collections |
+//!
+//! In the relaxed window the base may already hold what an entry does (reference §8). Later, a mismatch means
+//! that base or log is wrong. Collections which the server writes without logging are always relaxed.
+
+use hindsight_oplog::raw::{Doc, Element};
+use hindsight_oplog::{Operation, id_key};
+
+use crate::value::{self, Order, Stored};
+use crate::writer::{Target, Unit};
+use crate::{ApplyError, Writer, key};
+
+/// What the newest version of the document at hand is.
+struct Found {
+    exists: bool,
+    order: Option<Order>,
+}
+
+impl Writer<'_> {
+    pub(crate) fn insert(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
+        self.counts.inserts += 1;
+        let target = self.target(unit, op)?;
+        let hash = self.point_at(&target, document_id(unit, op)?);
+        // Relaxed, no one needs to know whether it exists.
+        if !unit.relaxed && !target.unlogged && self.find(hash, |_| Ok(()))?.exists {
+            return Err(unit.inconsistent(op.ns, "inserts a document that exists"));
+        }
+        let order = Order { inserted: unit.visible, position: unit.position };
+        let order = target.capped.then_some(order);
+        self.put(hash, unit, op.o.as_bytes(), order);
+        Ok(())
+    }
+
+    pub(crate) fn update(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
+        self.counts.updates += 1;
+        let target = self.target(unit, op)?;
+        let id = document_id(unit, op)?;
+        let hash = self.point_at(&target, id);
+        let mut post_image = None;
+        let found = self.find(hash, |document| {
+            post_image = Some(updated(unit, op, id, document)?);
+            Ok(())
+        })?;
+        let post_image = match post_image {
+            Some(post_image) => post_image,
+            None if unit.relaxed || target.unlogged || op.upsert => {
+                self.count_mismatch(unit, !op.upsert);
+                inserted(unit, op, id)?
+            }
+            None => return Err(unit.inconsistent(op.ns, "updates a document that is missing")),
+        };
+        let here = Order { inserted: unit.visible, position: unit.position };
+        let order = target.capped.then(|| found.order.unwrap_or(here));
+        self.put(hash, unit, &post_image, order);
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
+        self.counts.deletes += 1;
+        let target = self.target(unit, op)?;
+        let hash = self.point_at(&target, document_id(unit, op)?);
+        if self.find(hash, |_| Ok(()))?.exists {
+            self.latest.push(hash, &self.prefix, unit.visible, |out| {
+                out.extend_from_slice(value::TOMBSTONE_VALUE);
+            });
+            return Ok(());
+        }
+        if unit.relaxed || target.unlogged || target.capped {
+            self.count_mismatch(unit, true);
+            return Ok(());
+        }
+        Err(unit.inconsistent(op.ns, "deletes a document that is missing"))
+    }
+
+    fn count_mismatch(&mut self, unit: &Unit, is_mismatch: bool) {
+        if is_mismatch && unit.relaxed {
+            self.counts.relaxed += 1;
+        } else if is_mismatch {
+            self.counts.tolerated += 1;
+        }
+    }
+
+    /// Makes `self.prefix` that of the document.
+    fn point_at(&mut self, target: &Target, id: Element<'_>) -> u64 {
+        self.prefix.clear();
+        key::push_number(&mut self.prefix, target.number);
+        id_key::encode(id, &mut self.prefix);
+        self.latest.hash(&self.prefix)
+    }
+
+    fn put(&mut self, hash: u64, unit: &Unit, document: &[u8], order: Option<Order>) {
+        self.latest.push(hash, &self.prefix, unit.visible, |out| {
+            value::push_document(out, document, order);
+        });
+    }
+
+    /// Finds the newest version of the document at hand, and shows it to `see` unless it is a tombstone.
+    fn find(
+        &mut self,
+        hash: u64,
+        see: impl FnOnce(Doc<'_>) -> Result<(), ApplyError>,
+    ) -> Result<Found, ApplyError> {
+        let remembered = self.latest.find(hash, &self.prefix);
+        let value = match remembered {
+            Some(value) => value,
+            None => {
+                self.seek.clear();
+                self.seek.extend_from_slice(&self.prefix);
+                self.seek.extend_from_slice(&[0; key::TIME_LENGTH]);
+                self.stored.seek(&self.seek);
+                match self.stored.item() {
+                    Some((key, value)) if key::prefix_of_version(key) == self.prefix => value,
+                    _ => {
+                        self.stored.status()?;
+                        return Ok(Found { exists: false, order: None });
+                    }
+                }
+            }
+        };
+        match value::parse(value)? {
+            Stored::Tombstone => Ok(Found { exists: false, order: None }),
+            Stored::Document { document, order } => {
+                see(document)?;
+                Ok(Found { exists: true, order })
+            }
+        }
+    }
+}
+
+fn document_id<'a>(unit: &Unit, op: &Operation<'a>) -> Result<Element<'a>, ApplyError> {
+    op.document_id().ok_or_else(|| unit.unsupported(op.ns, "a write without the document's _id"))
+}
+
+/// The document after the update.
+fn updated(
+    unit: &Unit,
+    op: &Operation<'_>,
+    _id: Element<'_>,
+    _document: Doc<'_>,
+) -> Result<Vec<u8>, ApplyError> {
+    replacement(unit, op)
+}
+
+/// What the update makes of nothing.
+fn inserted(unit: &Unit, op: &Operation<'_>, _id: Element<'_>) -> Result<Vec<u8>, ApplyError> {
+    replacement(unit, op)
+}
+
+fn replacement(unit: &Unit, op: &Operation<'_>) -> Result<Vec<u8>, ApplyError> {
+    match op.o.get(b"_id") {
+        Ok(Some(_)) => Ok(op.o.as_bytes().to_vec()),
+        _ => Err(unit.unsupported(op.ns, "an update by delta")),
+    }
+}

@@ -1,0 +1,265 @@
+//! Collection options: what `create` gives, and what `collMod` makes of them, so that they equal the
+//! server's `listCollections` (seen on 4.4, 5.0 and 6.0; server: `CollectionOptions::appendBSON`).
+
+use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+
+use crate::CollectionState;
+
+/// The order in which the server writes options. Unknown ones follow in the order they had.
+const ORDER: &[&[u8]] = &[
+    b"capped",
+    b"size",
+    b"max",
+    b"autoIndexId",
+    b"flags",
+    b"temp",
+    b"changeStreamPreAndPostImages",
+    b"recordPreImages",
+    b"storageEngine",
+    b"indexOptionDefaults",
+    b"validator",
+    b"validationLevel",
+    b"validationAction",
+    b"collation",
+    b"clusteredIndex",
+    b"expireAfterSeconds",
+    b"viewOn",
+    b"pipeline",
+    b"timeseries",
+    b"encryptedFields",
+    b"recordIdsReplicated",
+];
+
+/// Sizes of capped collections are rounded up to this.
+const CAPPED_UNIT: i64 = 256;
+
+/// The collection that a `create` entry makes.
+pub(super) fn created(uuid: [u8; 16], ns: String, o: Doc<'_>) -> Result<CollectionState, String> {
+    let mut state = CollectionState::new(uuid, ns);
+    let mut options = DocWriter::new();
+    for element in o.elements().skip(1) {
+        let element = element.map_err(|malformed| malformed.to_string())?;
+        match element.name {
+            b"idIndex" => {
+                let spec = element.as_doc().ok_or("its idIndex is not a document")?;
+                state.id_index = Some(spec.as_bytes().to_vec());
+            }
+            b"uuid" => {}
+            b"viewOn" => return Err("a view outside system.views".to_owned()),
+            _ => drop(options.element(element)),
+        }
+    }
+    state.options = options.finish();
+    if state.id_index.is_none() && has_id_index(&state) {
+        // What the server builds when the entry does not say (as for a create sent in an applyOps command).
+        state.id_index = Some(default_id_index());
+    }
+    Ok(state)
+}
+
+fn has_id_index(state: &CollectionState) -> bool {
+    let refused = state.options().get(b"autoIndexId").ok().flatten().and_then(Element::as_bool);
+    !state.is_clustered() && refused != Some(false)
+}
+
+fn default_id_index() -> Vec<u8> {
+    let mut spec = DocWriter::new();
+    spec.int32(b"v", 1).open(kind::DOCUMENT, b"key").int32(b"_id", 1).close();
+    spec.string(b"name", "_id_");
+    spec.finish()
+}
+
+/// What a rename does unless it says `stayTemp`.
+pub(super) fn remove_temporary(state: &mut CollectionState) -> Result<(), String> {
+    let mut options = Options::of(state)?;
+    options.set(b"temp", None);
+    state.options = options.finish();
+    Ok(())
+}
+
+/// Applies a `collMod`, but for its `index`.
+pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
+    let mut options = Options::of(state)?;
+    let mut validation = false;
+    for element in o.elements().skip(1) {
+        let element = element.map_err(|malformed| malformed.to_string())?;
+        match element.name {
+            b"index" => {}
+            b"validator" => {
+                let is_empty =
+                    element.as_doc().ok_or("its validator is not a document")?.is_empty();
+                options.set(b"validator", (!is_empty).then(|| Value::of(element)));
+                validation = true;
+            }
+            b"validationLevel" | b"validationAction" => {
+                options.set(element.name, Some(Value::of(element)));
+                validation = true;
+            }
+            b"recordPreImages" => {
+                let on = element.as_bool().unwrap_or(true);
+                options.set(element.name, on.then(|| Value::of(element)));
+            }
+            b"changeStreamPreAndPostImages" => {
+                let enabled = element.as_doc().and_then(|doc| doc.get(b"enabled").ok().flatten());
+                let on = enabled.and_then(Element::as_bool).ok_or("it is neither on nor off")?;
+                options.set(element.name, on.then(|| Value::of(element)));
+            }
+            b"cappedSize" => {
+                let size = element.as_integer().ok_or("its cappedSize is not a number")?;
+                let rounded =
+                    size.checked_add(CAPPED_UNIT - 1).ok_or("its cappedSize is absurd")?;
+                options.set(b"size", Some(Value::number(rounded / CAPPED_UNIT * CAPPED_UNIT)));
+            }
+            b"cappedMax" => {
+                let max = element.as_integer().ok_or("its cappedMax is not a number")?;
+                options.set(b"max", (max > 0).then(|| Value::number(max)));
+            }
+            b"expireAfterSeconds" => match element.as_integer() {
+                Some(seconds) => options.set(element.name, Some(Value::int64(seconds))),
+                None if element.as_str() == Some("off") => options.set(element.name, None),
+                None => return Err("its expireAfterSeconds is neither a number nor off".to_owned()),
+            },
+            b"timeseries" => {
+                let change = element.as_doc().ok_or("its timeseries is not a document")?;
+                let merged = merge_timeseries(options.get(b"timeseries"), change)?;
+                options.set(b"timeseries", Some(merged));
+            }
+            name => {
+                return Err(format!("option {} unknown here", String::from_utf8_lossy(name)));
+            }
+        }
+    }
+    if validation {
+        options.set_default(b"validationLevel", Value::string("strict"));
+        options.set_default(b"validationAction", Value::string("error"));
+    }
+    state.options = options.finish();
+    Ok(())
+}
+
+/// A changed granularity brings its own bucket span; a custom span takes the granularity away.
+fn merge_timeseries(before: Option<&Value>, change: Doc<'_>) -> Result<Value, String> {
+    let before = before.and_then(Value::as_doc).ok_or("not a time-series collection")?;
+    let granularity = change.get(b"granularity").ok().flatten();
+    let custom = change.get(b"bucketMaxSpanSeconds").ok().flatten();
+    let span = match granularity.and_then(Element::as_str) {
+        None => None,
+        Some("seconds") => Some(3_600),
+        Some("minutes") => Some(86_400),
+        Some("hours") => Some(2_592_000),
+        Some(other) => return Err(format!("granularity {other} unknown here")),
+    };
+    let mut merged = Options::from_doc(before)?;
+    match (granularity, span) {
+        (Some(granularity), Some(span)) => {
+            merged.set(b"granularity", Some(Value::of(granularity)));
+            let span = custom.and_then(Element::as_integer).unwrap_or(span);
+            merged.set(b"bucketMaxSpanSeconds", Some(Value::number(span)));
+            merged.set(b"bucketRoundingSeconds", None);
+        }
+        _ if custom.is_some() => merged.set(b"granularity", None),
+        _ => {}
+    }
+    for element in change.elements() {
+        let element = element.map_err(|malformed| malformed.to_string())?;
+        match element.name {
+            b"granularity" => {}
+            b"bucketMaxSpanSeconds" | b"bucketRoundingSeconds" => {
+                let seconds = element.as_integer().ok_or("a bucket span that is no number")?;
+                merged.set(element.name, Some(Value::number(seconds)));
+            }
+            name => {
+                let name = String::from_utf8_lossy(name);
+                return Err(format!("time-series option {name} unknown here"));
+            }
+        }
+    }
+    Ok(Value { kind: kind::DOCUMENT, bytes: merged.finish_in_place() })
+}
+
+/// A value without a name.
+#[derive(Clone)]
+struct Value {
+    kind: u8,
+    bytes: Vec<u8>,
+}
+
+impl Value {
+    fn of(element: Element<'_>) -> Self {
+        Value { kind: element.kind, bytes: element.value.to_vec() }
+    }
+
+    fn int64(number: i64) -> Self {
+        Value { kind: kind::INT64, bytes: number.to_le_bytes().to_vec() }
+    }
+
+    /// As the server's `appendNumber`: in 32 bits if it fits.
+    fn number(number: i64) -> Self {
+        match i32::try_from(number) {
+            Ok(small) => Value { kind: kind::INT32, bytes: small.to_le_bytes().to_vec() },
+            Err(_) => Value::int64(number),
+        }
+    }
+
+    fn string(text: &str) -> Self {
+        let mut bytes = (text.len() as u32 + 1).to_le_bytes().to_vec();
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+        Value { kind: kind::STRING, bytes }
+    }
+
+    fn as_doc(&self) -> Option<Doc<'_>> {
+        (self.kind == kind::DOCUMENT).then(|| Doc::new(&self.bytes).ok())?
+    }
+}
+
+/// Options by name, in the order they stand.
+struct Options(Vec<(Vec<u8>, Value)>);
+
+impl Options {
+    fn of(state: &CollectionState) -> Result<Self, String> {
+        Self::from_doc(state.options())
+    }
+
+    fn from_doc(doc: Doc<'_>) -> Result<Self, String> {
+        let fields = doc.elements().map(|element| {
+            let element = element.map_err(|malformed| malformed.to_string())?;
+            Ok((element.name.to_vec(), Value::of(element)))
+        });
+        Ok(Options(fields.collect::<Result<_, String>>()?))
+    }
+
+    fn get(&self, name: &[u8]) -> Option<&Value> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    fn set(&mut self, name: &[u8], value: Option<Value>) {
+        let at = self.0.iter().position(|(field, _)| field == name);
+        match (at, value) {
+            (Some(at), Some(value)) => self.0[at].1 = value,
+            (Some(at), None) => drop(self.0.remove(at)),
+            (None, Some(value)) => self.0.push((name.to_vec(), value)),
+            (None, None) => {}
+        }
+    }
+
+    fn set_default(&mut self, name: &[u8], value: Value) {
+        if self.get(name).is_none() {
+            self.set(name, Some(value));
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let rank = |name: &[u8]| ORDER.iter().position(|known| *known == name);
+        self.0.sort_by_key(|(name, _)| rank(name).unwrap_or(ORDER.len()));
+        self.finish_in_place()
+    }
+
+    fn finish_in_place(self) -> Vec<u8> {
+        let mut doc = DocWriter::new();
+        for (name, value) in &self.0 {
+            doc.value(value.kind, name, &value.bytes);
+        }
+        doc.finish()
+    }
+}

@@ -1,0 +1,77 @@
+//! One digest over everything that matters, to compare two histories.
+
+use crate::{Generation, History, HistoryError, state};
+
+/// BLAKE3 over every generation, state and version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(pub [u8; 32]);
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl History {
+    /// Equal for two histories of the same bases and entries. Left out is what may differ between them:
+    /// numbers of generations and collections, names of bases, and how far transactions still open reach back.
+    pub fn digest(&self) -> Result<Digest, HistoryError> {
+        let mut hasher = blake3::Hasher::new();
+        for generation in self.generations() {
+            self.digest_generation(&generation, &mut hasher)?;
+        }
+        Ok(Digest(*hasher.finalize().as_bytes()))
+    }
+
+    fn digest_generation(
+        &self,
+        generation: &Generation,
+        hasher: &mut blake3::Hasher,
+    ) -> Result<(), HistoryError> {
+        let base = &generation.base;
+        for time in [base.start, base.exact_from, generation.through()] {
+            hasher.update(&time.as_u64().to_be_bytes());
+        }
+        if let Some(applied) = generation.applied() {
+            hasher.update(&applied.ts.as_u64().to_be_bytes());
+            hasher.update(&applied.term.to_be_bytes());
+        }
+        let mut collections = Vec::new();
+        for (number, collection) in self.read_catalog().of_generation(generation.id) {
+            let uuid = collection.states.iter().find_map(|(_, state)| Some(state.as_ref()?.uuid));
+            let since = collection.states.first().map(|(since, _)| *since);
+            let mut states = blake3::Hasher::new();
+            for (since, state) in &collection.states {
+                states.update(&since.as_u64().to_be_bytes());
+                update_framed(&mut states, &state::encode(0, state.as_deref()));
+            }
+            collections.push((uuid, since, *states.finalize().as_bytes(), number));
+        }
+        collections.sort_unstable();
+        for (_, _, states, number) in collections {
+            hasher.update(&states);
+            self.digest_versions(number, hasher)?;
+        }
+        Ok(())
+    }
+
+    fn digest_versions(
+        &self,
+        number: u32,
+        hasher: &mut blake3::Hasher,
+    ) -> Result<(), HistoryError> {
+        let mut iterator = self.versions_of(number);
+        while let Some((key, value)) = iterator.item() {
+            update_framed(hasher, &key[number.to_be_bytes().len()..]);
+            update_framed(hasher, value);
+            iterator.next();
+        }
+        hasher.update(&u64::MAX.to_be_bytes());
+        Ok(iterator.status()?)
+    }
+}
+
+fn update_framed(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_be_bytes());
+    hasher.update(bytes);
+}

@@ -1,0 +1,85 @@
+//! Errors, by what the caller must do next.
+
+use hindsight_oplog::{OpTime, Timestamp};
+
+/// The store itself failed: stop, look at the disk, and if in doubt delete the directory and rebuild it.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("history store: {0}")]
+    Store(#[from] rocksdb::Error),
+    /// The directory holds something that this version did not write. It is derived: delete it and it is rebuilt.
+    #[error(
+        "history store holds {what}; delete its directory, it is rebuilt from the base and the log"
+    )]
+    Corrupt { what: String },
+    /// There is one writer or loader at a time.
+    #[error("history already has a writer; drop it first")]
+    Busy,
+    /// Nothing can be applied before a base is loaded.
+    #[error("history holds no base; load one first")]
+    NoBase,
+    /// What a base told about itself does not hold together.
+    #[error("base {name}: {reason}")]
+    BadBase { name: String, reason: String },
+}
+
+impl HistoryError {
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        HistoryError::Corrupt { what: what.into() }
+    }
+}
+
+/// An apply unit was not applied. Nothing of it is in the history, and nothing after it will be: the history stays
+/// restorable up to just before the named entry (I8).
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The entry does something that cannot be rebuilt from the log, or that this version does not know.
+    #[error(
+        "entry {at} on {ns}: {what}; the history ends just before it, a new base starts again after it"
+    )]
+    Unsupported { at: OpTime, ns: String, what: String },
+    /// The entry does not fit the state it meets: the base or the log is wrong.
+    #[error("entry {at} on {ns}: {reason}; the history ends just before it, verify log and base")]
+    Inconsistent { at: OpTime, ns: String, reason: String },
+    /// The caller broke the order of units or of progress.
+    #[error("entry {at}: {reason}")]
+    OutOfOrder { at: OpTime, reason: String },
+    /// An earlier unit was refused; this writer takes no more.
+    #[error("history stopped at entry {at}, see the error given for it")]
+    Stopped { at: OpTime },
+    #[error(transparent)]
+    Store(#[from] HistoryError),
+}
+
+impl From<rocksdb::Error> for ApplyError {
+    fn from(error: rocksdb::Error) -> Self {
+        ApplyError::Store(error.into())
+    }
+}
+
+/// A question about a time or a collection that the history does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// `nearest` are the closest times that can be read, below and above, where there are such.
+    #[error("{at} is outside every restore window of the history{}", nearest_text(nearest))]
+    OutOfWindow { at: Timestamp, nearest: [Option<Timestamp>; 2] },
+    #[error("{ns} does not exist at {at}")]
+    NoSuchCollection { ns: String, at: Timestamp },
+    #[error(transparent)]
+    Store(#[from] HistoryError),
+}
+
+impl From<rocksdb::Error> for ReadError {
+    fn from(error: rocksdb::Error) -> Self {
+        ReadError::Store(error.into())
+    }
+}
+
+fn nearest_text(nearest: &[Option<Timestamp>; 2]) -> String {
+    match nearest {
+        [None, None] => ": it holds none yet".to_owned(),
+        [Some(below), None] => format!("; the nearest before is {below}"),
+        [None, Some(above)] => format!("; the nearest after is {above}"),
+        [Some(below), Some(above)] => format!("; the nearest are {below} and {above}"),
+    }
+}

@@ -1,0 +1,153 @@
+//! Generations: a base, and what was applied on top of it.
+
+use hindsight_oplog::raw::{Doc, DocWriter, kind};
+use hindsight_oplog::{OpTime, Timestamp};
+
+use crate::HistoryError;
+use crate::state::timestamp;
+
+/// What a base says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseInfo {
+    pub name: String,
+    /// S: every entry visible after this time has to be applied on top of the base.
+    pub start: Timestamp,
+    /// E: from here on the state is exact. Entries visible in (S, E] are applied in relaxed mode.
+    pub exact_from: Timestamp,
+}
+
+/// How far a generation is. Moves only forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The last entry of the log that was taken in.
+    pub applied: OpTime,
+    /// The last time whose state is complete: every unit visible up to it is applied, no transaction prepared up to it
+    /// is open. Behind `applied` while a transaction is prepared.
+    pub through: Timestamp,
+    /// First entry of the oldest transaction still open: after a restart the log is read from here, and
+    /// units that are in already are skipped.
+    pub oldest_open: Option<OpTime>,
+}
+
+impl Progress {
+    /// No transaction is open.
+    pub fn at(applied: OpTime) -> Self {
+        Progress { applied, through: applied.ts, oldest_open: None }
+    }
+}
+
+/// One base and its restore window. Nothing of one generation shows in another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    pub id: u32,
+    pub base: BaseInfo,
+    /// None before the first commit.
+    pub progress: Option<Progress>,
+    /// Its base was loaded to the end.
+    pub(crate) loaded: bool,
+}
+
+impl Generation {
+    /// The last log entry applied.
+    pub fn applied(&self) -> Option<OpTime> {
+        self.progress.map(|progress| progress.applied)
+    }
+
+    /// First and last time whose state can be read; none while the relaxed window is open.
+    pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
+        let from = self.base.exact_from;
+        let through = self.through();
+        (self.loaded && through >= from).then_some((from, through))
+    }
+
+    /// The last time whose state is complete. A base alone (S = E) is complete at its own time.
+    pub fn through(&self) -> Timestamp {
+        self.progress.map_or(self.base.start, |progress| progress.through)
+    }
+}
+
+pub(crate) fn encode(generation: &Generation) -> Vec<u8> {
+    let time = |record: &mut DocWriter, name: &[u8], ts: Timestamp| {
+        record.value(kind::TIMESTAMP, name, &ts.as_u64().to_le_bytes());
+    };
+    let mut record = DocWriter::new();
+    record.string(b"base", &generation.base.name);
+    time(&mut record, b"start", generation.base.start);
+    time(&mut record, b"exactFrom", generation.base.exact_from);
+    record.value(kind::BOOL, b"loaded", &[u8::from(generation.loaded)]);
+    if let Some(progress) = generation.progress {
+        time(&mut record, b"through", progress.through);
+        time(&mut record, b"applied", progress.applied.ts);
+        record.int64(b"appliedTerm", progress.applied.term);
+        if let Some(open) = progress.oldest_open {
+            time(&mut record, b"open", open.ts);
+            record.int64(b"openTerm", open.term);
+        }
+    }
+    record.finish()
+}
+
+pub(crate) fn decode(id: u32, bytes: &[u8]) -> Result<Generation, HistoryError> {
+    decode_known(id, bytes).ok_or_else(|| HistoryError::corrupt("a generation it cannot read"))
+}
+
+fn decode_known(id: u32, bytes: &[u8]) -> Option<Generation> {
+    let record = Doc::new(bytes).ok()?;
+    let field = |name: &[u8]| record.get(name).ok().flatten();
+    let optime = |ts: &[u8], term: &[u8]| {
+        Some(OpTime { ts: timestamp(record, ts)?, term: field(term)?.as_integer()? })
+    };
+    let base = BaseInfo {
+        name: field(b"base")?.as_str()?.to_owned(),
+        start: timestamp(record, b"start")?,
+        exact_from: timestamp(record, b"exactFrom")?,
+    };
+    let progress = match optime(b"applied", b"appliedTerm") {
+        None => None,
+        Some(applied) => Some(Progress {
+            applied,
+            through: timestamp(record, b"through")?,
+            oldest_open: optime(b"open", b"openTerm"),
+        }),
+    };
+    Some(Generation { id, base, progress, loaded: field(b"loaded")?.as_bool()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_as_they_went_in() {
+        let base = BaseInfo {
+            name: "b".to_owned(),
+            start: Timestamp::new(1, 2),
+            exact_from: Timestamp::new(3, 4),
+        };
+        let progress = Progress {
+            applied: OpTime::new(9, 1, 5),
+            through: Timestamp::new(8, 1),
+            oldest_open: Some(OpTime::new(7, 3, 4)),
+        };
+        for progress in [None, Some(progress), Some(Progress::at(OpTime::new(5, 5, -1)))] {
+            let generation = Generation { id: 3, base: base.clone(), progress, loaded: true };
+            assert_eq!(decode(3, &encode(&generation)).expect("a record"), generation);
+        }
+        assert!(decode(3, b"junk").is_err());
+    }
+
+    #[test]
+    fn a_window_opens_at_the_end_of_the_base() {
+        let base = BaseInfo {
+            name: String::new(),
+            start: Timestamp::new(1, 1),
+            exact_from: Timestamp::new(5, 1),
+        };
+        let mut generation = Generation { id: 1, base, progress: None, loaded: true };
+        assert_eq!(generation.window(), None);
+        generation.progress = Some(Progress::at(OpTime::new(4, 1, 1)));
+        assert_eq!(generation.window(), None);
+        generation.progress = Some(Progress::at(OpTime::new(6, 1, 1)));
+        assert_eq!(generation.window(), Some((Timestamp::new(5, 1), Timestamp::new(6, 1))));
+    }
+}

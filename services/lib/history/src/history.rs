@@ -1,0 +1,253 @@
+//! The store: opening it, and what readers and the writer share.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hindsight_oplog::Timestamp;
+use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch};
+
+use crate::catalog::Catalog;
+use crate::generation::{self, BaseInfo, Generation};
+use crate::settings::{Settings, write_options};
+use crate::{HistoryError, Load, ReadError, View, Writer, key, state};
+
+/// Layout of keys and values. Another one is refused: the store is derived, and rebuilt.
+const FORMAT_VERSION: &[u8] = b"1";
+
+/// Every version of every document, by visible time. Share it in an `Arc`; reads go on while the writer writes.
+pub struct History {
+    pub(crate) db: DB,
+    pub(crate) settings: Settings,
+    catalog: RwLock<Catalog>,
+    generations: RwLock<Vec<Generation>>,
+    claimed: AtomicBool,
+}
+
+impl History {
+    /// Opens or creates the store in a directory of its own. A base that was not loaded to its end is
+    /// thrown away.
+    pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
+        let db = DB::open(&settings.options(), path)?;
+        match db.get(key::FORMAT)? {
+            Some(format) => check_format(&format)?,
+            None => {
+                let mut batch = WriteBatch::default();
+                batch.put(key::FORMAT, FORMAT_VERSION);
+                db.write_opt(batch, &write_options())?;
+                db.flush()?;
+            }
+        }
+        let history = Self::read_in(db, settings)?;
+        history.discard_unfinished()?;
+        Ok(history)
+    }
+
+    /// Opens the store as it was when the process that has it open last flushed, without disturbing that one.
+    pub fn open_read_only(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
+        let mut options = settings.options();
+        options.create_if_missing(false);
+        let db = DB::open_for_read_only(&options, path, false)?;
+        check_format(&db.get(key::FORMAT)?.unwrap_or_default())?;
+        Self::read_in(db, settings)
+    }
+
+    fn read_in(db: DB, settings: Settings) -> Result<Self, HistoryError> {
+        let next_number = match db.get(key::NEXT_NUMBER)? {
+            None => 1,
+            Some(bytes) => u32::from_be_bytes(
+                bytes.try_into().map_err(|_| HistoryError::corrupt("no next number"))?,
+            ),
+        };
+        let mut generations = Vec::new();
+        for_each_under(&db, key::GENERATIONS, |id, record| {
+            let id = id.try_into().map_err(|_| HistoryError::corrupt("a generation's key"))?;
+            generations.push(generation::decode(u32::from_be_bytes(id), record)?);
+            Ok(())
+        })?;
+        let mut catalog = Catalog::new(next_number);
+        for_each_under(&db, key::COLLECTIONS, |rest, record| {
+            let (number, since) = key::split_collection(&[key::COLLECTIONS, rest].concat())
+                .ok_or_else(|| HistoryError::corrupt("a collection's key"))?;
+            let (generation, state) = state::decode(record)?;
+            catalog.set(generation, number, since, state.map(Arc::new));
+            Ok(())
+        })?;
+        Ok(History {
+            db,
+            settings,
+            catalog: RwLock::new(catalog),
+            generations: RwLock::new(generations),
+            claimed: AtomicBool::new(false),
+        })
+    }
+
+    /// The bases loaded, oldest first, and how far each was taken.
+    pub fn generations(&self) -> Vec<Generation> {
+        self.read_generations().iter().filter(|generation| generation.loaded).cloned().collect()
+    }
+
+    /// Begins to load a base. Its generation is the one that [`History::writer`] goes on with, once
+    /// [`Load::finish`] was called.
+    pub fn begin_generation(&self, base: BaseInfo) -> Result<Load<'_>, HistoryError> {
+        let claim = self.claim()?;
+        self.discard_unfinished()?;
+        Load::begin(self, claim, base)
+    }
+
+    /// The one writer, which continues the newest generation.
+    pub fn writer(&self) -> Result<Writer<'_>, HistoryError> {
+        let claim = self.claim()?;
+        let generation = self.generations().pop().ok_or(HistoryError::NoBase)?;
+        Writer::new(self, claim, generation)
+    }
+
+    /// The state at a time.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfWindow`] names the nearest times that can be read.
+    pub fn reader_at(&self, at: Timestamp) -> Result<View<'_>, ReadError> {
+        let generations = self.read_generations();
+        let windows = || generations.iter().filter_map(Generation::window);
+        let holds = |generation: &&Generation| {
+            generation.window().is_some_and(|(from, through)| from <= at && at <= through)
+        };
+        match generations.iter().rev().find(holds) {
+            Some(generation) => Ok(View::new(self, generation.id, at)),
+            None => Err(ReadError::OutOfWindow {
+                at,
+                nearest: [
+                    windows().map(|(_, through)| through).filter(|&t| t < at).max(),
+                    windows().map(|(from, _)| from).filter(|&t| t > at).min(),
+                ],
+            }),
+        }
+    }
+
+    /// Makes everything committed durable.
+    pub fn flush(&self) -> Result<(), HistoryError> {
+        Ok(self.db.flush()?)
+    }
+
+    fn claim(&self) -> Result<Claim<'_>, HistoryError> {
+        if self.claimed.swap(true, Ordering::AcqRel) {
+            return Err(HistoryError::Busy);
+        }
+        Ok(Claim(&self.claimed))
+    }
+
+    pub(crate) fn read_catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().expect("no one panics while changing the catalog")
+    }
+
+    pub(crate) fn write_catalog(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.catalog.write().expect("no one panics while changing the catalog")
+    }
+
+    pub(crate) fn read_generations(&self) -> RwLockReadGuard<'_, Vec<Generation>> {
+        self.generations.read().expect("no one panics while changing the generations")
+    }
+
+    /// Publishes a generation's record: from now on readers see it.
+    pub(crate) fn publish(&self, record: Generation) {
+        let mut generations =
+            self.generations.write().expect("no one panics while changing the generations");
+        match generations.iter_mut().find(|generation| generation.id == record.id) {
+            Some(generation) => *generation = record,
+            None => generations.push(record),
+        }
+    }
+
+    /// Removes every trace of a base that was not loaded to its end.
+    fn discard_unfinished(&self) -> Result<(), HistoryError> {
+        let unfinished: Vec<u32> = self
+            .read_generations()
+            .iter()
+            .filter(|generation| !generation.loaded)
+            .map(|generation| generation.id)
+            .collect();
+        for id in unfinished {
+            tracing::info!(generation = id, "discard a base that was not loaded to its end");
+            let mut batch = WriteBatch::default();
+            let numbers: Vec<u32> =
+                self.read_catalog().of_generation(id).map(|(number, _)| number).collect();
+            for number in numbers {
+                let (from, to) = key::range(number);
+                self.db.delete_file_in_range(&from, &to)?;
+                batch.delete_range(from, to);
+                batch.delete_range(
+                    key::collection(number, Timestamp::ZERO),
+                    key::collection(number, Timestamp::MAX),
+                );
+                self.write_catalog().forget(number);
+            }
+            batch.delete(key::generation(id));
+            self.db.write_opt(batch, &write_options())?;
+            self.generations
+                .write()
+                .expect("no one panics while changing the generations")
+                .retain(|generation| generation.id != id);
+        }
+        Ok(())
+    }
+
+    /// An iterator that finds the versions of single documents, by their prefix.
+    pub(crate) fn version_finder(&self) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        self.db.raw_iterator_opt(options)
+    }
+
+    /// An iterator over all versions of a number, in the order of ids. Blocks read once are not cached.
+    pub(crate) fn versions_of(&self, number: u32) -> DBRawIterator<'_> {
+        let (from, to) = key::range(number);
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.set_iterate_upper_bound(to);
+        options.fill_cache(false);
+        options.set_readahead_size(1 << 20);
+        let mut iterator = self.db.raw_iterator_opt(options);
+        iterator.seek(from);
+        iterator
+    }
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History").field("path", &self.db.path()).finish_non_exhaustive()
+    }
+}
+
+/// The right to write; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Claim<'h>(&'h AtomicBool);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+fn check_format(format: &[u8]) -> Result<(), HistoryError> {
+    if format == FORMAT_VERSION {
+        return Ok(());
+    }
+    Err(HistoryError::corrupt(format!("format {:?}", String::from_utf8_lossy(format))))
+}
+
+fn for_each_under(
+    db: &DB,
+    prefix: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), HistoryError>,
+) -> Result<(), HistoryError> {
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    let mut iterator = db.raw_iterator_opt(options);
+    iterator.seek(prefix);
+    while let Some((key, value)) = iterator.item() {
+        let Some(rest) = key.strip_prefix(prefix) else { break };
+        visit(rest, value)?;
+        iterator.next();
+    }
+    Ok(iterator.status()?)
+}

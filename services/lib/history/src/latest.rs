@@ -1,0 +1,225 @@
+//! The newest version of the documents written last, and what of it is not in the store yet.
+//!
+//! Values live in two arenas, a young and an old one. A version is written to the young one; when that is full, it
+//! becomes the old one and what was the old one is forgotten at once: no bookkeeping per entry, and memory is bounded
+//! by both. Versions are put into the store from the young arena, so it turns old only when all of it is there.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::ops::Range;
+
+use hindsight_oplog::Timestamp;
+
+use crate::key;
+
+#[derive(Default)]
+struct Arena {
+    bytes: Vec<u8>,
+    slots: Vec<Slot>,
+    /// The newest slot by the hash of its prefix.
+    newest: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
+}
+
+/// One version: `prefix ‖ time ‖ value` in the arena's bytes.
+struct Slot {
+    start: usize,
+    prefix_length: usize,
+    end: usize,
+    /// The slot that had the same hash before.
+    before: Option<u32>,
+}
+
+impl Slot {
+    fn prefix(&self) -> Range<usize> {
+        self.start..self.start + self.prefix_length
+    }
+
+    fn key(&self) -> Range<usize> {
+        self.start..self.start + self.prefix_length + key::TIME_LENGTH
+    }
+
+    fn value(&self) -> Range<usize> {
+        self.key().end..self.end
+    }
+}
+
+impl Arena {
+    fn find(&self, hash: u64, prefix: &[u8]) -> Option<&[u8]> {
+        let mut at = *self.newest.get(&hash)?;
+        loop {
+            let slot = self.slots.get(at as usize)?;
+            if &self.bytes[slot.prefix()] == prefix {
+                return Some(&self.bytes[slot.value()]);
+            }
+            at = slot.before?;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.slots.clear();
+        self.newest.clear();
+    }
+}
+
+pub(crate) struct Latest {
+    young: Arena,
+    old: Arena,
+    hasher: RandomState,
+    limit: usize,
+    /// Slots of the young arena before this one are in the store.
+    stored: usize,
+}
+
+/// Where the pending versions end; what was written later can be taken back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(usize);
+
+impl Latest {
+    pub(crate) fn new(limit: usize) -> Self {
+        Latest {
+            young: Arena::default(),
+            old: Arena::default(),
+            hasher: RandomState::new(),
+            limit,
+            stored: 0,
+        }
+    }
+
+    pub(crate) fn hash(&self, prefix: &[u8]) -> u64 {
+        self.hasher.hash_one(prefix)
+    }
+
+    /// The newest value of the document, if it is still remembered.
+    pub(crate) fn find(&self, hash: u64, prefix: &[u8]) -> Option<&[u8]> {
+        self.young.find(hash, prefix).or_else(|| self.old.find(hash, prefix))
+    }
+
+    /// Adds a version, whose value `write` appends.
+    pub(crate) fn push(
+        &mut self,
+        hash: u64,
+        prefix: &[u8],
+        visible: Timestamp,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let arena = &mut self.young;
+        let start = arena.bytes.len();
+        arena.bytes.extend_from_slice(prefix);
+        key::push_time(&mut arena.bytes, visible);
+        write(&mut arena.bytes);
+        let at = u32::try_from(arena.slots.len()).expect("an arena holds fewer than 2^32 versions");
+        let before = arena.newest.insert(hash, at);
+        arena.slots.push(Slot {
+            start,
+            prefix_length: prefix.len(),
+            end: arena.bytes.len(),
+            before,
+        });
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.young.slots.len())
+    }
+
+    /// Takes back the versions after the mark from what is to be stored. They are still found: only a
+    /// writer that applies nothing more may do so.
+    pub(crate) fn take_back(&mut self, mark: Mark) {
+        self.young.slots.truncate(mark.0);
+    }
+
+    /// Keys and values that are not in the store yet, in the order they were pushed.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let bytes = &self.young.bytes;
+        self.young.slots[self.stored..]
+            .iter()
+            .map(|slot| (&bytes[slot.key()], &bytes[slot.value()]))
+    }
+
+    /// Bytes that wait to be stored.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        let from = self.young.slots.get(self.stored).map_or(self.young.bytes.len(), |s| s.start);
+        self.young.bytes.len() - from
+    }
+
+    /// Everything pending is in the store. True when an arena was forgotten: from now on its versions must be found
+    /// in the store.
+    pub(crate) fn stored(&mut self) -> bool {
+        self.stored = self.young.slots.len();
+        if self.young.bytes.len() < self.limit {
+            return false;
+        }
+        std::mem::swap(&mut self.young, &mut self.old);
+        self.young.clear();
+        // A huge transaction made it grow; give that back.
+        self.young.bytes.shrink_to(self.limit * 2);
+        self.stored = 0;
+        true
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only u64 keys are hashed");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(latest: &mut Latest, hash: u64, prefix: &[u8], seconds: u32, value: &[u8]) {
+        let time = Timestamp::new(seconds, 1);
+        latest.push(hash, prefix, time, |out| out.extend_from_slice(value));
+    }
+
+    #[test]
+    fn the_newest_version_is_found_even_among_equal_hashes() {
+        let mut latest = Latest::new(1 << 20);
+        push(&mut latest, 7, b"a", 1, b"a1");
+        push(&mut latest, 7, b"b", 2, b"b1");
+        push(&mut latest, 7, b"a", 3, b"a2");
+        assert_eq!(latest.find(7, b"a"), Some(&b"a2"[..]));
+        assert_eq!(latest.find(7, b"b"), Some(&b"b1"[..]));
+        assert_eq!(latest.find(7, b"c"), None);
+        assert_eq!(latest.pending().count(), 3);
+    }
+
+    #[test]
+    fn versions_are_forgotten_after_two_full_arenas_and_never_before_they_are_stored() {
+        let mut latest = Latest::new(10);
+        push(&mut latest, 1, b"a", 1, b"0123456789");
+        push(&mut latest, 2, b"b", 1, b"0123456789");
+        assert_eq!(latest.pending().count(), 2);
+        assert!(latest.stored());
+        assert_eq!(latest.pending().count(), 0);
+        assert!(latest.find(1, b"a").is_some());
+        push(&mut latest, 3, b"c", 2, b"0123456789");
+        assert!(latest.stored());
+        assert_eq!(latest.find(1, b"a"), None);
+        assert!(latest.find(3, b"c").is_some());
+    }
+
+    #[test]
+    fn what_is_taken_back_is_not_pending() {
+        let mut latest = Latest::new(1 << 20);
+        push(&mut latest, 1, b"a", 1, b"x");
+        let mark = latest.mark();
+        push(&mut latest, 2, b"b", 1, b"y");
+        latest.take_back(mark);
+        let pending: Vec<_> = latest.pending().map(|(_, value)| value.to_vec()).collect();
+        assert_eq!(pending, [b"x".to_vec()]);
+    }
+}

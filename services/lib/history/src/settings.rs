@@ -1,0 +1,86 @@
+//! Settings of the store, and what they mean to RocksDB.
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options, SliceTransform, WriteOptions};
+
+use crate::key;
+
+/// Sizes in bytes. The process holds up to about `cache_bytes + 4 * write_buffer_bytes + 2 * latest_bytes`, and
+/// what is applied and not yet committed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Blocks, filters and indexes of the files, shared by readers and writer.
+    pub cache_bytes: usize,
+    /// One memtable; up to three are being written out at a time.
+    pub write_buffer_bytes: usize,
+    /// Newest versions that the writer remembers, so that it need not read them back: half of them, in fact two
+    /// halves of this size.
+    pub latest_bytes: usize,
+    /// Threads for flushes and compactions.
+    pub background_jobs: i32,
+    /// Files kept open; the rest is opened when read.
+    pub open_files: i32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            cache_bytes: 64 << 20,
+            write_buffer_bytes: 64 << 20,
+            latest_bytes: 16 << 20,
+            background_jobs: 2,
+            open_files: 512,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_max_background_jobs(self.background_jobs.max(2));
+        options.set_max_open_files(self.open_files);
+        options.set_bytes_per_sync(1 << 20);
+        options.set_keep_log_file_num(2);
+
+        options.set_write_buffer_size(self.write_buffer_bytes);
+        options.set_max_write_buffer_number(3);
+        // A lookup of an id that is not there must not walk every memtable: filters by (collection, id).
+        options.set_prefix_extractor(SliceTransform::create(
+            key::PREFIX_NAME,
+            key::prefix_of_version,
+            Some(key::is_version),
+        ));
+        options.set_memtable_prefix_bloom_ratio(0.05);
+        options.set_block_based_table_factory(&self.table_options());
+
+        options.set_level_compaction_dynamic_level_bytes(true);
+        options.set_level_zero_file_num_compaction_trigger(4);
+        options.set_level_zero_slowdown_writes_trigger(24);
+        options.set_level_zero_stop_writes_trigger(40);
+        options.set_target_file_size_base(64 << 20);
+        options.set_max_bytes_for_level_base(512 << 20);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options
+    }
+
+    fn table_options(&self) -> BlockBasedOptions {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&Cache::new_lru_cache(self.cache_bytes));
+        table.set_block_size(16 << 10);
+        table.set_format_version(5);
+        table.set_bloom_filter(10.0, false);
+        // No key is ever looked up whole: the time in it is never known.
+        table.set_whole_key_filtering(false);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table
+    }
+}
+
+/// The log is the truth, so RocksDB's own is off (design §8).
+pub(crate) fn write_options() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}

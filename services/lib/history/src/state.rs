@@ -1,0 +1,151 @@
+//! What a collection is at one time, besides its documents.
+
+use hindsight_oplog::Timestamp;
+use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+
+use crate::HistoryError;
+
+/// Identity, name, options and indexes of a collection at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionState {
+    pub uuid: [u8; 16],
+    /// `db.collection`.
+    pub ns: String,
+    /// The options as `listCollections` gives them, BSON.
+    pub options: Vec<u8>,
+    /// The spec of the `_id` index; clustered and time-series collections have none.
+    pub id_index: Option<Vec<u8>>,
+    /// The specs of the other indexes, in the order they were made.
+    pub indexes: Vec<Vec<u8>>,
+    /// Made up for entries of the relaxed window whose collection is neither in the base nor created in the log. It
+    /// must be dropped before the window ends, and it never shows in a view.
+    pub implicit: bool,
+}
+
+impl CollectionState {
+    /// A collection without options and indexes.
+    pub fn new(uuid: [u8; 16], ns: impl Into<String>) -> Self {
+        CollectionState {
+            uuid,
+            ns: ns.into(),
+            options: Doc::EMPTY.as_bytes().to_vec(),
+            id_index: None,
+            indexes: Vec::new(),
+            implicit: false,
+        }
+    }
+
+    pub fn database(&self) -> &str {
+        database_of(&self.ns)
+    }
+
+    pub fn is_capped(&self) -> bool {
+        self.option(b"capped").is_some_and(is_true)
+    }
+
+    /// Dropped by a primary that steps up.
+    pub fn is_temporary(&self) -> bool {
+        self.option(b"temp").is_some_and(is_true)
+    }
+
+    pub fn is_clustered(&self) -> bool {
+        self.option(b"clusteredIndex").is_some()
+    }
+
+    /// The buckets of a time-series collection, or (from 8.3) the collection itself.
+    pub fn is_timeseries(&self) -> bool {
+        self.option(b"timeseries").is_some()
+    }
+
+    /// The options that the base or the catalog checked to be BSON.
+    pub fn options(&self) -> Doc<'_> {
+        Doc::new(&self.options).unwrap_or(Doc::EMPTY)
+    }
+
+    fn option(&self, name: &[u8]) -> Option<Element<'_>> {
+        self.options().get(name).ok().flatten()
+    }
+
+    /// Every piece of BSON in it is BSON.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let pieces = self.indexes.iter().chain(&self.id_index).chain([&self.options]);
+        for bytes in pieces {
+            Doc::new(bytes).and_then(Doc::validate).map_err(|e| format!("{}: {e}", self.ns))?;
+        }
+        if !self.ns.contains('.') {
+            return Err(format!("{:?} is not a namespace", self.ns));
+        }
+        Ok(())
+    }
+}
+
+/// The database of a namespace. Its name holds no dot.
+pub(crate) fn database_of(ns: &str) -> &str {
+    ns.split_once('.').map_or(ns, |(database, _)| database)
+}
+
+fn is_true(element: Element<'_>) -> bool {
+    element.as_bool().unwrap_or_else(|| element.as_integer().is_some_and(|n| n != 0))
+}
+
+/// Namespaces whose documents the server writes without logging it, so that a logged delete may find nothing
+/// (reference §8.3, §11). Nothing about their content is promised.
+pub(crate) fn is_written_unlogged(ns: &str) -> bool {
+    matches!(
+        ns,
+        "config.transactions"
+            | "config.image_collection"
+            | "config.system.preimages"
+            | "config.system.change_collection"
+    )
+}
+
+/// A collection's record: which generation it belongs to, and its state, or none once it is dropped.
+pub(crate) fn encode(generation: u32, state: Option<&CollectionState>) -> Vec<u8> {
+    let mut record = DocWriter::with_capacity(256);
+    record.int64(b"generation", i64::from(generation));
+    if let Some(state) = state {
+        let mut uuid = vec![16, 0, 0, 0, 4];
+        uuid.extend_from_slice(&state.uuid);
+        record.value(kind::BINARY, b"uuid", &uuid).string(b"ns", &state.ns);
+        record.value(kind::DOCUMENT, b"options", &state.options);
+        if let Some(spec) = &state.id_index {
+            record.value(kind::DOCUMENT, b"idIndex", spec);
+        }
+        record.open(kind::ARRAY, b"indexes");
+        for (at, spec) in state.indexes.iter().enumerate() {
+            record.value(kind::DOCUMENT, at.to_string().as_bytes(), spec);
+        }
+        record.close().value(kind::BOOL, b"implicit", &[u8::from(state.implicit)]);
+    }
+    record.finish()
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<(u32, Option<CollectionState>), HistoryError> {
+    decode_known(bytes).ok_or_else(|| HistoryError::corrupt("a collection record it cannot read"))
+}
+
+fn decode_known(bytes: &[u8]) -> Option<(u32, Option<CollectionState>)> {
+    let record = Doc::new(bytes).ok()?;
+    let field = |name: &[u8]| record.get(name).ok().flatten();
+    let generation = u32::try_from(field(b"generation")?.as_integer()?).ok()?;
+    let Some(uuid) = field(b"uuid") else {
+        return Some((generation, None));
+    };
+    let indexes = field(b"indexes")?.as_array()?.elements();
+    let state = CollectionState {
+        uuid: uuid.as_uuid()?,
+        ns: field(b"ns")?.as_str()?.to_owned(),
+        options: field(b"options")?.as_doc()?.as_bytes().to_vec(),
+        id_index: field(b"idIndex").and_then(Element::as_doc).map(|spec| spec.as_bytes().to_vec()),
+        indexes: indexes
+            .map(|spec| Some(spec.ok()?.as_doc()?.as_bytes().to_vec()))
+            .collect::<Option<Vec<_>>>()?,
+        implicit: field(b"implicit")?.as_bool()?,
+    };
+    Some((generation, Some(state)))
+}
+
+pub(crate) fn timestamp(record: Doc<'_>, name: &[u8]) -> Option<Timestamp> {
+    record.get(name).ok().flatten()?.as_timestamp()
+}

@@ -1,0 +1,3 @@
+use bson::doc;
+
+use super::*;

@@ -1,0 +1,381 @@
+//! The one writer: apply units in, write batches out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
+use rocksdb::{DBRawIterator, WriteBatch};
+
+use crate::catalog::Previous;
+use crate::generation::{self, Generation, Progress};
+use crate::history::Claim;
+use crate::latest::{Latest, Mark};
+use crate::settings::write_options;
+use crate::{ApplyError, CollectionState, History, HistoryError, key, state};
+
+/// What became of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    Done,
+    /// Its last entry is not after the last one applied: it is in already (I10).
+    Already,
+}
+
+/// What this writer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub units: u64,
+    pub inserts: u64,
+    pub updates: u64,
+    pub deletes: u64,
+    pub commands: u64,
+    /// Writes of the relaxed window that met another state than a strict one would accept.
+    pub relaxed: u64,
+    /// Writes to unlogged and capped collections that met another state than a strict one would accept, as they
+    /// may at any time.
+    pub tolerated: u64,
+}
+
+/// Applies units to the newest generation. What [`Writer::apply`] was given shows after [`Writer::commit`], and
+/// survives a crash after [`Writer::flush`] (or when RocksDB flushes by itself).
+pub struct Writer<'h> {
+    pub(crate) history: &'h History,
+    pub(crate) generation: Generation,
+    pub(crate) latest: Latest,
+    /// Sees everything stored when an arena of `latest` was last forgotten.
+    pub(crate) stored: DBRawIterator<'h>,
+    /// Of the document at hand: number and id key.
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) seek: Vec<u8>,
+    pub(crate) counts: Counts,
+    targets: HashMap<[u8; 16], Target>,
+    last_target: Option<([u8; 16], Target)>,
+    edits: Vec<Edit>,
+    last_unit: Option<OpTime>,
+    stopped: Option<OpTime>,
+    window_closed: bool,
+    _claim: Claim<'h>,
+}
+
+/// What a document's operation must know of its collection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) number: u32,
+    pub(crate) capped: bool,
+    /// The server writes to it without logging.
+    pub(crate) unlogged: bool,
+}
+
+/// The unit at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit {
+    pub(crate) at: OpTime,
+    /// Where its versions go.
+    pub(crate) visible: Timestamp,
+    pub(crate) relaxed: bool,
+    /// Position of the operation at hand.
+    pub(crate) position: u64,
+}
+
+/// A change of the catalog that is not stored yet.
+struct Edit {
+    number: u32,
+    since: Timestamp,
+    previous: Previous,
+}
+
+impl<'h> Writer<'h> {
+    pub(crate) fn new(
+        history: &'h History,
+        claim: Claim<'h>,
+        generation: Generation,
+    ) -> Result<Self, HistoryError> {
+        Ok(Writer {
+            history,
+            latest: Latest::new(history.settings.latest_bytes),
+            stored: history.version_finder(),
+            prefix: Vec::with_capacity(64),
+            seek: Vec::with_capacity(64),
+            counts: Counts::default(),
+            targets: HashMap::new(),
+            last_target: None,
+            edits: Vec::new(),
+            last_unit: generation.applied(),
+            stopped: None,
+            window_closed: false,
+            generation,
+            _claim: claim,
+        })
+    }
+
+    /// The generation it applies to, as of the last commit.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes applied and not committed. They are held in memory; commit when they become many.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.latest.pending_bytes()
+    }
+
+    /// Applies one unit: the operations of one entry or of one assembled transaction, in order.
+    ///
+    /// `visible` is when they become visible (reference, rule 5), `at` the optime of the unit's last entry: of
+    /// the commit, for a prepared transaction. Units come in the order of `at`.
+    ///
+    /// # Errors
+    /// After [`ApplyError::Unsupported`] or [`ApplyError::Inconsistent`] nothing of the unit is in, and nothing more
+    /// is taken; what came before may still be committed.
+    pub fn apply<'a>(
+        &mut self,
+        visible: Timestamp,
+        at: OpTime,
+        operations: impl IntoIterator<Item = Operation<'a>>,
+    ) -> Result<Applied, ApplyError> {
+        if let Some(at) = self.stopped {
+            return Err(ApplyError::Stopped { at });
+        }
+        if at.ts <= self.generation.base.start {
+            // The base was read after it.
+            return Ok(Applied::Already);
+        }
+        if let Some(last) = self.last_unit.filter(|last| at.ts <= last.ts) {
+            if at.ts == last.ts && at.term != last.term {
+                let reason = format!("the history holds {last} in its place");
+                return Err(ApplyError::OutOfOrder { at, reason });
+            }
+            return Ok(Applied::Already);
+        }
+        let before = (self.latest.mark(), self.edits.len());
+        let result = self.apply_new(visible, at, operations);
+        if result.is_err() {
+            self.take_back(before.0, before.1);
+            self.stopped = Some(at);
+        }
+        result.map(|()| Applied::Done)
+    }
+
+    fn apply_new<'a>(
+        &mut self,
+        visible: Timestamp,
+        at: OpTime,
+        operations: impl IntoIterator<Item = Operation<'a>>,
+    ) -> Result<(), ApplyError> {
+        let base = &self.generation.base;
+        let through = self.generation.progress.map_or(base.start, |progress| progress.through);
+        if visible > at.ts || (self.generation.progress.is_some() && visible <= through) {
+            let reason = format!("visible at {visible}, but the state is final through {through}");
+            return Err(ApplyError::OutOfOrder { at, reason });
+        }
+        let mut unit = Unit {
+            at,
+            // A transaction prepared before the base's start and committed after it is, like all of the relaxed
+            // window, on top of the base; nothing is read before the window's end.
+            visible: visible.max(base.start),
+            relaxed: visible <= base.exact_from,
+            position: 0,
+        };
+        if !unit.relaxed {
+            self.close_window(at)?;
+        }
+        for operation in operations {
+            self.operation(&unit, &operation)?;
+            unit.position += 1;
+        }
+        self.last_unit = Some(at);
+        self.counts.units += 1;
+        Ok(())
+    }
+
+    fn operation(&mut self, unit: &Unit, operation: &Operation<'_>) -> Result<(), ApplyError> {
+        match operation.kind {
+            OpKind::Insert => self.insert(unit, operation),
+            OpKind::Update => self.update(unit, operation),
+            OpKind::Delete => self.delete(unit, operation),
+            OpKind::Command => self.command(unit, operation),
+            OpKind::Noop => Ok(()),
+            OpKind::Unknown => {
+                Err(unit.unsupported(operation.ns, "an operation this version does not know"))
+            }
+        }
+    }
+
+    /// Stores what was applied since the last commit, and the progress with it, in one batch; then shows it.
+    pub fn commit(&mut self, progress: Progress) -> Result<(), ApplyError> {
+        self.check_progress(&progress)?;
+        if progress.through >= self.generation.base.exact_from {
+            self.close_window(progress.applied)?;
+        }
+        let generation = Generation { progress: Some(progress), ..self.generation.clone() };
+        let batch = self.batch(&generation);
+        self.history.db.write_opt(batch, &write_options()).map_err(HistoryError::from)?;
+        self.edits.clear();
+        if self.latest.stored() {
+            self.stored.refresh()?;
+        }
+        self.history.publish(generation.clone());
+        self.generation = generation;
+        self.last_unit = self.last_unit.max(Some(progress.applied));
+        Ok(())
+    }
+
+    fn batch(&self, generation: &Generation) -> WriteBatch {
+        let mut batch = WriteBatch::with_capacity_bytes(self.latest.pending_bytes() + (64 << 10));
+        for (key, value) in self.latest.pending() {
+            batch.put(key, value);
+        }
+        if !self.edits.is_empty() {
+            let catalog = self.history.read_catalog();
+            for edit in &self.edits {
+                let state = catalog.get(edit.number).and_then(|number| number.at(edit.since));
+                let record = state::encode(generation.id, state.map(Arc::as_ref));
+                batch.put(key::collection(edit.number, edit.since), record);
+            }
+            batch.put(key::NEXT_NUMBER, catalog.next_number().to_be_bytes());
+        }
+        batch.put(key::generation(generation.id), generation::encode(generation));
+        batch
+    }
+
+    fn check_progress(&self, progress: &Progress) -> Result<(), ApplyError> {
+        let wrong = |reason: String| ApplyError::OutOfOrder { at: progress.applied, reason };
+        if progress.through > progress.applied.ts {
+            return Err(wrong(format!("complete through {} is ahead of it", progress.through)));
+        }
+        if let Some(stopped) = self.stopped.filter(|stopped| progress.applied.ts >= stopped.ts) {
+            return Err(ApplyError::Stopped { at: stopped });
+        }
+        if self.last_unit.is_some_and(|last| progress.applied.ts < last.ts) {
+            return Err(wrong("later units were applied".to_owned()));
+        }
+        match self.generation.progress {
+            Some(before)
+                if before.applied > progress.applied || before.through > progress.through =>
+            {
+                Err(wrong(format!("progress would move back from {}", before.applied)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes everything committed durable.
+    pub fn flush(&mut self) -> Result<(), HistoryError> {
+        self.history.flush()
+    }
+
+    /// At the end of the relaxed window every collection written to must have turned out to be real.
+    fn close_window(&mut self, at: OpTime) -> Result<(), ApplyError> {
+        if self.window_closed {
+            return Ok(());
+        }
+        let catalog = self.history.read_catalog();
+        let unresolved = catalog
+            .of_generation(self.generation.id)
+            .filter_map(|(_, collection)| collection.newest())
+            .find(|state| state.implicit && !state::is_written_unlogged(&state.ns));
+        if let Some(state) = unresolved {
+            let reason = "written to before the base ended, but neither in the base nor created \
+                          nor dropped in the log";
+            return Err(ApplyError::Inconsistent {
+                at,
+                ns: state.ns.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+        self.window_closed = true;
+        Ok(())
+    }
+
+    fn take_back(&mut self, mark: Mark, edits: usize) {
+        self.latest.take_back(mark);
+        let mut catalog = self.history.write_catalog();
+        while self.edits.len() > edits {
+            let Some(edit) = self.edits.pop() else { break };
+            catalog.restore(edit.number, edit.since, edit.previous);
+        }
+    }
+
+    /// The collection of a document's operation: by UUID, or by the name it has at that moment.
+    pub(crate) fn target(
+        &mut self,
+        unit: &Unit,
+        operation: &Operation<'_>,
+    ) -> Result<Target, ApplyError> {
+        let Some(uuid) = operation.ui else {
+            let catalog = self.history.read_catalog();
+            let live = catalog.live_named(self.generation.id, operation.ns);
+            return live.map(|(number, state)| Target::of(number, state)).ok_or_else(|| {
+                unit.inconsistent(operation.ns, "no UUID, and no collection of that name")
+            });
+        };
+        if let Some((last, target)) = &self.last_target
+            && *last == uuid
+        {
+            return Ok(*target);
+        }
+        let target = match self.targets.get(&uuid) {
+            Some(target) => *target,
+            None => self.find_target(unit, uuid, operation.ns)?,
+        };
+        self.targets.insert(uuid, target);
+        self.last_target = Some((uuid, target));
+        Ok(target)
+    }
+
+    fn find_target(&mut self, unit: &Unit, uuid: [u8; 16], ns: &str) -> Result<Target, ApplyError> {
+        if let Some((number, state)) = self.history.read_catalog().live(self.generation.id, &uuid) {
+            return Ok(Target::of(number, state));
+        }
+        if !unit.relaxed && !state::is_written_unlogged(ns) {
+            return Err(unit.inconsistent(ns, "its collection is neither in the base nor created"));
+        }
+        let state = CollectionState { implicit: true, ..CollectionState::new(uuid, ns) };
+        let target = Target { number: self.new_number()?, ..Target::of(0, &state) };
+        self.set_state(unit, target.number, Some(state));
+        Ok(target)
+    }
+
+    pub(crate) fn new_number(&mut self) -> Result<u32, HistoryError> {
+        self.history
+            .write_catalog()
+            .take_number()
+            .ok_or_else(|| HistoryError::corrupt("2^32 collections"))
+    }
+
+    /// Changes the catalog from the unit's visible time on.
+    pub(crate) fn set_state(&mut self, unit: &Unit, number: u32, state: Option<CollectionState>) {
+        let previous = self.history.write_catalog().set(
+            self.generation.id,
+            number,
+            unit.visible,
+            state.map(Arc::new),
+        );
+        self.edits.push(Edit { number, since: unit.visible, previous });
+        self.targets.clear();
+        self.last_target = None;
+    }
+}
+
+impl Target {
+    fn of(number: u32, state: &CollectionState) -> Self {
+        Target {
+            number,
+            capped: state.is_capped(),
+            unlogged: state::is_written_unlogged(&state.ns),
+        }
+    }
+}
+
+impl Unit {
+    pub(crate) fn unsupported(&self, ns: &str, what: impl Into<String>) -> ApplyError {
+        ApplyError::Unsupported { at: self.at, ns: ns.to_owned(), what: what.into() }
+    }
+
+    pub(crate) fn inconsistent(&self, ns: &str, reason: impl Into<String>) -> ApplyError {
+        ApplyError::Inconsistent { at: self.at, ns: ns.to_owned(), reason: reason.into() }
+    }
+}
