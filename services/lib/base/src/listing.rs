@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::manifest::Origin;
-use crate::writer::PARTIAL_SUFFIX;
+use crate::writer::{LOCK_NAME, PARTIAL_SUFFIX};
 use crate::{Base, Error, Result};
 
 /// A base without its collections.
@@ -74,7 +74,7 @@ pub fn list(directory_of_bases: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Removes what an unfinished base left behind. Only the caller can know that nobody is writing it.
+/// Removes what an unfinished base left behind. Refused while somebody writes it.
 pub fn remove_partial(directory: &Path) -> Result<()> {
     if !is_partial(directory) {
         return Err(Error::Refused(format!(
@@ -82,7 +82,24 @@ pub fn remove_partial(directory: &Path) -> Result<()> {
             directory.display()
         )));
     }
+    if is_being_written(directory)? {
+        return Err(Error::Refused(format!("{} is being written", directory.display())));
+    }
     fs::remove_dir_all(directory).map_err(Error::io("remove", directory))
+}
+
+/// The lock ends with the process that held it, however that ended.
+fn is_being_written(directory: &Path) -> Result<bool> {
+    let path = directory.join(LOCK_NAME);
+    match fs::File::open(&path) {
+        Ok(file) => match file.try_lock() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("open", &path)(error)),
+    }
 }
 
 fn is_partial(path: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! Writing a base.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +31,9 @@ impl Default for WriterSettings {
     }
 }
 
+/// In a base being written: locked for as long as its writer lives, so that nobody takes it for a left-over.
+pub(crate) const LOCK_NAME: &str = "being-written.lock";
+
 /// A base being written. Collections can be written by several tasks at once.
 ///
 /// Dropped without [`BaseWriter::finish`], it leaves its `.partial` directory for [`crate::remove_partial`].
@@ -40,6 +43,7 @@ pub struct BaseWriter {
     directory: PathBuf,
     settings: WriterSettings,
     shared: Arc<Mutex<Written>>,
+    lock: File,
 }
 
 /// What the collection writers report to the base writer.
@@ -61,9 +65,12 @@ impl BaseWriter {
         fs::create_dir_all(directory_of_bases).map_err(Error::io("create", directory_of_bases))?;
         let directory = directory_of_bases.join(format!("{name}{PARTIAL_SUFFIX}"));
         fs::create_dir(&directory).map_err(Error::io("create", &directory))?;
+        let lock_path = directory.join(LOCK_NAME);
+        let lock = File::create_new(&lock_path).map_err(Error::io("create", &lock_path))?;
+        lock.lock().map_err(Error::io("lock", &lock_path))?;
         let directory_of_bases = directory_of_bases.to_owned();
         let shared = Arc::default();
-        Ok(BaseWriter { directory_of_bases, directory, settings, shared })
+        Ok(BaseWriter { directory_of_bases, directory, settings, shared, lock })
     }
 
     pub fn directory(&self) -> &Path {
@@ -112,12 +119,20 @@ impl BaseWriter {
         let exact_from = origin.exact_from.ts;
         let manifest = Manifest::new(origin, std::mem::take(&mut written.collections));
         drop(written);
+        let lock_path = self.directory.join(LOCK_NAME);
+        fs::remove_file(&lock_path).map_err(Error::io("remove", &lock_path))?;
         manifest::write(&self.directory, &manifest)?;
         let label = format!("base-{}-{}", exact_from.seconds(), exact_from.increment());
         let named = self.free_name(&label);
         fs::rename(&self.directory, &named).map_err(Error::io("rename to", &named))?;
         durable::sync_directory(&self.directory_of_bases)?;
         Base::open(&named)
+    }
+
+    /// Gives up and removes everything written so far.
+    pub fn abandon(self) -> Result<()> {
+        drop(self.lock);
+        crate::remove_partial(&self.directory)
     }
 
     /// Two bases of an idle source may be exact from the same optime.
