@@ -1,20 +1,25 @@
 //! The MongoDB oplog, as pure values: no I/O, no clock.
 //!
 //! - [`raw`]: BSON walked and written as bytes
-//! - [`Timestamp`], [`OpTime`]: positions
+//! - [`Timestamp`], [`OpTime`]: positions; [`TimeSpec`]: how people write them
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
+//! - [`Namespaces`]: which collections an operation is about
 //! - [`Assembler`]: which entries become visible together, and when
 
 mod entry;
 mod kind;
+mod namespace;
 mod operation;
 mod position;
 pub mod raw;
+mod time_spec;
 mod transaction;
 
 pub use entry::Entry;
 pub use kind::{CommandKind, OpKind};
+pub use namespace::{Namespace, Namespaces};
 pub use operation::Operation;
 pub use position::{OpTime, Timestamp};
+pub use time_spec::{TimeSpec, TimeSpecError};
 pub use transaction::{Assembler, AssemblyError, Incomplete, Step, Transaction};
