@@ -137,3 +137,6 @@ pub(crate) fn optional<'a, T>(
 fn need<T>(value: Option<T>, complaint: &'static str) -> Result<T, Malformed> {
     value.ok_or(Malformed(complaint))
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,27 @@ impl CommandKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_commands_of_tomorrow_are_unknown_and_no_error() {
+        for op in [&b"xi"[..], b"xd", b"ci", b"cu", b"cd", b"km", b"db", b"I", b"", b"\xff"] {
+            assert_eq!(OpKind::of(op), OpKind::Unknown);
+        }
+        for name in [&b"commandOfTomorrow"[..], b"Create", b"create ", b"", b"\xff", b"doTxn"] {
+            assert_eq!(CommandKind::of(name), CommandKind::Unknown);
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_command_is_known() {
+        for name in [&b"dropIndexes"[..], b"deleteIndexes", b"deleteIndex", b"dropIndex"] {
+            assert_eq!(CommandKind::of(name), CommandKind::DropIndexes);
+        }
+        // In small letters only here.
+        assert_eq!(CommandKind::of(b"emptycapped"), CommandKind::EmptyCapped);
+    }
+}

@@ -3,22 +3,27 @@
 //! - [`raw`]: BSON walked and written as bytes
 //! - [`id_key`]: `_id` values as keys that sort as MongoDB sorts them
 //! - [`update`]: updates applied to documents, byte for byte as the server does
-//! - [`Timestamp`], [`OpTime`]: positions
+//! - [`Timestamp`], [`OpTime`]: positions; [`TimeSpec`]: how people write them
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
+//! - [`Namespaces`]: which collections an operation is about
 //! - [`Assembler`]: which entries become visible together, and when
 
 mod entry;
 pub mod id_key;
 mod kind;
+mod namespace;
 mod operation;
 mod position;
 pub mod raw;
+mod time_spec;
 mod transaction;
 pub mod update;
 
 pub use entry::Entry;
 pub use kind::{CommandKind, OpKind};
+pub use namespace::{Namespace, Namespaces};
 pub use operation::Operation;
 pub use position::{OpTime, Timestamp};
+pub use time_spec::{TimeSpec, TimeSpecError};
 pub use transaction::{Assembler, AssemblyError, Incomplete, Step, Transaction};

@@ -1,7 +1,8 @@
 //! The operations an entry stands for: itself, or what its `applyOps` holds.
 
+use crate::entry::optional;
 use crate::raw::{Doc, Element, Malformed};
-use crate::{CommandKind, Entry, OpKind};
+use crate::{CommandKind, Entry, Namespaces, OpKind};
 
 /// `applyOps` inside `applyOps` is followed this deep, as the server does (`kMaxApplyOpsDepth`).
 const MAX_NESTING: usize = 10;
@@ -15,6 +16,9 @@ pub struct Operation<'a> {
     pub ui: Option<[u8; 16]>,
     pub o: Doc<'a>,
     pub o2: Option<Doc<'a>>,
+    /// This update inserts its document if there is none. Stated by the operation, or the default of the
+    /// `applyOps` that holds it: outside transactions the server's applier upserts unless the command said
+    /// `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
     pub upsert: bool,
 }
 
@@ -38,8 +42,13 @@ impl<'a> Operation<'a> {
         keyed.get(b"_id").ok().flatten()
     }
 
-    fn parse_inner(doc: Doc<'a>) -> Result<Self, Malformed> {
-        let (mut op, mut o) = (None, None);
+    /// The collections this operation is about, under their names of that moment. See [`Namespaces`].
+    pub fn namespaces(&self) -> Namespaces<'a> {
+        Namespaces::of(self)
+    }
+
+    fn parse_inner(doc: Doc<'a>, upsert_by_default: bool) -> Result<Self, Malformed> {
+        let (mut op, mut o, mut upsert) = (None, None, None);
         let mut operation = Operation {
             kind: OpKind::Unknown,
             ns: "",
@@ -56,15 +65,19 @@ impl<'a> Operation<'a> {
                     operation.ns =
                         element.as_str().ok_or(Malformed("inner ns is not a UTF-8 string"))?;
                 }
-                b"ui" => operation.ui = element.as_uuid(),
+                b"ui" => {
+                    operation.ui = optional(element, Element::as_uuid, "inner ui is not a UUID")?;
+                }
                 b"o" => o = element.as_doc(),
                 b"o2" => operation.o2 = element.as_doc(),
-                b"b" => operation.upsert = element.as_bool().unwrap_or(false),
+                b"b" => upsert = element.as_bool(),
                 _ => {}
             }
         }
         operation.kind = OpKind::of(op.ok_or(Malformed("inner operation without op"))?);
         operation.o = o.ok_or(Malformed("inner operation without o"))?;
+        let by_default = upsert_by_default && operation.kind == OpKind::Update;
+        operation.upsert = upsert.unwrap_or(by_default);
         Ok(operation)
     }
 }
@@ -96,12 +109,13 @@ impl<'a> Entry<'a> {
         &self,
         visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
-        open(self.operation(), MAX_NESTING, visit)
+        open(self.operation(), self.txn_number.is_none(), MAX_NESTING, visit)
     }
 }
 
 fn open<'a, E: From<Malformed>>(
     operation: Operation<'a>,
+    upserts: bool,
     depth_left: usize,
     visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -116,9 +130,15 @@ fn open<'a, E: From<Malformed>>(
         .first()?
         .and_then(Element::as_array)
         .ok_or(Malformed("applyOps does not hold an array"))?;
+    let always_upsert = operation.o.get(b"alwaysUpsert")?.and_then(Element::as_bool);
+    let upsert_by_default = upserts && always_upsert.unwrap_or(true);
     for element in array.elements() {
         let inner = element?.as_doc().ok_or(Malformed("applyOps holds a non-document"))?;
-        open(Operation::parse_inner(inner)?, depth_left - 1, visit)?;
+        let inner = Operation::parse_inner(inner, upsert_by_default)?;
+        open(inner, upserts, depth_left - 1, visit)?;
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

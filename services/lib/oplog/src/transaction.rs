@@ -337,4 +337,6 @@ impl<P> Assembler<P> {
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod test_entries;
+#[cfg(test)]
 mod tests;

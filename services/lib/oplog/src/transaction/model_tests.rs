@@ -5,7 +5,7 @@
 use bson::{RawDocumentBuf, rawdoc};
 use proptest::prelude::*;
 
-use super::tests::{Build, Keeper, crud, ids, keeper, push, session, uuid, writes};
+use super::test_entries::*;
 use super::*;
 
 /// What must be known after an entry.
@@ -54,10 +54,7 @@ impl Generator {
     fn run(choices: &[u16]) -> Script {
         let child = |more: RawDocumentBuf| {
             let mut lsid = session(1);
-            for element in &more {
-                let (name, value) = element.unwrap();
-                lsid.append(name, value);
-            }
+            append_all(&mut lsid, &more);
             Some(lsid)
         };
         let lsids = [
@@ -92,7 +89,7 @@ impl Generator {
 
     /// An ordinary write, or now and then an election.
     fn no_lane(&mut self, choice: u16) {
-        if choice % 8 == 0 {
+        if choice.is_multiple_of(8) {
             self.term += 1;
             self.left.clear();
             for lane in &mut self.lanes {
@@ -183,7 +180,7 @@ impl Generator {
     fn decide(&mut self, lane: usize, open: Open, choice: u16) {
         self.lanes[lane].open = None;
         let prepare = open.last.ts.as_u64();
-        if choice % 4 == 0 {
+        if choice.is_multiple_of(4) {
             return self.emit_on(lane, Build::abort(self.ts), Some(open.last), None);
         }
         let at = prepare + u64::from(choice) % (self.ts - prepare + 1);
@@ -295,7 +292,7 @@ proptest! {
         let from = keeper.oldest_unresolved().map_or(until + 1, |oldest| {
             script.entries.iter().position(|(bytes, _)| ts(bytes) == oldest.ts).unwrap()
         });
-        let mut again = super::tests::keeper();
+        let mut again = super::test_entries::keeper();
         for (index, (bytes, expected)) in script.entries.iter().enumerate().skip(from) {
             let step = push(&mut again, bytes).unwrap();
             if index > until {

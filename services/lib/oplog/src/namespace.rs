@@ -1,0 +1,150 @@
+//! Which collections an operation is about. A command's own `ns` is `<db>.$cmd`, so that a filter that looks
+//! at it lets every command through; the collection is named in `o`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::raw::Element;
+use crate::{CommandKind, OpKind, Operation};
+
+/// Names of collections or databases, for filters, counts and people. What a collection *is*, its UUID says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces<'a> {
+    /// Of no collection: most no-ops, `commitTransaction`, and an `applyOps` as such, which has to be
+    /// opened ([`crate::Entry::for_each_operation`]).
+    None,
+    One(Namespace<'a>),
+    /// A filter that takes only one of the two loses a collection, or gains one whose documents it lacks.
+    Renamed {
+        from: Namespace<'a>,
+        to: Namespace<'a>,
+    },
+}
+
+impl<'a> Namespaces<'a> {
+    pub(crate) fn of(operation: &Operation<'a>) -> Self {
+        let ns = operation.ns;
+        match operation.command() {
+            None if ns.is_empty() => Self::None,
+            None => Self::of_document(operation.kind, ns),
+            Some(
+                CommandKind::ApplyOps
+                | CommandKind::CommitTransaction
+                | CommandKind::AbortTransaction,
+            ) => Self::None,
+            Some(CommandKind::DropDatabase) => Self::One(Namespace::database(database(ns))),
+            Some(CommandKind::RenameCollection) => Self::of_rename(operation),
+            Some(command) => Self::One(of_command(operation, command)),
+        }
+    }
+
+    /// An operation code of tomorrow may be a command of another kind (as `xi` was), whose collection
+    /// we cannot tell.
+    fn of_document(kind: OpKind, ns: &'a str) -> Self {
+        let namespace = Namespace::parse(ns);
+        match (kind, namespace.collection) {
+            (OpKind::Noop | OpKind::Unknown, "$cmd") => {
+                Self::One(Namespace::database(namespace.database))
+            }
+            _ => Self::One(namespace),
+        }
+    }
+
+    fn of_rename(operation: &Operation<'a>) -> Self {
+        let from = operation.o.first().ok().flatten().and_then(Element::as_str);
+        let to = operation.o.get(b"to").ok().flatten().and_then(Element::as_str);
+        match (from, to) {
+            (Some(from), Some(to)) => {
+                Self::Renamed { from: Namespace::parse(from), to: Namespace::parse(to) }
+            }
+            _ => Self::One(Namespace::database(database(operation.ns))),
+        }
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Namespace<'a>> {
+        let (first, second) = match self {
+            Self::None => (None, None),
+            Self::One(namespace) => (Some(namespace), None),
+            Self::Renamed { from, to } => (Some(from), Some(to)),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// `database.collection`, or a whole database.
+#[derive(Clone, Copy)]
+pub struct Namespace<'a> {
+    pub database: &'a str,
+    /// Empty for what concerns the database as a whole, or names no collection that we can read. A filter
+    /// that takes any collection of the database has to take it.
+    pub collection: &'a str,
+    /// Both as one string, if it stands so in the entry.
+    full: Option<&'a str>,
+}
+
+impl<'a> Namespace<'a> {
+    /// Splits at the first dot: a database's name has none, a collection's may have.
+    pub fn parse(full: &'a str) -> Self {
+        let (database, collection) = full.split_once('.').unwrap_or((full, ""));
+        Self { database, collection, full: Some(full) }
+    }
+
+    fn database(database: &'a str) -> Self {
+        Self { database, collection: "", full: Some(database) }
+    }
+
+    pub fn is_database(&self) -> bool {
+        self.collection.is_empty()
+    }
+
+    /// `database.collection`, borrowed from the entry except for commands; a database's bare name.
+    pub fn full_name(&self) -> Cow<'a, str> {
+        match self.full {
+            Some(full) => Cow::Borrowed(full),
+            None => Cow::Owned(format!("{}.{}", self.database, self.collection)),
+        }
+    }
+}
+
+impl PartialEq for Namespace<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.database, self.collection) == (other.database, other.collection)
+    }
+}
+
+impl Eq for Namespace<'_> {}
+
+impl fmt::Display for Namespace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full_name())
+    }
+}
+
+impl fmt::Debug for Namespace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+fn database(ns: &str) -> &str {
+    Namespace::parse(ns).database
+}
+
+fn of_command<'a>(operation: &Operation<'a>, command: CommandKind) -> Namespace<'a> {
+    let database = database(operation.ns);
+    let Some(named) = operation.o.first().ok().flatten().and_then(Element::as_str) else {
+        return Namespace::database(database);
+    };
+    // `importCollection` and `truncateRange` give the full name (server: their IDL types). Elsewhere a
+    // collection may well be called like its database.
+    let full = command == CommandKind::Unrecoverable
+        && named.strip_prefix(database).is_some_and(|rest| rest.starts_with('.'));
+    match named {
+        "" => Namespace::database(database),
+        _ if full => Namespace::parse(named),
+        _ => Namespace { database, collection: named, full: None },
+    }
+}
+
+#[cfg(test)]
+mod tests;
