@@ -1,1 +1,19 @@
+//! What end-to-end tests and the demo run against: real servers, the built `hindsight` binary, a
+//! randomised workload, and a comparison of what two servers hold.
+//!
+//! Every server listens on loopback, lives in a temporary directory and is stopped by its process
+//! id when its owner is dropped, also when a test panics or is killed. A part that is missing is an
+//! error that says which command gets it; nothing is skipped.
 
+pub mod dbhash;
+pub mod hindsight;
+pub mod mongod;
+pub mod ports;
+pub mod process;
+pub mod replica_set;
+pub mod tools;
+pub mod workload;
+
+pub use hindsight::{HindsightProcess, RunOutput};
+pub use mongod::{Mongod, MongodOptions};
+pub use replica_set::{ReplicaSet, SetOptions};

@@ -1,0 +1,250 @@
+//! One real mongod.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bson::doc;
+use mongodb::Client;
+use mongodb::options::{ClientOptions, WriteConcern};
+
+use crate::process::{OwnedProcess, Signal, tail};
+use crate::{ports, tools};
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const BIND_ATTEMPTS: usize = 5;
+
+/// How a mongod is started.
+#[derive(Clone, Debug)]
+pub struct MongodOptions {
+    /// A version `deploy/dev/mongod` knows; `None` is the version under test.
+    pub version: Option<String>,
+    /// Size of the oplog in MB; a server that is started with a small one rolls it over soon.
+    pub oplog_mb: u32,
+    /// `--setParameter NAME=VALUE`.
+    pub parameters: Vec<(String, String)>,
+    pub extra_args: Vec<String>,
+    /// Authentication on, with a root user [`crate::replica_set::ROOT_USER`].
+    pub auth: bool,
+}
+
+impl Default for MongodOptions {
+    fn default() -> Self {
+        Self {
+            version: None,
+            oplog_mb: 256,
+            parameters: Vec::new(),
+            extra_args: Vec::new(),
+            auth: false,
+        }
+    }
+}
+
+impl MongodOptions {
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+
+    pub fn oplog_mb(mut self, oplog_mb: u32) -> Self {
+        self.oplog_mb = oplog_mb;
+        self
+    }
+
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.extra_args.push(arg.to_owned());
+        self
+    }
+
+    pub fn with_auth(mut self) -> Self {
+        self.auth = true;
+        self
+    }
+}
+
+/// A mongod on a data directory and a port that it keeps across restarts.
+#[derive(Debug)]
+pub struct Mongod {
+    // Dropped before the directory it works in.
+    process: Option<OwnedProcess>,
+    binary: PathBuf,
+    args: Vec<String>,
+    port: u16,
+    directory: tempfile::TempDir,
+}
+
+impl Mongod {
+    /// A server that is not in a replica set: a restore's target.
+    pub async fn standalone(options: &MongodOptions) -> Result<Self> {
+        Self::start(options, &[]).await
+    }
+
+    /// Starts a server on a free port with further arguments, and waits until it answers.
+    pub async fn start(options: &MongodOptions, args: &[String]) -> Result<Self> {
+        let mut attempts = 0;
+        loop {
+            let mut server = Self::prepare(options, args)?;
+            attempts += 1;
+            match server.launch().await {
+                Ok(()) => return Ok(server),
+                // Somebody else took the port between the choice and the bind.
+                Err(_) if attempts < BIND_ATTEMPTS && server.port_was_taken() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn prepare(options: &MongodOptions, args: &[String]) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("hindsight-mongod-").tempdir()?;
+        std::fs::create_dir(directory.path().join("db"))?;
+        let mut all: Vec<String> = [
+            "--bind_ip=127.0.0.1",
+            "--nounixsocket",
+            "--wiredTigerCacheSizeGB=0.25",
+            "--setParameter=diagnosticDataCollectionEnabled=false",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        all.extend(options.parameters.iter().map(|(k, v)| format!("--setParameter={k}={v}")));
+        all.extend(options.extra_args.iter().cloned());
+        all.extend(args.iter().cloned());
+        Ok(Self {
+            process: None,
+            binary: tools::mongod(options.version.as_deref())?,
+            args: all,
+            port: ports::free_port()?,
+            directory,
+        })
+    }
+
+    /// Starts it again after [`Mongod::stop`] or [`Mongod::kill`], on the same data and port.
+    pub async fn restart(&mut self) -> Result<()> {
+        if self.is_running()? {
+            bail!("mongod on port {} still runs", self.port);
+        }
+        self.launch().await
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg(format!("--port={}", self.port))
+            .arg(format!("--dbpath={}", self.directory.path().join("db").display()))
+            .args(&self.args);
+        let log = self.log_path();
+        self.process = Some(OwnedProcess::spawn("mongod", &mut command, &log, &log)?);
+        self.wait_until_it_answers().await
+    }
+
+    async fn wait_until_it_answers(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if !self.is_running()? {
+                bail!("mongod did not start:\n{}", tail(&self.log_path(), 8));
+            }
+            // A bare connection first: the driver's own retries are slow.
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                let client = client_of(&self.uri()).await?;
+                if client.database("admin").run_command(doc! {"ping": 1}).await.is_ok() {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= deadline {
+                bail!("mongod is silent after {START_TIMEOUT:?}:\n{}", tail(&self.log_path(), 8));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn port_was_taken(&self) -> bool {
+        tail(&self.log_path(), 200).contains("Address already in use")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A direct connection, without credentials.
+    pub fn uri(&self) -> String {
+        format!("mongodb://{}/?directConnection=true", self.address())
+    }
+
+    pub async fn client(&self) -> Result<Client> {
+        client_of(&self.uri()).await
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(OwnedProcess::pid)
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the server wrote.
+    pub fn log_path(&self) -> PathBuf {
+        self.directory.path().join("mongod.log")
+    }
+
+    pub fn is_running(&mut self) -> Result<bool> {
+        match &mut self.process {
+            Some(process) => Ok(process.try_exit()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
+    /// A clean shutdown.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(process) = &mut self.process {
+            process.stop(STOP_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), OwnedProcess::kill)
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::Stop)
+    }
+
+    pub fn resume(&mut self) -> Result<()> {
+        self.signal(Signal::Continue)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.process.as_mut().context("mongod was not started")?.signal(signal)
+    }
+}
+
+/// A client that gives up after seconds, not after half a minute, and whose writes return as soon
+/// as the primary has them, whatever the server's default.
+pub async fn client_of(uri: &str) -> Result<Client> {
+    let mut options = ClientOptions::parse(uri).await?;
+    options.server_selection_timeout = Some(Duration::from_secs(15));
+    options.connect_timeout = Some(Duration::from_secs(5));
+    options.write_concern = Some(WriteConcern::nodes(1));
+    Ok(Client::with_options(options)?)
+}
+
+/// The version a server tells, as (major, minor).
+pub async fn server_version(client: &Client) -> Result<(i32, i32)> {
+    let info = client.database("admin").run_command(doc! {"buildInfo": 1}).await?;
+    let numbers = info.get_array("versionArray")?;
+    let number = |i: usize| numbers.get(i).and_then(bson::Bson::as_i32);
+    number(0).zip(number(1)).context("buildInfo names no version")
+}

@@ -1,0 +1,318 @@
+//! A real replica set on loopback.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bson::{Bson, Document, Timestamp, doc};
+use mongodb::Client;
+
+use crate::mongod::{Mongod, MongodOptions, client_of};
+
+/// The administrator of a set that is started with authentication.
+pub const ROOT_USER: &str = "root";
+/// Its password. It has characters that a URI must escape, on purpose.
+pub const ROOT_PASSWORD: &str = "p@ss:word/1";
+const ROOT_PASSWORD_ESCAPED: &str = "p%40ss%3Aword%2F1";
+
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const REPLICATION_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// How a set is started.
+#[derive(Clone, Debug)]
+pub struct SetOptions {
+    pub name: String,
+    /// Fields added to each member's configuration (`hidden`, `priority`, `tags`, …); its length is the number of members.
+    pub members: Vec<Document>,
+    pub mongod: MongodOptions,
+    /// Short, so that tests of elections are; long enough that two busy cores hold none by themselves.
+    pub election_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+}
+
+impl SetOptions {
+    /// `members` members, the first of which is the primary until it steps down.
+    pub fn members(members: usize) -> Self {
+        let member = |i: usize| doc! {"priority": if i == 0 { 2.0 } else { 1.0 }};
+        Self {
+            name: "rs".to_owned(),
+            members: (0..members).map(member).collect(),
+            mongod: MongodOptions::default().parameter("periodicNoopIntervalSecs", "1"),
+            election_timeout_ms: 2_000,
+            heartbeat_interval_ms: 300,
+        }
+    }
+
+    /// Adds fields to one member's configuration.
+    pub fn member(mut self, member: usize, fields: Document) -> Self {
+        self.members[member].extend(fields);
+        self
+    }
+
+    /// Changes how every member is started.
+    pub fn mongod(mut self, change: impl FnOnce(MongodOptions) -> MongodOptions) -> Self {
+        self.mongod = change(self.mongod);
+        self
+    }
+}
+
+/// A running set, stopped when dropped.
+#[derive(Debug)]
+pub struct ReplicaSet {
+    members: Vec<Mongod>,
+    options: SetOptions,
+    _key_directory: Option<tempfile::TempDir>,
+}
+
+impl ReplicaSet {
+    /// Starts the set and waits until the first member is primary and the others hold all it has.
+    pub async fn start(options: SetOptions) -> Result<Self> {
+        ensure!(!options.members.is_empty(), "a replica set has a member");
+        let mut args = vec![
+            format!("--replSet={}", options.name),
+            format!("--oplogSize={}", options.mongod.oplog_mb),
+        ];
+        let key_directory = options.mongod.auth.then(write_key_file).transpose()?;
+        if let Some(directory) = &key_directory {
+            args.push(format!("--keyFile={}", directory.path().join("key").display()));
+        }
+        // Together: each takes a second, most of it waiting for the disk.
+        let starts = options.members.iter().map(|_| Mongod::start(&options.mongod, &args));
+        let members = futures_util::future::try_join_all(starts).await?;
+        let mut set = Self { members, options, _key_directory: key_directory };
+        set.initiate().await.context("cannot initiate the replica set")?;
+        Ok(set)
+    }
+
+    async fn initiate(&mut self) -> Result<()> {
+        let mut members = Vec::new();
+        for (i, (server, fields)) in self.members.iter().zip(&self.options.members).enumerate() {
+            let mut member = doc! {"_id": i32::try_from(i)?, "host": server.address()};
+            member.extend(fields.clone());
+            members.push(Bson::Document(member));
+        }
+        let config = doc! {
+            "_id": &self.options.name,
+            "members": members,
+            "settings": {
+                "electionTimeoutMillis": self.options.election_timeout_ms,
+                "heartbeatIntervalMillis": self.options.heartbeat_interval_ms,
+            },
+        };
+        // Without credentials: until there is a user, the server lets loopback in.
+        let first = self.members[0].client().await?;
+        first.database("admin").run_command(doc! {"replSetInitiate": config}).await?;
+        if self.options.mongod.auth {
+            wait_for_writable(&first).await?;
+            let create = doc! {"createUser": ROOT_USER, "pwd": ROOT_PASSWORD, "roles": ["root"]};
+            first.database("admin").run_command(create).await?;
+        }
+        let primary = self.wait_for_primary(ELECTION_TIMEOUT).await?;
+        ensure!(primary == 0, "member {primary} became primary instead of the first");
+        self.wait_replicated().await
+    }
+
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub fn server(&self, member: usize) -> &Mongod {
+        &self.members[member]
+    }
+
+    /// Names every member and the set, with credentials if there are any.
+    pub fn uri(&self) -> String {
+        let hosts: Vec<String> = self.members.iter().map(Mongod::address).collect();
+        let set = format!("replicaSet={}", self.options.name);
+        format!("mongodb://{}{}/?{}{set}", self.user(), hosts.join(","), self.auth_source())
+    }
+
+    /// A direct connection to one member.
+    pub fn member_uri(&self, member: usize) -> String {
+        let address = self.members[member].address();
+        let (user, source) = (self.user(), self.auth_source());
+        format!("mongodb://{user}{address}/?{source}directConnection=true")
+    }
+
+    fn user(&self) -> String {
+        if self.options.mongod.auth {
+            format!("{ROOT_USER}:{ROOT_PASSWORD_ESCAPED}@")
+        } else {
+            String::new()
+        }
+    }
+
+    fn auth_source(&self) -> &'static str {
+        if self.options.mongod.auth { "authSource=admin&" } else { "" }
+    }
+
+    pub async fn client(&self) -> Result<Client> {
+        client_of(&self.uri()).await
+    }
+
+    pub async fn member_client(&self, member: usize) -> Result<Client> {
+        client_of(&self.member_uri(member)).await
+    }
+
+    /// The member that is a writable primary now, asked directly.
+    pub async fn primary(&mut self) -> Result<Option<usize>> {
+        for member in 0..self.members.len() {
+            if self.members[member].is_running()? && self.is_primary(member).await {
+                return Ok(Some(member));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A paused or starting member does not answer, which is an answer here.
+    async fn is_primary(&self, member: usize) -> bool {
+        let question = async {
+            let client = self.member_client(member).await.ok()?;
+            let hello = client.database("admin").run_command(doc! {"hello": 1}).await.ok()?;
+            hello.get_bool("isWritablePrimary").ok()
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(2), question).await;
+        answer.ok().flatten().unwrap_or(false)
+    }
+
+    pub async fn wait_for_primary(&mut self, timeout: Duration) -> Result<usize> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(primary) = self.primary().await? {
+                return Ok(primary);
+            }
+            ensure!(Instant::now() < deadline, "no primary within {timeout:?}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The primary steps down; returns the one that took over.
+    pub async fn step_down(&mut self) -> Result<usize> {
+        let old = self.wait_for_primary(ELECTION_TIMEOUT).await?;
+        let client = self.member_client(old).await?;
+        let command = doc! {"replSetStepDown": 20, "secondaryCatchUpPeriodSecs": 15};
+        client.database("admin").run_command(command).await?;
+        let deadline = Instant::now() + ELECTION_TIMEOUT;
+        loop {
+            let primary = self.wait_for_primary(ELECTION_TIMEOUT).await?;
+            if primary != old {
+                return Ok(primary);
+            }
+            ensure!(Instant::now() < deadline, "member {old} is still primary");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill_member(&mut self, member: usize) -> Result<()> {
+        self.members[member].kill()
+    }
+
+    /// A clean shutdown of one member.
+    pub async fn stop_member(&mut self, member: usize) -> Result<()> {
+        self.members[member].stop().await
+    }
+
+    /// Starts a member that was killed or stopped; it may take a while until it is a secondary.
+    pub async fn restart_member(&mut self, member: usize) -> Result<()> {
+        self.members[member].restart().await
+    }
+
+    /// SIGSTOP: its connections stay open and nothing answers.
+    pub fn pause_member(&mut self, member: usize) -> Result<()> {
+        self.members[member].pause()
+    }
+
+    pub fn resume_member(&mut self, member: usize) -> Result<()> {
+        self.members[member].resume()
+    }
+
+    /// Changes one member's oplog size; the server takes no less than 990 MB here. Start the set
+    /// with a small [`MongodOptions::oplog_mb`] to have one that rolls over soon.
+    pub async fn resize_oplog(&self, member: usize, megabytes: f64) -> Result<()> {
+        let client = self.member_client(member).await?;
+        let command = doc! {"replSetResizeOplog": 1, "size": megabytes};
+        client.database("admin").run_command(command).await?;
+        Ok(())
+    }
+
+    /// Waits until every running member that holds data has the primary's last entry.
+    pub async fn wait_replicated(&mut self) -> Result<()> {
+        let primary = self.wait_for_primary(ELECTION_TIMEOUT).await?;
+        let wanted = last_timestamp(&self.member_client(primary).await?).await?;
+        for member in 0..self.members.len() {
+            let arbiter = self.options.members[member].get_bool("arbiterOnly").unwrap_or(false);
+            if !arbiter && self.members[member].is_running()? {
+                let client = self.member_client(member).await?;
+                wait_for_timestamp(&client, wanted)
+                    .await
+                    .with_context(|| format!("member {member} does not catch up"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The timestamp of the newest entry in a member's oplog.
+pub async fn last_timestamp(client: &Client) -> Result<Timestamp> {
+    oplog_end(client, -1).await?.context("the oplog is empty")
+}
+
+/// The timestamp of the oldest entry in a member's oplog.
+pub async fn first_timestamp(client: &Client) -> Result<Timestamp> {
+    oplog_end(client, 1).await?.context("the oplog is empty")
+}
+
+async fn oplog_end(client: &Client, direction: i32) -> Result<Option<Timestamp>> {
+    let oplog = client.database("local").collection::<Document>("oplog.rs");
+    let find =
+        oplog.find_one(doc! {}).sort(doc! {"$natural": direction}).projection(doc! {"ts": 1});
+    Ok(find.await?.map(|entry| entry.get_timestamp("ts")).transpose()?)
+}
+
+async fn wait_for_timestamp(client: &Client, wanted: Timestamp) -> Result<()> {
+    let deadline = Instant::now() + REPLICATION_TIMEOUT;
+    loop {
+        // A member in initial sync has no oplog yet and holds data only as a secondary or primary.
+        let hello = client.database("admin").run_command(doc! {"hello": 1}).await?;
+        let ready = hello.get_bool("secondary")? || hello.get_bool("isWritablePrimary")?;
+        if ready && oplog_end(client, -1).await?.is_some_and(|last| last >= wanted) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{wanted} is not there after {REPLICATION_TIMEOUT:?}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn wait_for_writable(client: &Client) -> Result<()> {
+    let deadline = Instant::now() + ELECTION_TIMEOUT;
+    loop {
+        let hello = client.database("admin").run_command(doc! {"hello": 1}).await?;
+        if hello.get_bool("isWritablePrimary")? {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            bail!("the member does not become primary within {ELECTION_TIMEOUT:?}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The key that members of a set with authentication share, readable by its owner only.
+fn write_key_file() -> Result<tempfile::TempDir> {
+    let directory = tempfile::Builder::new().prefix("hindsight-key-").tempdir()?;
+    let mut options = std::fs::OpenOptions::new();
+    let file =
+        options.write(true).create_new(true).mode(0o600).open(directory.path().join("key"))?;
+    std::io::Write::write_all(&mut &file, b"aGluZHNpZ2h0LXRlc3Qta2V5")?;
+    Ok(directory)
+}

@@ -1,0 +1,81 @@
+//! Where the real parts are.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Names the server version that tests run against when they ask for no particular one.
+pub const VERSION_VARIABLE: &str = "HINDSIGHT_TEST_MONGODB";
+
+/// The mongod of a version, fetched by `deploy/dev/mongod` when it is not there yet. `None` is the
+/// version named by `HINDSIGHT_TEST_MONGODB`, else the script's default.
+pub fn mongod(version: Option<&str>) -> Result<PathBuf> {
+    static FOUND: Mutex<Option<HashMap<Option<String>, PathBuf>>> = Mutex::new(None);
+    let from_environment = std::env::var(VERSION_VARIABLE).ok().filter(|v| !v.is_empty());
+    let version = version.map(str::to_owned).or(from_environment);
+    // Held while the script runs, so that parallel tests fetch a version once.
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = found.get_or_insert_default();
+    if let Some(path) = found.get(&version) {
+        return Ok(path.clone());
+    }
+    let path = run_script(version.as_deref())?;
+    found.insert(version, path.clone());
+    Ok(path)
+}
+
+fn run_script(version: Option<&str>) -> Result<PathBuf> {
+    let script = checkout().join("deploy/dev/mongod");
+    let mut command = Command::new(&script);
+    command.args(version);
+    if std::env::var_os("CARGO_TARGET_DIR").is_none() {
+        command.env("CARGO_TARGET_DIR", target_directory()?);
+    }
+    let output = command.output().with_context(|| format!("cannot run {}", script.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} failed:\n{}",
+        script.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let stdout = String::from_utf8(output.stdout)?;
+    let path = stdout.lines().last().context("deploy/dev/mongod printed no path")?;
+    Ok(PathBuf::from(path))
+}
+
+/// The built `hindsight`: `$HINDSIGHT_BIN`, else beside this test's executable.
+pub fn hindsight() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("HINDSIGHT_BIN") {
+        return Ok(path.into());
+    }
+    let path = profile_directory()?.join("hindsight");
+    if !path.is_file() {
+        bail!(
+            "{} is not there: `cargo build -p hindsight` makes it, or name another one in HINDSIGHT_BIN",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// The root of the sources this was built from.
+pub fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
+}
+
+/// `…/debug` of `…/debug/deps/main-1234` (a test) or of `…/debug/demo` (a binary).
+fn profile_directory() -> Result<PathBuf> {
+    let executable = std::env::current_exe()?;
+    let directory = executable.parent().context("an executable lies in a directory")?;
+    let is_test = directory.file_name().is_some_and(|name| name == "deps");
+    let profile = if is_test { directory.parent() } else { Some(directory) };
+    Ok(profile.context("cargo's target directory")?.to_owned())
+}
+
+fn target_directory() -> Result<PathBuf> {
+    let profile = profile_directory()?;
+    Ok(profile.parent().context("cargo's target directory")?.to_owned())
+}

@@ -1,0 +1,5 @@
+//! End-to-end tests, in one binary: it links everything once.
+
+#![allow(clippy::unwrap_used)]
+
+mod harness;
