@@ -10,6 +10,7 @@
 //! that base or log is wrong. Collections which the server writes without logging are always relaxed.
 
 use hindsight_oplog::raw::{Doc, Element};
+use hindsight_oplog::update::{Update, UpdateError};
 use hindsight_oplog::{Operation, id_key};
 
 use crate::value::{self, Order, Stored};
@@ -41,17 +42,19 @@ impl Writer<'_> {
         self.counts.updates += 1;
         let target = self.target(unit, op)?;
         let id = document_id(unit, op)?;
+        let update = Update::parse(op.o).map_err(|error| unappliable(unit, op, &error))?;
         let hash = self.point_at(&target, id);
         let mut post_image = None;
         let found = self.find(hash, |document| {
-            post_image = Some(updated(unit, op, id, document)?);
+            let applied = update.apply(document);
+            post_image = Some(applied.map_err(|error| unappliable(unit, op, &error))?);
             Ok(())
         })?;
         let post_image = match post_image {
             Some(post_image) => post_image,
             None if unit.relaxed || target.unlogged || op.upsert => {
                 self.count_mismatch(unit, !op.upsert);
-                inserted(unit, op, id)?
+                update.apply_to_missing(id).map_err(|error| unappliable(unit, op, &error))?
             }
             None => return Err(unit.inconsistent(op.ns, "updates a document that is missing")),
         };
@@ -137,24 +140,6 @@ fn document_id<'a>(unit: &Unit, op: &Operation<'a>) -> Result<Element<'a>, Apply
     op.document_id().ok_or_else(|| unit.unsupported(op.ns, "a write without the document's _id"))
 }
 
-/// The document after the update.
-fn updated(
-    unit: &Unit,
-    op: &Operation<'_>,
-    _id: Element<'_>,
-    _document: Doc<'_>,
-) -> Result<Vec<u8>, ApplyError> {
-    replacement(unit, op)
-}
-
-/// What the update makes of nothing.
-fn inserted(unit: &Unit, op: &Operation<'_>, _id: Element<'_>) -> Result<Vec<u8>, ApplyError> {
-    replacement(unit, op)
-}
-
-fn replacement(unit: &Unit, op: &Operation<'_>) -> Result<Vec<u8>, ApplyError> {
-    match op.o.get(b"_id") {
-        Ok(Some(_)) => Ok(op.o.as_bytes().to_vec()),
-        _ => Err(unit.unsupported(op.ns, "an update by delta")),
-    }
+fn unappliable(unit: &Unit, op: &Operation<'_>, error: &UpdateError) -> ApplyError {
+    unit.unsupported(op.ns, format!("an update that cannot be applied: {error}"))
 }

@@ -24,7 +24,9 @@ fn units() -> Vec<(u32, Vec<Op>)> {
 fn apply_all(history: &History, units: &[(u32, Vec<Op>)], commit_every: usize, flush_at: u32) {
     let mut writer = history.writer().unwrap();
     for (done, (second, ops)) in units.iter().enumerate() {
-        apply(&mut writer, *second, ops).unwrap();
+        if apply(&mut writer, *second, ops).unwrap() == Applied::Already {
+            continue;
+        }
         if done % commit_every == 0 {
             writer.commit(Progress::at(at(*second))).unwrap();
         }
