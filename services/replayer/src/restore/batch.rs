@@ -1,0 +1,249 @@
+//! Filling `insert` commands with documents, byte by byte as they are.
+//!
+//! The documents travel in the command itself: the driver's own `insert_many` re-encodes each document, decodes
+//! its `_id` (which fails on invalid UTF-8) and adds one where it finds none.
+
+use bson::RawDocumentBuf;
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+
+use super::documents::{Passage, display_id, passage, write_repair};
+
+/// A full `insert`, and the update that must follow it, if one must.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) insert: RawDocumentBuf,
+    pub(super) repair: Option<RawDocumentBuf>,
+    pub(super) documents: u64,
+    /// Of the documents alone.
+    pub(super) bytes: u64,
+}
+
+/// Why a document cannot be put into a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    Malformed(Malformed),
+    Impossible { id: String, reason: &'static str },
+}
+
+/// Collects the documents of one collection into batches.
+#[derive(Debug)]
+pub(super) struct BatchBuilder {
+    collection: String,
+    ordered: bool,
+    limit_bytes: usize,
+    limit_documents: usize,
+    insert: DocWriter,
+    repair: Option<DocWriter>,
+    repairs: u64,
+    documents: usize,
+    bytes: usize,
+    digits: Vec<u8>,
+}
+
+/// Room for the command around the documents: a namespace takes at most 255 bytes, the rest is fixed.
+const FRAME: usize = 512;
+/// What each element of an array costs besides its document: type byte, at most five digits, terminator.
+const PER_DOCUMENT: usize = 7;
+
+impl BatchBuilder {
+    pub(super) fn new(
+        collection: &str,
+        ordered: bool,
+        limit_bytes: usize,
+        limit_documents: usize,
+    ) -> Self {
+        Self {
+            collection: collection.to_owned(),
+            ordered,
+            limit_bytes,
+            limit_documents,
+            insert: begin("insert", collection, ordered, b"documents", limit_bytes.min(64 << 10)),
+            repair: None,
+            repairs: 0,
+            documents: 0,
+            bytes: 0,
+            digits: Vec::with_capacity(8),
+        }
+    }
+
+    /// Adds a document. Gives the batch it did not fit into any more, if there was one.
+    pub(super) fn add(&mut self, document: &[u8]) -> Result<Option<Batch>, Unfit> {
+        let passage = passage(document).map_err(Unfit::Malformed)?;
+        if let Passage::Impossible(reason) = passage {
+            return Err(Unfit::Impossible { id: display_id(document), reason });
+        }
+        let full = self.documents > 0
+            && (self.bytes + document.len() + PER_DOCUMENT * (self.documents + 1)
+                > self.limit_bytes
+                || self.documents == self.limit_documents);
+        let batch = if full { self.take() } else { None };
+        write_number(&mut self.digits, self.documents as u64);
+        self.insert.value(kind::DOCUMENT, &self.digits, document);
+        self.documents += 1;
+        self.bytes += document.len();
+        if passage == Passage::Repaired {
+            self.add_repair(document).map_err(Unfit::Malformed)?;
+        }
+        Ok(batch)
+    }
+
+    /// What has been added since the last batch.
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        if self.documents == 0 {
+            return None;
+        }
+        let capacity = self.bytes + PER_DOCUMENT * self.documents + FRAME;
+        let fresh = begin("insert", &self.collection, self.ordered, b"documents", capacity);
+        let insert = finish(std::mem::replace(&mut self.insert, fresh));
+        let batch = Batch {
+            insert,
+            repair: self.repair.take().map(finish),
+            documents: self.documents as u64,
+            bytes: self.bytes as u64,
+        };
+        (self.documents, self.bytes, self.repairs) = (0, 0, 0);
+        Some(batch)
+    }
+
+    fn add_repair(&mut self, document: &[u8]) -> Result<(), Malformed> {
+        let id = Doc::new(document)?.get(b"_id")?.ok_or(Malformed("document without _id"))?;
+        let new = || begin("update", &self.collection, true, b"updates", document.len() + FRAME);
+        let command = self.repair.get_or_insert_with(new);
+        write_number(&mut self.digits, self.repairs);
+        write_repair(command, &self.digits, id, document);
+        self.repairs += 1;
+        Ok(())
+    }
+}
+
+/// Acknowledged by the primary alone, whatever the deployment's default is: the barrier after the last batch
+/// waits for the majority once.
+fn begin(verb: &str, collection: &str, ordered: bool, array: &[u8], capacity: usize) -> DocWriter {
+    let mut command = DocWriter::with_capacity(capacity);
+    command
+        .string(verb.as_bytes(), collection)
+        .value(kind::BOOL, b"ordered", &[u8::from(ordered)])
+        .value(kind::BOOL, b"bypassDocumentValidation", &[1])
+        .open(kind::DOCUMENT, b"writeConcern")
+        .int32(b"w", 1)
+        .close()
+        .open(kind::ARRAY, array);
+    command
+}
+
+fn finish(mut command: DocWriter) -> RawDocumentBuf {
+    command.close();
+    RawDocumentBuf::from_bytes(command.finish()).expect("DocWriter frames what it writes")
+}
+
+/// The decimal digits of an array index, without allocating.
+fn write_number(digits: &mut Vec<u8>, number: u64) {
+    use std::io::Write;
+    digits.clear();
+    write!(digits, "{number}").expect("a Vec takes every write");
+}
+
+/// The document at an index of a command made here, for messages about it.
+pub(super) fn document_at(insert: &RawDocumentBuf, index: i64) -> Option<&[u8]> {
+    let documents = Doc::new(insert.as_bytes()).ok()?.get(b"documents").ok()??.as_array()?;
+    let mut elements = documents.elements();
+    elements.nth(usize::try_from(index).ok()?)?.ok().map(|element: Element<'_>| element.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocument, Timestamp, rawdoc};
+
+    use super::*;
+
+    fn documents(batch: &Batch) -> Vec<Vec<u8>> {
+        let raw: &RawDocument = &batch.insert;
+        let array = raw.get_array("documents").expect("an array");
+        let bytes = |value: bson::RawBsonRef<'_>| {
+            value.as_document().expect("a document").as_bytes().to_vec()
+        };
+        array.into_iter().map(|value| bytes(value.expect("well formed"))).collect()
+    }
+
+    #[test]
+    fn documents_pass_unchanged_and_batches_keep_to_their_limits() {
+        let all: Vec<_> = (0..25)
+            .map(|number| rawdoc! { "_id": number, "text": "x".repeat(100) }.into_bytes())
+            .collect();
+        let limit = 4 * (all[0].len() + PER_DOCUMENT);
+        let mut builder = BatchBuilder::new("things", false, limit, 100);
+        let mut batches = Vec::new();
+        for document in &all {
+            batches.extend(builder.add(document).expect("fits"));
+        }
+        batches.extend(builder.take());
+        assert!(builder.take().is_none());
+        let sizes: Vec<_> = batches.iter().map(|batch| batch.documents).collect();
+        assert_eq!(sizes, [4, 4, 4, 4, 4, 4, 1]);
+        assert_eq!(batches.iter().flat_map(documents).collect::<Vec<_>>(), all);
+        assert_eq!(document_at(&batches[1].insert, 2), Some(all[6].as_slice()));
+        assert_eq!(document_at(&batches[1].insert, 4), None);
+        assert!(batches[0].insert.as_bytes().len() <= limit + FRAME);
+        let raw: &RawDocument = &batches[0].insert;
+        assert_eq!(raw.get_str("insert"), Ok("things"));
+        assert_eq!(raw.get_bool("ordered"), Ok(false));
+    }
+
+    #[test]
+    fn the_number_of_documents_is_limited_too() {
+        let mut builder = BatchBuilder::new("things", true, 1 << 20, 2);
+        let add = |builder: &mut BatchBuilder, id: i32| {
+            builder
+                .add(rawdoc! { "_id": id }.as_bytes())
+                .expect("fits")
+                .map(|batch| batch.documents)
+        };
+        let taken: Vec<_> = (0..5).map(|id| add(&mut builder, id)).collect();
+        assert_eq!(taken, [None, None, Some(2), None, Some(2)]);
+    }
+
+    #[test]
+    fn a_document_larger_than_the_limit_goes_alone() {
+        let mut builder = BatchBuilder::new("things", false, 1000, 100);
+        let small = rawdoc! { "_id": 1 };
+        let large = rawdoc! { "_id": 2, "text": "x".repeat(5000) };
+        assert!(builder.add(small.as_bytes()).expect("fits").is_none());
+        let first = builder.add(large.as_bytes()).expect("fits").expect("the small one goes first");
+        let second = builder.add(small.as_bytes()).expect("fits").expect("then the large one");
+        assert_eq!((first.documents, second.documents), (1, 1));
+        assert_eq!(second.bytes, large.as_bytes().len() as u64);
+    }
+
+    #[test]
+    fn zero_timestamps_are_put_back_by_an_update_of_the_same_batch() {
+        let zero = Timestamp { time: 0, increment: 0 };
+        let mut builder = BatchBuilder::new("things", false, 1 << 20, 100);
+        let document = rawdoc! { "_id": 5, "t": zero };
+        builder.add(rawdoc! { "_id": 4 }.as_bytes()).expect("fits");
+        builder.add(document.as_bytes()).expect("fits");
+        let repair = builder.take().and_then(|batch| batch.repair).expect("one document needs it");
+        let expected = rawdoc! {
+            "update": "things", "ordered": true, "bypassDocumentValidation": true,
+            "writeConcern": { "w": 1 },
+            "updates": [{
+                "q": { "_id": { "$eq": 5 } },
+                "u": [{ "$replaceWith": { "$literal": { "_id": 5, "t": zero } } }],
+            }],
+        };
+        assert_eq!(repair, expected);
+        builder.add(rawdoc! { "_id": 6 }.as_bytes()).expect("fits");
+        assert!(
+            builder.take().expect("a batch").repair.is_none(),
+            "repairs do not outlive a batch"
+        );
+    }
+
+    #[test]
+    fn what_a_server_would_rewrite_is_refused_with_its_id() {
+        let mut builder = BatchBuilder::new("things", false, 1 << 20, 100);
+        let unfit = builder.add(rawdoc! { "a": 1, "_id": 9 }.as_bytes()).expect_err("late _id");
+        assert!(matches!(unfit, Unfit::Impossible { id, .. } if id == r#"{"$numberInt":"9"}"#));
+        let malformed = builder.add(&[9, 0, 0, 0]).expect_err("not a document");
+        assert!(matches!(malformed, Unfit::Malformed(_)));
+    }
+}

@@ -1,0 +1,170 @@
+//! Catalog entries as raw BSON: the commands that make them, and whether two of them say the same.
+
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+
+/// The document without some of its top-level fields.
+pub(super) fn without(doc: Doc<'_>, names: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
+    let mut writer = DocWriter::with_capacity(doc.as_bytes().len());
+    copy_without(&mut writer, doc, names)?;
+    Ok(writer.finish())
+}
+
+fn copy_without(writer: &mut DocWriter, doc: Doc<'_>, names: &[&[u8]]) -> Result<(), Malformed> {
+    for element in doc.elements() {
+        let element = element?;
+        if !names.contains(&element.name) {
+            writer.element(element);
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the index on `_id` that every collection has (a hashed one is an ordinary index).
+pub(super) fn is_id_index(spec: Doc<'_>) -> Result<bool, Malformed> {
+    let key = spec.get(b"key")?.and_then(Element::as_doc).ok_or(Malformed("index without key"))?;
+    let mut fields = key.elements();
+    let first = fields.next().transpose()?.ok_or(Malformed("index with an empty key"))?;
+    Ok(first.name == b"_id"
+        && first.as_integer() == Some(1)
+        && fields.next().is_none()
+        && spec.get(b"clustered")?.is_none())
+}
+
+/// `create` with the collection's options. What makes it delete documents by itself is set later, and the
+/// mark of a temporary collection is no option of the command.
+pub(super) fn create_collection(
+    name: &str,
+    options: Doc<'_>,
+    id_index: Option<Doc<'_>>,
+) -> Result<Vec<u8>, Malformed> {
+    let mut command = DocWriter::new();
+    command.string(b"create", name);
+    copy_without(&mut command, options, &[b"expireAfterSeconds", b"temp", b"uuid", b"idIndex"])?;
+    if let Some(index) = id_index {
+        command.doc(b"idIndex", Doc::new(&without(index, &[b"ns"])?)?);
+    }
+    Ok(command.finish())
+}
+
+/// `create` of a time-series over buckets that exist already: it only makes the view.
+pub(super) fn create_time_series(name: &str, buckets: Doc<'_>) -> Result<Vec<u8>, Malformed> {
+    let mut command = DocWriter::new();
+    command.string(b"create", name);
+    let time_series = buckets.get(b"timeseries")?;
+    command.element(time_series.ok_or(Malformed("buckets without the option timeseries"))?);
+    if let Some(collation) = buckets.get(b"collation")? {
+        command.element(collation);
+    }
+    Ok(command.finish())
+}
+
+pub(super) fn create_view(name: &str, definition: Doc<'_>) -> Result<Vec<u8>, Malformed> {
+    let mut command = DocWriter::new();
+    command.string(b"create", name);
+    copy_without(&mut command, definition, &[b"_id"])?;
+    Ok(command.finish())
+}
+
+/// `collMod` that makes the collection's documents expire.
+pub(super) fn set_expiry(name: &str, seconds: Element<'_>) -> Vec<u8> {
+    let mut command = DocWriter::new();
+    command.string(b"collMod", name).element(seconds);
+    command.finish()
+}
+
+/// `createIndexes` for all of them at once: the collection is scanned once.
+pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> Vec<u8> {
+    let mut command = DocWriter::new();
+    command.string(b"createIndexes", name).open(kind::ARRAY, b"indexes");
+    for (number, spec) in specs.iter().enumerate() {
+        command.value(kind::DOCUMENT, number.to_string().as_bytes(), spec);
+    }
+    command.close();
+    command.finish()
+}
+
+/// The name of an index; for messages, so never an error.
+pub(super) fn index_name(spec: &[u8]) -> String {
+    let name = Doc::new(spec).ok().and_then(|spec| spec.get(b"name").ok().flatten());
+    let name = name.and_then(Element::as_string_bytes).unwrap_or(b"(unnamed)");
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// Whether two documents of a catalog say the same: the same fields whatever their order, numbers compared by
+/// value (`collMod` and `create` may store different widths), everything nested compared byte by byte. Fields
+/// in `ignored` are not looked at.
+pub(super) fn same_definition(
+    left: Doc<'_>,
+    right: Doc<'_>,
+    ignored: &[&[u8]],
+) -> Result<bool, Malformed> {
+    let count = |doc: Doc<'_>| -> Result<usize, Malformed> {
+        let mut count = 0;
+        for element in doc.elements() {
+            count += usize::from(!ignored.contains(&element?.name));
+        }
+        Ok(count)
+    };
+    if count(left)? != count(right)? {
+        return Ok(false);
+    }
+    for element in left.elements() {
+        let element = element?;
+        if ignored.contains(&element.name) {
+            continue;
+        }
+        match right.get(element.name)? {
+            Some(other) if same_value(element, other) => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn same_value(left: Element<'_>, right: Element<'_>) -> bool {
+    if left.as_bytes() == right.as_bytes() {
+        return true;
+    }
+    matches!((left.as_integer(), right.as_integer()), (Some(a), Some(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
+    use super::*;
+
+    fn same(left: &RawDocumentBuf, right: &RawDocumentBuf) -> bool {
+        let doc = |raw| Doc::new(RawDocumentBuf::as_bytes(raw)).expect("a document");
+        same_definition(doc(left), doc(right), &[b"ns"]).expect("well formed")
+    }
+
+    #[test]
+    fn definitions_are_compared_by_meaning() {
+        let spec = rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "name": "ab" };
+        assert!(same(&spec, &rawdoc! { "name": "ab", "v": 2_i64, "key": { "a": 1, "b": 1 } }));
+        assert!(same(
+            &spec,
+            &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "name": "ab", "ns": "x.y" }
+        ));
+        assert!(!same(&spec, &rawdoc! { "v": 2, "key": { "b": 1, "a": 1 }, "name": "ab" }));
+        assert!(!same(&spec, &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 } }));
+        assert!(!same(
+            &spec,
+            &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "name": "ab", "hidden": true }
+        ));
+        assert!(!same(&spec, &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "unique": true }));
+    }
+
+    #[test]
+    fn only_the_ascending_index_on_id_alone_is_the_id_index() {
+        let is = |raw: RawDocumentBuf| {
+            is_id_index(Doc::new(raw.as_bytes()).expect("a document")).expect("well formed")
+        };
+        assert!(is(rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }));
+        assert!(is(rawdoc! { "v": 1, "key": { "_id": 1.0 }, "name": "other" }));
+        assert!(!is(rawdoc! { "key": { "_id": "hashed" }, "name": "_id_hashed" }));
+        assert!(!is(rawdoc! { "key": { "_id": 1, "a": 1 }, "name": "both" }));
+        assert!(!is(rawdoc! { "key": { "_id": 1 }, "name": "byid", "clustered": true }));
+    }
+}

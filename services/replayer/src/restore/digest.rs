@@ -1,0 +1,85 @@
+//! A digest of a set of documents that does not depend on their order.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// The sum, modulo 2^128, of the first 128 bits of BLAKE3 over each document, and how many there were.
+///
+/// A sum, so that several tasks can each digest a part, in any order, on the way out and on the way back: a
+/// digest over one ordered stream would force the read-back through the `_id` index in a single stream. A
+/// difference of one bit, a missing document and a doubled one all change it (an exclusive-or would not notice
+/// a document stored twice); only someone who builds documents against it could make two sets agree, and
+/// whoever can do that on the target needs no such trick. Of ordered collections (capped), each document is
+/// digested with its ordinal, so their order counts too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    pub documents: u64,
+    pub bytes: u64,
+    sum: u128,
+}
+
+impl Digest {
+    pub fn add(&mut self, document: &[u8]) {
+        self.absorb(document.len(), blake3::hash(document));
+    }
+
+    /// For ordered collections: the document is the next one.
+    pub fn add_next(&mut self, document: &[u8]) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.documents.to_le_bytes());
+        hasher.update(document);
+        self.absorb(document.len(), hasher.finalize());
+    }
+
+    fn absorb(&mut self, length: usize, hash: blake3::Hash) {
+        let (prefix, _) = hash.as_bytes().split_at(16);
+        let prefix = prefix.try_into().expect("BLAKE3 gives 32 bytes");
+        self.documents += 1;
+        self.bytes += length as u64;
+        self.sum = self.sum.wrapping_add(u128::from_le_bytes(prefix));
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.sum)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(documents: &[&[u8]]) -> Digest {
+        let mut digest = Digest::default();
+        documents.iter().for_each(|document| digest.add(document));
+        digest
+    }
+
+    #[test]
+    fn order_does_not_matter_and_everything_else_does() {
+        assert_eq!(digest(&[b"one", b"two"]), digest(&[b"two", b"one"]));
+        assert_ne!(digest(&[b"one", b"two"]), digest(&[b"one", b"twp"]));
+        assert_ne!(digest(&[b"one"]), digest(&[b"one", b"one", b"one"]));
+        let (once, thrice) = (digest(&[b"one"]).to_string(), digest(&[b"one"; 3]).to_string());
+        assert_ne!(once, thrice, "the sum itself notices repeated documents");
+    }
+
+    #[test]
+    fn the_order_of_an_ordered_collection_matters() {
+        let ordered = |documents: &[&[u8]]| {
+            let mut digest = Digest::default();
+            documents.iter().for_each(|document| digest.add_next(document));
+            digest
+        };
+        assert_eq!(ordered(&[b"one", b"two"]), ordered(&[b"one", b"two"]));
+        assert_ne!(ordered(&[b"one", b"two"]), ordered(&[b"two", b"one"]));
+    }
+}

@@ -1,0 +1,70 @@
+//! Errors by what the caller does next.
+
+use super::report::RestoreReport;
+use super::snapshot::SourceError;
+
+/// Why a restore did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Nothing was written. Take another target, drop these, or allow a non-empty target.
+    #[error(
+        "target not empty: it holds {}; restore into an empty deployment, or drop them", list(.namespaces)
+    )]
+    TargetNotEmpty { namespaces: Vec<String> },
+    /// Nothing was written. Every failing check is listed.
+    #[error("target unsuitable: {}", .problems.join("; "))]
+    TargetUnsuitable { problems: Vec<String> },
+    /// The settings contradict themselves; nothing was written.
+    #[error("restore settings: {0}")]
+    Settings(String),
+    /// The target cannot be reached now. Try again once it can.
+    #[error("target unavailable while {doing}: {reason}")]
+    Unavailable { doing: String, reason: String },
+    /// The target said no to a write, and will again.
+    #[error("{namespace}: the target refused {what}: {reason}")]
+    WriteRefused { namespace: String, what: String, reason: String },
+    /// The target does not hold what was written.
+    #[error("verification failed: {}", .mismatches.join("; "))]
+    VerificationFailed { mismatches: Vec<String> },
+    #[error("restore cancelled")]
+    Cancelled,
+    /// The state could not be read.
+    #[error("{namespace}: the state cannot be read: {source}")]
+    Source { namespace: String, source: SourceError },
+    /// A defect of this program.
+    #[error("defect in restore: {0}")]
+    Defect(String),
+}
+
+/// At most this many names appear in one message.
+const LISTED: usize = 20;
+
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// A restore that began and did not end well: why, and how far it came.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RestoreFailure {
+    #[source]
+    pub error: RestoreError,
+    pub report: Box<RestoreReport>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut() {
+        let namespaces = (0..25).map(|number| format!("shop.c{number}")).collect();
+        let message = RestoreError::TargetNotEmpty { namespaces }.to_string();
+        assert!(message.contains("shop.c19 and 5 more"), "{message}");
+        assert!(!message.contains("shop.c20"), "{message}");
+    }
+}

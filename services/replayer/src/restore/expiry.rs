@@ -1,0 +1,29 @@
+//! What deletes documents by itself, made last: TTL indexes, and collections with `expireAfterSeconds`.
+
+use mongodb::Client;
+
+use super::command;
+use super::error::RestoreError;
+use super::indexes::build_indexes;
+use super::plan::Plan;
+use super::progress::Progress;
+
+/// Lets documents expire as the state says. From here on the target's TTL monitor may delete.
+pub(super) async fn set_expiry(
+    client: &Client,
+    plan: &Plan,
+    at_once: usize,
+    progress: &Progress,
+) -> Result<(), RestoreError> {
+    build_indexes(client, plan, |collection| &collection.expiring_indexes, at_once, progress)
+        .await?;
+    for collection in &plan.collections {
+        let Some(modify) = &collection.expire else { continue };
+        let result = command::run(client, &collection.state.db, modify.clone()).await;
+        result.map_err(|failure| {
+            failure.writing(&collection.state.namespace(), "expireAfterSeconds")
+        })?;
+        progress.add(1, 0);
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Making collections, indexes, views, and what lets documents expire.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use hindsight_oplog::raw::{Doc, DocWriter, kind};
+use mongodb::Client;
+
+use super::catalog::{create_indexes, index_name};
+use super::command::{self, Failure, NAMESPACE_EXISTS};
+use super::error::RestoreError;
+use super::plan::{Plan, PlannedCollection, Skipped, VIEWS};
+use super::progress::Progress;
+
+/// Makes the plan's collections, several at once. Returns warnings.
+pub(super) async fn create_collections(
+    client: &Client,
+    plan: &Plan,
+    at_once: usize,
+    progress: &Progress,
+) -> Result<Vec<String>, RestoreError> {
+    let created = stream::iter(&plan.collections).map(|collection| async move {
+        let warning = create_collection(client, collection).await?;
+        progress.add(1, 0);
+        Ok::<_, RestoreError>(warning)
+    });
+    let warnings: Vec<_> = created.buffer_unordered(at_once).try_collect().await?;
+    Ok(warnings.into_iter().flatten().collect())
+}
+
+async fn create_collection(
+    client: &Client,
+    collection: &PlannedCollection,
+) -> Result<Option<String>, RestoreError> {
+    let db = &collection.state.db;
+    if collection.temporary && create_temporary(client, collection).await.is_ok() {
+        return Ok(None);
+    }
+    let result = command::run(client, db, collection.create.clone()).await;
+    let namespace = collection.state.namespace();
+    result.map_err(|failure| failure.writing(&namespace, "the collection with its options"))?;
+    let unmarked =
+        || format!("{namespace} lost its mark as temporary: the target let us not set it");
+    Ok(collection.temporary.then(unmarked))
+}
+
+/// `create` knows no option `temp`; an entry of an oplog does.
+async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Result<(), Failure> {
+    let bad = |error| Failure::Refused { code: 0, message: format!("{error:?}") };
+    let mut apply = DocWriter::new();
+    apply.open(kind::ARRAY, b"applyOps").open(kind::DOCUMENT, b"0");
+    apply.string(b"op", "c").string(b"ns", &format!("{}.$cmd", collection.state.db));
+    apply.open(kind::DOCUMENT, b"o");
+    for element in Doc::new(&collection.create).map_err(bad)?.elements() {
+        apply.element(element.map_err(bad)?);
+    }
+    apply.value(kind::BOOL, b"temp", &[1]).close().close().close();
+    command::run(client, "admin", apply.finish()).await.map(drop)
+}
+
+/// Builds indexes of several collections at once; those of one collection share one scan of it.
+pub(super) async fn build_indexes(
+    client: &Client,
+    plan: &Plan,
+    which: fn(&PlannedCollection) -> &[Vec<u8>],
+    at_once: usize,
+    progress: &Progress,
+) -> Result<(), RestoreError> {
+    let with_indexes = plan.collections.iter().filter(|collection| !which(collection).is_empty());
+    stream::iter(with_indexes)
+        .map(Ok)
+        .try_for_each_concurrent(at_once, |collection| async move {
+            let specs = which(collection);
+            let command = create_indexes(&collection.state.name, specs);
+            let result = command::run(client, &collection.state.db, command).await;
+            result.map_err(|failure| {
+                let names: Vec<_> = specs.iter().map(|spec| index_name(spec)).collect();
+                let what = format!("the indexes {}", names.join(", "));
+                failure.writing(&collection.state.namespace(), what)
+            })?;
+            progress.add(specs.len() as u64, 0);
+            Ok(())
+        })
+        .await
+}
+
+/// Makes the views, and the `system.views` of databases that have one without views in it. Returns what the
+/// target would not make.
+pub(super) async fn create_views(
+    client: &Client,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<Skipped>, RestoreError> {
+    for view in &plan.views {
+        let result = command::run(client, &view.db, view.create.clone()).await;
+        result.map_err(|failure| {
+            failure.writing(&format!("{}.{}", view.db, view.name), "the view")
+        })?;
+        progress.add(1, 0);
+    }
+    let mut skipped = Vec::new();
+    for db in &plan.view_databases {
+        match command::run(client, db, command::named("create", VIEWS)).await {
+            Ok(_) => {}
+            Err(failure) if failure.is(NAMESPACE_EXISTS) => {}
+            Err(_) if plan.views.iter().any(|view| view.db == *db) => {}
+            Err(Failure::Refused { .. }) => skipped.push(Skipped {
+                ns: format!("{db}.{VIEWS}"),
+                reason: "it holds no views, and the target lets us not make an empty one".into(),
+            }),
+            Err(failure) => return Err(failure.writing(&format!("{db}.{VIEWS}"), "the collection")),
+        }
+    }
+    Ok(skipped)
+}

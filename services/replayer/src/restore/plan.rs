@@ -1,0 +1,263 @@
+//! What a restore will write, in which way and order, and what it leaves out and why. Pure.
+
+use std::collections::BTreeMap;
+
+use hindsight_oplog::Timestamp;
+use hindsight_oplog::raw::{Doc, Element, Malformed};
+
+use super::catalog::{self, without};
+use super::snapshot::CollectionState;
+
+/// Everything a restore will write. Collections and views are in the order of their namespaces.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub timestamp: Timestamp,
+    /// Ordinary, capped, clustered collections and the buckets of time-series.
+    pub collections: Vec<PlannedCollection>,
+    pub views: Vec<PlannedView>,
+    /// Databases whose `system.views` exists.
+    pub view_databases: Vec<String>,
+    /// `admin.system.users` and `admin.system.roles`, as far as they exist.
+    pub authorization: Vec<CollectionState>,
+    pub skipped: Vec<Skipped>,
+    /// What the user should know before it starts.
+    pub warnings: Vec<String>,
+}
+
+/// A collection and the commands that make it.
+#[derive(Clone, Debug)]
+pub struct PlannedCollection {
+    pub state: CollectionState,
+    /// Capped: its natural order is part of its state.
+    pub ordered: bool,
+    /// Marked `temp`: a primary drops it when it steps up.
+    pub temporary: bool,
+    pub(super) create: Vec<u8>,
+    /// Indexes that delete nothing.
+    pub(super) indexes: Vec<Vec<u8>>,
+    pub(super) expiring_indexes: Vec<Vec<u8>>,
+    /// The `collMod` that sets the collection's own `expireAfterSeconds`.
+    pub(super) expire: Option<Vec<u8>>,
+}
+
+/// A view, a time-series' view over its buckets included.
+#[derive(Clone, Debug)]
+pub struct PlannedView {
+    pub db: String,
+    pub name: String,
+    pub time_series: bool,
+    /// Its document in `system.views`.
+    pub(super) definition: Vec<u8>,
+    pub(super) create: Vec<u8>,
+}
+
+/// What exists in the state and is not written, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Skipped {
+    pub ns: String,
+    pub reason: String,
+}
+
+/// The documents of each database's `system.views`.
+pub(super) type ViewDocuments = BTreeMap<String, Vec<Vec<u8>>>;
+
+const BUCKETS: &str = "system.buckets.";
+pub(super) const VIEWS: &str = "system.views";
+pub(super) const USERS: &str = "system.users";
+pub(super) const ROLES: &str = "system.roles";
+
+/// Decides what is done with each collection of the state.
+///
+/// # Errors
+/// Options, an index or a view that is not what BSON or the server's catalog allows, with its namespace.
+pub(super) fn plan(
+    timestamp: Timestamp,
+    mut collections: Vec<CollectionState>,
+    views: &ViewDocuments,
+    users_and_roles: bool,
+) -> Result<Plan, (String, Malformed)> {
+    collections.sort_by(|a, b| (&a.db, &a.name).cmp(&(&b.db, &b.name)));
+    let mut plan = Plan {
+        timestamp,
+        collections: Vec::with_capacity(collections.len()),
+        views: Vec::new(),
+        view_databases: Vec::new(),
+        authorization: Vec::new(),
+        skipped: Vec::new(),
+        warnings: Vec::new(),
+    };
+    for state in collections {
+        if let Some(reason) = skip_reason(&state.db, &state.name) {
+            plan.skip(state.namespace(), reason);
+        } else if is_authorization(&state) {
+            match users_and_roles {
+                true => plan.authorization.push(state),
+                false => plan.skip(state.namespace(), "users and roles were not asked for"),
+            }
+        } else if state.name == VIEWS {
+            plan.view_databases.push(state.db);
+        } else {
+            let namespace = state.namespace();
+            plan.collections.push(plan_collection(state).map_err(|error| (namespace, error))?);
+        }
+    }
+    plan.add_views(views)?;
+    plan.add_warnings();
+    Ok(plan)
+}
+
+/// Why a namespace is never written to a target (`reference/oplog.md` §11).
+pub(super) fn skip_reason(db: &str, name: &str) -> Option<&'static str> {
+    match (db, name) {
+        ("local", _) => Some("local to each server, not replicated"),
+        ("config", _) => Some("the deployment's own bookkeeping: sessions, transactions, sharding"),
+        ("admin", "system.version") => {
+            Some("the target keeps its own feature compatibility version")
+        }
+        ("admin", "system.keys") => {
+            Some("keys of the source's cluster time; the target has its own")
+        }
+        ("admin", name) if name.starts_with("pbm") => Some("bookkeeping of a backup tool"),
+        (db, _) if db.starts_with("mongosync_reserved_") => Some("bookkeeping of mongosync"),
+        (_, "system.profile") => Some("profiles are local to each server"),
+        (_, "system.namespaces" | "system.indexes") => Some("catalog of an old storage engine"),
+        (_, name) if name.starts_with("system.drop.") => Some("dropped, waiting to be deleted"),
+        _ => None,
+    }
+}
+
+fn is_authorization(state: &CollectionState) -> bool {
+    state.db == "admin" && (state.name == USERS || state.name == ROLES)
+}
+
+fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malformed> {
+    let options = Doc::new(&state.options)?;
+    options.validate()?;
+    let flag = |name: &[u8]| -> Result<bool, Malformed> {
+        Ok(options.get(name)?.is_some_and(|element| element.as_bool() == Some(true)))
+    };
+    let (mut id_index, mut indexes, mut expiring_indexes) = (None, Vec::new(), Vec::new());
+    for index in &state.indexes {
+        let spec = Doc::new(index)?;
+        spec.validate()?;
+        if catalog::is_id_index(spec)? {
+            id_index = Some(spec);
+        } else if spec.get(b"clustered")?.is_some() {
+            // listIndexes shows a clustered collection's order as if it were an index.
+        } else if spec.get(b"expireAfterSeconds")?.is_some() {
+            expiring_indexes.push(without(spec, &[b"ns"])?);
+        } else {
+            indexes.push(without(spec, &[b"ns"])?);
+        }
+    }
+    let expire = options.get(b"expireAfterSeconds")?;
+    let is_view = options.get(b"viewOn")?.is_some();
+    if is_view {
+        return Err(Malformed("a view listed among collections; it belongs to system.views"));
+    }
+    Ok(PlannedCollection {
+        ordered: flag(b"capped")?,
+        temporary: flag(b"temp")?,
+        create: catalog::create_collection(&state.name, options, id_index)?,
+        expire: expire.map(|seconds| catalog::set_expiry(&state.name, seconds)),
+        indexes,
+        expiring_indexes,
+        state,
+    })
+}
+
+impl Plan {
+    fn skip(&mut self, ns: String, reason: &str) {
+        self.skipped.push(Skipped { ns, reason: reason.to_owned() });
+    }
+
+    fn add_views(&mut self, views: &ViewDocuments) -> Result<(), (String, Malformed)> {
+        for (db, documents) in views {
+            if skip_reason(db, VIEWS).is_some() {
+                continue;
+            }
+            for document in documents {
+                let blame = |error| (format!("{db}.{VIEWS}"), error);
+                let view = self.plan_view(db, document).map_err(blame)?;
+                match view {
+                    Ok(view) => self.views.push(view),
+                    Err(ns) => {
+                        self.skip(ns, "the view of a time-series whose buckets do not exist")
+                    }
+                }
+            }
+        }
+        self.views.sort_by(|a, b| (&a.db, &a.name).cmp(&(&b.db, &b.name)));
+        Ok(())
+    }
+
+    /// The outer error is the document's fault; the inner one names a view that cannot be made.
+    fn plan_view(
+        &self,
+        db: &str,
+        document: &[u8],
+    ) -> Result<Result<PlannedView, String>, Malformed> {
+        let definition = Doc::new(document)?;
+        definition.validate()?;
+        let text = |name: &[u8]| -> Result<Option<&str>, Malformed> {
+            Ok(definition.get(name)?.and_then(Element::as_str))
+        };
+        let id = text(b"_id")?.ok_or(Malformed("a view's _id is not a string"))?;
+        let view_on = text(b"viewOn")?.ok_or(Malformed("a view without viewOn"))?;
+        let name = id
+            .strip_prefix(db)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .ok_or(Malformed("a view's _id is not in its database"))?;
+        let time_series = view_on.strip_prefix(BUCKETS) == Some(name);
+        let create = if time_series {
+            match self.collections.iter().find(|c| c.state.db == db && c.state.name == view_on) {
+                Some(buckets) => {
+                    catalog::create_time_series(name, Doc::new(&buckets.state.options)?)?
+                }
+                None => return Ok(Err(id.to_owned())),
+            }
+        } else {
+            catalog::create_view(name, definition)?
+        };
+        let definition = document.to_vec();
+        Ok(Ok(PlannedView { db: db.into(), name: name.into(), time_series, definition, create }))
+    }
+
+    fn add_warnings(&mut self) {
+        let expires = |c: &&PlannedCollection| c.expire.is_some() || !c.expiring_indexes.is_empty();
+        let expiring: Vec<_> =
+            self.collections.iter().filter(expires).map(|c| c.state.namespace()).collect();
+        if !expiring.is_empty() {
+            self.warnings.push(format!(
+                "the target will delete documents that have expired by now from {}; to keep them, run \
+                 db.adminCommand({{setParameter: 1, ttlMonitorEnabled: false}}) on the target first",
+                expiring.join(", ")
+            ));
+        }
+        let temporary: Vec<_> =
+            self.collections.iter().filter(|c| c.temporary).map(|c| c.state.namespace()).collect();
+        if !temporary.is_empty() {
+            self.warnings.push(format!(
+                "temporary collections, which a primary drops when it steps up: {}",
+                temporary.join(", ")
+            ));
+        }
+    }
+
+    /// Every namespace that will be written, views included, users and roles not.
+    pub fn namespaces(&self) -> impl Iterator<Item = String> + '_ {
+        let collections = self.collections.iter().map(|collection| collection.state.namespace());
+        collections.chain(self.views.iter().map(|view| format!("{}.{}", view.db, view.name)))
+    }
+
+    /// What all collections hold together, if each one's share is known.
+    pub(super) fn totals(&self) -> (Option<u64>, Option<u64>) {
+        let sum = |hint: fn(&CollectionState) -> Option<u64>| {
+            self.collections.iter().map(|collection| hint(&collection.state)).sum()
+        };
+        (sum(|state| state.documents_hint), sum(|state| state.bytes_hint))
+    }
+}
+
+#[cfg(test)]
+mod tests;

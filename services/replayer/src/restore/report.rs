@@ -1,0 +1,117 @@
+//! What a restore did, for people and for `-o json`.
+
+use std::time::Duration;
+
+use hindsight_oplog::Timestamp;
+use serde::{Serialize, Serializer};
+
+use super::digest::Digest;
+use super::plan::Skipped;
+use super::progress::seconds;
+
+/// How a restore ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The target holds the state; where `verified` says so, that has been looked at.
+    Complete,
+    /// The target holds a part of the state and must not be used.
+    Incomplete,
+}
+
+/// What a restore did and what it left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct RestoreReport {
+    pub outcome: Outcome,
+    /// What to do when the outcome is not `Complete`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    #[serde(serialize_with = "position")]
+    pub timestamp: Timestamp,
+    /// Every document, option, index and view was read back from the target and compared.
+    pub verified: bool,
+    pub documents: u64,
+    pub bytes: u64,
+    pub collections: Vec<CollectionReport>,
+    pub views: Vec<String>,
+    pub users: u64,
+    pub roles: u64,
+    pub skipped: Vec<Skipped>,
+    pub warnings: Vec<String>,
+    /// While documents were loaded.
+    pub documents_per_second: f64,
+    pub bytes_per_second: f64,
+    #[serde(rename = "seconds")]
+    pub durations: Durations,
+}
+
+/// One restored collection.
+#[derive(Clone, Debug, Serialize)]
+pub struct CollectionReport {
+    pub ns: String,
+    pub documents: u64,
+    pub bytes: u64,
+    /// Of what was written; see [`Digest`].
+    pub digest: Digest,
+    /// All indexes, `_id_` included.
+    pub indexes: usize,
+    /// The target was read back and holds the same.
+    pub verified: bool,
+}
+
+/// How long each part took.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Durations {
+    #[serde(serialize_with = "seconds")]
+    pub total: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub collections: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub documents: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub indexes: Duration,
+    #[serde(serialize_with = "seconds")]
+    pub verification: Duration,
+}
+
+/// `{"t": seconds, "i": increment}`, as everywhere in our JSON.
+fn position<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct;
+    let mut position = serializer.serialize_struct("Timestamp", 2)?;
+    position.serialize_field("t", &timestamp.seconds())?;
+    position.serialize_field("i", &timestamp.increment())?;
+    position.end()
+}
+
+impl RestoreReport {
+    /// The rate at which documents were loaded.
+    pub(super) fn set_rates(&mut self) {
+        let seconds = self.durations.documents.as_secs_f64().max(1e-3);
+        self.documents_per_second = (self.documents as f64 / seconds).round();
+        self.bytes_per_second = (self.bytes as f64 / seconds).round();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_and_durations_are_written_as_the_command_line_promises() {
+        let mut digest = Digest::default();
+        digest.add(b"document");
+        let report = CollectionReport {
+            ns: "shop.orders".into(),
+            documents: 1,
+            bytes: 8,
+            digest,
+            indexes: 1,
+            verified: true,
+        };
+        let json = serde_json::to_value(&report).expect("serialises");
+        assert_eq!(json["digest"].as_str().map(str::len), Some(32));
+        let durations = Durations { total: Duration::from_millis(1234), ..Durations::default() };
+        let json = serde_json::to_value(durations).expect("serialises");
+        assert_eq!(json["total"], serde_json::json!(1.234));
+    }
+}

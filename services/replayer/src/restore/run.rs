@@ -1,0 +1,361 @@
+//! A restore from its checks to its report.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+use tokio_util::sync::CancellationToken;
+
+use super::authorization::{self, read_all};
+use super::checks::check;
+use super::command;
+use super::digest::Digest;
+use super::error::{RestoreError, RestoreFailure};
+use super::expiry::set_expiry;
+use super::indexes::{build_indexes, create_collections, create_views};
+use super::insert::look_at;
+use super::load::Loader;
+use super::plan::{self, Plan, ViewDocuments};
+use super::progress::{Phase, Progress};
+use super::report::{CollectionReport, Durations, Outcome, RestoreReport};
+use super::settings::RestoreSettings;
+use super::snapshot::{CollectionState, Snapshot};
+use super::target::{Target, TargetFacts};
+use super::verify::{Mismatches, compare_catalog, compare_documents};
+
+/// A restore that may start: planned, and the target checked. Nothing has been written.
+pub struct Prepared {
+    snapshot: Arc<dyn Snapshot>,
+    target: Target,
+    settings: RestoreSettings,
+    plan: Arc<Plan>,
+    facts: TargetFacts,
+    warnings: Vec<String>,
+}
+
+/// Plans the restore of a snapshot into a target and checks the target, without writing anything.
+///
+/// # Errors
+/// [`RestoreError::TargetNotEmpty`], [`RestoreError::TargetUnsuitable`] with everything that is wrong,
+/// [`RestoreError::Unavailable`], [`RestoreError::Source`], [`RestoreError::Settings`].
+pub async fn prepare(
+    snapshot: Arc<dyn Snapshot>,
+    target: Target,
+    settings: RestoreSettings,
+) -> Result<Prepared, RestoreError> {
+    settings.validate().map_err(RestoreError::Settings)?;
+    let (reading, users_and_roles) = (Arc::clone(&snapshot), settings.users_and_roles);
+    let read = tokio::task::spawn_blocking(move || read_plan(reading.as_ref(), users_and_roles));
+    let facts = target.probe().await;
+    let (plan, feature_version) =
+        read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
+    let facts = facts?;
+    let mut warnings = plan.warnings.clone();
+    check(&plan, &facts, feature_version.as_deref(), &settings, &mut warnings)?;
+    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
+}
+
+/// The plan, and the source's feature compatibility version at that time if the state tells it.
+fn read_plan(
+    snapshot: &dyn Snapshot,
+    users_and_roles: bool,
+) -> Result<(Plan, Option<String>), RestoreError> {
+    let catalog = || "the catalog".to_owned();
+    let collections = snapshot
+        .collections()
+        .map_err(|source| RestoreError::Source { namespace: catalog(), source })?;
+    let mut views = ViewDocuments::new();
+    let mut feature_version = None;
+    for state in &collections {
+        if state.name == plan::VIEWS {
+            views.insert(state.db.clone(), read_all(snapshot, state)?);
+        } else if state.db == "admin" && state.name == "system.version" {
+            feature_version = read_feature_version(snapshot, state)?;
+        }
+    }
+    let planned = plan::plan(snapshot.timestamp(), collections, &views, users_and_roles);
+    let planned = planned
+        .map_err(|(namespace, error)| RestoreError::Source { namespace, source: error.into() })?;
+    Ok((planned, feature_version))
+}
+
+fn read_feature_version(
+    snapshot: &dyn Snapshot,
+    state: &CollectionState,
+) -> Result<Option<String>, RestoreError> {
+    for document in read_all(snapshot, state)? {
+        let failed = |error: hindsight_oplog::raw::Malformed| RestoreError::Source {
+            namespace: state.namespace(),
+            source: error.into(),
+        };
+        let document = Doc::new(&document).map_err(failed)?;
+        let text = |name: &[u8]| {
+            document.get(name).map_err(failed).map(|found| found.and_then(Element::as_str))
+        };
+        if text(b"_id")? == Some("featureCompatibilityVersion") {
+            return Ok(text(b"version")?.map(str::to_owned));
+        }
+    }
+    Ok(None)
+}
+
+impl Prepared {
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The target's hosts, and its set's name and version.
+    pub fn target(&self) -> String {
+        let set = self.facts.set_name.as_deref().unwrap_or("standalone");
+        format!("{} ({set}, MongoDB {})", self.target.name, self.facts.version)
+    }
+
+    /// What the user should know before it starts.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Writes and verifies. Cancelling stops it within a second; index builds that the target has begun may
+    /// then go on there.
+    ///
+    /// # Errors
+    /// Any failure comes with the report of what was done before it.
+    pub async fn run(
+        self,
+        progress: Arc<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<RestoreReport, RestoreFailure> {
+        let started = Instant::now();
+        let mut report = self.empty_report();
+        let steps = Box::pin(self.steps(&progress, &cancel, &mut report));
+        let ended = cancel.run_until_cancelled(steps).await.unwrap_or(Err(RestoreError::Cancelled));
+        report.durations.total = started.elapsed();
+        report.set_rates();
+        match ended {
+            Ok(()) => {
+                report.outcome = Outcome::Complete;
+                report.advice = None;
+                progress.begin(Phase::Done, None, None);
+                Ok(report)
+            }
+            Err(error) => Err(RestoreFailure { error, report: Box::new(report) }),
+        }
+    }
+
+    async fn steps(
+        &self,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        self.make_collections(progress, report).await?;
+        let written = self.load_documents(progress, cancel, report).await?;
+        self.make_indexes_and_views(progress, report).await?;
+        self.barrier().await?;
+        let mut mismatches = Mismatches::new();
+        if self.settings.verify {
+            mismatches = self.verify_documents(&written, progress, report).await?;
+        } else if self.target.election_id().await? != self.facts.election_id {
+            return Err(RestoreError::Unavailable {
+                doing: "loading documents".into(),
+                reason: "the target elected a primary meanwhile, and what the old one took may be \
+                         rolled back; only a verification could tell"
+                    .into(),
+            });
+        }
+        fail_on(&mismatches)?;
+        self.let_documents_expire(progress).await?;
+        if self.settings.verify {
+            let allowed = self.settings.allow_non_empty;
+            mismatches = compare_catalog(&self.target, &self.plan, allowed).await?;
+        }
+        let ok = |namespace: &str| self.settings.verify && !mismatches.contains_key(namespace);
+        report
+            .collections
+            .iter_mut()
+            .for_each(|collection| collection.verified = ok(&collection.ns));
+        fail_on(&mismatches)?;
+        report.verified = self.settings.verify;
+        self.restore_authorization(progress, report).await?;
+        self.barrier().await
+    }
+
+    async fn make_collections(
+        &self,
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        let began = Instant::now();
+        progress.begin(Phase::Collections, Some(self.plan.collections.len() as u64), None);
+        let at_once = self.settings.connections;
+        let made = create_collections(&self.target.client, &self.plan, at_once, progress).await;
+        report.durations.collections = began.elapsed();
+        report.warnings.extend(made?);
+        Ok(())
+    }
+
+    async fn load_documents(
+        &self,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+        report: &mut RestoreReport,
+    ) -> Result<Vec<Digest>, RestoreError> {
+        let began = Instant::now();
+        let (documents, bytes) = self.plan.totals();
+        progress.begin(Phase::Documents, documents, bytes);
+        let loader = Arc::new(Loader {
+            snapshot: Arc::clone(&self.snapshot),
+            client: self.target.client.clone(),
+            plan: Arc::clone(&self.plan),
+            settings: self.settings.clone(),
+            progress: Arc::clone(progress),
+        });
+        let loaded = loader.load(cancel).await;
+        report.durations.documents = began.elapsed();
+        let seen = progress.snapshot();
+        (report.documents, report.bytes) = (seen.done, seen.bytes_done);
+        let written = loaded?;
+        report.collections = self
+            .plan
+            .collections
+            .iter()
+            .zip(&written)
+            .map(|(collection, digest)| CollectionReport {
+                ns: collection.state.namespace(),
+                documents: digest.documents,
+                bytes: digest.bytes,
+                digest: *digest,
+                indexes: collection.state.indexes.len(),
+                verified: false,
+            })
+            .collect();
+        Ok(written)
+    }
+
+    async fn make_indexes_and_views(
+        &self,
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        let began = Instant::now();
+        let (client, at_once) = (&self.target.client, self.settings.connections);
+        let count = self.plan.collections.iter().map(|c| c.indexes.len() as u64).sum();
+        progress.begin(Phase::Indexes, Some(count), None);
+        let built = build_indexes(client, &self.plan, |c| &c.indexes, at_once, progress).await;
+        report.durations.indexes = began.elapsed();
+        built?;
+        progress.begin(Phase::Views, Some(self.plan.views.len() as u64), None);
+        report.skipped.extend(create_views(client, &self.plan, progress).await?);
+        let names = self.plan.views.iter().map(|view| format!("{}.{}", view.db, view.name));
+        report.views = names.collect();
+        Ok(())
+    }
+
+    async fn verify_documents(
+        &self,
+        written: &[Digest],
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<Mismatches, RestoreError> {
+        let began = Instant::now();
+        progress.begin(Phase::Verification, Some(report.documents), Some(report.bytes));
+        let (client, at_once) = (&self.target.client, self.settings.connections);
+        let found = compare_documents(client, &self.plan, written, at_once, progress).await;
+        report.durations.verification = began.elapsed();
+        found
+    }
+
+    async fn let_documents_expire(&self, progress: &Progress) -> Result<(), RestoreError> {
+        let each = |c: &plan::PlannedCollection| {
+            c.expiring_indexes.len() as u64 + u64::from(c.expire.is_some())
+        };
+        let count = self.plan.collections.iter().map(each).sum();
+        progress.begin(Phase::Expiry, Some(count), None);
+        set_expiry(&self.target.client, &self.plan, self.settings.connections, progress).await
+    }
+
+    async fn restore_authorization(
+        &self,
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        progress.begin(Phase::Users, None, None);
+        let (snapshot, own) = (Arc::clone(&self.snapshot), self.facts.user.as_deref());
+        let found = authorization::read(snapshot, &self.plan, own).await?;
+        authorization::merge(&self.target.client, &found).await?;
+        (report.users, report.roles) = (found.users.len() as u64, found.roles.len() as u64);
+        report.skipped.extend(found.skipped.iter().cloned());
+        if !self.settings.verify {
+            return Ok(());
+        }
+        match authorization::missing(&self.target.client, &found).await {
+            Ok(missing) if missing.is_empty() => Ok(()),
+            Ok(mismatches) => {
+                report.verified = false;
+                Err(RestoreError::VerificationFailed { mismatches })
+            }
+            Err(failure) => {
+                report.verified = false;
+                let error = failure.reading("users and roles back");
+                report.warnings.push(format!("users and roles were not verified: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns when the majority has journalled everything written so far: a delete of nothing waits for the
+    /// last write before it.
+    async fn barrier(&self) -> Result<(), RestoreError> {
+        let collections = &self.plan.collections;
+        // Servers before 5.0 delete nothing from capped collections, not even nothing.
+        let uncapped = collections.iter().find(|collection| !collection.ordered);
+        let Some(collection) = uncapped.or(collections.first()) else { return Ok(()) };
+        let mut command = DocWriter::new();
+        command.string(b"delete", &collection.state.name);
+        command.open(kind::ARRAY, b"deletes").open(kind::DOCUMENT, b"0");
+        command.open(kind::DOCUMENT, b"q").int32(b"$alwaysFalse", 1).close();
+        command.int32(b"limit", 1).close().close();
+        command.open(kind::DOCUMENT, b"writeConcern").string(b"w", "majority");
+        command.value(kind::BOOL, b"j", &[1]);
+        command.int64(b"wtimeout", BARRIER_TIMEOUT.as_millis() as i64).close();
+        let reply = command::run(&self.target.client, &collection.state.db, command.finish()).await;
+        let namespace = collection.state.namespace();
+        let reply = reply.map_err(|failure| failure.writing(&namespace, "the last barrier"))?;
+        look_at(&reply, &namespace, false, |_| None)
+    }
+
+    fn empty_report(&self) -> RestoreReport {
+        RestoreReport {
+            outcome: Outcome::Incomplete,
+            advice: Some(format!(
+                "the target {} is incomplete and must not be used; drop what was restored there (or start \
+                 with an empty deployment) and run the restore again",
+                self.target.name
+            )),
+            timestamp: self.plan.timestamp,
+            verified: false,
+            documents: 0,
+            bytes: 0,
+            collections: Vec::new(),
+            views: Vec::new(),
+            users: 0,
+            roles: 0,
+            skipped: self.plan.skipped.clone(),
+            warnings: self.warnings.clone(),
+            documents_per_second: 0.0,
+            bytes_per_second: 0.0,
+            durations: Durations::default(),
+        }
+    }
+}
+
+/// How long the majority may take to catch up with what the primary took.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(600);
+
+fn fail_on(mismatches: &Mismatches) -> Result<(), RestoreError> {
+    if mismatches.is_empty() {
+        return Ok(());
+    }
+    let mismatches = mismatches.iter().map(|(ns, differs)| format!("{ns}: {differs}")).collect();
+    Err(RestoreError::VerificationFailed { mismatches })
+}

@@ -1,0 +1,87 @@
+//! How a restore is done.
+
+use serde::{Deserialize, Serialize};
+
+/// Knobs of a restore. The defaults suit a target of its own on a few cores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestoreSettings {
+    /// How many inserts, creations or index builds the target is asked to do at once.
+    pub connections: usize,
+    /// How many collections are read from the snapshot at once.
+    pub readers: usize,
+    /// Bytes of documents per insert. Besides itself, a batch in flight is copied twice by the driver.
+    pub batch_bytes: usize,
+    /// Documents per insert; servers take at most 100,000.
+    pub batch_documents: usize,
+    /// Read the target back and compare. Without it a report claims nothing about what the target holds.
+    pub verify: bool,
+    /// Restore `admin.system.users` and `admin.system.roles`.
+    pub users_and_roles: bool,
+    /// Write into a target that holds other collections. Those of the plan must not exist even then: nothing
+    /// is ever overwritten.
+    pub allow_non_empty: bool,
+    /// What is known about the deployment the state comes from.
+    pub source: SourceIdentity,
+}
+
+/// What is known about the source, for checks of the target. What is not known is not checked, and the
+/// report says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceIdentity {
+    /// `settings.replicaSetId`, in hexadecimal.
+    pub replica_set_id: Option<String>,
+    /// The server's version at the restored time, as `6.0.5`.
+    pub version: Option<String>,
+}
+
+impl Default for RestoreSettings {
+    fn default() -> Self {
+        Self {
+            connections: 4,
+            readers: 2,
+            batch_bytes: 4 << 20,
+            batch_documents: 50_000,
+            verify: true,
+            users_and_roles: true,
+            allow_non_empty: false,
+            source: SourceIdentity::default(),
+        }
+    }
+}
+
+/// A document travels inside its `insert`, and a command may be 16 KiB larger than the largest document.
+const MAX_BATCH_BYTES: usize = 15 << 20;
+
+impl RestoreSettings {
+    /// # Errors
+    /// Names the setting, its value and the values it may have.
+    pub fn validate(&self) -> Result<(), String> {
+        let ranges = [
+            ("connections", self.connections, 1, 128),
+            ("readers", self.readers, 1, 64),
+            ("batch_bytes", self.batch_bytes, 1, MAX_BATCH_BYTES),
+            ("batch_documents", self.batch_documents, 1, 100_000),
+        ];
+        for (name, value, least, most) in ranges {
+            if value < least || value > most {
+                return Err(format!("{name} is {value}; it may be {least} to {most}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_a_bad_value_is_named() {
+        assert_eq!(RestoreSettings::default().validate(), Ok(()));
+        let bad = RestoreSettings { batch_bytes: 64 << 20, ..RestoreSettings::default() };
+        let message = bad.validate().expect_err("too large for one command");
+        assert!(message.starts_with("batch_bytes is 67108864"), "{message}");
+    }
+}

@@ -1,0 +1,239 @@
+//! The deployment that is written to, and what can be learnt about it without writing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bson::Document;
+use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+use mongodb::Client;
+use mongodb::options::ClientOptions;
+
+use super::command::{self, Failure, UNAUTHORIZED};
+use super::error::RestoreError;
+
+/// A connected target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub(super) client: Client,
+    /// Hosts as given, without credentials; for messages.
+    pub(super) name: String,
+}
+
+/// How long to look for a server that can be written to, unless the URI says otherwise.
+const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was found out about a target. `None`: the server would not tell us.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TargetFacts {
+    pub(super) writable: bool,
+    pub(super) router: bool,
+    pub(super) set_name: Option<String>,
+    pub(super) replica_set_id: Option<String>,
+    /// Of the primary that answered: it changes with every election.
+    pub(super) election_id: Option<String>,
+    pub(super) version: String,
+    pub(super) feature_version: Option<String>,
+    pub(super) namespaces: Option<Vec<String>>,
+    pub(super) user: Option<String>,
+    /// Rights by resource, empty where access is not controlled.
+    pub(super) rights: Option<Rights>,
+}
+
+/// Actions by database, the empty name standing for all databases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rights(pub(super) BTreeMap<String, Vec<String>>);
+
+impl Target {
+    /// Connects lazily: an unreachable target shows in [`prepare`](super::prepare).
+    ///
+    /// # Errors
+    /// [`RestoreError::Settings`] for a URI that is not one, [`RestoreError::Unavailable`] when its SRV record
+    /// cannot be looked up.
+    pub async fn connect(uri: &str) -> Result<Self, RestoreError> {
+        let mut options =
+            ClientOptions::parse(uri).await.map_err(|error| match Failure::from(error) {
+                Failure::Unavailable(reason) => {
+                    RestoreError::Unavailable { doing: "resolving the target's URI".into(), reason }
+                }
+                Failure::Refused { message, .. } => {
+                    RestoreError::Settings(format!("target URI: {message}"))
+                }
+            })?;
+        options.app_name.get_or_insert_with(|| "hindsight restore".to_owned());
+        options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
+        let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
+        let client = Client::with_options(options)
+            .map_err(|error| RestoreError::Settings(format!("target URI: {error}")))?;
+        Ok(Self { client, name: hosts.join(",") })
+    }
+
+    /// Over a client that exists; `name` is what messages call the target.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    /// Asks the target everything the checks need. It writes nothing.
+    pub(super) async fn probe(&self) -> Result<TargetFacts, RestoreError> {
+        let mut facts = TargetFacts::default();
+        self.probe_role(&mut facts).await.map_err(|failure| self.unreachable(failure))?;
+        let info = self.admin("buildInfo").await.map_err(|failure| self.unreachable(failure))?;
+        facts.version = info.get_str("version").unwrap_or("unknown").to_owned();
+        facts.feature_version = self.feature_version().await;
+        if facts.set_name.is_some() {
+            facts.replica_set_id = self.replica_set_id().await;
+        }
+        self.probe_rights(&mut facts).await;
+        facts.namespaces = match self.namespaces().await {
+            Ok(namespaces) => Some(namespaces),
+            Err(failure) if failure.is(UNAUTHORIZED) => None,
+            Err(failure) => return Err(self.unreachable(failure)),
+        };
+        Ok(facts)
+    }
+
+    async fn probe_role(&self, facts: &mut TargetFacts) -> Result<(), Failure> {
+        let hello = self.admin("hello").await?;
+        facts.writable = hello.get_bool("isWritablePrimary").unwrap_or(false);
+        facts.router = hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid");
+        facts.set_name = hello.get_str("setName").ok().map(str::to_owned);
+        facts.election_id = election_of(&hello);
+        Ok(())
+    }
+
+    /// Which primary answers now.
+    pub(super) async fn election_id(&self) -> Result<Option<String>, RestoreError> {
+        let hello = self.admin("hello").await.map_err(|failure| self.unreachable(failure))?;
+        Ok(election_of(&hello))
+    }
+
+    async fn feature_version(&self) -> Option<String> {
+        let mut ask = DocWriter::new();
+        ask.int32(b"getParameter", 1).int32(b"featureCompatibilityVersion", 1);
+        let reply = command::run(&self.client, "admin", ask.finish()).await.ok()?;
+        let parameter = reply.get_document("featureCompatibilityVersion").ok()?;
+        parameter.get_str("version").ok().map(str::to_owned)
+    }
+
+    async fn replica_set_id(&self) -> Option<String> {
+        let reply = self.admin("replSetGetConfig").await.ok()?;
+        let settings = reply.get_document("config").ok()?.get_document("settings").ok()?;
+        settings.get_object_id("replicaSetId").ok().map(|id| id.to_hex())
+    }
+
+    async fn probe_rights(&self, facts: &mut TargetFacts) {
+        let mut ask = DocWriter::new();
+        ask.int32(b"connectionStatus", 1).value(kind::BOOL, b"showPrivileges", &[1]);
+        let Ok(reply) = command::run(&self.client, "admin", ask.finish()).await else { return };
+        let Ok(info) = reply.get_document("authInfo") else { return };
+        let users = info.get_array("authenticatedUsers").ok();
+        let user = users.and_then(|users| users.first()).and_then(bson::Bson::as_document);
+        let Some(user) = user else { return };
+        let part = |name| user.get_str(name).unwrap_or_default();
+        facts.user = Some(format!("{}.{}", part("db"), part("user")));
+        facts.rights =
+            info.get_array("authenticatedUserPrivileges").ok().map(|list| read_rights(list));
+    }
+
+    /// Every collection and view that is not the server's own.
+    async fn namespaces(&self) -> Result<Vec<String>, Failure> {
+        let mut ask = DocWriter::new();
+        ask.int32(b"listDatabases", 1).value(kind::BOOL, b"nameOnly", &[1]);
+        let reply = command::run(&self.client, "admin", ask.finish()).await?;
+        let mut namespaces = Vec::new();
+        for database in reply.get_array("databases").into_iter().flatten() {
+            let db = database.as_document().and_then(|entry| entry.get_str("name").ok());
+            let Some(db) = db else { continue };
+            for entry in self.list_collections(db).await? {
+                let name =
+                    Doc::new(&entry).ok().and_then(|entry| entry.get(b"name").ok().flatten());
+                let name = name.and_then(Element::as_str).unwrap_or("(unreadable)");
+                if !is_the_servers_own(db, name) {
+                    namespaces.push(format!("{db}.{name}"));
+                }
+            }
+        }
+        Ok(namespaces)
+    }
+
+    /// The entries of `listCollections`, raw.
+    pub(super) async fn list_collections(&self, db: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        command::collect(&self.client, db, command::simple("listCollections")).await
+    }
+
+    async fn admin(&self, name: &str) -> Result<Document, Failure> {
+        command::run(&self.client, "admin", command::simple(name)).await
+    }
+
+    fn unreachable(&self, failure: Failure) -> RestoreError {
+        failure.reading(&format!("target {}", self.name))
+    }
+}
+
+fn election_of(hello: &Document) -> Option<String> {
+    hello.get_object_id("electionId").ok().map(|id| id.to_hex())
+}
+
+/// Whether a freshly made deployment may hold this.
+fn is_the_servers_own(db: &str, name: &str) -> bool {
+    match db {
+        "local" | "config" => true,
+        "admin" => name.starts_with("system."),
+        _ => name == "system.profile",
+    }
+}
+
+fn read_rights(privileges: &[bson::Bson]) -> Rights {
+    let mut rights = Rights::default();
+    for privilege in privileges.iter().filter_map(bson::Bson::as_document) {
+        let Ok(resource) = privilege.get_document("resource") else { continue };
+        let everywhere = resource.get_bool("anyResource").unwrap_or(false);
+        let whole_database = resource.get_str("collection").is_ok_and(str::is_empty);
+        let db = match resource.get_str("db") {
+            Ok(db) if whole_database => db,
+            _ if everywhere => "",
+            _ => continue,
+        };
+        let actions = privilege.get_array("actions").into_iter().flatten();
+        let actions = actions.filter_map(|action| action.as_str().map(str::to_owned));
+        rights.0.entry(db.to_owned()).or_default().extend(actions);
+    }
+    rights
+}
+
+impl Rights {
+    pub(super) fn allow(&self, db: &str, action: &str) -> bool {
+        let granted = ["", db].into_iter().filter_map(|db| self.0.get(db)).flatten();
+        granted.into_iter().any(|granted| granted == action || granted == "anyAction")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::bson;
+
+    use super::*;
+
+    #[test]
+    fn rights_are_read_by_database() {
+        let privileges = [
+            bson!({ "resource": { "db": "", "collection": "" }, "actions": ["insert"] }),
+            bson!({ "resource": { "db": "shop", "collection": "" }, "actions": ["find"] }),
+            bson!({ "resource": { "db": "shop", "collection": "a" }, "actions": ["collMod"] }),
+            bson!({ "resource": { "cluster": true }, "actions": ["listDatabases"] }),
+        ];
+        let rights = read_rights(&privileges);
+        assert!(rights.allow("any", "insert") && rights.allow("shop", "find"));
+        assert!(!rights.allow("any", "find") && !rights.allow("shop", "collMod"));
+        let all = [bson!({ "resource": { "anyResource": true }, "actions": ["anyAction"] })];
+        assert!(read_rights(&all).allow("any", "createIndex"));
+    }
+
+    #[test]
+    fn a_fresh_deployment_counts_as_empty() {
+        assert!(is_the_servers_own("admin", "system.version"));
+        assert!(is_the_servers_own("admin", "system.users"));
+        assert!(is_the_servers_own("config", "system.sessions"));
+        assert!(!is_the_servers_own("admin", "inventory"));
+        assert!(!is_the_servers_own("shop", "system.views"));
+    }
+}
