@@ -1,0 +1,274 @@
+//! Operations per namespace and time.
+//!
+//! A segment says how many operations it holds per namespace, not when each happened. All of them are
+//! attributed to the second of its first entry's `ts`. Segments are cut by age after a fraction of a
+//! second, so this is exact to about a second while capture keeps up; in a catch-up a segment spans what
+//! its bytes span, and a bucket's counts may belong to the buckets just after it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+
+use hindsight_oplog::Timestamp;
+use rocksdb::{ReadOptions, WriteBatch};
+
+use crate::error::IndexError;
+use crate::keys::{self, Key};
+use crate::summary::{NamespaceCounts, SegmentSummary};
+use crate::view::View;
+
+/// Operations by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OperationCounts {
+    pub inserts: u64,
+    pub updates: u64,
+    pub deletes: u64,
+    pub commands: u64,
+    pub noops: u64,
+}
+
+/// Operations on one namespace in one bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineRow {
+    /// Start of the bucket, seconds since 1970: a multiple of the bucket's length.
+    pub start_seconds: u32,
+    pub ns: String,
+    pub counts: OperationCounts,
+}
+
+/// Length of the buckets that are stored, in seconds.
+const STORED_BUCKET: u32 = 60;
+
+/// Rows one answer may have: some 100 MB with long namespaces.
+const ROWS_MAX: usize = 500_000;
+
+impl View<'_> {
+    /// Operations per bucket and namespace, for the namespaces that start with `ns_prefix` (all, if
+    /// empty), ordered by bucket, then namespace; what is all zero is left out.
+    ///
+    /// `from..=to` is widened to whole buckets. Buckets of whole minutes are read from stored sums;
+    /// other lengths are summed up from the segments, which is exact too, but takes longer.
+    pub fn timeline(
+        &self,
+        ns_prefix: &str,
+        from: Timestamp,
+        to: Timestamp,
+        bucket_seconds: NonZeroU32,
+    ) -> Result<Vec<TimelineRow>, IndexError> {
+        let length = bucket_seconds.get();
+        let start_of = |seconds: u32| seconds - seconds % length;
+        let start = start_of(from.seconds());
+        let end = start_of(to.seconds()).saturating_add(length - 1);
+        let mut rows = Rows { length, found: BTreeMap::new() };
+        if length.is_multiple_of(STORED_BUCKET) {
+            let minutes = start / STORED_BUCKET..=end / STORED_BUCKET;
+            self.add_stored(ns_prefix, minutes, &mut rows)?;
+        } else {
+            self.add_from_segments(ns_prefix, start..=end, &mut rows)?;
+        }
+        Ok(rows.into_rows())
+    }
+
+    /// Per namespace, skips to the first minute asked for, and after the last to the next namespace.
+    fn add_stored(
+        &self,
+        ns_prefix: &str,
+        minutes: RangeInclusive<u32>,
+        rows: &mut Rows,
+    ) -> Result<(), IndexError> {
+        let start = keys::counts_prefix(ns_prefix);
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(start.clone()..keys::end_of_prefix(&start));
+        let mut cursor = self.snapshot.raw_iterator_opt(options);
+        cursor.seek(&start);
+        while let Some((key, value)) = cursor.item() {
+            let (ns, minute) = read_key(key)?;
+            if minute < *minutes.start() {
+                cursor.seek(Key::Counts { ns, minute: *minutes.start() }.encode());
+            } else if minute > *minutes.end() {
+                let last = Key::Counts { ns, minute: u32::MAX }.encode();
+                cursor.seek(keys::end_of_prefix(&last));
+            } else {
+                let counts = OperationCounts::read(key, value)?;
+                rows.add(minute * STORED_BUCKET, &ns, counts)?;
+                cursor.next();
+            }
+        }
+        cursor.status().map_err(IndexError::storage("read"))
+    }
+
+    fn add_from_segments(
+        &self,
+        ns_prefix: &str,
+        seconds: RangeInclusive<u32>,
+        rows: &mut Rows,
+    ) -> Result<(), IndexError> {
+        let from = Timestamp::new(*seconds.start(), 0);
+        let to = Timestamp::new(*seconds.end(), u32::MAX);
+        for segment in self.segments_covering(from, to)? {
+            let segment = segment?;
+            if segment.first.ts < from {
+                continue;
+            }
+            for counts in segment.counts.iter().filter(|counts| counts.ns.starts_with(ns_prefix)) {
+                rows.add(segment.first.ts.seconds(), &counts.ns, counts.into())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a segment's counts to the stored sums; it must not have been added before.
+pub(crate) fn add(
+    view: &View<'_>,
+    batch: &mut WriteBatch,
+    segment: &SegmentSummary,
+) -> Result<(), IndexError> {
+    for (key, change) in changes(segment)? {
+        let held = stored(view, &key)?;
+        match held.checked_add(change) {
+            Some(sum) => batch.put(&key, sum.to_bytes()),
+            None => segment.invalid("its counts exceed what can be counted".to_owned())?,
+        }
+    }
+    Ok(())
+}
+
+/// Undoes [`add`], to the byte.
+pub(crate) fn subtract(
+    view: &View<'_>,
+    batch: &mut WriteBatch,
+    segment: &SegmentSummary,
+) -> Result<(), IndexError> {
+    for (key, change) in changes(segment)? {
+        let rest = stored(view, &key)?.checked_sub(change);
+        let rest = rest.ok_or_else(|| IndexError::damaged(&key, "less than its segments hold"))?;
+        if rest == OperationCounts::default() {
+            batch.delete(&key);
+        } else {
+            batch.put(&key, rest.to_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// What a segment adds to which keys. Each key once: a batch does not see its own writes.
+fn changes(segment: &SegmentSummary) -> Result<BTreeMap<Vec<u8>, OperationCounts>, IndexError> {
+    let minute = segment.first.ts.seconds() / STORED_BUCKET;
+    let mut changes: BTreeMap<Vec<u8>, OperationCounts> = BTreeMap::new();
+    for counts in &segment.counts {
+        let change = OperationCounts::from(counts);
+        if change == OperationCounts::default() {
+            continue;
+        }
+        let sum =
+            changes.entry(Key::Counts { ns: counts.ns.clone(), minute }.encode()).or_default();
+        match sum.checked_add(change) {
+            Some(total) => *sum = total,
+            None => segment.invalid("its counts exceed what can be counted".to_owned())?,
+        }
+    }
+    Ok(changes)
+}
+
+fn stored(view: &View<'_>, key: &[u8]) -> Result<OperationCounts, IndexError> {
+    match view.snapshot.get(key).map_err(IndexError::storage("read"))? {
+        Some(bytes) => OperationCounts::read(key, &bytes),
+        None => Ok(OperationCounts::default()),
+    }
+}
+
+fn read_key(key: &[u8]) -> Result<(String, u32), IndexError> {
+    match Key::decode(key) {
+        Some(Key::Counts { ns, minute }) => Ok((ns, minute)),
+        _ => Err(IndexError::damaged(key, "not a key of operation counts")),
+    }
+}
+
+/// Sums on their way into an answer.
+struct Rows {
+    length: u32,
+    found: BTreeMap<(u32, String), OperationCounts>,
+}
+
+impl Rows {
+    fn add(&mut self, seconds: u32, ns: &str, counts: OperationCounts) -> Result<(), IndexError> {
+        if counts == OperationCounts::default() {
+            return Ok(());
+        }
+        if self.found.len() >= ROWS_MAX {
+            return Err(IndexError::TooManyRows { limit: ROWS_MAX });
+        }
+        let key = (seconds - seconds % self.length, ns.to_owned());
+        let sum = self.found.entry(key).or_default();
+        *sum = sum.saturating_add(counts);
+        Ok(())
+    }
+
+    fn into_rows(self) -> Vec<TimelineRow> {
+        let row = |((start_seconds, ns), counts)| TimelineRow { start_seconds, ns, counts };
+        self.found.into_iter().map(row).collect()
+    }
+}
+
+impl OperationCounts {
+    fn from_array([inserts, updates, deletes, commands, noops]: [u64; 5]) -> Self {
+        OperationCounts { inserts, updates, deletes, commands, noops }
+    }
+
+    fn to_array(self) -> [u64; 5] {
+        [self.inserts, self.updates, self.deletes, self.commands, self.noops]
+    }
+
+    fn checked_add(self, other: Self) -> Option<Self> {
+        self.combine(other, u64::checked_add)
+    }
+
+    fn checked_sub(self, other: Self) -> Option<Self> {
+        self.combine(other, u64::checked_sub)
+    }
+
+    fn saturating_add(self, other: Self) -> Self {
+        self.combine(other, |a, b| Some(a.saturating_add(b))).unwrap_or(self)
+    }
+
+    fn combine(self, other: Self, with: impl Fn(u64, u64) -> Option<u64>) -> Option<Self> {
+        let mut numbers = self.to_array();
+        for (number, change) in numbers.iter_mut().zip(other.to_array()) {
+            *number = with(*number, change)?;
+        }
+        Some(Self::from_array(numbers))
+    }
+
+    fn to_bytes(self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        for (slot, number) in bytes.chunks_exact_mut(8).zip(self.to_array()) {
+            slot.copy_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn read(key: &[u8], bytes: &[u8]) -> Result<Self, IndexError> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let numbers: Result<&[[u8; 8]; 5], _> = numbers.try_into();
+        match numbers {
+            Ok(numbers) if rest.is_empty() => Ok(Self::from_array(numbers.map(u64::from_be_bytes))),
+            _ => Err(IndexError::damaged(key, "not five numbers")),
+        }
+    }
+}
+
+impl From<&NamespaceCounts> for OperationCounts {
+    fn from(counts: &NamespaceCounts) -> Self {
+        Self::from_array([
+            counts.inserts,
+            counts.updates,
+            counts.deletes,
+            counts.commands,
+            counts.noops,
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests;

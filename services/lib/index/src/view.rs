@@ -1,0 +1,238 @@
+//! Reads, as of one moment.
+
+use hindsight_oplog::{OpTime, Timestamp};
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions, Snapshot};
+use serde::de::DeserializeOwned;
+
+use crate::error::{IndexError, PlanError};
+use crate::keys::{self, Key, Kind};
+use crate::plan::{self, RestorePlan, Window};
+use crate::run::Run;
+use crate::summary::{BaseSummary, CommandNote, Digest, GapNotice, SegmentSummary};
+
+/// The index as of one moment. Cheap to make; drop it soon, as it keeps superseded values alive.
+pub struct View<'a> {
+    pub(crate) snapshot: Snapshot<'a>,
+}
+
+/// Where absorbing goes on: the last segment absorbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResumePoint {
+    pub sequence: u64,
+    pub epoch: u64,
+    pub digest: Digest,
+    /// Its last entry.
+    pub last: OpTime,
+}
+
+type KeyAndValue = (Box<[u8]>, Box<[u8]>);
+
+impl<'a> View<'a> {
+    pub(crate) fn new(db: &'a DB) -> Self {
+        View { snapshot: db.snapshot() }
+    }
+
+    /// The last segment absorbed; `None` in an empty index. Derived: what the log says comes first,
+    /// and where they differ the index is truncated ([`crate::Index::truncate_to`]).
+    pub fn resume_point(&self) -> Result<Option<ResumePoint>, IndexError> {
+        Ok(self.newest()?.map(|segment| ResumePoint {
+            sequence: segment.sequence,
+            epoch: segment.epoch,
+            digest: segment.digest,
+            last: segment.last,
+        }))
+    }
+
+    /// The last segment held.
+    pub fn newest(&self) -> Result<Option<SegmentSummary>, IndexError> {
+        self.last_value(Kind::Segment)
+    }
+
+    /// The first segment held. The log may have begun before it.
+    pub fn oldest(&self) -> Result<Option<SegmentSummary>, IndexError> {
+        self.segments_from(0).next().transpose()
+    }
+
+    pub fn segment(&self, sequence: u64) -> Result<Option<SegmentSummary>, IndexError> {
+        self.value(&Key::Segment(sequence))
+    }
+
+    /// The segment whose range includes this optime; `None` between segments, in gaps and outside.
+    /// That the source has an entry with this optime is not said.
+    pub fn segment_holding(&self, optime: OpTime) -> Result<Option<SegmentSummary>, IndexError> {
+        Ok(self.started_by(optime)?.filter(|segment| optime <= segment.last))
+    }
+
+    /// Segments with this number or a later one, in order.
+    pub fn segments_from(
+        &self,
+        sequence: u64,
+    ) -> impl Iterator<Item = Result<SegmentSummary, IndexError>> {
+        self.values(Key::Segment(sequence).encode(), Kind::Segment.range().1)
+    }
+
+    /// Segments with a range that meets `from..=to`, in order.
+    pub fn segments_covering(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<SegmentSummary, IndexError>>, IndexError> {
+        let start = match self.started_by(OpTime { ts: from, term: i64::MAX })? {
+            Some(segment) if segment.last.ts < from => segment.sequence.saturating_add(1),
+            Some(segment) => segment.sequence,
+            None => 0,
+        };
+        let starts_in_time = move |segment: &Result<SegmentSummary, IndexError>| match segment {
+            Ok(segment) => segment.first.ts <= to,
+            Err(_) => true,
+        };
+        Ok(self.segments_from(start).take_while(starts_in_time))
+    }
+
+    /// Maximal stretches of the log without a gap, oldest first.
+    pub fn runs(&self) -> Result<Vec<Run>, IndexError> {
+        self.all(Kind::Run)
+    }
+
+    /// Gaps, oldest first.
+    pub fn gaps(&self) -> Result<Vec<GapNotice>, IndexError> {
+        self.all(Kind::Gap)
+    }
+
+    /// Bases, by name, whether or not the log to use them is held.
+    pub fn bases(&self) -> Result<Vec<BaseSummary>, IndexError> {
+        self.all(Kind::Base)
+    }
+
+    pub fn base(&self, name: &str) -> Result<Option<BaseSummary>, IndexError> {
+        self.value(&Key::Base(name.to_owned()))
+    }
+
+    /// Restore windows, oldest first.
+    pub fn windows(&self) -> Result<Vec<Window>, IndexError> {
+        Ok(plan::windows(&self.runs()?, &self.bases()?))
+    }
+
+    /// How to build the state at `at`; refused with the reason when it cannot be exact (I8).
+    pub fn plan(&self, at: Timestamp) -> Result<RestorePlan, PlanError> {
+        let (runs, gaps, bases) = (self.runs()?, self.gaps()?, self.bases()?);
+        let choice = plan::decide(&runs, &gaps, &bases, at)?;
+        let read_from = choice.base.capture_from;
+        let first = self.started_by(read_from)?;
+        let first = first.ok_or_else(|| no_segment(choice.run, read_from.ts))?;
+        let last = self.last_needed(choice.run, at)?;
+        Ok(RestorePlan {
+            at,
+            base: choice.base.clone(),
+            read_from,
+            first_sequence: first.sequence,
+            read_through: last.last,
+            last_sequence: last.sequence,
+        })
+    }
+
+    /// The first segment at whose end every entry up to `at` has been read and every transaction
+    /// prepared up to `at` has its answer. The decision for `at` says there is one in this run.
+    fn last_needed(&self, run: &Run, at: Timestamp) -> Result<SegmentSummary, IndexError> {
+        let holding = self.started_by(OpTime { ts: at, term: i64::MAX })?;
+        let holding = holding.ok_or_else(|| no_segment(run, at))?;
+        for segment in self.segments_from(holding.sequence) {
+            let segment = segment?;
+            if segment.sequence > run.last_sequence {
+                break;
+            }
+            if segment.oldest_prepared.is_none_or(|prepared| prepared > at) {
+                return Ok(segment);
+            }
+        }
+        Err(no_segment(run, at))
+    }
+
+    /// Commands (DDL) of entries in `from..=to`, in log order.
+    pub fn commands_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = Result<CommandNote, IndexError>> {
+        let first = OpTime { ts: from, term: i64::MIN };
+        let start = Key::Command { optime: first, position: 0 }.encode();
+        let in_time = move |note: &Result<CommandNote, IndexError>| match note {
+            Ok(note) => note.optime.ts <= to,
+            Err(_) => true,
+        };
+        self.values(start, Kind::Command.range().1).take_while(in_time)
+    }
+
+    /// The last segment whose first entry is at or before this optime.
+    fn started_by(&self, optime: OpTime) -> Result<Option<SegmentSummary>, IndexError> {
+        let upto = Key::FirstOpTime(optime).encode();
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(Kind::FirstOpTime.range().0);
+        let mode = IteratorMode::From(&upto, Direction::Reverse);
+        let Some(item) = self.snapshot.iterator_opt(mode, options).next() else {
+            return Ok(None);
+        };
+        let (key, value) = item.map_err(IndexError::storage("read"))?;
+        let sequence = keys::read_sequence_value(&value)
+            .ok_or_else(|| IndexError::damaged(&key, "not a sequence"))?;
+        let segment = self.segment(sequence)?;
+        let missing = || IndexError::damaged(&key, format!("segment {sequence} is missing"));
+        segment.ok_or_else(missing).map(Some)
+    }
+
+    pub(crate) fn value<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, IndexError> {
+        let key = key.encode();
+        let stored = self.snapshot.get(&key).map_err(IndexError::storage("read"))?;
+        stored.map(|bytes| from_json(&key, &bytes)).transpose()
+    }
+
+    pub(crate) fn last_value<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+    ) -> Result<Option<T>, IndexError> {
+        let (start, end) = kind.range();
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(start..end);
+        let Some(item) = self.snapshot.iterator_opt(IteratorMode::End, options).next() else {
+            return Ok(None);
+        };
+        let (key, value) = item.map_err(IndexError::storage("read"))?;
+        from_json(&key, &value).map(Some)
+    }
+
+    fn all<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<T>, IndexError> {
+        let (start, end) = kind.range();
+        self.values(start, end).collect()
+    }
+
+    fn values<T: DeserializeOwned>(
+        &self,
+        start: Vec<u8>,
+        end: Vec<u8>,
+    ) -> impl Iterator<Item = Result<T, IndexError>> {
+        self.scan(start, end).map(|item| item.and_then(|(key, value)| from_json(&key, &value)))
+    }
+
+    /// Keys from `start`, up to and without `end`.
+    pub(crate) fn scan(
+        &self,
+        start: Vec<u8>,
+        end: Vec<u8>,
+    ) -> impl Iterator<Item = Result<KeyAndValue, IndexError>> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(start..end);
+        self.snapshot
+            .iterator_opt(IteratorMode::Start, options)
+            .map(|item| item.map_err(IndexError::storage("read")))
+    }
+}
+
+fn from_json<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, IndexError> {
+    serde_json::from_slice(value).map_err(|error| IndexError::damaged(key, error))
+}
+
+/// The run says that the log around `at` is held, and no segment does.
+fn no_segment(run: &Run, at: Timestamp) -> IndexError {
+    let key = Key::Run(run.first_sequence).encode();
+    IndexError::damaged(&key, format!("no segment of the run answers for {at}"))
+}
