@@ -1,1 +1,64 @@
-fn main() {}
+//! The `hindsight` command.
+
+mod api;
+mod backend;
+mod cli;
+mod commands;
+mod config;
+mod data_dir;
+mod document_id;
+mod exit;
+mod extended_json;
+mod open;
+mod secret;
+mod times;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use hindsight_runtime::telemetry;
+
+use crate::cli::{Cli, Command, LogFormat};
+use crate::config::{LoadError, Loaded};
+use crate::exit::{Exit, exit_of};
+
+fn main() -> ExitCode {
+    let loaded = match config::load(std::env::args_os().collect()) {
+        Ok(loaded) => loaded,
+        // Also `--help` and `--version`, which are no failures.
+        Err(LoadError::Arguments(error)) => error.exit(),
+        Err(LoadError::File(failure)) => return fail(&failure.into()),
+    };
+    if let Command::Completions { shell } = loaded.cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "hindsight", &mut std::io::stdout());
+        return Exit::Done.into();
+    }
+    match run(&loaded) {
+        Ok(exit) => exit.into(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
+    let global = &loaded.cli.global;
+    let is_up = matches!(loaded.cli.command, Command::Up(_));
+    let filter = global.log_filter.as_deref().unwrap_or(if is_up { "info" } else { "warn" });
+    let format = match global.log_format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::init_logs(format, filter).map_err(exit::Failure::usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match &loaded.cli.command {
+            Command::Up(up) => up::run(global, up).await,
+            command => commands::run(global, command, loaded).await,
+        }
+    })
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    exit_of(error).into()
+}

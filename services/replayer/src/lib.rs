@@ -1,1 +1,16 @@
+//! The replayer: log → history → answers and restores (design §8, §9).
+
+mod engine;
+mod error;
+pub mod find;
+mod follow;
+mod kept;
 pub mod restore;
+mod snapshot;
+mod verify;
+
+pub use engine::{Engine, Window};
+pub use error::QueryError;
+pub use follow::{Applied, FollowError, Follower, Stopped};
+pub use snapshot::HistorySnapshot;
+pub use verify::{VerifyReport, verify};

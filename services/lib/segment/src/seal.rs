@@ -1,6 +1,6 @@
 //! The seal of a segment: what is known after its last entry.
 
-use hindsight_oplog::OpTime;
+use hindsight_oplog::{OpTime, Timestamp};
 
 use crate::error::{Error, Place};
 use crate::fields::{FieldReader, length_u32, put_i64, put_optime, put_text, put_u32, put_u64};
@@ -17,6 +17,7 @@ pub(crate) const DIGEST_BYTES: usize = 32;
 const HAS_FIRST_WALL: u8 = 1;
 const HAS_LAST_WALL: u8 = 2;
 const HAS_UNRESOLVED: u8 = 4;
+const HAS_PREPARED: u8 = 8;
 
 /// Bytes that one line of each table takes at least.
 const LEAST_NAMESPACE: usize = 4 + 6 * 4;
@@ -36,6 +37,9 @@ pub struct Seal {
     pub last_wall_ms: Option<i64>,
     /// The first entry of the oldest transaction that was neither committed nor aborted at the cut.
     pub oldest_unresolved: Option<OpTime>,
+    /// The oldest prepare that was neither committed nor aborted at the cut: no state from there on is
+    /// known yet (I7).
+    pub oldest_prepared: Option<Timestamp>,
     pub entries: u64,
     /// Bytes of all entries.
     pub raw_bytes: u64,
@@ -59,13 +63,15 @@ impl Seal {
         out.push(
             flag(self.first_wall_ms.is_some(), HAS_FIRST_WALL)
                 | flag(self.last_wall_ms.is_some(), HAS_LAST_WALL)
-                | flag(self.oldest_unresolved.is_some(), HAS_UNRESOLVED),
+                | flag(self.oldest_unresolved.is_some(), HAS_UNRESOLVED)
+                | flag(self.oldest_prepared.is_some(), HAS_PREPARED),
         );
         out.extend_from_slice(&[self.reason as u8, 0, 0]);
         put_u32(&mut out, length_u32(self.frames.len()));
         put_i64(&mut out, self.first_wall_ms.unwrap_or_default());
         put_i64(&mut out, self.last_wall_ms.unwrap_or_default());
         put_optime(&mut out, self.oldest_unresolved.unwrap_or_default());
+        put_u64(&mut out, self.oldest_prepared.unwrap_or_default().as_u64());
         put_u64(&mut out, self.entries);
         put_u64(&mut out, self.raw_bytes);
         put_u64(&mut out, self.stored_bytes);
@@ -83,7 +89,7 @@ impl Seal {
         fields.expect(&SEAL_MAGIC, "it does not begin with the mark of a seal")?;
         let (first, last, majority) = (fields.optime()?, fields.optime()?, fields.optime()?);
         let flags = fields.u8()?;
-        if flags & !(HAS_FIRST_WALL | HAS_LAST_WALL | HAS_UNRESOLVED) != 0 {
+        if flags & !(HAS_FIRST_WALL | HAS_LAST_WALL | HAS_UNRESOLVED | HAS_PREPARED) != 0 {
             return Err(fields.corrupt("its flags are unknown"));
         }
         let reason = CutReason::from_stored(fields.u8()?)
@@ -93,6 +99,7 @@ impl Seal {
         let first_wall_ms = fields.i64()?;
         let last_wall_ms = fields.i64()?;
         let oldest_unresolved = fields.optime()?;
+        let oldest_prepared = Timestamp::from_u64(fields.u64()?);
         let seal = Seal {
             first,
             last,
@@ -101,6 +108,7 @@ impl Seal {
             first_wall_ms: optional(&fields, flags & HAS_FIRST_WALL, first_wall_ms)?,
             last_wall_ms: optional(&fields, flags & HAS_LAST_WALL, last_wall_ms)?,
             oldest_unresolved: optional(&fields, flags & HAS_UNRESOLVED, oldest_unresolved)?,
+            oldest_prepared: optional(&fields, flags & HAS_PREPARED, oldest_prepared)?,
             entries: fields.u64()?,
             raw_bytes: fields.u64()?,
             stored_bytes: fields.u64()?,
@@ -148,6 +156,9 @@ impl Seal {
         }
         if self.oldest_unresolved.is_some_and(|it| it > self.last) {
             return Err("its oldest unresolved transaction begins after its last entry");
+        }
+        if self.oldest_prepared.is_some_and(|it| it > self.last.ts) {
+            return Err("its oldest prepared transaction was prepared after its last entry");
         }
         if self.namespaces.windows(2).any(|pair| pair[0].namespace >= pair[1].namespace) {
             return Err("its namespaces are not in order");

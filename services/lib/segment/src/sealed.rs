@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hindsight_oplog::OpTime;
+use hindsight_oplog::{OpTime, Timestamp};
 
 use crate::error::Error;
 use crate::fields::length_u32;
@@ -32,6 +32,8 @@ pub struct SealInput {
     pub majority: OpTime,
     /// First entry of the oldest transaction neither committed nor aborted at the cut.
     pub oldest_unresolved: Option<OpTime>,
+    /// The oldest prepare still undecided at the cut.
+    pub oldest_prepared: Option<Timestamp>,
     pub reason: CutReason,
     pub summary: Summary,
     /// All frames of the segment, in order.
@@ -68,6 +70,7 @@ pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
         first_wall_ms: summary.first_wall_ms,
         last_wall_ms: summary.last_wall_ms,
         oldest_unresolved: input.oldest_unresolved,
+        oldest_prepared: input.oldest_prepared,
         entries: summary.entries,
         raw_bytes: summary.raw_bytes,
         stored_bytes: frames.iter().map(|it| u64::from(it.info.stored_len)).sum(),

@@ -77,6 +77,7 @@ fn seal_input(entries: &[Vec<u8>], codec: Codec, limits: FrameLimits) -> SealInp
         gap: None,
         majority: summary.last,
         oldest_unresolved: None,
+        oldest_prepared: None,
         reason: CutReason::Size,
         summary,
         frames: frames.into_iter().map(|frame| frame.encode(codec)).collect(),

@@ -66,6 +66,7 @@ fn the_seal_tells_positions_and_totals() {
     let mut input = seal_input(&inserts(50), Codec::Zstd, FrameLimits::default());
     input.majority = optime(77);
     input.oldest_unresolved = Some(optime(7));
+    input.oldest_prepared = Some(optime(8).ts);
     input.reason = CutReason::Age;
     let info = seal(input).unwrap().info().clone();
     assert_eq!((info.first(), info.last()), (optime(1), optime(50)));
@@ -73,6 +74,7 @@ fn the_seal_tells_positions_and_totals() {
     assert_eq!(info.seal.last_wall_ms, Some(wall(optime(50).ts)));
     assert_eq!(info.seal.majority, optime(77));
     assert_eq!(info.seal.oldest_unresolved, Some(optime(7)));
+    assert_eq!(info.seal.oldest_prepared, Some(optime(8).ts));
     assert_eq!(info.seal.entries, 50);
     assert_eq!(info.seal.reason, CutReason::Age);
     let ranges: Vec<_> = info.frame_ranges().collect();
@@ -190,6 +192,7 @@ fn what_must_not_become_a_segment_is_refused() {
     refused(|input| input.frames.push(input.frames[0].clone()));
     refused(|input| input.majority = optime(299));
     refused(|input| input.oldest_unresolved = Some(optime(301)));
+    refused(|input| input.oldest_prepared = Some(optime(301).ts));
     refused(|input| input.source.set_name = "x".repeat(2_000));
     refused(|input| input.summary.entries += 1);
     refused(|input| input.summary.raw_bytes -= 1);

@@ -1,0 +1,165 @@
+//! The running process's own state, and the JSON of `hindsight status`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_proto::v1 as api;
+use hindsight_replayer::{Applied, Engine, QueryError};
+use hindsight_tailer::{PositionBoard, Positions, StatusBoard};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{Service, status_of};
+use crate::extended_json::of_timestamp;
+
+/// What the parts of a running process publish.
+#[derive(Clone)]
+pub struct Live {
+    pub positions: PositionBoard,
+    pub capture: StatusBoard,
+    pub applied: watch::Receiver<Applied>,
+    pub copy: CopyBoard,
+    pub address: String,
+    pub source: SourceLook,
+}
+
+/// The base copy in progress, for people.
+#[derive(Clone, Default)]
+pub struct CopyBoard(Arc<Mutex<Option<Value>>>);
+
+impl CopyBoard {
+    pub fn set(&self, progress: Option<Value>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    fn now(&self) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How to ask the source for its majority point now.
+#[derive(Clone)]
+pub struct SourceLook {
+    pub source: hindsight_tailer::Source,
+}
+
+impl SourceLook {
+    /// The newest majority point any reachable member reports.
+    async fn majority(&self) -> Result<OpTime, Status> {
+        let client = self.source.set_client().map_err(|e| Status::unavailable(e.to_string()))?;
+        hindsight_tailer::majority_point(&client, "the source")
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))
+    }
+}
+
+impl Live {
+    /// Waits until a time (default: everything committed when called) can be restored and read.
+    pub(super) async fn wait(
+        &self,
+        engine: &Engine,
+        time: Option<api::TimeSpec>,
+        patience: Duration,
+    ) -> Result<Timestamp, Status> {
+        let deadline = Instant::now() + patience;
+        let target = match time {
+            Some(time) => engine.bound(&time.text, false).map_err(status_of)?,
+            None => tokio::time::timeout_at(deadline, self.majority_now())
+                .await
+                .map_err(|_| Status::deadline_exceeded("the source did not answer in time"))??,
+        };
+        let mut applied = self.applied.clone();
+        loop {
+            let through = engine.latest().map_err(status_of)?;
+            let read = applied.borrow_and_update().clone();
+            if let Some(stopped) = read.stopped {
+                return Err(Status::out_of_range(stopped.reason));
+            }
+            if through.is_some_and(|through| through >= target) && read.through >= Some(target) {
+                return Ok(through.expect("just compared"));
+            }
+            let changed = tokio::time::timeout(Duration::from_millis(100), applied.changed());
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                let reached = through.map_or("nothing yet".to_owned(), |ts| ts.to_string());
+                return Err(Status::deadline_exceeded(format!(
+                    "{target} is not restorable within {patience:?}; restorable through: {reached}"
+                )));
+            }
+        }
+    }
+
+    async fn majority_now(&self) -> Result<Timestamp, Status> {
+        match self.source.majority().await {
+            Ok(majority) => Ok(majority.ts),
+            Err(unavailable) => {
+                let known = self.positions.now().majority;
+                known.map(|majority| majority.ts).ok_or(unavailable)
+            }
+        }
+    }
+}
+
+pub(super) fn status(service: &Service) -> Result<Value, QueryError> {
+    let applied = service.engine.applied.borrow().clone();
+    let windows = service.engine.windows()?;
+    let gaps = service.engine.gaps()?;
+    let bases =
+        service.engine.index.view().bases().map_err(|e| QueryError::Corrupt(e.to_string()))?;
+    let live = service.live.as_ref();
+    let positions = live.map(|live| live.positions.now()).unwrap_or_default();
+    let capture = live.map(|live| live.capture.now()).unwrap_or_default();
+    Ok(json!({
+        "positions": positions_json(&positions, &applied),
+        "restorable_from": windows.last().map(|window| of_timestamp(window.from)),
+        "restorable_through": windows.last().map(|window| of_timestamp(window.through)),
+        "lags_seconds": lags(&positions, &applied),
+        "rollover_headroom_seconds": headroom(&positions),
+        "api": live.map(|live| format!("http://{}", live.address)),
+        "member": capture.member,
+        "member_reason": capture.member_reason,
+        "windows": windows.len(),
+        "gaps": gaps.len(),
+        "bases": bases.iter().map(|base| base.name.clone()).collect::<Vec<_>>(),
+        "base_copy": live.and_then(|live| live.copy.now()),
+        "history_loading": applied.loading,
+        "errors": errors(&capture, &applied),
+    }))
+}
+
+fn positions_json(positions: &Positions, applied: &Applied) -> Value {
+    let of = |optime: Option<OpTime>| optime.map(|optime| of_timestamp(optime.ts));
+    json!({
+        "majority": of(positions.majority),
+        "received": of(positions.received),
+        "durable": of(positions.durable),
+        "indexed": of(positions.indexed),
+        "applied": of(applied.applied),
+    })
+}
+
+/// Differences of two named positions, in seconds of cluster time.
+fn lags(positions: &Positions, applied: &Applied) -> Value {
+    let lag = |ahead: Option<OpTime>, behind: Option<OpTime>| {
+        Some(ahead?.ts.seconds().saturating_sub(behind?.ts.seconds()))
+    };
+    json!({
+        "majority_to_durable": lag(positions.majority, positions.durable),
+        "durable_to_applied": lag(positions.durable, applied.applied),
+    })
+}
+
+/// The age of the resume point relative to the oldest entry the source still has.
+pub fn headroom(positions: &Positions) -> Option<u32> {
+    Some(positions.durable?.ts.seconds().saturating_sub(positions.oldest_at_source?.ts.seconds()))
+}
+
+fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<String> {
+    let stopped = applied.stopped.as_ref().map(|stopped| stopped.reason.clone());
+    [capture.source_error.clone(), capture.log_error.clone(), stopped]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,325 @@
+//! The command line (design §10).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Captures a MongoDB replica set's oplog and restores any document, collection or cluster as of any
+/// operation.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hindsight",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not restorable (gap, outside the window, not found),\n4 verification failed, 5 needs confirmation, 6 server unavailable.\n\nTimes: 2026-11-21T12:00:00Z, 2026-11-21T12:00:00 (UTC), T,I or T.I or T:I, latest."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Data directory.
+    #[arg(
+        long,
+        global = true,
+        env = "HINDSIGHT_DATA",
+        default_value = "./hindsight-data",
+        value_name = "DIR"
+    )]
+    pub data: PathBuf,
+    /// Ask the server at this address instead of the one that runs on the data directory.
+    #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
+    pub server: Option<String>,
+    /// Output format.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "HINDSIGHT_OUTPUT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Output,
+    /// Configuration file (TOML); flags and HINDSIGHT_* variables win over it.
+    #[arg(long, global = true, env = "HINDSIGHT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log format on stderr.
+    #[arg(
+        long,
+        global = true,
+        env = "HINDSIGHT_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// Log filter, e.g. `info` or `hindsight_tailer=debug,warn`.
+    #[arg(long, global = true, env = "HINDSIGHT_LOG_FILTER", value_name = "FILTER")]
+    pub log_filter: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Capture, copy a base, keep the history and serve the API, in one process.
+    Up(Up),
+    /// Wait until a time can be restored (default: everything committed until now).
+    Wait(Wait),
+    /// Positions, lags, windows and errors of the running process.
+    Status,
+    /// Restore windows and gaps.
+    Windows,
+    /// Find entries, so that one can restore to just before one.
+    Find(Find),
+    /// One document as it was at a time.
+    Get(Get),
+    /// Every version of one document.
+    History(History),
+    /// The documents of a collection as they were at a time.
+    Scan(Scan),
+    /// Restore everything as of a time into another MongoDB.
+    Restore(Restore),
+    /// Bases.
+    #[command(subcommand)]
+    Base(Base),
+    /// Check the chain and every checksum of what is held.
+    Verify(Verify),
+    /// Configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a shell completion script.
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Example: hindsight up --uri mongodb://db1.example:27017/?replicaSet=rs0
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Up {
+    #[command(flatten)]
+    pub uri: SourceUri,
+    /// Where segments go: file:///path. Default: DATA/log.
+    #[arg(long, env = "HINDSIGHT_LOG", value_name = "URL")]
+    pub log: Option<String>,
+    /// Address of the API, metrics and health checks; port 0 takes a free one.
+    #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
+    pub listen: String,
+    /// Read from this member only (host:port as in the replica set's configuration).
+    #[arg(long, env = "HINDSIGHT_MEMBER", value_name = "HOST")]
+    pub member: Option<String>,
+    /// Read only from members with this tag; may be repeated.
+    #[arg(
+        long = "member-tag",
+        env = "HINDSIGHT_MEMBER_TAG",
+        value_name = "NAME:VALUE",
+        value_delimiter = ','
+    )]
+    pub member_tags: Vec<String>,
+    /// Allow reading from the primary when no secondary can be read.
+    #[arg(long, env = "HINDSIGHT_ALLOW_PRIMARY")]
+    pub allow_primary: bool,
+    /// Compression of segments.
+    #[arg(long, env = "HINDSIGHT_CODEC", value_enum, default_value_t, value_name = "CODEC")]
+    pub codec: CodecName,
+    /// Cut a segment at this many bytes of entries.
+    #[arg(long, env = "HINDSIGHT_SEGMENT_BYTES", default_value_t = 8 << 20, value_name = "BYTES")]
+    pub segment_bytes: usize,
+    /// Cut a segment at the latest this long after its first entry arrived.
+    #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
+    pub segment_age_ms: u64,
+    /// Memory of the history store's block cache.
+    #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub cache_bytes: usize,
+}
+
+/// The source's connection string. It may hold a password: the environment and a file keep it out of `ps`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SourceUri {
+    /// Connection string of the replica set (HINDSIGHT_URI keeps a password out of the process list).
+    #[arg(long, alias = "mongodb-uri", env = "HINDSIGHT_URI", hide_env_values = true)]
+    pub uri: Option<String>,
+    /// File that holds the connection string.
+    #[arg(long, env = "HINDSIGHT_URI_FILE", value_name = "FILE")]
+    pub uri_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CodecName {
+    None,
+    Lz4,
+    #[default]
+    Zstd,
+}
+
+/// Example: hindsight wait --timeout 2m
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Wait {
+    /// The time to wait for. Default: the source's majority point when called.
+    #[arg(long = "for", value_name = "T")]
+    pub time: Option<String>,
+    /// Give up after this long (`500ms`, `60s`, `5m`).
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
+    pub timeout: std::time::Duration,
+}
+
+/// Example: hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Find {
+    /// Namespace: db.collection, or db.* for a whole database.
+    #[arg(long)]
+    pub ns: Option<String>,
+    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated.
+    #[arg(long, value_delimiter = ',')]
+    pub op: Vec<String>,
+    /// `_id` of the document, as Extended JSON or a bare word.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// From this time on.
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Up to this time, included.
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// The newest so many; 0 is no limit.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u64,
+}
+
+/// Example: hindsight get shop.orders '{"$oid":"65f0c0ffee0000000000cafe"}' --at 2026-11-21T12:00:00Z
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Get {
+    /// Namespace: db.collection.
+    pub ns: String,
+    /// `_id`, as Extended JSON or a bare word.
+    #[arg(allow_hyphen_values = true)]
+    pub id: String,
+    /// The time.
+    #[arg(long, value_name = "T", default_value = "latest")]
+    pub at: String,
+}
+
+/// Example: hindsight history shop.orders 42
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct History {
+    /// Namespace: db.collection.
+    pub ns: String,
+    /// `_id`, as Extended JSON or a bare word.
+    #[arg(allow_hyphen_values = true)]
+    pub id: String,
+}
+
+/// Example: hindsight scan shop.orders --at 1795000000,42 --limit 10
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Scan {
+    /// Namespace: db.collection.
+    pub ns: String,
+    /// The time.
+    #[arg(long, value_name = "T", default_value = "latest")]
+    pub at: String,
+    /// At most so many documents; 0 is no limit.
+    #[arg(long, default_value_t = 0)]
+    pub limit: u64,
+}
+
+/// Example: hindsight restore --before 1795000000,42 --to mongodb://localhost:27018
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Restore {
+    #[command(flatten)]
+    pub time: RestoreTime,
+    #[command(flatten)]
+    pub to: TargetUri,
+    /// Print the plan and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write into a target that already holds data.
+    #[arg(long)]
+    pub allow_non_empty: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RestoreTime {
+    /// Restore everything up to this time, included.
+    #[arg(long, value_name = "T")]
+    pub until: Option<String>,
+    /// Restore everything before this time.
+    #[arg(long, value_name = "T")]
+    pub before: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct TargetUri {
+    /// Connection string of the target (HINDSIGHT_TO keeps a password out of the process list).
+    #[arg(long, env = "HINDSIGHT_TO", hide_env_values = true, value_name = "URI")]
+    pub to: Option<String>,
+    /// File that holds the target's connection string.
+    #[arg(long, env = "HINDSIGHT_TO_FILE", value_name = "FILE")]
+    pub to_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Base {
+    /// List the bases.
+    List,
+}
+
+/// Example: hindsight verify --deep
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Verify {
+    /// Read every byte of log and bases.
+    #[arg(long)]
+    pub deep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Explain what is in force for `up`, and where it came from.
+    Check(Up),
+}
+
+/// `500ms`, `60s`, `5m`, `1h`.
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 =
+        digits.parse().map_err(|_| format!("{text:?} is not a duration such as 60s or 5m"))?;
+    let milliseconds = match &text[digits.len()..] {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err(format!("{text:?} needs a unit: ms, s, m or h")),
+    };
+    milliseconds
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is longer than can be waited for"))
+}

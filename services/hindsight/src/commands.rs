@@ -1,0 +1,73 @@
+//! The commands that ask a question, and how they print the answer.
+
+mod base;
+mod config_check;
+mod find;
+mod restore;
+mod status;
+mod time_travel;
+mod verify;
+mod wait;
+mod windows;
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::backend::{Backend, Needs};
+use crate::cli::{Base, Command, Config, Global};
+use crate::config::Loaded;
+use crate::exit::Exit;
+
+/// Runs any command but `up`.
+pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
+    let needs = match command {
+        Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
+        Command::Wait(_) | Command::Status => Needs::Process,
+        _ => Needs::Files,
+    };
+    let backend = Backend::find(global, needs).await?;
+    let result = dispatch(global, command, &backend).await;
+    let closed = backend.close().await;
+    let exit = result?;
+    closed?;
+    Ok(exit)
+}
+
+async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Result<Exit> {
+    match command {
+        Command::Wait(wait) => wait::run(global, wait, backend).await,
+        Command::Status => status::run(global, backend).await,
+        Command::Windows => windows::run(global, backend).await,
+        Command::Find(find) => find::run(global, find, backend).await,
+        Command::Get(get) => time_travel::get(global, get, backend).await,
+        Command::History(history) => time_travel::history(global, history, backend).await,
+        Command::Scan(scan) => time_travel::scan(global, scan, backend).await,
+        Command::Restore(restore) => restore::run(global, restore, backend).await,
+        Command::Base(Base::List) => base::list(global, backend).await,
+        Command::Verify(verify) => verify::run(global, verify, backend).await,
+        Command::Up(_) | Command::Config(_) | Command::Completions { .. } => {
+            unreachable!("these are answered before a backend is looked for")
+        }
+    }
+}
+
+/// Prints one JSON object on one line.
+fn print_json(value: &Value) -> Result<()> {
+    print_line(&value.to_string())
+}
+
+/// Prints a line of data. A reader that has seen enough (`| head`) is no failure of ours.
+fn print_line(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
+/// Prints a message for people.
+fn say(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,26 @@
+use anyhow::Result;
+use hindsight_proto::v1::ListBasesRequest;
+use serde_json::json;
+
+use super::{print_json, print_line};
+use crate::backend::Backend;
+use crate::cli::{Global, Output};
+use crate::exit::Exit;
+use crate::times::{json_of, shown};
+
+pub async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
+    let answer = backend.list_bases(ListBasesRequest {}).await?;
+    for base in &answer.bases {
+        if global.output == Output::Json {
+            print_json(&json!({
+                "name": base.name, "start": json_of(base.start), "exact_from": json_of(base.exact_from),
+                "created_ms": base.created_ms, "documents": base.documents, "bytes": base.bytes,
+            }))?;
+            continue;
+        }
+        let (name, documents, bytes) = (&base.name, base.documents, base.bytes);
+        let from = shown(base.exact_from);
+        print_line(&format!("{name}  exact from {from}  {documents} documents  {bytes} bytes"))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,59 @@
+//! `config check`: what is in force, and where it came from.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::parser::ValueSource;
+use serde_json::{Map, Value, json};
+
+use super::{print_json, print_line};
+use crate::cli::{Global, Output, Up};
+use crate::config::Loaded;
+use crate::exit::Exit;
+use crate::up;
+
+/// Values that may hold a password.
+const SECRET: [&str; 1] = ["uri"];
+
+pub fn run(global: &Global, up: &Up, loaded: &Loaded) -> Result<Exit> {
+    // The same checks that `up` makes before it touches anything.
+    up::check(up)?;
+    let matches = loaded
+        .matches
+        .subcommand_matches("config")
+        .and_then(|config| config.subcommand_matches("check"))
+        .unwrap_or(&loaded.matches);
+    let mut settings = Map::new();
+    for id in matches.ids() {
+        let id = id.as_str();
+        let Ok(Some(mut values)) = matches.try_get_raw(id) else { continue };
+        let Some(value) = values.next() else { continue };
+        let value = if SECRET.contains(&id) { "(hidden)".into() } else { value.to_string_lossy() };
+        let source = source_of(matches, id, loaded);
+        settings.insert(id.replace('_', "-"), json!({"value": value, "from": source}));
+    }
+    print(global, loaded.file.as_deref(), settings)?;
+    Ok(Exit::Done)
+}
+
+fn source_of(matches: &clap::ArgMatches, id: &str, loaded: &Loaded) -> &'static str {
+    let in_file = loaded.from_file.keys().any(|key| key.replace('-', "_") == id);
+    match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => "flag",
+        Some(ValueSource::EnvVariable) => "environment",
+        _ if in_file => "file",
+        _ => "default",
+    }
+}
+
+fn print(global: &Global, file: Option<&Path>, settings: Map<String, Value>) -> Result<()> {
+    if global.output == Output::Json {
+        return print_json(&json!({"file": file, "settings": settings}));
+    }
+    for (name, setting) in &settings {
+        let value = setting["value"].as_str().unwrap_or_default();
+        let from = setting["from"].as_str().unwrap_or_default();
+        print_line(&format!("{name} = {value}  ({from})"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use hindsight_oplog::{Entry, OpKind};
+use hindsight_proto::v1::{FindRequest, TimeSpec};
+
+use super::{print_json, print_line};
+use crate::backend::Backend;
+use crate::cli::{Find, Global, Output};
+use crate::exit::Exit;
+use crate::{document_id, extended_json};
+
+pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
+    let id = find.id.as_deref().map(document_id::parse).transpose()?;
+    let bound = |text: &Option<String>| {
+        text.as_ref().map(|text| TimeSpec { text: text.clone(), exclusive: false })
+    };
+    let request = FindRequest {
+        ns: find.ns.clone().unwrap_or_default(),
+        op: find.op.clone(),
+        id: id.map(|id| id.into_bytes().into()).unwrap_or_default(),
+        from: bound(&find.from),
+        to: bound(&find.to),
+        limit: find.limit,
+    };
+    let mut answers = backend.find(request).await?;
+    while let Some(answer) = answers.next().await {
+        for entry in answer?.entries {
+            match global.output {
+                Output::Json => print_json(&extended_json::of(&entry)?)?,
+                Output::Text => print_line(&summary(&entry)?)?,
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// One line: when, `T,I` to restore to just before, what, where, which document.
+fn summary(bytes: &[u8]) -> Result<String> {
+    let entry = Entry::parse(bytes).context("read an entry")?;
+    let operation = entry.operation();
+    let what = match operation.kind {
+        OpKind::Command => {
+            let first = operation.o.first().context("read a command")?;
+            first.map_or("c".into(), |first| String::from_utf8_lossy(first.name).into_owned())
+        }
+        _ => String::from_utf8_lossy(entry.op).into_owned(),
+    };
+    let detail = match operation.document_id() {
+        Some(id) => {
+            let mut writer = hindsight_oplog::raw::DocWriter::new();
+            writer.element(id);
+            extended_json::of(&writer.finish())?.to_string()
+        }
+        None if operation.kind == OpKind::Command => {
+            shorten(&extended_json::of(operation.o.as_bytes())?.to_string())
+        }
+        None => String::new(),
+    };
+    Ok(format!("{}  {what:<8} {}  {detail}", entry.ts().for_people(), entry.ns))
+}
+
+/// Commands may hold whole transactions.
+fn shorten(text: &str) -> String {
+    const LIMIT: usize = 160;
+    match text.char_indices().nth(LIMIT) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}

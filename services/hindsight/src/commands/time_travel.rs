@@ -1,0 +1,69 @@
+//! `get`, `history` and `scan`: data as it was.
+
+use anyhow::Result;
+use futures_util::StreamExt;
+use hindsight_proto::v1::{GetRequest, HistoryRequest, ScanRequest, TimeSpec};
+use serde_json::{Value, json};
+
+use super::{print_json, print_line, say};
+use crate::backend::Backend;
+use crate::cli::{Get, Global, History, Output, Scan};
+use crate::exit::Exit;
+use crate::times::{json_of, shown};
+use crate::{document_id, extended_json};
+
+fn at(text: &str) -> Option<TimeSpec> {
+    Some(TimeSpec { text: text.to_owned(), exclusive: false })
+}
+
+pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
+    let id = document_id::parse(&get.id)?.into_bytes();
+    let request = GetRequest { ns: get.ns.clone(), id: id.into(), at: at(&get.at) };
+    let answer = backend.get(request).await?;
+    say(&format!("{} as of {}", get.ns, shown(answer.at)));
+    print_document(global, &extended_json::of(&answer.document)?)?;
+    Ok(Exit::Done)
+}
+
+fn print_document(global: &Global, document: &Value) -> Result<()> {
+    match global.output {
+        Output::Json => print_json(document),
+        Output::Text => print_line(&serde_json::to_string_pretty(document)?),
+    }
+}
+
+pub async fn history(global: &Global, history: &History, backend: &Backend) -> Result<Exit> {
+    let id = document_id::parse(&history.id)?.into_bytes();
+    let request = HistoryRequest { ns: history.ns.clone(), id: id.into() };
+    let mut answers = backend.history(request).await?;
+    while let Some(answer) = answers.next().await {
+        for version in answer?.versions {
+            let document = version.document.as_deref().map(extended_json::of).transpose()?;
+            if global.output == Output::Json {
+                print_json(&json!({"from": json_of(version.from), "document": document}))?;
+                continue;
+            }
+            let state =
+                document.map_or_else(|| "deleted".to_owned(), |document| document.to_string());
+            print_line(&format!("{}  {state}", shown(version.from)))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {
+    let request = ScanRequest { ns: scan.ns.clone(), at: at(&scan.at), limit: scan.limit };
+    let mut answers = backend.scan(request).await?;
+    let mut told = false;
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
+        if !told {
+            say(&format!("{} as of {}", scan.ns, shown(answer.at)));
+            told = true;
+        }
+        for document in &answer.documents {
+            print_json(&extended_json::of(document)?)?;
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,148 @@
+//! Where a setting comes from: flags, then `HINDSIGHT_*` variables, then the TOML file, then the default.
+//!
+//! The file's keys are the long flags' names (`segment-bytes = 8388608`); a table named like a command
+//! holds keys for that command alone.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::cli::Cli;
+use crate::exit::Failure;
+
+/// The parsed command line with the file's values as defaults.
+pub struct Loaded {
+    pub cli: Cli,
+    pub matches: clap::ArgMatches,
+    pub file: Option<PathBuf>,
+    /// Keys that came from the file, by flag name.
+    pub from_file: BTreeMap<String, String>,
+}
+
+/// Parses the arguments, reads the configuration file they (or the environment) name, and parses again with
+/// its values as defaults.
+pub fn load(arguments: Vec<OsString>) -> Result<Loaded, LoadError> {
+    let file = named_file(&arguments);
+    let mut command = Cli::command();
+    let mut from_file = BTreeMap::new();
+    if let Some(path) = &file {
+        from_file = read(path)?;
+        command = with_defaults(command, &from_file, path)?;
+    }
+    let matches = command.try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok(Loaded { cli, matches, file, from_file })
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    #[error(transparent)]
+    File(#[from] Failure),
+}
+
+/// `--config FILE`, `--config=FILE` or HINDSIGHT_CONFIG, found before the real parsing.
+fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let Some(text) = argument.to_str() else { continue };
+        if text == "--config" {
+            return arguments.next().map(PathBuf::from);
+        }
+        if let Some(path) = text.strip_prefix("--config=") {
+            return Some(PathBuf::from(path));
+        }
+    }
+    std::env::var_os("HINDSIGHT_CONFIG").map(PathBuf::from)
+}
+
+fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let bad = |detail: String| {
+        Failure::usage(format!("the configuration file {}: {detail}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| bad(error.to_string()))?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table {
+        let value = scalar(&value).ok_or_else(|| {
+            bad(format!("{key} must be a string, a number, a boolean or a list of strings"))
+        })?;
+        values.insert(key, value);
+    }
+    Ok(values)
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Array(items) => {
+            let items: Option<Vec<String>> = items.iter().map(scalar).collect();
+            Some(items?.join(","))
+        }
+        _ => None,
+    }
+}
+
+/// Flags that no configuration file may set.
+const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
+
+fn with_defaults(
+    mut command: clap::Command,
+    values: &BTreeMap<String, String>,
+    path: &Path,
+) -> Result<clap::Command, Failure> {
+    let mut known: Vec<String> = Vec::new();
+    for (key, value) in values {
+        let id = key.replace('-', "_");
+        if NOT_IN_A_FILE.contains(&key.as_str()) || !any_argument(&command, &id, &mut known) {
+            return Err(Failure::usage(format!(
+                "the configuration file {}: unknown key {key:?}. Keys are the names of flags without the \
+                 dashes: {}",
+                path.display(),
+                known.join(", ")
+            )));
+        }
+        command = set_default(command, &id, value);
+    }
+    Ok(command)
+}
+
+fn any_argument(command: &clap::Command, id: &str, known: &mut Vec<String>) -> bool {
+    let mut found = false;
+    let up = command.find_subcommand("up").expect("the command line has `up`");
+    for argument in command.get_arguments().chain(up.get_arguments()) {
+        if let Some(long) = argument.get_long()
+            && !NOT_IN_A_FILE.contains(&long)
+        {
+            known.push(long.to_owned());
+            found |= long.replace('-', "_") == id;
+        }
+    }
+    known.sort();
+    known.dedup();
+    found
+}
+
+fn set_default(command: clap::Command, id: &str, value: &str) -> clap::Command {
+    let value = value.to_owned();
+    let apply = |command: clap::Command| {
+        let ids: Vec<clap::Id> = command
+            .get_arguments()
+            .filter(|argument| argument.get_long().is_some_and(|long| long.replace('-', "_") == id))
+            .map(|argument| argument.get_id().clone())
+            .collect();
+        ids.into_iter().fold(command, |command, id| {
+            let value = value.clone();
+            command.mut_arg(id, |argument| argument.default_value(value))
+        })
+    };
+    let command = apply(command);
+    let command = command.mut_subcommand("up", apply);
+    command.mut_subcommand("config", |config| config.mut_subcommand("check", apply))
+}

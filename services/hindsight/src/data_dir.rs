@@ -1,0 +1,127 @@
+//! The data directory: its layout, who runs on it, and where that process listens.
+//!
+//! ```text
+//! DATA/log/       segments: the truth
+//! DATA/base/      bases
+//! DATA/index/     derived, may be deleted
+//! DATA/history/   derived, may be deleted
+//! DATA/LOCK       held by the process that runs on the directory
+//! DATA/api        the address that process listens on
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::exit::{Exit, Failure};
+
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+/// Held while a process runs on the directory; the system lets go of it when the process dies.
+#[derive(Debug)]
+pub struct Owner {
+    _lock: File,
+    api: PathBuf,
+}
+
+/// Who runs on a data directory.
+#[derive(Debug)]
+pub enum Running {
+    /// Nobody: the files are ours while this is held.
+    Nobody(Owner),
+    /// A process that listens there; `None` while it starts.
+    Somebody { api: Option<String> },
+}
+
+impl DataDir {
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub fn bases(&self) -> PathBuf {
+        self.root.join("base")
+    }
+
+    pub fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history")
+    }
+
+    /// Makes the directory if it is missing.
+    pub fn create(&self) -> Result<()> {
+        for path in [self.root.clone(), self.bases()] {
+            fs::create_dir_all(&path)
+                .with_context(|| format!("create the data directory {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Requires that the directory is one of ours.
+    pub fn require(&self) -> Result<()> {
+        if self.log().is_dir() {
+            return Ok(());
+        }
+        let root = self.root.display();
+        bail!(Failure::new(
+            Exit::Failed,
+            format!(
+                "{root} holds no Hindsight data. Name the directory with --data (or HINDSIGHT_DATA), or \
+                 start capturing into it with `hindsight up --uri … --data {root}`"
+            )
+        ))
+    }
+
+    /// Takes the directory, or finds who has it.
+    pub fn take(&self) -> Result<Running> {
+        let path = self.root.join("LOCK");
+        let lock = File::options().create(true).write(true).truncate(false).open(&path);
+        let lock = lock.with_context(|| format!("open {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Running::Nobody(Owner { _lock: lock, api: self.root.join("api") })),
+            Err(TryLockError::WouldBlock) => Ok(Running::Somebody { api: self.api()? }),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("lock {}", path.display()))
+            }
+        }
+    }
+
+    fn api(&self) -> Result<Option<String>> {
+        match fs::read_to_string(self.root.join("api")) {
+            Ok(address) => Ok(Some(address.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("read the address of the running process"),
+        }
+    }
+}
+
+impl Owner {
+    /// Tells other commands where this process listens.
+    pub fn announce(&self, address: &str) -> Result<()> {
+        let temporary = self.api.with_extension("new");
+        fs::write(&temporary, address)?;
+        fs::rename(&temporary, &self.api).context("announce the address of this process")
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // An address left behind by a killed process is harmless: the lock tells that nobody is there.
+        let _ = fs::remove_file(&self.api);
+    }
+}

@@ -1,0 +1,70 @@
+//! Ids as people type them.
+
+use bson::{Bson, RawDocumentBuf, doc, oid::ObjectId};
+
+use crate::exit::Failure;
+
+/// Reads an `_id`: Extended JSON, 24 hex digits as an ObjectId, any other bare word as a string. Gives the
+/// document `{_id: …}`.
+pub fn parse(text: &str) -> Result<RawDocumentBuf, Failure> {
+    let id = parse_value(text)?;
+    RawDocumentBuf::try_from(&doc! {"_id": id}).map_err(|error| {
+        Failure::usage(format!("the id {text:?} cannot be written as BSON: {error}"))
+    })
+}
+
+fn parse_value(text: &str) -> Result<Bson, Failure> {
+    // First, because 24 decimal digits are a JSON number too.
+    if text.len() == 24
+        && let Ok(oid) = ObjectId::parse_str(text)
+    {
+        return Ok(Bson::ObjectId(oid));
+    }
+    let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
+        if text.is_empty() || text.starts_with(['{', '[', '"']) {
+            return Err(Failure::usage(format!(
+                "the id {text:?} is not complete JSON. Quote it for the shell, for example \
+                 '{{\"$oid\":\"65f0c0ffee0000000000cafe\"}}' or '\"abc\"'"
+            )));
+        }
+        return Ok(Bson::String(text.to_owned()));
+    };
+    Bson::try_from(json)
+        .map_err(|error| Failure::usage(format!("the id {text:?} is not Extended JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling() {
+        let oid = "65f0c0ffee0000000000cafe";
+        let cases: [(&str, Bson); 9] = [
+            ("42", Bson::Int32(42)),
+            ("-1", Bson::Int32(-1)),
+            ("5000000000", Bson::Int64(5_000_000_000)),
+            ("1.5", Bson::Double(1.5)),
+            ("\"42\"", Bson::String("42".into())),
+            ("abc", Bson::String("abc".into())),
+            (oid, Bson::ObjectId(ObjectId::parse_str(oid).expect("hex"))),
+            (
+                "{\"$oid\":\"65f0c0ffee0000000000cafe\"}",
+                Bson::ObjectId(ObjectId::parse_str(oid).expect("hex")),
+            ),
+            ("{\"a\":1}", Bson::Document(doc! {"a": 1})),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_value(text).expect(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_a_usage_error_not_a_string() {
+        for text in ["{\"$oid\":", "\"abc", "[1,", ""] {
+            let failure = parse(text).expect_err(text);
+            assert!(failure.message.contains("JSON"), "{failure}");
+        }
+        assert!(parse("{\"$oid\":\"xyz\"}").is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! Documents and entries for people and scripts: canonical Extended JSON v2, fields in order.
+
+use anyhow::{Context, Result};
+use bson::{Bson, Document, RawDocument};
+use serde_json::{Value, json};
+
+use hindsight_oplog::Timestamp;
+
+/// # Errors
+/// Bytes that are no BSON, or that hold invalid UTF-8, which JSON cannot carry.
+pub fn of(bytes: &[u8]) -> Result<Value> {
+    let raw = RawDocument::from_bytes(bytes).context("read a document")?;
+    let document = Document::try_from(raw).context("a document cannot be shown as JSON")?;
+    Ok(Bson::Document(document).into_canonical_extjson())
+}
+
+/// Our own positions: `{"t": …, "i": …}`.
+pub fn of_timestamp(ts: Timestamp) -> Value {
+    json!({"t": ts.seconds(), "i": ts.increment()})
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn is_canonical_and_keeps_the_order() {
+        let document = rawdoc! {"z": 1_i32, "a": 2_i64, "n": {"y": 1.0, "b": bson::Timestamp {time: 1, increment: 2}}};
+        let json = of(document.as_bytes()).expect("valid").to_string();
+        assert_eq!(
+            json,
+            r#"{"z":{"$numberInt":"1"},"a":{"$numberLong":"2"},"n":{"y":{"$numberDouble":"1.0"},"b":{"$timestamp":{"t":1,"i":2}}}}"#
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! Connection strings, which may hold passwords: read from a flag, the environment or a file, never shown.
+
+use std::path::Path;
+
+use crate::exit::Failure;
+
+/// The value itself, or the first line of the file.
+pub fn read(flag: &str, value: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
+    let text = match (value, file) {
+        (Some(value), _) => value.to_owned(),
+        (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("read {flag}-file {}: {error}", path.display()))
+        })?,
+        (None, None) => return Err(Failure::usage(format!("{flag} or {flag}-file is needed"))),
+    };
+    match text.trim() {
+        "" => Err(Failure::usage(format!("{flag} is empty"))),
+        text => Ok(text.to_owned()),
+    }
+}

@@ -1,0 +1,25 @@
+//! Positions between the API, JSON and people.
+
+use hindsight_oplog::Timestamp;
+use hindsight_proto::v1;
+use serde_json::Value;
+
+use crate::extended_json;
+
+pub fn to_api(ts: Timestamp) -> v1::Timestamp {
+    v1::Timestamp { t: ts.seconds(), i: ts.increment() }
+}
+
+pub fn from_api(ts: v1::Timestamp) -> Timestamp {
+    Timestamp::new(ts.t, ts.i)
+}
+
+/// `{"t": …, "i": …}`, or null.
+pub fn json_of(ts: Option<v1::Timestamp>) -> Value {
+    ts.map_or(Value::Null, |ts| extended_json::of_timestamp(from_api(ts)))
+}
+
+/// UTC and `(t,i)`.
+pub fn shown(ts: Option<v1::Timestamp>) -> String {
+    ts.map_or_else(|| "unknown".to_owned(), |ts| from_api(ts).for_people().to_string())
+}

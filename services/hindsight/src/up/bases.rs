@@ -1,0 +1,150 @@
+//! Keeps a usable base: copies one when the newest stretch of the log has none, as at the start and after a
+//! gap.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use hindsight_index::Index;
+use hindsight_oplog::OpTime;
+use hindsight_runtime::{Backoff, CancellationToken};
+use hindsight_tailer::copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
+use hindsight_tailer::{Preference, SetIdentity, Source, Survey, candidates};
+use serde_json::json;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::api::CopyBoard;
+use crate::open::{Opened, register_bases};
+
+/// How often it is asked whether a base is missing.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub struct BaseKeeper {
+    source: Source,
+    identity: SetIdentity,
+    preference: Preference,
+    index: Arc<Index>,
+    directory: PathBuf,
+    board: CopyBoard,
+    /// Begun before capture, because capture must begin no later than the copy needs.
+    begun: Option<Started>,
+}
+
+impl BaseKeeper {
+    pub fn new(source: &Source, survey: &Survey, preference: &Preference, opened: &Opened) -> Self {
+        Self {
+            source: source.clone(),
+            identity: survey.identity.clone(),
+            preference: preference.clone(),
+            index: Arc::clone(&opened.index),
+            directory: opened.bases.clone(),
+            board: CopyBoard::default(),
+            begun: None,
+        }
+    }
+
+    pub fn board(&self) -> CopyBoard {
+        self.board.clone()
+    }
+
+    /// For an empty log, begins a copy and says from which entry on the log must hold the oplog.
+    pub async fn first_copy(mut self) -> Result<(Self, Option<OpTime>)> {
+        if self.index.resume_point()?.is_some() {
+            return Ok((self, None));
+        }
+        let started = self.begin().await?;
+        let from = started.capture_from();
+        self.begun = Some(started);
+        Ok((self, Some(from)))
+    }
+
+    /// Runs until shutdown. A copy that fails is tried again, with the reason on the board.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        while !shutdown.is_cancelled() {
+            let mut delay = INTERVAL;
+            if self.begun.is_some() || self.is_base_missing()? {
+                match self.copy(&shutdown).await {
+                    Ok(()) => {
+                        backoff.reset();
+                        self.board.set(None);
+                    }
+                    Err(_) if shutdown.is_cancelled() => return Ok(()),
+                    Err(error) => {
+                        metrics::counter!("hindsight_base_failures_total").increment(1);
+                        warn!(%error, "copying a base failed; it will be tried again");
+                        self.board.set(Some(json!({"failed": format!("{error:#}")})));
+                        delay = backoff.next_delay();
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest run of the log has no base whose entries it holds.
+    fn is_base_missing(&self) -> Result<bool> {
+        let view = self.index.view();
+        let runs = view.runs()?;
+        let Some(run) = runs.last() else { return Ok(false) };
+        Ok(!view.bases()?.iter().any(|base| run.first <= base.capture_from))
+    }
+
+    async fn begin(&self) -> Result<Started> {
+        let survey = self.source.survey(&self.source.hosts()).await?;
+        anyhow::ensure!(survey.identity == self.identity, "the source is another replica set now");
+        let found = candidates(&survey.members, &self.preference).map_err(anyhow::Error::msg)?;
+        let mut failures = Vec::new();
+        for candidate in found {
+            let client = self.source.member_client(&candidate.host)?;
+            let settings = CopySettings {
+                expected_replica_set: Some(self.identity.replica_set_id),
+                ..CopySettings::default()
+            };
+            match begin(&client, settings).await {
+                Ok(started) => return Ok(started),
+                Err(error) if error.kind() == CopyErrorKind::Refused => return Err(error.into()),
+                Err(error) => failures.push(format!("{}: {error}", candidate.host)),
+            }
+        }
+        anyhow::bail!("no member to copy a base from: {}", failures.join("; "))
+    }
+
+    async fn copy(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        let started = match self.begun.take() {
+            Some(started) => started,
+            None => self.begin().await?,
+        };
+        info!(member = %started.source().member, "copying a base");
+        let (sender, receiver) = watch::channel(CopyProgress::default());
+        let copied = tokio::select! {
+            copied = started.run(&self.directory, sender, shutdown) => copied,
+            never = self.show(receiver) => match never {},
+        };
+        let base = copied?;
+        info!(base = base.name(), documents = base.manifest().documents(), "base complete");
+        register_bases(&self.index, &self.directory)?;
+        Ok(())
+    }
+
+    async fn show(&self, progress: watch::Receiver<CopyProgress>) -> std::convert::Infallible {
+        loop {
+            let now = progress.borrow().clone();
+            self.board.set(Some(json!({
+                "stage": format!("{:?}", now.stage),
+                "collections_done": now.collections_done,
+                "collections": now.collections,
+                "documents": now.documents,
+                "bytes": now.raw_bytes,
+                "last_failure": now.last_failure,
+            })));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! One loopback port: the gRPC API, `/metrics`, `/healthz`, `/readyz`.
+
+use anyhow::Result;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use hindsight_proto::v1::hindsight_server::HindsightServer;
+use hindsight_runtime::CancellationToken;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+use crate::api::{Live, Service};
+
+#[derive(Clone)]
+struct Pages {
+    metrics: PrometheusHandle,
+    live: Live,
+}
+
+pub async fn serve(
+    listener: TcpListener,
+    service: Service,
+    live: Live,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let pages = axum::Router::new()
+        .route("/metrics", get(|State(pages): State<Pages>| async move { pages.metrics.render() }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(Pages { metrics, live });
+    let routes = Routes::new(HindsightServer::new(service)).into_axum_router().merge(pages);
+    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// Ready: the source is being read and the log can be written. Not ready says why.
+async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
+    let capture = pages.live.capture.now();
+    let reasons: Vec<String> =
+        [capture.source_error, capture.log_error].into_iter().flatten().collect();
+    if reasons.is_empty() && capture.member.is_some() {
+        return (StatusCode::OK, "ok\n".into());
+    }
+    let reason =
+        if reasons.is_empty() { "no member is read yet".into() } else { reasons.join("; ") };
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
+}

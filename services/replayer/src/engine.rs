@@ -1,0 +1,170 @@
+//! Everything that is held, and the questions it answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hindsight_history::{History, ReadError, View};
+use hindsight_index::{GapNotice, Index, NotRestorable, PlanError};
+use hindsight_log::SegmentLog;
+use hindsight_oplog::{TimeSpec, Timestamp};
+use tokio::sync::watch;
+
+use crate::error::QueryError;
+use crate::follow::Applied;
+
+/// How long a question about a restorable time waits for the history to get there.
+const APPLY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A maximal interval one can restore into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub from: Timestamp,
+    pub through: Timestamp,
+}
+
+#[derive(Clone)]
+pub struct Engine {
+    pub log: Arc<dyn SegmentLog>,
+    pub index: Arc<Index>,
+    pub history: Arc<History>,
+    pub bases: PathBuf,
+    pub applied: watch::Receiver<Applied>,
+}
+
+impl Engine {
+    /// Restore windows, oldest first. Where the history had to stop before an entry it cannot apply, the
+    /// window ends there.
+    pub fn windows(&self) -> Result<Vec<Window>, QueryError> {
+        let windows = self.index.windows().map_err(QueryError::corrupt)?;
+        let applied = self.applied.borrow().clone();
+        let clip = |window: hindsight_index::Window| {
+            let mut through = window.through;
+            if applied.stopped.is_some() {
+                through = applied.through.map_or(Timestamp::ZERO, |end| end.min(through));
+            }
+            Window { from: window.from.ts, through }
+        };
+        Ok(windows.into_iter().map(clip).filter(|window| window.from <= window.through).collect())
+    }
+
+    pub fn gaps(&self) -> Result<Vec<GapNotice>, QueryError> {
+        self.index.view().gaps().map_err(QueryError::corrupt)
+    }
+
+    /// The newest restorable time.
+    pub fn latest(&self) -> Result<Option<Timestamp>, QueryError> {
+        Ok(self.windows()?.last().map(|window| window.through))
+    }
+
+    /// Resolves what a person wrote to the last timestamp included, and checks that it is restorable.
+    pub fn resolve(&self, text: &str, exclusive: bool) -> Result<Timestamp, QueryError> {
+        let spec: TimeSpec =
+            text.parse().map_err(|error| QueryError::Invalid(format!("{error}")))?;
+        let latest = self.latest()?.ok_or_else(|| {
+            QueryError::NotRestorable(
+                "nothing is restorable yet: no base is complete. `hindsight status` shows its progress"
+                    .into(),
+            )
+        })?;
+        let at =
+            if exclusive { spec.before_exclusive(latest) } else { spec.until_inclusive(latest) };
+        let at = self.within_windows(&spec, at)?;
+        self.check(at)?;
+        Ok(at)
+    }
+
+    /// Resolves a bound of a search or of a wait, which need not be restorable: the first timestamp included
+    /// if it is the lower one, else the last.
+    pub fn bound(&self, text: &str, lower: bool) -> Result<Timestamp, QueryError> {
+        let spec: TimeSpec =
+            text.parse().map_err(|error| QueryError::Invalid(format!("{error}")))?;
+        let latest = match spec {
+            TimeSpec::Latest => self.latest()?.unwrap_or(Timestamp::MAX),
+            _ => Timestamp::MAX,
+        };
+        Ok(if lower { spec.from_inclusive(latest) } else { spec.until_inclusive(latest) })
+    }
+
+    /// A whole second that reaches beyond the newest window's end, and begins inside it, means its end:
+    /// nothing later is there to include.
+    fn within_windows(&self, spec: &TimeSpec, at: Timestamp) -> Result<Timestamp, QueryError> {
+        if !matches!(spec, TimeSpec::Second(_)) {
+            return Ok(at);
+        }
+        let newest = self.windows()?.last().copied();
+        Ok(match newest {
+            Some(window) if at > window.through && at.seconds() == window.through.seconds() => {
+                window.through
+            }
+            _ => at,
+        })
+    }
+
+    /// May this time be restored (I8)?
+    pub fn check(&self, at: Timestamp) -> Result<(), QueryError> {
+        if self.windows()?.iter().any(|window| window.from <= at && at <= window.through) {
+            return Ok(());
+        }
+        match self.index.plan(at) {
+            Ok(_) => {
+                let stopped = self.applied.borrow().stopped.clone();
+                let reason = stopped.map_or_else(String::new, |stopped| stopped.reason);
+                Err(QueryError::NotRestorable(format!("{at} cannot be restored: {reason}")))
+            }
+            Err(PlanError::NotRestorable(why)) => Err(self.not_restorable(at, &why)),
+            Err(PlanError::Index(error)) => Err(QueryError::corrupt(error)),
+        }
+    }
+
+    fn not_restorable(&self, at: Timestamp, why: &NotRestorable) -> QueryError {
+        let windows = self.windows().unwrap_or_default();
+        let shown: Vec<String> = windows
+            .iter()
+            .map(|window| format!("{} through {}", window.from, window.through))
+            .collect();
+        let shown = if shown.is_empty() { "none".to_owned() } else { shown.join("; ") };
+        QueryError::NotRestorable(format!(
+            "{at} cannot be restored: {why}. Restore windows: {shown}"
+        ))
+    }
+
+    /// Waits until the history has the state at this time.
+    pub async fn wait_applied(&self, at: Timestamp) -> Result<(), QueryError> {
+        let mut applied = self.applied.clone();
+        let reached = applied.wait_for(|applied| {
+            applied.through.is_some_and(|through| through >= at) || applied.stopped.is_some()
+        });
+        match tokio::time::timeout(APPLY_PATIENCE, reached).await {
+            Ok(Ok(applied)) => match &applied.stopped {
+                Some(stopped) if applied.through.is_none_or(|through| through < at) => {
+                    Err(QueryError::NotRestorable(stopped.reason.clone()))
+                }
+                _ => Ok(()),
+            },
+            Ok(Err(_)) => Err(QueryError::Unavailable("the process is stopping".into())),
+            Err(_) => {
+                let through = self.applied.borrow().through;
+                let reason = through.map_or_else(
+                    || "the base is still being loaded".to_owned(),
+                    |through| format!("the history has reached {through}"),
+                );
+                Err(QueryError::NotYet { at, reason })
+            }
+        }
+    }
+
+    pub fn view(&self, at: Timestamp) -> Result<View<'_>, QueryError> {
+        self.history.reader_at(at).map_err(QueryError::from)
+    }
+}
+
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::OutOfWindow { .. } => Self::NotRestorable(error.to_string()),
+            ReadError::NoSuchCollection { .. } => Self::NotFound(error.to_string()),
+            ReadError::Store(error) => Self::Corrupt(error.to_string()),
+        }
+    }
+}

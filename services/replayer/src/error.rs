@@ -1,0 +1,40 @@
+//! Why a question about the past has no answer, by what the asker must do next.
+
+use hindsight_log::LogError;
+use hindsight_oplog::Timestamp;
+
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The question itself cannot be understood.
+    #[error("{0}")]
+    Invalid(String),
+    /// Outside every window, in a gap, or behind an open transaction (I8). The message names them.
+    #[error("{0}")]
+    NotRestorable(String),
+    /// There was no such document or collection at that time.
+    #[error("{0}")]
+    NotFound(String),
+    /// It will be restorable, and is not yet.
+    #[error("{at} is not restorable yet: {reason}")]
+    NotYet { at: Timestamp, reason: String },
+    /// What we hold is damaged, or cannot be understood: nothing is answered from it.
+    #[error("{0}")]
+    Corrupt(String),
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl QueryError {
+    pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+impl From<LogError> for QueryError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! Following the log: bases and segments into the history, in log order, on one thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hindsight_base::Base;
+use hindsight_history::{
+    ApplyError, BaseInfo, CollectionState, Generation, History, HistoryError, Progress, Writer,
+};
+use hindsight_index::{Index, Run};
+use hindsight_log::{LogError, SegmentLog};
+use hindsight_oplog::raw::Malformed;
+use hindsight_oplog::{Assembler, AssemblyError, Step};
+use hindsight_oplog::{Entry, OpTime, Operation, Timestamp};
+use hindsight_runtime::CancellationToken;
+use hindsight_segment::{SegmentView, Sequence};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::kept::Kept;
+
+/// How long to wait for news before looking again by ourselves.
+const IDLE: Duration = Duration::from_millis(500);
+/// The history's memory is flushed at least this often, which bounds what a crash makes us apply again.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How far the history is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub applied: Option<OpTime>,
+    /// The last time whose state is complete.
+    pub through: Option<Timestamp>,
+    pub entries: u64,
+    /// Why the history goes no further. The log goes on.
+    pub stopped: Option<Stopped>,
+    /// The base being loaded.
+    pub loading: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    pub reason: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the index: {0}")]
+    Index(#[from] hindsight_index::IndexError),
+    #[error(transparent)]
+    Base(#[from] hindsight_base::Error),
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error("segment {sequence} is damaged: {detail}")]
+    Damaged { sequence: Sequence, detail: String },
+    #[error(transparent)]
+    Transaction(#[from] AssemblyError),
+    #[error(
+        "the transaction that ends at {at} began before the log does: its first entries are missing"
+    )]
+    TornTransaction { at: OpTime },
+}
+
+impl From<Malformed> for FollowError {
+    fn from(error: Malformed) -> Self {
+        Self::Damaged { sequence: Sequence(0), detail: error.to_string() }
+    }
+}
+
+impl FollowError {
+    /// Worth trying again by itself.
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::Log(LogError::Unavailable { .. }))
+    }
+}
+
+/// What to do next: decided from values alone.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    LoadBase(String),
+    Apply(Sequence),
+    /// For a base, or for more segments.
+    Wait,
+}
+
+pub struct Follower {
+    pub log: Arc<dyn SegmentLog>,
+    pub index: Arc<Index>,
+    pub history: Arc<History>,
+    pub bases: PathBuf,
+    pub board: Arc<watch::Sender<Applied>>,
+    pub runtime: Handle,
+}
+
+impl Follower {
+    /// Follows until shutdown. An entry that cannot be applied stops the history, not the process: what it
+    /// holds stays readable, and the reason is on the board.
+    pub fn run<T>(
+        &self,
+        news: &mut watch::Receiver<T>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        while !shutdown.is_cancelled() {
+            match self.follow(news, shutdown) {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => {
+                    warn!(%error, "the log cannot be read; trying again");
+                    std::thread::sleep(IDLE);
+                }
+                Err(error) => {
+                    metrics::counter!("hindsight_history_stopped_total").increment(1);
+                    tracing::error!(%error, "the history stops here; the log goes on");
+                    let reason = error.to_string();
+                    self.board.send_modify(|board| board.stopped = Some(Stopped { reason }));
+                    self.runtime.block_on(shutdown.cancelled());
+                }
+            }
+        }
+        self.history.flush()?;
+        Ok(())
+    }
+
+    /// Takes in everything the log holds now, and returns.
+    pub fn catch_up(&self) -> Result<(), FollowError> {
+        let never = CancellationToken::new();
+        loop {
+            match self.next()? {
+                Next::Wait => return Ok(()),
+                Next::LoadBase(name) => self.load_base(&name)?,
+                Next::Apply(_) => self.apply::<()>(None, &never)?,
+            }
+        }
+    }
+
+    /// As [`Follower::catch_up`]; what stops it is put on the board.
+    pub fn catch_up_or_stop(&self) {
+        if let Err(error) = self.catch_up() {
+            let reason = error.to_string();
+            self.board.send_modify(|board| board.stopped = Some(Stopped { reason }));
+        }
+    }
+
+    fn follow<T>(
+        &self,
+        news: &mut watch::Receiver<T>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        match self.next()? {
+            Next::Wait => self.wait(news, shutdown),
+            Next::LoadBase(name) => self.load_base(&name)?,
+            Next::Apply(_) => self.apply(Some(news), shutdown)?,
+        }
+        Ok(())
+    }
+
+    fn wait<T>(&self, news: &mut watch::Receiver<T>, shutdown: &CancellationToken) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                _ = tokio::time::timeout(IDLE, news.changed()) => {}
+            }
+        });
+    }
+
+    fn next(&self) -> Result<Next, FollowError> {
+        let view = self.index.view();
+        let (runs, bases) = (view.runs()?, view.bases()?);
+        let current = self.history.generations().pop();
+        let Some(current) = current else {
+            let base = runs.iter().find_map(|run| oldest_base(run, &bases));
+            return Ok(base.map_or(Next::Wait, Next::LoadBase));
+        };
+        let Some(known) = bases.iter().find(|base| base.name == current.base.name) else {
+            return Err(HistoryError::BadBase {
+                name: current.base.name,
+                reason: "the history was built on it, and it is gone from the base directory. Put it \
+                         back, or delete the history directory: it is rebuilt from the bases there are"
+                    .into(),
+            }
+            .into());
+        };
+        let from = known.capture_from;
+        let Some(at) = runs.iter().position(|run| run.first <= from && from <= run.last) else {
+            return Ok(Next::Wait);
+        };
+        if current.applied().is_none_or(|applied| applied < runs[at].last) {
+            return Ok(Next::Apply(self.first_segment(&current, from)?));
+        }
+        let later = runs[at + 1..].iter().find_map(|run| oldest_base(run, &bases));
+        Ok(later.map_or(Next::Wait, Next::LoadBase))
+    }
+
+    /// The segment to read first, so that transactions open at the last commit are whole again.
+    fn first_segment(
+        &self,
+        generation: &Generation,
+        capture_from: OpTime,
+    ) -> Result<Sequence, FollowError> {
+        let from = match generation.progress {
+            Some(progress) => progress.oldest_open.unwrap_or(progress.applied),
+            None => capture_from,
+        };
+        let view = self.index.view();
+        let holding = view.segment_holding(from)?;
+        holding.map(|segment| Sequence(segment.sequence)).ok_or_else(|| FollowError::Damaged {
+            sequence: Sequence(0),
+            detail: format!("no segment holds the entry {from}, where the history goes on"),
+        })
+    }
+
+    fn load_base(&self, name: &str) -> Result<(), FollowError> {
+        info!(base = name, "loading a base into the history");
+        let started = Instant::now();
+        self.board.send_modify(|board| board.loading = Some(name.to_owned()));
+        let base = Base::open(&self.bases.join(name))?;
+        let origin = &base.manifest().origin;
+        let mut load = self.history.begin_generation(BaseInfo {
+            name: name.to_owned(),
+            start: origin.start.ts,
+            exact_from: origin.exact_from.ts,
+        })?;
+        for entry in base.collections() {
+            if entry.dropped_during_copy {
+                continue;
+            }
+            let number = load.collection(CollectionState {
+                uuid: entry.info.uuid,
+                ns: format!("{}.{}", entry.info.db, entry.info.name),
+                options: entry.info.options.clone(),
+                id_index: entry.info.id_index.clone(),
+                indexes: without_id_index(&entry.info),
+                implicit: false,
+            })?;
+            for frame in base.frames(entry) {
+                for document in frame?.documents() {
+                    load.put(number, document.as_bytes())?;
+                }
+            }
+        }
+        let documents = load.documents();
+        load.finish()?;
+        self.board.send_modify(|board| board.loading = None);
+        info!(base = name, documents, seconds = started.elapsed().as_secs_f64(), "base loaded");
+        Ok(())
+    }
+
+    /// Applies segments of the current run until nothing more is there.
+    fn apply<T>(
+        &self,
+        mut news: Option<&mut watch::Receiver<T>>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        let mut writer = self.history.writer()?;
+        let name = writer.generation().base.name.clone();
+        let base = self.index.view().base(&name)?.expect("the base was looked up before");
+        let manifest = Base::open(&self.bases.join(&name))?;
+        let mut applier = Applier {
+            log: self.log.as_ref(),
+            runtime: &self.runtime,
+            transactions: Assembler::new(Kept::weight),
+            start: manifest.manifest().origin.start,
+            scanned_after: manifest.manifest().origin.scanned_after,
+            capture_from: base.capture_from,
+            entries: 0,
+        };
+        let mut sequence = self.first_segment(writer.generation(), base.capture_from)?;
+        let mut flushed = Instant::now();
+        while !shutdown.is_cancelled() {
+            let summary = self.index.view().segment(sequence.0)?;
+            let Some(summary) = summary else {
+                match news.as_deref_mut() {
+                    Some(news) => self.wait(news, shutdown),
+                    None => break,
+                }
+                continue;
+            };
+            if summary.gap_before.is_some() && summary.first > base.capture_from {
+                break;
+            }
+            let segment = self.runtime.block_on(self.log.read(sequence))?;
+            applier.apply_segment(&segment, &mut writer)?;
+            self.publish(writer.generation(), applier.entries);
+            if flushed.elapsed() > FLUSH_INTERVAL {
+                writer.flush()?;
+                flushed = Instant::now();
+            }
+            sequence = sequence.next();
+        }
+        writer.flush()?;
+        Ok(())
+    }
+
+    fn publish(&self, generation: &Generation, entries: u64) {
+        self.board.send_modify(|board| {
+            board.applied = generation.applied().max(board.applied);
+            board.through = generation.window().map(|(_, through)| through).max(board.through);
+            board.entries = entries;
+        });
+    }
+}
+
+/// The oldest base whose entries the run holds.
+fn oldest_base(run: &Run, bases: &[hindsight_index::BaseSummary]) -> Option<String> {
+    let inside =
+        bases.iter().filter(|base| run.first <= base.capture_from && base.capture_from <= run.last);
+    inside.min_by_key(|base| base.exact_from).map(|base| base.name.clone())
+}
+
+/// `listIndexes` gives the `_id` index among the others; the history keeps it apart.
+fn without_id_index(info: &hindsight_base::CollectionInfo) -> Vec<Vec<u8>> {
+    let is_id = |spec: &&Vec<u8>| {
+        let doc = hindsight_oplog::raw::Doc::new(spec).ok();
+        let name = doc.and_then(|doc| doc.get(b"name").ok().flatten());
+        name.and_then(|name| name.as_str().map(str::to_owned)).as_deref() == Some("_id_")
+    };
+    info.indexes.iter().filter(|spec| !is_id(spec)).cloned().collect()
+}
+
+/// Puts apply units together and hands them to the history's writer.
+struct Applier<'a> {
+    log: &'a dyn SegmentLog,
+    runtime: &'a Handle,
+    transactions: Assembler<Kept>,
+    start: OpTime,
+    scanned_after: Timestamp,
+    capture_from: OpTime,
+    entries: u64,
+}
+
+impl Applier<'_> {
+    /// Applies one segment and commits it with its progress.
+    fn apply_segment(
+        &mut self,
+        segment: &SegmentView,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), FollowError> {
+        let sequence = segment.info().sequence();
+        for frame in segment.frames() {
+            let frame = frame
+                .decode()
+                .map_err(|error| FollowError::Damaged { sequence, detail: error.to_string() })?;
+            for bytes in frame.entries() {
+                let entry = Entry::parse(bytes)?;
+                if entry.optime >= self.capture_from {
+                    if let Err(error) = self.apply_entry(&entry, sequence, writer) {
+                        self.commit_before(&entry, writer)?;
+                        return Err(error);
+                    }
+                }
+                self.entries += 1;
+            }
+        }
+        self.commit(segment.info().last(), writer)
+    }
+
+    fn apply_entry(
+        &mut self,
+        entry: &Entry<'_>,
+        sequence: Sequence,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), FollowError> {
+        let kept = self.transactions.kept();
+        let step = self.transactions.push(entry, || Kept::new(entry, sequence, kept))?;
+        match step {
+            Step::Pending | Step::Aborted => Ok(()),
+            // What ended at or before the start of the base is in its documents.
+            _ if entry.optime <= self.start => Ok(()),
+            Step::Single => apply_unit(writer, entry.ts(), entry.optime, &[], Some(entry)),
+            Step::Complete(transaction) => {
+                let mut earlier = Vec::with_capacity(transaction.earlier.len());
+                for kept in transaction.earlier {
+                    earlier.push(kept.into_bytes(self.log, self.runtime)?);
+                }
+                let last = transaction.last_carries_operations.then_some(entry);
+                apply_unit(writer, transaction.visible, entry.optime, &earlier, last)
+            }
+            // Begun before the base's own capture, and over before its scans began: it is in the documents.
+            Step::Incomplete(_) if entry.ts() <= self.scanned_after => Ok(()),
+            Step::Incomplete(_) => Err(FollowError::TornTransaction { at: entry.optime }),
+        }
+    }
+
+    fn commit(&self, applied: OpTime, writer: &mut Writer<'_>) -> Result<(), FollowError> {
+        if writer.generation().applied().is_some_and(|before| applied <= before) {
+            return Ok(());
+        }
+        let prepared = self.transactions.oldest_prepared();
+        let before = writer.generation().progress.map(|progress| progress.through);
+        let through = prepared.map_or(applied.ts, |ts| ts.predecessor()).min(applied.ts);
+        let progress = Progress {
+            applied,
+            through: before.map_or(through, |before| before.max(through)),
+            oldest_open: self.transactions.oldest_unresolved(),
+        };
+        writer.commit(progress)?;
+        Ok(())
+    }
+
+    /// An entry cannot be applied: what came before it in the segment is kept.
+    fn commit_before(&self, entry: &Entry<'_>, writer: &mut Writer<'_>) -> Result<(), FollowError> {
+        let before = OpTime { ts: entry.ts().predecessor(), term: entry.optime.term };
+        self.commit(before, writer)
+    }
+}
+
+/// Applies the operations of the kept entries, in order, then those of the last one.
+fn apply_unit(
+    writer: &mut Writer<'_>,
+    visible: Timestamp,
+    at: OpTime,
+    earlier: &[Vec<u8>],
+    last: Option<&Entry<'_>>,
+) -> Result<(), FollowError> {
+    if let ([], Some(entry)) = (earlier, last)
+        && entry.command() != Some(hindsight_oplog::CommandKind::ApplyOps)
+    {
+        writer.apply(visible, at, [entry.operation()])?;
+        return Ok(());
+    }
+    let mut operations: Vec<Operation<'_>> = Vec::new();
+    for bytes in earlier {
+        let entry = Entry::parse(bytes)?;
+        entry.for_each_operation::<FollowError>(&mut |operation| {
+            operations.push(operation);
+            Ok(())
+        })?;
+    }
+    if let Some(entry) = last {
+        entry.for_each_operation::<FollowError>(&mut |operation| {
+            operations.push(operation);
+            Ok(())
+        })?;
+    }
+    writer.apply(visible, at, operations)?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! The history at one time, as what a restore writes.
+
+use std::sync::Arc;
+
+use hindsight_history::{History, View};
+use hindsight_oplog::Timestamp;
+
+use crate::restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
+
+/// A restorable time of a history. That the history has it was checked by whoever made this.
+pub struct HistorySnapshot {
+    history: Arc<History>,
+    at: Timestamp,
+}
+
+impl HistorySnapshot {
+    pub fn new(history: Arc<History>, at: Timestamp) -> Self {
+        Self { history, at }
+    }
+
+    fn view(&self) -> Result<View<'_>, SourceError> {
+        Ok(self.history.reader_at(self.at)?)
+    }
+}
+
+impl Snapshot for HistorySnapshot {
+    fn timestamp(&self) -> Timestamp {
+        self.at
+    }
+
+    fn collections(&self) -> Result<Vec<CollectionState>, SourceError> {
+        let of = |state: Arc<hindsight_history::CollectionState>| {
+            let (db, name) = state.ns.split_once('.').ok_or("a collection without a database")?;
+            Ok(CollectionState {
+                db: db.to_owned(),
+                name: name.to_owned(),
+                uuid: state.uuid,
+                options: state.options.clone(),
+                indexes: state.id_index.iter().chain(&state.indexes).cloned().collect(),
+                documents_hint: None,
+                bytes_hint: None,
+            })
+        };
+        self.view()?.collections().into_iter().map(of).collect()
+    }
+
+    fn documents<'a>(
+        &'a self,
+        collection: &'a CollectionState,
+    ) -> Result<DocumentIterator<'a>, SourceError> {
+        let documents = self.view()?.scan_natural(&collection.namespace())?;
+        Ok(Box::new(documents.map(|document| document.map_err(SourceError::from))))
+    }
+}

@@ -1,0 +1,130 @@
+//! Checking what is held: the chain, every checksum, and what the windows rest on.
+
+use std::path::Path;
+
+use hindsight_log::SegmentLog;
+use hindsight_segment::Sequence;
+use serde::Serialize;
+
+use crate::error::QueryError;
+
+/// What was looked at, and what was found. Fields are the JSON of `hindsight verify -o json`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// Nothing that was looked at is damaged.
+    pub sound: bool,
+    /// Every byte was read; otherwise the segments' ends and the bases' manifests and sizes.
+    pub deep: bool,
+    pub segments: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    pub bases: u64,
+    pub gaps: u64,
+    pub damaged: Vec<Damage>,
+    /// The same for people.
+    pub lines: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Damage {
+    /// The file or segment.
+    pub what: String,
+    pub detail: String,
+}
+
+/// Walks log and bases. Damage is a finding, not an error.
+pub async fn verify(
+    log: &dyn SegmentLog,
+    bases: &Path,
+    deep: bool,
+) -> Result<VerifyReport, QueryError> {
+    let mut report = VerifyReport { deep, ..VerifyReport::default() };
+    verify_log(log, deep, &mut report).await;
+    let directory = bases.to_owned();
+    let found = tokio::task::spawn_blocking(move || verify_bases(&directory, deep)).await;
+    let (count, damaged) = found.expect("verifying bases does not panic")?;
+    report.bases = count;
+    report.damaged.extend(damaged);
+    report.sound = report.damaged.is_empty();
+    report.lines = lines(&report);
+    Ok(report)
+}
+
+/// How many headers and seals are read at a time.
+const STEP: usize = 256;
+
+async fn verify_log(log: &dyn SegmentLog, deep: bool, report: &mut VerifyReport) {
+    let end = match log.end().await {
+        Ok(Some(end)) => end.sequence(),
+        Ok(None) => return,
+        Err(error) => {
+            report.damaged.push(Damage { what: "log".into(), detail: error.to_string() });
+            return;
+        }
+    };
+    let mut next = Sequence::FIRST;
+    while next <= end {
+        let infos = match log.infos(next, STEP).await {
+            Ok(infos) if !infos.is_empty() => infos,
+            Ok(_) => break,
+            Err(error) => {
+                // The error names the file; what lies behind it cannot be vouched for.
+                report.damaged.push(Damage { what: "log".into(), detail: error.to_string() });
+                break;
+            }
+        };
+        for info in infos {
+            report.segments += 1;
+            report.entries += info.seal.entries;
+            report.bytes += info.segment_bytes;
+            report.gaps += u64::from(info.header.gap.is_some());
+            if deep && let Err(detail) = read_all(log, info.sequence()).await {
+                let what = format!("segment {}", info.sequence());
+                report.damaged.push(Damage { what, detail });
+            }
+            next = info.sequence().next();
+        }
+    }
+}
+
+/// Every byte, every frame, every entry.
+async fn read_all(log: &dyn SegmentLog, sequence: Sequence) -> Result<(), String> {
+    let segment = log.read(sequence).await.map_err(|error| error.to_string())?;
+    for frame in segment.frames() {
+        let decoded = frame.decode().map_err(|error| error.to_string())?;
+        for bytes in decoded.entries() {
+            hindsight_oplog::Entry::parse(bytes).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn verify_bases(directory: &Path, deep: bool) -> Result<(u64, Vec<Damage>), QueryError> {
+    let listing = hindsight_base::list(directory).map_err(QueryError::corrupt)?;
+    let mut damaged = Vec::new();
+    for (path, error) in &listing.damaged {
+        damaged.push(Damage { what: path.display().to_string(), detail: error.to_string() });
+    }
+    for summary in &listing.bases {
+        let base = hindsight_base::Base::open(&summary.directory).map_err(QueryError::corrupt)?;
+        for error in base.verify(deep).faults {
+            damaged
+                .push(Damage { what: format!("base {}", summary.name), detail: error.to_string() });
+        }
+    }
+    Ok((listing.bases.len() as u64, damaged))
+}
+
+fn lines(report: &VerifyReport) -> Vec<String> {
+    let how =
+        if report.deep { "every byte read" } else { "ends and manifests read; --deep reads all" };
+    let mut lines = vec![format!(
+        "{} segments, {} entries, {} bytes, {} gaps, {} bases: {how}",
+        report.segments, report.entries, report.bytes, report.gaps, report.bases
+    )];
+    for damage in &report.damaged {
+        lines.push(format!("DAMAGED {}: {}", damage.what, damage.detail));
+    }
+    lines.push(if report.sound { "sound".into() } else { "NOT SOUND".into() });
+    lines
+}

@@ -1,0 +1,168 @@
+//! The appending task: seals segments, makes them durable, indexes them, and only then moves the positions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hindsight_index::{Index, SegmentSummary};
+use hindsight_log::{LogError, SegmentLog};
+use hindsight_runtime::{Backoff, CancellationToken, queue};
+use hindsight_segment::{
+    ChainEnd, Codec, SealInput, SealedSegment, SegmentDigest, SegmentInfo, Sequence,
+    SourceIdentity, StoredFrame, WriterEpoch, seal,
+};
+use tracing::{debug, warn};
+
+use crate::cutter::CutSegment;
+use crate::error::CaptureError;
+use crate::positions::PositionBoard;
+use crate::status::StatusBoard;
+
+pub struct Appender {
+    pub log: Arc<dyn SegmentLog>,
+    pub index: Arc<Index>,
+    pub source: SourceIdentity,
+    pub codec: Codec,
+    pub epoch: WriterEpoch,
+    /// The chain's end; `None` while the log is empty.
+    pub end: Option<ChainEnd>,
+    pub positions: PositionBoard,
+    pub status: StatusBoard,
+    pub shutdown: CancellationToken,
+}
+
+impl Appender {
+    /// Runs until the cutting task has ended and everything it cut is durable.
+    ///
+    /// # Errors
+    /// A log that refuses, or is damaged. A log that is full or unreachable is waited for.
+    pub async fn run(
+        mut self,
+        mut receiver: queue::Receiver<CutSegment>,
+    ) -> Result<(), CaptureError> {
+        while let Some(held) = receiver.recv().await {
+            let segment = self.seal(held.item).await?;
+            if !self.append(&segment).await? {
+                return Ok(());
+            }
+            self.publish(segment.info())?;
+        }
+        Ok(())
+    }
+
+    async fn seal(&self, cut: CutSegment) -> Result<SealedSegment, CaptureError> {
+        let mut frames: Vec<StoredFrame> = Vec::with_capacity(cut.frames.len());
+        for frame in cut.frames {
+            frames.push(frame.await.expect("compressing a frame does not panic"));
+        }
+        let (sequence, predecessor) = match &self.end {
+            Some(end) => (end.sequence.next(), end.digest),
+            None => (Sequence::FIRST, SegmentDigest::NONE),
+        };
+        let input = SealInput {
+            source: self.source.clone(),
+            epoch: self.epoch,
+            sequence,
+            predecessor,
+            codec: self.codec,
+            gap: cut.gap,
+            majority: cut.majority,
+            oldest_unresolved: cut.oldest_unresolved,
+            oldest_prepared: cut.oldest_prepared,
+            reason: cut.reason,
+            summary: cut.summary,
+            frames,
+        };
+        let sealed = tokio::task::spawn_blocking(move || seal(input)).await;
+        sealed.expect("sealing does not panic").map_err(|error| {
+            CaptureError::Refused(format!("segment {sequence} cannot be sealed: {error}"))
+        })
+    }
+
+    /// Tries until the log says durable. False when shutdown was asked for while the log could not be
+    /// written: what is not durable is read from the source again at the next start.
+    async fn append(&self, segment: &SealedSegment) -> Result<bool, CaptureError> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            match self.log.append(segment.clone()).await {
+                Ok(()) => {
+                    if backoff.failures() > 0 {
+                        self.status.log_failed(None);
+                        warn!(failures = backoff.failures(), "the log can be written again");
+                    }
+                    return Ok(true);
+                }
+                Err(error @ LogError::Unavailable { .. }) => {
+                    metrics::counter!("hindsight_log_retries_total").increment(1);
+                    warn!(%error, "the log cannot be written; capture is paused and nothing is lost");
+                    self.status.log_failed(Some(error.to_string()));
+                    tokio::select! {
+                        () = tokio::time::sleep(backoff.next_delay()) => {}
+                        () = self.shutdown.cancelled() => return Ok(false),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The one place where progress moves (I4): the segment is durable.
+    fn publish(&mut self, info: &SegmentInfo) -> Result<(), CaptureError> {
+        self.index
+            .absorb(&summary_of(info))
+            .map_err(|error| CaptureError::Index(error.to_string()))?;
+        self.end = Some(info.chain_end());
+        let seal = &info.seal;
+        let through = seal.oldest_prepared.map_or(seal.last.ts, |ts| ts.predecessor());
+        self.positions.durable(seal.last, info.sequence().0, through);
+        metrics::counter!("hindsight_durable_entries_total").increment(seal.entries);
+        metrics::counter!("hindsight_durable_raw_bytes_total").increment(seal.raw_bytes);
+        metrics::counter!("hindsight_durable_stored_bytes_total").increment(info.segment_bytes);
+        metrics::counter!("hindsight_segments_total", "cut" => seal.reason.to_string())
+            .increment(1);
+        debug!(sequence = %info.sequence(), last = %seal.last, entries = seal.entries, reason = %seal.reason, "durable");
+        Ok(())
+    }
+}
+
+/// What the index keeps of a segment.
+pub fn summary_of(info: &SegmentInfo) -> SegmentSummary {
+    let seal = &info.seal;
+    let counts = seal.namespaces.iter().map(|it| hindsight_index::NamespaceCounts {
+        ns: it.namespace.clone(),
+        inserts: it.counts.inserts.into(),
+        updates: it.counts.updates.into(),
+        deletes: it.counts.deletes.into(),
+        commands: it.counts.commands.into(),
+        noops: it.counts.noops.into(),
+    });
+    let commands = seal.commands.iter().map(|note| hindsight_index::CommandNote {
+        optime: note.optime,
+        command: note.name.clone(),
+        ns: note.namespace.clone(),
+    });
+    SegmentSummary {
+        sequence: info.sequence().0,
+        epoch: info.header.epoch.0,
+        digest: info.digest.0,
+        predecessor: info.header.predecessor.0,
+        first: seal.first,
+        last: seal.last,
+        majority: seal.majority,
+        first_wall_ms: seal.first_wall_ms,
+        last_wall_ms: seal.last_wall_ms,
+        entries: seal.entries,
+        raw_bytes: seal.raw_bytes,
+        stored_bytes: info.segment_bytes,
+        oldest_unresolved: seal.oldest_unresolved,
+        oldest_prepared: seal.oldest_prepared,
+        gap_before: info.header.gap.as_ref().map(|gap| hindsight_index::GapNotice {
+            after: gap.after,
+            before: gap.before,
+            reason: gap.detail.clone(),
+            noticed_wall_ms: gap.detected_at_ms,
+        }),
+        counts: counts.collect(),
+        commands: commands.collect(),
+        cut_reason: seal.reason.to_string(),
+    }
+}

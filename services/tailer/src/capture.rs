@@ -1,0 +1,215 @@
+//! Capture as a whole: its three tasks, started where the log ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hindsight_index::Index;
+use hindsight_log::SegmentLog;
+use hindsight_oplog::Assembler;
+use hindsight_oplog::{Entry, OpTime};
+use hindsight_runtime::{CancellationToken, TaskFailure, Tasks, queue};
+use hindsight_segment::{ChainEnd, Sequence, WriterEpoch};
+
+use crate::appender::Appender;
+use crate::choose::Preference;
+use crate::cutter::{CutSettings, Cutter};
+use crate::error::CaptureError;
+use crate::positions::{PositionBoard, Positions};
+use crate::resume::ResumeAt;
+use crate::source::{SetIdentity, Source};
+use crate::status::StatusBoard;
+use crate::tail::Tail;
+
+/// Raw replies between reading and cutting, and raw entries between cutting and appending. Each holds at
+/// least one reply of the largest size (48 MB would be a driver's limit; a server's reply is 16 MiB).
+const QUEUE_BYTES: usize = 48 << 20;
+
+/// How long the tasks may take to cut, append and stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a capture into an empty log begins: at this entry, which is the first one stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartAt(pub OpTime);
+
+pub struct CaptureSettings {
+    pub source: Source,
+    pub identity: SetIdentity,
+    pub preference: Preference,
+    pub cut: CutSettings,
+}
+
+/// A capture that can be watched and run.
+pub struct Capture {
+    settings: CaptureSettings,
+    log: Arc<dyn SegmentLog>,
+    index: Arc<Index>,
+    resume: ResumeAt,
+    end: Option<ChainEnd>,
+    epoch: WriterEpoch,
+    transactions: Assembler<()>,
+    positions: PositionBoard,
+    status: StatusBoard,
+}
+
+impl Capture {
+    /// Prepares to go on at the end of the log, or to begin at `start` in an empty one. Everything derives
+    /// from the log alone (I5).
+    ///
+    /// # Errors
+    /// A log that cannot be read, or belongs to another replica set.
+    pub async fn prepare(
+        settings: CaptureSettings,
+        log: Arc<dyn SegmentLog>,
+        index: Arc<Index>,
+        start: Option<StartAt>,
+    ) -> Result<Self, CaptureError> {
+        let end = log.end().await?;
+        let chain_end = end.as_ref().map(|info| info.chain_end());
+        let mut transactions = Assembler::default();
+        let mut positions = Positions::default();
+        let resume = match &end {
+            Some(info) => {
+                check_identity(&settings.identity, &info.header.source)?;
+                let digest =
+                    replay_open_transactions(log.as_ref(), &index, info, &mut transactions).await?;
+                positions.received = Some(info.last());
+                positions.majority = Some(info.seal.majority);
+                ResumeAt { optime: info.last(), digest: Some(digest), deliver: false }
+            }
+            None => {
+                let StartAt(optime) = start.ok_or_else(|| {
+                    CaptureError::Refused("the log is empty: a place to begin is needed".into())
+                })?;
+                ResumeAt { optime, digest: None, deliver: true }
+            }
+        };
+        let board = PositionBoard::new(positions);
+        if let Some(info) = &end {
+            let through =
+                transactions.oldest_prepared().map_or(info.last().ts, |ts| ts.predecessor());
+            board.durable(info.last(), info.sequence().0, through);
+        }
+        Ok(Self {
+            epoch: chain_end.as_ref().map_or(WriterEpoch(1), |end| WriterEpoch(end.epoch.0 + 1)),
+            end: chain_end,
+            settings,
+            log,
+            index,
+            resume,
+            transactions,
+            positions: board,
+            status: StatusBoard::default(),
+        })
+    }
+
+    pub fn positions(&self) -> PositionBoard {
+        self.positions.clone()
+    }
+
+    pub fn status(&self) -> StatusBoard {
+        self.status.clone()
+    }
+
+    /// Captures until shutdown. What was received by then is made durable.
+    ///
+    /// # Errors
+    /// The first failure that no retry can mend.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskFailure<CaptureError>> {
+        let (batches, batch_receiver) = queue::bounded(QUEUE_BYTES);
+        let (segments, segment_receiver) = queue::bounded(QUEUE_BYTES);
+        let last = (!self.resume.deliver).then_some(self.resume.optime);
+        let tail = Tail {
+            hosts: self.settings.source.hosts(),
+            source: self.settings.source,
+            identity: self.settings.identity.clone(),
+            preference: self.settings.preference,
+            resume: self.resume,
+            positions: self.positions.clone(),
+            status: self.status.clone(),
+            avoid: HashMap::new(),
+        };
+        let cutter = Cutter::new(
+            self.settings.cut,
+            self.positions.clone(),
+            self.transactions,
+            last,
+            segments,
+        );
+        let appender = Appender {
+            log: self.log,
+            index: self.index,
+            source: self.settings.identity.segment_source(),
+            codec: self.settings.cut.codec,
+            epoch: self.epoch,
+            end: self.end,
+            positions: self.positions,
+            status: self.status,
+            shutdown: shutdown.clone(),
+        };
+        // The cutter and the appender end when the queue before them does: what was read is not lost.
+        let mut tasks = Tasks::new(shutdown.clone());
+        tasks.spawn("tail", tail.run(batches, shutdown));
+        tasks.spawn("cutter", cutter.run(batch_receiver));
+        tasks.spawn("appender", appender.run(segment_receiver));
+        tasks.join(STOP_PATIENCE).await
+    }
+}
+
+fn check_identity(
+    source: &SetIdentity,
+    log: &hindsight_segment::SourceIdentity,
+) -> Result<(), CaptureError> {
+    if source.replica_set_id == log.replica_set_id {
+        return Ok(());
+    }
+    Err(CaptureError::Refused(format!(
+        "the log belongs to {log}, and the source is {}. Give each replica set its own --data directory",
+        source.segment_source()
+    )))
+}
+
+/// Reads the log from the first entry of its oldest open transaction, so that transactions which complete
+/// later are followed. Gives the digest of the last entry's bytes.
+async fn replay_open_transactions(
+    log: &dyn SegmentLog,
+    index: &Index,
+    end: &hindsight_segment::SegmentInfo,
+    transactions: &mut Assembler<()>,
+) -> Result<[u8; 32], CaptureError> {
+    let from = end.seal.oldest_unresolved;
+    let mut sequence = end.sequence();
+    if let Some(from) = from {
+        let holding = index.view().segment_holding(from);
+        let holding = holding.map_err(|error| CaptureError::Index(error.to_string()))?;
+        sequence = holding.map_or(sequence, |segment| Sequence(segment.sequence));
+    }
+    let mut digest = None;
+    while sequence <= end.sequence() {
+        let segment = log.read(sequence).await?;
+        for frame in segment.frames() {
+            let frame = frame.decode().map_err(|error| damaged(sequence, &error))?;
+            for bytes in frame.entries() {
+                let entry = Entry::parse(bytes).map_err(|error| CaptureError::Malformed {
+                    after: end.last(),
+                    detail: error.to_string(),
+                })?;
+                if from.is_some_and(|from| entry.optime >= from) {
+                    // A transaction that cannot be followed was reported when it was captured.
+                    let _ = transactions.push(&entry, || ());
+                }
+                if entry.optime == end.last() {
+                    digest = Some(*blake3::hash(bytes).as_bytes());
+                }
+            }
+        }
+        sequence = sequence.next();
+    }
+    digest.ok_or_else(|| {
+        CaptureError::Refused(format!("segment {} does not hold its last entry", end.sequence()))
+    })
+}
+
+fn damaged(sequence: Sequence, error: &hindsight_segment::Error) -> CaptureError {
+    CaptureError::Refused(format!("segment {sequence} of the log is damaged: {error}"))
+}

@@ -1,0 +1,189 @@
+//! Which member to read from: a pure decision with its reasons (design §5).
+
+use hindsight_oplog::Timestamp;
+
+/// What `replSetGetConfig` and `replSetGetStatus` say of one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub host: String,
+    pub state: MemberState,
+    pub hidden: bool,
+    /// `secondaryDelaySecs` (`slaveDelay` before 5.0) is not zero.
+    pub delayed: bool,
+    pub arbiter: bool,
+    pub tags: Vec<(String, String)>,
+    /// The newest entry the member has applied.
+    pub applied: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberState {
+    Primary,
+    Secondary,
+    /// Starting, recovering, rolling back, removed, down: not readable.
+    Other,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preference {
+    /// Only this member.
+    pub member: Option<String>,
+    /// Only members that carry all of these tags.
+    pub tags: Vec<(String, String)>,
+    pub allow_primary: bool,
+}
+
+/// A member to try, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub host: String,
+    pub reason: String,
+}
+
+/// The members to try, best first: hidden, then secondary, then the primary if it is allowed or alone; ties
+/// by lowest lag, then by name.
+///
+/// # Errors
+/// Why no member qualifies, member by member.
+pub fn candidates(members: &[Member], preference: &Preference) -> Result<Vec<Candidate>, String> {
+    let newest = members.iter().map(|member| member.applied).max().unwrap_or_default();
+    let data_members = members.iter().filter(|member| !member.arbiter).count();
+    let allow_primary = preference.allow_primary || data_members == 1;
+    let mut ranked = Vec::new();
+    let mut refused = Vec::new();
+    for member in members {
+        match rank(member, preference, allow_primary) {
+            Ok(rank) => {
+                let lag = newest.seconds().saturating_sub(member.applied.seconds());
+                ranked.push((rank, lag, &member.host));
+            }
+            Err(reason) => refused.push(format!("{}: {reason}", member.host)),
+        }
+    }
+    if ranked.is_empty() {
+        return Err(format!("no member can be read from ({})", refused.join("; ")));
+    }
+    ranked.sort();
+    let describe = |(rank, lag, host): (Rank, u32, &String)| Candidate {
+        host: host.clone(),
+        reason: format!("{}, {lag} s behind", rank.name()),
+    };
+    Ok(ranked.into_iter().map(describe).collect())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Hidden,
+    Secondary,
+    Primary,
+}
+
+impl Rank {
+    fn name(self) -> &'static str {
+        match self {
+            Rank::Hidden => "hidden secondary",
+            Rank::Secondary => "secondary",
+            Rank::Primary => "primary",
+        }
+    }
+}
+
+fn rank(member: &Member, preference: &Preference, allow_primary: bool) -> Result<Rank, String> {
+    let asked_for = preference.member.as_deref() == Some(member.host.as_str());
+    if preference.member.is_some() && !asked_for {
+        return Err("another member was asked for".into());
+    }
+    if member.arbiter {
+        return Err("arbiter".into());
+    }
+    if member.delayed {
+        return Err("delayed".into());
+    }
+    if let Some((name, value)) = preference.tags.iter().find(|tag| !member.tags.contains(tag)) {
+        return Err(format!("lacks the tag {name}:{value}"));
+    }
+    match member.state {
+        MemberState::Secondary if member.hidden => Ok(Rank::Hidden),
+        MemberState::Secondary => Ok(Rank::Secondary),
+        MemberState::Primary if allow_primary || asked_for => Ok(Rank::Primary),
+        MemberState::Primary => Err("primary (--allow-primary would permit it)".into()),
+        MemberState::Other => Err("neither primary nor secondary now".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(host: &str, state: MemberState, applied: u32) -> Member {
+        Member {
+            host: host.into(),
+            state,
+            hidden: false,
+            delayed: false,
+            arbiter: false,
+            tags: Vec::new(),
+            applied: Timestamp::new(applied, 1),
+        }
+    }
+
+    fn hosts(members: &[Member], preference: &Preference) -> Vec<String> {
+        let found = candidates(members, preference).expect("some member qualifies");
+        found.into_iter().map(|candidate| candidate.host).collect()
+    }
+
+    #[test]
+    fn hidden_before_secondary_before_allowed_primary_then_lag_then_name() {
+        let mut members = vec![
+            member("p:1", MemberState::Primary, 100),
+            member("c:1", MemberState::Secondary, 100),
+            member("b:1", MemberState::Secondary, 100),
+            member("a:1", MemberState::Secondary, 90),
+            member("h:1", MemberState::Secondary, 50),
+        ];
+        members[4].hidden = true;
+        let preference = Preference::default();
+        assert_eq!(hosts(&members, &preference), ["h:1", "b:1", "c:1", "a:1"]);
+        let preference = Preference { allow_primary: true, ..Preference::default() };
+        assert_eq!(hosts(&members, &preference), ["h:1", "b:1", "c:1", "a:1", "p:1"]);
+    }
+
+    #[test]
+    fn delayed_recovering_and_arbiter_are_never_read() {
+        let mut members = vec![
+            member("delayed:1", MemberState::Secondary, 100),
+            member("recovering:1", MemberState::Other, 100),
+            member("arbiter:1", MemberState::Other, 0),
+            member("primary:1", MemberState::Primary, 100),
+        ];
+        members[0].delayed = true;
+        members[2].arbiter = true;
+        let refusal = candidates(&members, &Preference::default()).expect_err("none qualifies");
+        for named in
+            ["delayed:1: delayed", "recovering:1:", "arbiter:1: arbiter", "--allow-primary"]
+        {
+            assert!(refusal.contains(named), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_primary_of_a_set_of_one_is_read_without_asking() {
+        let alone = [member("only:1", MemberState::Primary, 100)];
+        assert_eq!(hosts(&alone, &Preference::default()), ["only:1"]);
+    }
+
+    #[test]
+    fn an_explicit_member_and_tags_narrow_the_choice() {
+        let mut members =
+            vec![member("a:1", MemberState::Secondary, 9), member("b:1", MemberState::Primary, 9)];
+        members[0].tags = vec![("use".into(), "backup".into())];
+        let asked = Preference { member: Some("b:1".into()), ..Preference::default() };
+        assert_eq!(hosts(&members, &asked), ["b:1"]);
+        let tagged = Preference {
+            tags: vec![("use".into(), "backup".into())],
+            allow_primary: true,
+            ..Preference::default()
+        };
+        assert_eq!(hosts(&members, &tagged), ["a:1"]);
+    }
+}

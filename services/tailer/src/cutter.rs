@@ -1,0 +1,225 @@
+//! The cutting task: entries in order into segments, cut by bytes, age, gap or shutdown.
+
+use std::time::Duration;
+
+use hindsight_oplog::Assembler;
+use hindsight_oplog::{Entry, OpTime, Timestamp};
+use hindsight_runtime::queue;
+use hindsight_segment::{
+    Codec, CutReason, FrameLimits, GapNotice, GapReason, OpenSegment, RawFrame, StoredFrame,
+    Summary,
+};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::error::CaptureError;
+use crate::positions::PositionBoard;
+use crate::reader::EntryBatch;
+use crate::tail::Received;
+
+/// When a segment is cut, and how it is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct CutSettings {
+    /// Raw bytes of entries. 8 MiB: a few hundred segments for a busy hour, and memory stays small.
+    pub bytes: u64,
+    /// Since the first entry of the segment arrived: what a crash of the source's whole set can cost.
+    pub age: Duration,
+    pub codec: Codec,
+}
+
+impl Default for CutSettings {
+    fn default() -> Self {
+        Self { bytes: 8 << 20, age: Duration::from_millis(250), codec: Codec::Zstd }
+    }
+}
+
+/// A segment whose frames may still be under compression on worker threads.
+#[derive(Debug)]
+pub struct CutSegment {
+    pub frames: Vec<JoinHandle<StoredFrame>>,
+    pub summary: Summary,
+    pub reason: CutReason,
+    pub gap: Option<GapNotice>,
+    pub majority: OpTime,
+    pub oldest_unresolved: Option<OpTime>,
+    pub oldest_prepared: Option<Timestamp>,
+}
+
+/// Gathers entries and cuts segments.
+pub struct Cutter {
+    settings: CutSettings,
+    positions: PositionBoard,
+    /// Only the positions of open transactions are kept here, not their operations.
+    transactions: Assembler<()>,
+    last: Option<OpTime>,
+    open: OpenSegment,
+    frames: Vec<JoinHandle<StoredFrame>>,
+    /// When the open segment must be cut.
+    due: Option<Instant>,
+    gap: Option<GapNotice>,
+    sender: queue::Sender<CutSegment>,
+}
+
+impl Cutter {
+    /// `transactions` holds what is open at `last`, the last entry of the log.
+    pub fn new(
+        settings: CutSettings,
+        positions: PositionBoard,
+        transactions: Assembler<()>,
+        last: Option<OpTime>,
+        sender: queue::Sender<CutSegment>,
+    ) -> Self {
+        Self {
+            settings,
+            positions,
+            transactions,
+            last,
+            open: OpenSegment::new(FrameLimits::default()),
+            frames: Vec::new(),
+            due: None,
+            gap: None,
+            sender,
+        }
+    }
+
+    /// Runs until the reading task has ended, and cuts what is left then.
+    ///
+    /// # Errors
+    /// Entries out of order or malformed: capture stops rather than append them.
+    pub async fn run(
+        mut self,
+        mut receiver: queue::Receiver<Received>,
+    ) -> Result<(), CaptureError> {
+        loop {
+            let received = match self.due {
+                None => receiver.recv().await,
+                Some(due) => tokio::select! {
+                    received = receiver.recv() => received,
+                    () = tokio::time::sleep_until(due) => {
+                        if !self.cut(CutReason::Age).await {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                },
+            };
+            let Some(received) = received else { break };
+            match &received.item {
+                Received::Batch(batch) => {
+                    if !self.take_batch(batch).await? {
+                        return Ok(());
+                    }
+                }
+                Received::Gap { after, before, reason } => {
+                    self.cut(CutReason::Gap).await;
+                    self.begin_after_gap(*after, *before, reason);
+                }
+            }
+        }
+        self.cut(CutReason::Shutdown).await;
+        Ok(())
+    }
+
+    /// Transactions that were open at the gap can never be resolved: their entries may lie in it.
+    fn begin_after_gap(&mut self, after: OpTime, before: OpTime, reason: &str) {
+        self.transactions = Assembler::default();
+        self.gap = Some(GapNotice {
+            after,
+            before,
+            reason: GapReason::RolledOver,
+            detail: reason.to_owned(),
+            detected_at_ms: now_ms(),
+        });
+    }
+
+    /// False when the appending task is gone.
+    async fn take_batch(&mut self, batch: &EntryBatch) -> Result<bool, CaptureError> {
+        for bytes in batch.entries()? {
+            let bytes = bytes?;
+            let entry = Entry::parse(bytes).map_err(|error| self.malformed(&error.to_string()))?;
+            if self.open.raw_bytes() + bytes.len() as u64 > self.settings.bytes
+                && !self.open.is_empty()
+                && !self.cut(CutReason::Size).await
+            {
+                return Ok(false);
+            }
+            self.take_entry(&entry)?;
+        }
+        // A long catch-up never lets the timer fire.
+        if self.due.is_some_and(|due| due <= Instant::now()) {
+            return Ok(self.cut(CutReason::Age).await);
+        }
+        Ok(true)
+    }
+
+    fn take_entry(&mut self, entry: &Entry<'_>) -> Result<(), CaptureError> {
+        self.check_order(entry.optime)?;
+        // An open transaction that this does not understand stays open: it holds the restorable point
+        // back, and the entry itself is stored all the same (I1).
+        if let Err(error) = self.transactions.push(entry, || ()) {
+            tracing::error!(optime = %entry.optime, %error, "a transaction cannot be followed");
+            metrics::counter!("hindsight_unfollowed_transactions_total").increment(1);
+        }
+        if self.open.is_empty() {
+            self.due = Some(Instant::now() + self.settings.age);
+        }
+        let full = self.open.push(entry).map_err(|error| self.malformed(&error.to_string()))?;
+        if let Some(frame) = full {
+            self.compress(frame);
+        }
+        self.last = Some(entry.optime);
+        Ok(())
+    }
+
+    fn check_order(&self, optime: OpTime) -> Result<(), CaptureError> {
+        let Some(last) = self.last else { return Ok(()) };
+        if optime.ts > last.ts && optime.term >= last.term {
+            return Ok(());
+        }
+        Err(CaptureError::Diverged {
+            at: last,
+            detail: format!("the next entry is {optime}, which does not come after it"),
+        })
+    }
+
+    fn malformed(&self, detail: &str) -> CaptureError {
+        CaptureError::Malformed {
+            after: self.last.unwrap_or(OpTime::NONE),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn compress(&mut self, frame: RawFrame) {
+        let codec = self.settings.codec;
+        self.frames.push(tokio::task::spawn_blocking(move || frame.encode(codec)));
+    }
+
+    /// False when the appending task is gone. Waits while the log is slow, which is what slows the reading.
+    async fn cut(&mut self, reason: CutReason) -> bool {
+        self.due = None;
+        let finished = std::mem::replace(&mut self.open, OpenSegment::new(FrameLimits::default()));
+        let Some((frame, summary)) = finished.finish() else { return true };
+        self.compress(frame);
+        let bytes = usize::try_from(summary.raw_bytes).unwrap_or(usize::MAX);
+        let majority = self.positions.now().majority.unwrap_or(summary.last);
+        let segment = CutSegment {
+            frames: std::mem::take(&mut self.frames),
+            reason,
+            gap: self.gap.take(),
+            majority: majority.max(summary.last),
+            oldest_unresolved: self.transactions.oldest_unresolved(),
+            oldest_prepared: self.transactions.oldest_prepared(),
+            summary,
+        };
+        self.sender.send(segment, bytes).await.is_ok()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wall clock is noted for people, never decided by"
+)]
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,67 @@
+//! What can go wrong while capturing, by what the caller must do next.
+
+use hindsight_oplog::OpTime;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Try again, perhaps on another member.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Nothing will change until a person changes something; the message says what.
+    #[error("{0}")]
+    Refused(String),
+    /// The source's history is not the one we hold (I2). Capture stops; what is held stays restorable.
+    #[error(
+        "the source's history diverges from the log at {at}: {detail}. Nothing was appended. The log \
+         stays restorable up to {at}; to capture the new history, start with another --data directory"
+    )]
+    Diverged { at: OpTime, detail: String },
+    /// What we hold ourselves is damaged or full.
+    #[error(transparent)]
+    Log(#[from] hindsight_log::LogError),
+    #[error("the index: {0}")]
+    Index(String),
+    /// The source sent something that is not an oplog entry.
+    #[error("the source sent a malformed entry after {after}: {detail}")]
+    Malformed { after: OpTime, detail: String },
+}
+
+/// Codes with which a server says that these credentials do not suffice: Unauthorized (13),
+/// AuthenticationFailed (18).
+const NOT_ALLOWED: [i32; 2] = [13, 18];
+
+impl CaptureError {
+    /// Sorts a driver's error by what to do about it. Its text never holds credentials: the driver does not
+    /// put the connection string into errors.
+    pub fn from_driver(doing: &str, error: &mongodb::error::Error) -> Self {
+        use mongodb::error::ErrorKind;
+        let text = describe(error);
+        match error.kind.as_ref() {
+            ErrorKind::Authentication { .. } => Self::Refused(format!(
+                "{doing}: the server refused the credentials ({text}). Check user, password and authSource"
+            )),
+            ErrorKind::Command(command) if NOT_ALLOWED.contains(&command.code) => {
+                Self::Refused(format!(
+                    "{doing}: not authorized ({}). Grant the user the roles clusterMonitor on admin, and \
+                     read on local and on the databases to protect (the built-in role `backup` has them)",
+                    command.message
+                ))
+            }
+            ErrorKind::InvalidArgument { .. } => Self::Refused(format!("{doing}: {text}")),
+            _ => Self::Unavailable(format!("{doing}: {text}")),
+        }
+    }
+
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// The driver's message without its trailing topology dump.
+fn describe(error: &mongodb::error::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(". Topology:") {
+        Some((message, _)) => message.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,95 @@
+//! Where capture stands: one published value, moved in one place each, its order asserted (design §4).
+
+use hindsight_oplog::{OpTime, Timestamp};
+use tokio::sync::watch;
+
+/// `indexed ≤ durable ≤ received ≤ majority`; the replayer's `applied` comes below them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Positions {
+    pub majority: Option<OpTime>,
+    pub received: Option<OpTime>,
+    pub durable: Option<OpTime>,
+    pub indexed: Option<OpTime>,
+    /// Everything visible at or before this is durable, and every transaction prepared by then is resolved.
+    pub restorable_through: Option<Timestamp>,
+    /// The oldest entry the source still has: what is older can no longer be read from it.
+    pub oldest_at_source: Option<OpTime>,
+    /// Last sequence that is durable and indexed.
+    pub sequence: Option<u64>,
+}
+
+/// Moves the positions; readers watch them.
+#[derive(Debug, Clone)]
+pub struct PositionBoard {
+    board: std::sync::Arc<watch::Sender<Positions>>,
+}
+
+impl PositionBoard {
+    pub fn new(initial: Positions) -> Self {
+        Self { board: std::sync::Arc::new(watch::Sender::new(initial)) }
+    }
+
+    pub fn watch(&self) -> watch::Receiver<Positions> {
+        self.board.subscribe()
+    }
+
+    pub fn now(&self) -> Positions {
+        *self.board.borrow()
+    }
+
+    pub fn saw_majority(&self, majority: OpTime) {
+        self.board
+            .send_modify(|positions| positions.majority = positions.majority.max(Some(majority)));
+    }
+
+    pub fn saw_oldest(&self, oldest: OpTime) {
+        self.board.send_modify(|positions| positions.oldest_at_source = Some(oldest));
+    }
+
+    /// Entries are read with majority read concern, so what was received is majority committed, even
+    /// before the next look at the member's majority point says so.
+    pub fn received(&self, received: OpTime) {
+        self.board.send_modify(|positions| {
+            positions.received = positions.received.max(Some(received));
+            positions.majority = positions.majority.max(positions.received);
+        });
+    }
+
+    /// A segment is durable and indexed (I4: the only place where these two move).
+    pub fn durable(&self, last: OpTime, sequence: u64, restorable_through: Timestamp) {
+        self.board.send_modify(|positions| {
+            assert!(positions.durable <= Some(last), "durable moves only forward");
+            assert!(Some(last) <= positions.received, "durable follows received");
+            positions.durable = Some(last);
+            positions.indexed = Some(last);
+            positions.sequence = Some(sequence);
+            positions.restorable_through =
+                positions.restorable_through.max(Some(restorable_through));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn received_pulls_majority_along_and_durable_follows() {
+        let board = PositionBoard::new(Positions::default());
+        let at = |increment| OpTime::new(10, increment, 1);
+        board.saw_majority(at(1));
+        board.received(at(5));
+        assert_eq!(board.now().majority, Some(at(5)));
+        board.saw_majority(at(3));
+        assert_eq!(board.now().majority, Some(at(5)), "never back");
+        board.durable(at(4), 1, at(4).ts);
+        assert_eq!(board.now().restorable_through, Some(at(4).ts));
+    }
+
+    #[test]
+    #[should_panic(expected = "durable follows received")]
+    fn durable_beyond_received_is_a_broken_invariant() {
+        let board = PositionBoard::new(Positions::default());
+        board.durable(OpTime::new(10, 1, 1), 1, Timestamp::ZERO);
+    }
+}

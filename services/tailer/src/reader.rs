@@ -1,0 +1,170 @@
+//! One member's oplog as a stream of raw batches.
+
+use std::time::Duration;
+
+use bson::doc;
+use futures_util::StreamExt;
+use hindsight_oplog::raw::Doc;
+use hindsight_oplog::{Entry, OpTime};
+use mongodb::options::{CursorType, ReadConcern};
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+use mongodb::{Client, Collection};
+
+use crate::error::CaptureError;
+use crate::resume::{FirstEntry, OplogEnds, ResumeAt, Verdict, judge};
+
+/// How long the server holds a getMore open when nothing new is there. Short, so that an answer comes often
+/// and a dead connection is noticed.
+const AWAIT: Duration = Duration::from_secs(1);
+
+/// A cursor on one member's oplog, placed where reading goes on.
+pub struct OplogReader {
+    pub host: String,
+    cursor: RawBatchCursor,
+    /// The first batch, when it holds entries to deliver.
+    first: Option<EntryBatch>,
+}
+
+/// The reply to one find or getMore, kept whole: the entries are slices of it.
+#[derive(Debug)]
+pub struct EntryBatch {
+    batch: RawBatch,
+    /// Entries at the front that were delivered before.
+    skip: usize,
+}
+
+impl EntryBatch {
+    /// The entries' bytes.
+    ///
+    /// # Errors
+    /// A reply that is not a batch of documents.
+    pub fn entries(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<&[u8], CaptureError>>, CaptureError> {
+        let array = self.batch.doc_slices().map_err(|error| bad_reply(&error.to_string()))?;
+        let array = Doc::new(array.as_bytes()).map_err(|error| bad_reply(&error.to_string()))?;
+        let entries = array.elements().map(move |element| {
+            element.map(|element| element.value).map_err(|error| bad_reply(&error.to_string()))
+        });
+        Ok(entries.skip(self.skip))
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.batch.as_raw_document().as_bytes().len()
+    }
+}
+
+fn bad_reply(detail: &str) -> CaptureError {
+    CaptureError::Unavailable(format!("the source's reply is not a batch of entries: {detail}"))
+}
+
+/// What opening a reader led to.
+pub enum Opened {
+    Reading(OplogReader),
+    /// Reading cannot go on at this member, for the reason given.
+    Not(Verdict),
+}
+
+impl OplogReader {
+    /// Opens the tail at `resume`, and checks that the first entry is the expected one.
+    pub async fn open(
+        client: &Client,
+        host: &str,
+        resume: &ResumeAt,
+    ) -> Result<Opened, CaptureError> {
+        let mut reader = Self::tail(client, host, resume.optime).await?;
+        let batch = reader.next_batch().await?;
+        let first = match &batch {
+            Some(batch) => first_entry(batch)?,
+            None => None,
+        };
+        let ends = match first {
+            Some(first) if first.optime == resume.optime => None,
+            _ => Some(oplog_ends(client, host).await?),
+        };
+        let verdict = judge(resume, first, ends);
+        if verdict != Verdict::Continue {
+            return Ok(Opened::Not(verdict));
+        }
+        let skip = usize::from(!resume.deliver);
+        reader.first = batch.map(|batch| EntryBatch { skip, ..batch });
+        Ok(Opened::Reading(reader))
+    }
+
+    /// Opens the tail at the oldest entry the member still has, whatever that is.
+    pub async fn open_at_oldest(
+        client: &Client,
+        host: &str,
+    ) -> Result<(Self, OpTime), CaptureError> {
+        let oldest = oplog_ends(client, host).await?.oldest;
+        let mut reader = Self::tail(client, host, oldest).await?;
+        let batch = reader.next_batch().await?;
+        let first = batch.as_ref().map(first_entry).transpose()?.flatten();
+        let first = first.ok_or_else(|| {
+            CaptureError::Unavailable(format!("the oplog of {host} is empty: it is being resynced"))
+        })?;
+        reader.first = batch;
+        Ok((reader, first.optime))
+    }
+
+    async fn tail(client: &Client, host: &str, from: OpTime) -> Result<Self, CaptureError> {
+        let ts = bson::Timestamp { time: from.ts.seconds(), increment: from.ts.increment() };
+        let cursor = oplog(client)
+            .find(doc! {"ts": {"$gte": ts}})
+            .cursor_type(CursorType::TailableAwait)
+            .max_await_time(AWAIT)
+            .read_concern(ReadConcern::majority())
+            .batch()
+            .await
+            .map_err(|error| {
+                CaptureError::from_driver(&format!("read the oplog of {host}"), &error)
+            })?;
+        Ok(Self { host: host.to_owned(), cursor, first: None })
+    }
+
+    /// The next batch, which may hold no entry when nothing new came. `None`: the server closed the cursor.
+    pub async fn next_batch(&mut self) -> Result<Option<EntryBatch>, CaptureError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        match self.cursor.next().await {
+            None => Ok(None),
+            Some(Ok(batch)) => Ok(Some(EntryBatch { batch, skip: 0 })),
+            Some(Err(error)) => {
+                let doing = format!("read on in the oplog of {}", self.host);
+                Err(CaptureError::from_driver(&doing, &error))
+            }
+        }
+    }
+}
+
+fn first_entry(batch: &EntryBatch) -> Result<Option<FirstEntry>, CaptureError> {
+    let Some(bytes) = batch.entries()?.next() else { return Ok(None) };
+    let bytes = bytes?;
+    let entry = Entry::parse(bytes).map_err(|error| bad_reply(&error.to_string()))?;
+    Ok(Some(FirstEntry { optime: entry.optime, digest: *blake3::hash(bytes).as_bytes() }))
+}
+
+/// The oldest and the newest entry of a member's oplog. The newest comes from a backward read and may have
+/// unfinished predecessors: it bounds, it is never a place to start from.
+pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, CaptureError> {
+    let end = |direction: i32| async move {
+        let found = oplog(client)
+            .find_one(doc! {})
+            .sort(doc! {"$natural": direction})
+            .projection(doc! {"ts": 1, "t": 1})
+            .await
+            .map_err(|error| {
+                CaptureError::from_driver(&format!("read the ends of the oplog of {host}"), &error)
+            })?;
+        let wrapped = found.map(|entry| doc! {"optime": entry});
+        wrapped.and_then(|entry| crate::source::optime(&entry, "optime")).ok_or_else(|| {
+            CaptureError::Unavailable(format!("the oplog of {host} is empty: it is being resynced"))
+        })
+    };
+    Ok(OplogEnds { oldest: end(1).await?, newest: end(-1).await? })
+}
+
+fn oplog(client: &Client) -> Collection<bson::Document> {
+    client.database("local").collection("oplog.rs")
+}

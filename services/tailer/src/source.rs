@@ -1,0 +1,275 @@
+//! The replica set we read from: who it is, its members, connections to single members.
+
+use std::time::Duration;
+
+use bson::{Document, doc, oid::ObjectId};
+use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_segment::SourceIdentity;
+use mongodb::Client;
+use mongodb::options::{ClientOptions, ServerAddress};
+
+use crate::choose::{Member, MemberState};
+use crate::error::CaptureError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How to reach the source. The options hold credentials, so this prints none of them.
+#[derive(Clone)]
+pub struct Source {
+    options: ClientOptions,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("hosts", &self.options.hosts).finish_non_exhaustive()
+    }
+}
+
+/// Which replica set the source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetIdentity {
+    pub replica_set_id: [u8; 12],
+    pub set_name: String,
+}
+
+impl SetIdentity {
+    /// As segments name their source.
+    pub fn segment_source(&self) -> SourceIdentity {
+        SourceIdentity { replica_set_id: self.replica_set_id, set_name: self.set_name.clone() }
+    }
+}
+
+/// What one look at the set shows.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    pub identity: SetIdentity,
+    pub members: Vec<Member>,
+    pub server_version: String,
+}
+
+impl Source {
+    /// Parses a connection string; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`CaptureError::Refused`] for a string that is not a MongoDB connection string. The message never
+    /// repeats it, because it may hold a password.
+    pub async fn parse(uri: &str) -> Result<Self, CaptureError> {
+        let mut options = ClientOptions::parse(uri).await.map_err(|error| {
+            let text = error.to_string();
+            let safe = if text.contains(uri) { "it cannot be parsed".to_owned() } else { text };
+            CaptureError::Refused(format!(
+                "the connection string given with --uri is not usable: {safe}. It looks like \
+                 mongodb://user:password@host:27017/?replicaSet=rs0"
+            ))
+        })?;
+        options.app_name = Some("hindsight".into());
+        options.connect_timeout = Some(CONNECT_TIMEOUT);
+        options.server_selection_timeout = Some(CONNECT_TIMEOUT);
+        Ok(Self { options })
+    }
+
+    pub fn hosts(&self) -> Vec<String> {
+        self.options.hosts.iter().map(ToString::to_string).collect()
+    }
+
+    /// A client of the whole set, for reads and writes that may go to any member.
+    pub fn set_client(&self) -> Result<Client, CaptureError> {
+        client(self.options.clone())
+    }
+
+    /// A client that talks to this member only, whatever its state.
+    pub fn member_client(&self, host: &str) -> Result<Client, CaptureError> {
+        let address = ServerAddress::parse(host).map_err(|error| {
+            CaptureError::Refused(format!("{host:?} is not a host and port: {error}"))
+        })?;
+        let mut options = self.options.clone();
+        options.hosts = vec![address];
+        options.repl_set_name = None;
+        options.direct_connection = Some(true);
+        options.original_srv_info = None;
+        client(options)
+    }
+
+    /// Looks at the set through the first reachable of `hosts` (seeds, or members known from before).
+    ///
+    /// # Errors
+    /// [`CaptureError::Unavailable`] when none answers; [`CaptureError::Refused`] for a server that is no
+    /// replica-set member, or for missing rights.
+    pub async fn survey(&self, hosts: &[String]) -> Result<Survey, CaptureError> {
+        let mut failures = Vec::new();
+        for host in hosts {
+            match self.survey_through(host).await {
+                Ok(survey) => return Ok(survey),
+                Err(CaptureError::Unavailable(reason)) => failures.push(reason),
+                Err(other) => return Err(other),
+            }
+        }
+        Err(CaptureError::Unavailable(format!(
+            "no member of the source can be reached ({}). Check host, port, TLS and firewall",
+            failures.join("; ")
+        )))
+    }
+
+    async fn survey_through(&self, host: &str) -> Result<Survey, CaptureError> {
+        let client = self.member_client(host)?;
+        let hello = admin_command(&client, host, doc! {"hello": 1}).await?;
+        require_replica_set(host, &hello)?;
+        let config = admin_command(&client, host, doc! {"replSetGetConfig": 1}).await?;
+        let status = admin_command(&client, host, doc! {"replSetGetStatus": 1}).await?;
+        let build = admin_command(&client, host, doc! {"buildInfo": 1}).await?;
+        let config = config.get_document("config").cloned().unwrap_or_default();
+        Ok(Survey {
+            identity: identity_of(host, &config)?,
+            members: members_of(&config, &status),
+            server_version: build.get_str("version").unwrap_or("unknown").to_owned(),
+        })
+    }
+}
+
+fn client(options: ClientOptions) -> Result<Client, CaptureError> {
+    Client::with_options(options).map_err(|error| CaptureError::from_driver("connect", &error))
+}
+
+/// Runs a command on `admin`, on whatever member the client is connected to.
+pub async fn admin_command(
+    client: &Client,
+    host: &str,
+    command: Document,
+) -> Result<Document, CaptureError> {
+    let name = command.keys().next().cloned().unwrap_or_default();
+    client
+        .database("admin")
+        .run_command(command)
+        .await
+        .map_err(|error| CaptureError::from_driver(&format!("run {name} on {host}"), &error))
+}
+
+fn require_replica_set(host: &str, hello: &Document) -> Result<(), CaptureError> {
+    if hello.get_str("setName").is_ok() {
+        return Ok(());
+    }
+    if hello.get_str("msg") == Ok("isdbgrid") {
+        return Err(CaptureError::Refused(format!(
+            "{host} is a mongos. Give the members of one shard: each shard has an oplog of its own"
+        )));
+    }
+    Err(CaptureError::Refused(format!(
+        "{host} is a standalone mongod, which has no oplog. Start it with --replSet and run \
+         rs.initiate() once; a replica set of one member is enough"
+    )))
+}
+
+fn identity_of(host: &str, config: &Document) -> Result<SetIdentity, CaptureError> {
+    let settings = config.get_document("settings").ok();
+    let id = settings.and_then(|settings| settings.get_object_id("replicaSetId").ok());
+    let id = id.ok_or_else(|| {
+        CaptureError::Refused(format!("{host} reports no replicaSetId in its configuration"))
+    })?;
+    let set_name = config.get_str("_id").unwrap_or_default().to_owned();
+    Ok(SetIdentity { replica_set_id: ObjectId::bytes(id), set_name })
+}
+
+fn members_of(config: &Document, status: &Document) -> Vec<Member> {
+    let states = documents(status, "members");
+    let describe = |member: &Document| {
+        let host = member.get_str("host").ok()?;
+        let state = states.iter().find(|state| state.get_str("name") == Ok(host));
+        Some(Member {
+            host: host.to_owned(),
+            state: state.map_or(MemberState::Other, state_of),
+            hidden: member.get_bool("hidden").unwrap_or(false),
+            delayed: delay_seconds(member) != 0,
+            arbiter: member.get_bool("arbiterOnly").unwrap_or(false),
+            tags: tags_of(member),
+            applied: state.and_then(|state| optime(state, "optime")).unwrap_or_default().ts,
+        })
+    };
+    documents(config, "members").iter().filter_map(describe).collect()
+}
+
+fn documents(parent: &Document, name: &str) -> Vec<Document> {
+    let array = parent.get_array(name).map(Vec::as_slice).unwrap_or_default();
+    array.iter().filter_map(|value| value.as_document().cloned()).collect()
+}
+
+fn state_of(state: &Document) -> MemberState {
+    match integer(state, "state") {
+        Some(1) => MemberState::Primary,
+        Some(2) => MemberState::Secondary,
+        _ => MemberState::Other,
+    }
+}
+
+fn delay_seconds(member: &Document) -> i64 {
+    let delay = integer(member, "secondaryDelaySecs").or_else(|| integer(member, "slaveDelay"));
+    delay.unwrap_or(0)
+}
+
+fn tags_of(member: &Document) -> Vec<(String, String)> {
+    let Ok(tags) = member.get_document("tags") else { return Vec::new() };
+    let pair =
+        |(name, value): (&String, &bson::Bson)| Some((name.clone(), value.as_str()?.to_owned()));
+    tags.iter().filter_map(pair).collect()
+}
+
+fn integer(document: &Document, name: &str) -> Option<i64> {
+    match document.get(name)? {
+        bson::Bson::Int32(value) => Some(i64::from(*value)),
+        bson::Bson::Int64(value) => Some(*value),
+        bson::Bson::Double(value) => Some(*value as i64),
+        _ => None,
+    }
+}
+
+/// An optime `{ts, t}` under `name`.
+pub(crate) fn optime(document: &Document, name: &str) -> Option<OpTime> {
+    let optime = document.get_document(name).ok()?;
+    let ts = optime.get_timestamp("ts").ok()?;
+    let term = integer(optime, "t").unwrap_or(-1);
+    Some(OpTime { ts: Timestamp::new(ts.time, ts.increment), term })
+}
+
+/// The member's majority point: `hello.lastWrite.majorityOpTime`.
+pub async fn majority_point(client: &Client, host: &str) -> Result<OpTime, CaptureError> {
+    let hello = admin_command(client, host, doc! {"hello": 1}).await?;
+    let last_write = hello.get_document("lastWrite").ok();
+    last_write
+        .and_then(|last_write| optime(last_write, "majorityOpTime"))
+        .ok_or_else(|| CaptureError::Unavailable(format!("{host} reports no majority point yet")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bad_connection_string_is_refused_without_repeating_it() {
+        let refusal = Source::parse("mongodb//me:s3cret@host").await.expect_err("no scheme");
+        let text = refusal.to_string();
+        assert!(text.contains("--uri") && !text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn standalone_and_mongos_are_told_apart() {
+        let standalone = require_replica_set("h:1", &doc! {"ok": 1}).expect_err("refused");
+        assert!(standalone.to_string().contains("standalone"), "{standalone}");
+        let mongos = require_replica_set("h:1", &doc! {"msg": "isdbgrid"}).expect_err("refused");
+        assert!(mongos.to_string().contains("mongos"), "{mongos}");
+    }
+
+    #[test]
+    fn members_join_configuration_and_status() {
+        let config = doc! {"members": [
+            {"host": "a:1", "hidden": true, "tags": {"dc": "east"}},
+            {"host": "b:1", "secondaryDelaySecs": 5_i64},
+        ]};
+        let optime = doc! {"ts": bson::Timestamp { time: 5, increment: 1 }, "t": 1_i64};
+        let status = doc! {"members": [{"name": "a:1", "state": 2, "optime": optime}]};
+        let members = members_of(&config, &status);
+        assert_eq!(members[0].state, MemberState::Secondary);
+        assert_eq!(members[0].applied, Timestamp::new(5, 1));
+        assert_eq!(members[0].tags, [("dc".to_owned(), "east".to_owned())]);
+        assert!(members[0].hidden && members[1].delayed);
+        assert_eq!(members[1].state, MemberState::Other);
+    }
+}

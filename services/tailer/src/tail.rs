@@ -1,0 +1,291 @@
+//! The reading task: chooses a member, tails it, and goes on at another one when it must (design §5).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use hindsight_oplog::{Entry, OpTime};
+use hindsight_runtime::{Backoff, CancellationToken, queue};
+use tracing::{info, warn};
+
+use crate::choose::{Candidate, Preference, candidates};
+use crate::error::CaptureError;
+use crate::positions::PositionBoard;
+use crate::reader::{EntryBatch, Opened, OplogReader, oplog_ends};
+use crate::resume::{ResumeAt, Verdict};
+use crate::source::{SetIdentity, Source, majority_point};
+use crate::status::StatusBoard;
+
+/// A member that failed is not tried again for this long while another one answers.
+const AVOID: Duration = Duration::from_secs(10);
+/// How often the member's majority point is asked for.
+const MAJORITY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the whole set is looked at: has another member become a much better source?
+const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
+/// A member this far behind another candidate is left for it.
+const TOLERATED_LAG_SECONDS: u32 = 10;
+
+/// What the reading task hands on, in order.
+#[derive(Debug)]
+pub enum Received {
+    Batch(EntryBatch),
+    /// Entries between the two optimes existed and can no longer be read from any member.
+    Gap {
+        after: OpTime,
+        before: OpTime,
+        reason: String,
+    },
+}
+
+/// The reading task's state. `resume` is where reading goes on, and moves with every batch handed on.
+pub struct Tail {
+    pub source: Source,
+    pub identity: SetIdentity,
+    pub preference: Preference,
+    pub resume: ResumeAt,
+    pub positions: PositionBoard,
+    pub status: StatusBoard,
+    pub hosts: Vec<String>,
+    pub avoid: HashMap<String, Instant>,
+}
+
+impl Tail {
+    /// Reads until shutdown. Retryable failures are waited out, with the reason on the status board.
+    ///
+    /// # Errors
+    /// What no retry can mend: refused, diverged.
+    pub async fn run(
+        mut self,
+        sender: queue::Sender<Received>,
+        shutdown: CancellationToken,
+    ) -> Result<(), CaptureError> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        while !shutdown.is_cancelled() {
+            let before = self.resume;
+            let ended = tokio::select! {
+                ended = self.read_from_some_member(&sender) => ended,
+                () = shutdown.cancelled() => break,
+            };
+            if self.resume != before {
+                backoff.reset();
+            }
+            match ended {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => {
+                    metrics::counter!("hindsight_source_retries_total").increment(1);
+                    warn!(%error, "reading the source stopped; trying again");
+                    self.status.source_failed(&error.to_string());
+                    let delay = backoff.next_delay();
+                    tokio::select! {
+                        () = tokio::time::sleep(delay) => {}
+                        () = shutdown.cancelled() => break,
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_from_some_member(
+        &mut self,
+        sender: &queue::Sender<Received>,
+    ) -> Result<(), CaptureError> {
+        let mut rolled_over = Vec::new();
+        let mut others = Vec::new();
+        for candidate in self.candidates().await? {
+            match self.open(&candidate).await {
+                Ok(Opened::Reading(reader)) => {
+                    info!(member = %candidate.host, reason = %candidate.reason, "reading the oplog");
+                    self.status.reading_from(&candidate.host, &candidate.reason);
+                    return self.read(reader, sender).await;
+                }
+                Ok(Opened::Not(Verdict::RolledOver { oldest })) => {
+                    rolled_over.push((candidate.host.clone(), oldest));
+                }
+                Ok(Opened::Not(Verdict::Diverged(detail))) => {
+                    let detail = format!("{}: {detail}", candidate.host);
+                    return Err(CaptureError::Diverged { at: self.resume.optime, detail });
+                }
+                Ok(Opened::Not(verdict)) => others.push(format!("{}: {verdict:?}", candidate.host)),
+                Err(error) if error.is_retryable() => {
+                    self.avoid.insert(candidate.host.clone(), Instant::now());
+                    others.push(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Only when every readable member has lost what follows is it lost.
+        if others.is_empty() && !rolled_over.is_empty() {
+            return self.read_past_gap(&rolled_over, sender).await;
+        }
+        others
+            .extend(rolled_over.iter().map(|(host, oldest)| format!("{host}: oldest is {oldest}")));
+        Err(CaptureError::Unavailable(format!("no member can be read: {}", others.join("; "))))
+    }
+
+    /// The members to try, those that failed lately last.
+    async fn candidates(&mut self) -> Result<Vec<Candidate>, CaptureError> {
+        let survey = self.source.survey(&self.hosts).await?;
+        if survey.identity != self.identity {
+            return Err(CaptureError::Refused(format!(
+                "the source is now replica set {:?}, and the log belongs to {:?}",
+                survey.identity.set_name, self.identity.set_name
+            )));
+        }
+        for member in &survey.members {
+            if !self.hosts.contains(&member.host) {
+                self.hosts.push(member.host.clone());
+            }
+        }
+        let mut found =
+            candidates(&survey.members, &self.preference).map_err(CaptureError::Unavailable)?;
+        self.avoid.retain(|_, since| since.elapsed() < AVOID);
+        found.sort_by_key(|candidate| self.avoid.contains_key(&candidate.host));
+        Ok(found)
+    }
+
+    async fn open(&self, candidate: &Candidate) -> Result<Opened, CaptureError> {
+        let client = self.source.member_client(&candidate.host)?;
+        OplogReader::open(&client, &candidate.host, &self.resume).await
+    }
+
+    async fn read_past_gap(
+        &mut self,
+        rolled_over: &[(String, OpTime)],
+        sender: &queue::Sender<Received>,
+    ) -> Result<(), CaptureError> {
+        let (host, _) = rolled_over
+            .iter()
+            .min_by_key(|(_, oldest)| *oldest)
+            .expect("the caller found at least one member");
+        let client = self.source.member_client(host)?;
+        let (reader, first) = OplogReader::open_at_oldest(&client, host).await?;
+        let after = self.resume.optime;
+        let reason = format!(
+            "the source's oplog rolled over: its oldest entry on {host} is {first}, newer than the last \
+             one held"
+        );
+        warn!(%after, before = %first, %reason, "entries were lost before they could be read: a gap");
+        metrics::counter!("hindsight_gaps_total").increment(1);
+        let gap = Received::Gap { after, before: first, reason };
+        if sender.send(gap, 0).await.is_err() {
+            return Ok(());
+        }
+        self.resume = ResumeAt { optime: first, digest: None, deliver: true };
+        self.status.reading_from(host, "the oldest oplog left after a gap");
+        self.read(reader, sender).await
+    }
+
+    /// Reads one member until it fails, or another one is clearly better.
+    async fn read(
+        &mut self,
+        mut reader: OplogReader,
+        sender: &queue::Sender<Received>,
+    ) -> Result<(), CaptureError> {
+        let client = self.source.member_client(&reader.host)?;
+        let host = reader.host.clone();
+        let watched = self.clone_for_watch();
+        let watch = watched.watch_member(&client, &host);
+        tokio::pin!(watch);
+        loop {
+            let batch = tokio::select! {
+                batch = reader.next_batch() => batch?,
+                leave = &mut watch => {
+                    self.avoid.insert(host.clone(), Instant::now());
+                    return Err(leave);
+                }
+            };
+            let Some(batch) = batch else {
+                return Err(CaptureError::Unavailable(format!("{host} closed the cursor")));
+            };
+            if !self.hand_on(batch, sender).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// False when the receiver is gone, which happens at shutdown only.
+    async fn hand_on(
+        &mut self,
+        batch: EntryBatch,
+        sender: &queue::Sender<Received>,
+    ) -> Result<bool, CaptureError> {
+        let mut last = None;
+        for bytes in batch.entries()? {
+            last = Some(bytes?);
+        }
+        let Some(last) = last else { return Ok(true) };
+        let malformed = |error: hindsight_oplog::raw::Malformed| CaptureError::Malformed {
+            after: self.resume.optime,
+            detail: error.to_string(),
+        };
+        let optime = Entry::parse(last).map_err(malformed)?.optime;
+        let digest = Some(*blake3::hash(last).as_bytes());
+        let bytes = batch.bytes();
+        metrics::counter!("hindsight_received_bytes_total").increment(bytes as u64);
+        // Positions move before the batch is handed on: `durable` must never be seen ahead of `received`.
+        self.positions.received(optime);
+        if sender.send(Received::Batch(batch), bytes).await.is_err() {
+            return Ok(false);
+        }
+        self.resume = ResumeAt { optime, digest, deliver: false };
+        Ok(true)
+    }
+
+    fn clone_for_watch(&self) -> MemberWatch {
+        MemberWatch {
+            source: self.source.clone(),
+            preference: self.preference.clone(),
+            positions: self.positions.clone(),
+            hosts: self.hosts.clone(),
+        }
+    }
+}
+
+/// Looks at the member being read, and at the set around it.
+struct MemberWatch {
+    source: Source,
+    preference: Preference,
+    positions: PositionBoard,
+    hosts: Vec<String>,
+}
+
+impl MemberWatch {
+    /// Ends only with the reason to leave this member.
+    async fn watch_member(&self, client: &mongodb::Client, host: &str) -> CaptureError {
+        let mut surveyed = Instant::now();
+        loop {
+            tokio::time::sleep(MAJORITY_INTERVAL).await;
+            // A failure here shows in the reading itself soon enough.
+            if let Ok(majority) = majority_point(client, host).await {
+                self.positions.saw_majority(majority);
+            }
+            if surveyed.elapsed() < SURVEY_INTERVAL {
+                continue;
+            }
+            surveyed = Instant::now();
+            if let Ok(ends) = oplog_ends(client, host).await {
+                self.positions.saw_oldest(ends.oldest);
+            }
+            if let Some(reason) = self.better_elsewhere(host).await {
+                return CaptureError::Unavailable(reason);
+            }
+        }
+    }
+
+    async fn better_elsewhere(&self, host: &str) -> Option<String> {
+        let survey = self.source.survey(&self.hosts).await.ok()?;
+        let found = candidates(&survey.members, &self.preference).ok()?;
+        let applied = |host: &str| {
+            let member = survey.members.iter().find(|member| member.host == host);
+            member.map_or(0, |member| member.applied.seconds())
+        };
+        let newest = found.iter().map(|candidate| applied(&candidate.host)).max()?;
+        if !found.iter().any(|candidate| candidate.host == host) {
+            let state = survey.members.iter().find(|member| member.host == host);
+            return Some(format!("{host} is no longer a member to read from: {state:?}"));
+        }
+        let lag = newest.saturating_sub(applied(host));
+        (lag > TOLERATED_LAG_SECONDS).then(|| format!("{host} is {lag} s behind another member"))
+    }
+}
