@@ -30,7 +30,7 @@ impl KeyFilter {
             KeyFilter::NoKeys => false,
             KeyFilter::Unknown => true,
             KeyFilter::Bloom(words) => probes(key_hash, words.len())
-                .all(|bit| words[bit / WORD_BITS] >> (bit % WORD_BITS) & 1 == 1),
+                .all(|bit| (words[bit / WORD_BITS] >> (bit % WORD_BITS)) & 1 == 1),
         }
     }
 
@@ -91,15 +91,15 @@ fn probes(key_hash: u64, words: usize) -> impl Iterator<Item = usize> {
     let bits = (words * WORD_BITS) as u128;
     (0..PROBES).map(move |turn| {
         let spread = mixed.wrapping_add(step.wrapping_mul(turn));
-        (u128::from(spread) * bits >> 64) as usize
+        ((u128::from(spread) * bits) >> 64) as usize
     })
 }
 
 /// The finalizer of splitmix64, so that the filter does not depend on how well the hash is spread.
 fn mix(hash: u64) -> u64 {
-    let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ hash >> 31
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ fn checked_length(bytes: &[u8]) -> Result<usize, Error> {
     fields.expect(&HEADER_MAGIC, "it does not begin with the mark of a segment")?;
     let version = fields.u16()?;
     let length = fields.u16()? as usize;
-    let in_range = length >= 12 + CHECKSUM_BYTES && length <= MAX_HEADER_BYTES;
+    let in_range = (12 + CHECKSUM_BYTES..=MAX_HEADER_BYTES).contains(&length);
     if !in_range || length > bytes.len() {
         return Err(fields.corrupt("its length is impossible"));
     }

@@ -88,6 +88,10 @@ fn sealed(entries: &[Vec<u8>], codec: Codec) -> SealedSegment {
     seal(seal_input(entries, codec, FrameLimits::new(4096))).unwrap()
 }
 
+fn facts(segment: &SealedSegment) -> SegmentInfo {
+    SegmentInfo::clone(segment.info())
+}
+
 fn entries_of(view: &SegmentView) -> Vec<Vec<u8>> {
     let decoded = view.frames().iter().map(|frame| frame.decode().unwrap());
     decoded.flat_map(|frame| frame.entries().map(<[u8]>::to_vec).collect::<Vec<_>>()).collect()

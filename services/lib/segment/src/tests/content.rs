@@ -28,7 +28,7 @@ fn entries_come_back_byte_for_byte() {
 fn compression_pays_and_never_costs() {
     let raw: u64 = inserts(2000).iter().map(|it| it.len() as u64).sum();
     for codec in [Codec::Lz4, Codec::Zstd] {
-        let info = sealed(&inserts(2000), codec).info().clone();
+        let info = facts(&sealed(&inserts(2000), codec));
         assert!(info.seal.stored_bytes < raw / 2, "{codec}: {} of {raw}", info.seal.stored_bytes);
     }
     let noise = [bulky(optime(1), 100_000)];
@@ -68,7 +68,7 @@ fn the_seal_tells_positions_and_totals() {
     input.oldest_unresolved = Some(optime(7));
     input.oldest_prepared = Some(optime(8).ts);
     input.reason = CutReason::Age;
-    let info = seal(input).unwrap().info().clone();
+    let info = facts(&seal(input).unwrap());
     assert_eq!((info.first(), info.last()), (optime(1), optime(50)));
     assert_eq!(info.seal.first_wall_ms, Some(wall(optime(1).ts)));
     assert_eq!(info.seal.last_wall_ms, Some(wall(optime(50).ts)));
@@ -111,7 +111,7 @@ fn operations_are_counted_per_namespace_also_inside_apply_ops() {
             o.int32(b"dropDatabase", 1);
         }),
     ];
-    let info = sealed(&entries, Codec::None).info().clone();
+    let info = facts(&sealed(&entries, Codec::None));
     let counts = |namespace: &str| {
         let line = info.seal.namespaces.iter().find(|it| it.namespace == namespace);
         line.map(|it| it.counts).unwrap_or_default()
@@ -140,7 +140,7 @@ fn operations_are_counted_per_namespace_also_inside_apply_ops() {
 
 #[test]
 fn frames_filter_by_the_documents_they_touch() {
-    let info = sealed(&inserts(2_000), Codec::Zstd).info().clone();
+    let info = facts(&sealed(&inserts(2_000), Codec::Zstd));
     assert!(info.seal.frames.len() > 20);
     let hash_of = |id: i32| {
         let mut doc = DocWriter::new();
@@ -170,7 +170,7 @@ fn a_frame_without_documents_has_no_keys_and_one_that_hides_them_any() {
     let unopenable = entry(optime(1), "c", "admin.$cmd", |o| {
         o.int32(b"applyOps", 1);
     });
-    let info = sealed(std::slice::from_ref(&unopenable), Codec::None).info().clone();
+    let info = facts(&sealed(std::slice::from_ref(&unopenable), Codec::None));
     assert_eq!(info.seal.frames[0].filter, KeyFilter::Unknown);
     assert_eq!(info.seal.namespaces[0].counts.others, 1);
     assert_eq!(frames(&[unopenable, insert(optime(2), 2)])[0].filter, KeyFilter::Unknown);
@@ -232,7 +232,7 @@ fn ids_of_equal_value_are_one_key() {
     let entries = [entry(at(1), "i", "shop.orders", |o| {
         o.int64(b"_id", 42);
     })];
-    let info = sealed(&entries, Codec::None).info().clone();
+    let info = facts(&sealed(&entries, Codec::None));
     let mut other_spellings = DocWriter::new();
     other_spellings.int32(b"", 42).value(kind::DOUBLE, b"", &42f64.to_le_bytes()).int32(b"", 43);
     let bytes = other_spellings.finish();

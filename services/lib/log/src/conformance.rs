@@ -1,0 +1,62 @@
+//! What every [`SegmentLog`] does, as tests. An implementation describes itself as a [`Subject`] and calls [`run`]
+//! in a test of its own.
+//!
+//! Each case gets a subject of its own, and panics when the log does not keep its promise.
+
+use async_trait::async_trait;
+use hindsight_segment::{SealedSegment, Sequence};
+
+use crate::{LogError, SegmentLog};
+
+mod cases;
+mod faults;
+mod segments;
+
+pub use segments::{SegmentMaker, sample_entry, sample_source};
+
+/// A log under test: empty at first, and the same log each time it is opened.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// Opens the log for appending. Every handle given before has been dropped.
+    async fn open(&self) -> Result<Box<dyn SegmentLog>, LogError>;
+
+    /// Makes the next append fail.
+    async fn fail_next_append(&self, fault: ScriptedFault);
+
+    /// Flips a bit of a stored segment, at the given part of its length in 1/1000.
+    async fn flip_bit(&self, sequence: Sequence, permille: u64);
+
+    /// Puts the other segment's bytes in the place of a stored one.
+    async fn replace(&self, sequence: Sequence, other: SealedSegment);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptedFault {
+    /// The store refuses: nothing was appended.
+    Refused,
+    /// The segment was stored, and the answer lost.
+    AnswerLost,
+}
+
+/// Runs all cases, each on a subject that `fresh` makes.
+pub async fn run<S: Subject>(fresh: impl Fn() -> S) {
+    cases::empty_log_has_nothing(&fresh()).await;
+    cases::what_is_appended_is_read_back(&fresh()).await;
+    cases::appended_segments_survive_reopening(&fresh()).await;
+    cases::infos_come_in_pages(&fresh()).await;
+    cases::frames_are_read_alone(&fresh()).await;
+    cases::what_does_not_follow_is_refused(&fresh()).await;
+    cases::another_replica_set_is_refused(&fresh()).await;
+    cases::an_older_epoch_is_fenced(&fresh()).await;
+    cases::appending_the_end_again_does_nothing(&fresh()).await;
+    cases::a_gap_is_carried(&fresh()).await;
+    cases::of_two_appends_at_once_one_extends_the_log(&fresh()).await;
+    cases::reading_goes_on_while_appending(&fresh()).await;
+    faults::a_refused_append_leaves_nothing(&fresh()).await;
+    faults::a_lost_answer_is_found_by_repeating(&fresh()).await;
+    faults::a_lost_answer_is_seen_at_the_end(&fresh()).await;
+    for permille in [0, 5, 250, 500, 750, 990, 999] {
+        faults::a_flipped_bit_is_never_served(&fresh(), permille).await;
+    }
+    faults::a_replaced_segment_is_never_served(&fresh()).await;
+}

@@ -1,0 +1,95 @@
+//! Making a segment durable.
+
+use std::fs;
+use std::io;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use hindsight_segment::{SealedSegment, check_follows, check_starts};
+
+use super::files::{Step, sync_directory, write_temporary};
+use super::names::SegmentName;
+use super::store::Store;
+use crate::error::LogError;
+
+impl Store {
+    pub(super) fn append(&self, segment: &SealedSegment) -> Result<(), LogError> {
+        if self.lock.is_none() {
+            return Err(LogError::ReadOnly { place: self.directory.display().to_string() });
+        }
+        let _one_at_a_time = self.appending();
+        self.settle_alone()?;
+        let info = segment.info();
+        let end = self.state().end.clone();
+        match end {
+            Some(end) if end.digest == info.digest => return Ok(()),
+            Some(end) => check_follows(&end.chain_end(), info),
+            None => check_starts(info),
+        }
+        .map_err(|reason| LogError::not_next(self.directory.display(), info, reason))?;
+        self.write(segment)?;
+        let synced = self.sync();
+        let mut state = self.state();
+        state.names.push(SegmentName::of(info));
+        state.end = Some(Arc::clone(info));
+        state.unsynced = synced.is_err();
+        synced
+    }
+
+    /// Up to the file's name, which is not durable yet.
+    fn write(&self, segment: &SealedSegment) -> Result<(), LogError> {
+        let name = SegmentName::of(segment.info());
+        let (path, temporary) = (self.path_of(&name), self.directory.join(name.temporary()));
+        let renamed = write_temporary(&temporary, segment, &self.before_step).and_then(|()| {
+            (self.before_step)(Step::Rename)
+                .and_then(|()| fs::rename(&temporary, &path))
+                .map_err(|error| (Step::Rename, error))
+        });
+        renamed.map_err(|(step, error)| {
+            // Its pages may be lost although they look written: it is never synced again, but written anew.
+            if (self.before_step)(Step::RemoveTemporary).is_ok() {
+                let _ = fs::remove_file(&temporary);
+            }
+            LogError::unavailable(temporary.display(), step.action(), error)
+        })
+    }
+
+    /// Makes the name of the last segment durable, if an append failed to. Until it is, nobody gets to see it.
+    pub(super) fn settle(&self) -> Result<(), LogError> {
+        if !self.state().unsynced {
+            return Ok(());
+        }
+        let _no_append_meanwhile = self.appending();
+        self.settle_alone()
+    }
+
+    fn settle_alone(&self) -> Result<(), LogError> {
+        if !self.state().unsynced {
+            return Ok(());
+        }
+        self.sync()?;
+        self.state().unsynced = false;
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        let synced =
+            (self.before_step)(Step::SyncDirectory).and_then(|()| sync_directory(&self.directory));
+        match synced {
+            // What cannot change need not be synced.
+            Err(error)
+                if self.lock.is_none() && error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                Ok(())
+            }
+            Err(error) => {
+                let place = self.directory.display();
+                Err(LogError::unavailable(place, Step::SyncDirectory.action(), error))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn appending(&self) -> MutexGuard<'_, ()> {
+        self.appending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,93 @@
+//! What lies in the directory, and whether it is one chain.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hindsight_segment::{ChainEnd, SegmentInfo, Sequence, check_follows, check_starts};
+
+use super::files::read_info;
+use super::names::{SUFFIX, SegmentName, TEMPORARY_SUFFIX};
+use crate::error::{Damage, LogError};
+
+/// Listings with a hole before the hole is believed.
+const ATTEMPTS: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// In the order of their sequences, without holes, from the first on.
+    pub(super) names: Vec<SegmentName>,
+    /// What appends that never ended left behind.
+    pub(super) temporaries: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Reads the directory. Files that do not call themselves segments are not ours, and are left alone.
+    ///
+    /// While a writer appends, a listing may show a new file and not the one before it; the next one does.
+    pub(super) fn read(directory: &Path) -> Result<Self, LogError> {
+        for _ in 1..ATTEMPTS {
+            if let Ok(listing) = Self::read_once(directory) {
+                return Ok(listing);
+            }
+        }
+        Self::read_once(directory)
+    }
+
+    fn read_once(directory: &Path) -> Result<Self, LogError> {
+        let unavailable = |error| LogError::unavailable(directory.display(), "list it", error);
+        let (mut names, mut temporaries) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(directory).map_err(unavailable)? {
+            let file_name = entry.map_err(unavailable)?.file_name();
+            let path = directory.join(&file_name);
+            let text = file_name.to_string_lossy();
+            if text.ends_with(TEMPORARY_SUFFIX) {
+                temporaries.push(path);
+            } else if text.ends_with(SUFFIX) {
+                let name = SegmentName::parse(&text)
+                    .ok_or_else(|| LogError::corrupt(path.display(), Damage::Name))?;
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        check_sequences(directory, &names)?;
+        Ok(Self { names, temporaries })
+    }
+}
+
+fn check_sequences(directory: &Path, names: &[SegmentName]) -> Result<(), LogError> {
+    let mut expected = Sequence::FIRST;
+    for name in names {
+        if name.sequence != expected {
+            let damage = if name.sequence < expected {
+                Damage::Duplicate(name.sequence)
+            } else {
+                Damage::MissingBefore(expected)
+            };
+            return Err(LogError::corrupt(directory.join(name.to_string()).display(), damage));
+        }
+        expected = expected.next();
+    }
+    Ok(())
+}
+
+/// Reads header and seal of each segment and compares it with the one before it, beginning after `before`.
+/// Each is handed to `visit`, and dropped: the infos of a long log do not fit in memory.
+pub(super) fn walk(
+    directory: &Path,
+    names: &[SegmentName],
+    mut before: Option<ChainEnd>,
+    visit: &mut dyn FnMut(Arc<SegmentInfo>),
+) -> Result<(), LogError> {
+    for name in names {
+        let info = Arc::new(read_info(directory, name)?);
+        match &before {
+            Some(before) => check_follows(before, &info),
+            None => check_starts(&info),
+        }
+        .map_err(|reason| LogError::corrupt(directory.join(name.to_string()).display(), reason))?;
+        before = Some(info.chain_end());
+        visit(info);
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! The directory behind a [`super::DirectoryLog`]; everything here blocks.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence};
+
+use super::DirectoryOptions;
+use super::files::{BeforeStep, create_directory, read_info, read_range, remove_file};
+use super::listing::{Listing, walk};
+use super::lock::take_lock;
+use super::names::SegmentName;
+use crate::error::{Damage, LogError};
+
+pub(super) struct Store {
+    pub(super) directory: PathBuf,
+    /// Held by the writer as long as it lives; readers need none.
+    pub(super) lock: Option<File>,
+    state: Mutex<State>,
+    /// One append at a time; separate from `state`, so that reads go on meanwhile.
+    pub(super) appending: Mutex<()>,
+    pub(super) before_step: BeforeStep,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Without holes: the segment with sequence n is at n - 1.
+    pub(super) names: Vec<SegmentName>,
+    pub(super) end: Option<Arc<SegmentInfo>>,
+    /// The last segment has its name, and syncing the directory failed: it may vanish with the power.
+    pub(super) unsynced: bool,
+}
+
+impl Store {
+    pub(super) fn open_writer(
+        directory: PathBuf,
+        options: &DirectoryOptions,
+        before_step: BeforeStep,
+    ) -> Result<Self, LogError> {
+        create_directory(&directory)
+            .map_err(|error| LogError::unavailable(directory.display(), "create it", error))?;
+        let lock = take_lock(&directory)?;
+        let listing = Listing::read(&directory)?;
+        for temporary in &listing.temporaries {
+            remove_file(temporary)?;
+            tracing::info!(file = %temporary.display(), "removed an append that never ended");
+        }
+        let store = Self {
+            directory,
+            lock: Some(lock),
+            state: Mutex::default(),
+            appending: Mutex::default(),
+            before_step,
+        };
+        store.accept(listing.names, options)?;
+        Ok(store)
+    }
+
+    pub(super) fn open_reader(
+        directory: PathBuf,
+        options: &DirectoryOptions,
+    ) -> Result<Self, LogError> {
+        if !directory.is_dir() {
+            let place = directory.display().to_string();
+            return Err(LogError::NotFound { place, what: "log directory".to_owned() });
+        }
+        let names = Listing::read(&directory)?.names;
+        let store = Self {
+            directory,
+            lock: None,
+            state: Mutex::default(),
+            appending: Mutex::default(),
+            before_step: Box::new(|_| Ok(())),
+        };
+        store.accept(names, options)?;
+        Ok(store)
+    }
+
+    /// Takes over what the directory held at the start, having checked that it is the log we expect.
+    fn accept(&self, names: Vec<SegmentName>, options: &DirectoryOptions) -> Result<(), LogError> {
+        let known = match &options.known {
+            None => 0,
+            Some(known) => {
+                let index = index_of(known.sequence);
+                let Some(name) = names.get(index) else {
+                    let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
+                    let damage = Damage::MissingAfter(known.sequence);
+                    return Err(LogError::corrupt(last.display(), damage));
+                };
+                if read_info(&self.directory, name)?.chain_end() != *known {
+                    let place = self.path_of(name);
+                    return Err(LogError::corrupt(place.display(), Damage::NotAsKnown));
+                }
+                index + 1
+            }
+        };
+        let mut end = None;
+        walk(&self.directory, &names[known..], options.known.clone(), &mut |it| end = Some(it))?;
+        if let (None, Some(name)) = (&end, names.last()) {
+            end = Some(read_info(&self.directory, name)?.into());
+        }
+        if let (Some(expected), Some(end)) = (&options.expected, &end)
+            && end.header.source != *expected
+        {
+            return Err(LogError::Foreign {
+                place: self.directory.display().to_string(),
+                expected: expected.clone().into(),
+                found: end.header.source.clone().into(),
+            });
+        }
+        // A crash may have come between giving the last segment its name and making the name durable.
+        self.sync()?;
+        *self.state() = State { names, end, unsynced: false };
+        Ok(())
+    }
+
+    pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
+        let name = self.find(sequence)?;
+        let path = self.path_of(&name);
+        // The seal tells, and vouches for, the length of the file before all of it is read.
+        let info = read_info(&self.directory, &name)?;
+        let bytes = read_range(&path, 0, info.segment_bytes as usize)?;
+        let view = SegmentView::open(bytes.into())
+            .map_err(|error| LogError::of_segment(path.display(), error))?;
+        if !self.is_in_chain(view.info()) {
+            return Err(LogError::corrupt(path.display(), Damage::Replaced));
+        }
+        Ok(view)
+    }
+
+    /// Whether a segment that is whole is also the one of this log: the next one names its digest, and the last
+    /// one we know. A damaged follower is no reason to withhold it.
+    fn is_in_chain(&self, info: &SegmentInfo) -> bool {
+        let (next, end) = {
+            let state = self.state();
+            (state.names.get(index_of(info.sequence().next())).copied(), state.end.clone())
+        };
+        match next.map(|next| read_info(&self.directory, &next)) {
+            Some(Ok(next)) => next.header.predecessor == info.digest,
+            Some(Err(_)) => true,
+            None => {
+                end.is_none_or(|end| end.sequence() != info.sequence() || end.digest == info.digest)
+            }
+        }
+    }
+
+    pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
+        let path = self.path_of(&SegmentName::of(info));
+        let lines = info.seal.frames.iter().zip(info.frame_ranges());
+        let Some((line, range)) = lines.into_iter().nth(ordinal as usize) else {
+            let place = path.display().to_string();
+            return Err(LogError::NotFound { place, what: format!("frame {ordinal}") });
+        };
+        let bytes = read_range(&path, range.start, line.stored_len as usize)?;
+        Frame::verify(ordinal, line, bytes.into())
+            .map_err(|error| LogError::of_segment(path.display(), error))
+    }
+
+    pub(super) fn infos(
+        &self,
+        from: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
+        self.settle()?;
+        if index_of(from) >= self.state().names.len() {
+            self.refresh()?;
+        }
+        let start = index_of(from.max(Sequence::FIRST));
+        let (before, names) = {
+            let names = &self.state().names;
+            let before = start.checked_sub(1).and_then(|it| names.get(it)).copied();
+            let page = names.iter().skip(start).take(limit).copied();
+            (before, page.collect::<Vec<_>>())
+        };
+        let mut infos = Vec::with_capacity(names.len());
+        let before = match before {
+            Some(name) if !names.is_empty() => Some(read_info(&self.directory, &name)?.chain_end()),
+            _ => None,
+        };
+        walk(&self.directory, &names, before, &mut |info| infos.push(info))?;
+        Ok(infos)
+    }
+
+    pub(super) fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
+        self.refresh()?;
+        self.settle()?;
+        Ok(self.state().end.clone())
+    }
+
+    fn find(&self, sequence: Sequence) -> Result<SegmentName, LogError> {
+        self.settle()?;
+        if let Some(&name) = self.state().names.get(index_of(sequence)) {
+            return Ok(name);
+        }
+        self.refresh()?;
+        let name = self.state().names.get(index_of(sequence)).copied();
+        name.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))
+    }
+
+    /// Takes in what another process appended since. The writer knows without looking.
+    fn refresh(&self) -> Result<(), LogError> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let (known, end) = {
+            let state = self.state();
+            (state.names.len(), state.end.clone())
+        };
+        let names = Listing::read(&self.directory)?.names;
+        if names.len() < known {
+            let damage = Damage::MissingAfter(Sequence(known as u64));
+            let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
+            return Err(LogError::corrupt(last.display(), damage));
+        }
+        if names.len() == known {
+            return Ok(());
+        }
+        // The writer may not have come to that yet, and what we show must stay.
+        self.sync()?;
+        let mut new_end = None;
+        let before = end.map(|end| end.chain_end());
+        walk(&self.directory, &names[known..], before, &mut |info| new_end = Some(info))?;
+        let mut state = self.state();
+        if names.len() > state.names.len() {
+            state.names = names;
+            state.end = new_end;
+        }
+        Ok(())
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn path_of(&self, name: &SegmentName) -> PathBuf {
+        self.directory.join(name.to_string())
+    }
+}
+
+/// Where a sequence stands in the list; nowhere, for one that cannot be.
+fn index_of(sequence: Sequence) -> usize {
+    usize::try_from(sequence.0.wrapping_sub(1)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,209 @@
+//! A log in memory, for tests: it fails as scripted.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hindsight_segment::{
+    Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, check_follows, check_starts,
+};
+
+use crate::SegmentLog;
+use crate::error::LogError;
+
+const PLACE: &str = "log in memory";
+
+/// What the next append is to suffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendFault {
+    /// It fails, and nothing was appended.
+    FailBefore,
+    /// It fails, and the segment was appended all the same.
+    AnswerLost,
+    /// It takes that long, then works.
+    Slow(Duration),
+}
+
+/// What the next read of a segment or frame is to suffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFault {
+    Fail,
+    /// A bit of what is read is flipped. What is stored stays whole.
+    Corrupt,
+    Slow(Duration),
+}
+
+/// Segments in memory. Clones share them, as handles of one log.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLog {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    segments: Vec<Bytes>,
+    end: Option<Arc<SegmentInfo>>,
+    append_faults: VecDeque<AppendFault>,
+    read_faults: VecDeque<ReadFault>,
+}
+
+impl MemoryLog {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault for an append; appends take them in turn, one each.
+    pub fn script_append(&self, fault: AppendFault) {
+        self.state().append_faults.push_back(fault);
+    }
+
+    /// Adds a fault for a read; reads take them in turn, one each.
+    pub fn script_read(&self, fault: ReadFault) {
+        self.state().read_faults.push_back(fault);
+    }
+
+    /// Changes what is stored of a segment, as a failing disk would.
+    pub fn alter(&self, sequence: Sequence, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        if let Some(stored) = state.segments.get_mut(index_of(sequence)) {
+            let mut bytes = stored.to_vec();
+            change(&mut bytes);
+            *stored = bytes.into();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stored bytes of a segment, after whatever fault is due.
+    async fn fetch(&self, sequence: Sequence) -> Result<Bytes, LogError> {
+        let (stored, fault) = {
+            let mut state = self.state();
+            (state.segments.get(index_of(sequence)).cloned(), state.read_faults.pop_front())
+        };
+        let stored = stored.ok_or_else(|| LogError::no_segment(PLACE, sequence))?;
+        match fault {
+            None => Ok(stored),
+            Some(ReadFault::Slow(delay)) => {
+                tokio::time::sleep(delay).await;
+                Ok(stored)
+            }
+            Some(ReadFault::Fail) => Err(scripted("read")),
+            Some(ReadFault::Corrupt) => {
+                let mut bytes = stored.to_vec();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                Ok(bytes.into())
+            }
+        }
+    }
+}
+
+fn index_of(sequence: Sequence) -> usize {
+    usize::try_from(sequence.0.wrapping_sub(1)).unwrap_or(usize::MAX)
+}
+
+fn place_of(sequence: Sequence) -> String {
+    format!("{PLACE}, segment {sequence}")
+}
+
+fn scripted(action: &'static str) -> LogError {
+    LogError::unavailable(PLACE, action, io::Error::other("scripted fault"))
+}
+
+fn open(sequence: Sequence, stored: Bytes) -> Result<SegmentView, LogError> {
+    let view = SegmentView::open(stored)
+        .map_err(|error| LogError::of_segment(place_of(sequence), error))?;
+    if view.info().sequence() != sequence {
+        let found = view.info().sequence().to_string();
+        return Err(LogError::corrupt(place_of(sequence), crate::Damage::Misnamed { found }));
+    }
+    Ok(view)
+}
+
+impl State {
+    fn append(&mut self, segment: &SealedSegment) -> Result<(), LogError> {
+        let info = segment.info();
+        match &self.end {
+            Some(end) if end.digest == info.digest => return Ok(()),
+            Some(end) => check_follows(&end.chain_end(), info),
+            None => check_starts(info),
+        }
+        .map_err(|reason| LogError::not_next(PLACE, info, reason))?;
+        self.segments.push(segment.to_bytes());
+        self.end = Some(Arc::clone(info));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SegmentLog for MemoryLog {
+    async fn append(&self, segment: SealedSegment) -> Result<(), LogError> {
+        let fault = self.state().append_faults.pop_front();
+        match fault {
+            Some(AppendFault::FailBefore) => return Err(scripted("append")),
+            Some(AppendFault::Slow(delay)) => tokio::time::sleep(delay).await,
+            Some(AppendFault::AnswerLost) | None => {}
+        }
+        self.state().append(&segment)?;
+        if fault == Some(AppendFault::AnswerLost) { Err(scripted("append")) } else { Ok(()) }
+    }
+
+    async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
+        let view = open(sequence, self.fetch(sequence).await?)?;
+        let next = self.state().segments.get(index_of(sequence.next())).cloned();
+        if let Some(Ok(next)) = next.map(|bytes| open(sequence.next(), bytes))
+            && next.info().header.predecessor != view.info().digest
+        {
+            return Err(LogError::corrupt(place_of(sequence), crate::Damage::Replaced));
+        }
+        Ok(view)
+    }
+
+    async fn read_frame(&self, info: &Arc<SegmentInfo>, ordinal: u32) -> Result<Frame, LogError> {
+        let place = place_of(info.sequence());
+        let lines = info.seal.frames.iter().zip(info.frame_ranges());
+        let Some((line, range)) = lines.into_iter().nth(ordinal as usize) else {
+            return Err(LogError::NotFound { place, what: format!("frame {ordinal}") });
+        };
+        let stored = self.fetch(info.sequence()).await?;
+        let (start, end) = (range.start as usize, range.end as usize);
+        let bytes = stored.slice(start.min(stored.len())..end.min(stored.len()));
+        Frame::verify(ordinal, line, bytes).map_err(|error| LogError::of_segment(place, error))
+    }
+
+    async fn infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
+        let from = from.max(Sequence::FIRST);
+        let stored = self.state().segments.clone();
+        let mut before: Option<Arc<SegmentInfo>> = None;
+        if from > Sequence::FIRST && index_of(from) <= stored.len() {
+            let sequence = Sequence(from.0 - 1);
+            before = Some(Arc::clone(open(sequence, stored[index_of(sequence)].clone())?.info()));
+        }
+        let mut infos = Vec::new();
+        let page = stored.into_iter().skip(index_of(from)).take(limit);
+        for (bytes, number) in page.zip(from.0..) {
+            let info = Arc::clone(open(Sequence(number), bytes)?.info());
+            match &before {
+                Some(before) => check_follows(&before.chain_end(), &info),
+                None => check_starts(&info),
+            }
+            .map_err(|reason| LogError::corrupt(place_of(Sequence(number)), reason))?;
+            before = Some(Arc::clone(&info));
+            infos.push(info);
+        }
+        Ok(infos)
+    }
+
+    async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
+        Ok(self.state().end.clone())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
