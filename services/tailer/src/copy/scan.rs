@@ -1,0 +1,183 @@
+//! Scanning one collection into the base.
+
+use futures_util::StreamExt;
+use hindsight_base::{BaseWriter, CollectionInfo, CollectionWriter};
+use hindsight_oplog::Timestamp;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
+
+use super::catalog::{Naming, current_name, scan_command};
+use super::error::{CopyError, Reaction, Result};
+use super::member::{Member, backoff, document, unreadable};
+use super::progress::ProgressSender;
+use super::reply::Batch;
+use super::throttle::Throttle;
+
+/// What all scans of a copy share.
+pub(super) struct Scans<'a> {
+    pub(super) member: Member,
+    pub(super) naming: Naming,
+    pub(super) after: Timestamp,
+    pub(super) base: &'a BaseWriter,
+    pub(super) throttle: Throttle,
+    pub(super) progress: ProgressSender,
+}
+
+/// How a scan ended.
+#[derive(Debug)]
+pub(super) enum Scanned {
+    Copied,
+    /// The collection is not there any more, as far as this member knows.
+    Vanished(CollectionInfo),
+}
+
+impl Scans<'_> {
+    /// Copies one collection, from its beginning again if the cursor is lost.
+    pub(super) async fn scan(&self, info: CollectionInfo) -> Result<Scanned> {
+        let mut backoff = backoff();
+        let mut name = info.name.clone();
+        loop {
+            let scan = Scan::new(self, &info, &name);
+            let error = match Box::pin(scan.run()).await {
+                Ok(()) => {
+                    self.progress.collection_done();
+                    return Ok(Scanned::Copied);
+                }
+                Err(error) => error,
+            };
+            if error.reaction() == Reaction::Vanished {
+                self.progress.collection_done();
+                return Ok(Scanned::Vanished(info));
+            }
+            self.member.delay_or_give_up(error, &mut backoff).await?;
+            if self.naming == Naming::Name {
+                match current_name(&self.member, &info).await? {
+                    Some(current) => name = current,
+                    None => {
+                        self.progress.collection_done();
+                        return Ok(Scanned::Vanished(info));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One try.
+struct Scan<'a> {
+    scans: &'a Scans<'a>,
+    info: &'a CollectionInfo,
+    /// The name it goes by now, which matters only where UUIDs may not be used.
+    name: &'a str,
+    doing: String,
+    documents: u64,
+    raw_bytes: u64,
+    succeeded: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(scans: &'a Scans<'a>, info: &'a CollectionInfo, name: &'a str) -> Self {
+        let doing = format!("copy {}.{}", info.db, info.name);
+        Scan { scans, info, name, doing, documents: 0, raw_bytes: 0, succeeded: false }
+    }
+
+    async fn run(mut self) -> Result<()> {
+        let cursor = self.open().await?;
+        let writer = self.read_into(cursor, self.scans.base.collection(self.info.clone())).await?;
+        self.check_name().await?;
+        let finished = tokio::task::spawn_blocking(move || writer.finish());
+        let entry = finished.await.map_err(|panic| self.panicked(&panic))??;
+        tracing::debug!(
+            collection = %format_args!("{}.{}", self.info.db, self.info.name),
+            documents = entry.documents,
+            stored_bytes = entry.stored_bytes,
+            "copied"
+        );
+        self.succeeded = true;
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<RawBatchCursor> {
+        self.check_name().await?;
+        let known_as = CollectionInfo { name: self.name.to_owned(), ..self.info.clone() };
+        let command = scan_command(&known_as, self.scans.naming, self.scans.after);
+        self.scans.member.cursor(&self.doing, &self.info.db, command).await
+    }
+
+    /// Reads the next batch while the one before is compressed and written.
+    async fn read_into(
+        &mut self,
+        mut cursor: RawBatchCursor,
+        writer: CollectionWriter,
+    ) -> Result<CollectionWriter> {
+        let mut is_complete = false;
+        let mut writing = tokio::task::spawn_blocking(move || Ok(writer));
+        while let Some(reply) = cursor.next().await {
+            let reply = reply.map_err(CopyError::server(self.doing.as_str()))?;
+            let (raw_bytes, is_last) = self.look_at(&reply)?;
+            is_complete = is_last;
+            let writer = writing.await.map_err(|panic| self.panicked(&panic))??;
+            let doing = self.doing.clone();
+            writing = tokio::task::spawn_blocking(move || write(&doing, writer, &reply));
+            self.scans.throttle.pay(raw_bytes).await;
+        }
+        let writer = writing.await.map_err(|panic| self.panicked(&panic))??;
+        if !is_complete {
+            // The driver ends a stream whose connection broke, too.
+            return Err(CopyError::Unsettled(format!(
+                "cannot {}: the cursor was cut short",
+                self.doing
+            )));
+        }
+        Ok(writer)
+    }
+
+    /// Counts a batch: its documents' bytes, and whether it is the last.
+    fn look_at(&mut self, reply: &RawBatch) -> Result<(u64, bool)> {
+        let reply = document(&self.doing, reply.as_raw_document().as_bytes())?;
+        self.scans.member.observe(reply);
+        let batch = Batch::read(reply).map_err(|malformed| unreadable(&self.doing, &malformed))?;
+        let (mut documents, mut raw_bytes) = (0, 0);
+        for found in batch.documents() {
+            let found = found.map_err(|malformed| unreadable(&self.doing, &malformed))?;
+            documents += 1;
+            raw_bytes += found.as_bytes().len() as u64;
+        }
+        self.documents += documents;
+        self.raw_bytes += raw_bytes;
+        self.scans.progress.read(documents, raw_bytes);
+        Ok((raw_bytes, batch.is_last))
+    }
+
+    /// Where UUIDs may not be used: that the name is the collection's.
+    async fn check_name(&self) -> Result<()> {
+        if self.scans.naming == Naming::Uuid {
+            return Ok(());
+        }
+        match current_name(&self.scans.member, self.info).await? {
+            Some(name) if name == self.name => Ok(()),
+            _ => Err(CopyError::Moved(format!("{}.{}", self.info.db, self.name))),
+        }
+    }
+
+    fn panicked(&self, panic: &tokio::task::JoinError) -> CopyError {
+        CopyError::Refused(format!("cannot {}: writing failed: {panic}", self.doing))
+    }
+}
+
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            self.scans.progress.taken_back(self.documents, self.raw_bytes);
+        }
+    }
+}
+
+fn write(doing: &str, mut writer: CollectionWriter, reply: &RawBatch) -> Result<CollectionWriter> {
+    let reply = document(doing, reply.as_raw_document().as_bytes())?;
+    let batch = Batch::read(reply).map_err(|malformed| unreadable(doing, &malformed))?;
+    for found in batch.documents() {
+        let found = found.map_err(|malformed| unreadable(doing, &malformed))?;
+        writer.write(found.as_bytes())?;
+    }
+    Ok(writer)
+}
