@@ -1,1 +1,230 @@
-fn main() {}
+//! How fast entries are applied, and how long a read of one document at a random time takes.
+//!
+//! One million entries: 60 % inserts of about 400 bytes, 30 % updates by delta and 10 % deletes, both of documents
+//! chosen evenly among all that exist. Each entry is parsed from its bytes, applied in strict mode, and committed with
+//! the others of its segment. `HINDSIGHT_BENCH_ENTRIES` and `HINDSIGHT_BENCH_READS` change the numbers.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use hindsight_history::{BaseInfo, CollectionState, History, Progress, Settings};
+use hindsight_oplog::raw::{Doc, DocWriter, kind};
+use hindsight_oplog::{Entry, OpTime, Timestamp};
+use tempfile::TempDir;
+
+const NS: &str = "bench.documents";
+const UUID: [u8; 16] = [9; 16];
+/// About what a segment of 8 MiB holds.
+const COMMIT_EVERY: usize = 16_384;
+
+/// A small generator of its own (splitmix64), so that every run sees the same entries.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
+
+struct Log {
+    bytes: Vec<u8>,
+    /// Where each entry begins.
+    starts: Vec<usize>,
+    ids: Vec<[u8; 12]>,
+}
+
+/// A number from the environment.
+fn wanted(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn time_of(entry: usize) -> Timestamp {
+    Timestamp::new(1_000_000 + (entry / 1000) as u32, (entry % 1000) as u32 + 1)
+}
+
+fn optime_of(entry: usize) -> OpTime {
+    OpTime { ts: time_of(entry), term: 1 }
+}
+
+fn make_log(entries: usize) -> Log {
+    let mut random = Random(42);
+    let mut log = Log { bytes: Vec::new(), starts: Vec::new(), ids: Vec::new() };
+    let mut live: Vec<[u8; 12]> = Vec::new();
+    for number in 0..entries {
+        let entry = match random.below(10) {
+            kind @ 6..10 if live.len() > 1000 => {
+                let at = random.below(live.len());
+                if kind == 9 {
+                    let id = live.swap_remove(at);
+                    entry(number, "d", id_only(id), None)
+                } else {
+                    entry(number, "u", delta(&mut random), Some(id_only(live[at])))
+                }
+            }
+            _ => {
+                let mut id = [0; 12];
+                id[..4].copy_from_slice(&(number as u32).to_be_bytes());
+                id[4..].copy_from_slice(&random.next().to_be_bytes());
+                live.push(id);
+                log.ids.push(id);
+                entry(number, "i", document(id, &mut random), None)
+            }
+        };
+        log.starts.push(log.bytes.len());
+        log.bytes.extend_from_slice(&entry);
+    }
+    log.starts.push(log.bytes.len());
+    log
+}
+
+fn entry(number: usize, op: &str, o: Vec<u8>, o2: Option<Vec<u8>>) -> Vec<u8> {
+    let mut uuid = vec![16, 0, 0, 0, 4];
+    uuid.extend_from_slice(&UUID);
+    let mut entry = DocWriter::with_capacity(640);
+    entry.string(b"op", op).string(b"ns", NS).value(kind::BINARY, b"ui", &uuid);
+    entry.value(kind::DOCUMENT, b"o", &o);
+    if let Some(o2) = o2 {
+        entry.value(kind::DOCUMENT, b"o2", &o2);
+    }
+    entry.value(kind::TIMESTAMP, b"ts", &time_of(number).as_u64().to_le_bytes());
+    entry.int64(b"t", 1).int64(b"v", 2);
+    entry.value(kind::DATE, b"wall", &(number as i64).to_le_bytes());
+    entry.finish()
+}
+
+fn id_only(id: [u8; 12]) -> Vec<u8> {
+    let mut doc = DocWriter::new();
+    doc.value(kind::OBJECT_ID, b"_id", &id);
+    doc.finish()
+}
+
+/// Twelve fields, about 400 bytes, half of them hard to compress.
+fn document(id: [u8; 12], random: &mut Random) -> Vec<u8> {
+    let mut doc = DocWriter::with_capacity(512);
+    doc.value(kind::OBJECT_ID, b"_id", &id);
+    doc.string(b"customer", &format!("customer-{}", random.below(100_000)));
+    doc.int32(b"n", random.below(1000) as i32).int64(b"total", random.next() as i64);
+    doc.string(b"state", "open").value(kind::BOOL, b"paid", &[0]);
+    doc.open(kind::ARRAY, b"items");
+    for name in [b"0", b"1", b"2"] {
+        doc.int64(name, random.next() as i64);
+    }
+    doc.close();
+    let noise: String = (0..8).map(|_| format!("{:016x}", random.next())).collect();
+    doc.string(b"noise", &noise).string(b"note", &"as agreed ".repeat(8));
+    doc.finish()
+}
+
+fn delta(random: &mut Random) -> Vec<u8> {
+    let mut update = DocWriter::new();
+    update.int32(b"$v", 2).open(kind::DOCUMENT, b"diff").open(kind::DOCUMENT, b"u");
+    update.int32(b"n", random.below(1000) as i32).string(b"state", "shipped");
+    update.close().close();
+    update.finish()
+}
+
+fn open() -> (TempDir, History) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let history = History::open(dir.path(), Settings::default()).expect("a store");
+    let time = Timestamp::new(1, 1);
+    let base = BaseInfo { name: "empty".to_owned(), start: time, exact_from: time };
+    let mut load = history.begin_generation(base).expect("a load");
+    load.collection(CollectionState::new(UUID, NS)).expect("a collection");
+    load.finish().expect("a base");
+    (dir, history)
+}
+
+fn apply_all(history: &History, log: &Log) {
+    let mut writer = history.writer().expect("a writer");
+    let entries = log.starts.len() - 1;
+    for number in 0..entries {
+        let bytes = &log.bytes[log.starts[number]..log.starts[number + 1]];
+        let entry = Entry::parse(bytes).expect("an entry");
+        writer.apply(entry.ts(), entry.optime, [entry.operation()]).expect("it fits");
+        if number % COMMIT_EVERY == COMMIT_EVERY - 1 {
+            writer.commit(Progress::at(entry.optime)).expect("stored");
+        }
+    }
+    writer.commit(Progress::at(optime_of(entries - 1))).expect("stored");
+    writer.flush().expect("durable");
+}
+
+/// What this thread has computed so far: on a busy machine this says more than the clock on the wall.
+fn thread_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
+fn apply(c: &mut Criterion) {
+    let log = make_log(wanted("HINDSIGHT_BENCH_ENTRIES", 1_000_000));
+    let entries = log.starts.len() - 1;
+    let mut group = c.benchmark_group("history");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_secs(20));
+    group.throughput(Throughput::Elements(entries as u64));
+    group.bench_function("apply and flush", |b| {
+        b.iter_custom(|rounds| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..rounds {
+                let (_dir, history) = open();
+                let (start, cpu) = (Instant::now(), thread_cpu());
+                apply_all(&history, &log);
+                spent += start.elapsed();
+                if std::env::var_os("HINDSIGHT_BENCH_CPU").is_some() {
+                    println!(
+                        "{:?} ({:?} on this thread's CPU)",
+                        start.elapsed(),
+                        thread_cpu() - cpu
+                    );
+                }
+            }
+            spent
+        });
+    });
+
+    let reads = wanted("HINDSIGHT_BENCH_READS", 100_000);
+    if reads == 0 {
+        return;
+    }
+    let (_dir, history) = open();
+    apply_all(&history, &log);
+    let mut random = Random(7);
+    let mut read = || {
+        let id = id_only(log.ids[random.below(log.ids.len())]);
+        let id = Doc::new(&id).expect("a document").first().expect("BSON").expect("an id");
+        let view = history.reader_at(time_of(random.below(entries))).expect("in the window");
+        view.get(NS, id).expect("readable")
+    };
+    let mut times: Vec<Duration> = (0..reads)
+        .map(|_| {
+            let start = Instant::now();
+            black_box(read());
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let quantile = |q: f64| times[((times.len() - 1) as f64 * q) as usize];
+    println!(
+        "get at a random time over {entries} entries: p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}",
+        quantile(0.5),
+        quantile(0.99),
+        quantile(0.999),
+        quantile(1.0)
+    );
+    group.throughput(Throughput::Elements(1)).sample_size(50);
+    group.bench_function("get at a random time", |b| b.iter(&mut read));
+    group.finish();
+}
+
+criterion_group!(benches, apply);
+criterion_main!(benches);

@@ -26,7 +26,7 @@ impl Default for Settings {
         Settings {
             cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,
-            latest_bytes: 16 << 20,
+            latest_bytes: 32 << 20,
             background_jobs: 2,
             open_files: 512,
         }
@@ -51,23 +51,27 @@ impl Settings {
             Some(key::is_version),
         ));
         options.set_memtable_prefix_bloom_ratio(0.05);
+        // One writer: no need to pay for several.
+        options.set_allow_concurrent_memtable_write(false);
         options.set_block_based_table_factory(&self.table_options());
 
         options.set_level_compaction_dynamic_level_bytes(true);
-        options.set_level_zero_file_num_compaction_trigger(4);
-        options.set_level_zero_slowdown_writes_trigger(24);
-        options.set_level_zero_stop_writes_trigger(40);
+        options.set_level_zero_file_num_compaction_trigger(8);
+        options.set_level_zero_slowdown_writes_trigger(32);
+        options.set_level_zero_stop_writes_trigger(48);
         options.set_target_file_size_base(64 << 20);
         options.set_max_bytes_for_level_base(512 << 20);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        // Window and strategy as the level has them; level 1, because most of what is compacted is compacted again.
+        options.set_bottommost_compression_options(-14, 1, 0, 0, true);
         options
     }
 
     fn table_options(&self) -> BlockBasedOptions {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&Cache::new_lru_cache(self.cache_bytes));
-        table.set_block_size(16 << 10);
+        table.set_block_size(4 << 10);
         table.set_format_version(5);
         table.set_bloom_filter(10.0, false);
         // No key is ever looked up whole: the time in it is never known.
