@@ -70,7 +70,7 @@ impl Worker {
                         .await?;
                 }
                 8 => {
-                    let fields = self.fields();
+                    let fields = self.replacement();
                     collection
                         .replace_one(doc! {"_id": known}, fields)
                         .session(&mut *session)

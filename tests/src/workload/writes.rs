@@ -14,6 +14,11 @@ impl Worker {
         values::fields(&mut self.random, self.version >= (5, 0))
     }
 
+    /// For statements that replace: the server refuses names like operators on their top level.
+    pub(super) fn replacement(&mut self) -> Document {
+        self.fields().into_iter().filter(|(name, _)| !name.starts_with('$')).collect()
+    }
+
     /// `_id` mostly first; the server moves it there in the end.
     pub(super) fn document(&mut self, id: Bson) -> Document {
         let fields = self.fields();
@@ -180,13 +185,13 @@ impl Worker {
 
     pub(super) async fn replace(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
-        let (id, fields) = (self.known_id(target), self.fields());
+        let (id, fields) = (self.known_id(target), self.replacement());
         self.collection(target).replace_one(doc! {"_id": id}, fields).await.map(|_| true)
     }
 
     pub(super) async fn replace_upsert(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
-        let (id, fields) = (values::id(&mut self.random), self.fields());
+        let (id, fields) = (values::id(&mut self.random), self.replacement());
         self.collection(target).replace_one(doc! {"_id": id.clone()}, fields).upsert(true).await?;
         self.remember(target, id);
         Ok(true)
@@ -244,7 +249,7 @@ impl Worker {
 
     pub(super) async fn find_and_replace(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
-        let (id, fields) = (self.known_id(target), self.fields());
+        let (id, fields) = (self.known_id(target), self.replacement());
         self.collection(target).find_one_and_replace(doc! {"_id": id}, fields).await.map(|_| true)
     }
 

@@ -1,0 +1,53 @@
+# Everything a developer runs. `make help` lists it.
+
+# Outside the checkout: RocksDB takes a quarter of an hour to compile on two cores, and another
+# checkout can use it again.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/hindsight/target
+export CARGO_TERM_COLOR ?= auto
+
+# One selection of packages and targets for every cargo command here: another one would unify
+# features differently and compile the third-party crates again.
+EVERYTHING = --workspace --all-targets
+# Servers beside the default one, oldest first.
+VERSIONS = 4.4.2 5.0.4 6.0.27
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build fmt lint test test-matrix demo bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+tools: ## install build packages and fetch the default MongoDB server
+	deploy/dev/packages
+	deploy/dev/mongod
+
+build: tools ## build the binary, the tests and the benches
+	cargo build --locked $(EVERYTHING)
+
+fmt: ## format the sources
+	cargo fmt --all
+
+lint: tools ## check formatting, and clippy with warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked $(EVERYTHING) -- -D warnings
+
+test: lint build ## every test, on a real MongoDB
+	cargo test --locked --workspace
+
+# HINDSIGHT_MONGOD names a server of your own: then the tests run on that one alone.
+test-matrix: build ## the end-to-end tests on the other MongoDB versions
+ifdef HINDSIGHT_MONGOD
+	cargo test --locked --workspace --test main
+else
+	set -e; for version in $(VERSIONS); do \
+	    deploy/dev/mongod $$version; \
+	    echo "== MongoDB $$version"; \
+	    HINDSIGHT_TEST_MONGODB=$$version cargo test --locked --workspace --test main; \
+	done
+endif
+
+demo: build ## capture, an accident, and a restore to just before it
+	"$$CARGO_TARGET_DIR/debug/demo"
+
+bench: build ## measure
+	cargo bench --locked --workspace --benches --profile dev
