@@ -85,7 +85,7 @@ impl<'a> Update<'a> {
 }
 
 /// The server's last step: `_id` is first, and is the same value as before. The same value, not the
-/// same bytes: an update may turn `_id: 1` into `_id: 1.0`.
+/// same bytes: replacing `{_id: 1}` by `{_id: 1.0}` is allowed, and is then what the server stores.
 fn settle_id(before: Element<'_>, post: Vec<u8>) -> Result<Vec<u8>, UpdateError> {
     let doc = Doc::new(&post)?;
     let id = doc.get(b"_id")?.ok_or(UpdateError::IdChanged)?;
