@@ -1,8 +1,8 @@
 //! Updates (`op: u`) applied to documents, byte for byte as the server's oplog applier does.
 //!
-//! An update comes in one of three forms, all found in archives: a whole new document, a delta (`$v: 2`,
-//! [`delta`]), or the operators of MongoDB 4.4 and earlier (`$v: 1`, [`modifier`]). Everything works on raw
-//! bytes: what an update does not touch is copied as it stands.
+//! An update comes in one of three forms, all found in archives: a whole new document, a delta
+//! (`$v: 2`, `delta`), or the operators of MongoDB 4.4 and earlier (`$v: 1`, `modifier`).
+//! Everything works on raw bytes: what an update does not touch is copied as it stands.
 
 use crate::id_key;
 use crate::raw::{Doc, DocWriter, Element};
@@ -14,7 +14,8 @@ mod output;
 
 pub use error::{DiffFault, UpdateError};
 
-/// The largest document the server can hold: 16 MiB, and 16 KiB for its own additions (`BSONObjMaxInternalSize`).
+/// The largest document the server can hold: 16 MiB, and 16 KiB for its own additions
+/// (`BSONObjMaxInternalSize`).
 pub const MAX_DOCUMENT: usize = (16 << 20) + (16 << 10);
 
 /// An update entry's `o`, by form. The content is checked when it is applied.
@@ -29,8 +30,8 @@ pub enum Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// Tells the form of an entry's `o` in the order the server does: a document with `_id` is a replacement,
-    /// and then `$v` and `diff` are names like any other.
+    /// Tells the form of an entry's `o` in the order the server does: a document with `_id` is a
+    /// replacement, and then `$v` and `diff` are names like any other.
     pub fn parse(o: Doc<'a>) -> Result<Self, UpdateError> {
         let mut version = None;
         let mut diff = None;
@@ -59,8 +60,9 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The document after the update. An error means that this entry cannot be applied to this document:
-    /// the log or the document is not what it should be, and nothing may be made up in its place.
+    /// The document after the update. An error means that this entry cannot be applied to this
+    /// document: the log or the document is not what it should be, and nothing may be made up in
+    /// its place.
     pub fn apply(&self, pre: Doc<'_>) -> Result<Vec<u8>, UpdateError> {
         let id = pre.get(b"_id")?.ok_or(UpdateError::IdChanged)?;
         let post = match *self {
@@ -71,9 +73,10 @@ impl<'a> Update<'a> {
         settle_id(id, post)
     }
 
-    /// The document which the server's upsert makes of an update whose target is missing: for a replacement
-    /// the document itself, else a stub that starts from `_id` alone. Right only while catching up from an
-    /// inexact base, where later entries complete or remove the stub; otherwise a missing target is corruption.
+    /// The document which the server's upsert makes of an update whose target is missing: for a
+    /// replacement the document itself, else a stub that starts from `_id` alone. Right only while
+    /// catching up from an inexact base, where later entries complete or remove the stub; otherwise
+    /// a missing target is corruption.
     pub fn apply_to_missing(&self, id: Element<'_>) -> Result<Vec<u8>, UpdateError> {
         let mut stub = DocWriter::with_capacity(16 + id.value.len());
         stub.value(id.kind, b"_id", id.value);
@@ -81,8 +84,8 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The server's last step: `_id` is first, and is the same value as before. The same value, not the same bytes:
-/// an update may turn `_id: 1` into `_id: 1.0`.
+/// The server's last step: `_id` is first, and is the same value as before. The same value, not the
+/// same bytes: replacing `{_id: 1}` by `{_id: 1.0}` is allowed, and is then what the server stores.
 fn settle_id(before: Element<'_>, post: Vec<u8>) -> Result<Vec<u8>, UpdateError> {
     let doc = Doc::new(&post)?;
     let id = doc.get(b"_id")?.ok_or(UpdateError::IdChanged)?;

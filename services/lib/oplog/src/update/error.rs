@@ -78,8 +78,8 @@ pub enum DiffFault {
 }
 
 impl DiffFault {
-    /// The number under which the server reports the fault, so that both logs can be searched for one; `None`
-    /// where it has no report of its own.
+    /// The number under which the server reports the fault, so that both logs can be searched for
+    /// one; `None` where it has no report of its own.
     pub fn server_code(self) -> Option<u32> {
         Some(match self {
             Self::Empty => 4_770_500,

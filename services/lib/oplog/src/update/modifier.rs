@@ -1,9 +1,10 @@
-//! The operators that MongoDB 4.4 and earlier wrote into the oplog (`$v: 1`): `$set` and `$unset` with dotted
-//! paths. As in the server the paths form a tree that is walked along the document.
+//! The operators that MongoDB 4.4 and earlier wrote into the oplog (`$v: 1`): `$set` and `$unset`
+//! with dotted paths. As in the server the paths form a tree that is walked along the document.
 //!
-//! New fields are appended in the order of that tree, whose siblings the server sorts: by bytes up to 4.4, and
-//! since 5.0 with numbers by value. A primary also logs its `$set` in the order in which it applied it, so the entry
-//! tells which of the two its server used: if the paths of `$set` are sorted with numbers by value, that one.
+//! New fields are appended in the order of that tree, whose siblings the server sorts: by bytes up
+//! to 4.4, and since 5.0 with numbers by value. A primary also logs its `$set` in the order in
+//! which it applied it, so the entry tells which of the two its server used: if the paths of `$set`
+//! are sorted with numbers by value, that one.
 
 use std::cmp::Ordering;
 
@@ -100,8 +101,8 @@ fn by_bytes(left: &[u8], right: &[u8]) -> Ordering {
     left.cmp(right)
 }
 
-/// The server's `cmpPathsAndArrayIndexes`: of two names that both start with a digit, and not with a needless
-/// zero, the longer one is larger, be they numbers or not.
+/// The server's `cmpPathsAndArrayIndexes`: of two names that both start with a digit, and not with
+/// a needless zero, the longer one is larger, be they numbers or not.
 fn by_value(left: &[u8], right: &[u8]) -> Ordering {
     let like_number = |name: &[u8]| match name {
         [b'0', _, ..] => false,
@@ -115,7 +116,8 @@ fn by_value(left: &[u8], right: &[u8]) -> Ordering {
     }
 }
 
-/// The changes at or below one name of a document: a leaf of the tree, or the changes that go deeper.
+/// The changes at or below one name of a document: a leaf of the tree, or the changes that go
+/// deeper.
 struct Group<'c, 'a> {
     name: &'a [u8],
     changes: &'c [Change<'a>],
@@ -212,8 +214,8 @@ impl Applier {
         self.out.end(at)
     }
 
-    /// Changes a value that exists. A path through a value of another type leads nowhere and is ignored: such
-    /// an entry is applied again over a later state, which later entries put right.
+    /// Changes a value that exists. A path through a value of another type leads nowhere and is
+    /// ignored: such an entry is applied again over a later state, which later entries put right.
     fn change(
         &mut self,
         name: &[u8],
@@ -241,8 +243,8 @@ impl Applier {
         }
     }
 
-    /// Creates what is missing: documents all the way down, whatever the names look like. Nothing is created for
-    /// the sake of a removal.
+    /// Creates what is missing: documents all the way down, whatever the names look like. Nothing
+    /// is created for the sake of a removal.
     fn create(&mut self, name: &[u8], group: &Group<'_, '_>) -> Result<(), UpdateError> {
         if let Some(leaf) = group.leaf() {
             return leaf.value.map_or(Ok(()), |value| self.out.renamed(name, value));

@@ -121,7 +121,10 @@ fn worked_examples_of_arrays() {
 fn arrays_nest_in_arrays_and_mismatches_become_null() {
     check_delta(
         rawdoc! {"_id": 1, "v": [[1, 2, 3], {"k": 1}, 5]},
-        rawdoc! {"sv": {"a": true, "s0": {"a": true, "l": 1}, "s1": {"a": true, "u0": 1}, "s2": {"u": {"k": 2}}}},
+        rawdoc! {"sv": {
+            "a": true, "s0": {"a": true, "l": 1},
+            "s1": {"a": true, "u0": 1}, "s2": {"u": {"k": 2}},
+        }},
         rawdoc! {"_id": 1, "v": [[1], null, null]},
     );
     check_delta(
@@ -159,7 +162,8 @@ fn array_elements_get_their_names_back() {
     check_delta(pre, rawdoc! {"sv": {"a": true, "u1": 9}}, rawdoc! {"_id": 1, "v": [1, 9, 3, 4]});
 }
 
-/// The server looks each field up as it comes: of a name that occurs twice, both fields are changed.
+/// The server looks each field up as it comes: of a name that occurs twice, both fields are
+/// changed.
 #[test]
 fn duplicate_names_are_each_changed() {
     let twice = |first: i32, second: i32| {

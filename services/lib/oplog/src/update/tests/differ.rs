@@ -1,4 +1,5 @@
-//! Deltas as a server makes them: a small differ after its `document_diff_calculator`, against the applier.
+//! Deltas as a server makes them: a small differ after its `document_diff_calculator`, against the
+//! applier.
 
 use std::collections::BTreeSet;
 
@@ -116,7 +117,8 @@ fn value() -> impl Strategy<Value = RawBson> {
     })
 }
 
-/// Up to six fields in any order, no name twice: names that look like paths, operators, indexes and sections.
+/// Up to six fields in any order, no name twice: names that look like paths, operators, indexes and
+/// sections.
 fn fields(value: impl Strategy<Value = RawBson>) -> impl Strategy<Value = RawDocumentBuf> {
     let names = ["a", "b", "u", "s", "", "a.b", "$set", "0", "1", "long name"];
     let names = prop::sample::subsequence(names.to_vec(), 0..6).prop_shuffle();
@@ -194,16 +196,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn unrelated_documents_turn_into_each_other(pre in document(), post in document(), ignore_size in any::<bool>()) {
+    fn unrelated_documents_turn_into_each_other(
+        pre in document(),
+        post in document(),
+        ignore_size in any::<bool>(),
+    ) {
         let o = diff_of(&pre, &post, ignore_size);
         prop_assert_eq!(&apply(&pre, &o).unwrap(), &post, "{:?}", o);
         prop_assert_eq!(&apply(&post, &o).unwrap(), &post, "again: {:?}", o);
     }
 
-    /// The server's contract of replay: from any state in between, all updates in order lead to the last state.
+    /// The server's contract of replay: from any state in between, all updates in order lead to the
+    /// last state.
     #[test]
     fn replay_from_any_state_converges(states in states(), ignore_size in any::<bool>()) {
-        let updates: Vec<_> = states.windows(2).map(|pair| diff_of(&pair[0], &pair[1], ignore_size)).collect();
+        let steps = states.windows(2);
+        let updates: Vec<_> =
+            steps.map(|pair| diff_of(&pair[0], &pair[1], ignore_size)).collect();
         for start in &states {
             let mut state = start.clone();
             for o in &updates {

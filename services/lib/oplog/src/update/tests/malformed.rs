@@ -145,12 +145,19 @@ fn padding_ends_at_the_largest_document() {
 
 /// Seeds whose bytes are then damaged.
 fn seeds() -> Vec<(RawDocumentBuf, RawDocumentBuf)> {
-    let pre = rawdoc! {"_id": 1, "a": 1, "o": {"x": 1, "y": [1, {"k": 2}]}, "v": [1, [2], {"m": 3}], "c": column(b"abcd")};
+    let pre = rawdoc! {
+        "_id": 1, "a": 1, "o": {"x": 1, "y": [1, {"k": 2}]},
+        "v": [1, [2], {"m": 3}], "c": column(b"abcd"),
+    };
     let diff = rawdoc! {
         "d": {"a": false}, "u": {"z": 1}, "i": {"w": "text"}, "b": {"c": {"o": 1, "d": column(b"x")}},
-        "so": {"u": {"x": 2}, "sy": {"a": true, "l": 2, "s1": {"i": {"n": 1}}}}, "sv": {"a": true, "s1": {"a": true, "u1": 7}, "u4": 1},
+        "so": {"u": {"x": 2}, "sy": {"a": true, "l": 2, "s1": {"i": {"n": 1}}}},
+        "sv": {"a": true, "s1": {"a": true, "u1": 7}, "u4": 1},
     };
-    let operators = rawdoc! {"$v": 1, "$set": {"a": 2, "o.y.1.k": 3, "v.5": 1, "new.b.c": 1}, "$unset": {"o.x": true, "v.0": true}};
+    let operators = rawdoc! {
+        "$v": 1, "$set": {"a": 2, "o.y.1.k": 3, "v.5": 1, "new.b.c": 1},
+        "$unset": {"o.x": true, "v.0": true},
+    };
     let replacement = rawdoc! {"a": 1, "_id": 1};
     vec![(pre.clone(), delta(diff)), (pre.clone(), operators), (pre, replacement)]
 }
@@ -174,7 +181,10 @@ proptest! {
     #[test]
     fn damaged_updates_never_panic(
         seed in prop::sample::select(seeds()),
-        flips in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        flips in prop::collection::vec(
+            (any::<bool>(), any::<prop::sample::Index>(), any::<u8>()),
+            1..4,
+        ),
     ) {
         let (mut pre, mut o) = (seed.0.into_bytes(), seed.1.into_bytes());
         for (in_pre, at, byte) in flips {
@@ -187,7 +197,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_never_panic(inner in prop::collection::vec(any::<u8>(), 0..80), seed in prop::sample::select(seeds())) {
+    fn any_bytes_never_panic(
+        inner in prop::collection::vec(any::<u8>(), 0..80),
+        seed in prop::sample::select(seeds()),
+    ) {
         let mut bytes = ((inner.len() + 5) as i32).to_le_bytes().to_vec();
         bytes.extend_from_slice(&inner);
         bytes.push(0);
