@@ -169,7 +169,7 @@ impl World {
     /// The last segment that a restore to T has to read, judged from the entries.
     fn last_needed(&self, tick: u32) -> u64 {
         let before = |entry: &&SourceEntry| entry.tick <= tick && entry.place.is_some();
-        let last = self.source.iter().filter(before).next_back().expect("restorable");
+        let last = self.source.iter().rfind(before).expect("restorable");
         let (sequence, run) = last.place.expect("held");
         let answers = self.prepared_in(run, tick).into_iter().map(|at| self.answer(run, at));
         answers.flatten().fold(sequence, u64::max)

@@ -6,6 +6,8 @@ use crate::plan::NotRestorable;
 use crate::sample::{after_gap, base, command, digest, optime, segment};
 use crate::{PlanError, ResumePoint};
 
+type Change = fn(&mut SegmentSummary);
+
 struct Fixture {
     index: Index,
     directory: TempDir,
@@ -99,7 +101,7 @@ fn rebuilt_equals_survived() {
 #[test]
 fn every_part_of_a_segment_shows_in_the_digest() {
     let original = Fixture::with(&story()).digest();
-    let changes: [fn(&mut SegmentSummary); 6] = [
+    let changes: [Change; 6] = [
         |s| s.digest[31] ^= 1,
         |s| s.counts[0].noops += 1,
         |s| s.commands.push(command(111, "drop", "x")),
@@ -183,7 +185,7 @@ fn contradictions_are_refused_and_change_nothing() {
 fn impossible_summaries_are_refused_and_change_nothing() {
     let fixture = Fixture::with(&[segment(1, 10, 20)]);
     let before = fixture.digest();
-    let changes: [(&str, fn(&mut SegmentSummary)); 10] = [
+    let changes: [(&str, Change); 10] = [
         ("empty", |s| s.entries = 0),
         ("one entry, two ends", |s| s.entries = 1),
         ("two entries, one end", |s| s.first = s.last),
@@ -354,4 +356,51 @@ fn damaged_values_are_named_never_skipped() {
     fixture.index.db.delete(Key::Run(4).encode()).expect("delete");
     let error = fixture.index.absorb(&segment(6, 120, 130)).expect_err("run missing");
     assert!(matches!(error, IndexError::Damaged { .. }), "{error:?}");
+}
+
+/// The files as a killed process leaves them, with `cut` bytes less at the end of the write-ahead log.
+fn copy_of_killed(open: &Fixture, cut: u64) -> TempDir {
+    let copy = tempfile::tempdir().expect("temporary directory");
+    for file in std::fs::read_dir(open.directory.path()).expect("list") {
+        let file = file.expect("list");
+        let to = copy.path().join(file.file_name());
+        std::fs::copy(file.path(), &to).expect("copy");
+        if cut > 0 && to.extension().is_some_and(|extension| extension == "log") {
+            let copied = std::fs::File::options().write(true).open(&to).expect("open");
+            let length = copied.metadata().expect("length").len();
+            copied.set_len(length.saturating_sub(cut)).expect("cut");
+        }
+    }
+    copy
+}
+
+#[test]
+fn a_killed_process_loses_nothing_absorbed() {
+    let open = Fixture::with(&story());
+    let copy = copy_of_killed(&open, 0);
+    let survived = Index::open(copy.path()).expect("open");
+    assert_eq!(survived.digest().expect("digest"), open.digest());
+}
+
+#[test]
+fn after_a_power_failure_the_index_is_behind_never_torn() {
+    let story = story();
+    let open = Fixture::with(&story);
+    let prefixes: Vec<_> =
+        (0..=story.len()).map(|kept| Fixture::with(&story[..kept]).digest()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    for cut in (1..6000).step_by(250) {
+        let copy = copy_of_killed(&open, cut);
+        let survived = Index::open(copy.path()).expect("open");
+        let digest = survived.digest().expect("digest");
+        let kept = prefixes.iter().position(|prefix| *prefix == digest).expect("a prefix");
+        seen.insert(kept);
+        let next = survived.resume_point().expect("read").map_or(0, |point| point.sequence);
+        assert_eq!(next, kept as u64);
+        for segment in &story[kept..] {
+            survived.absorb(segment).expect("absorb again");
+        }
+        assert_eq!(survived.digest().expect("digest"), open.digest());
+    }
+    assert!(seen.len() > 2, "the cuts should lose different numbers of segments: {seen:?}");
 }

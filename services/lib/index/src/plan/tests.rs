@@ -19,10 +19,15 @@ fn listed(runs: &[Run], bases: &[BaseSummary]) -> Vec<(u32, u32, String)> {
     windows(runs, bases).into_iter().map(row).collect()
 }
 
+/// Name, capture from, exact from.
+type DrawnBase = (&'static str, u32, u32);
+/// From, through, base.
+type DrawnWindow = (u32, u32, &'static str);
+
 #[test]
 fn a_window_reaches_from_the_oldest_usable_base_to_the_end_of_its_run() {
     let runs = [run(10, 50), run(60, 90)];
-    let cases: &[(&[(&str, u32, u32)], &[(u32, u32, &str)])] = &[
+    let cases: &[(&[DrawnBase], &[DrawnWindow])] = &[
         (&[], &[]),
         (&[("a", 10, 20)], &[(20, 50, "a")]),
         (&[("a", 20, 30), ("b", 12, 15)], &[(15, 50, "b")]),
