@@ -25,6 +25,8 @@ mod timeline;
 mod view;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod sample;
 
 pub use absorb::Absorbed;
