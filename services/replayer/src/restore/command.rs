@@ -64,8 +64,8 @@ impl From<Error> for Failure {
             | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::ServerSelection { .. }
             | ErrorKind::DnsResolve { .. }
-            | ErrorKind::Shutdown => Failure::Unavailable(error.to_string()),
-            _ => Failure::Refused { code: 0, message: error.to_string() },
+            | ErrorKind::Shutdown => Failure::Unavailable(error.kind.to_string()),
+            _ => Failure::Refused { code: 0, message: error.kind.to_string() },
         }
     }
 }

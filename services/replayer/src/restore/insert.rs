@@ -51,15 +51,16 @@ async fn try_insert(
 ) -> Result<(), RestoreError> {
     let db = &collection.state.db;
     let namespace = collection.state.namespace();
-    let send = async |command: &RawDocumentBuf| {
+    let send = async |command: &RawDocumentBuf, what: &str| {
         let reply = command::run_raw(client, db, command.clone()).await;
-        reply.map_err(|failure| failure.writing(&namespace, "documents"))
+        reply.map_err(|failure| failure.writing(&namespace, what))
     };
-    let reply = send(&batch.insert).await?;
+    let reply = send(&batch.insert, "documents").await?;
     let name_document = |index| document_at(&batch.insert, index).map(display_id);
     look_at(&reply, &namespace, again, name_document)?;
     if let Some(repair) = &batch.repair {
-        let reply = send(repair).await?;
+        let what = "zero timestamps (which takes the right to update, as readWriteAnyDatabase has)";
+        let reply = send(repair, what).await?;
         look_at(&reply, &namespace, false, |_| None)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! A restore from its checks to its report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use tokio_util::sync::CancellationToken;
@@ -127,8 +127,7 @@ impl Prepared {
     ) -> Result<RestoreReport, RestoreFailure> {
         let started = Instant::now();
         let mut report = self.empty_report();
-        let steps = Box::pin(self.steps(&progress, &cancel, &mut report));
-        let ended = cancel.run_until_cancelled(steps).await.unwrap_or(Err(RestoreError::Cancelled));
+        let ended = Box::pin(self.steps(&progress, &cancel, &mut report)).await;
         report.durations.total = started.elapsed();
         report.set_rates();
         match ended {
@@ -148,36 +147,57 @@ impl Prepared {
         cancel: &CancellationToken,
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
-        self.make_collections(progress, report).await?;
+        unless(cancel, self.make_collections(progress, report)).await?;
+        // Loading has tasks of its own, which must have ended when this returns: it looks at `cancel` itself.
         let written = self.load_documents(progress, cancel, report).await?;
+        unless(cancel, self.finish(&written, progress, report)).await
+    }
+
+    /// Everything after the documents.
+    async fn finish(
+        &self,
+        written: &[Digest],
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
         self.make_indexes_and_views(progress, report).await?;
         self.barrier().await?;
-        let mut mismatches = Mismatches::new();
         if self.settings.verify {
-            mismatches = self.verify_documents(&written, progress, report).await?;
-        } else if self.target.election_id().await? != self.facts.election_id {
-            return Err(RestoreError::Unavailable {
-                doing: "loading documents".into(),
-                reason: "the target elected a primary meanwhile, and what the old one took may be \
-                         rolled back; only a verification could tell"
-                    .into(),
-            });
+            fail_on(&self.verify_documents(written, progress, report).await?)?;
+        } else {
+            self.check_election().await?;
         }
-        fail_on(&mismatches)?;
         self.let_documents_expire(progress).await?;
         if self.settings.verify {
-            let allowed = self.settings.allow_non_empty;
-            mismatches = compare_catalog(&self.target, &self.plan, allowed).await?;
+            self.verify_catalog(report).await?;
         }
-        let ok = |namespace: &str| self.settings.verify && !mismatches.contains_key(namespace);
-        report
-            .collections
-            .iter_mut()
-            .for_each(|collection| collection.verified = ok(&collection.ns));
-        fail_on(&mismatches)?;
-        report.verified = self.settings.verify;
         self.restore_authorization(progress, report).await?;
         self.barrier().await
+    }
+
+    /// After an election, what the old primary took may have been rolled back; only a verification could tell.
+    async fn check_election(&self) -> Result<(), RestoreError> {
+        if self.target.election_id().await? == self.facts.election_id {
+            return Ok(());
+        }
+        Err(RestoreError::Unavailable {
+            doing: "loading documents".into(),
+            reason:
+                "the target elected another primary meanwhile, and what the old one took may be \
+                     rolled back; restore again, or with verification"
+                    .into(),
+        })
+    }
+
+    async fn verify_catalog(&self, report: &mut RestoreReport) -> Result<(), RestoreError> {
+        let strangers_allowed = self.settings.allow_non_empty;
+        let mismatches = compare_catalog(&self.target, &self.plan, strangers_allowed).await?;
+        for collection in &mut report.collections {
+            collection.verified = !mismatches.contains_key(&collection.ns);
+        }
+        fail_on(&mismatches)?;
+        report.verified = true;
+        Ok(())
     }
 
     async fn make_collections(
@@ -303,23 +323,17 @@ impl Prepared {
         }
     }
 
-    /// Returns when the majority has journalled everything written so far: a delete of nothing waits for the
-    /// last write before it.
+    /// Returns when the majority has journalled everything written so far. A `collMod` that changes nothing is
+    /// still an entry of the target's oplog, and one that the role `restore` may write (it may not delete).
     async fn barrier(&self) -> Result<(), RestoreError> {
-        let collections = &self.plan.collections;
-        // Servers before 5.0 delete nothing from capped collections, not even nothing.
-        let uncapped = collections.iter().find(|collection| !collection.ordered);
-        let Some(collection) = uncapped.or(collections.first()) else { return Ok(()) };
+        let Some(collection) = self.plan.collections.first() else { return Ok(()) };
         let mut command = DocWriter::new();
-        command.string(b"delete", &collection.state.name);
-        command.open(kind::ARRAY, b"deletes").open(kind::DOCUMENT, b"0");
-        command.open(kind::DOCUMENT, b"q").int32(b"$alwaysFalse", 1).close();
-        command.int32(b"limit", 1).close().close();
+        command.string(b"collMod", &collection.state.name);
         command.open(kind::DOCUMENT, b"writeConcern").string(b"w", "majority");
         command.value(kind::BOOL, b"j", &[1]);
-        command.int64(b"wtimeout", BARRIER_TIMEOUT.as_millis() as i64).close();
-        let reply = command::run(&self.target.client, &collection.state.db, command.finish()).await;
-        let namespace = collection.state.namespace();
+        command.int64(b"wtimeout", BARRIER_TIMEOUT_MS).close();
+        let (db, namespace) = (&collection.state.db, collection.state.namespace());
+        let reply = command::run(&self.target.client, db, command.finish()).await;
         let reply = reply.map_err(|failure| failure.writing(&namespace, "the last barrier"))?;
         look_at(&reply, &namespace, false, |_| None)
     }
@@ -350,7 +364,15 @@ impl Prepared {
 }
 
 /// How long the majority may take to catch up with what the primary took.
-const BARRIER_TIMEOUT: Duration = Duration::from_secs(600);
+const BARRIER_TIMEOUT_MS: i64 = 600_000;
+
+/// Drops the step when cancelled; what it has asked the target to do may still happen there.
+async fn unless<T>(
+    cancel: &CancellationToken,
+    step: impl Future<Output = Result<T, RestoreError>>,
+) -> Result<T, RestoreError> {
+    cancel.run_until_cancelled(step).await.unwrap_or(Err(RestoreError::Cancelled))
+}
 
 fn fail_on(mismatches: &Mismatches) -> Result<(), RestoreError> {
     if mismatches.is_empty() {

@@ -164,8 +164,16 @@ impl Target {
         command::run(&self.client, "admin", command::simple(name)).await
     }
 
+    /// A target that answers and refuses (a wrong password, say) will not answer otherwise next time.
     fn unreachable(&self, failure: Failure) -> RestoreError {
-        failure.reading(&format!("target {}", self.name))
+        match failure {
+            Failure::Unavailable(reason) => {
+                RestoreError::Unavailable { doing: format!("asking target {}", self.name), reason }
+            }
+            Failure::Refused { message, .. } => RestoreError::TargetUnsuitable {
+                problems: vec![format!("{} refused a question: {message}", self.name)],
+            },
+        }
     }
 }
 
