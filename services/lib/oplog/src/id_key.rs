@@ -1,22 +1,26 @@
 //! `_id` values as keys: bytes that compare as MongoDB compares the values.
 //!
-//! Two ids which MongoDB's `_id` index holds to be the same (`1`, `1L`, `1.0`, Decimal128 `1.00`; a string and
-//! a symbol of the same text) encode to the same bytes; for others the order of the bytes is BSON comparison
-//! order. No encoding is a prefix of another, so a key may be followed by anything (a time, for history).
+//! Two ids which MongoDB's `_id` index holds to be the same (`1`, `1L`, `1.0`, Decimal128 `1.00`; a
+//! string and a symbol of the same text) encode to the same bytes; for others the order of the
+//! bytes is BSON comparison order. No encoding is a prefix of another, so a key may be followed by
+//! anything (a time, for history).
 //!
 //! ```text
-//! key      := tag body                     tag: the canonical type; a number's tag also says its size (number.rs)
-//! text     := byte* 00                     00 in it becomes 01 01, and 01 becomes 01 02
-//! document := (tag name 00 body)* 00       type before name before value, as BSONObj::woCompare
-//! array    := key* 00                      the names of an array's elements say nothing
-//! binary   := length subtype byte*         length: one byte below ff, else ff and a u32 (BE)
-//! date     := i64 (BE), sign bit flipped   timestamp := u64 (BE)     bool := 00 | 01     object id := 12 bytes
-//! regex    := pattern 00 flags 00          db pointer := length (u32 BE) name object id
-//! scope    := text document                code := text              min, max, null, undefined: nothing
+//! key        := tag body            tag: the canonical type, and the size of a number (number.rs)
+//! text       := byte* 00            00 in it becomes 01 01, and 01 becomes 01 02
+//! document   := (tag name 00 body)* 00    type before name before value, as BSONObj::woCompare
+//! array      := key* 00             the names of an array's elements say nothing
+//! binary     := length subtype byte*      length: a byte below ff, else ff and a u32 (BE)
+//! date       := i64 (BE), its sign bit flipped
+//! timestamp  := u64 (BE)            bool := 00 | 01            object id := 12 bytes
+//! regex      := pattern 00 flags 00
+//! db pointer := length (u32 BE) name 00 object id
+//! scope      := text document       code := text
+//! min key, max key, null, undefined: nothing
 //! ```
 //!
-//! An id whose nested documents are not well-formed BSON has no place in that order. Such an id is kept under
-//! its own last tag as plain bytes, so that it still is a key equal to itself only.
+//! An id whose nested documents are not well-formed BSON has no place in that order. Such an id is
+//! kept under its own last tag as plain bytes, so that it still is a key equal to itself only.
 
 use crate::raw::{Doc, Element, MAX_DEPTH, Malformed, kind};
 
@@ -48,18 +52,21 @@ mod tag {
 /// Appends the collation key of a string's bytes. The key may hold any bytes.
 type Collate<'a> = &'a dyn Fn(&[u8], &mut Vec<u8>);
 
-/// Appends the key of an id in a collection with simple collation. The element's name does not matter.
+/// Appends the key of an id in a collection with simple collation. The element's name does not
+/// matter.
 pub fn encode(id: Element<'_>, out: &mut Vec<u8>) {
     encode_with(id, None, out);
 }
 
-/// Appends the key of an id in a collection with a collation. `collate` appends the collation key of a string's
-/// bytes; it is called for each string and symbol, nested ones too, and must not touch what is already there.
+/// Appends the key of an id in a collection with a collation. `collate` appends the collation key
+/// of a string's bytes; it is called for each string and symbol, nested ones too, and must not
+/// touch what is already there.
 pub fn encode_collated(id: Element<'_>, collate: &dyn Fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
     encode_with(id, Some(collate), out);
 }
 
-/// A 64-bit hash of an id's key under simple collation, for filters on disk. Never changes: see [`hash64_of_key`].
+/// A 64-bit hash of an id's key under simple collation, for filters on disk. Never changes: see
+/// [`hash64_of_key`].
 pub fn hash64(id: Element<'_>) -> u64 {
     /// An id larger than this is rare; its memory is given back.
     const KEEP: usize = 4096;
@@ -76,9 +83,10 @@ pub fn hash64(id: Element<'_>) -> u64 {
     hash
 }
 
-/// The hash [`hash64`] gives for the id of that key. Part of the formats on disk, so it is fixed here:
-/// start from the length; for each 8 bytes (little-endian, the last ones padded with zeros) xor them in,
-/// multiply by `9e3779b97f4a7c15`, fold the high half onto the low one; finish as MurmurHash3 does.
+/// The hash [`hash64`] gives for the id of that key. Part of the formats on disk, so it is fixed
+/// here: start from the length; for each 8 bytes (little-endian, the last ones padded with zeros)
+/// xor them in, multiply by `9e3779b97f4a7c15`, fold the high half onto the low one; finish as
+/// MurmurHash3 does.
 pub fn hash64_of_key(key: &[u8]) -> u64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| {

@@ -2,6 +2,7 @@
 //!
 //! - [`raw`]: BSON walked and written as bytes
 //! - [`id_key`]: `_id` values as keys that sort as MongoDB sorts them
+//! - [`update`]: updates applied to documents, byte for byte as the server does
 //! - [`Timestamp`], [`OpTime`]: positions
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
@@ -12,6 +13,7 @@ mod kind;
 mod operation;
 mod position;
 pub mod raw;
+pub mod update;
 
 pub use entry::Entry;
 pub use kind::{CommandKind, OpKind};

@@ -1,15 +1,17 @@
 //! Numbers of all four types, exactly, in one order.
 //!
-//! Every finite int, double and Decimal128 is a finite decimal fraction, so digits are the common ground.
-//! Whole parts below 2^63 are kept in binary instead: nearly all ids are such, and they need no digits at all.
+//! Every finite int, double and Decimal128 is a finite decimal fraction, so digits are the common
+//! ground. Whole parts below 2^63 are kept in binary instead: nearly all ids are such, and they
+//! need no digits at all.
 //!
 //! ```text
-//! 20     NaN                       2c     zero
-//! 21     -infinity                 2d     0 < x < 1      exponent digits
-//! 22     x <= -2^63                2e+n-1 1 <= x < 2^63  n bytes (BE): whole part * 2 + (1 if digits follow), digits
-//! 2a-n+1 -2^63 < x <= -1           36     2^63 <= x      exponent digits
-//! 2b     -1 < x < 0                37     infinity
+//! 20        NaN                     2c        zero
+//! 21        -infinity               2d        0 < x < 1       exponent digits
+//! 22        x <= -2^63              2e to 35  1 <= x < 2^63   whole digits
+//! 23 to 2a  -2^63 < x <= -1         36        2^63 <= x       exponent digits
+//! 2b        -1 < x < 0              37        infinity
 //!
+//! whole    := n bytes (BE), n = tag - 2d: the whole part * 2, plus 1 if digits follow
 //! exponent := u16 (BE): e + 4000, where x = 0.d1d2d3… * 10^e and d1 is not 0
 //! digits   := (two digits + 1)* 00, trailing zeros dropped
 //! ```
@@ -87,7 +89,8 @@ pub(super) fn decimal(bits: u128, out: &mut Vec<u8>) {
         0x1e => return out.push(if negative { NEGATIVE_INFINITY } else { INFINITY }),
         _ => {}
     }
-    // The other layout, marked by two bits, can only hold coefficients beyond the largest: these are zeros.
+    // The other layout, marked by two bits, can only hold coefficients beyond the largest: these
+    // are zeros.
     let other_layout = (bits >> 125) & 3 == 3;
     let coefficient = bits & ((1 << 113) - 1);
     if other_layout || coefficient == 0 || coefficient > LARGEST_COEFFICIENT {
@@ -160,7 +163,8 @@ impl Digits {
         }
     }
 
-    /// `mantissa / 2^places`, below 1. Multiplying a binary fraction by ten moves one digit over its point.
+    /// `mantissa / 2^places`, below 1. Multiplying a binary fraction by ten moves one digit over
+    /// its point.
     fn of_fraction(mantissa: u64, places: u32) -> Self {
         // Little-endian limbs, the point above the last one in use; 34 * 32 bits hold 1074 places.
         let mut limbs = [0_u32; 34];
@@ -250,7 +254,8 @@ impl Digits {
         pairs(&self.digits[..self.length], negative, out);
     }
 
-    /// The whole part, if it fits the binary form. It has `exponent` digits, of which the last may be dropped zeros.
+    /// The whole part, if it fits the binary form. It has `exponent` digits, of which the last may
+    /// be dropped zeros.
     fn whole_part(&self) -> Option<u64> {
         let mut part = 0_u64;
         if self.exponent > 19 {

@@ -1,146 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
-use std::cmp::Ordering;
-
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Decimal128, Document, RawDocumentBuf, doc, oid::ObjectId};
 use proptest::prelude::*;
 
 use super::*;
 
-/// The comparison, written a second time from the server's `BSONElement::compareElements`: on decoded
-/// values, and for numbers on the exact decimal text that the standard library and `bson` print.
-mod reference {
-    use super::*;
-
-    pub(super) fn compare(left: &Bson, right: &Bson) -> Ordering {
-        canonical_type(left).cmp(&canonical_type(right)).then_with(|| match (left, right) {
-            (Bson::String(_) | Bson::Symbol(_), _) => text(left).cmp(text(right)),
-            (Bson::Document(l), Bson::Document(r)) => documents(l, r),
-            (Bson::Array(l), Bson::Array(r)) => l
-                .iter()
-                .zip(r)
-                .map(|(l, r)| compare(l, r))
-                .find(|order| order.is_ne())
-                .unwrap_or_else(|| l.len().cmp(&r.len())),
-            (Bson::Binary(l), Bson::Binary(r)) => (l.bytes.len(), u8::from(l.subtype), &l.bytes)
-                .cmp(&(r.bytes.len(), u8::from(r.subtype), &r.bytes)),
-            (Bson::ObjectId(l), Bson::ObjectId(r)) => l.bytes().cmp(&r.bytes()),
-            (Bson::Boolean(l), Bson::Boolean(r)) => l.cmp(r),
-            (Bson::DateTime(l), Bson::DateTime(r)) => {
-                l.timestamp_millis().cmp(&r.timestamp_millis())
-            }
-            (Bson::Timestamp(l), Bson::Timestamp(r)) => {
-                (l.time, l.increment).cmp(&(r.time, r.increment))
-            }
-            (Bson::RegularExpression(l), Bson::RegularExpression(r)) => {
-                (l.pattern.as_str(), l.options.as_str())
-                    .cmp(&(r.pattern.as_str(), r.options.as_str()))
-            }
-            (Bson::JavaScriptCode(l), Bson::JavaScriptCode(r)) => l.cmp(r),
-            (Bson::JavaScriptCodeWithScope(l), Bson::JavaScriptCodeWithScope(r)) => {
-                l.code.cmp(&r.code).then_with(|| documents(&l.scope, &r.scope))
-            }
-            _ if canonical_type(left) == 10 => numbers(left, right),
-            _ => Ordering::Equal,
-        })
-    }
-
-    fn documents(left: &Document, right: &Document) -> Ordering {
-        for ((left_name, left), (right_name, right)) in left.iter().zip(right) {
-            let order = canonical_type(left)
-                .cmp(&canonical_type(right))
-                .then_with(|| left_name.cmp(right_name))
-                .then_with(|| compare(left, right));
-            if order.is_ne() {
-                return order;
-            }
-        }
-        left.len().cmp(&right.len())
-    }
-
-    fn canonical_type(value: &Bson) -> i32 {
-        match value {
-            Bson::MinKey => -1,
-            Bson::Undefined => 0,
-            Bson::Null => 5,
-            Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::Decimal128(_) => 10,
-            Bson::String(_) | Bson::Symbol(_) => 15,
-            Bson::Document(_) => 20,
-            Bson::Array(_) => 25,
-            Bson::Binary(_) => 30,
-            Bson::ObjectId(_) => 35,
-            Bson::Boolean(_) => 40,
-            Bson::DateTime(_) => 45,
-            Bson::Timestamp(_) => 47,
-            Bson::RegularExpression(_) => 50,
-            Bson::DbPointer(_) => 55,
-            Bson::JavaScriptCode(_) => 60,
-            Bson::JavaScriptCodeWithScope(_) => 65,
-            Bson::MaxKey => 127,
-        }
-    }
-
-    fn text(value: &Bson) -> &str {
-        match value {
-            Bson::String(text) | Bson::Symbol(text) => text,
-            _ => unreachable!("a string or symbol"),
-        }
-    }
-
-    fn numbers(left: &Bson, right: &Bson) -> Ordering {
-        rank(left).cmp(&rank(right)).then_with(|| {
-            if rank(left).abs() != 1 {
-                return Ordering::Equal;
-            }
-            let ((negative, left), (_, right)) = (magnitude(left), magnitude(right));
-            if negative { right.cmp(&left) } else { left.cmp(&right) }
-        })
-    }
-
-    /// NaN, -infinity, negative, zero, positive, infinity.
-    fn rank(number: &Bson) -> i32 {
-        let printed = printed(number);
-        match printed.as_str() {
-            "NaN" => -3,
-            "-inf" | "-Infinity" => -2,
-            "inf" | "Infinity" => 2,
-            _ => match magnitude(number) {
-                (_, (_, digits)) if digits.is_empty() => 0,
-                (negative, _) => 1 - 2 * i32::from(negative),
-            },
-        }
-    }
-
-    fn printed(number: &Bson) -> String {
-        match number {
-            Bson::Int32(number) => number.to_string(),
-            Bson::Int64(number) => number.to_string(),
-            Bson::Double(number) => format!("{number:.1074}"),
-            Bson::Decimal128(number) => number.to_string(),
-            _ => unreachable!("a number"),
-        }
-    }
-
-    /// Sign, and `(exponent, digits)` without leading or trailing zeros: `0.digits * 10^exponent`.
-    fn magnitude(number: &Bson) -> (bool, (i64, String)) {
-        let printed = printed(number);
-        let (negative, printed) = match printed.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, printed.as_str()),
-        };
-        let (mantissa, exponent) = printed.split_once('E').unwrap_or((printed, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = format!("{whole}{fraction}");
-        let digits = all.trim_start_matches('0');
-        if digits.is_empty() {
-            return (false, (0, String::new()));
-        }
-        let leading = (all.len() - digits.len()) as i64;
-        let exponent = whole.len() as i64 - leading + exponent.parse::<i64>().unwrap_or(0);
-        (negative, (exponent, digits.trim_end_matches('0').to_owned()))
-    }
-}
+mod reference;
 
 fn key_of(value: &Bson) -> Vec<u8> {
     let doc = RawDocumentBuf::try_from(&doc! {"_id": value.clone()}).unwrap();
@@ -373,7 +239,8 @@ fn equal_ids_of_different_types_have_one_key() {
     assert!(ones.iter().all(|one| key_of(one) == key_of(&ones[0])));
     let zeros = [Bson::Int32(0), Bson::Double(-0.0), decimal_of("-0"), decimal_of("0E+30")];
     assert!(zeros.iter().all(|zero| key_of(zero) == key_of(&zeros[0])));
-    // A coefficient of more than 34 digits, and one in the layout that can only hold such: both are zero.
+    // A coefficient of more than 34 digits, and one in the layout that can only hold such: both are
+    // zero.
     let too_large = (6176_u128 << 113 | 10_u128.pow(34)).to_le_bytes();
     let other_layout = (3_u128 << 125 | 5).to_le_bytes();
     for bytes in [too_large, other_layout] {
@@ -391,8 +258,8 @@ fn common_ids_are_short() {
     assert_eq!(key_of(&Bson::Int64(i64::MAX)).len(), 9);
 }
 
-/// The hashes are in filters on disk: a change of either function must fail here. The numbers come from a
-/// second implementation of what [`hash64_of_key`] documents.
+/// The hashes are in filters on disk: a change of either function must fail here. The numbers come
+/// from a second implementation of what [`hash64_of_key`] documents.
 #[test]
 fn hashes_never_change() {
     assert_eq!(hash64_of_key(b""), PINNED[0]);
@@ -439,6 +306,32 @@ fn collation_reaches_nested_strings_and_nothing_else() {
     assert!(!equal(doc! {"A": 1}.into(), doc! {"a": 1}.into()));
     assert!(!equal(Bson::JavaScriptCode("A".into()), Bson::JavaScriptCode("a".into())));
     assert_eq!(collated(&Bson::Int32(7), &lower), key_of(&Bson::Int32(7)));
+}
+
+/// The longer name is the greater one, whatever it says.
+#[test]
+fn db_pointers_compare_by_length_first() {
+    let pointer = |name: &str, oid: u8| {
+        let mut value = (name.len() as i32 + 1).to_le_bytes().to_vec();
+        value.extend_from_slice(name.as_bytes());
+        value.push(0);
+        value.extend_from_slice(&[oid; 12]);
+        let mut writer = crate::raw::DocWriter::new();
+        writer.value(kind::DB_POINTER, b"_id", &value);
+        let bytes = writer.finish();
+        let mut out = Vec::new();
+        encode(Doc::new(&bytes).unwrap().first().unwrap().unwrap(), &mut out);
+        out
+    };
+    let keys = [pointer("z", 0), pointer("z", 1), pointer("aa", 0), pointer("ab", 0)];
+    assert!(keys.is_sorted() && keys[0] != keys[1]);
+    let (before, after) = (key_of(&tricky_regex()), key_of(&Bson::JavaScriptCode("".into())));
+    assert!(before < keys[0] && keys[3] < after);
+}
+
+fn tricky_regex() -> Bson {
+    let pattern = "z".try_into().unwrap();
+    Bson::RegularExpression(bson::Regex { pattern, options: "i".try_into().unwrap() })
 }
 
 #[test]
@@ -553,7 +446,10 @@ proptest! {
     }
 
     #[test]
-    fn any_collation_key_is_kept_apart(left in prop::collection::vec(0..4_u8, 0..6), right in prop::collection::vec(0..4_u8, 0..6)) {
+    fn any_collation_key_is_kept_apart(
+        left in prop::collection::vec(0..4_u8, 0..6),
+        right in prop::collection::vec(0..4_u8, 0..6),
+    ) {
         let key = |bytes: &[u8]| collated(&"any".into(), &|_, out| out.extend_from_slice(bytes));
         let (left_key, right_key) = (key(&left), key(&right));
         prop_assert_eq!(left_key.cmp(&right_key), left.cmp(&right));
@@ -561,7 +457,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_have_a_key(kind in any::<u8>(), bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn any_bytes_have_a_key(
+        kind in any::<u8>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
         let mut framed = ((bytes.len() + 6 + 5) as i32).to_le_bytes().to_vec();
         framed.extend_from_slice(&[kind, b'_', b'i', b'd', 0, 0]);
         framed.extend_from_slice(&bytes);
