@@ -3,6 +3,7 @@
 //! A segment is written under a temporary name, synced, renamed, and the directory synced; only then is it
 //! durable. So a file with a segment's name is whole, or the disk broke its word, and then its checksums tell.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +41,12 @@ pub struct DirectoryOptions {
 #[derive(Clone)]
 pub struct DirectoryLog {
     store: Arc<Store>,
+}
+
+impl fmt::Debug for DirectoryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DirectoryLog").field(&self.store.directory()).finish()
+    }
 }
 
 impl DirectoryLog {

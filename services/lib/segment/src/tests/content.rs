@@ -244,3 +244,58 @@ fn ids_of_equal_value_are_one_key() {
         .collect();
     assert_eq!(hits, [true, true, false]);
 }
+
+/// The fields `docs/SEGMENT_FORMAT.md` names, at the offsets it names.
+#[test]
+fn fields_lie_where_the_format_says() {
+    let mut input = seal_input(&inserts(3), Codec::None, FrameLimits::default());
+    input.sequence = Sequence(7);
+    input.epoch = WriterEpoch(5);
+    input.oldest_unresolved = Some(optime(2));
+    let segment = seal(input).unwrap();
+    let pieces: Vec<&[u8]> = segment.pieces().map(|piece| &piece[..]).collect();
+    let [header, frame, seal] = pieces[..] else { panic!("three pieces") };
+    let u16_at =
+        |bytes: &[u8], at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
+    let u32_at =
+        |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let u64_at =
+        |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+
+    assert_eq!((&header[..8], u16_at(header, 8)), (&b"HSSEGMNT"[..], 1));
+    assert_eq!(u16_at(header, 10) as usize, header.len());
+    assert_eq!((header[12], header[13], u16_at(header, 14)), (0, 0, 3));
+    assert_eq!(&header[16..28], b"replicaset01");
+    assert_eq!((u64_at(header, 28), u64_at(header, 36)), (5, 7));
+    assert_eq!(&header[76..79], b"rs0");
+
+    let raw = inserts(3).concat();
+    assert_eq!((&frame[..4], u32_at(frame, 4), frame[8]), (&b"HSFR"[..], 0, 0));
+    assert_eq!([12, 16, 20].map(|at| u32_at(frame, at) as usize), [raw.len(), raw.len(), 3]);
+    assert_eq!([24, 40].map(|at| u64_at(frame, at)), [1, 3].map(|it| optime(it).ts.as_u64()));
+    assert_eq!(frame[60..], raw);
+
+    assert_eq!(&seal[..8], b"HSSEAL\0\0");
+    assert_eq!(
+        [8, 24, 40, 80].map(|at| u64_at(seal, at)),
+        [1, 3, 3, 2].map(|it| optime(it).ts.as_u64())
+    );
+    assert_eq!((seal[56], seal[57], u32_at(seal, 60)), (7, 1, 1));
+    assert_eq!([96, 104, 112].map(|at| u64_at(seal, at) as usize), [3, raw.len(), frame.len()]);
+    assert_eq!((u32_at(seal, 120), u32_at(seal, 124)), (1, 0));
+    assert_eq!((u32_at(seal, 128), &seal[132..143]), (11, &b"shop.orders"[..]));
+    let trailer = seal.len() - TRAILER_BYTES;
+    assert_eq!(seal[trailer - 32..trailer], segment.digest().0);
+    assert_eq!(u32_at(seal, trailer) as usize, trailer);
+    assert_eq!(&seal[trailer + 8..], b"HSSEGEND");
+}
+
+/// Logs live for years. Whoever changes this digest has changed the format, and needs a new version number.
+#[test]
+fn the_format_has_not_changed() {
+    let segment = sealed(&inserts(100), Codec::None);
+    assert_eq!(
+        segment.digest().to_string(),
+        "a5721f6c42d2ec001b9a9a1e17c03b147e83f24b8a14d84b091d1c69744c2205"
+    );
+}

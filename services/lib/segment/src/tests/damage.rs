@@ -98,6 +98,37 @@ fn parts_of_two_segments_do_not_make_one() {
     assert!(error_of(&[&one[0][..], &one[1], &two[2]].concat()).is_some());
 }
 
+/// Checksums find accidents; whoever changes bytes on purpose makes them match.
+#[test]
+fn changes_with_matching_checksums_are_noticed_by_the_digests() {
+    let whole = sealed(&inserts(3), Codec::None).to_bytes().to_vec();
+    let header = u16::from_le_bytes([whole[10], whole[11]]) as usize;
+    let trailer = whole.len() - TRAILER_BYTES;
+    let seal = whole.len() - tail_bytes(&whole).unwrap();
+
+    let mut payload = whole.clone();
+    payload[header + 200] ^= 1;
+    let frame = &payload[header..seal];
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame[..56]), &frame[60..]);
+    payload[header + 56..header + 60].copy_from_slice(&checksum.to_le_bytes());
+    let message = error_of(&payload).unwrap().to_string();
+    assert!(message.contains("its digest is not the one in the seal"), "{message}");
+
+    let mut facts = whole.clone();
+    facts[seal + 96] ^= 1;
+    let checksum = crc32c::crc32c(&facts[seal..trailer]);
+    facts[trailer + 4..trailer + 8].copy_from_slice(&checksum.to_le_bytes());
+    let message = error_of(&facts).unwrap().to_string();
+    assert!(message.contains("its digest does not match header and seal"), "{message}");
+
+    let mut names = whole.clone();
+    names[header - 5] ^= 1;
+    let checksum = crc32c::crc32c(&names[..header - 4]);
+    names[header - 4..header].copy_from_slice(&checksum.to_le_bytes());
+    let message = error_of(&names).unwrap().to_string();
+    assert!(message.contains("its digest does not match header and seal"), "{message}");
+}
+
 #[test]
 fn a_newer_version_is_told_from_damage() {
     let mut newer = small_segment();

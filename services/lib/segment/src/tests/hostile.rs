@@ -98,6 +98,25 @@ fn forged(codec: Codec, payload: &[u8], raw_len: u32) -> (FrameInfo, Bytes) {
     (info, bytes.into())
 }
 
+/// A count is believed only as far as its bytes reach: it asks for memory before they are read.
+#[test]
+fn counts_beyond_their_bytes_are_refused_before_memory_is_taken() {
+    let whole = sample();
+    let seal = whole.len() - tail_bytes(&whole).unwrap();
+    for (at, table) in [(60, "frames"), (120, "namespaces"), (124, "commands")] {
+        for count in [u32::MAX, 1 << 20] {
+            let mut bytes = whole.clone();
+            bytes[seal + at..seal + at + 4].copy_from_slice(&count.to_le_bytes());
+            repair(&mut bytes);
+            let message = read_all(bytes).unwrap_err().to_string();
+            assert!(
+                message.contains("a count is larger than its bytes allow"),
+                "{table}: {message}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_payload_that_expands_to_more_than_it_declares_is_refused() {
     let zeros = vec![0u8; 8 << 20];
@@ -133,6 +152,54 @@ fn a_payload_that_is_no_run_of_entries_is_refused() {
         let frame = Frame::verify(0, &info, bytes).unwrap();
         assert!(matches!(frame.decode(), Err(Error::Corrupt { .. })), "{case}");
     }
+    let (info, bytes) = forged(Codec::None, &first, first.len() as u32 + 1);
+    let longer = Frame::verify(0, &info, bytes).unwrap();
+    assert!(matches!(longer.decode(), Err(Error::Corrupt { .. })), "shorter than declared");
     let (info, bytes) = forged(Codec::None, &first, first.len() as u32);
     assert_eq!(Frame::verify(0, &info, bytes).unwrap().decode().unwrap().raw()[..], first);
+}
+
+#[test]
+fn entries_out_of_order_are_refused_though_their_frame_is_whole() {
+    let frame_of = |numbers: [u32; 4], term_of_third: i64| {
+        let mut frame = RawFrame::new(0, optime(numbers[0]), 0);
+        for (index, number) in numbers.into_iter().enumerate() {
+            let mut at = optime(number);
+            at.term = if index == 2 { term_of_third } else { at.term };
+            frame.add(&insert(at, 1), at);
+        }
+        let stored = frame.encode(Codec::None);
+        Frame::verify(0, &stored.info, stored.bytes).unwrap().decode().map(drop)
+    };
+    assert_eq!(frame_of([1, 2, 3, 4], 3), Ok(()));
+    for (numbers, term) in
+        [([1, 3, 2, 4], 3), ([1, 2, 2, 4], 3), ([1, 2, 3, 4], 2), ([1, 2, 3, 4], 4)]
+    {
+        let outcome = frame_of(numbers, term);
+        let told = "segment is damaged: frame 0: its entries are not in order";
+        assert_eq!(outcome.map_err(|error| error.to_string()), Err(told.to_owned()));
+    }
+}
+
+#[test]
+fn a_frame_that_contradicts_its_line_of_the_table_is_refused() {
+    let entries = inserts(2);
+    let stored = seal_input(&entries, Codec::None, FrameLimits::default()).frames.remove(0);
+    let verify = |ordinal, change: fn(&mut FrameInfo)| {
+        let mut line = stored.info().clone();
+        change(&mut line);
+        Frame::verify(ordinal, &line, stored.bytes().clone()).map(drop)
+    };
+    assert_eq!(verify(0, |_| {}), Ok(()));
+    assert!(verify(1, |_| {}).is_err());
+    let changes: [fn(&mut FrameInfo); 5] = [
+        |line| line.stored_len += 1,
+        |line| line.raw_len += 1,
+        |line| line.entries += 1,
+        |line| line.first = optime(2),
+        |line| line.last = optime(3),
+    ];
+    for change in changes {
+        assert!(matches!(verify(0, change), Err(Error::Corrupt { .. })));
+    }
 }
