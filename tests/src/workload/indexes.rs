@@ -9,6 +9,8 @@ use super::{Outcome, Worker};
 /// Years: no document ever expires.
 const FAR_SECONDS: i32 = 1_000_000_000;
 
+const INDEX_KINDS: usize = 15;
+
 impl Worker {
     pub(super) async fn create_index(&mut self) -> Outcome {
         self.create_some_indexes(1).await
@@ -20,7 +22,10 @@ impl Worker {
 
     async fn create_some_indexes(&mut self, count: usize) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
-        let indexes: Vec<Document> = (0..count).map(|_| self.index()).collect();
+        // Two alike in one command are refused.
+        let first = self.random.random_range(0..INDEX_KINDS);
+        let kinds = (0..count).map(|i| (first + 4 * i) % INDEX_KINDS);
+        let indexes: Vec<Document> = kinds.map(|kind| self.index(kind)).collect();
         let names: Vec<String> =
             indexes.iter().filter_map(|i| i.get_str("name").ok()).map(str::to_owned).collect();
         let command = doc! {"createIndexes": &self.model.targets[target].name, "indexes": indexes};
@@ -33,15 +38,14 @@ impl Worker {
     pub(super) async fn create_index_on_missing(&mut self) -> Outcome {
         let database = self.any_database();
         let Some(name) = self.model.new_name(&mut self.random, &database) else { return Ok(false) };
-        let command = doc! {"createIndexes": name, "indexes": [self.index()]};
+        let command = doc! {"createIndexes": name, "indexes": [self.index(0)]};
         self.database(&database).run_command(command).await?;
         self.model.add(super::model::Target::new(&database, name, Kind::Plain));
         Ok(true)
     }
 
-    /// An index of any type; its name tells the type, for later.
-    fn index(&mut self) -> Document {
-        let kind = self.random.random_range(0..15);
+    /// An index of a kind below [`INDEX_KINDS`]; its name tells the type, for later.
+    fn index(&mut self, kind: usize) -> Document {
         let (name, mut index) = match kind {
             0 => ("unique", doc! {"key": {"u": 1}, "unique": true, "sparse": true}),
             1 => ("sparse", doc! {"key": {"f0": 1, "d.x": -1}, "sparse": true}),

@@ -46,7 +46,7 @@ const OPERATIONS: &[Operation] = operations! {
     find_and_replace 120;
     find_and_delete 120;
     bulk_command 120;
-    delete_measurements 20 since (5, 0);
+    delete_measurements 20 since (6, 0);
     transaction 250;
     transaction_abort 70;
     transaction_with_create 12;

@@ -159,10 +159,7 @@ pub(super) fn pipeline(random: &mut StdRng, version: (i32, i32)) -> Update {
             doc! {"$set": {"n": {"$add": [n, 1]}, "s": {"$toLower": {"$literal": text(random)}}}},
             doc! {"$unset": ["f1", "d.y"]},
         ],
-        // The whole document, its fields the other way round.
-        1 => vec![
-            doc! {"$replaceWith": {"$arrayToObject": {"$reverseArray": {"$objectToArray": "$$ROOT"}}}},
-        ],
+        1 => vec![reverse_fields(version)],
         2 => vec![doc! {"$replaceWith": {
             "_id": "$_id", "s": "$s", "d": "$d", "n": "$n", "l": "$l", "a": "$a", "w": "$w",
         }}],
@@ -201,6 +198,17 @@ fn reversed_if_array(path: &str) -> Document {
 
 fn if_object(path: &str) -> Document {
     doc! {"$cond": [{"$eq": [{"$type": path}, "object"]}, path, {}]}
+}
+
+/// The whole document, its fields the other way round.
+fn reverse_fields(version: (i32, i32)) -> Document {
+    let reversed = doc! {"$arrayToObject": {"$reverseArray": {"$objectToArray": "$$ROOT"}}};
+    if version >= (6, 0) {
+        return doc! {"$replaceWith": reversed};
+    }
+    // Secondaries of 5.0.4 take a replacement whose first field is `$dollar` for an update with
+    // operators, and abort.
+    doc! {"$replaceWith": {"$mergeObjects": [{"first": 1}, reversed]}}
 }
 
 /// Names that no path can say.

@@ -180,3 +180,30 @@ async fn a_standalone_is_no_replica_set_and_stops_by_itself() -> Result<()> {
     assert!(dbhash::snapshot(&server.client().await?).await?.collections.contains_key("d.c"));
     Ok(())
 }
+
+/// The server hashes buckets like any collection; a view has nothing to hash.
+#[tokio::test]
+async fn a_snapshot_holds_buckets_and_views() -> Result<()> {
+    let server = Mongod::standalone(&MongodOptions::default()).await?;
+    let client = server.client().await?;
+    let database = client.database("d");
+    database.run_command(doc! {"create": "v", "viewOn": "c", "pipeline": []}).await?;
+    let mut expected = vec!["d.system.views", "d.v"];
+    if server_version(&client).await? >= (5, 0) {
+        let series = doc! {"timeField": "t", "metaField": "m"};
+        database.run_command(doc! {"create": "ts", "timeseries": series}).await?;
+        let measurement = doc! {"t": bson::DateTime::from_millis(0), "m": 1, "v": 2.0};
+        database.collection("ts").insert_one(measurement).await?;
+        expected.splice(0..0, ["d.system.buckets.ts"]);
+        expected.insert(2, "d.ts");
+    }
+    let snapshot = dbhash::snapshot(&client).await?;
+    assert_eq!(snapshot.collections.keys().collect::<Vec<_>>(), expected);
+    assert_eq!(snapshot.collections["d.v"].hash, None);
+    assert!(snapshot.collections["d.system.views"].hash.is_some());
+    if let Some(buckets) = snapshot.collections.get("d.system.buckets.ts") {
+        assert!(buckets.hash.is_some(), "{buckets:?}");
+        assert_eq!(buckets.documents, Some(1));
+    }
+    Ok(())
+}
