@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::api::Service;
 use crate::data_dir::{DataDir, Owner};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// The parts of a data directory.
 pub struct Opened {
@@ -52,7 +52,7 @@ pub async fn open(
         Arc::new(DirectoryLog::open_reader(&directory, options).await?)
     };
     let index = Index::open(data.index()).context("open the index")?;
-    level_index(log.as_ref(), &index).await?;
+    level_index(log.as_ref(), &index, &data.index()).await?;
     register_bases(&index, &data.bases())?;
     let settings = Settings { cache_bytes, ..Settings::default() };
     let path = data.history();
@@ -64,22 +64,30 @@ pub async fn open(
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-/// Absorbs what the index lacks. An index that contradicts the log is thrown away and built again.
-async fn level_index(log: &dyn SegmentLog, index: &Index) -> Result<()> {
-    let Some(end) = log.end().await? else {
-        return Ok(index.reset()?);
-    };
+/// Absorbs what the index lacks. The index is never ahead of the log: one that is proves that the log has
+/// lost segments, or is another log.
+async fn level_index(log: &dyn SegmentLog, index: &Index, index_path: &Path) -> Result<()> {
     let mut next = Sequence::FIRST;
     if let Some(resume) = index.resume_point()? {
         let there = log.infos(Sequence(resume.sequence), 1).await?;
-        let agrees = there.first().is_some_and(|info| info.digest.0 == resume.digest);
-        if agrees {
-            next = Sequence(resume.sequence + 1);
-        } else {
-            tracing::warn!("the index does not fit the log; building it again");
-            index.reset()?;
+        let held = there.first().map(|info| info.digest.0);
+        if held != Some(resume.digest) {
+            let what = if held.is_none() { "is missing from the log" } else { "has changed" };
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "segment {} (through {}) {what}. Put the log's files back. If they are lost for good, \
+                     delete {} and the history beside it to go on with what is left",
+                    resume.sequence,
+                    resume.last,
+                    index_path.display()
+                ),
+            )
+            .into());
         }
+        next = Sequence(resume.sequence + 1);
     }
+    let Some(end) = log.end().await? else { return Ok(()) };
     while next <= end.sequence() {
         for info in log.infos(next, STEP).await? {
             index.absorb(&summary_of(&info))?;

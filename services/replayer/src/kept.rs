@@ -55,7 +55,8 @@ fn read_again(
 ) -> Result<Vec<u8>, FollowError> {
     let segment = runtime.block_on(log.read(sequence)).map_err(|error: LogError| error)?;
     let damaged = |detail: String| FollowError::Damaged { sequence, detail };
-    for frame in segment.frames().iter().filter(|frame| frame.info().spans(optime.ts)) {
+    let frames = segment.frames().iter().zip(&segment.info().seal.frames);
+    for (frame, _) in frames.filter(|(_, info)| info.spans(optime.ts)) {
         let frame = frame.decode().map_err(|error| damaged(error.to_string()))?;
         for bytes in frame.entries() {
             if Entry::parse(bytes)?.optime == optime {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Document, doc, oid::ObjectId};
+use bson::{Document, doc};
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_segment::SourceIdentity;
 use mongodb::Client;
@@ -86,7 +86,6 @@ impl Source {
         options.hosts = vec![address];
         options.repl_set_name = None;
         options.direct_connection = Some(true);
-        options.original_srv_info = None;
         client(options)
     }
 
@@ -148,7 +147,7 @@ fn require_replica_set(host: &str, hello: &Document) -> Result<(), CaptureError>
     if hello.get_str("setName").is_ok() {
         return Ok(());
     }
-    if hello.get_str("msg") == Ok("isdbgrid") {
+    if hello.get_str("msg").ok() == Some("isdbgrid") {
         return Err(CaptureError::Refused(format!(
             "{host} is a mongos. Give the members of one shard: each shard has an oplog of its own"
         )));
@@ -166,14 +165,14 @@ fn identity_of(host: &str, config: &Document) -> Result<SetIdentity, CaptureErro
         CaptureError::Refused(format!("{host} reports no replicaSetId in its configuration"))
     })?;
     let set_name = config.get_str("_id").unwrap_or_default().to_owned();
-    Ok(SetIdentity { replica_set_id: ObjectId::bytes(id), set_name })
+    Ok(SetIdentity { replica_set_id: id.bytes(), set_name })
 }
 
 fn members_of(config: &Document, status: &Document) -> Vec<Member> {
     let states = documents(status, "members");
     let describe = |member: &Document| {
         let host = member.get_str("host").ok()?;
-        let state = states.iter().find(|state| state.get_str("name") == Ok(host));
+        let state = states.iter().find(|state| state.get_str("name").ok() == Some(host));
         Some(Member {
             host: host.to_owned(),
             state: state.map_or(MemberState::Other, state_of),

@@ -78,7 +78,7 @@ impl<'h> View<'h> {
     pub fn scan_natural(
         &self,
         ns: &str,
-    ) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + 'h>, ReadError> {
+    ) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + Send + 'h>, ReadError> {
         let (number, state) = self.number(ns)?;
         let mut scan = self.scan(ns)?;
         if !state.is_capped() {

@@ -135,8 +135,9 @@ mod tests {
     use super::*;
 
     fn same(left: &RawDocumentBuf, right: &RawDocumentBuf) -> bool {
-        let doc = |raw| Doc::new(RawDocumentBuf::as_bytes(raw)).expect("a document");
-        same_definition(doc(left), doc(right), &[b"ns"]).expect("well formed")
+        let left = Doc::new(left.as_bytes()).expect("a document");
+        let right = Doc::new(right.as_bytes()).expect("a document");
+        same_definition(left, right, &[b"ns"]).expect("well formed")
     }
 
     #[test]

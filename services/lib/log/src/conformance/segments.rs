@@ -58,6 +58,7 @@ impl SegmentMaker {
             gap: self.gap.take(),
             majority: summary.last,
             oldest_unresolved: None,
+            oldest_prepared: None,
             reason: CutReason::Size,
             summary,
             frames: frames.into_iter().map(|frame| frame.encode(Codec::Zstd)).collect(),
