@@ -196,7 +196,7 @@ fn what_was_forgotten_is_found_in_the_store() {
         let document = doc! {"_id": i64::from(id), "f": &filler};
         apply(&mut writer, 100 + id, &[Op::insert(document)]).unwrap();
         if id % 7 == 0 {
-            writer.commit(Progress::at(at(100 + id))).unwrap();
+            writer.commit_behind(Progress::at(at(100 + id))).unwrap();
         }
     }
     for id in 0..500_u32 {
