@@ -151,7 +151,7 @@ fn apply_all(history: &History, log: &Log) {
         let entry = Entry::parse(bytes).expect("an entry");
         writer.apply(entry.ts(), entry.optime, [entry.operation()]).expect("it fits");
         if number % COMMIT_EVERY == COMMIT_EVERY - 1 {
-            writer.commit(Progress::at(entry.optime)).expect("stored");
+            writer.commit_behind(Progress::at(entry.optime)).expect("stored");
         }
     }
     writer.commit(Progress::at(optime_of(entries - 1))).expect("stored");

@@ -9,6 +9,8 @@
 //! In the relaxed window the base may already hold what an entry does (reference §8). Later, a mismatch means
 //! that base or log is wrong. Collections which the server writes without logging are always relaxed.
 
+use std::collections::hash_map::Entry;
+
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::update::{Update, UpdateError};
 use hindsight_oplog::{Operation, id_key};
@@ -28,8 +30,10 @@ impl Writer<'_> {
         self.counts.inserts += 1;
         let target = self.target(unit, op)?;
         let hash = self.point_at(&target, document_id(unit, op)?);
+        let is_new = self.note_greatest(target.number)?;
         // Relaxed, no one needs to know whether it exists.
-        if !unit.relaxed && !target.unlogged && self.find(hash, |_| Ok(()))?.exists {
+        let must_look = !is_new && !unit.relaxed && !target.unlogged;
+        if must_look && self.find(hash, |_| Ok(()))?.exists {
             return Err(unit.inconsistent(op.ns, "inserts a document that exists"));
         }
         let order = Order { inserted: unit.visible, position: unit.position };
@@ -58,6 +62,7 @@ impl Writer<'_> {
             }
             None => return Err(unit.inconsistent(op.ns, "updates a document that is missing")),
         };
+        self.note_greatest(target.number)?;
         let here = Order { inserted: unit.visible, position: unit.position };
         let order = target.capped.then(|| found.order.unwrap_or(here));
         self.put(hash, unit, &post_image, order);
@@ -95,6 +100,26 @@ impl Writer<'_> {
         key::push_number(&mut self.prefix, target.number);
         id_key::encode(id, &mut self.prefix);
         self.latest.hash(&self.prefix)
+    }
+
+    /// Notes the id at hand among those of its collection. True when it is greater than all that ever were: then it is
+    /// new, and no one needs to look. Most inserts are such, for ids are made from a clock or a counter.
+    fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
+        let greatest = match self.greatest.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let mut versions = self.history.versions_of(number);
+                versions.seek_to_last();
+                versions.status()?;
+                unknown
+                    .insert(versions.key().map(key::prefix_of_version).unwrap_or_default().to_vec())
+            }
+        };
+        let is_greater = self.prefix > *greatest;
+        if is_greater {
+            greatest.clone_from(&self.prefix);
+        }
+        Ok(is_greater)
     }
 
     fn put(&mut self, hash: u64, unit: &Unit, document: &[u8], order: Option<Order>) {

@@ -18,6 +18,11 @@ pub enum HistoryError {
     /// Nothing can be applied before a base is loaded.
     #[error("history holds no base; load one first")]
     NoBase,
+    #[error("cannot start the thread that stores the history: {source}")]
+    Thread { source: std::io::Error },
+    /// A batch was refused before, or the thread panicked: open the history again.
+    #[error("the thread that stores the history has ended; open it again")]
+    StoreThreadEnded,
     /// What a base told about itself does not hold together.
     #[error("base {name}: {reason}")]
     BadBase { name: String, reason: String },

@@ -17,10 +17,10 @@ const FORMAT_VERSION: &[u8] = b"1";
 
 /// Every version of every document, by visible time. Share it in an `Arc`; reads go on while the writer writes.
 pub struct History {
-    pub(crate) db: DB,
+    pub(crate) db: Arc<DB>,
     pub(crate) settings: Settings,
     catalog: RwLock<Catalog>,
-    generations: RwLock<Vec<Generation>>,
+    pub(crate) generations: Arc<RwLock<Vec<Generation>>>,
     claimed: AtomicBool,
 }
 
@@ -74,10 +74,10 @@ impl History {
             Ok(())
         })?;
         Ok(History {
-            db,
+            db: Arc::new(db),
             settings,
             catalog: RwLock::new(catalog),
-            generations: RwLock::new(generations),
+            generations: Arc::new(RwLock::new(generations)),
             claimed: AtomicBool::new(false),
         })
     }
@@ -148,14 +148,9 @@ impl History {
         self.generations.read().expect("no one panics while changing the generations")
     }
 
-    /// Publishes a generation's record: from now on readers see it.
+    /// Shows a generation's record: from now on readers see it.
     pub(crate) fn publish(&self, record: Generation) {
-        let mut generations =
-            self.generations.write().expect("no one panics while changing the generations");
-        match generations.iter_mut().find(|generation| generation.id == record.id) {
-            Some(generation) => *generation = record,
-            None => generations.push(record),
-        }
+        show(&self.generations, record);
     }
 
     /// Removes every trace of a base that was not loaded to its end.
@@ -203,6 +198,7 @@ impl History {
         let (from, to) = key::range(number);
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
+        options.set_iterate_lower_bound(from.clone());
         options.set_iterate_upper_bound(to);
         options.fill_cache(false);
         options.set_readahead_size(1 << 20);
@@ -215,6 +211,16 @@ impl History {
 impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("History").field("path", &self.db.path()).finish_non_exhaustive()
+    }
+}
+
+/// Replaces the generation's record, or adds it.
+pub(crate) fn show(generations: &RwLock<Vec<Generation>>, record: Generation) {
+    let mut generations =
+        generations.write().expect("no one panics while changing the generations");
+    match generations.iter_mut().find(|generation| generation.id == record.id) {
+        Some(generation) => *generation = record,
+        None => generations.push(record),
     }
 }
 

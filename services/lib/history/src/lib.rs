@@ -25,6 +25,7 @@ mod latest;
 mod load;
 mod settings;
 mod state;
+mod storing;
 mod value;
 mod versions;
 mod view;
@@ -38,7 +39,7 @@ pub use load::Load;
 pub use settings::Settings;
 pub use state::CollectionState;
 pub use versions::{Cause, Touched, Version};
-pub use view::{DocumentScan, View};
+pub use view::{DocumentScan, Documents, View};
 pub use writer::{Applied, Counts, Writer};
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::{CollectionState, History, HistoryError, ReadError, key, value};
 /// After so many versions of one document newer than the view, seek instead of stepping.
 const STEPS_BEFORE_SEEK: usize = 8;
 
+/// Documents of a collection, one after the other.
+pub type Documents<'h> = Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + Send + 'h>;
+
 /// The state at one time. Consistent: the writer adds only what is visible later.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'h> {
@@ -75,10 +78,7 @@ impl<'h> View<'h> {
     /// All documents of a collection in the order they were inserted, if it is capped; else as [`View::scan`].
     ///
     /// Holds about 60 bytes a document in memory.
-    pub fn scan_natural(
-        &self,
-        ns: &str,
-    ) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + Send + 'h>, ReadError> {
+    pub fn scan_natural(&self, ns: &str) -> Result<Documents<'h>, ReadError> {
         let (number, state) = self.number(ns)?;
         let mut scan = self.scan(ns)?;
         if !state.is_capped() {

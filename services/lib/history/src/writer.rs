@@ -10,8 +10,11 @@ use crate::catalog::Previous;
 use crate::generation::{self, Generation, Progress};
 use crate::history::Claim;
 use crate::latest::{Latest, Mark};
-use crate::settings::write_options;
+use crate::storing::Storing;
 use crate::{ApplyError, CollectionState, History, HistoryError, key, state};
+
+/// More collections than this are not remembered from one commit to the next.
+const REMEMBERED_COLLECTIONS: usize = 10_000;
 
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +51,15 @@ pub struct Writer<'h> {
     pub(crate) prefix: Vec<u8>,
     pub(crate) seek: Vec<u8>,
     pub(crate) counts: Counts,
+    /// By number, the greatest prefix that it ever had.
+    pub(crate) greatest: HashMap<u32, Vec<u8>>,
     targets: HashMap<[u8; 16], Target>,
     last_target: Option<([u8; 16], Target)>,
     edits: Vec<Edit>,
     last_unit: Option<OpTime>,
     stopped: Option<OpTime>,
     window_closed: bool,
+    storing: Storing,
     _claim: Claim<'h>,
 }
 
@@ -97,6 +103,8 @@ impl<'h> Writer<'h> {
             prefix: Vec::with_capacity(64),
             seek: Vec::with_capacity(64),
             counts: Counts::default(),
+            storing: Storing::start(Arc::clone(&history.db), Arc::clone(&history.generations))?,
+            greatest: HashMap::new(),
             targets: HashMap::new(),
             last_target: None,
             edits: Vec::new(),
@@ -204,20 +212,33 @@ impl<'h> Writer<'h> {
         }
     }
 
-    /// Stores what was applied since the last commit, and the progress with it, in one batch; then shows it.
+    /// Stores what was applied since the last commit, and the progress with it, in one batch; returns when
+    /// readers see it.
     pub fn commit(&mut self, progress: Progress) -> Result<(), ApplyError> {
+        self.commit_behind(progress)?;
+        Ok(self.storing.wait()?)
+    }
+
+    /// Like [`Writer::commit`], but returns as soon as the commit before is stored: to catch up faster. Errors of the
+    /// store come with the next call.
+    pub fn commit_behind(&mut self, progress: Progress) -> Result<(), ApplyError> {
         self.check_progress(&progress)?;
         if progress.through >= self.generation.base.exact_from {
             self.close_window(progress.applied)?;
         }
         let generation = Generation { progress: Some(progress), ..self.generation.clone() };
         let batch = self.batch(&generation);
-        self.history.db.write_opt(batch, &write_options()).map_err(HistoryError::from)?;
+        self.storing.store(batch, generation.clone())?;
         self.edits.clear();
+        // The arena forgotten here was handed over at least one commit ago, so it is in the store.
         if self.latest.stored() {
             self.stored.refresh()?;
         }
-        self.history.publish(generation.clone());
+        if self.greatest.len() > REMEMBERED_COLLECTIONS {
+            // Once all of it is in the store, it can be read from there when needed.
+            self.storing.wait()?;
+            self.greatest.clear();
+        }
         self.generation = generation;
         self.last_unit = self.last_unit.max(Some(progress.applied));
         Ok(())
@@ -264,6 +285,7 @@ impl<'h> Writer<'h> {
 
     /// Makes everything committed durable.
     pub fn flush(&mut self) -> Result<(), HistoryError> {
+        self.storing.wait()?;
         self.history.flush()
     }
 

@@ -28,7 +28,7 @@ fn apply_all(history: &History, units: &[(u32, Vec<Op>)], commit_every: usize, f
             continue;
         }
         if done % commit_every == 0 {
-            writer.commit(Progress::at(at(*second))).unwrap();
+            writer.commit_behind(Progress::at(at(*second))).unwrap();
         }
         if *second == flush_at {
             writer.commit(Progress::at(at(*second))).unwrap();

@@ -168,7 +168,7 @@ fn indexes_are_stored_as_the_server_stores_them() {
     let mut commands = Vec::new();
     for (command, expected) in steps {
         commands.push(command);
-        let (_, indexes) = after(state_with(doc! {}, &[ttl.clone()]), &commands);
+        let (_, indexes) = after(state_with(doc! {}, std::slice::from_ref(&ttl)), &commands);
         assert_eq!(indexes.iter().cloned().map(bytes).collect::<Vec<_>>(), [bytes(k1(expected))]);
     }
 }

@@ -143,6 +143,9 @@ fn a_refused_unit_leaves_nothing_and_ends_the_history_before_it() {
     assert_eq!(fixture.scan(30, NS), [doc! {"_id": 1}, doc! {"_id": 2}]);
     assert_eq!(fixture.names(30), [NS]);
     drop(writer);
+    // Nor does it stay in memory for the next writer.
+    fixture.run(&[(31, vec![Op::insert(doc! {"_id": 3})])], 32);
+    assert_eq!(fixture.names(32), [NS]);
     let fixture = fixture.killed();
     assert_eq!(fixture.history.writer().unwrap().generation().applied(), None);
 }
@@ -196,7 +199,7 @@ fn what_was_forgotten_is_found_in_the_store() {
         let document = doc! {"_id": i64::from(id), "f": &filler};
         apply(&mut writer, 100 + id, &[Op::insert(document)]).unwrap();
         if id % 7 == 0 {
-            writer.commit(Progress::at(at(100 + id))).unwrap();
+            writer.commit_behind(Progress::at(at(100 + id))).unwrap();
         }
     }
     for id in 0..500_u32 {
