@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::plan::NotRestorable;
 use crate::sample::{after_gap, base, command, digest, optime, segment};
-use crate::{PlanError, ResumePoint};
+use crate::{NamespaceCounts, PlanError, ResumePoint};
 
 type Change = fn(&mut SegmentSummary);
 
@@ -54,6 +54,10 @@ fn story() -> Vec<SegmentSummary> {
     ];
     story[1].commands =
         vec![command(21, "create", "shop.orders"), command(21, "createIndexes", "shop.orders")];
+    // No operation in the first segment, one in the second, in the same minute.
+    let some = NamespaceCounts { ns: "shop.carts".to_owned(), ..NamespaceCounts::default() };
+    story[0].counts.push(some.clone());
+    story[1].counts.push(NamespaceCounts { deletes: 1, ..some });
     story[3].commands = vec![command(105, "drop", "shop.orders")];
     story[1].oldest_prepared = Some(Timestamp::new(25, 0));
     story[1].oldest_unresolved = Some(optime(24));

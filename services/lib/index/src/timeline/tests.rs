@@ -64,17 +64,18 @@ proptest! {
     #[test]
     fn stored_sums_and_segments_tell_the_same(
         segments in proptest::collection::vec(
-            (1u32..200, proptest::collection::vec(("[a\0.]{0,3}", 0u64..5), 0..4)), 1..12),
+            (1u32..200, 0u32..200, proptest::collection::vec(("[a\0.]{0,3}", 0u64..5), 0..4)), 1..12),
         prefix in "[a\0.]{0,2}",
         (from, span) in (0u32..1500, 0u32..1500),
         length in prop_oneof![Just(60u32), Just(180), 1u32..200],
     ) {
         let mut at = 0;
         let mut summaries = Vec::new();
-        for (sequence, (step, found)) in (1..).zip(&segments) {
+        for (sequence, (step, span, found)) in (1..).zip(&segments) {
             at += step;
             let counts = found.iter().map(|(ns, inserts)| counts(ns, *inserts, 0)).collect();
-            summaries.push(SegmentSummary { counts, ..segment(sequence, at, at) });
+            summaries.push(SegmentSummary { counts, ..segment(sequence, at, at + span) });
+            at += span;
         }
         let (index, _directory) = index_of(&summaries);
         let bucket = |seconds: u32| seconds / length * length;
