@@ -185,8 +185,8 @@ mod tests {
         assert_eq!(document_at(&batches[1].insert, 4), None);
         assert!(batches[0].insert.as_bytes().len() <= limit + FRAME);
         let raw: &RawDocument = &batches[0].insert;
-        assert_eq!(raw.get_str("insert"), Ok("things"));
-        assert_eq!(raw.get_bool("ordered"), Ok(false));
+        assert_eq!(raw.get_str("insert").ok(), Some("things"));
+        assert_eq!(raw.get_bool("ordered").ok(), Some(false));
     }
 
     #[test]

@@ -135,8 +135,9 @@ mod tests {
     use super::*;
 
     fn same(left: &RawDocumentBuf, right: &RawDocumentBuf) -> bool {
-        let doc = |raw| Doc::new(RawDocumentBuf::as_bytes(raw)).expect("a document");
-        same_definition(doc(left), doc(right), &[b"ns"]).expect("well formed")
+        let (left, right) = (Doc::new(left.as_bytes()), Doc::new(right.as_bytes()));
+        let (left, right) = (left.expect("a document"), right.expect("a document"));
+        same_definition(left, right, &[b"ns"]).expect("well formed")
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Prepared {
         if self.settings.verify {
             fail_on(&self.verify_documents(written, progress, report).await?)?;
         } else {
-            self.check_election().await?;
+            self.check_incarnation().await?;
         }
         self.let_documents_expire(progress).await?;
         if self.settings.verify {
@@ -175,9 +175,9 @@ impl Prepared {
         self.barrier().await
     }
 
-    /// After an election, what the old primary took may have been rolled back; only a verification could tell.
-    async fn check_election(&self) -> Result<(), RestoreError> {
-        if self.target.election_id().await? == self.facts.election_id {
+    /// After an election or a crash, what the primary took before may be gone; only a verification could tell.
+    async fn check_incarnation(&self) -> Result<(), RestoreError> {
+        if self.target.incarnation().await? == self.facts.incarnation {
             return Ok(());
         }
         Err(RestoreError::Unavailable {
@@ -381,3 +381,6 @@ fn fail_on(mismatches: &Mismatches) -> Result<(), RestoreError> {
     let mismatches = mismatches.iter().map(|(ns, differs)| format!("{ns}: {differs}")).collect();
     Err(RestoreError::VerificationFailed { mismatches })
 }
+
+#[cfg(test)]
+mod tests;
