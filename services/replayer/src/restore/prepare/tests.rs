@@ -48,11 +48,3 @@ async fn an_unreachable_target_and_bad_settings_are_told_apart() {
     let error = Target::connect("http://example").await.map(drop).expect_err("no such scheme");
     assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
 }
-
-#[test]
-fn mismatches_are_listed_with_their_namespaces() {
-    assert!(fail_on(&Mismatches::new()).is_ok());
-    let found = Mismatches::from([("shop.orders".to_owned(), "its options differ".to_owned())]);
-    let message = fail_on(&found).expect_err("a mismatch").to_string();
-    assert_eq!(message, "verification failed: shop.orders: its options differ");
-}
