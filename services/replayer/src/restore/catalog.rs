@@ -135,8 +135,8 @@ mod tests {
     use super::*;
 
     fn same(left: &RawDocumentBuf, right: &RawDocumentBuf) -> bool {
-        let left = Doc::new(left.as_bytes()).expect("a document");
-        let right = Doc::new(right.as_bytes()).expect("a document");
+        let (left, right) = (Doc::new(left.as_bytes()), Doc::new(right.as_bytes()));
+        let (left, right) = (left.expect("a document"), right.expect("a document"));
         same_definition(left, right, &[b"ns"]).expect("well formed")
     }
 

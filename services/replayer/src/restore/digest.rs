@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(digest(&[b"one", b"two"]), digest(&[b"two", b"one"]));
         assert_ne!(digest(&[b"one", b"two"]), digest(&[b"one", b"twp"]));
         assert_ne!(digest(&[b"one"]), digest(&[b"one", b"one", b"one"]));
-        let (once, thrice) = (digest(&[b"one"]).to_string(), digest(&[b"one".as_slice(); 3]).to_string());
+        let (once, thrice) = (digest(&[b"one"]).to_string(), digest(&[&b"one"[..]; 3]).to_string());
         assert_ne!(once, thrice, "the sum itself notices repeated documents");
     }
 

@@ -202,3 +202,6 @@ fn flatten(failure: TaskFailure<RestoreError>) -> RestoreError {
         other => RestoreError::Defect(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,12 @@
-//! A restore from its checks to its report.
+//! A restore from its first write to its report.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+use hindsight_oplog::raw::{DocWriter, kind};
 use tokio_util::sync::CancellationToken;
 
-use super::authorization::{self, read_all};
-use super::checks::check;
+use super::authorization;
 use super::command;
 use super::digest::Digest;
 use super::error::{RestoreError, RestoreFailure};
@@ -15,106 +14,13 @@ use super::expiry::set_expiry;
 use super::indexes::{build_indexes, create_collections, create_views};
 use super::insert::look_at;
 use super::load::Loader;
-use super::plan::{self, Plan, ViewDocuments};
+use super::plan::PlannedCollection;
+use super::prepare::Prepared;
 use super::progress::{Phase, Progress};
 use super::report::{CollectionReport, Durations, Outcome, RestoreReport};
-use super::settings::RestoreSettings;
-use super::snapshot::{CollectionState, Snapshot};
-use super::target::{Target, TargetFacts};
 use super::verify::{Mismatches, compare_catalog, compare_documents};
 
-/// A restore that may start: planned, and the target checked. Nothing has been written.
-pub struct Prepared {
-    snapshot: Arc<dyn Snapshot>,
-    target: Target,
-    settings: RestoreSettings,
-    plan: Arc<Plan>,
-    facts: TargetFacts,
-    warnings: Vec<String>,
-}
-
-/// Plans the restore of a snapshot into a target and checks the target, without writing anything.
-///
-/// # Errors
-/// [`RestoreError::TargetNotEmpty`], [`RestoreError::TargetUnsuitable`] with everything that is wrong,
-/// [`RestoreError::Unavailable`], [`RestoreError::Source`], [`RestoreError::Settings`].
-pub async fn prepare(
-    snapshot: Arc<dyn Snapshot>,
-    target: Target,
-    settings: RestoreSettings,
-) -> Result<Prepared, RestoreError> {
-    settings.validate().map_err(RestoreError::Settings)?;
-    let (reading, users_and_roles) = (Arc::clone(&snapshot), settings.users_and_roles);
-    let read = tokio::task::spawn_blocking(move || read_plan(reading.as_ref(), users_and_roles));
-    let facts = target.probe().await;
-    let (plan, feature_version) =
-        read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
-    let facts = facts?;
-    let mut warnings = plan.warnings.clone();
-    check(&plan, &facts, feature_version.as_deref(), &settings, &mut warnings)?;
-    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
-}
-
-/// The plan, and the source's feature compatibility version at that time if the state tells it.
-fn read_plan(
-    snapshot: &dyn Snapshot,
-    users_and_roles: bool,
-) -> Result<(Plan, Option<String>), RestoreError> {
-    let catalog = || "the catalog".to_owned();
-    let collections = snapshot
-        .collections()
-        .map_err(|source| RestoreError::Source { namespace: catalog(), source })?;
-    let mut views = ViewDocuments::new();
-    let mut feature_version = None;
-    for state in &collections {
-        if state.name == plan::VIEWS {
-            views.insert(state.db.clone(), read_all(snapshot, state)?);
-        } else if state.db == "admin" && state.name == "system.version" {
-            feature_version = read_feature_version(snapshot, state)?;
-        }
-    }
-    let planned = plan::plan(snapshot.timestamp(), collections, &views, users_and_roles);
-    let planned = planned
-        .map_err(|(namespace, error)| RestoreError::Source { namespace, source: error.into() })?;
-    Ok((planned, feature_version))
-}
-
-fn read_feature_version(
-    snapshot: &dyn Snapshot,
-    state: &CollectionState,
-) -> Result<Option<String>, RestoreError> {
-    for document in read_all(snapshot, state)? {
-        let failed = |error: hindsight_oplog::raw::Malformed| RestoreError::Source {
-            namespace: state.namespace(),
-            source: error.into(),
-        };
-        let document = Doc::new(&document).map_err(failed)?;
-        let text = |name: &[u8]| {
-            document.get(name).map_err(failed).map(|found| found.and_then(Element::as_str))
-        };
-        if text(b"_id")? == Some("featureCompatibilityVersion") {
-            return Ok(text(b"version")?.map(str::to_owned));
-        }
-    }
-    Ok(None)
-}
-
 impl Prepared {
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// The target's hosts, and its set's name and version.
-    pub fn target(&self) -> String {
-        let set = self.facts.set_name.as_deref().unwrap_or("standalone");
-        format!("{} ({set}, MongoDB {})", self.target.name, self.facts.version)
-    }
-
-    /// What the user should know before it starts.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
     /// Writes and verifies. Cancelling stops it within a second; index builds that the target has begun may
     /// then go on there.
     ///
@@ -165,7 +71,7 @@ impl Prepared {
         if self.settings.verify {
             fail_on(&self.verify_documents(written, progress, report).await?)?;
         } else {
-            self.check_election().await?;
+            self.check_incarnation().await?;
         }
         self.let_documents_expire(progress).await?;
         if self.settings.verify {
@@ -175,9 +81,9 @@ impl Prepared {
         self.barrier().await
     }
 
-    /// After an election, what the old primary took may have been rolled back; only a verification could tell.
-    async fn check_election(&self) -> Result<(), RestoreError> {
-        if self.target.election_id().await? == self.facts.election_id {
+    /// After an election or a crash, what the primary took before may be gone; only a verification could tell.
+    async fn check_incarnation(&self) -> Result<(), RestoreError> {
+        if self.target.incarnation().await? == self.facts.incarnation {
             return Ok(());
         }
         Err(RestoreError::Unavailable {
@@ -286,9 +192,8 @@ impl Prepared {
     }
 
     async fn let_documents_expire(&self, progress: &Progress) -> Result<(), RestoreError> {
-        let each = |c: &plan::PlannedCollection| {
-            c.expiring_indexes.len() as u64 + u64::from(c.expire.is_some())
-        };
+        let each =
+            |c: &PlannedCollection| c.expiring_indexes.len() as u64 + u64::from(c.expire.is_some());
         let count = self.plan.collections.iter().map(each).sum();
         progress.begin(Phase::Expiry, Some(count), None);
         set_expiry(&self.target.client, &self.plan, self.settings.connections, progress).await
@@ -380,4 +285,17 @@ fn fail_on(mismatches: &Mismatches) -> Result<(), RestoreError> {
     }
     let mismatches = mismatches.iter().map(|(ns, differs)| format!("{ns}: {differs}")).collect();
     Err(RestoreError::VerificationFailed { mismatches })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mismatches_are_listed_with_their_namespaces() {
+        assert!(fail_on(&Mismatches::new()).is_ok());
+        let found = Mismatches::from([("shop.orders".to_owned(), "its options differ".to_owned())]);
+        let message = fail_on(&found).expect_err("a mismatch").to_string();
+        assert_eq!(message, "verification failed: shop.orders: its options differ");
+    }
 }

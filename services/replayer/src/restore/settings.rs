@@ -10,7 +10,8 @@ pub struct RestoreSettings {
     pub connections: usize,
     /// How many collections are read from the snapshot at once.
     pub readers: usize,
-    /// Bytes of documents per insert. Besides itself, a batch in flight is copied twice by the driver.
+    /// Bytes of documents per insert. Larger ones were not faster on 6.0.5 (256 KiB to 12 MiB measured), and
+    /// besides itself a batch in flight is copied twice by the driver.
     pub batch_bytes: usize,
     /// Documents per insert; servers take at most 100,000.
     pub batch_documents: usize,
@@ -41,7 +42,7 @@ impl Default for RestoreSettings {
         Self {
             connections: 4,
             readers: 2,
-            batch_bytes: 4 << 20,
+            batch_bytes: 2 << 20,
             batch_documents: 50_000,
             verify: true,
             users_and_roles: true,

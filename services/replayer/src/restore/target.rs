@@ -29,14 +29,21 @@ pub(super) struct TargetFacts {
     pub(super) router: bool,
     pub(super) set_name: Option<String>,
     pub(super) replica_set_id: Option<String>,
-    /// Of the primary that answered: it changes with every election.
-    pub(super) election_id: Option<String>,
+    /// Of the primary that answered.
+    pub(super) incarnation: Incarnation,
     pub(super) version: String,
     pub(super) feature_version: Option<String>,
     pub(super) namespaces: Option<Vec<String>>,
     pub(super) user: Option<String>,
     /// Rights by resource, empty where access is not controlled.
     pub(super) rights: Option<Rights>,
+}
+
+/// A primary's election, and its process: when either changes, writes acknowledged before may be gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Incarnation {
+    election_id: Option<String>,
+    process_id: Option<String>,
 }
 
 /// Actions by database, the empty name standing for all databases.
@@ -96,14 +103,14 @@ impl Target {
         facts.writable = hello.get_bool("isWritablePrimary").unwrap_or(false);
         facts.router = hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid");
         facts.set_name = hello.get_str("setName").ok().map(str::to_owned);
-        facts.election_id = election_of(&hello);
+        facts.incarnation = Incarnation::of(&hello);
         Ok(())
     }
 
     /// Which primary answers now.
-    pub(super) async fn election_id(&self) -> Result<Option<String>, RestoreError> {
+    pub(super) async fn incarnation(&self) -> Result<Incarnation, RestoreError> {
         let hello = self.admin("hello").await.map_err(|failure| self.unreachable(failure))?;
-        Ok(election_of(&hello))
+        Ok(Incarnation::of(&hello))
     }
 
     async fn feature_version(&self) -> Option<String> {
@@ -177,8 +184,15 @@ impl Target {
     }
 }
 
-fn election_of(hello: &Document) -> Option<String> {
-    hello.get_object_id("electionId").ok().map(|id| id.to_hex())
+impl Incarnation {
+    fn of(hello: &Document) -> Self {
+        let topology = hello.get_document("topologyVersion");
+        let process = topology.and_then(|version| version.get_object_id("processId"));
+        Self {
+            election_id: hello.get_object_id("electionId").ok().map(|id| id.to_hex()),
+            process_id: process.ok().map(|id| id.to_hex()),
+        }
+    }
 }
 
 /// Whether a freshly made deployment may hold this.

@@ -1,0 +1,50 @@
+//! Without a server: what is found out before anything is asked of the target.
+
+use bson::rawdoc;
+
+use super::super::memory::{MemorySnapshot, collection};
+use super::*;
+
+fn snapshot() -> MemorySnapshot {
+    let view = rawdoc! { "_id": "shop.v", "viewOn": "orders", "pipeline": [] };
+    let version = rawdoc! { "_id": "featureCompatibilityVersion", "version": "6.0" };
+    let other = rawdoc! { "_id": "authSchema", "currentVersion": 5 };
+    MemorySnapshot {
+        collections: vec![
+            (collection("admin", "system.version", &rawdoc! {}), vec![other, version]),
+            (collection("shop", "system.views", &rawdoc! {}), vec![view]),
+            (collection("shop", "orders", &rawdoc! {}), vec![rawdoc! { "_id": 1 }]),
+        ],
+        fails_after: None,
+    }
+}
+
+#[test]
+fn the_plan_knows_views_and_the_feature_version() {
+    let (plan, feature_version) = read_plan(&snapshot(), true).expect("reads");
+    assert_eq!(feature_version.as_deref(), Some("6.0"));
+    assert_eq!(plan.namespaces().collect::<Vec<_>>(), ["shop.orders", "shop.v"]);
+}
+
+#[test]
+fn a_source_that_fails_is_named() {
+    let broken = MemorySnapshot { fails_after: Some(0), ..snapshot() };
+    let message = read_plan(&broken, true).expect_err("cannot read").to_string();
+    assert!(message.contains("admin.system.version") && message.contains("torn"), "{message}");
+}
+
+#[tokio::test]
+async fn an_unreachable_target_and_bad_settings_are_told_apart() {
+    let uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100";
+    let target = Target::connect(uri).await.expect("connects later");
+    let result =
+        prepare(Arc::new(snapshot()), target.clone(), RestoreSettings::default()).await.map(drop);
+    let error = result.expect_err("nobody listens");
+    assert!(matches!(&error, RestoreError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    let bad = RestoreSettings { connections: 0, ..RestoreSettings::default() };
+    let error = prepare(Arc::new(snapshot()), target, bad).await.map(drop).expect_err("bad");
+    assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
+    let error = Target::connect("http://example").await.map(drop).expect_err("no such scheme");
+    assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
+}
