@@ -28,7 +28,7 @@ pub struct Service {
     /// The running process's own state; none when a command works on the files.
     pub live: Option<Live>,
     /// Held while a command works on the files.
-    pub owner: Option<crate::data_dir::Owner>,
+    pub _owner: Option<crate::data_dir::Owner>,
 }
 
 impl Service {

@@ -36,7 +36,7 @@ pub enum Needs {
 
 impl Backend {
     /// Finds who answers.
-    pub async fn find(global: &Global, needs: Needs) -> Result<Self> {
+    pub async fn locate(global: &Global, needs: Needs) -> Result<Self> {
         if let Some(address) = &global.server {
             return connect(address).await;
         }

@@ -27,7 +27,7 @@ pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,
     };
-    let backend = Backend::find(global, needs).await?;
+    let backend = Backend::locate(global, needs).await?;
     let result = dispatch(global, command, &backend).await;
     let closed = backend.close().await;
     let exit = result?;

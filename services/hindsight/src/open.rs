@@ -145,6 +145,6 @@ pub async fn open_offline(data: &DataDir, owner: Owner) -> Result<Service> {
             applied,
         },
         live: None,
-        owner: Some(owner),
+        _owner: Some(owner),
     })
 }

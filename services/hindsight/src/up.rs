@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::api::{CopyBoard, Live, Service, SourceLook};
+use crate::api::{Live, Service, SourceLook};
 use crate::cli::{CodecName, Global, LogFormat, Up};
 use crate::data_dir::{DataDir, Running};
 use crate::exit::{Exit, Failure};
@@ -122,7 +122,7 @@ pub async fn run(global: &Global, up: &Up) -> Result<Exit> {
         bases: opened.bases.clone(),
         applied: applied.subscribe(),
     };
-    let service = Service { engine: engine.clone(), live: Some(live.clone()), owner: None };
+    let service = Service { engine: engine.clone(), live: Some(live.clone()), _owner: None };
 
     let shutdown = CancellationToken::new();
     let mut tasks: Tasks<anyhow::Error> = Tasks::new(shutdown.clone());

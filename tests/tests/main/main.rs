@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod exact;
 mod harness;
+mod refusals;

@@ -33,10 +33,15 @@ pub(super) fn restore(
 ) -> Answers<api::RestoreResponse> {
     let (sender, receiver) = mpsc::channel(16);
     let engine = engine.clone();
-    tokio::spawn(async move {
-        if let Err(status) = run(&engine, &request, at, &sender).await {
-            let _ = sender.send(Err(status)).await;
-        }
+    // On a thread of its own: the compiler cannot see that the restore's future may move between threads
+    // (rust-lang/rust#102211).
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            if let Err(status) = run(&engine, &request, at, &sender).await {
+                let _ = sender.send(Err(status)).await;
+            }
+        });
     });
     Box::pin(ReceiverStream::new(receiver))
 }

@@ -168,7 +168,8 @@ fn scan_into(
     let view = engine.view(at)?;
     let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     for document in view.scan(ns)?.take(limit) {
-        if !add(Bytes::from(document?)) {
+        let document = document.map_err(|error| QueryError::Corrupt(error.to_string()))?;
+        if !add(Bytes::from(document)) {
             break;
         }
     }

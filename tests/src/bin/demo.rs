@@ -1,0 +1,205 @@
+//! `make demo`: an accident on a real replica set, and the way back. Every command is printed with its output
+//! and its time, so that one learns the tool by reading.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
+use hindsight_tests::{
+    HindsightProcess, Mongod, MongodOptions, ReplicaSet, RunOutput, SetOptions, hindsight,
+};
+use mongodb::Client;
+
+const ORDERS: i32 = 5_000;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    if std::env::var_os("MONGODB_URI").is_some()
+        && std::env::var_os("HINDSIGHT_DEMO_DATABASE").is_none()
+    {
+        bail!(
+            "MONGODB_URI is set, and this demo deletes data. It starts a replica set of its own: unset \
+             MONGODB_URI, or name a database that may be thrown away in HINDSIGHT_DEMO_DATABASE"
+        );
+    }
+    let started = Instant::now();
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("hindsight-data");
+    println!("== A replica set of three members (a real MongoDB) ==");
+    let source = Source::start().await?;
+    println!("{}\n", source.uri);
+
+    println!("== Capture it, from a secondary ==");
+    println!("$ hindsight up --uri {} --data DATA", source.uri);
+    let mut up = HindsightProcess::up(&source.uri, &data, &[]).await?;
+    println!("hindsight is ready\n");
+
+    println!("== Business as usual: {ORDERS} orders are placed, some are paid ==");
+    source.place_orders().await?;
+    command(&data, &["wait"]).await?;
+    command(&data, &["windows"]).await?;
+    command(&data, &["status"]).await?;
+
+    println!("== Three accidents ==");
+    let accidents = source.have_accidents().await?;
+    command(&data, &["wait"]).await?;
+
+    println!("== What happened? ==");
+    command(&data, &["find", "--op", "drop,dropDatabase,renameCollection", "--limit", "5"]).await?;
+    let first_lost =
+        command(&data, &["find", "--ns", "shop.orders", "--op", "d", "--limit", "0", "-o", "json"]);
+    let before = first_delete(&first_lost.await?)?;
+    println!("The damage began at {before}.\n");
+
+    println!("== Look at a document that is gone ==");
+    let id = accidents.lost_id.to_string();
+    expect_code(3, hindsight(&data, &["get", "shop.orders", &id, "--at", "latest"]).await?)?;
+    let at = just_before(&before)?;
+    command(&data, &["get", "shop.orders", &id, "--at", &at]).await?;
+    command(&data, &["history", "shop.orders", &id]).await?;
+
+    println!("== Restore everything to just before it, into another MongoDB ==");
+    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let uri = target.uri();
+    command(&data, &["restore", "--before", &before, "--to", &uri, "--dry-run"]).await?;
+    command(&data, &["restore", "--before", &before, "--to", &uri]).await?;
+    accidents.check_restored(&target.client().await?).await?;
+    println!("Every order, customer and invoice is back: counted in the restored MongoDB.\n");
+
+    println!("== Is everything we hold sound? ==");
+    command(&data, &["verify", "--deep"]).await?;
+    up.stop().await?;
+    println!("Done in {:.0} s.", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Runs a command, prints it as one would type it, with what it said and how long it took.
+async fn hindsight(data: &Path, args: &[&str]) -> Result<RunOutput> {
+    println!("$ hindsight {}", args.join(" "));
+    let data = data.to_str().context("a UTF-8 path")?;
+    let mut all = vec!["--data", data];
+    all.extend_from_slice(args);
+    let output = hindsight::run(&all).await?;
+    for text in [&output.stderr, &output.stdout] {
+        for line in shorten(text) {
+            println!("{line}");
+        }
+    }
+    println!("({} ms)\n", output.elapsed.as_millis());
+    Ok(output)
+}
+
+async fn command(data: &Path, args: &[&str]) -> Result<RunOutput> {
+    hindsight(data, args).await?.expect_success()
+}
+
+fn expect_code(code: i32, output: RunOutput) -> Result<RunOutput> {
+    output.expect_code(code)
+}
+
+/// The first lines, and how many more there are.
+fn shorten(text: &str) -> Vec<String> {
+    const SHOWN: usize = 14;
+    let mut lines: Vec<String> =
+        text.lines().map(|line| line.chars().take(220).collect()).collect();
+    let total = lines.len();
+    if total > SHOWN {
+        lines.truncate(SHOWN);
+        lines.push(format!("… {} more lines", total - SHOWN));
+    }
+    lines
+}
+
+/// The position of the first entry that `find` printed, as `T,I`.
+fn first_delete(found: &RunOutput) -> Result<String> {
+    let entries = found.json_lines()?;
+    let first = entries.first().context("find shows the deletes")?;
+    let ts = &first["ts"]["$timestamp"];
+    Ok(format!("{},{}", ts["t"], ts["i"]))
+}
+
+/// A position just before another one.
+fn just_before(position: &str) -> Result<String> {
+    let (t, i) = position.split_once(',').context("a position")?;
+    let i: u32 = i.parse()?;
+    ensure!(i > 0, "an entry's increment is never 0");
+    Ok(format!("{t},{}", i - 1))
+}
+
+struct Source {
+    /// Kept because dropping it stops the servers.
+    _set: ReplicaSet,
+    uri: String,
+    client: Client,
+}
+
+/// What was there before, and one document that was lost.
+struct Accidents {
+    lost_id: i32,
+    orders: u64,
+    customers: u64,
+    invoices: u64,
+}
+
+impl Source {
+    async fn start() -> Result<Self> {
+        let mut set = ReplicaSet::start(SetOptions::members(3)).await?;
+        set.wait_for_primary(Duration::from_secs(60)).await?;
+        let (uri, client) = (set.uri(), set.client().await?);
+        Ok(Self { _set: set, uri, client })
+    }
+
+    async fn place_orders(&self) -> Result<()> {
+        let shop = self.client.database("shop");
+        let orders =
+            (0..ORDERS).map(|n| doc! {"_id": n, "item": format!("book {n}"), "status": "open"});
+        shop.collection::<Document>("orders").insert_many(orders.collect::<Vec<_>>()).await?;
+        let customers = (0..500).map(|n| doc! {"_id": n, "name": format!("customer {n}")});
+        shop.collection::<Document>("customers").insert_many(customers.collect::<Vec<_>>()).await?;
+        let invoices = (0..300).map(|n| doc! {"_id": n, "total": n * 10});
+        let accounting = self.client.database("accounting").collection::<Document>("invoices");
+        accounting.insert_many(invoices.collect::<Vec<_>>()).await?;
+        for n in (0..ORDERS).step_by(7) {
+            let paid = doc! {"$set": {"status": "paid"}, "$push": {"log": "paid"}};
+            shop.collection::<Document>("orders").update_one(doc! {"_id": n}, paid).await?;
+        }
+        Ok(())
+    }
+
+    async fn have_accidents(&self) -> Result<Accidents> {
+        let shop = self.client.database("shop");
+        let orders = shop.collection::<Document>("orders");
+        let accidents = Accidents {
+            lost_id: 42,
+            orders: orders.count_documents(doc! {}).await?,
+            customers: shop.collection::<Document>("customers").count_documents(doc! {}).await?,
+            invoices: count(&self.client, "accounting", "invoices").await?,
+        };
+        println!("db.orders.deleteMany({{status: \"paid\"}})   // meant: status \"cancelled\"");
+        let deleted = orders.delete_many(doc! {"status": "paid"}).await?.deleted_count;
+        println!("db.customers.drop()");
+        shop.collection::<Document>("customers").drop().await?;
+        println!("use accounting; db.dropDatabase()");
+        self.client.database("accounting").drop().await?;
+        println!("{deleted} orders, all customers and the accounting database are gone.\n");
+        Ok(accidents)
+    }
+}
+
+impl Accidents {
+    async fn check_restored(&self, target: &Client) -> Result<()> {
+        ensure!(count(target, "shop", "orders").await? == self.orders, "orders differ");
+        ensure!(count(target, "shop", "customers").await? == self.customers, "customers differ");
+        ensure!(count(target, "accounting", "invoices").await? == self.invoices, "invoices differ");
+        let orders = target.database("shop").collection::<Document>("orders");
+        let paid: Vec<Document> = orders.find(doc! {"status": "paid"}).await?.try_collect().await?;
+        ensure!(paid.len() == (0..ORDERS).step_by(7).count(), "paid orders differ");
+        Ok(())
+    }
+}
+
+async fn count(client: &Client, db: &str, collection: &str) -> Result<u64> {
+    Ok(client.database(db).collection::<Document>(collection).count_documents(doc! {}).await?)
+}
