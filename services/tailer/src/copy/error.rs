@@ -19,7 +19,7 @@ pub enum CopyErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {text}", text = server_text(source))]
     Server { doing: String, source: ServerError },
     /// The member answered, but a state that was waited for did not come.
     #[error("{0}")]
@@ -65,6 +65,22 @@ impl CopyError {
             CopyError::Moved(_) => Reaction::Retry,
             _ => Reaction::Stop,
         }
+    }
+}
+
+/// A server's error in a line. The driver's own text carries the whole reply.
+fn server_text(error: &ServerError) -> String {
+    let ServerErrorKind::Command(command) = error.kind.as_ref() else {
+        return error.kind.to_string();
+    };
+    // The server repeats the whole command to those who may not run it.
+    let reason = command.message.split(" to execute command").next().unwrap_or_default();
+    let text = format!("{reason} ({}, code {})", command.code_name, command.code);
+    match reaction_to_code(command.code) {
+        Reaction::Forbidden => {
+            format!("{text}: the user needs the roles backup and clusterMonitor on admin")
+        }
+        _ => text,
     }
 }
 

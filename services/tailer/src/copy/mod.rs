@@ -67,7 +67,8 @@ pub struct CopySettings {
     /// Collections scanned at the same time. Two keep a member's disk and our processor busy without
     /// crowding out its own work; each holds up to two batches of 16 MiB.
     pub parallel_scans: usize,
-    /// Limit on document bytes read per second, over all scans.
+    /// Limit on document bytes read per second, over all scans. It must be above the rate at which documents are
+    /// inserted: a scan in natural order meets what is added behind it, and slower than that it never ends.
     pub bytes_per_second: Option<NonZeroU64>,
     /// How often one request or one collection's scan is tried before the copy fails.
     pub attempts: u32,

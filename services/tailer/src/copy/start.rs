@@ -6,7 +6,7 @@ use hindsight_oplog::{OpTime, Timestamp};
 use mongodb::{Client, bson, bson::rawdoc};
 
 use super::CopySettings;
-use super::error::{CopyError, Reaction, Result};
+use super::error::{CopyError, Result};
 use super::member::{Member, document};
 use super::reply::{Hello, entry_optime, unfinished_chain};
 
@@ -126,23 +126,11 @@ fn hex(id: &[u8]) -> String {
 async fn replica_set_id(member: &Member) -> Result<[u8; 12]> {
     let doing = "read the replica set's configuration";
     let command = rawdoc! { "replSetGetConfig": 1 };
-    let reply =
-        member.command(doing, "admin", command).await.map_err(|error| match error.reaction() {
-            Reaction::Forbidden => {
-                CopyError::Refused(format!("{error}: grant the role clusterMonitor on admin"))
-            }
-            _ => error,
-        })?;
-    let field = |doc: Option<Doc<'_>>, name: &[u8]| -> Result<Option<Vec<u8>>> {
-        let Some(doc) = doc else { return Ok(None) };
-        Ok(doc.get(name)?.map(|element| element.value.to_vec()))
-    };
+    let reply = member.command(doing, "admin", command).await?;
     let config = document(doing, &reply)?.get(b"config")?.and_then(Element::as_doc);
-    let settings = match config {
-        Some(config) => config.get(b"settings")?.and_then(Element::as_doc),
-        None => None,
-    };
-    let id = field(settings, b"replicaSetId")?.and_then(|id| id.try_into().ok());
+    let settings = config.unwrap_or(Doc::EMPTY).get(b"settings")?.and_then(Element::as_doc);
+    let id = settings.unwrap_or(Doc::EMPTY).get(b"replicaSetId")?;
+    let id = id.and_then(|id| id.value.try_into().ok());
     id.ok_or_else(|| CopyError::Refused("the set's configuration has no replicaSetId".to_owned()))
 }
 
