@@ -4,7 +4,7 @@
 /// an update of a missing document for corruption, so of each collection either everything is there or nothing.
 ///
 /// Left out is what the oplog does not carry, or carries in part (its content would be of no known time), and
-/// what a server keeps for its own running, that no state can be restored from and that a backup user may not read.
+/// what a server keeps for its own running, that no state is restored from.
 /// Everything else is in, dull as it may be. What is worth *restoring* is another question, and the restore's to answer.
 pub fn is_carried(db: &str, collection: &str) -> bool {
     if db == "local" || collection == "system.profile" {
@@ -22,7 +22,7 @@ pub fn is_carried(db: &str, collection: &str) -> bool {
     );
     // Index builds that run and sessions that are alive, on that server at that time.
     let running = matches!(collection, "system.indexBuilds" | "system.sessions");
-    // What the set signs its cluster times with: of no use elsewhere, and a secret the role `backup` keeps out.
+    // What the set signs its cluster times with: of no use elsewhere, and a secret.
     let secret = db == "admin" && collection == "system.keys";
     !(db == "config" && (side_effect || running) || secret)
 }

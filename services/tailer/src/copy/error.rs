@@ -24,9 +24,6 @@ pub enum CopyError {
     /// The member answered, but a state that was waited for did not come.
     #[error("{0}")]
     Unsettled(String),
-    /// Where UUIDs may not be used: the name is another collection's by now.
-    #[error("{0} was renamed or dropped while it was copied by name")]
-    Moved(String),
     #[error("{0}")]
     Refused(String),
     #[error("cannot write the base: {0}")]
@@ -42,7 +39,7 @@ impl CopyError {
                 Reaction::Retry | Reaction::Vanished => CopyErrorKind::Retry,
                 Reaction::Forbidden | Reaction::Stop => CopyErrorKind::Refused,
             },
-            CopyError::Unsettled(_) | CopyError::Moved(_) => CopyErrorKind::Retry,
+            CopyError::Unsettled(_) => CopyErrorKind::Retry,
             CopyError::Refused(_) => CopyErrorKind::Refused,
             CopyError::Base(error) => match error.kind() {
                 hindsight_base::ErrorKind::DiskFull => CopyErrorKind::DiskFull,
@@ -62,11 +59,15 @@ impl CopyError {
     pub(super) fn reaction(&self) -> Reaction {
         match self {
             CopyError::Server { source, .. } => reaction(source),
-            CopyError::Moved(_) => Reaction::Retry,
+            CopyError::Unsettled(_) => Reaction::Retry,
             _ => Reaction::Stop,
         }
     }
 }
+
+/// No built-in role but `root` with `__system` will do: `backup` may not read `system.views`, for one.
+const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes on \
+    {anyResource: true}, and listDatabases and useUUID on {cluster: true}";
 
 /// A server's error in a line. The driver's own text carries the whole reply.
 fn server_text(error: &ServerError) -> String {
@@ -78,7 +79,7 @@ fn server_text(error: &ServerError) -> String {
     let text = format!("{reason} ({}, code {})", command.code_name, command.code);
     match reaction_to_code(command.code) {
         Reaction::Forbidden => {
-            format!("{text}: the user needs the roles backup and clusterMonitor on admin")
+            format!("{text}: the user needs {PRIVILEGES}")
         }
         _ => text,
     }

@@ -7,7 +7,7 @@ use hindsight_base::{Base, BaseWriter, CollectionInfo, Origin};
 use hindsight_runtime::CancellationToken;
 use tokio::sync::watch;
 
-use super::catalog::{self, Catalog};
+use super::catalog;
 use super::error::{CopyError, Result};
 use super::progress::{CopyProgress, CopyStage, ProgressSender};
 use super::reply::Hello;
@@ -52,13 +52,12 @@ impl Started {
     async fn copy_into(&self, base: &BaseWriter, progress: &ProgressSender) -> Result<Origin> {
         let timeout = self.settings.majority_timeout;
         progress.stage(CopyStage::Listing);
-        let Catalog { naming, collections } = catalog::read(&self.member, timeout).await?;
+        let collections = catalog::read(&self.member, timeout).await?;
         tracing::info!(collections = collections.len(), "listed what to copy");
         progress.collections_found(collections.len());
         progress.stage(CopyStage::Scanning);
         let scans = Scans {
             member: self.member.clone(),
-            naming,
             after: self.scanned_after,
             base,
             throttle: Throttle::new(self.settings.bytes_per_second),

@@ -36,9 +36,8 @@
 //!
 //! Scans name the collection by UUID, so they never read another one that took over its name. A rename or drop kills the
 //! cursor; the scan begins again, by UUID, its earlier documents discarded. If the UUID is gone, the collection is entered as
-//! dropped, once a second confirmed listing agrees (the drop might be rolled back). A collection created after the listing is entirely
-//! in the log. Without the privilege `useUUID` scans go by name, and each is believed only if the name belongs to the UUID
-//! before and after; that a name leaves and returns in between is then not noticed, so the privilege is better.
+//! dropped, once a second confirmed listing agrees (the drop might be rolled back). A collection created after the
+//! listing is entirely in the log. Nothing is ever read by name.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
