@@ -1,17 +1,19 @@
 //! Which collections belong in a base.
 
-/// Whether a base holds this collection, and a history follows it. Both must go by this one answer: strict replay takes
-/// an update of a missing document for corruption, so of each collection either everything is there or nothing.
+/// Whether a base holds this collection, and a history follows it. Both must go by this one answer:
+/// strict replay takes an update of a missing document for corruption, so of each collection either
+/// everything is there or nothing.
 ///
-/// Left out is what the oplog does not carry, or carries in part (its content would be of no known time), and
-/// what a server keeps for its own running, that no state is restored from.
-/// Everything else is in, dull as it may be. What is worth *restoring* is another question, and the restore's to answer.
+/// Left out is what the oplog does not carry, or carries in part (its content would be of no known
+/// time), and what a server keeps for its own running, that no state is restored from. Everything
+/// else is in, dull as it may be. What is worth *restoring* is another question, and the restore's
+/// to answer.
 pub fn is_carried(db: &str, collection: &str) -> bool {
     if db == "local" || collection == "system.profile" {
         return false;
     }
-    // Side effects of other entries (`lsid`, `needsRetryImage`, pre-images): the server writes them without
-    // entries of their own, and logs at most their clean-up.
+    // Side effects of other entries (`lsid`, `needsRetryImage`, pre-images): the server writes them
+    // without entries of their own, and logs at most their clean-up.
     let side_effect = matches!(
         collection,
         "transactions"

@@ -15,7 +15,8 @@ use super::reply::Incarnation;
 const LISTINGS: u32 = 20;
 const BETWEEN_LISTINGS: Duration = Duration::from_millis(500);
 
-/// Lists all collections of a base, with their indexes. None of what it tells can be rolled back any more.
+/// Lists all collections of a base, with their indexes. None of what it tells can be rolled back
+/// any more.
 pub(super) async fn read(member: &Member, timeout: Duration) -> Result<Vec<CollectionInfo>> {
     for _ in 0..LISTINGS {
         let confirmation = Confirmation::begin(member).await?;
@@ -113,7 +114,8 @@ pub(super) fn collection(db: &str, listed: Doc<'_>) -> Result<Option<CollectionI
     let info = listed.get(b"info")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     let uuid = info.get(b"uuid")?.and_then(Element::as_uuid);
     let uuid = match (kind, uuid) {
-        // Documents of `system.views`; the measurements of a time-series are in its `system.buckets`.
+        // Documents of `system.views`; the measurements of a time-series are in its
+        // `system.buckets`.
         ("view", _) | ("timeseries", None) => return Ok(None),
         ("collection", Some(uuid)) => uuid,
         _ => {
@@ -177,12 +179,14 @@ async fn list_indexes(member: &Member, info: &CollectionInfo) -> Result<Vec<Vec<
     Ok(finished)
 }
 
-/// An index in the making is listed as `{spec, buildUUID}`; its `commitIndexBuild` is still to come in the log.
+/// An index in the making is listed as `{spec, buildUUID}`; its `commitIndexBuild` is still to come
+/// in the log.
 pub(super) fn is_finished(listed: Doc<'_>) -> Result<bool> {
     Ok(listed.get(b"buildUUID")?.is_none())
 }
 
-/// The collection as a command's first value: a name could be another collection's by the time the command runs.
+/// The collection as a command's first value: a name could be another collection's by the time the
+/// command runs.
 fn by_uuid(info: &CollectionInfo) -> RawBson {
     RawBson::Binary(bson::Binary {
         subtype: bson::spec::BinarySubtype::Uuid,

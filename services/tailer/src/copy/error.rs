@@ -65,7 +65,8 @@ impl CopyError {
     }
 }
 
-/// No built-in role but `root` with `__system` will do: `backup` may not read `system.views`, for one.
+/// No built-in role but `root` with `__system` will do: `backup` may not read `system.views`, for
+/// one.
 const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes on \
     {anyResource: true}, and listDatabases and useUUID on {cluster: true}";
 
@@ -114,17 +115,20 @@ pub(super) fn reaction_to_code(code: i32) -> Reaction {
     match code {
         13 => Reaction::Forbidden,
         26 => Reaction::Vanished,
-        // HostUnreachable, HostNotFound, NetworkTimeout, NetworkInterfaceExceededTimeLimit, SocketException
+        // HostUnreachable, HostNotFound, NetworkTimeout, NetworkInterfaceExceededTimeLimit,
+        // SocketException
         6 | 7 | 89 | 202 | 9001
-        // LockTimeout, MaxTimeMSExpired, WriteConflict, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
+        // LockTimeout, MaxTimeMSExpired, WriteConflict, ReadConcernMajorityNotAvailableYet,
+        // ExceededTimeLimit
         | 46 | 50 | 112 | 134 | 262
-        // The cursor or its place is lost: CursorNotFound, CappedPositionLost, QueryPlanKilled, CursorKilled
+        // The cursor or its place is lost: CursorNotFound, CappedPositionLost, QueryPlanKilled,
+        // CursorKilled
         | 43 | 136 | 175 | 237
         // The catalog is ahead of the majority: SnapshotTooOld, SnapshotUnavailable
         | 239 | 246
         // The member changes its state: ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary,
-        // InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
-        // NotPrimaryOrSecondary
+        // InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange,
+        // NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
         | 91 | 189 | 10107 | 11600 | 11601 | 11602 | 13435 | 13436 => Reaction::Retry,
         _ => Reaction::Stop,
     }

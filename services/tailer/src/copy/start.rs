@@ -24,9 +24,10 @@ pub struct Started {
     pub(super) scanned_after: Timestamp,
 }
 
-/// Notes the positions of a copy, in the order that makes them safe (see the module). `client` must be connected
-/// directly to the chosen member (`directConnection=true`): the order means nothing across members. Before [`Started::run`], make sure the log holds, or will hold, everything
-/// from [`Started::capture_from`] on.
+/// Notes the positions of a copy, in the order that makes them safe (see the module). `client` must
+/// be connected directly to the chosen member (`directConnection=true`): the order means nothing
+/// across members. Before [`Started::run`], make sure the log holds, or will hold, everything from
+/// [`Started::capture_from`] on.
 pub async fn begin(client: &Client, settings: CopySettings) -> Result<Started> {
     let member = Member::new(client, settings.attempts);
     let hello = member.hello().await?;
@@ -155,7 +156,8 @@ async fn feature_compatibility_version(member: &Member) -> Result<Option<String>
     Ok(version.map(str::to_owned))
 }
 
-/// The top of the oplog, and the first entry of the chain it is a part of, if that chain goes on after it.
+/// The top of the oplog, and the first entry of the chain it is a part of, if that chain goes on
+/// after it.
 async fn read_start(member: &Member) -> Result<(OpTime, Option<OpTime>)> {
     let doing = "read the top of the oplog";
     // Backwards, a local read could pass unfinished entries; the majority snapshot has none.
@@ -215,8 +217,9 @@ async fn previous_in_chain(member: &Member, at: OpTime) -> Result<OpTime> {
     unfinished_chain(entry)?.ok_or_else(gone)
 }
 
-/// First entry of the oldest transaction that `config.transactions` tells to be open. The collection refuses
-/// `afterClusterTime`, and needs none: the majority snapshot of a member does not go back.
+/// First entry of the oldest transaction that `config.transactions` tells to be open. The
+/// collection refuses `afterClusterTime`, and needs none: the majority snapshot of a member does
+/// not go back.
 async fn oldest_recorded_transaction(member: &Member) -> Result<Option<OpTime>> {
     let doing = "look for open transactions";
     let command = rawdoc! {
