@@ -17,15 +17,16 @@
 //!  16  …  one zstd frame of the raw bytes
 //! ```
 //!
-//! A frame holds whole documents and can be read alone. Its raw bytes are at most [`TARGET_RAW_BYTES`], or one
-//! document. That nothing is missing between and after frames is known from the manifest: it holds each file's
-//! length, counts and BLAKE3.
+//! A frame holds whole documents and can be read alone. Its raw bytes are at most
+//! [`TARGET_RAW_BYTES`], or one document. That nothing is missing between and after frames is known
+//! from the manifest: it holds each file's length, counts and BLAKE3.
 
 use hindsight_oplog::raw::Doc;
 
 use crate::Uuid;
 
-/// A frame is closed before it would grow past this: large enough to compress well, small enough to hold several.
+/// A frame is closed before it would grow past this: large enough to compress well, small enough to
+/// hold several.
 pub const TARGET_RAW_BYTES: usize = 1 << 20;
 
 /// The largest document a server returns: 16 MiB and its own allowance (`BSONObjMaxInternalSize`).

@@ -1,13 +1,14 @@
 //! A base: a full copy of the data of one replica set, the exact floor a restore starts from.
 //!
-//! A base is a directory. Documents lie in data files, exactly as the server returned them ([`frame`] draws
-//! the bytes); `manifest.json`, written last, makes the directory a base ([`Manifest`] says what it holds).
-//! While it is being written the directory's name ends in `.partial`.
+//! A base is a directory. Documents lie in data files, exactly as the server returned them
+//! ([`frame`] draws the bytes); `manifest.json`, written last, makes the directory a base
+//! ([`Manifest`] says what it holds). While it is being written the directory's name ends in
+//! `.partial`.
 //!
 //! ```text
 //! DATA/base/base-1732190400-17/       the name is a label; what counts stands in the manifest
 //!   000001.docs  000002.docs  …       frames of documents, one or more files per collection
-//!   manifest.json                     everything else, with its own checksum and every file's digest
+//!   manifest.json                     the rest, with its own checksum and each file's digest
 //! ```
 //!
 //! - write: [`BaseWriter`], [`CollectionWriter`]

@@ -45,7 +45,8 @@ pub struct Listing {
     pub damaged: Vec<(PathBuf, Error)>,
 }
 
-/// Looks through `directory_of_bases`; one that does not exist has no bases. Manifests are checked, data files are not.
+/// Looks through `directory_of_bases`; one that does not exist has no bases. Manifests are checked,
+/// data files are not.
 pub fn list(directory_of_bases: &Path) -> Result<Listing> {
     let mut listing = Listing::default();
     let entries = match fs::read_dir(directory_of_bases) {

@@ -43,14 +43,16 @@ pub struct Source {
 
 /// Where a base stands among the source's positions.
 ///
-/// To rebuild a state, load the documents and then apply every apply unit whose last entry comes after `start`,
-/// in order: relaxed up to `exact_from`, strictly from there on. That includes units whose *visible time* is not
-/// after `start` (prepared before it, committed after). So in a history the documents belong before `capture_from`,
-/// not at `start`. No state before `exact_from` is promised: up to there the documents are of many times, names may
-/// belong to two collections at once, and only UUIDs tell them apart.
+/// To rebuild a state, load the documents and then apply every apply unit whose last entry comes
+/// after `start`, in order: relaxed up to `exact_from`, strictly from there on. That includes units
+/// whose *visible time* is not after `start` (prepared before it, committed after). So in a history
+/// the documents belong before `capture_from`, not at `start`. No state before `exact_from` is
+/// promised: up to there the documents are of many times, names may belong to two collections at
+/// once, and only UUIDs tell them apart.
 ///
-/// A unit that ends no later than `scanned_after` and whose first entries are older than `capture_from` is in the documents
-/// already and is to be passed over; one that ends later cannot lack its beginning.
+/// A unit that ends no later than `scanned_after` and whose first entries are older than
+/// `capture_from` is in the documents already and is to be passed over; one that ends later cannot
+/// lack its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     pub kind: BaseKind,
@@ -85,7 +87,8 @@ pub struct CollectionInfo {
     pub name: String,
     #[serde(with = "text::uuid")]
     pub uuid: Uuid,
-    /// `type` of `listCollections`: `collection`. Views are documents of `system.views`, time-series are buckets.
+    /// `type` of `listCollections`: `collection`. Views are documents of `system.views`,
+    /// time-series are buckets.
     #[serde(rename = "type")]
     pub kind: String,
     /// `options` of `listCollections`, raw.
@@ -104,7 +107,8 @@ pub struct CollectionInfo {
 pub struct CollectionEntry {
     #[serde(flatten)]
     pub info: CollectionInfo,
-    /// It vanished while it was copied. It has no documents here; its drop is in the log, not after `exact_from`.
+    /// It vanished while it was copied. It has no documents here; its drop is in the log, not after
+    /// `exact_from`.
     pub dropped_during_copy: bool,
     pub documents: u64,
     pub raw_bytes: u64,

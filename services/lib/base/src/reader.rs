@@ -17,7 +17,8 @@ pub struct Base {
 }
 
 impl Base {
-    /// Reads and checks the manifest. Data files are checked when they are read, or by [`Base::verify`].
+    /// Reads and checks the manifest. Data files are checked when they are read, or by
+    /// [`Base::verify`].
     pub fn open(directory: &Path) -> Result<Self> {
         let manifest = manifest::read(directory)?;
         Ok(Base { directory: directory.to_owned(), manifest })
@@ -68,8 +69,9 @@ impl Base {
     }
 }
 
-/// The frames of one collection. The last item tells the whole truth: after the last frame of each file come the
-/// checks of count, length and digest, and a failure is an item like any other. After an error it ends.
+/// The frames of one collection. The last item tells the whole truth: after the last frame of each
+/// file come the checks of count, length and digest, and a failure is an item like any other. After
+/// an error it ends.
 #[derive(Debug)]
 pub struct Frames {
     directory: PathBuf,

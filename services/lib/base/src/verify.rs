@@ -23,8 +23,9 @@ impl Verification {
 }
 
 impl Base {
-    /// Checks that every file is there with its length; `deep` reads every byte of them. (The manifest was checked
-    /// by [`Base::open`].) It goes on after a fault, so that one run tells of all damaged files.
+    /// Checks that every file is there with its length; `deep` reads every byte of them. (The
+    /// manifest was checked by [`Base::open`].) It goes on after a fault, so that one run tells of
+    /// all damaged files.
     pub fn verify(&self, deep: bool) -> Verification {
         let mut found = Verification::default();
         for collection in self.collections() {

@@ -21,7 +21,8 @@ pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
 pub struct WriterSettings {
     /// zstd level. 1 is the default: on two cores a higher one, not the source, would set the pace.
     pub zstd_level: i32,
-    /// A collection goes on in a new file once one has this length: files small enough to move and check one by one.
+    /// A collection goes on in a new file once one has this length: files small enough to move and
+    /// check one by one.
     pub max_file_bytes: u64,
 }
 
@@ -31,12 +32,14 @@ impl Default for WriterSettings {
     }
 }
 
-/// In a base being written: locked for as long as its writer lives, so that nobody takes it for a left-over.
+/// In a base being written: locked for as long as its writer lives, so that nobody takes it for a
+/// left-over.
 pub(crate) const LOCK_NAME: &str = "being-written.lock";
 
 /// A base being written. Collections can be written by several tasks at once.
 ///
-/// Dropped without [`BaseWriter::finish`], it leaves its `.partial` directory for [`crate::remove_partial`].
+/// Dropped without [`BaseWriter::finish`], it leaves its `.partial` directory for
+/// [`crate::remove_partial`].
 #[derive(Debug)]
 pub struct BaseWriter {
     directory_of_bases: PathBuf,
@@ -77,7 +80,8 @@ impl BaseWriter {
         &self.directory
     }
 
-    /// Begins one collection. A UUID may be begun again only after its earlier writer was abandoned.
+    /// Begins one collection. A UUID may be begun again only after its earlier writer was
+    /// abandoned.
     pub fn collection(&self, info: CollectionInfo) -> CollectionWriter {
         lock(&self.shared).writers_open += 1;
         CollectionWriter {
@@ -93,7 +97,8 @@ impl BaseWriter {
         }
     }
 
-    /// Enters a collection that was dropped while the base was taken: it is part of the catalog, without documents.
+    /// Enters a collection that was dropped while the base was taken: it is part of the catalog,
+    /// without documents.
     pub fn dropped_collection(&self, info: CollectionInfo) {
         let entry = CollectionEntry {
             info,
@@ -106,8 +111,9 @@ impl BaseWriter {
         lock(&self.shared).collections.push(entry);
     }
 
-    /// Writes the manifest, which makes it a base, and gives it its name: `base-SECONDS-INCREMENT` of `exact_from`.
-    /// Every collection writer must have been finished or abandoned. After an error the directory stays partial.
+    /// Writes the manifest, which makes it a base, and gives it its name: `base-SECONDS-INCREMENT`
+    /// of `exact_from`. Every collection writer must have been finished or abandoned. After an
+    /// error the directory stays partial.
     pub fn finish(self, origin: Origin) -> Result<Base> {
         let mut written = lock(&self.shared);
         if written.writers_open > 0 {
@@ -146,8 +152,8 @@ impl BaseWriter {
 
 /// One collection of a base being written; may move between threads.
 ///
-/// Dropped without [`CollectionWriter::finish`], it removes its files: a scan that is begun again starts clean.
-/// After an error it takes nothing more: what reached the file is not known.
+/// Dropped without [`CollectionWriter::finish`], it removes its files: a scan that is begun again
+/// starts clean. After an error it takes nothing more: what reached the file is not known.
 #[derive(Debug)]
 pub struct CollectionWriter {
     info: CollectionInfo,

@@ -15,46 +15,15 @@ use super::reply::Incarnation;
 const LISTINGS: u32 = 20;
 const BETWEEN_LISTINGS: Duration = Duration::from_millis(500);
 
-/// How a collection is named to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Naming {
-    Uuid,
-    /// The user lacks the privilege `useUUID`.
-    Name,
-}
-
-/// What the member's catalog told, none of which can be rolled back any more.
-#[derive(Debug)]
-pub(super) struct Catalog {
-    pub(super) naming: Naming,
-    pub(super) collections: Vec<CollectionInfo>,
-}
-
-/// Lists all collections of a base, with their indexes.
-pub(super) async fn read(member: &Member, timeout: Duration) -> Result<Catalog> {
-    let mut naming = Naming::Uuid;
+/// Lists all collections of a base, with their indexes. None of what it tells can be rolled back
+/// any more.
+pub(super) async fn read(member: &Member, timeout: Duration) -> Result<Vec<CollectionInfo>> {
     for _ in 0..LISTINGS {
         let confirmation = Confirmation::begin(member).await?;
-        let first = list_all(member).await?;
-        let listed = match with_indexes(member, first, naming).await {
-            Err(error) if naming == Naming::Uuid && error.reaction() == Reaction::Forbidden => {
-                tracing::warn!(
-                    "no privilege useUUID: collections are copied by name; grant a role with action useUUID on the \
-                     cluster to keep renames during a copy from making scans begin again"
-                );
-                naming = Naming::Name;
-                continue;
-            }
-            listed => listed?,
-        };
-        let again = list_all(member).await?;
-        let listed = match naming {
-            Naming::Uuid => with_missed(member, listed, again).await?,
-            Naming::Name if names(listed.values()) == names(again.values()) => listed,
-            Naming::Name => continue,
-        };
+        let first = with_indexes(member, list_all(member).await?).await?;
+        let listed = with_missed(member, first, list_all(member).await?).await?;
         if confirmation.holds(member, timeout).await? {
-            return Ok(Catalog { naming, collections: listed.into_values().collect() });
+            return Ok(listed.into_values().collect());
         }
         tokio::time::sleep(BETWEEN_LISTINGS).await;
     }
@@ -77,7 +46,7 @@ pub(super) async fn read_uuids(member: &Member, timeout: Duration) -> Result<BTr
 
 fn unstable() -> CopyError {
     CopyError::Unsettled(
-        "the member changed its state or collections were renamed during every listing".to_owned(),
+        "the member changed its state during every listing of its collections".to_owned(),
     )
 }
 
@@ -101,10 +70,6 @@ impl Confirmation {
 
 type ByUuid = BTreeMap<Uuid, CollectionInfo>;
 
-fn names<'a>(infos: impl Iterator<Item = &'a CollectionInfo>) -> Vec<(Uuid, &'a str, &'a str)> {
-    infos.map(|info| (info.uuid, info.db.as_str(), info.name.as_str())).collect()
-}
-
 async fn list_all(member: &Member) -> Result<ByUuid> {
     let doing = "list databases";
     // Without the privilege for all of them the server would list some of them, and say nothing.
@@ -127,7 +92,7 @@ async fn list_all(member: &Member) -> Result<ByUuid> {
 }
 
 /// The collections of one database, their indexes not yet read.
-pub(super) async fn list_database(member: &Member, db: &str) -> Result<Vec<CollectionInfo>> {
+async fn list_database(member: &Member, db: &str) -> Result<Vec<CollectionInfo>> {
     let doing = format!("list the collections of {db}");
     let documents = member.documents(&doing, db, rawdoc! { "listCollections": 1 }).await?;
     let mut collections = Vec::with_capacity(documents.len());
@@ -149,7 +114,8 @@ pub(super) fn collection(db: &str, listed: Doc<'_>) -> Result<Option<CollectionI
     let info = listed.get(b"info")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     let uuid = info.get(b"uuid")?.and_then(Element::as_uuid);
     let uuid = match (kind, uuid) {
-        // Documents of `system.views`; the measurements of a time-series are in its `system.buckets`.
+        // Documents of `system.views`; the measurements of a time-series are in its
+        // `system.buckets`.
         ("view", _) | ("timeseries", None) => return Ok(None),
         ("collection", Some(uuid)) => uuid,
         _ => {
@@ -172,10 +138,10 @@ pub(super) fn collection(db: &str, listed: Doc<'_>) -> Result<Option<CollectionI
     }))
 }
 
-async fn with_indexes(member: &Member, listed: ByUuid, naming: Naming) -> Result<ByUuid> {
+async fn with_indexes(member: &Member, listed: ByUuid) -> Result<ByUuid> {
     let mut complete = ByUuid::new();
     for (uuid, mut info) in listed {
-        info.indexes = list_indexes(member, &info, naming).await?;
+        info.indexes = list_indexes(member, &info).await?;
         complete.insert(uuid, info);
     }
     Ok(complete)
@@ -186,7 +152,7 @@ async fn with_missed(member: &Member, mut first: ByUuid, second: ByUuid) -> Resu
     for (uuid, mut info) in second {
         info.indexes = match first.remove(&uuid) {
             Some(known) => known.indexes,
-            None => list_indexes(member, &info, Naming::Uuid).await?,
+            None => list_indexes(member, &info).await?,
         };
         first.insert(uuid, info);
     }
@@ -194,14 +160,10 @@ async fn with_missed(member: &Member, mut first: ByUuid, second: ByUuid) -> Resu
 }
 
 /// The finished indexes; none of a collection that is gone by now.
-async fn list_indexes(
-    member: &Member,
-    info: &CollectionInfo,
-    naming: Naming,
-) -> Result<Vec<Vec<u8>>> {
+async fn list_indexes(member: &Member, info: &CollectionInfo) -> Result<Vec<Vec<u8>>> {
     let doing = format!("list the indexes of {}.{}", info.db, info.name);
     let command = rawdoc! {
-        "listIndexes": named(info, naming),
+        "listIndexes": by_uuid(info),
         "includeBuildUUIDs": true,
     };
     let listed = match member.documents(&doing, &info.db, command).await {
@@ -217,36 +179,28 @@ async fn list_indexes(
     Ok(finished)
 }
 
-/// An index in the making is listed as `{spec, buildUUID}`; its `commitIndexBuild` is still to come in the log.
+/// An index in the making is listed as `{spec, buildUUID}`; its `commitIndexBuild` is still to come
+/// in the log.
 pub(super) fn is_finished(listed: Doc<'_>) -> Result<bool> {
     Ok(listed.get(b"buildUUID")?.is_none())
 }
 
-/// The collection as a command's first value.
-pub(super) fn named(info: &CollectionInfo, naming: Naming) -> RawBson {
-    match naming {
-        Naming::Uuid => RawBson::Binary(bson::Binary {
-            subtype: bson::spec::BinarySubtype::Uuid,
-            bytes: info.uuid.to_vec(),
-        }),
-        Naming::Name => RawBson::String(info.name.clone()),
-    }
-}
-
-/// The name the UUID goes by now.
-pub(super) async fn current_name(member: &Member, info: &CollectionInfo) -> Result<Option<String>> {
-    let listed = list_database(member, &info.db).await?;
-    Ok(listed.into_iter().find(|listed| listed.uuid == info.uuid).map(|listed| listed.name))
+/// The collection as a command's first value: a name could be another collection's by the time the
+/// command runs.
+fn by_uuid(info: &CollectionInfo) -> RawBson {
+    RawBson::Binary(bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: info.uuid.to_vec(),
+    })
 }
 
 /// The scan's command. Natural order is the order of capped collections, and the fastest for all.
 pub(super) fn scan_command(
     info: &CollectionInfo,
-    naming: Naming,
     after: hindsight_oplog::Timestamp,
 ) -> RawDocumentBuf {
     rawdoc! {
-        "find": named(info, naming),
+        "find": by_uuid(info),
         "filter": {},
         "hint": { "$natural": 1 },
         "readConcern": {

@@ -19,14 +19,11 @@ pub enum CopyErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {text}", text = server_text(source))]
     Server { doing: String, source: ServerError },
     /// The member answered, but a state that was waited for did not come.
     #[error("{0}")]
     Unsettled(String),
-    /// Where UUIDs may not be used: the name is another collection's by now.
-    #[error("{0} was renamed or dropped while it was copied by name")]
-    Moved(String),
     #[error("{0}")]
     Refused(String),
     #[error("cannot write the base: {0}")]
@@ -42,7 +39,7 @@ impl CopyError {
                 Reaction::Retry | Reaction::Vanished => CopyErrorKind::Retry,
                 Reaction::Forbidden | Reaction::Stop => CopyErrorKind::Refused,
             },
-            CopyError::Unsettled(_) | CopyError::Moved(_) => CopyErrorKind::Retry,
+            CopyError::Unsettled(_) => CopyErrorKind::Retry,
             CopyError::Refused(_) => CopyErrorKind::Refused,
             CopyError::Base(error) => match error.kind() {
                 hindsight_base::ErrorKind::DiskFull => CopyErrorKind::DiskFull,
@@ -62,9 +59,30 @@ impl CopyError {
     pub(super) fn reaction(&self) -> Reaction {
         match self {
             CopyError::Server { source, .. } => reaction(source),
-            CopyError::Moved(_) => Reaction::Retry,
+            CopyError::Unsettled(_) => Reaction::Retry,
             _ => Reaction::Stop,
         }
+    }
+}
+
+/// No built-in role but `root` with `__system` will do: `backup` may not read `system.views`, for
+/// one.
+const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes on \
+    {anyResource: true}, and listDatabases and useUUID on {cluster: true}";
+
+/// A server's error in a line. The driver's own text carries the whole reply.
+fn server_text(error: &ServerError) -> String {
+    let ServerErrorKind::Command(command) = error.kind.as_ref() else {
+        return error.kind.to_string();
+    };
+    // The server repeats the whole command to those who may not run it.
+    let reason = command.message.split(" to execute command").next().unwrap_or_default();
+    let text = format!("{reason} ({}, code {})", command.code_name, command.code);
+    match reaction_to_code(command.code) {
+        Reaction::Forbidden => {
+            format!("{text}: the user needs {PRIVILEGES}")
+        }
+        _ => text,
     }
 }
 
@@ -97,17 +115,20 @@ pub(super) fn reaction_to_code(code: i32) -> Reaction {
     match code {
         13 => Reaction::Forbidden,
         26 => Reaction::Vanished,
-        // HostUnreachable, HostNotFound, NetworkTimeout, NetworkInterfaceExceededTimeLimit, SocketException
+        // HostUnreachable, HostNotFound, NetworkTimeout, NetworkInterfaceExceededTimeLimit,
+        // SocketException
         6 | 7 | 89 | 202 | 9001
-        // LockTimeout, MaxTimeMSExpired, WriteConflict, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
+        // LockTimeout, MaxTimeMSExpired, WriteConflict, ReadConcernMajorityNotAvailableYet,
+        // ExceededTimeLimit
         | 46 | 50 | 112 | 134 | 262
-        // The cursor or its place is lost: CursorNotFound, CappedPositionLost, QueryPlanKilled, CursorKilled
+        // The cursor or its place is lost: CursorNotFound, CappedPositionLost, QueryPlanKilled,
+        // CursorKilled
         | 43 | 136 | 175 | 237
         // The catalog is ahead of the majority: SnapshotTooOld, SnapshotUnavailable
         | 239 | 246
         // The member changes its state: ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary,
-        // InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
-        // NotPrimaryOrSecondary
+        // InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange,
+        // NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
         | 91 | 189 | 10107 | 11600 | 11601 | 11602 | 13435 | 13436 => Reaction::Retry,
         _ => Reaction::Stop,
     }

@@ -7,7 +7,7 @@ use hindsight_base::{Base, BaseWriter, CollectionInfo, Origin};
 use hindsight_runtime::CancellationToken;
 use tokio::sync::watch;
 
-use super::catalog::{self, Catalog};
+use super::catalog;
 use super::error::{CopyError, Result};
 use super::progress::{CopyProgress, CopyStage, ProgressSender};
 use super::reply::Hello;
@@ -19,8 +19,9 @@ use super::throttle::Throttle;
 const ROUNDS: u32 = 5;
 
 impl Started {
-    /// Copies everything into a new base under `directory_of_bases`. One copy at a time and directory: what earlier ones left
-    /// unfinished is removed first. A copy that fails or is cancelled removes what it wrote.
+    /// Copies everything into a new base under `directory_of_bases`. One copy at a time and
+    /// directory: what earlier ones left unfinished is removed first. A copy that fails or is
+    /// cancelled removes what it wrote.
     pub async fn run(
         mut self,
         directory_of_bases: &Path,
@@ -52,13 +53,12 @@ impl Started {
     async fn copy_into(&self, base: &BaseWriter, progress: &ProgressSender) -> Result<Origin> {
         let timeout = self.settings.majority_timeout;
         progress.stage(CopyStage::Listing);
-        let Catalog { naming, collections } = catalog::read(&self.member, timeout).await?;
+        let collections = catalog::read(&self.member, timeout).await?;
         tracing::info!(collections = collections.len(), "listed what to copy");
         progress.collections_found(collections.len());
         progress.stage(CopyStage::Scanning);
         let scans = Scans {
             member: self.member.clone(),
-            naming,
             after: self.scanned_after,
             base,
             throttle: Throttle::new(self.settings.bytes_per_second),
@@ -70,7 +70,8 @@ impl Started {
         Ok(self.origin(&end))
     }
 
-    /// Scans all, and once more those that seemed dropped but are there: their drop was rolled back.
+    /// Scans all, and once more those that seemed dropped but are there: their drop was rolled
+    /// back.
     async fn scan_all(&self, scans: &Scans<'_>, collections: Vec<CollectionInfo>) -> Result<()> {
         let mut to_scan = collections;
         for _ in 0..ROUNDS {
@@ -113,7 +114,8 @@ impl Started {
             .await
     }
 
-    /// E: the majority point, once it has passed everything a reply told and everything the member has applied by now.
+    /// E: the majority point, once it has passed everything a reply told and everything the member
+    /// has applied by now.
     async fn await_end(&self) -> Result<Hello> {
         let now = self.member.hello().await?;
         let target = self.member.seen().max(now.last_applied.ts);

@@ -101,7 +101,8 @@ impl Member {
         Ok(reply)
     }
 
-    /// Runs a command that answers with a cursor, and collects its documents. For catalogs and look-ups.
+    /// Runs a command that answers with a cursor, and collects its documents. For catalogs and
+    /// look-ups.
     pub(super) async fn documents(
         &self,
         doing: &str,
@@ -181,8 +182,8 @@ impl Member {
         Hello::read(document(doing, &reply)?).map_err(|malformed| unreadable(doing, &malformed))
     }
 
-    /// Waits until the majority point has reached `target`, and gives the state then. Nothing if the member stopped
-    /// being the `incarnation` that was asked for.
+    /// Waits until the majority point has reached `target`, and gives the state then. Nothing if
+    /// the member stopped being the `incarnation` that was asked for.
     pub(super) async fn majority_at(
         &self,
         target: Timestamp,

@@ -92,8 +92,8 @@ impl Hello {
     }
 }
 
-/// Whether this entry is part of a chain that goes on after it: the optime of the part before it, which is
-/// [`OpTime::NONE`] for the first.
+/// Whether this entry is part of a chain that goes on after it: the optime of the part before it,
+/// which is [`OpTime::NONE`] for the first.
 pub(super) fn unfinished_chain(entry: Doc<'_>) -> Result<Option<OpTime>, Malformed> {
     let operation = entry.get(b"o")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     if operation.get(b"partialTxn")?.and_then(Element::as_bool) != Some(true) {

@@ -5,7 +5,7 @@ use hindsight_base::{BaseWriter, CollectionInfo, CollectionWriter};
 use hindsight_oplog::Timestamp;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
-use super::catalog::{Naming, current_name, scan_command};
+use super::catalog::scan_command;
 use super::error::{CopyError, Reaction, Result};
 use super::member::{Member, backoff, document, unreadable};
 use super::progress::ProgressSender;
@@ -15,7 +15,6 @@ use super::throttle::Throttle;
 /// What all scans of a copy share.
 pub(super) struct Scans<'a> {
     pub(super) member: Member,
-    pub(super) naming: Naming,
     pub(super) after: Timestamp,
     pub(super) base: &'a BaseWriter,
     pub(super) throttle: Throttle,
@@ -34,9 +33,8 @@ impl Scans<'_> {
     /// Copies one collection, from its beginning again if the cursor is lost.
     pub(super) async fn scan(&self, info: CollectionInfo) -> Result<Scanned> {
         let mut backoff = backoff();
-        let mut name = info.name.clone();
         loop {
-            let scan = Scan::new(self, &info, &name);
+            let scan = Scan::new(self, &info);
             let error = match Box::pin(scan.run()).await {
                 Ok(()) => {
                     self.progress.collection_done();
@@ -49,15 +47,6 @@ impl Scans<'_> {
                 return Ok(Scanned::Vanished(info));
             }
             self.member.delay_or_give_up(error, &mut backoff).await?;
-            if self.naming == Naming::Name {
-                match current_name(&self.member, &info).await? {
-                    Some(current) => name = current,
-                    None => {
-                        self.progress.collection_done();
-                        return Ok(Scanned::Vanished(info));
-                    }
-                }
-            }
         }
     }
 }
@@ -66,8 +55,6 @@ impl Scans<'_> {
 struct Scan<'a> {
     scans: &'a Scans<'a>,
     info: &'a CollectionInfo,
-    /// The name it goes by now, which matters only where UUIDs may not be used.
-    name: &'a str,
     doing: String,
     documents: u64,
     raw_bytes: u64,
@@ -75,15 +62,14 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(scans: &'a Scans<'a>, info: &'a CollectionInfo, name: &'a str) -> Self {
+    fn new(scans: &'a Scans<'a>, info: &'a CollectionInfo) -> Self {
         let doing = format!("copy {}.{}", info.db, info.name);
-        Scan { scans, info, name, doing, documents: 0, raw_bytes: 0, succeeded: false }
+        Scan { scans, info, doing, documents: 0, raw_bytes: 0, succeeded: false }
     }
 
     async fn run(mut self) -> Result<()> {
         let cursor = self.open().await?;
         let writer = self.read_into(cursor, self.scans.base.collection(self.info.clone())).await?;
-        self.check_name().await?;
         let finished = tokio::task::spawn_blocking(move || writer.finish());
         let entry = finished.await.map_err(|panic| self.panicked(&panic))??;
         tracing::debug!(
@@ -97,9 +83,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn open(&self) -> Result<RawBatchCursor> {
-        self.check_name().await?;
-        let known_as = CollectionInfo { name: self.name.to_owned(), ..self.info.clone() };
-        let command = scan_command(&known_as, self.scans.naming, self.scans.after);
+        let command = scan_command(self.info, self.scans.after);
         self.scans.member.cursor(&self.doing, &self.info.db, command).await
     }
 
@@ -109,26 +93,24 @@ impl<'a> Scan<'a> {
         mut cursor: RawBatchCursor,
         writer: CollectionWriter,
     ) -> Result<CollectionWriter> {
-        let mut is_complete = false;
         let mut writing = tokio::task::spawn_blocking(move || Ok(writer));
         while let Some(reply) = cursor.next().await {
-            let reply = reply.map_err(CopyError::server(self.doing.as_str()))?;
-            let (raw_bytes, is_last) = self.look_at(&reply)?;
-            is_complete = is_last;
+            let looked_at = reply
+                .map_err(CopyError::server(self.doing.as_str()))
+                .and_then(|reply| Ok((self.look_at(&reply)?, reply)));
+            // Waited for even if reading failed: the next try must not meet the writer of this one.
             let writer = writing.await.map_err(|panic| self.panicked(&panic))??;
+            let ((raw_bytes, is_last), reply) = looked_at?;
             let doing = self.doing.clone();
             writing = tokio::task::spawn_blocking(move || write(&doing, writer, &reply));
+            if is_last {
+                return writing.await.map_err(|panic| self.panicked(&panic))?;
+            }
             self.scans.throttle.pay(raw_bytes).await;
         }
-        let writer = writing.await.map_err(|panic| self.panicked(&panic))??;
-        if !is_complete {
-            // The driver ends a stream whose connection broke, too.
-            return Err(CopyError::Unsettled(format!(
-                "cannot {}: the cursor was cut short",
-                self.doing
-            )));
-        }
-        Ok(writer)
+        writing.await.map_err(|panic| self.panicked(&panic))??;
+        // The driver ends a stream whose connection broke, too.
+        Err(CopyError::Unsettled(format!("cannot {}: the cursor was cut short", self.doing)))
     }
 
     /// Counts a batch: its documents' bytes, and whether it is the last.
@@ -146,17 +128,6 @@ impl<'a> Scan<'a> {
         self.raw_bytes += raw_bytes;
         self.scans.progress.read(documents, raw_bytes);
         Ok((raw_bytes, batch.is_last))
-    }
-
-    /// Where UUIDs may not be used: that the name is the collection's.
-    async fn check_name(&self) -> Result<()> {
-        if self.scans.naming == Naming::Uuid {
-            return Ok(());
-        }
-        match current_name(&self.scans.member, self.info).await? {
-            Some(name) if name == self.name => Ok(()),
-            _ => Err(CopyError::Moved(format!("{}.{}", self.info.db, self.name))),
-        }
     }
 
     fn panicked(&self, panic: &tokio::task::JoinError) -> CopyError {

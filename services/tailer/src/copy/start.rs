@@ -6,7 +6,7 @@ use hindsight_oplog::{OpTime, Timestamp};
 use mongodb::{Client, bson, bson::rawdoc};
 
 use super::CopySettings;
-use super::error::{CopyError, Reaction, Result};
+use super::error::{CopyError, Result};
 use super::member::{Member, document};
 use super::reply::{Hello, entry_optime, unfinished_chain};
 
@@ -24,9 +24,10 @@ pub struct Started {
     pub(super) scanned_after: Timestamp,
 }
 
-/// Notes the positions of a copy, in the order that makes them safe (see the module). `client` must be connected
-/// directly to the chosen member (`directConnection=true`): the order means nothing across members. Before [`Started::run`], make sure the log holds, or will hold, everything
-/// from [`Started::capture_from`] on.
+/// Notes the positions of a copy, in the order that makes them safe (see the module). `client` must
+/// be connected directly to the chosen member (`directConnection=true`): the order means nothing
+/// across members. Before [`Started::run`], make sure the log holds, or will hold, everything from
+/// [`Started::capture_from`] on.
 pub async fn begin(client: &Client, settings: CopySettings) -> Result<Started> {
     let member = Member::new(client, settings.attempts);
     let hello = member.hello().await?;
@@ -126,23 +127,11 @@ fn hex(id: &[u8]) -> String {
 async fn replica_set_id(member: &Member) -> Result<[u8; 12]> {
     let doing = "read the replica set's configuration";
     let command = rawdoc! { "replSetGetConfig": 1 };
-    let reply =
-        member.command(doing, "admin", command).await.map_err(|error| match error.reaction() {
-            Reaction::Forbidden => {
-                CopyError::Refused(format!("{error}: grant the role clusterMonitor on admin"))
-            }
-            _ => error,
-        })?;
-    let field = |doc: Option<Doc<'_>>, name: &[u8]| -> Result<Option<Vec<u8>>> {
-        let Some(doc) = doc else { return Ok(None) };
-        Ok(doc.get(name)?.map(|element| element.value.to_vec()))
-    };
+    let reply = member.command(doing, "admin", command).await?;
     let config = document(doing, &reply)?.get(b"config")?.and_then(Element::as_doc);
-    let settings = match config {
-        Some(config) => config.get(b"settings")?.and_then(Element::as_doc),
-        None => None,
-    };
-    let id = field(settings, b"replicaSetId")?.and_then(|id| id.try_into().ok());
+    let settings = config.unwrap_or(Doc::EMPTY).get(b"settings")?.and_then(Element::as_doc);
+    let id = settings.unwrap_or(Doc::EMPTY).get(b"replicaSetId")?;
+    let id = id.and_then(|id| id.value.try_into().ok());
     id.ok_or_else(|| CopyError::Refused("the set's configuration has no replicaSetId".to_owned()))
 }
 
@@ -167,7 +156,8 @@ async fn feature_compatibility_version(member: &Member) -> Result<Option<String>
     Ok(version.map(str::to_owned))
 }
 
-/// The top of the oplog, and the first entry of the chain it is a part of, if that chain goes on after it.
+/// The top of the oplog, and the first entry of the chain it is a part of, if that chain goes on
+/// after it.
 async fn read_start(member: &Member) -> Result<(OpTime, Option<OpTime>)> {
     let doing = "read the top of the oplog";
     // Backwards, a local read could pass unfinished entries; the majority snapshot has none.
@@ -227,8 +217,9 @@ async fn previous_in_chain(member: &Member, at: OpTime) -> Result<OpTime> {
     unfinished_chain(entry)?.ok_or_else(gone)
 }
 
-/// First entry of the oldest transaction that `config.transactions` tells to be open. The collection refuses
-/// `afterClusterTime`, and needs none: the majority snapshot of a member does not go back.
+/// First entry of the oldest transaction that `config.transactions` tells to be open. The
+/// collection refuses `afterClusterTime`, and needs none: the majority snapshot of a member does
+/// not go back.
 async fn oldest_recorded_transaction(member: &Member) -> Result<Option<OpTime>> {
     let doing = "look for open transactions";
     let command = rawdoc! {

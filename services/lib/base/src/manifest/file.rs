@@ -1,4 +1,5 @@
-//! `manifest.json`: one JSON object whose last member is the BLAKE3 of all bytes before that member.
+//! `manifest.json`: one JSON object whose last member is the BLAKE3 of all bytes before that
+//! member.
 //!
 //! ```text
 //! {

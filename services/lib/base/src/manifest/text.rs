@@ -1,5 +1,5 @@
-//! How positions and bytes are written in the manifest: positions as `{"t", "i"}` like everywhere in our JSON,
-//! bytes in hexadecimal.
+//! How positions and bytes are written in the manifest: positions as `{"t", "i"}` like everywhere
+//! in our JSON, bytes in hexadecimal.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
