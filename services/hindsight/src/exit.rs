@@ -37,10 +37,6 @@ impl Failure {
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
-
-    pub fn not_restorable(message: impl Into<String>) -> Self {
-        Self::new(Exit::NotRestorable, message)
-    }
 }
 
 /// The exit code that an error calls for: a [`Failure`] anywhere in its chain decides.

@@ -12,7 +12,7 @@ use hindsight_index::{Index, Run};
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{Assembler, AssemblyError, Step};
-use hindsight_oplog::{Entry, OpTime, Operation, Timestamp};
+use hindsight_oplog::{Entry, Namespaces, OpTime, Operation, Timestamp};
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::{SegmentView, Sequence};
 use tokio::runtime::Handle;
@@ -419,23 +419,41 @@ fn apply_unit(
     if let ([], Some(entry)) = (earlier, last)
         && entry.command() != Some(hindsight_oplog::CommandKind::ApplyOps)
     {
-        writer.apply(visible, at, [entry.operation()])?;
+        let operation = entry.operation();
+        writer.apply(visible, at, is_followed(&operation).then_some(operation))?;
         return Ok(());
     }
     let mut operations: Vec<Operation<'_>> = Vec::new();
     for bytes in earlier {
-        let entry = Entry::parse(bytes)?;
-        entry.for_each_operation::<FollowError>(&mut |operation| {
-            operations.push(operation);
-            Ok(())
-        })?;
+        gather_operations(&Entry::parse(bytes)?, &mut operations)?;
     }
     if let Some(entry) = last {
-        entry.for_each_operation::<FollowError>(&mut |operation| {
-            operations.push(operation);
-            Ok(())
-        })?;
+        gather_operations(entry, &mut operations)?;
     }
     writer.apply(visible, at, operations)?;
     Ok(())
+}
+
+fn gather_operations<'a>(
+    entry: &Entry<'a>,
+    operations: &mut Vec<Operation<'a>>,
+) -> Result<(), FollowError> {
+    entry.for_each_operation::<FollowError>(&mut |operation| {
+        if is_followed(&operation) {
+            operations.push(operation);
+        }
+        Ok(())
+    })
+}
+
+/// The server's own bookkeeping is in the log like everything else, but no base carries it, so there is no
+/// state to apply it to. Both sides go by the same list.
+fn is_followed(operation: &Operation<'_>) -> bool {
+    match operation.namespaces() {
+        Namespaces::One(namespace) => {
+            namespace.collection.is_empty()
+                || hindsight_base::is_carried(namespace.database, namespace.collection)
+        }
+        Namespaces::None | Namespaces::Renamed { .. } => true,
+    }
 }

@@ -42,8 +42,9 @@ impl CaptureError {
             )),
             ErrorKind::Command(command) if NOT_ALLOWED.contains(&command.code) => {
                 Self::Refused(format!(
-                    "{doing}: not authorized ({}). Grant the user the roles clusterMonitor on admin, and \
-                     read on local and on the databases to protect (the built-in role `backup` has them)",
+                    "{doing}: not authorized ({}). The user needs the role clusterMonitor and a role with the \
+                     actions find, listCollections and listIndexes on {{anyResource: true}} and \
+                     listDatabases on the cluster",
                     command.message
                 ))
             }

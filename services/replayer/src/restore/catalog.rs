@@ -39,11 +39,26 @@ pub(super) fn create_collection(
 ) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     command.string(b"create", name);
-    copy_without(&mut command, options, &[b"expireAfterSeconds", b"temp", b"uuid", b"idIndex"])?;
+    let mut left_out: Vec<&[u8]> = vec![b"expireAfterSeconds", b"temp", b"uuid", b"idIndex"];
+    if cap_afterwards(name, options)?.is_some() {
+        left_out.extend([b"capped".as_slice(), b"size", b"max"]);
+    }
+    copy_without(&mut command, options, &left_out)?;
     if let Some(index) = id_index {
         command.doc(b"idIndex", Doc::new(&without(index, &[b"ns"])?)?);
     }
     Ok(command.finish())
+}
+
+/// `convertToCapped` for a collection that is clustered and capped: servers refuse to create one (6.0 without
+/// test commands), and yet make one of a clustered collection with this command.
+pub(super) fn cap_afterwards(name: &str, options: Doc<'_>) -> Result<Option<Vec<u8>>, Malformed> {
+    let clustered = options.get(b"clusteredIndex")?.is_some();
+    let capped = options.get(b"capped")?.is_some_and(|flag| flag.as_bool() == Some(true));
+    let Some(size) = options.get(b"size")?.filter(|_| clustered && capped) else { return Ok(None) };
+    let mut command = DocWriter::new();
+    command.string(b"convertToCapped", name).element(size);
+    Ok(Some(command.finish()))
 }
 
 /// `create` of a time-series over buckets that exist already: it only makes the view.

@@ -37,6 +37,10 @@ async fn create_collection(
     let result = command::run(client, db, collection.create.clone()).await;
     let namespace = collection.state.namespace();
     result.map_err(|failure| failure.writing(&namespace, "the collection with its options"))?;
+    if let Some(cap) = &collection.cap {
+        let capped = command::run(client, db, cap.clone()).await;
+        capped.map_err(|failure| failure.writing(&namespace, "to cap the collection"))?;
+    }
     let unmarked =
         || format!("{namespace} lost its mark as temporary: the target let us not set it");
     Ok(collection.temporary.then(unmarked))

@@ -33,6 +33,8 @@ pub struct PlannedCollection {
     /// Marked `temp`: a primary drops it when it steps up.
     pub temporary: bool,
     pub(super) create: Vec<u8>,
+    /// What makes it capped once it exists, where `create` cannot.
+    pub(super) cap: Option<Vec<u8>>,
     /// Indexes that delete nothing.
     pub(super) indexes: Vec<Vec<u8>>,
     pub(super) expiring_indexes: Vec<Vec<u8>>,
@@ -156,9 +158,11 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
         return Err(Malformed("a view listed among collections; it belongs to system.views"));
     }
     Ok(PlannedCollection {
-        ordered: flag(b"capped")?,
+        // A clustered collection lies in the order of its key, capped or not.
+        ordered: flag(b"capped")? && options.get(b"clusteredIndex")?.is_none(),
         temporary: flag(b"temp")?,
         create: catalog::create_collection(&state.name, options, id_index)?,
+        cap: catalog::cap_afterwards(&state.name, options)?,
         expire: expire.map(|seconds| catalog::set_expiry(&state.name, seconds)),
         indexes,
         expiring_indexes,
