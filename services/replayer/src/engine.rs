@@ -83,7 +83,7 @@ impl Engine {
             TimeSpec::Latest => self.latest()?.unwrap_or(Timestamp::MAX),
             _ => Timestamp::MAX,
         };
-        Ok(if lower { spec.from_inclusive(latest) } else { spec.until_inclusive(latest) })
+        Ok(if lower { spec.since_inclusive(latest) } else { spec.until_inclusive(latest) })
     }
 
     /// A whole second that reaches beyond the newest window's end, and begins inside it, means its end:

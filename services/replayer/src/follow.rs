@@ -346,11 +346,11 @@ impl Applier<'_> {
                 .map_err(|error| FollowError::Damaged { sequence, detail: error.to_string() })?;
             for bytes in frame.entries() {
                 let entry = Entry::parse(bytes)?;
-                if entry.optime >= self.capture_from {
-                    if let Err(error) = self.apply_entry(&entry, sequence, writer) {
-                        self.commit_before(&entry, writer)?;
-                        return Err(error);
-                    }
+                if entry.optime >= self.capture_from
+                    && let Err(error) = self.apply_entry(&entry, sequence, writer)
+                {
+                    self.commit_before(&entry, writer)?;
+                    return Err(error);
                 }
                 self.entries += 1;
             }

@@ -60,7 +60,7 @@ fn bad_reply(detail: &str) -> CaptureError {
 
 /// What opening a reader led to.
 pub enum Opened {
-    Reading(OplogReader),
+    Reading(Box<OplogReader>),
     /// Reading cannot go on at this member, for the reason given.
     Not(Verdict),
 }
@@ -88,7 +88,7 @@ impl OplogReader {
         }
         let skip = usize::from(!resume.deliver);
         reader.first = batch.map(|batch| EntryBatch { skip, ..batch });
-        Ok(Opened::Reading(reader))
+        Ok(Opened::Reading(Box::new(reader)))
     }
 
     /// Opens the tail at the oldest entry the member still has, whatever that is.

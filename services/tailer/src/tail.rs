@@ -97,7 +97,7 @@ impl Tail {
                 Ok(Opened::Reading(reader)) => {
                     info!(member = %candidate.host, reason = %candidate.reason, "reading the oplog");
                     self.status.reading_from(&candidate.host, &candidate.reason);
-                    return self.read(reader, sender).await;
+                    return self.read(*reader, sender).await;
                 }
                 Ok(Opened::Not(Verdict::RolledOver { oldest })) => {
                     rolled_over.push((candidate.host.clone(), oldest));

@@ -37,11 +37,11 @@ impl TimeSpec {
     /// The last timestamp included if this is the first that is not (`--before`): for a second, the last
     /// of the second before it.
     pub fn before_exclusive(self, latest: Timestamp) -> Timestamp {
-        self.from_inclusive(latest).predecessor()
+        self.since_inclusive(latest).predecessor()
     }
 
     /// The first timestamp included if this is the lower bound (`--from`).
-    pub fn from_inclusive(self, latest: Timestamp) -> Timestamp {
+    pub fn since_inclusive(self, latest: Timestamp) -> Timestamp {
         match self {
             Self::Exact(ts) => ts,
             Self::Second(seconds) => Timestamp::new(seconds, 0),

@@ -146,7 +146,7 @@ fn bounds_take_in_what_people_mean() {
         let timestamp = |(seconds, increment)| Timestamp::new(seconds, increment);
         assert_eq!(spec.until_inclusive(latest), timestamp(until));
         assert_eq!(spec.before_exclusive(latest), timestamp(before));
-        assert_eq!(spec.from_inclusive(latest), timestamp(from));
+        assert_eq!(spec.since_inclusive(latest), timestamp(from));
     }
 }
 
