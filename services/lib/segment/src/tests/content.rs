@@ -252,6 +252,7 @@ fn fields_lie_where_the_format_says() {
     input.sequence = Sequence(7);
     input.epoch = WriterEpoch(5);
     input.oldest_unresolved = Some(optime(2));
+    input.oldest_prepared = Some(optime(3).ts);
     let segment = seal(input).unwrap();
     let pieces: Vec<&[u8]> = segment.pieces().map(|piece| &piece[..]).collect();
     let [header, frame, seal] = pieces[..] else { panic!("three pieces") };
@@ -277,13 +278,13 @@ fn fields_lie_where_the_format_says() {
 
     assert_eq!(&seal[..8], b"HSSEAL\0\0");
     assert_eq!(
-        [8, 24, 40, 80].map(|at| u64_at(seal, at)),
-        [1, 3, 3, 2].map(|it| optime(it).ts.as_u64())
+        [8, 24, 40, 80, 96].map(|at| u64_at(seal, at)),
+        [1, 3, 3, 2, 3].map(|it| optime(it).ts.as_u64())
     );
-    assert_eq!((seal[56], seal[57], u32_at(seal, 60)), (7, 1, 1));
-    assert_eq!([96, 104, 112].map(|at| u64_at(seal, at) as usize), [3, raw.len(), frame.len()]);
-    assert_eq!((u32_at(seal, 120), u32_at(seal, 124)), (1, 0));
-    assert_eq!((u32_at(seal, 128), &seal[132..143]), (11, &b"shop.orders"[..]));
+    assert_eq!((seal[56], seal[57], u32_at(seal, 60)), (15, 1, 1));
+    assert_eq!([104, 112, 120].map(|at| u64_at(seal, at) as usize), [3, raw.len(), frame.len()]);
+    assert_eq!((u32_at(seal, 128), u32_at(seal, 132)), (1, 0));
+    assert_eq!((u32_at(seal, 136), &seal[140..151]), (11, &b"shop.orders"[..]));
     let trailer = seal.len() - TRAILER_BYTES;
     assert_eq!(seal[trailer - 32..trailer], segment.digest().0);
     assert_eq!(u32_at(seal, trailer) as usize, trailer);
@@ -296,6 +297,6 @@ fn the_format_has_not_changed() {
     let segment = sealed(&inserts(100), Codec::None);
     assert_eq!(
         segment.digest().to_string(),
-        "a5721f6c42d2ec001b9a9a1e17c03b147e83f24b8a14d84b091d1c69744c2205"
+        "95037bac043bed00dede3eb1dd9e57c8cdfff5f87bc94df3b950b0722c5dbd89"
     );
 }

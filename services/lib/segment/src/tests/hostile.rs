@@ -103,7 +103,7 @@ fn forged(codec: Codec, payload: &[u8], raw_len: u32) -> (FrameInfo, Bytes) {
 fn counts_beyond_their_bytes_are_refused_before_memory_is_taken() {
     let whole = sample();
     let seal = whole.len() - tail_bytes(&whole).unwrap();
-    for (at, table) in [(60, "frames"), (120, "namespaces"), (124, "commands")] {
+    for (at, table) in [(60, "frames"), (128, "namespaces"), (132, "commands")] {
         for count in [u32::MAX, 1 << 20] {
             let mut bytes = whole.clone();
             bytes[seal + at..seal + at + 4].copy_from_slice(&count.to_le_bytes());
