@@ -56,7 +56,9 @@ fn summary(bytes: &[u8]) -> Result<String> {
         }
         None => String::new(),
     };
-    Ok(format!("{}  {what:<8} {}  {detail}", entry.ts().for_people(), entry.ns))
+    let names: Vec<String> = operation.namespaces().iter().map(|ns| ns.to_string()).collect();
+    let ns = if names.is_empty() { entry.ns.to_owned() } else { names.join(" to ") };
+    Ok(format!("{}  {what:<8} {ns}  {detail}", entry.ts().for_people()))
 }
 
 /// Commands may hold whole transactions.

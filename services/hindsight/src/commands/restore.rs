@@ -61,7 +61,8 @@ fn print_report(global: &Global, report: &Value) -> Result<Exit> {
     } else {
         print_line(report["summary"].as_str().unwrap_or("done"))?;
         for skipped in report["skipped"].as_array().into_iter().flatten() {
-            say(&format!("skipped {}: {}", skipped["ns"], skipped["reason"]));
+            let text = |field: &str| skipped[field].as_str().unwrap_or_default().to_owned();
+            say(&format!("skipped {}: {}", text("ns"), text("reason")));
         }
     }
     let verified = report["verified"].as_bool().unwrap_or(true);

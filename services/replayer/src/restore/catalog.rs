@@ -1,6 +1,6 @@
 //! Catalog entries as raw BSON: the commands that make them, and whether two of them say the same.
 
-use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+use hindsight_oplog::raw::{self, Doc, DocWriter, Element, Malformed, kind};
 
 /// The document without some of its top-level fields.
 pub(super) fn without(doc: Doc<'_>, names: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
@@ -140,7 +140,45 @@ fn same_value(left: Element<'_>, right: Element<'_>) -> bool {
     if left.as_bytes() == right.as_bytes() {
         return true;
     }
+    if left.name == b"wildcardProjection" {
+        return same_projection(left, right).unwrap_or(false);
+    }
     matches!((left.as_integer(), right.as_integer()), (Some(a), Some(b)) if a == b)
+}
+
+/// 5.0 keeps a wildcard index's projection in its own words: flags for numbers, the default for `_id` written
+/// out. The entry of its creation has the user's.
+fn same_projection(left: Element<'_>, right: Element<'_>) -> Result<bool, Malformed> {
+    let (Some(left), Some(right)) = (left.as_doc(), right.as_doc()) else { return Ok(false) };
+    Ok(projection(left)? == projection(right)?)
+}
+
+/// The paths taken, or those left out, sorted; nested paths dotted. That `_id` is left out is the default.
+fn projection(doc: Doc<'_>) -> Result<Vec<(Vec<u8>, bool)>, Malformed> {
+    let mut paths = Vec::new();
+    add_paths(doc, &[], raw::MAX_DEPTH, &mut paths)?;
+    paths.retain(|(path, taken)| *taken || path != b"_id");
+    paths.sort();
+    Ok(paths)
+}
+
+fn add_paths(
+    doc: Doc<'_>,
+    prefix: &[u8],
+    depth_left: usize,
+    paths: &mut Vec<(Vec<u8>, bool)>,
+) -> Result<(), Malformed> {
+    for element in doc.elements() {
+        let element = element?;
+        let path = [prefix, element.name].concat();
+        if let Some(nested) = element.as_doc().filter(|_| depth_left > 0) {
+            add_paths(nested, &[path.as_slice(), b"."].concat(), depth_left - 1, paths)?;
+            continue;
+        }
+        let taken = element.as_bool().or(element.as_integer().map(|number| number != 0));
+        paths.push((path, taken.ok_or(Malformed("a projection of something else than flags"))?));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -153,6 +191,16 @@ mod tests {
         let (left, right) = (Doc::new(left.as_bytes()), Doc::new(right.as_bytes()));
         let (left, right) = (left.expect("a document"), right.expect("a document"));
         same_definition(left, right, &[b"ns"]).expect("well formed")
+    }
+
+    #[test]
+    fn wildcard_projections_are_compared_by_meaning() {
+        let index = |projection: RawDocumentBuf| rawdoc! { "wildcardProjection": projection };
+        let written = index(rawdoc! { "d": 1, "n": { "x": 1 } });
+        assert!(same(&written, &index(rawdoc! { "d": true, "n.x": true, "_id": false })));
+        assert!(!same(&written, &index(rawdoc! { "d": true, "_id": false })));
+        assert!(!same(&written, &index(rawdoc! { "d": false, "n.x": false })));
+        assert!(!same(&written, &index(rawdoc! { "d": 1, "n.x": 1, "_id": 1 })));
     }
 
     #[test]
