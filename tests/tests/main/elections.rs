@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bson::{Document, doc};
@@ -109,20 +109,21 @@ async fn read_member(set: &ReplicaSet, data: &Path) -> Result<usize> {
         .with_context(|| format!("{host} is no member"))
 }
 
-/// What was committed after this call is durable within [`SWITCH`].
-async fn goes_on(
-    what: &str,
-    set: &mut ReplicaSet,
-    writer: &Writer,
-    data: &Path,
-) -> Result<Duration> {
+/// What is committed after the failure, which is now, is durable within [`SWITCH`] of it.
+async fn goes_on(what: &str, set: &mut ReplicaSet, writer: &Writer, data: &Path) -> Result<()> {
+    let failure = Instant::now();
     writer.wait_progress().await?;
+    let writable = failure.elapsed();
     let primary = set.wait_for_primary(ELECTION).await?;
     let wanted = last_timestamp(&set.member_client(primary).await?).await?;
-    let took = wait_durable(data, wanted, SWITCH).await.with_context(|| what.to_owned())?;
+    let patience = SWITCH.saturating_sub(failure.elapsed());
+    wait_durable(data, wanted, patience).await.with_context(|| what.to_owned())?;
+    let took = failure.elapsed();
     let member = read_member(set, data).await?;
-    println!("{what}: durable again after {took:.1?}, read from member {member}");
-    Ok(took)
+    println!(
+        "{what}: writable after {writable:.1?}, durable after {took:.1?}, from member {member}"
+    );
+    Ok(())
 }
 
 async fn fail_members(set: &mut ReplicaSet, writer: &Writer, data: &Path) -> Result<()> {

@@ -8,3 +8,4 @@ mod exact;
 mod gap;
 mod harness;
 mod refusals;
+mod rollback;
