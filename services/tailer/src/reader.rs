@@ -12,10 +12,15 @@ use mongodb::{Client, Collection};
 
 use crate::error::CaptureError;
 use crate::resume::{FirstEntry, OplogEnds, ResumeAt, Verdict, judge};
+use crate::source::within;
 
 /// How long the server holds a getMore open when nothing new is there. Short, so that an answer comes often
 /// and a dead connection is noticed.
 const AWAIT: Duration = Duration::from_secs(1);
+
+/// How long any answer may take. The driver waits without end for a server that hangs; with this, reading goes on
+/// at another member within 15 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A cursor on one member's oplog, placed where reading goes on.
 pub struct OplogReader {
@@ -68,6 +73,15 @@ pub enum Opened {
 impl OplogReader {
     /// Opens the tail at `resume`, and checks that the first entry is the expected one.
     pub async fn open(
+        client: &Client,
+        host: &str,
+        resume: &ResumeAt,
+    ) -> Result<Opened, CaptureError> {
+        let doing = format!("open the oplog of {host}");
+        within(&doing, ANSWER_TIMEOUT, Self::open_and_judge(client, host, resume)).await
+    }
+
+    async fn open_and_judge(
         client: &Client,
         host: &str,
         resume: &ResumeAt,
@@ -127,14 +141,15 @@ impl OplogReader {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        match self.cursor.next().await {
-            None => Ok(None),
-            Some(Ok(batch)) => Ok(Some(EntryBatch { batch, skip: 0 })),
-            Some(Err(error)) => {
-                let doing = format!("read on in the oplog of {}", self.host);
-                Err(CaptureError::from_driver(&doing, &error))
+        let doing = format!("read on in the oplog of {}", self.host);
+        within(&doing, ANSWER_TIMEOUT, async {
+            match self.cursor.next().await {
+                None => Ok(None),
+                Some(Ok(batch)) => Ok(Some(EntryBatch { batch, skip: 0 })),
+                Some(Err(error)) => Err(CaptureError::from_driver(&doing, &error)),
             }
-        }
+        })
+        .await
     }
 }
 
@@ -148,21 +163,24 @@ fn first_entry(batch: &EntryBatch) -> Result<Option<FirstEntry>, CaptureError> {
 /// The oldest and the newest entry of a member's oplog. The newest comes from a backward read and may have
 /// unfinished predecessors: it bounds, it is never a place to start from.
 pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, CaptureError> {
+    let doing = format!("read the ends of the oplog of {host}");
+    let doing = doing.as_str();
     let end = |direction: i32| async move {
         let found = oplog(client)
             .find_one(doc! {})
             .sort(doc! {"$natural": direction})
             .projection(doc! {"ts": 1, "t": 1})
             .await
-            .map_err(|error| {
-                CaptureError::from_driver(&format!("read the ends of the oplog of {host}"), &error)
-            })?;
+            .map_err(|error| CaptureError::from_driver(doing, &error))?;
         let wrapped = found.map(|entry| doc! {"optime": entry});
         wrapped.and_then(|entry| crate::source::optime(&entry, "optime")).ok_or_else(|| {
             CaptureError::Unavailable(format!("the oplog of {host} is empty: it is being resynced"))
         })
     };
-    Ok(OplogEnds { oldest: end(1).await?, newest: end(-1).await? })
+    within(doing, ANSWER_TIMEOUT, async {
+        Ok(OplogEnds { oldest: end(1).await?, newest: end(-1).await? })
+    })
+    .await
 }
 
 fn oplog(client: &Client) -> Collection<bson::Document> {

@@ -33,7 +33,7 @@ pub enum Verdict {
     Continue,
     /// This member no longer has what follows our last entry. Another one may.
     RolledOver { oldest: OpTime },
-    /// This member has not got so far yet: try another, or wait.
+    /// This member, or its majority point, has not got so far yet: try another, or wait.
     Behind { newest: OpTime },
     /// The source has another history than we hold.
     Diverged(String),
@@ -50,7 +50,9 @@ pub fn judge(resume: &ResumeAt, first: Option<FirstEntry>, ends: Option<OplogEnd
     if ends.oldest.ts > resume.optime.ts {
         return Verdict::RolledOver { oldest: ends.oldest };
     }
-    if ends.newest.ts < resume.optime.ts {
+    // Without a first entry nothing is known yet: a secondary applies entries before it learns that a majority
+    // has them, and its oplog's end is then ahead of what a majority read may see.
+    if first.is_none() || ends.newest.ts < resume.optime.ts {
         return Verdict::Behind { newest: ends.newest };
     }
     Verdict::Diverged(format!(
@@ -119,6 +121,11 @@ mod tests {
     fn an_entry_missing_inside_the_oplog_diverges() {
         let first = FirstEntry { optime: OpTime::new(101, 1, 5), digest: [1; 32] };
         assert!(matches!(judge(&resume(), Some(first), ends(10, 200)), Verdict::Diverged(_)));
-        assert!(matches!(judge(&resume(), None, ends(10, 200)), Verdict::Diverged(_)));
+    }
+
+    #[test]
+    fn an_oplog_ahead_of_its_majority_point_is_a_member_behind() {
+        let verdict = judge(&resume(), None, ends(10, 200));
+        assert_eq!(verdict, Verdict::Behind { newest: OpTime::new(200, 1, 3) });
     }
 }

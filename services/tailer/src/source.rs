@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bson::{Document, doc};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_segment::SourceIdentity;
 use mongodb::Client;
@@ -12,6 +14,9 @@ use crate::choose::{Member, MemberState};
 use crate::error::CaptureError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a command may take. A server that hangs keeps its connections open, and the driver would wait for it
+/// without end.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How to reach the source. The options hold credentials, so this prints none of them.
 #[derive(Clone)]
@@ -45,6 +50,13 @@ pub struct Survey {
     pub identity: SetIdentity,
     pub members: Vec<Member>,
     pub server_version: String,
+}
+
+impl Survey {
+    /// A member that is cut off sees no primary, and takes the others for dead.
+    fn sees_primary(&self) -> bool {
+        self.members.iter().any(|member| member.state == MemberState::Primary)
+    }
 }
 
 impl Source {
@@ -89,19 +101,31 @@ impl Source {
         client(options)
     }
 
-    /// Looks at the set through the first reachable of `hosts` (seeds, or members known from before).
+    /// Looks at the set through `hosts` (seeds, or members known from before), through all of them at once, so
+    /// that a dead or hanging one costs no time. The first look that sees a primary counts.
     ///
     /// # Errors
     /// [`CaptureError::Unavailable`] when none answers; [`CaptureError::Refused`] for a server that is no
     /// replica-set member, or for missing rights.
     pub async fn survey(&self, hosts: &[String]) -> Result<Survey, CaptureError> {
+        let mut looks: FuturesUnordered<_> =
+            hosts.iter().map(|host| self.survey_through(host)).collect();
         let mut failures = Vec::new();
-        for host in hosts {
-            match self.survey_through(host).await {
-                Ok(survey) => return Ok(survey),
+        let mut without_primary = None;
+        let mut refused = None;
+        while let Some(look) = looks.next().await {
+            match look {
+                Ok(survey) if survey.sees_primary() => return Ok(survey),
+                Ok(survey) => without_primary = Some(survey),
                 Err(CaptureError::Unavailable(reason)) => failures.push(reason),
-                Err(other) => return Err(other),
+                Err(other) => refused = Some(other),
             }
+        }
+        if let Some(survey) = without_primary {
+            return Ok(survey);
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         Err(CaptureError::Unavailable(format!(
             "no member of the source can be reached ({}). Check host, port, TLS and firewall",
@@ -136,11 +160,24 @@ pub async fn admin_command(
     command: Document,
 ) -> Result<Document, CaptureError> {
     let name = command.keys().next().cloned().unwrap_or_default();
-    client
-        .database("admin")
-        .run_command(command)
-        .await
-        .map_err(|error| CaptureError::from_driver(&format!("run {name} on {host}"), &error))
+    let doing = format!("run {name} on {host}");
+    let database = client.database("admin");
+    within(&doing, ANSWER_TIMEOUT, async {
+        let answer = database.run_command(command).await;
+        answer.map_err(|error| CaptureError::from_driver(&doing, &error))
+    })
+    .await
+}
+
+/// Gives up after `patience`, which is a retryable failure.
+pub(crate) async fn within<T>(
+    doing: &str,
+    patience: Duration,
+    work: impl Future<Output = Result<T, CaptureError>>,
+) -> Result<T, CaptureError> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(CaptureError::Unavailable(format!("{doing}: no answer within {patience:?}")))
+    })
 }
 
 fn require_replica_set(host: &str, hello: &Document) -> Result<(), CaptureError> {
@@ -150,6 +187,11 @@ fn require_replica_set(host: &str, hello: &Document) -> Result<(), CaptureError>
     if hello.get_str("msg").ok() == Some("isdbgrid") {
         return Err(CaptureError::Refused(format!(
             "{host} is a mongos. Give the members of one shard: each shard has an oplog of its own"
+        )));
+    }
+    if hello.get_bool("isreplicaset").unwrap_or(false) {
+        return Err(CaptureError::Unavailable(format!(
+            "{host} has no replica-set configuration: it is starting, or rs.initiate() was never run"
         )));
     }
     Err(CaptureError::Refused(format!(
@@ -252,6 +294,8 @@ mod tests {
     fn standalone_and_mongos_are_told_apart() {
         let standalone = require_replica_set("h:1", &doc! {"ok": 1}).expect_err("refused");
         assert!(standalone.to_string().contains("standalone"), "{standalone}");
+        let starting = require_replica_set("h:1", &doc! {"isreplicaset": true});
+        assert!(starting.expect_err("not yet").is_retryable());
         let mongos = require_replica_set("h:1", &doc! {"msg": "isdbgrid"}).expect_err("refused");
         assert!(mongos.to_string().contains("mongos"), "{mongos}");
     }

@@ -189,15 +189,17 @@ impl Tail {
         tokio::pin!(watch);
         loop {
             let batch = tokio::select! {
-                batch = reader.next_batch() => batch?,
-                leave = &mut watch => {
-                    self.avoid.insert(host.clone(), Instant::now());
-                    return Err(leave);
-                }
+                batch = reader.next_batch() => match batch {
+                    Ok(Some(batch)) => Ok(batch),
+                    Ok(None) => Err(CaptureError::Unavailable(format!("{host} closed the cursor"))),
+                    Err(error) => Err(error),
+                },
+                leave = &mut watch => Err(leave),
             };
-            let Some(batch) = batch else {
-                return Err(CaptureError::Unavailable(format!("{host} closed the cursor")));
-            };
+            let batch = batch.inspect_err(|_| {
+                // The set may not have noticed yet that this member is gone.
+                self.avoid.insert(host.clone(), Instant::now());
+            })?;
             if !self.hand_on(batch, sender).await? {
                 return Ok(());
             }

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod capture_checks;
+mod elections;
 mod exact;
+mod gap;
 mod harness;
 mod refusals;
+mod rollback;

@@ -1,0 +1,181 @@
+//! The source's oplog rolls over while nothing reads it: the gap is told, what came before it stays
+//! restorable, and a new window begins by itself.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, Timestamp, doc};
+use hindsight_tests::dbhash::{self, Snapshot};
+use hindsight_tests::hindsight::run_json;
+use hindsight_tests::replica_set::{first_timestamp, last_timestamp};
+use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
+use mongodb::Client;
+use serde_json::Value;
+
+use crate::capture_checks::{
+    Stored, equal_to_oplog, restores_exactly, spelled, stored_entries, timestamp,
+};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const BATCH: i32 = 64;
+const PAYLOAD_BYTES: usize = 16 << 10;
+
+/// A time, and what the source held then.
+struct Held {
+    at: Timestamp,
+    snapshot: Snapshot,
+}
+
+impl Held {
+    async fn now(client: &Client) -> Result<Self> {
+        let snapshot = dbhash::snapshot(client).await?;
+        Ok(Self { at: last_timestamp(client).await?, snapshot })
+    }
+}
+
+async fn write_batch(client: &Client, batch: i32) -> Result<()> {
+    let lines = client.database("shop").collection::<Document>("lines");
+    let payload = "x".repeat(PAYLOAD_BYTES);
+    let line = |i: i32| doc! {"_id": batch * BATCH + i, "payload": &payload};
+    lines.insert_many((0..BATCH).map(line)).await?;
+    // The collection stays small; the oplog does not.
+    lines.delete_many(doc! {"_id": {"$lt": (batch - 1) * BATCH}}).await?;
+    Ok(())
+}
+
+/// Writes until the oplog has rolled over; gives the time of an operation that nobody can read now.
+async fn roll_over(client: &Client) -> Result<Timestamp> {
+    let deadline = Instant::now() + PATIENCE;
+    write_batch(client, 1).await?;
+    let lost = last_timestamp(client).await?;
+    for batch in 2.. {
+        write_batch(client, batch).await?;
+        if first_timestamp(client).await? > lost {
+            println!("rolled over after {} MB", (batch - 1) * BATCH / 64);
+            break;
+        }
+        ensure!(Instant::now() < deadline, "the oplog does not roll over within {PATIENCE:?}");
+    }
+    Ok(lost)
+}
+
+async fn windows(data: &Path) -> Result<Value> {
+    run_json(data, &["windows"]).await?.expect_success()?.json()
+}
+
+/// Waits for the window that a new base opens after the gap.
+async fn wait_for_second_window(data: &Path) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = windows(data).await?;
+        if now["windows"].as_array().map(Vec::len) == Some(2) {
+            return Ok(now);
+        }
+        ensure!(Instant::now() < deadline, "no second window after {PATIENCE:?}: {now:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The gap's ends are the very entries on both sides of it.
+fn check_gap(windows: &Value, entries: &[Stored], last: &Stored) -> Result<usize> {
+    let gaps = windows["gaps"].as_array().context("no gaps")?;
+    ensure!(gaps.len() == 1, "not one gap: {windows:#}");
+    let gap = &gaps[0];
+    let at = entries.iter().position(|entry| entry == last).context("the last entry is lost")?;
+    let next = entries.get(at + 1).context("nothing was stored after the gap")?;
+    for (name, entry) in [("after", last), ("before", next)] {
+        let ts = entry.optime.ts;
+        let wanted = Timestamp { time: ts.seconds(), increment: ts.increment() };
+        ensure!(
+            timestamp(&gap[name]) == Some(wanted),
+            "the gap's {name:?} is not {wanted}: {gap:#}"
+        );
+    }
+    let reason = gap["reason"].as_str().unwrap_or_default();
+    ensure!(reason.contains("rolled over"), "the gap has no reason: {gap:#}");
+    Ok(at + 1)
+}
+
+/// A restore into the gap is refused, by name, before anything is written.
+async fn refuses_the_gap(data: &Path, lost: Timestamp, gap: &Value) -> Result<()> {
+    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let restore = ["restore", "--until", &spelled(lost), "--to", &target.uri()];
+    let refused = run_json(data, &restore).await?.expect_code(3)?;
+    let words = ["gap".to_owned(), number(&gap["after"]["t"]), number(&gap["before"]["t"])];
+    for word in words {
+        ensure!(refused.stderr.contains(&word), "{word:?} is missing in: {}", refused.stderr);
+    }
+    println!("refused: {}", refused.stderr.trim());
+    let written = dbhash::snapshot(&target.client().await?).await?;
+    ensure!(written.collections.is_empty(), "a refused restore wrote something");
+    Ok(())
+}
+
+fn number(json: &Value) -> String {
+    json.to_string()
+}
+
+/// `hindsight wait`, then every answer that a gap must not change.
+async fn check_answers(data: &Path, lost: Timestamp, held: &[&Held]) -> Result<Value> {
+    let now = wait_for_second_window(data).await?;
+    run_json(data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    refuses_the_gap(data, lost, &now["gaps"][0]).await?;
+    for point in held {
+        restores_exactly(data, point.at, &point.snapshot).await?;
+    }
+    Ok(now)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_told_and_survived() -> Result<()> {
+    let options = SetOptions::members(1).mongod(|mongod| mongod.oplog_mb(1).arg("--syncdelay=1"));
+    let mut set = ReplicaSet::start(options).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    let customers = client.database("shop").collection::<Document>("customers");
+    customers.insert_many((0..100).map(|i| doc! {"_id": i, "name": "early"})).await?;
+    write_batch(&client, 0).await?;
+    let early = Held::now(&client).await?;
+    customers.delete_many(doc! {"_id": {"$gte": 50}}).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    let ended = up.stop().await?;
+    ensure!(ended.success(), "up ended with {ended}");
+    let before = stored_entries(&data).await?;
+    let last = before.last().context("nothing was stored")?;
+    let ts = last.optime.ts;
+
+    let end = Timestamp { time: ts.seconds(), increment: ts.increment() };
+    ensure!(end >= early.at, "the log ends at {end}, before what was waited for");
+    let lost = roll_over(&client).await?;
+    customers.update_many(doc! {}, doc! {"$set": {"name": "late"}}).await?;
+
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    wait_for_second_window(&data).await?;
+    customers.insert_one(doc! {"_id": "after the gap"}).await?;
+    let late = Held::now(&client).await?;
+    let now = check_answers(&data, lost, &[&early, &late]).await?;
+    let entries = stored_entries(&data).await?;
+    ensure!(entries.starts_with(&before), "what was stored before the gap has changed");
+    let next = check_gap(&now, &entries, last)?;
+    equal_to_oplog(&entries[next..], &client).await?;
+
+    up.kill()?;
+    up.wait_exit(Duration::from_secs(10)).await?;
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    let again = check_answers(&data, lost, &[&early, &late]).await?;
+    ensure!(again["gaps"] == now["gaps"], "another gap after a restart: {again:#}");
+    ensure!(again["windows"][0] == now["windows"][0], "another first window: {again:#}");
+    ensure!(again["windows"][1]["from"] == now["windows"][1]["from"], "another base: {again:#}");
+    let ended = up.stop().await?;
+    ensure!(ended.success(), "up ended with {ended}");
+    // Without a running process, from the files alone.
+    let offline = windows(&data).await?;
+    ensure!(offline["gaps"] == now["gaps"], "other gaps when it is stopped: {offline:#}");
+    Ok(())
+}
