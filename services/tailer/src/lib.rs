@@ -26,5 +26,5 @@ pub use cutter::CutSettings;
 pub use error::CaptureError;
 pub use positions::{PositionBoard, Positions};
 pub use reader::oplog_ends;
-pub use source::{SetIdentity, Source, Survey, admin_command, majority_point};
+pub use source::{SetIdentity, Source, Survey, admin_command, majority_point, newest_write};
 pub use status::{CaptureStatus, StatusBoard};

@@ -270,6 +270,16 @@ pub(crate) fn optime(document: &Document, name: &str) -> Option<OpTime> {
     Some(OpTime { ts: Timestamp::new(ts.time, ts.increment), term })
 }
 
+/// Everything acknowledged before this call has a timestamp up to here: the member's operation time, which is
+/// never behind its majority point.
+pub async fn newest_write(client: &Client, host: &str) -> Result<Timestamp, CaptureError> {
+    let hello = admin_command(client, host, doc! {"hello": 1}).await?;
+    let operation_time = hello.get_timestamp("operationTime").map_err(|_| {
+        CaptureError::Unavailable(format!("{host} reports no operation time: it is starting"))
+    })?;
+    Ok(Timestamp::new(operation_time.time, operation_time.increment))
+}
+
 /// The member's majority point: `hello.lastWrite.majorityOpTime`.
 pub async fn majority_point(client: &Client, host: &str) -> Result<OpTime, CaptureError> {
     let hello = admin_command(client, host, doc! {"hello": 1}).await?;

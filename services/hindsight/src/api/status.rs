@@ -47,17 +47,18 @@ pub struct SourceLook {
 }
 
 impl SourceLook {
-    /// The newest majority point any reachable member reports.
-    async fn majority(&self) -> Result<OpTime, Status> {
-        let client = self.source.set_client().map_err(|e| Status::unavailable(e.to_string()))?;
-        hindsight_tailer::majority_point(&client, "the source")
-            .await
-            .map_err(|error| Status::unavailable(error.to_string()))
+    /// The primary's newest write.
+    async fn newest_write(&self) -> Result<Timestamp, Status> {
+        let unavailable =
+            |error: hindsight_tailer::CaptureError| Status::unavailable(error.to_string());
+        let client = self.source.set_client().map_err(unavailable)?;
+        hindsight_tailer::newest_write(&client, "the source").await.map_err(unavailable)
     }
 }
 
 impl Live {
-    /// Waits until a time (default: everything committed when called) can be restored and read.
+    /// Waits until a time (default: everything acknowledged when called) can be restored and read. What the
+    /// source cannot be asked now is an error: an older answer would promise too much.
     pub(super) async fn wait(
         &self,
         engine: &Engine,
@@ -67,7 +68,7 @@ impl Live {
         let deadline = Instant::now() + patience;
         let target = match time {
             Some(time) => engine.bound(&time.text, false).map_err(status_of)?,
-            None => tokio::time::timeout_at(deadline, self.majority_now())
+            None => tokio::time::timeout_at(deadline, self.source.newest_write())
                 .await
                 .map_err(|_| Status::deadline_exceeded("the source did not answer in time"))??,
         };
@@ -87,16 +88,6 @@ impl Live {
                 return Err(Status::deadline_exceeded(format!(
                     "{target} is not restorable within {patience:?}; restorable through: {reached}"
                 )));
-            }
-        }
-    }
-
-    async fn majority_now(&self) -> Result<Timestamp, Status> {
-        match self.source.majority().await {
-            Ok(majority) => Ok(majority.ts),
-            Err(unavailable) => {
-                let known = self.positions.now().majority;
-                known.map(|majority| majority.ts).ok_or(unavailable)
             }
         }
     }
