@@ -16,12 +16,10 @@ const ORDERS: i32 = 5_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    if std::env::var_os("MONGODB_URI").is_some()
-        && std::env::var_os("HINDSIGHT_DEMO_DATABASE").is_none()
-    {
+    if std::env::var_os("MONGODB_URI").is_some() {
         bail!(
-            "MONGODB_URI is set, and this demo deletes data. It starts a replica set of its own: unset \
-             MONGODB_URI, or name a database that may be thrown away in HINDSIGHT_DEMO_DATABASE"
+            "MONGODB_URI is set, and this demo deletes data: it runs on a replica set that it starts \
+             itself, and on no other. Unset MONGODB_URI to go on"
         );
     }
     let started = Instant::now();
