@@ -105,6 +105,7 @@ impl Follower {
         news: &mut watch::Receiver<T>,
         shutdown: &CancellationToken,
     ) -> Result<(), FollowError> {
+        self.publish_held();
         while !shutdown.is_cancelled() {
             match self.follow(news, shutdown) {
                 Ok(()) => {}
@@ -127,6 +128,7 @@ impl Follower {
 
     /// Takes in everything the log holds now, and returns.
     pub fn catch_up(&self) -> Result<(), FollowError> {
+        self.publish_held();
         let never = CancellationToken::new();
         loop {
             match self.next()? {
@@ -283,8 +285,10 @@ impl Follower {
                 break;
             }
             let segment = self.runtime.block_on(self.log.read(sequence))?;
-            applier.apply_segment(&segment, &mut writer)?;
+            let outcome = applier.apply_segment(&segment, &mut writer);
+            // Also after a failure: what came before the entry that failed is there.
             self.publish(writer.generation(), applier.entries);
+            outcome?;
             if flushed.elapsed() > FLUSH_INTERVAL {
                 writer.flush()?;
                 flushed = Instant::now();
@@ -293,6 +297,13 @@ impl Follower {
         }
         writer.flush()?;
         Ok(())
+    }
+
+    /// What earlier processes applied is there to be read, also when there is nothing to add to it.
+    fn publish_held(&self) {
+        for generation in self.history.generations() {
+            self.publish(&generation, 0);
+        }
     }
 
     fn publish(&self, generation: &Generation, entries: u64) {
