@@ -1,7 +1,7 @@
 //! Where the real parts are.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Names the server version that tests run against when they ask for no particular one.
 pub const VERSION_VARIABLE: &str = "HINDSIGHT_TEST_MONGODB";
+
+const MONGOD_SCRIPT: &str = "deploy/dev/mongod";
 
 /// The mongod of a version, fetched by `deploy/dev/mongod` when it is not there yet. `None` is the
 /// version named by `HINDSIGHT_TEST_MONGODB`, else the script's default.
@@ -28,7 +30,7 @@ pub fn mongod(version: Option<&str>) -> Result<PathBuf> {
 }
 
 fn run_script(version: Option<&str>) -> Result<PathBuf> {
-    let script = checkout().join("deploy/dev/mongod");
+    let script = checkout()?.join(MONGOD_SCRIPT);
     let mut command = Command::new(&script);
     command.args(version);
     if std::env::var_os("CARGO_TARGET_DIR").is_none() {
@@ -61,9 +63,18 @@ pub fn hindsight() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The root of the sources this was built from.
-pub fn checkout() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
+/// The root of the checkout that this runs in. Not the one it was built in: a build directory serves several, and one
+/// of them may be gone.
+pub fn checkout() -> Result<PathBuf> {
+    let here = match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(package) => PathBuf::from(package),
+        None => std::env::current_dir()?,
+    };
+    let root = here.ancestors().find(|it| it.join(MONGOD_SCRIPT).is_file());
+    let root = root.with_context(|| {
+        format!("{} is in no checkout: run this from within one", here.display())
+    })?;
+    Ok(root.to_owned())
 }
 
 /// `…/debug` of `…/debug/deps/main-1234` (a test) or of `…/debug/demo` (a binary).
