@@ -1,13 +1,15 @@
 //! The cutting task: entries in order into segments, cut by bytes, age, gap or shutdown.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hindsight_oplog::Assembler;
 use hindsight_oplog::{Entry, OpTime, Timestamp};
 use hindsight_runtime::queue;
 use hindsight_segment::{
-    Codec, CutReason, FrameLimits, GapNotice, GapReason, OpenSegment, RawFrame, StoredFrame,
-    Summary,
+    Codec, CutReason, Effort, FrameLimits, GapNotice, GapReason, OpenSegment, RawFrame,
+    StoredFrame, Summary,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -54,6 +56,9 @@ pub struct Cutter {
     last: Option<OpTime>,
     open: OpenSegment,
     frames: Vec<JoinHandle<StoredFrame>>,
+    /// Frames given to worker threads and not compressed yet.
+    compressing: Arc<AtomicUsize>,
+    cores: usize,
     /// When the open segment must be cut.
     due: Option<Instant>,
     gap: Option<GapNotice>,
@@ -76,6 +81,8 @@ impl Cutter {
             last,
             open: OpenSegment::new(FrameLimits::default()),
             frames: Vec::new(),
+            compressing: Arc::default(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             due: None,
             gap: None,
             sender,
@@ -191,7 +198,14 @@ impl Cutter {
 
     fn compress(&mut self, frame: RawFrame) {
         let codec = self.settings.codec;
-        self.frames.push(tokio::task::spawn_blocking(move || frame.encode(codec)));
+        let effort = effort(self.compressing.load(Ordering::Relaxed), self.cores);
+        let compressing = Arc::clone(&self.compressing);
+        compressing.fetch_add(1, Ordering::Relaxed);
+        self.frames.push(tokio::task::spawn_blocking(move || {
+            let stored = frame.encode(codec, effort);
+            compressing.fetch_sub(1, Ordering::Relaxed);
+            stored
+        }));
     }
 
     /// False when the appending task is gone. Waits while the log is slow, which is what slows the reading.
@@ -215,6 +229,12 @@ impl Cutter {
     }
 }
 
+/// While compression takes half of the cores, speed counts more than size: the source keeps its
+/// oplog for a limited time only, and a backlog is caught up with sooner.
+fn effort(frames_compressing: usize, cores: usize) -> Effort {
+    if 2 * frames_compressing < cores { Effort::Normal } else { Effort::Fast }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the wall clock is noted for people, never decided by"
@@ -222,4 +242,18 @@ impl Cutter {
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_made_small_unless_half_of_the_cores_compress() {
+        let efforts = |cores| [0, 1, 2, 4].map(|compressing| effort(compressing, cores));
+        let (normal, fast) = (Effort::Normal, Effort::Fast);
+        assert_eq!(efforts(1), [normal, fast, fast, fast]);
+        assert_eq!(efforts(2), [normal, fast, fast, fast]);
+        assert_eq!(efforts(8), [normal, normal, normal, fast]);
+    }
 }

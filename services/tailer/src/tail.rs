@@ -187,31 +187,37 @@ impl Tail {
         let watched = self.clone_for_watch();
         let watch = watched.watch_member(&client, &host);
         tokio::pin!(watch);
+        let mut held = None;
         loop {
-            let batch = tokio::select! {
-                batch = reader.next_batch() => match batch {
-                    Ok(Some(batch)) => Ok(batch),
-                    Ok(None) => Err(CaptureError::Unavailable(format!("{host} closed the cursor"))),
-                    Err(error) => Err(error),
-                },
-                leave = &mut watch => Err(leave),
+            let next = async {
+                tokio::select! {
+                    batch = reader.next_batch() => match batch {
+                        Ok(Some(batch)) => Ok(batch),
+                        Ok(None) => Err(CaptureError::Unavailable(format!("{host} closed the cursor"))),
+                        Err(error) => Err(error),
+                    },
+                    leave = &mut watch => Err(leave),
+                }
             };
-            let batch = batch.inspect_err(|_| {
-                // The set may not have noticed yet that this member is gone.
-                self.avoid.insert(host.clone(), Instant::now());
-            })?;
-            if !self.hand_on(batch, sender).await? {
+            // The next batch is asked for before this one is looked at: the member works meanwhile.
+            let (next, goes_on) = tokio::join!(next, self.hand_on(held.take(), sender));
+            if !goes_on? {
                 return Ok(());
             }
+            held = Some(next.inspect_err(|_| {
+                // The set may not have noticed yet that this member is gone.
+                self.avoid.insert(host.clone(), Instant::now());
+            })?);
         }
     }
 
     /// False when the receiver is gone, which happens at shutdown only.
     async fn hand_on(
         &mut self,
-        batch: EntryBatch,
+        batch: Option<EntryBatch>,
         sender: &queue::Sender<Received>,
     ) -> Result<bool, CaptureError> {
+        let Some(batch) = batch else { return Ok(true) };
         let mut last = None;
         for bytes in batch.entries()? {
             last = Some(bytes?);

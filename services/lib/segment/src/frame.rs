@@ -16,6 +16,7 @@ use crate::tally::FrameKeys;
 mod compress;
 mod decode;
 
+pub use compress::Effort;
 pub use decode::{DecodedFrame, Frame};
 
 pub(crate) const FRAME_MAGIC: [u8; 4] = *b"HSFR";
@@ -65,9 +66,9 @@ impl RawFrame {
     /// run it on a worker thread.
     ///
     /// A payload that does not shrink is stored uncompressed.
-    pub fn encode(self, codec: Codec) -> StoredFrame {
+    pub fn encode(self, codec: Codec, effort: Effort) -> StoredFrame {
         let mut stored = vec![0; FRAME_HEADER_BYTES];
-        let codec = compress::append(codec, &self.bytes, &mut stored);
+        let codec = compress::append(codec, effort, &self.bytes, &mut stored);
         let mut header = Vec::with_capacity(FRAME_HEADER_BYTES);
         header.extend_from_slice(&FRAME_MAGIC);
         put_u32(&mut header, self.ordinal);

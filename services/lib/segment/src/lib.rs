@@ -29,7 +29,7 @@ mod tests;
 pub use chain::{ChainBreak, ChainEnd, check_follows, check_starts};
 pub use error::{Error, Place};
 pub use filter::KeyFilter;
-pub use frame::{DecodedFrame, Frame, FrameInfo, RawFrame, StoredFrame};
+pub use frame::{DecodedFrame, Effort, Frame, FrameInfo, RawFrame, StoredFrame};
 pub use header::{GapNotice, GapReason, Header};
 pub use identity::{Codec, CutReason, SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
 pub use open::{FrameLimits, OpenSegment, Summary};

@@ -80,7 +80,7 @@ fn seal_input(entries: &[Vec<u8>], codec: Codec, limits: FrameLimits) -> SealInp
         oldest_prepared: None,
         reason: CutReason::Size,
         summary,
-        frames: frames.into_iter().map(|frame| frame.encode(codec)).collect(),
+        frames: frames.into_iter().map(|frame| frame.encode(codec, Effort::Normal)).collect(),
     }
 }
 

@@ -3,8 +3,8 @@
 use hindsight_oplog::raw::{DocWriter, kind};
 use hindsight_oplog::{Entry, OpTime};
 use hindsight_segment::{
-    Codec, CutReason, FrameLimits, GapNotice, OpenSegment, RawFrame, SealInput, SealedSegment,
-    SegmentDigest, Sequence, SourceIdentity, WriterEpoch, seal,
+    Codec, CutReason, Effort, FrameLimits, GapNotice, OpenSegment, RawFrame, SealInput,
+    SealedSegment, SegmentDigest, Sequence, SourceIdentity, WriterEpoch, seal,
 };
 
 /// Makes one segment after the other. A clone goes on by itself, as another writer would.
@@ -61,7 +61,10 @@ impl SegmentMaker {
             oldest_prepared: None,
             reason: CutReason::Size,
             summary,
-            frames: frames.into_iter().map(|frame| frame.encode(Codec::Zstd)).collect(),
+            frames: frames
+                .into_iter()
+                .map(|frame| frame.encode(Codec::Zstd, Effort::Normal))
+                .collect(),
         });
         let segment = segment.expect("the parts make a segment");
         self.sequence = self.sequence.next();

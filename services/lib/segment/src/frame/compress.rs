@@ -1,18 +1,43 @@
 //! Payloads in and out of their compressed form.
 
+use std::cell::RefCell;
+
+use zstd::bulk::Compressor;
+
 use crate::error::{Error, Place};
 use crate::identity::Codec;
 
-/// Level 1 keeps up with capture on one core; higher levels do not, for a few percent of size.
-const ZSTD_LEVEL: i32 = 1;
+/// How hard to try to make a frame small. It changes the stored bytes, not how they are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// zstd level 1: higher levels take much longer for a few percent of size.
+    #[default]
+    Normal,
+    /// zstd level -1: about 2.5 times as fast and 1.4 times as large, for a backlog that waits for the CPU.
+    Fast,
+}
+
+impl Effort {
+    fn zstd_level(self) -> i32 {
+        match self {
+            Effort::Normal => 1,
+            Effort::Fast => -1,
+        }
+    }
+}
+
+thread_local! {
+    /// Its tables are large: making them anew for every frame takes a tenth of the compression's time.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// Appends the payload for `raw` to `out`; gives the codec it ended up with.
-pub(super) fn append(codec: Codec, raw: &[u8], out: &mut Vec<u8>) -> Codec {
+pub(super) fn append(codec: Codec, effort: Effort, raw: &[u8], out: &mut Vec<u8>) -> Codec {
     let compressed = match codec {
         Codec::None => None,
         Codec::Lz4 => Some(lz4_flex::block::compress(raw)),
         // It fails for want of memory only; the entries are stored all the same.
-        Codec::Zstd => zstd::bulk::compress(raw, ZSTD_LEVEL).ok(),
+        Codec::Zstd => zstd_compress(raw, effort.zstd_level()).ok(),
     };
     match compressed {
         Some(compressed) if compressed.len() < raw.len() => {
@@ -24,6 +49,17 @@ pub(super) fn append(codec: Codec, raw: &[u8], out: &mut Vec<u8>) -> Codec {
             Codec::None
         }
     }
+}
+
+fn zstd_compress(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(level)?),
+        };
+        compressor.set_compression_level(level)?;
+        compressor.compress(raw)
+    })
 }
 
 /// The entries' bytes, exactly `raw_len` of them, which the caller has checked against the limit. No more

@@ -38,6 +38,24 @@ fn compression_pays_and_never_costs() {
 }
 
 #[test]
+fn less_effort_changes_the_size_and_not_the_entries() {
+    let entries = inserts(200);
+    let sizes = [Effort::Normal, Effort::Fast].map(|effort| {
+        let mut open = OpenSegment::new(FrameLimits::default());
+        for bytes in &entries {
+            assert!(open.push(&Entry::parse(bytes).unwrap()).unwrap().is_none());
+        }
+        let (frame, _) = open.finish().expect("a segment with entries");
+        let stored = frame.encode(Codec::Zstd, effort);
+        let read = Frame::verify(0, stored.info(), stored.bytes().clone()).unwrap();
+        let decoded = read.decode().unwrap();
+        assert!(decoded.entries().eq(entries.iter().map(Vec::as_slice)), "{effort:?}");
+        stored.bytes().len()
+    });
+    assert!(sizes[0] < sizes[1], "{sizes:?}");
+}
+
+#[test]
 fn an_entry_above_the_frame_limit_makes_its_own_frame() {
     let largest_of_a_server = 16 * 1024 * 1024 + 16 * 1024;
     let huge = bulky(optime(2), largest_of_a_server - 200);

@@ -168,7 +168,7 @@ fn entries_out_of_order_are_refused_though_their_frame_is_whole() {
             at.term = if index == 2 { term_of_third } else { at.term };
             frame.add(&insert(at, 1), at);
         }
-        let stored = frame.encode(Codec::None);
+        let stored = frame.encode(Codec::None, Effort::Normal);
         Frame::verify(0, &stored.info, stored.bytes).unwrap().decode().map(drop)
     };
     assert_eq!(frame_of([1, 2, 3, 4], 3), Ok(()));
