@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod capture_checks;
+mod corruption;
+mod crash;
+mod delta_fuzz;
+mod disk_full;
 mod elections;
 mod exact;
 mod gap;

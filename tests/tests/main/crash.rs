@@ -1,0 +1,218 @@
+//! A process killed at random moments loses nothing, invents nothing, and derives the same again.
+//!
+//! `HINDSIGHT_TEST_KILLS` says how often it is killed (default 15).
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bson::{Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use hindsight_history::{History, Settings};
+use hindsight_index::Index;
+use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
+use hindsight_oplog::Timestamp;
+use hindsight_segment::{SegmentView, Sequence};
+use hindsight_tests::hindsight::run_json;
+use hindsight_tests::{HindsightProcess, MongodOptions, ReplicaSet, SetOptions};
+use mongodb::{ClientSession, Cursor};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::watch;
+
+/// A failure can be run again with the same moments.
+const SEED: u64 = 20_261_122;
+const DEFAULT_KILLS: usize = 15;
+/// Enough that the first base copy takes a moment in which the process can be killed.
+const DOCUMENTS_BEFORE: i32 = 20_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_at_random_moments_lose_and_invent_nothing() -> Result<()> {
+    let kills = match std::env::var("HINDSIGHT_TEST_KILLS") {
+        Ok(text) => text.parse().context("HINDSIGHT_TEST_KILLS is a number")?,
+        Err(_) => DEFAULT_KILLS,
+    };
+    // Room for everything that is written: the comparison needs all of it.
+    let options = SetOptions::members(1).mongod(|m: MongodOptions| m.oplog_mb(2_000));
+    let mut set = ReplicaSet::start(options).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    fill(&client).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+
+    let (stop, stopped) = watch::channel(false);
+    let writer = tokio::spawn(write_until(client.clone(), stopped));
+    let seen = kill_again_and_again(&set.uri(), &data, kills).await?;
+    println!("{kills} kills, {seen} of them after the process was ready");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    stop.send(true)?;
+    let written = writer.await?.context("the load")?;
+    run_json(&data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
+    let status = up.stop().await?;
+    ensure!(status.success(), "up ended with {status}");
+
+    let compared = compare_with_source(&client, &data.join("log")).await?;
+    println!("{compared} entries equal byte for byte; {written} rounds of load");
+    ensure!(compared > written, "{compared} entries cannot hold {written} rounds of load");
+    derived_parts_are_the_same_built_again(&data, &directory.path().join("again")).await
+}
+
+async fn fill(client: &mongodb::Client) -> Result<()> {
+    let collection = client.database("crash").collection::<Document>("old");
+    for chunk in (0..DOCUMENTS_BEFORE).collect::<Vec<_>>().chunks(1_000) {
+        let documents = chunk.iter().map(|i| doc! {"_id": i, "text": "x".repeat(200)});
+        collection.insert_many(documents).await?;
+    }
+    Ok(())
+}
+
+/// Inserts, updates, deletes, transactions and commands, a round every few milliseconds.
+async fn write_until(client: mongodb::Client, stopped: watch::Receiver<bool>) -> Result<u64> {
+    let mut session = client.start_session().await?;
+    let database = client.database("crash");
+    let (old, new) = (database.collection::<Document>("old"), database.collection("new"));
+    let mut round: u64 = 0;
+    while !*stopped.borrow() {
+        let id = i64::try_from(round)?;
+        new.insert_one(doc! {"_id": id, "n": 0, "list": []}).await?;
+        let change = doc! {"$inc": {"n": 1}, "$push": {"list": id}, "$set": {"last": "ä\u{1F600}"}};
+        new.update_one(doc! {"_id": id / 2}, change).await?;
+        let slot = i32::try_from(round)? % DOCUMENTS_BEFORE;
+        old.update_one(doc! {"_id": slot}, doc! {"$set": {"seen": id}}).await?;
+        if round % 7 == 0 {
+            old.delete_one(doc! {"_id": (slot * 31) % DOCUMENTS_BEFORE}).await?;
+        }
+        if round % 5 == 0 {
+            transaction(&client, &mut session, id).await?;
+        }
+        if round % 50 == 0 {
+            let collection = database.collection::<Document>(&format!("c{}", round % 300));
+            collection.drop().await?;
+            collection.insert_one(doc! {"_id": id}).await?;
+        }
+        round += 1;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(round)
+}
+
+async fn transaction(client: &mongodb::Client, session: &mut ClientSession, id: i64) -> Result<()> {
+    let collection = client.database("crash").collection::<Document>("accounts");
+    session.start_transaction().await?;
+    for account in 0..3 {
+        let filter = doc! {"_id": (id + account) % 50};
+        let change = doc! {"$inc": {"balance": account - 1}};
+        collection.update_one(filter, change).upsert(true).session(&mut *session).await?;
+    }
+    // One in ten is given up.
+    if id % 50 == 0 {
+        Ok(session.abort_transaction().await?)
+    } else {
+        Ok(session.commit_transaction().await?)
+    }
+}
+
+/// Returns how many kills found the process ready; the others found it starting.
+async fn kill_again_and_again(uri: &str, data: &Path, kills: usize) -> Result<usize> {
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let mut ready = 0;
+    for kill in 0..kills {
+        // Two of three while it runs, one while it starts.
+        let while_running = kill % 3 != 0;
+        let mut up = HindsightProcess::spawn_up(uri, data, &[])?;
+        if while_running {
+            up.wait_ready(Duration::from_secs(60)).await.with_context(|| format!("kill {kill}"))?;
+            ready += 1;
+        }
+        let moment = Duration::from_micros(rng.random_range(0..1_200_000));
+        tokio::time::sleep(moment).await;
+        if let Some(exit) = up.try_exit()? {
+            bail!("kill {kill}: up ended by itself ({exit}):\n{}", up.stderr());
+        }
+        up.kill()?;
+    }
+    Ok(ready)
+}
+
+/// Compares every captured entry with the source's, in order. Returns how many there were.
+pub(crate) async fn compare_with_source(client: &mongodb::Client, log: &Path) -> Result<u64> {
+    let log = DirectoryLog::open_reader(log, DirectoryOptions::default()).await?;
+    let end = log.end().await?.context("the log is empty")?;
+    let first = log.read(Sequence::FIRST).await?.info().first().ts;
+    let mut source = source_entries(client, first, end.last().ts).await?;
+    let mut compared = 0;
+    let mut sequence = Sequence::FIRST;
+    while sequence <= end.sequence() {
+        let segment = log.read(sequence).await?;
+        ensure!(segment.info().header.gap.is_none(), "segment {sequence} records a gap");
+        compared += compare_segment(&segment, &mut source)
+            .await
+            .with_context(|| format!("segment {sequence}, {compared} entries before it agree"))?;
+        sequence = sequence.next();
+    }
+    if let Some(entry) = source.try_next().await? {
+        bail!("the log lacks the source's entry {entry:?}");
+    }
+    println!("{} segments", end.sequence());
+    Ok(compared)
+}
+
+async fn source_entries(
+    client: &mongodb::Client,
+    first: Timestamp,
+    last: Timestamp,
+) -> Result<Cursor<RawDocumentBuf>> {
+    let bson_of = |ts: Timestamp| bson::Timestamp { time: ts.seconds(), increment: ts.increment() };
+    let filter = doc! {"ts": {"$gte": bson_of(first), "$lte": bson_of(last)}};
+    let oplog = client.database("local").collection::<RawDocumentBuf>("oplog.rs");
+    Ok(oplog.find(filter).sort(doc! {"$natural": 1}).await?)
+}
+
+async fn compare_segment(
+    segment: &SegmentView,
+    source: &mut Cursor<RawDocumentBuf>,
+) -> Result<u64> {
+    let mut compared = 0;
+    for frame in segment.frames() {
+        for captured in frame.decode()?.entries() {
+            let expected = source.try_next().await?;
+            let expected = expected.context("the log holds more entries than the source")?;
+            if captured != expected.as_bytes() {
+                let captured = RawDocumentBuf::from_bytes(captured.to_vec());
+                bail!("entry {compared}: captured {captured:?}, the source has {expected:?}");
+            }
+            compared += 1;
+        }
+    }
+    Ok(compared)
+}
+
+/// I5: index and history that lived through the kills equal those built at once from log and base.
+async fn derived_parts_are_the_same_built_again(data: &Path, again: &Path) -> Result<()> {
+    let copied = std::process::Command::new("cp").arg("-a").args([data, again]).status()?;
+    ensure!(copied.success(), "cp ended with {copied}");
+    std::fs::remove_dir_all(again.join("index"))?;
+    std::fs::remove_dir_all(again.join("history"))?;
+    // Each takes in what its log holds and its history lacks: for the copy, everything.
+    let mut digests = Vec::new();
+    for directory in [data, again] {
+        let windows = run_json(directory, &["windows"]).await?.expect_success()?;
+        let get = run_json(directory, &["get", "crash.new", "1"]).await?.expect_success()?;
+        let history = History::open(&directory.join("history"), Settings::default())?;
+        let applied = history.generations().pop().context("no base is loaded")?.applied();
+        let applied = applied.context("nothing is applied")?;
+        let log = directory.join("log");
+        let log = DirectoryLog::open_reader(&log, DirectoryOptions::default()).await?;
+        let end = log.end().await?.context("the log is empty")?.last();
+        ensure!(applied == end, "applied {applied}, but the log ends at {end}");
+        let index = Index::open(directory.join("index"))?.digest()?;
+        digests.push((index, history.digest()?, windows.stdout, get.stdout));
+    }
+    let (kept, rebuilt) = (&digests[0], &digests[1]);
+    ensure!(kept.0 == rebuilt.0, "the index differs from the one built again");
+    ensure!(kept.1 == rebuilt.1, "the history {} differs from {} built again", kept.1, rebuilt.1);
+    ensure!(kept.2 == rebuilt.2, "windows: {} <> {}", kept.2, rebuilt.2);
+    ensure!(kept.3 == rebuilt.3, "get: {} <> {}", kept.3, rebuilt.3);
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! A full disk pauses the capture and loses nothing; space lets it go on by itself.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bson::{Document, doc};
+use hindsight_tests::hindsight::run_json;
+use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::crash::compare_with_source;
+
+const DISK: &str = "size=96m";
+const PAGE: usize = 4096;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A small file system of its own, taken away when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Result<Self> {
+        std::fs::create_dir_all(at)?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(at);
+        let output = mount.output().context("cannot run mount")?;
+        ensure!(
+            output.status.success(),
+            "a tmpfs cannot be mounted ({}). This test needs root and the right to mount",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(Self(at.to_owned()))
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    /// Fills it up but for so many pages.
+    fn fill(&self, pages_left: usize) -> Result<()> {
+        let mut file = File::create(self.ballast())?;
+        let mut bytes: u64 = 0;
+        while file.write_all(&[0; PAGE]).is_ok() {
+            bytes += PAGE as u64;
+        }
+        let left = (pages_left * PAGE) as u64;
+        ensure!(bytes > left, "the disk was full before");
+        Ok(OpenOptions::new().write(true).open(self.ballast())?.set_len(bytes - left)?)
+    }
+
+    fn free(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.ballast())?)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let things = client.database("full").collection::<Document>("things");
+    things.insert_one(doc! {"_id": -1}).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let disk = SmallDisk::mount(&data)?;
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    run_json(&data, &["wait"]).await?.expect_success()?;
+    ensure!(ready(&data).await?.0 == 200, "not ready before the disk is full");
+
+    // The last pages may take a segment and not what is derived from it.
+    for pages_left in [0, 1, 2, 3, 5, 8, 64] {
+        let context = || format!("{pages_left} pages left:\n{}", up.stderr());
+        disk.fill(pages_left)?;
+        write(&things, pages_left).await?;
+        wait_until_paused(&data).await.with_context(context)?;
+        disk.free()?;
+        let waited = run_json(&data, &["wait", "--timeout", "60s"]).await?;
+        waited.expect_success().with_context(context)?;
+        let (code, text) = ready(&data).await?;
+        ensure!(code == 200, "there is space, and /readyz says {code} {text}");
+    }
+    let status = up.stop().await?;
+    ensure!(status.success(), "up ended with {status}:\n{}", up.stderr());
+    run_json(&data, &["verify", "--deep"]).await?.expect_success()?;
+    let compared = compare_with_source(&client, &data.join("log")).await?;
+    println!("{compared} entries equal byte for byte");
+    ensure!(compared > 200, "only {compared} entries");
+    let last = run_json(&data, &["get", "full.things", "64000"]).await?;
+    last.expect_success().map(drop)
+}
+
+/// About a megabyte that does not compress.
+async fn write(things: &mongodb::Collection<Document>, stage: usize) -> Result<()> {
+    for i in 0..40 {
+        let noise: Vec<u8> = (0..25_000).map(|_| rand::random()).collect();
+        let bytes = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: noise };
+        let id = i32::try_from(stage * 1000 + i)?;
+        things.insert_one(doc! {"_id": id, "noise": bytes}).await?;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+/// Both places that a person or a machine looks at must say so.
+async fn wait_until_paused(data: &Path) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = run_json(data, &["status"]).await?.expect_success()?.json()?;
+        let errors = status["errors"].as_array().context("no errors")?;
+        let says = |error: &serde_json::Value| {
+            error.as_str().is_some_and(|text| text.contains("No space left"))
+        };
+        if errors.iter().any(says) {
+            let (code, text) = ready(data).await?;
+            ensure!(code == 503 && text.contains("No space left"), "/readyz says {code} {text}");
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("nothing says that the disk is full: {status}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Status code and text of `/readyz`.
+async fn ready(data: &Path) -> Result<(u16, String)> {
+    let address = std::fs::read_to_string(data.join("api"))?;
+    let mut stream = tokio::net::TcpStream::connect(address.trim()).await?;
+    let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let code = answer.split(' ').nth(1).context("no status line")?.parse()?;
+    Ok((code, answer))
+}
