@@ -1,0 +1,198 @@
+//! How fast a backlog is caught up with, against a bare cursor that only reads it.
+//!
+//! A: a raw-batch cursor of the same driver reads the range and counts its entries. B: capture reads the same range
+//! into durable, compressed, digested, indexed segments, as `hindsight up` does. They take turns, on the same server.
+//! `HINDSIGHT_BENCH_ENTRIES` (1,000,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bson::{Document, doc};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use hindsight_benches::measure::{forget_peak, load, median, peak_resident_bytes, wanted};
+use hindsight_benches::writes::{COLLECTIONS, Writer};
+use hindsight_index::Index;
+use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
+use hindsight_oplog::raw::Doc;
+use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_runtime::CancellationToken;
+use hindsight_segment::Sequence;
+use hindsight_tailer::{Capture, CaptureSettings, CutSettings, Preference, Source, StartAt};
+use hindsight_tests::replica_set::last_timestamp;
+use hindsight_tests::{ReplicaSet, SetOptions};
+use mongodb::Client;
+use mongodb::options::ReadConcern;
+
+/// Writes of one group: 300 inserts, 150 updates, 50 deletes.
+const TENS: usize = 50;
+const GOAL: f64 = 0.7;
+
+/// What is read, in both ways.
+struct Backlog {
+    first: OpTime,
+    last: Timestamp,
+    entries: u64,
+    bytes: u64,
+}
+
+/// One reading of the backlog.
+struct Reading {
+    entries: u64,
+    bytes: u64,
+    elapsed: Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let wanted_entries = wanted("HINDSIGHT_BENCH_ENTRIES", 1_000_000);
+    let rounds = wanted("HINDSIGHT_BENCH_ROUNDS", 3);
+    let megabytes = u32::try_from((wanted_entries / 1000).max(990))?;
+    let set = ReplicaSet::start(SetOptions::members(1).mongod(|it| it.oplog_mb(megabytes))).await?;
+    let backlog = fill(&set, wanted_entries).await?;
+    println!(
+        "catch-up of {} entries, {} bytes each; load before {}",
+        backlog.entries,
+        backlog.bytes / backlog.entries,
+        load()
+    );
+    let (mut bare, mut captured) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let a = read_bare(&set.member_client(0).await?, &backlog).await?;
+        forget_peak()?;
+        let b = capture(&set, &backlog).await?;
+        let peak = peak_resident_bytes()? >> 20;
+        for (rates, reading) in [(&mut bare, &a), (&mut captured, &b)] {
+            rates.push(reading.entries as f64 / reading.elapsed.as_secs_f64());
+        }
+        println!(
+            "round {round}: bare cursor {:.0} entries/s ({:?}), capture {:.0} entries/s ({:?}), peak {peak} MiB",
+            bare[round - 1],
+            a.elapsed,
+            captured[round - 1],
+            b.elapsed
+        );
+    }
+    let (bare, captured) = (median(&bare), median(&captured));
+    let ratio = captured / bare;
+    println!(
+        "medians: bare cursor {bare:.0} entries/s, capture {captured:.0} entries/s; ratio {ratio:.2}, goal {GOAL} {}; \
+         load after {}",
+        if ratio >= GOAL { "met" } else { "NOT MET" },
+        load()
+    );
+    Ok(())
+}
+
+async fn fill(set: &ReplicaSet, wanted_entries: usize) -> Result<Backlog> {
+    let client = set.client().await?;
+    let before = last_timestamp(&client).await?;
+    let started = Instant::now();
+    let share = wanted_entries.div_ceil(COLLECTIONS as usize);
+    let writers = (0..COLLECTIONS).map(|number| {
+        let mut writer = Writer::new(&client, number);
+        async move {
+            let mut made = 0;
+            while made < share {
+                made += writer.write(TENS).await?;
+            }
+            Ok::<(), anyhow::Error>(())
+        }
+    });
+    try_join_all(writers).await?;
+    println!("filled the oplog in {:?}", started.elapsed());
+    let last = last_timestamp(&client).await?;
+    let first = client
+        .database("local")
+        .collection::<Document>("oplog.rs")
+        .find_one(doc! {"ts": {"$gt": before}})
+        .sort(doc! {"$natural": 1})
+        .await?
+        .context("nothing was written")?;
+    let ts = first.get_timestamp("ts")?;
+    let first = OpTime::new(ts.time, ts.increment, first.get_i64("t")?);
+    let last = Timestamp::new(last.time, last.increment);
+    let mut backlog = Backlog { first, last, entries: 0, bytes: 0 };
+    // The first reading warms the server's cache; it is not counted.
+    let found = read_bare(&set.member_client(0).await?, &backlog).await?;
+    ensure!(found.entries >= wanted_entries as u64, "only {} entries are there", found.entries);
+    (backlog.entries, backlog.bytes) = (found.entries, found.bytes);
+    Ok(backlog)
+}
+
+/// A: walks the batches and counts.
+async fn read_bare(client: &Client, backlog: &Backlog) -> Result<Reading> {
+    let ts = backlog.first.ts;
+    let from = bson::Timestamp { time: ts.seconds(), increment: ts.increment() };
+    let started = Instant::now();
+    // Without an upper bound, which the server would compare with every entry.
+    let mut cursor = client
+        .database("local")
+        .collection::<Document>("oplog.rs")
+        .find(doc! {"ts": {"$gte": from}})
+        .read_concern(ReadConcern::majority())
+        .batch()
+        .await?;
+    let (mut entries, mut bytes) = (0, 0);
+    while let Some(batch) = cursor.next().await {
+        let batch = batch?;
+        let array = batch.doc_slices()?;
+        let mut last = None;
+        for element in Doc::new(array.as_bytes())?.elements() {
+            let element = element?;
+            entries += 1;
+            bytes += element.value.len() as u64;
+            last = Some(element);
+        }
+        let Some(last) = last.and_then(|it| Doc::new(it.value).ok()) else { continue };
+        let ts = last.get(b"ts")?.and_then(|it| it.as_timestamp());
+        if ts.is_some_and(|ts| ts >= backlog.last) {
+            return Ok(Reading { entries, bytes, elapsed: started.elapsed() });
+        }
+    }
+    bail!("the oplog ended before {:?}", backlog.last)
+}
+
+/// B: captures from the first entry until the last one is durable and indexed.
+async fn capture(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> {
+    let directory = tempfile::tempdir()?;
+    let source = Source::parse(&set.uri()).await?;
+    let survey = source.survey(&source.hosts()).await?;
+    let options = DirectoryOptions::default();
+    let log: Arc<dyn SegmentLog> =
+        Arc::new(DirectoryLog::open_writer(&directory.path().join("log"), options).await?);
+    let index = Arc::new(Index::open(directory.path().join("index"))?);
+    let settings = CaptureSettings {
+        source,
+        identity: survey.identity,
+        preference: Preference { member: None, tags: Vec::new(), allow_primary: true },
+        cut: CutSettings::default(),
+    };
+    let start = Some(StartAt(backlog.first));
+    let capture = Capture::prepare(settings, Arc::clone(&log), Arc::clone(&index), start).await?;
+    let mut positions = capture.positions().watch();
+    let shutdown = CancellationToken::new();
+
+    let started = Instant::now();
+    let running = tokio::spawn(capture.run(shutdown.clone()));
+    positions
+        .wait_for(|it| it.durable.is_some_and(|durable| durable.ts >= backlog.last))
+        .await
+        .context("capture ended early")?;
+    let elapsed = started.elapsed();
+    shutdown.cancel();
+    running.await?.context("capture failed")?;
+
+    let segments = log.infos(Sequence::FIRST, usize::MAX).await?;
+    let entries = segments.iter().map(|it| it.seal.entries).sum();
+    ensure!(entries >= backlog.entries, "only {entries} entries are durable");
+    let stored: u64 = segments.iter().map(|it| it.segment_bytes).sum();
+    let bytes: u64 = segments.iter().map(|it| it.seal.raw_bytes).sum();
+    println!(
+        "{} segments, {:.2} of the entries' bytes",
+        segments.len(),
+        stored as f64 / bytes as f64
+    );
+    Ok(Reading { entries, bytes, elapsed })
+}

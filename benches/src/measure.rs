@@ -1,0 +1,61 @@
+//! Numbers from the environment, memory, load, quantiles.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// A number from the environment.
+pub fn wanted(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+/// This process's peak resident memory in bytes, since it was last forgotten.
+pub fn peak_resident_bytes() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next());
+    Ok(kilobytes.context("no VmHWM in /proc/self/status")?.parse::<u64>()? * 1024)
+}
+
+/// The next peak counts from what is resident now.
+pub fn forget_peak() -> Result<()> {
+    Ok(std::fs::write("/proc/self/clear_refs", "5")?)
+}
+
+/// The machine's load averages, so that numbers taken on a busy machine say so.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The middle one, or the mean of the middle two. NaN for no values.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    match (sorted.get(low), sorted.get(high)) {
+        (Some(low), Some(high)) => f64::midpoint(*low, *high),
+        _ => f64::NAN,
+    }
+}
+
+/// The duration that a share `q` of the sorted ones does not exceed.
+pub fn quantile(sorted: &[Duration], q: f64) -> Duration {
+    let at = (sorted.len().saturating_sub(1) as f64 * q).ceil() as usize;
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_and_the_tail_are_where_they_should_be() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
+        assert_eq!(median(&[4.0, 1.0]).to_bits(), 2.5_f64.to_bits());
+        let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!(quantile(&times, 1.0), Duration::from_millis(100));
+        assert_eq!(quantile(&times, 0.0), Duration::from_millis(1));
+        assert_eq!(quantile(&times, 0.99), Duration::from_millis(100));
+    }
+}
