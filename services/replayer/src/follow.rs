@@ -8,12 +8,12 @@ use hindsight_base::Base;
 use hindsight_history::{
     ApplyError, BaseInfo, CollectionState, Generation, History, HistoryError, Progress, Writer,
 };
-use hindsight_index::{Index, Run};
+use hindsight_index::{Index, IndexError, Run};
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{Assembler, AssemblyError, Step};
 use hindsight_oplog::{Entry, Namespaces, OpTime, Operation, Timestamp};
-use hindsight_runtime::CancellationToken;
+use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_segment::{SegmentView, Sequence};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -23,6 +23,8 @@ use crate::kept::Kept;
 
 /// How long to wait for news before looking again by ourselves.
 const IDLE: Duration = Duration::from_millis(500);
+/// Between attempts to go on after a failure.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 /// The history's memory is flushed at least this often, which bounds what a crash makes us apply again.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -35,6 +37,8 @@ pub struct Applied {
     pub entries: u64,
     /// Why the history goes no further. The log goes on.
     pub stopped: Option<Stopped>,
+    /// Why the history does not go on at the moment; it is tried again and again.
+    pub waiting: Option<String>,
     /// The base being loaded.
     pub loading: Option<String>,
 }
@@ -49,7 +53,7 @@ pub enum FollowError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error("the index: {0}")]
-    Index(#[from] hindsight_index::IndexError),
+    Index(#[from] IndexError),
     #[error(transparent)]
     Base(#[from] hindsight_base::Error),
     #[error(transparent)]
@@ -73,9 +77,16 @@ impl From<Malformed> for FollowError {
 }
 
 impl FollowError {
-    /// Worth trying again by itself.
+    /// Worth trying again by itself: a log out of reach, a disk that is full.
     fn is_retryable(&self) -> bool {
-        matches!(self, Self::Log(LogError::Unavailable { .. }))
+        let history = match self {
+            Self::Log(LogError::Unavailable { .. }) | Self::Index(IndexError::Storage { .. }) => {
+                return true;
+            }
+            Self::History(error) | Self::Apply(ApplyError::Store(error)) => error,
+            _ => return false,
+        };
+        matches!(history, HistoryError::Store(_) | HistoryError::StoreThreadEnded)
     }
 }
 
@@ -106,12 +117,19 @@ impl Follower {
         shutdown: &CancellationToken,
     ) -> Result<(), FollowError> {
         self.publish_held();
+        let mut backoff = Backoff::new(IDLE, MAX_DELAY);
         while !shutdown.is_cancelled() {
+            let before = self.board.borrow().applied;
             match self.follow(news, shutdown) {
-                Ok(()) => {}
+                Ok(()) => self.waits_for(None),
                 Err(error) if error.is_retryable() => {
-                    warn!(%error, "the log cannot be read; trying again");
-                    std::thread::sleep(IDLE);
+                    warn!(%error, "the history cannot go on; trying again");
+                    self.waits_for(Some(&error));
+                    if self.board.borrow().applied != before {
+                        backoff.reset();
+                    }
+                    let delay = tokio::time::timeout(backoff.next_delay(), shutdown.cancelled());
+                    let _ = self.runtime.block_on(async { delay.await });
                 }
                 Err(error) => {
                     metrics::counter!("hindsight_history_stopped_total").increment(1);
@@ -287,8 +305,9 @@ impl Follower {
             let segment = self.runtime.block_on(self.log.read(sequence))?;
             let outcome = applier.apply_segment(&segment, &mut writer);
             // Also after a failure: what came before the entry that failed is there.
-            self.publish(writer.generation(), applier.entries);
+            self.publish_stored(applier.entries);
             outcome?;
+            self.waits_for(None);
             if flushed.elapsed() > FLUSH_INTERVAL {
                 writer.flush()?;
                 flushed = Instant::now();
@@ -301,9 +320,23 @@ impl Follower {
 
     /// What earlier processes applied is there to be read, also when there is nothing to add to it.
     fn publish_held(&self) {
+        self.publish_stored(0);
+    }
+
+    /// What readers of the history see by now, which a writer whose store failed may be ahead of.
+    fn publish_stored(&self, entries: u64) {
         for generation in self.history.generations() {
-            self.publish(&generation, 0);
+            self.publish(&generation, entries);
         }
+    }
+
+    fn waits_for(&self, error: Option<&FollowError>) {
+        let waiting = error.map(|error| format!("the history waits: {error}"));
+        self.board.send_if_modified(|board| {
+            let changed = board.waiting != waiting;
+            board.waiting = waiting;
+            changed
+        });
     }
 
     fn publish(&self, generation: &Generation, entries: u64) {

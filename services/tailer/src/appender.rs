@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hindsight_index::{Index, SegmentSummary};
+use hindsight_index::{Index, IndexError, SegmentSummary};
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_runtime::{Backoff, CancellationToken, queue};
 use hindsight_segment::{
@@ -41,10 +41,10 @@ impl Appender {
     ) -> Result<(), CaptureError> {
         while let Some(held) = receiver.recv().await {
             let segment = self.seal(held.item).await?;
-            if !self.append(&segment).await? {
+            if !self.append(&segment).await? || !self.absorb(segment.info()).await? {
                 return Ok(());
             }
-            self.publish(segment.info())?;
+            self.publish(segment.info());
         }
         Ok(())
     }
@@ -95,9 +95,8 @@ impl Appender {
                     metrics::counter!("hindsight_log_retries_total").increment(1);
                     warn!(%error, "the log cannot be written; capture is paused and nothing is lost");
                     self.status.log_failed(Some(error.to_string()));
-                    tokio::select! {
-                        () = tokio::time::sleep(backoff.next_delay()) => {}
-                        () = self.shutdown.cancelled() => return Ok(false),
+                    if !self.wait(&mut backoff).await {
+                        return Ok(false);
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -105,11 +104,42 @@ impl Appender {
         }
     }
 
-    /// The one place where progress moves (I4): the segment is durable.
-    fn publish(&mut self, info: &SegmentInfo) -> Result<(), CaptureError> {
-        self.index
-            .absorb(&summary_of(info))
-            .map_err(|error| CaptureError::Index(error.to_string()))?;
+    /// As [`Self::append`], for the index. A segment that is durable and not indexed is indexed at the next start.
+    async fn absorb(&self, info: &SegmentInfo) -> Result<bool, CaptureError> {
+        let summary = summary_of(info);
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            match self.index.absorb(&summary) {
+                Ok(_) => {
+                    if backoff.failures() > 0 {
+                        self.status.log_failed(None);
+                        warn!(failures = backoff.failures(), "the index can be written again");
+                    }
+                    return Ok(true);
+                }
+                Err(error @ IndexError::Storage { .. }) => {
+                    metrics::counter!("hindsight_log_retries_total").increment(1);
+                    warn!(%error, "the index cannot be written; capture is paused and nothing is lost");
+                    self.status.log_failed(Some(error.to_string()));
+                    if !self.wait(&mut backoff).await {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(CaptureError::Index(error.to_string())),
+            }
+        }
+    }
+
+    /// False when shutdown was asked for meanwhile.
+    async fn wait(&self, backoff: &mut Backoff) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => true,
+            () = self.shutdown.cancelled() => false,
+        }
+    }
+
+    /// The one place where progress moves (I4): the segment is durable and indexed.
+    fn publish(&mut self, info: &SegmentInfo) {
         self.end = Some(info.chain_end());
         let seal = &info.seal;
         let through = seal.oldest_prepared.map_or(seal.last.ts, |ts| ts.predecessor());
@@ -120,7 +150,6 @@ impl Appender {
         metrics::counter!("hindsight_segments_total", "cut" => seal.reason.to_string())
             .increment(1);
         debug!(sequence = %info.sequence(), last = %seal.last, entries = seal.entries, reason = %seal.reason, "durable");
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A process killed at random moments loses nothing, invents nothing, and derives the same again.
 //!
-//! `HINDSIGHT_TEST_KILLS` says how often it is killed (default 15).
+//! `HINDSIGHT_TEST_KILLS` says how often it is killed (default 200).
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 /// A failure can be run again with the same moments.
 const SEED: u64 = 20_261_122;
-const DEFAULT_KILLS: usize = 15;
+const DEFAULT_KILLS: usize = 200;
 /// Enough that the first base copy takes a moment in which the process can be killed.
 const DOCUMENTS_BEFORE: i32 = 20_000;
 

@@ -14,7 +14,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::crash::compare_with_source;
 
-const DISK: &str = "size=96m";
 const PAGE: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,10 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Result<Self> {
+    fn mount(at: &Path, megabytes: u32) -> Result<Self> {
         std::fs::create_dir_all(at)?;
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(at);
+        let size = format!("size={megabytes}m");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at);
         let output = mount.output().context("cannot run mount")?;
         ensure!(
             output.status.success(),
@@ -71,7 +71,7 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
     things.insert_one(doc! {"_id": -1}).await?;
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
-    let disk = SmallDisk::mount(&data)?;
+    let disk = SmallDisk::mount(&data, 96)?;
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
     run_json(&data, &["wait"]).await?.expect_success()?;
     ensure!(ready(&data).await?.0 == 200, "not ready before the disk is full");
@@ -81,7 +81,9 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
         let context = || format!("{pages_left} pages left:\n{}", up.stderr());
         disk.fill(pages_left)?;
         write(&things, pages_left).await?;
-        wait_until_paused(&data).await.with_context(context)?;
+        wait_until_told(&data).await.with_context(context)?;
+        let (code, text) = ready(&data).await?;
+        ensure!(code == 503 && text.contains("No space left"), "/readyz says {code} {text}");
         disk.free()?;
         let waited = run_json(&data, &["wait", "--timeout", "60s"]).await?;
         waited.expect_success().with_context(context)?;
@@ -98,20 +100,60 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
     last.expect_success().map(drop)
 }
 
+/// The log has room for what the history has none for: small updates of a large document.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_without_space_waits_while_capture_goes_on() -> Result<()> {
+    const UPDATES: i32 = 1_500;
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let things = client.database("full").collection::<Document>("things");
+    things.insert_one(doc! {"_id": 0, "noise": noise(100_000)}).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let disk = SmallDisk::mount(&data, 512)?;
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    run_json(&data, &["wait"]).await?.expect_success()?;
+
+    disk.fill((24 << 20) / PAGE)?;
+    for _ in 0..UPDATES {
+        things.update_one(doc! {"_id": 0}, doc! {"$inc": {"n": 1}}).await?;
+    }
+    wait_until_told(&data).await.with_context(|| up.stderr())?;
+    let (code, text) = ready(&data).await?;
+    ensure!(code == 200, "capture has the space it needs, and /readyz says {code} {text}");
+    disk.free()?;
+    let waited = run_json(&data, &["wait", "--timeout", "60s"]).await?;
+    waited.expect_success().with_context(|| up.stderr())?;
+    let get = run_json(&data, &["get", "full.things", "0"]).await?.expect_success()?;
+    let document = get.json()?;
+    ensure!(
+        document["n"]["$numberInt"] == UPDATES.to_string(),
+        "not {UPDATES} updates: {}",
+        document["n"]
+    );
+    let status = up.stop().await?;
+    ensure!(status.success(), "up ended with {status}:\n{}", up.stderr());
+    run_json(&data, &["verify", "--deep"]).await?.expect_success()?;
+    compare_with_source(&client, &data.join("log")).await.map(drop)
+}
+
+fn noise(length: usize) -> bson::Binary {
+    let bytes = (0..length).map(|_| rand::random()).collect();
+    bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes }
+}
+
 /// About a megabyte that does not compress.
 async fn write(things: &mongodb::Collection<Document>, stage: usize) -> Result<()> {
     for i in 0..40 {
-        let noise: Vec<u8> = (0..25_000).map(|_| rand::random()).collect();
-        let bytes = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: noise };
         let id = i32::try_from(stage * 1000 + i)?;
-        things.insert_one(doc! {"_id": id, "noise": bytes}).await?;
+        things.insert_one(doc! {"_id": id, "noise": noise(25_000)}).await?;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
-/// Both places that a person or a machine looks at must say so.
-async fn wait_until_paused(data: &Path) -> Result<()> {
+async fn wait_until_told(data: &Path) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let status = run_json(data, &["status"]).await?.expect_success()?.json()?;
@@ -120,8 +162,6 @@ async fn wait_until_paused(data: &Path) -> Result<()> {
             error.as_str().is_some_and(|text| text.contains("No space left"))
         };
         if errors.iter().any(says) {
-            let (code, text) = ready(data).await?;
-            ensure!(code == 503 && text.contains("No space left"), "/readyz says {code} {text}");
             return Ok(());
         }
         if Instant::now() > deadline {

@@ -149,7 +149,7 @@ pub fn headroom(positions: &Positions) -> Option<u32> {
 
 fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<String> {
     let stopped = applied.stopped.as_ref().map(|stopped| stopped.reason.clone());
-    [capture.source_error.clone(), capture.log_error.clone(), stopped]
+    [capture.source_error.clone(), capture.log_error.clone(), applied.waiting.clone(), stopped]
         .into_iter()
         .flatten()
         .collect()

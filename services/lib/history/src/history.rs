@@ -53,30 +53,16 @@ impl History {
     }
 
     fn read_in(db: DB, settings: Settings) -> Result<Self, HistoryError> {
-        let next_number = match db.get(key::NEXT_NUMBER)? {
-            None => 1,
-            Some(bytes) => u32::from_be_bytes(
-                bytes.try_into().map_err(|_| HistoryError::corrupt("no next number"))?,
-            ),
-        };
         let mut generations = Vec::new();
         for_each_under(&db, key::GENERATIONS, |id, record| {
             let id = id.try_into().map_err(|_| HistoryError::corrupt("a generation's key"))?;
             generations.push(generation::decode(u32::from_be_bytes(id), record)?);
             Ok(())
         })?;
-        let mut catalog = Catalog::new(next_number);
-        for_each_under(&db, key::COLLECTIONS, |rest, record| {
-            let (number, since) = key::split_collection(&[key::COLLECTIONS, rest].concat())
-                .ok_or_else(|| HistoryError::corrupt("a collection's key"))?;
-            let (generation, state) = state::decode(record)?;
-            catalog.set(generation, number, since, state.map(Arc::new));
-            Ok(())
-        })?;
         Ok(History {
+            catalog: RwLock::new(stored_catalog(&db)?),
             db: Arc::new(db),
             settings,
-            catalog: RwLock::new(catalog),
             generations: Arc::new(RwLock::new(generations)),
             claimed: AtomicBool::new(false),
         })
@@ -99,6 +85,8 @@ impl History {
     pub fn writer(&self) -> Result<Writer<'_>, HistoryError> {
         let claim = self.claim()?;
         let generation = self.generations().pop().ok_or(HistoryError::NoBase)?;
+        // A writer that ended early may have changed the catalog without storing the change.
+        *self.write_catalog() = stored_catalog(&self.db)?;
         Writer::new(self, claim, generation)
     }
 
@@ -239,6 +227,24 @@ fn check_format(format: &[u8]) -> Result<(), HistoryError> {
         return Ok(());
     }
     Err(HistoryError::corrupt(format!("format {:?}", String::from_utf8_lossy(format))))
+}
+
+fn stored_catalog(db: &DB) -> Result<Catalog, HistoryError> {
+    let next_number = match db.get(key::NEXT_NUMBER)? {
+        None => 1,
+        Some(bytes) => u32::from_be_bytes(
+            bytes.try_into().map_err(|_| HistoryError::corrupt("no next number"))?,
+        ),
+    };
+    let mut catalog = Catalog::new(next_number);
+    for_each_under(db, key::COLLECTIONS, |rest, record| {
+        let (number, since) = key::split_collection(&[key::COLLECTIONS, rest].concat())
+            .ok_or_else(|| HistoryError::corrupt("a collection's key"))?;
+        let (generation, state) = state::decode(record)?;
+        catalog.set(generation, number, since, state.map(Arc::new));
+        Ok(())
+    })?;
+    Ok(catalog)
 }
 
 fn for_each_under(
