@@ -9,19 +9,33 @@ use std::thread::JoinHandle;
 use rocksdb::{DB, WriteBatch};
 
 use crate::generation::Generation;
+use crate::latest::{Latest, Pending};
 use crate::settings::write_options;
 use crate::{HistoryError, history};
 
-/// A batch, and the record that may be shown once it is in the store.
+/// Memory kept from one commit to the next: a segment's versions, and room.
+const SPARE_BYTES: usize = 16 << 20;
+
+/// Key and value.
+pub(crate) type Record = (Vec<u8>, Vec<u8>);
+
+/// What one commit puts into the store at once.
 struct Job {
-    batch: WriteBatch,
+    versions: Pending,
+    /// Of the catalog, and of the generation.
+    records: Vec<Record>,
+    /// May be shown once all of it is in the store.
     generation: Generation,
 }
 
+/// A commit was written; its memory comes back for the next one.
+type Written = Result<Pending, rocksdb::Error>;
+
 pub(crate) struct Storing {
     jobs: Option<SyncSender<Job>>,
-    results: Receiver<Result<(), rocksdb::Error>>,
+    results: Receiver<Written>,
     in_flight: bool,
+    spare: Pending,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,32 +47,42 @@ impl Storing {
         let (jobs, todo) = sync_channel::<Job>(1);
         let (done, results) = sync_channel(1);
         let work = move || {
-            for Job { batch, generation } in todo {
-                let result = db.write_opt(batch, &write_options());
+            for Job { mut versions, records, generation } in todo {
+                let result = db.write_opt(batch(&mut versions, &records), &write_options());
                 if result.is_ok() {
                     history::show(&generations, generation);
                 }
                 // After a batch that is missing, none may follow.
                 let is_stored = result.is_ok();
-                if done.send(result).is_err() || !is_stored {
+                if done.send(result.map(|()| versions)).is_err() || !is_stored {
                     return;
                 }
             }
         };
         let thread = std::thread::Builder::new().name("history-store".to_owned()).spawn(work);
         let thread = thread.map_err(|source| HistoryError::Thread { source })?;
-        Ok(Storing { jobs: Some(jobs), results, in_flight: false, thread: Some(thread) })
+        Ok(Storing {
+            jobs: Some(jobs),
+            results,
+            in_flight: false,
+            spare: Pending::default(),
+            thread: Some(thread),
+        })
     }
 
-    /// Hands a batch over, once the one before is in the store.
+    /// Hands a commit over, once the one before is in the store.
     pub(crate) fn store(
         &mut self,
-        batch: WriteBatch,
+        latest: &Latest,
+        records: Vec<Record>,
         generation: Generation,
     ) -> Result<(), HistoryError> {
         self.wait()?;
+        let mut versions = std::mem::take(&mut self.spare);
+        latest.copy_pending(&mut versions);
         let jobs = self.jobs.as_ref().expect("jobs are taken only on drop");
-        jobs.send(Job { batch, generation }).map_err(|_| HistoryError::StoreThreadEnded)?;
+        jobs.send(Job { versions, records, generation })
+            .map_err(|_| HistoryError::StoreThreadEnded)?;
         self.in_flight = true;
         Ok(())
     }
@@ -69,8 +93,21 @@ impl Storing {
             return Ok(());
         }
         self.in_flight = false;
-        Ok(self.results.recv().map_err(|_| HistoryError::StoreThreadEnded)??)
+        self.spare = self.results.recv().map_err(|_| HistoryError::StoreThreadEnded)??;
+        self.spare.shrink_to(SPARE_BYTES);
+        Ok(())
     }
+}
+
+fn batch(versions: &mut Pending, records: &[Record]) -> WriteBatch {
+    let mut batch = WriteBatch::with_capacity_bytes(versions.byte_count() + (64 << 10));
+    for (key, value) in versions.in_order() {
+        batch.put(key, value);
+    }
+    for (key, value) in records {
+        batch.put(key, value);
+    }
+    batch
 }
 
 impl Drop for Storing {

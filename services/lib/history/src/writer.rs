@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
-use rocksdb::{DBRawIterator, WriteBatch};
+use rocksdb::DBRawIterator;
 
 use crate::catalog::Previous;
 use crate::generation::{self, Generation, Progress};
 use crate::history::Claim;
 use crate::latest::{Latest, Mark};
-use crate::storing::Storing;
+use crate::storing::{Record, Storing};
 use crate::{ApplyError, CollectionState, History, HistoryError, key, state};
 
 /// More collections than this are not remembered from one commit to the next.
@@ -227,8 +227,8 @@ impl<'h> Writer<'h> {
             self.close_window(progress.applied)?;
         }
         let generation = Generation { progress: Some(progress), ..self.generation.clone() };
-        let batch = self.batch(&generation);
-        self.storing.store(batch, generation.clone())?;
+        let records = self.records(&generation);
+        self.storing.store(&self.latest, records, generation.clone())?;
         self.edits.clear();
         // The arena forgotten here was handed over at least one commit ago, so it is in the store.
         if self.latest.stored() {
@@ -244,22 +244,20 @@ impl<'h> Writer<'h> {
         Ok(())
     }
 
-    fn batch(&self, generation: &Generation) -> WriteBatch {
-        let mut batch = WriteBatch::with_capacity_bytes(self.latest.pending_bytes() + (64 << 10));
-        for (key, value) in self.latest.pending() {
-            batch.put(key, value);
-        }
+    /// What changed in the catalog, and the progress.
+    fn records(&self, generation: &Generation) -> Vec<Record> {
+        let mut records = Vec::new();
         if !self.edits.is_empty() {
             let catalog = self.history.read_catalog();
             for edit in &self.edits {
                 let state = catalog.get(edit.number).and_then(|number| number.at(edit.since));
                 let record = state::encode(generation.id, state.map(Arc::as_ref));
-                batch.put(key::collection(edit.number, edit.since), record);
+                records.push((key::collection(edit.number, edit.since), record));
             }
-            batch.put(key::NEXT_NUMBER, catalog.next_number().to_be_bytes());
+            records.push((key::NEXT_NUMBER.to_vec(), catalog.next_number().to_be_bytes().to_vec()));
         }
-        batch.put(key::generation(generation.id), generation::encode(generation));
-        batch
+        records.push((key::generation(generation.id), generation::encode(generation)));
+        records
     }
 
     fn check_progress(&self, progress: &Progress) -> Result<(), ApplyError> {
