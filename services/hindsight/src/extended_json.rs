@@ -1,4 +1,4 @@
-//! Documents and entries for people and scripts: canonical Extended JSON v2, fields in order.
+//! Documents and entries as Extended JSON v2, fields in order: canonical for scripts, relaxed for people.
 
 use anyhow::{Context, Result};
 use bson::{Bson, Document, RawDocument};
@@ -6,12 +6,37 @@ use serde_json::{Value, json};
 
 use hindsight_oplog::Timestamp;
 
+use crate::cli::Output;
+
 /// # Errors
 /// Bytes that are no BSON, or that hold invalid UTF-8, which JSON cannot carry.
 pub fn of(bytes: &[u8]) -> Result<Value> {
+    Ok(parse(bytes)?.into_canonical_extjson())
+}
+
+/// Easier to read, and numbers lose their types: for eyes only.
+///
+/// # Errors
+/// As [`of`].
+pub fn relaxed(bytes: &[u8]) -> Result<Value> {
+    Ok(parse(bytes)?.into_relaxed_extjson())
+}
+
+/// What the output format asks for.
+///
+/// # Errors
+/// As [`of`].
+pub fn shown(output: Output, bytes: &[u8]) -> Result<Value> {
+    match output {
+        Output::Json => of(bytes),
+        Output::Text => relaxed(bytes),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Bson> {
     let raw = RawDocument::from_bytes(bytes).context("read a document")?;
     let document = Document::try_from(raw).context("a document cannot be shown as JSON")?;
-    Ok(Bson::Document(document).into_canonical_extjson())
+    Ok(Bson::Document(document))
 }
 
 /// Our own positions: `{"t": …, "i": …}`.

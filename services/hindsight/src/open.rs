@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hindsight_history::{History, Settings};
-use hindsight_index::{BaseSummary, Index};
-use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
+use hindsight_index::{BaseSummary, Index, ResumePoint};
+use hindsight_log::{Damage, DirectoryLog, DirectoryOptions, KnownEnd, LogError, SegmentLog};
 use hindsight_replayer::{Applied, Engine, Follower};
-use hindsight_segment::{Sequence, SourceIdentity};
+use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
 use hindsight_tailer::summary_of;
 use tokio::sync::watch;
 
@@ -45,14 +45,24 @@ pub async fn open(
     let writer = capture_of.is_some();
     let expected = capture_of;
     let directory = log.to_owned();
-    let options = DirectoryOptions { expected, known: None };
-    let log: Arc<dyn SegmentLog> = if writer {
-        Arc::new(DirectoryLog::open_writer(&directory, options).await?)
-    } else {
-        Arc::new(DirectoryLog::open_reader(&directory, options).await?)
-    };
     let index = Index::open(data.index()).context("open the index")?;
-    level_index(log.as_ref(), &index, &data.index()).await?;
+    let resume = index.resume_point()?;
+    let known = resume.map(|resume| KnownEnd {
+        sequence: Sequence(resume.sequence),
+        digest: SegmentDigest(resume.digest),
+    });
+    let options = DirectoryOptions { expected, known };
+    let opened = if writer {
+        DirectoryLog::open_writer(&directory, options).await
+    } else {
+        DirectoryLog::open_reader(&directory, options).await
+    };
+    let log = opened.map_err(|error| match resume {
+        Some(resume) => explain(error, &resume, &data.index()),
+        None => error.into(),
+    })?;
+    let log: Arc<dyn SegmentLog> = Arc::new(log);
+    level_index(log.as_ref(), &index).await?;
     register_bases(&index, &data.bases())?;
     let settings = Settings { cache_bytes, ..Settings::default() };
     let path = data.history();
@@ -64,29 +74,28 @@ pub async fn open(
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-/// Absorbs what the index lacks. The index is never ahead of the log: one that is proves that the log has
-/// lost segments, or is another log.
-async fn level_index(log: &dyn SegmentLog, index: &Index, index_path: &Path) -> Result<()> {
-    let mut next = Sequence::FIRST;
-    if let Some(resume) = index.resume_point()? {
-        let there = log.infos(Sequence(resume.sequence), 1).await?;
-        let held = there.first().map(|info| info.digest.0);
-        if held != Some(resume.digest) {
-            let what = if held.is_none() { "is missing from the log" } else { "has changed" };
-            return Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "segment {} (through {}) {what}. Put the log's files back. If they are lost for good, \
-                     delete {} and the history beside it to go on with what is left",
-                    resume.sequence,
-                    resume.last,
-                    index_path.display()
-                ),
-            )
-            .into());
-        }
-        next = Sequence(resume.sequence + 1);
-    }
+/// The index is never ahead of the log: one that is proves that the log has lost segments, or is another log.
+fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error {
+    let LogError::Corrupt { damage, .. } = &error else { return error.into() };
+    let what = match damage {
+        Damage::MissingAfter(_) => "is missing from the log",
+        Damage::NotAsKnown => "has changed",
+        _ => return error.into(),
+    };
+    let text = format!(
+        "segment {} (through {}) {what}. Put the log's files back. If they are lost for good, delete {} and the \
+         history beside it to go on with what is left",
+        resume.sequence,
+        resume.last,
+        index.display()
+    );
+    Failure::new(Exit::Failed, text).into()
+}
+
+/// Absorbs what the index lacks.
+async fn level_index(log: &dyn SegmentLog, index: &Index) -> Result<()> {
+    let resume = index.resume_point()?;
+    let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
     let Some(end) = log.end().await? else { return Ok(()) };
     while next <= end.sequence() {
         for info in log.infos(next, STEP).await? {

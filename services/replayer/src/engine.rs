@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hindsight_history::{History, ReadError, View};
-use hindsight_index::{GapNotice, Index, NotRestorable, PlanError};
+use hindsight_index::{GapNotice, Index, PlanError};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::{TimeSpec, Timestamp};
 use tokio::sync::watch;
@@ -110,23 +110,12 @@ impl Engine {
             Ok(_) => {
                 let stopped = self.applied.borrow().stopped.clone();
                 let reason = stopped.map_or_else(String::new, |stopped| stopped.reason);
+                let at = at.for_people();
                 Err(QueryError::NotRestorable(format!("{at} cannot be restored: {reason}")))
             }
-            Err(PlanError::NotRestorable(why)) => Err(self.not_restorable(at, &why)),
+            Err(PlanError::NotRestorable(why)) => Err(QueryError::NotRestorable(why.to_string())),
             Err(PlanError::Index(error)) => Err(QueryError::corrupt(error)),
         }
-    }
-
-    fn not_restorable(&self, at: Timestamp, why: &NotRestorable) -> QueryError {
-        let windows = self.windows().unwrap_or_default();
-        let shown: Vec<String> = windows
-            .iter()
-            .map(|window| format!("{} through {}", window.from, window.through))
-            .collect();
-        let shown = if shown.is_empty() { "none".to_owned() } else { shown.join("; ") };
-        QueryError::NotRestorable(format!(
-            "{at} cannot be restored: {why}. Restore windows: {shown}"
-        ))
     }
 
     /// Waits until the history has the state at this time.

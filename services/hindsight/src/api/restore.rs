@@ -151,8 +151,28 @@ fn dry_run_report(prepared: &Prepared, at: Timestamp) -> Value {
         "collections": namespaces,
         "skipped": prepared.plan().skipped,
         "warnings": prepared.warnings(),
-        "summary": format!("dry run: nothing was written; {} namespaces would be", namespaces.len()),
+        "summary": format!("dry run: nothing was written; {} would be", listed(&namespaces)),
     })
+}
+
+/// `a, b and 3 more`
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 if names.is_empty() => "nothing".to_owned(),
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }
 
 fn report_json(report: &RestoreReport) -> Result<Value, Status> {
@@ -161,9 +181,9 @@ fn report_json(report: &RestoreReport) -> Result<Value, Status> {
     let verified = if report.verified { "verified" } else { "NOT verified" };
     let seconds = report.durations.total.as_secs_f64();
     let summary = format!(
-        "restored {} documents ({} MB) in {} collections through {} in {seconds:.1} s, {verified}",
+        "restored {} documents ({}) in {} collections through {} in {seconds:.1} s, {verified}",
         report.documents,
-        report.bytes / 1_000_000,
+        size(report.bytes),
         report.collections.len(),
         report.timestamp.for_people()
     );

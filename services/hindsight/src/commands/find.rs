@@ -49,10 +49,10 @@ fn summary(bytes: &[u8]) -> Result<String> {
         Some(id) => {
             let mut writer = hindsight_oplog::raw::DocWriter::new();
             writer.element(id);
-            extended_json::of(&writer.finish())?.to_string()
+            extended_json::relaxed(&writer.finish())?.to_string()
         }
         None if operation.kind == OpKind::Command => {
-            shorten(&extended_json::of(operation.o.as_bytes())?.to_string())
+            shorten(&extended_json::relaxed(operation.o.as_bytes())?.to_string())
         }
         None => String::new(),
     };

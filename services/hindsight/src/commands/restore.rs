@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -60,11 +61,20 @@ fn print_report(global: &Global, report: &Value) -> Result<Exit> {
         print_json(report)?;
     } else {
         print_line(report["summary"].as_str().unwrap_or("done"))?;
-        for skipped in report["skipped"].as_array().into_iter().flatten() {
-            let text = |field: &str| skipped[field].as_str().unwrap_or_default().to_owned();
-            say(&format!("skipped {}: {}", text("ns"), text("reason")));
+        for (reason, names) in skipped(report) {
+            say(&format!("skipped {}: {reason}", names.join(", ")));
         }
     }
     let verified = report["verified"].as_bool().unwrap_or(true);
     Ok(if verified { Exit::Done } else { Exit::VerificationFailed })
+}
+
+/// Namespaces by the reason for which they were left out.
+fn skipped(report: &Value) -> BTreeMap<&str, Vec<&str>> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for skipped in report["skipped"].as_array().into_iter().flatten() {
+        let text = |field: &str| skipped[field].as_str().unwrap_or_default();
+        by_reason.entry(text("reason")).or_default().push(text("ns"));
+    }
+    by_reason
 }

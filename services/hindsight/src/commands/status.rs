@@ -27,6 +27,9 @@ fn print_tree(value: &Value, depth: usize) -> Result<()> {
                 print_line(&format!("{indent}{name}:"))?;
                 print_tree(value, depth + 1)?;
             }
+            Value::Array(items) if items.is_empty() => {
+                print_line(&format!("{indent}{name}: none"))?
+            }
             Value::Array(items) => {
                 print_line(&format!("{indent}{name}:"))?;
                 for item in items {

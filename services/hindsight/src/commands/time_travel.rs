@@ -21,7 +21,7 @@ pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> 
     let request = GetRequest { ns: get.ns.clone(), id: id.into(), at: at(&get.at) };
     let answer = backend.get(request).await?;
     say(&format!("{} as of {}", get.ns, shown(answer.at)));
-    print_document(global, &extended_json::of(&answer.document)?)?;
+    print_document(global, &extended_json::shown(global.output, &answer.document)?)?;
     Ok(Exit::Done)
 }
 
@@ -38,7 +38,8 @@ pub async fn history(global: &Global, history: &History, backend: &Backend) -> R
     let mut answers = backend.history(request).await?;
     while let Some(answer) = answers.next().await {
         for version in answer?.versions {
-            let document = version.document.as_deref().map(extended_json::of).transpose()?;
+            let show = |bytes| extended_json::shown(global.output, bytes);
+            let document = version.document.as_deref().map(show).transpose()?;
             if global.output == Output::Json {
                 print_json(&json!({"from": json_of(version.from), "document": document}))?;
                 continue;

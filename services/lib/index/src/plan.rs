@@ -36,19 +36,20 @@ pub struct RestorePlan {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRestorable {
     /// Before the first window, after the last, or between two without being in a gap.
-    #[error("{at} is outside every restore window; {neighbours}")]
+    #[error("{} is outside every restore window; {neighbours}", .at.for_people())]
     OutsideWindows { at: Timestamp, neighbours: Neighbours },
 
     /// Entries around that time existed and are not held. No remedy.
     #[error(
-        "{at} lies in a gap: the entries after {} and before {} are not held ({}); {neighbours}",
-        .gap.after, .gap.before, .gap.reason
+        "{} lies in a gap: the entries after {} and before {} are not held ({}); {neighbours}",
+        .at.for_people(), .gap.after, .gap.before, .gap.reason
     )]
     InGap { at: Timestamp, gap: GapNotice, neighbours: Neighbours },
 
     /// A transaction prepared at or before that time is neither committed nor aborted yet.
     #[error(
-        "{at} is not decided: the outcome of the transaction prepared at {prepared_at} {}; {neighbours}",
+        "{} is not decided: the outcome of the transaction prepared at {prepared_at} {}; {neighbours}",
+        .at.for_people(),
         if *.may_resolve { "is not in the log yet, so try again once it ended" }
         else { "would be in the gap that follows" }
     )]
@@ -62,8 +63,9 @@ pub enum NotRestorable {
 
     /// The log around that time is held, but no base within it to start from.
     #[error(
-        "{at} has no base to start from: the log is held without a gap from {first} to {last}, but no \
-         finished base is usable in it; {neighbours}"
+        "{} has no base to start from: the log is held without a gap from {first} to {last}, but no \
+         finished base is usable in it; {neighbours}",
+        .at.for_people()
     )]
     NoBase { at: Timestamp, first: OpTime, last: OpTime, neighbours: Neighbours },
 }
@@ -77,7 +79,7 @@ pub struct Neighbours {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.from.ts, self.through)
+        write!(f, "{} through {}", self.from.ts.for_people(), self.through.for_people())
     }
 }
 
@@ -88,7 +90,7 @@ impl fmt::Display for Neighbours {
             (Some(before), None) => write!(f, "the window before it is {before}"),
             (None, Some(after)) => write!(f, "the window after it is {after}"),
             (Some(before), Some(after)) => {
-                write!(f, "the windows around it are {before}, and {after}")
+                write!(f, "the windows around it are {before} and {after}")
             }
         }
     }

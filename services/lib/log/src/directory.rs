@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hindsight_segment::{
-    ChainEnd, Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, SourceIdentity,
+    ChainEnd, Frame, SealedSegment, SegmentDigest, SegmentInfo, SegmentView, Sequence,
+    SourceIdentity,
 };
 
 use crate::SegmentLog;
@@ -34,7 +35,20 @@ pub struct DirectoryOptions {
     pub expected: Option<SourceIdentity>,
     /// Up to here the log was read and found good. The chain is verified from there on, which makes opening a
     /// long log fast, and a log that ends earlier has lost segments.
-    pub known: Option<ChainEnd>,
+    pub known: Option<KnownEnd>,
+}
+
+/// A segment that was read and found good, and all those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownEnd {
+    pub sequence: Sequence,
+    pub digest: SegmentDigest,
+}
+
+impl From<&ChainEnd> for KnownEnd {
+    fn from(end: &ChainEnd) -> Self {
+        Self { sequence: end.sequence, digest: end.digest }
+    }
 }
 
 /// A log in a directory. Clones are handles of the same log.

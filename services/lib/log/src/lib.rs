@@ -16,7 +16,7 @@ mod directory;
 mod error;
 mod memory;
 
-pub use directory::{DirectoryLog, DirectoryOptions};
+pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
 pub use error::{Damage, LogError};
 pub use memory::{AppendFault, MemoryLog, ReadFault};
 

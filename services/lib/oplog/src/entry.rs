@@ -11,6 +11,7 @@ pub struct Entry<'a> {
     pub optime: OpTime,
     /// `i`, `u`, `d`, `c`, `n`, or what a newer server invents.
     pub op: &'a [u8],
+    /// Empty for a name that is not UTF-8: such an entry is stored like any other (I1), and cannot be addressed.
     pub ns: &'a str,
     /// The collection's UUID.
     pub ui: Option<[u8; 16]>,
@@ -79,7 +80,10 @@ impl<'a> Entry<'a> {
     fn read_optional(&mut self, element: Element<'a>) -> Result<(), Malformed> {
         match element.name {
             b"op" => self.op = need(element.as_string_bytes(), "entry's op is not a string")?,
-            b"ns" => self.ns = need(element.as_str(), "entry's ns is not a UTF-8 string")?,
+            b"ns" => {
+                let name = need(element.as_string_bytes(), "entry's ns is not a string")?;
+                self.ns = std::str::from_utf8(name).unwrap_or_default();
+            }
             // Written as null by tools that re-marshalled it; such an entry has no usable term.
             b"t" => self.optime.term = element.as_integer().unwrap_or(OpTime::NONE.term),
             b"ui" => self.ui = optional(element, Element::as_uuid, "entry's ui is not a UUID")?,

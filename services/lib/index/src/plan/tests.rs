@@ -98,36 +98,36 @@ fn every_refusal_says_why_and_what_there_is_instead() {
     let gaps = [gap(50, 60), gap(90, 95)];
     let bases = [base("a", 10, 20), base("c", 95, 100)];
     let message = |seconds| refusal(&runs, &gaps, &bases, at(seconds)).to_string();
-    let around = "the windows around it are 20,0 to 50,0, and 100,0 to 109,4294967295";
+    let around = "the windows around it are 1970-01-01T00:00:20Z (20,0) through 1970-01-01T00:00:50Z (50,0) and 1970-01-01T00:01:40Z (100,0) through 1970-01-01T00:01:49Z (109,4294967295)";
     assert_eq!(
         message(5),
-        "5,0 is outside every restore window; the window after it is 20,0 to 50,0"
+        "1970-01-01T00:00:05Z (5,0) is outside every restore window; the window after it is 1970-01-01T00:00:20Z (20,0) through 1970-01-01T00:00:50Z (50,0)"
     );
     assert_eq!(
         message(19),
-        "19,0 is outside every restore window; the window after it is 20,0 to 50,0"
+        "1970-01-01T00:00:19Z (19,0) is outside every restore window; the window after it is 1970-01-01T00:00:20Z (20,0) through 1970-01-01T00:00:50Z (50,0)"
     );
     assert_eq!(
         message(55),
-        "55,0 lies in a gap: the entries after 50,0 (term 1) and before 60,0 (term 1) are not held \
+        "1970-01-01T00:00:55Z (55,0) lies in a gap: the entries after 50,0 (term 1) and before 60,0 (term 1) are not held \
          (rolled over); "
             .to_owned() + around
     );
     assert_eq!(
         message(60),
-        "60,0 has no base to start from: the log is held without a gap from 60,0 (term 1) to 90,0 \
+        "1970-01-01T00:01:00Z (60,0) has no base to start from: the log is held without a gap from 60,0 (term 1) to 90,0 \
          (term 1), but no finished base is usable in it; "
             .to_owned()
             + around
     );
     assert_eq!(
         message(110),
-        "110,0 is not decided: the outcome of the transaction prepared at 110,0 is not in the log \
-         yet, so try again once it ended; the window before it is 100,0 to 109,4294967295"
+        "1970-01-01T00:01:50Z (110,0) is not decided: the outcome of the transaction prepared at 110,0 is not in the log \
+         yet, so try again once it ended; the window before it is 1970-01-01T00:01:40Z (100,0) through 1970-01-01T00:01:49Z (109,4294967295)"
     );
     assert_eq!(
         message(121),
-        "121,0 is outside every restore window; the window before it is 100,0 to 109,4294967295"
+        "1970-01-01T00:02:01Z (121,0) is outside every restore window; the window before it is 1970-01-01T00:01:40Z (100,0) through 1970-01-01T00:01:49Z (109,4294967295)"
     );
 }
 
@@ -149,7 +149,7 @@ fn nothing_held_is_outside_every_window() {
     let refused = refusal(&[], &[], &[base("a", 10, 20)], at(30));
     assert_eq!(
         refused.to_string(),
-        "30,0 is outside every restore window; there is no restore window yet"
+        "1970-01-01T00:00:30Z (30,0) is outside every restore window; there is no restore window yet"
     );
 }
 

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence};
+use hindsight_segment::{ChainEnd, Frame, SegmentInfo, SegmentView, Sequence};
 
-use super::DirectoryOptions;
 use super::files::{BeforeStep, create_directory, read_info, read_range, remove_file};
 use super::listing::{Listing, walk};
 use super::lock::take_lock;
 use super::names::SegmentName;
+use super::{DirectoryOptions, KnownEnd};
 use crate::error::{Damage, LogError};
 
 pub(super) struct Store {
@@ -79,24 +79,10 @@ impl Store {
 
     /// Takes over what the directory held at the start, having checked that it is the log we expect.
     fn accept(&self, names: Vec<SegmentName>, options: &DirectoryOptions) -> Result<(), LogError> {
-        let known = match &options.known {
-            None => 0,
-            Some(known) => {
-                let index = index_of(known.sequence);
-                let Some(name) = names.get(index) else {
-                    let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
-                    let damage = Damage::MissingAfter(known.sequence);
-                    return Err(LogError::corrupt(last.display(), damage));
-                };
-                if read_info(&self.directory, name)?.chain_end() != *known {
-                    let place = self.path_of(name);
-                    return Err(LogError::corrupt(place.display(), Damage::NotAsKnown));
-                }
-                index + 1
-            }
-        };
+        let known = options.known.map(|known| self.check_known(&names, known)).transpose()?;
+        let (checked, before) = known.map_or((0, None), |(count, end)| (count, Some(end)));
         let mut end = None;
-        walk(&self.directory, &names[known..], options.known.clone(), &mut |it| end = Some(it))?;
+        walk(&self.directory, &names[checked..], before, &mut |it| end = Some(it))?;
         if let (None, Some(name)) = (&end, names.last()) {
             end = Some(read_info(&self.directory, name)?.into());
         }
@@ -113,6 +99,25 @@ impl Store {
         self.sync()?;
         *self.state() = State { names, end, unsynced: false };
         Ok(())
+    }
+
+    /// How many segments need not be looked at, and where the chain stands after them.
+    fn check_known(
+        &self,
+        names: &[SegmentName],
+        known: KnownEnd,
+    ) -> Result<(usize, ChainEnd), LogError> {
+        let index = index_of(known.sequence);
+        let Some(name) = names.get(index) else {
+            let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
+            let damage = Damage::MissingAfter(known.sequence);
+            return Err(LogError::corrupt(last.display(), damage));
+        };
+        let end = read_info(&self.directory, name)?.chain_end();
+        if end.digest != known.digest {
+            return Err(LogError::corrupt(self.path_of(name).display(), Damage::NotAsKnown));
+        }
+        Ok((index + 1, end))
     }
 
     pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {

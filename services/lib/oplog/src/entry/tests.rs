@@ -198,6 +198,16 @@ fn identity_of_another_type_is_refused() {
 }
 
 #[test]
+fn a_name_that_is_not_utf_8_stops_nobody() {
+    let document = with(rawdoc! { "ns": "shop.xyz" });
+    let mut bytes = document.as_bytes().to_vec();
+    let at = bytes.windows(3).position(|window| window == b"xyz").unwrap();
+    bytes[at] = 0xff;
+    let entry = Entry::parse(&bytes).unwrap();
+    assert_eq!((entry.ns, entry.doc.as_bytes()), ("", &bytes[..]));
+}
+
+#[test]
 fn other_fields_of_another_type_are_absent() {
     let document = with(rawdoc! { "o2": 1, "wall": 1, "b": "yes" });
     let entry = Entry::parse(document.as_bytes()).unwrap();

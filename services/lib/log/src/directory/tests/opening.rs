@@ -37,12 +37,12 @@ async fn missing_files_are_told() {
 async fn a_log_known_to_be_longer_has_lost_segments() {
     let (bench, _) = Bench::filled(3).await;
     let log = bench.log().await;
-    let known = log.end().await.unwrap().unwrap().chain_end();
+    let known = KnownEnd::from(&log.end().await.unwrap().unwrap().chain_end());
     drop(log);
-    let options = DirectoryOptions { known: Some(known.clone()), ..DirectoryOptions::default() };
+    let options = DirectoryOptions { known: Some(known), ..DirectoryOptions::default() };
     assert!(bench.open_with(options.clone()).await.is_ok());
 
-    let other = hindsight_segment::ChainEnd { digest: SegmentDigest([9; 32]), ..known.clone() };
+    let other = KnownEnd { digest: SegmentDigest([9; 32]), ..known };
     let wrong = DirectoryOptions { known: Some(other), ..DirectoryOptions::default() };
     let error = bench.open_with(wrong).await.err().unwrap();
     assert_damage(&error, &bench.segment_files()[2], |it| matches!(it, Damage::NotAsKnown));
@@ -59,7 +59,7 @@ async fn a_log_known_to_be_longer_has_lost_segments() {
 async fn what_is_known_is_not_verified_again_until_it_is_read() {
     let (bench, mut maker) = Bench::filled(2).await;
     let log = bench.log().await;
-    let known = Some(log.end().await.unwrap().unwrap().chain_end());
+    let known = Some(KnownEnd::from(&log.end().await.unwrap().unwrap().chain_end()));
     log.append(maker.make(1)).await.unwrap();
     drop(log);
     bench.flip_bit(Sequence(1), 999).await;
