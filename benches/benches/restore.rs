@@ -88,12 +88,11 @@ async fn main() -> Result<()> {
             against_peer.push(restored.against(Took { load: took, whole: took }));
         }
     }
-    say("bare insert_many, load alone", against_bare.iter().map(|it| it.load));
-    say("bare insert_many and indexes, without reading back", unverified(&against_bare));
-    say("bare insert_many and indexes, with reading back", whole(&against_bare));
-    if !against_peer.is_empty() {
-        say("mongorestore, without reading back", unverified(&against_peer));
-        say("mongorestore, with reading back", whole(&against_peer));
+    say("bare insert_many, load alone", &against_bare, |it| it.load);
+    let others = [("bare insert_many and indexes", &against_bare), ("mongorestore", &against_peer)];
+    for (other, ratios) in others.into_iter().filter(|(_, ratios)| !ratios.is_empty()) {
+        say(&format!("{other}, without reading back"), ratios, |it| it.unverified);
+        say(&format!("{other}, with reading back"), ratios, |it| it.whole);
     }
     println!("load after {}", load());
     let status = up.stop().await?;
@@ -163,16 +162,8 @@ impl Restored {
     }
 }
 
-fn unverified(ratios: &[Ratios]) -> impl Iterator<Item = f64> {
-    ratios.iter().map(|it| it.unverified)
-}
-
-fn whole(ratios: &[Ratios]) -> impl Iterator<Item = f64> {
-    ratios.iter().map(|it| it.whole)
-}
-
-fn say(against: &str, ratios: impl Iterator<Item = f64>) {
-    let ratio = median(&ratios.collect::<Vec<_>>());
+fn say(against: &str, ratios: &[Ratios], which: fn(&Ratios) -> f64) {
+    let ratio = median(&ratios.iter().map(which).collect::<Vec<_>>());
     println!("median ratio to {against}: {ratio:.2}, goal {GOAL} {}", verdict(ratio >= GOAL));
 }
 
