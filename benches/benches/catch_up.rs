@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bson::{Document, doc};
 use futures_util::StreamExt;
-use futures_util::future::try_join_all;
-use hindsight_benches::measure::{forget_peak, load, median, peak_resident_bytes, wanted};
-use hindsight_benches::writes::{COLLECTIONS, Writer};
+use hindsight_benches::measure::{forget_peak, load, median, peak_resident_bytes, verdict, wanted};
+use hindsight_benches::writes::{write_all, writers};
 use hindsight_index::Index;
 use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
 use hindsight_oplog::raw::Doc;
@@ -25,8 +24,6 @@ use hindsight_tests::{ReplicaSet, SetOptions};
 use mongodb::Client;
 use mongodb::options::ReadConcern;
 
-/// Writes of one group: 300 inserts, 150 updates, 50 deletes.
-const TENS: usize = 50;
 const GOAL: f64 = 0.7;
 
 /// What is read, in both ways.
@@ -60,9 +57,9 @@ async fn main() -> Result<()> {
     let (mut bare, mut captured) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         let a = read_bare(&set.member_client(0).await?, &backlog).await?;
-        forget_peak()?;
+        forget_peak(std::process::id())?;
         let b = capture(&set, &backlog).await?;
-        let peak = peak_resident_bytes()? >> 20;
+        let peak = peak_resident_bytes(std::process::id())? >> 20;
         for (rates, reading) in [(&mut bare, &a), (&mut captured, &b)] {
             rates.push(reading.entries as f64 / reading.elapsed.as_secs_f64());
         }
@@ -79,7 +76,7 @@ async fn main() -> Result<()> {
     println!(
         "medians: bare cursor {bare:.0} entries/s, capture {captured:.0} entries/s; ratio {ratio:.2}, goal {GOAL} {}; \
          load after {}",
-        if ratio >= GOAL { "met" } else { "NOT MET" },
+        verdict(ratio >= GOAL),
         load()
     );
     Ok(())
@@ -89,18 +86,7 @@ async fn fill(set: &ReplicaSet, wanted_entries: usize) -> Result<Backlog> {
     let client = set.client().await?;
     let before = last_timestamp(&client).await?;
     let started = Instant::now();
-    let share = wanted_entries.div_ceil(COLLECTIONS as usize);
-    let writers = (0..COLLECTIONS).map(|number| {
-        let mut writer = Writer::new(&client, number);
-        async move {
-            let mut made = 0;
-            while made < share {
-                made += writer.write(TENS).await?;
-            }
-            Ok::<(), anyhow::Error>(())
-        }
-    });
-    try_join_all(writers).await?;
+    write_all(&mut writers(&client), wanted_entries).await?;
     println!("filled the oplog in {:?}", started.elapsed());
     let last = last_timestamp(&client).await?;
     let first = client

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bson::doc;
 use futures_util::future::try_join_all;
-use hindsight_benches::measure::{load, quantile, wanted};
+use hindsight_benches::measure::{load, quantile, verdict, wanted};
 use hindsight_benches::writes::{COLLECTIONS, DATABASE, Writer};
 use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
 use hindsight_oplog::Timestamp;
@@ -51,14 +51,13 @@ async fn main() -> Result<()> {
     let made: usize = made.iter().sum();
     let rate = made as f64 / length.as_secs_f64();
     let (p50, p99) = (quantile(&latencies, 0.5), quantile(&latencies, 0.99));
-    let said = |met| if met { "met" } else { "NOT MET" };
     println!(
         "{rate:.0} writes/s; {} samples of majority commit to durable: p50 {p50:?} (goal {GOAL_P50:?} {}), \
          p99 {p99:?} (goal {GOAL_P99:?} {}), max {:?}; resident memory of up: {} MiB after a third, {} MiB at the \
          end; load after {}",
         latencies.len(),
-        said(p50 <= GOAL_P50),
-        said(p99 <= GOAL_P99),
+        verdict(p50 <= GOAL_P50),
+        verdict(p99 <= GOAL_P99),
         quantile(&latencies, 1.0),
         memory.0 >> 20,
         memory.1 >> 20,

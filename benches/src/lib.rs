@@ -1,4 +1,6 @@
-//! What the benches share: the writes they make, and how they measure.
+//! What the benches share: the writes they make, the questions they ask, and how they measure.
 
 pub mod measure;
+pub mod peer;
+pub mod questions;
 pub mod writes;

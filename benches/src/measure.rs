@@ -9,17 +9,23 @@ pub fn wanted(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-/// This process's peak resident memory in bytes, since it was last forgotten.
-pub fn peak_resident_bytes() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+/// A process's peak resident memory in bytes, since it was last forgotten. The kernel keeps it, so that no peak is
+/// too short to be seen.
+pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|rest| rest.split_whitespace().next());
-    Ok(kilobytes.context("no VmHWM in /proc/self/status")?.parse::<u64>()? * 1024)
+    Ok(kilobytes.context("the process has no memory")?.parse::<u64>()? * 1024)
 }
 
 /// The next peak counts from what is resident now.
-pub fn forget_peak() -> Result<()> {
-    Ok(std::fs::write("/proc/self/clear_refs", "5")?)
+pub fn forget_peak(pid: u32) -> Result<()> {
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+/// What is printed behind a goal.
+pub fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "NOT MET" }
 }
 
 /// The machine's load averages, so that numbers taken on a busy machine say so.

@@ -2,13 +2,48 @@
 
 use anyhow::{Result, ensure};
 use bson::oid::ObjectId;
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, Timestamp, doc};
+use futures_util::future::try_join_all;
 use mongodb::{Client, Database};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 pub const DATABASE: &str = "bench";
 pub const COLLECTIONS: u32 = 4;
+
+/// Writes of one group: 300 inserts, 150 updates, 50 deletes.
+const TENS: usize = 50;
+
+/// One writer for each collection.
+pub fn writers(client: &Client) -> Vec<Writer> {
+    (0..COLLECTIONS).map(|number| Writer::new(client, number)).collect()
+}
+
+/// Makes at least `count` writes as fast as the server takes them, and returns how many.
+pub async fn write_all(writers: &mut [Writer], count: usize) -> Result<usize> {
+    let share = count.div_ceil(writers.len());
+    let writing = writers.iter_mut().map(|writer| async move {
+        let mut made = 0;
+        while made < share {
+            made += writer.write(TENS).await?;
+        }
+        Ok::<usize, anyhow::Error>(made)
+    });
+    Ok(try_join_all(writing).await?.into_iter().sum())
+}
+
+/// The name of a writer's collection.
+pub fn collection_name(number: u32) -> String {
+    format!("documents{number}")
+}
+
+/// The `_id` of the `nth` document that a writer inserts.
+pub fn id_of(number: u32, nth: u64) -> ObjectId {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    id[4..].copy_from_slice(&nth.to_be_bytes());
+    ObjectId::from_bytes(id)
+}
 
 /// Writes to one collection, the same in every run.
 #[derive(Debug)]
@@ -18,25 +53,42 @@ pub struct Writer {
     number: u32,
     random: SmallRng,
     live: Vec<ObjectId>,
-    made: u64,
+    inserted: u64,
+    times: Vec<Timestamp>,
 }
 
 impl Writer {
     pub fn new(client: &Client, number: u32) -> Self {
         Self {
             database: client.database(DATABASE),
-            collection: format!("documents{number}"),
+            collection: collection_name(number),
             number,
             random: SmallRng::seed_from_u64(u64::from(number)),
             live: Vec::new(),
-            made: 0,
+            inserted: 0,
+            times: Vec::new(),
         }
+    }
+
+    /// How many documents were inserted, also those deleted since.
+    pub fn inserted(&self) -> u64 {
+        self.inserted
+    }
+
+    /// The operation time of each command.
+    pub fn times(&self) -> &[Timestamp] {
+        &self.times
+    }
+
+    /// Only inserts.
+    pub async fn insert(&mut self, count: usize) -> Result<()> {
+        let documents: Vec<Bson> = (0..count).map(|_| self.document().into()).collect();
+        self.run("insert", "documents", documents).await
     }
 
     /// Makes `tens` × 10 writes in three commands: 6 inserts, 3 updates and a delete for each ten.
     pub async fn write(&mut self, tens: usize) -> Result<usize> {
-        let documents: Vec<Bson> = (0..6 * tens).map(|_| self.document().into()).collect();
-        self.run("insert", "documents", documents).await?;
+        self.insert(6 * tens).await?;
         let updates = (0..3 * tens).map(|_| self.update().into()).collect();
         self.run("update", "updates", updates).await?;
         let deletes = (0..tens).map(|_| self.delete().into()).collect();
@@ -44,21 +96,19 @@ impl Writer {
         Ok(10 * tens)
     }
 
-    async fn run(&self, command: &str, field: &str, writes: Vec<Bson>) -> Result<()> {
+    async fn run(&mut self, command: &str, field: &str, writes: Vec<Bson>) -> Result<()> {
         let count = writes.len();
         let command = doc! {command: &self.collection, field: writes, "ordered": true};
         let reply = self.database.run_command(command).await?;
         let done = reply.get_i32("n")?;
         ensure!(usize::try_from(done)? == count, "{done} of {count} writes were made: {reply}");
+        self.times.push(reply.get_timestamp("operationTime")?);
         Ok(())
     }
 
     fn document(&mut self) -> Document {
-        let mut id = [0; 12];
-        id[..4].copy_from_slice(&self.number.to_be_bytes());
-        id[4..].copy_from_slice(&self.made.to_be_bytes());
-        self.made += 1;
-        let id = ObjectId::from_bytes(id);
+        let id = id_of(self.number, self.inserted);
+        self.inserted += 1;
         self.live.push(id);
         let random = &mut self.random;
         // Half of it is hard to compress.

@@ -4,11 +4,13 @@ use anyhow::Result;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use hindsight_proto::v1::hindsight_server::HindsightServer;
 use hindsight_runtime::CancellationToken;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
+use tracing::debug;
 
 use crate::api::{Live, Service};
 
@@ -31,6 +33,12 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .with_state(Pages { metrics, live });
     let routes = Routes::new(HindsightServer::new(service)).into_axum_router().merge(pages);
+    // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "answers on this connection may be late");
+        }
+    });
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
     Ok(())
 }

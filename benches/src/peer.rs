@@ -1,0 +1,50 @@
+//! The tools that everybody restores with today, where they are on PATH.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tokio::process::Command;
+
+/// `mongorestore`, and what it reads.
+#[derive(Debug)]
+pub struct Peer {
+    program: PathBuf,
+    dump: PathBuf,
+}
+
+impl Peer {
+    /// Dumps a database, if the tools are there.
+    pub async fn find(uri: &str, database: &str, directory: &Path) -> Result<Option<Self>> {
+        let (Some(dumper), Some(program)) = (on_path("mongodump"), on_path("mongorestore")) else {
+            println!("mongodump and mongorestore are not on PATH: they are not compared with");
+            return Ok(None);
+        };
+        let dump = directory.join("dump");
+        let mut command = Command::new(dumper);
+        command.args(["--uri", uri, "--db", database, "--out"]).arg(&dump);
+        run(&mut command).await?;
+        Ok(Some(Self { program, dump }))
+    }
+
+    /// Restores it, four collections at a time.
+    pub async fn restore(&self, target_uri: &str) -> Result<Duration> {
+        let mut command = Command::new(&self.program);
+        command.args(["--uri", target_uri, "--numParallelCollections", "4"]).arg(&self.dump);
+        run(&mut command).await
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|it| it.join(program)).find(|it| it.is_file())
+}
+
+async fn run(command: &mut Command) -> Result<Duration> {
+    let started = Instant::now();
+    let output = command.kill_on_drop(true).output().await?;
+    let took = started.elapsed();
+    let messages = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} ended with {}:\n{messages}", output.status);
+    Ok(took)
+}
