@@ -128,8 +128,13 @@ impl Follower {
                     if self.board.borrow().applied != before {
                         backoff.reset();
                     }
-                    let delay = tokio::time::timeout(backoff.next_delay(), shutdown.cancelled());
-                    let _ = self.runtime.block_on(async { delay.await });
+                    let delay = backoff.next_delay();
+                    self.runtime.block_on(async {
+                        tokio::select! {
+                            () = tokio::time::sleep(delay) => {}
+                            () = shutdown.cancelled() => {}
+                        }
+                    });
                 }
                 Err(error) => {
                     metrics::counter!("hindsight_history_stopped_total").increment(1);

@@ -80,13 +80,13 @@ async fn write_until(client: mongodb::Client, stopped: watch::Receiver<bool>) ->
         new.update_one(doc! {"_id": id / 2}, change).await?;
         let slot = i32::try_from(round)? % DOCUMENTS_BEFORE;
         old.update_one(doc! {"_id": slot}, doc! {"$set": {"seen": id}}).await?;
-        if round % 7 == 0 {
+        if round.is_multiple_of(7) {
             old.delete_one(doc! {"_id": (slot * 31) % DOCUMENTS_BEFORE}).await?;
         }
-        if round % 5 == 0 {
+        if round.is_multiple_of(5) {
             transaction(&client, &mut session, id).await?;
         }
-        if round % 50 == 0 {
+        if round.is_multiple_of(50) {
             let collection = database.collection::<Document>(&format!("c{}", round % 300));
             collection.drop().await?;
             collection.insert_one(doc! {"_id": id}).await?;
