@@ -2,13 +2,15 @@
 //!
 //! | | relaxed (visible at or before the base's end) | strict |
 //! |---|---|---|
-//! | insert of an existing document | replaces it | refused, but where the history trims |
-//! | update of a missing one | makes a stub of what it sets, but where the history trims | refused, unless marked as an upsert or where the history trims |
+//! | insert of an existing document | replaces it | refused* |
+//! | update of a missing one | makes a stub of what it sets* | refused*, unless marked as an upsert |
 //! | delete of a missing one | nothing | refused, but for capped collections |
 //!
 //! In the relaxed window the base may already hold what an entry does (reference §8). Later, a mismatch means
-//! that base or log is wrong. Collections which the server writes without logging are always relaxed. Where the
-//! history itself trims a capped collection (`capped.rs`), the source may have held a few documents more or fewer.
+//! that base or log is wrong. Collections which the server writes without logging are always relaxed.
+//!
+//! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have held a few documents
+//! more or fewer, so there the insert replaces and the update does nothing.
 
 use std::collections::hash_map::Entry;
 
