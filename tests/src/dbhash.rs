@@ -2,6 +2,7 @@
 //! of each collection, its options and its indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
 
 use anyhow::{Context, Result};
 use bson::{Bson, Document, RawDocumentBuf, doc};
@@ -35,6 +36,8 @@ pub struct CollectionState {
     pub indexes: BTreeMap<String, Document>,
     /// MD5 over the documents, from `dbHash`; `None` when the server hashes no such collection (views).
     pub hash: Option<String>,
+    /// Of a capped collection: a hash of the ids in natural order, which `dbHash` does not look at.
+    pub natural_order: Option<String>,
     /// Number of documents, because it says more than a hash when two differ.
     pub documents: Option<u64>,
 }
@@ -72,6 +75,10 @@ async fn add_database(client: &Client, name: &str, snapshot: &mut Snapshot) -> R
             } else {
                 indexes(client, name, collection).await?
             },
+            natural_order: match found.get_document("options")?.get_bool("capped") {
+                Ok(true) => Some(natural_order(client, name, collection).await?),
+                _ => None,
+            },
             hash: hashes.get_str(collection).ok().map(str::to_owned),
             documents,
             kind,
@@ -88,6 +95,17 @@ async fn count(client: &Client, database: &str, collection: &str) -> Result<u64>
         .count_documents(doc! {})
         .hint(mongodb::options::Hint::Keys(doc! {"$natural": 1}))
         .await?)
+}
+
+async fn natural_order(client: &Client, database: &str, collection: &str) -> Result<String> {
+    let collection = client.database(database).collection::<RawDocumentBuf>(collection);
+    let ids = collection.find(doc! {}).projection(doc! {"_id": 1}).sort(doc! {"$natural": 1});
+    let mut cursor = ids.await?;
+    let mut hasher = DefaultHasher::new();
+    while let Some(id) = cursor.try_next().await? {
+        hasher.write(id.as_bytes());
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 async fn indexes(
@@ -152,6 +170,7 @@ fn diff_collection(
     field("options", &left.options, &right.options);
     field("_id index", &document(&left.id_index), &document(&right.id_index));
     field("documents", &number(left.documents), &number(right.documents));
+    field("natural order", &text(&left.natural_order), &text(&right.natural_order));
     field("dbHash", &text(&left.hash), &text(&right.hash));
     diff_maps(&format!("{name}: index"), &left.indexes, &right.indexes, lines);
 }

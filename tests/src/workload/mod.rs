@@ -20,7 +20,7 @@ mod writes;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::{Client, Collection, Database};
 use rand::rngs::StdRng;
@@ -235,6 +235,11 @@ impl Worker {
     fn collection(&self, target: usize) -> Collection<Document> {
         let target = &self.model.targets[target];
         self.database(&target.database).collection(&target.name)
+    }
+
+    /// For what answers with documents: to decode 80 levels of them, not optimised, overflows a test's stack.
+    fn raw_collection(&self, target: usize) -> Collection<RawDocumentBuf> {
+        self.collection(target).clone_with_type()
     }
 
     /// Any collection of a kind.

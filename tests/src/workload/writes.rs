@@ -1,6 +1,6 @@
 //! Writes of documents.
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::action::Action;
 use mongodb::error::Error;
 use rand::Rng;
@@ -238,7 +238,7 @@ impl Worker {
         } else {
             mongodb::options::ReturnDocument::Before
         };
-        let collection = self.collection(target);
+        let collection = self.raw_collection(target);
         let statement =
             collection.find_one_and_update(filter, update.change).return_document(after);
         statement
@@ -250,13 +250,15 @@ impl Worker {
     pub(super) async fn find_and_replace(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
         let (id, fields) = (self.known_id(target), self.replacement());
-        self.collection(target).find_one_and_replace(doc! {"_id": id}, fields).await.map(|_| true)
+        let fields = RawDocumentBuf::try_from(&fields)?;
+        let collection = self.raw_collection(target);
+        collection.find_one_and_replace(doc! {"_id": id}, fields).await.map(|_| true)
     }
 
     pub(super) async fn find_and_delete(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
         let id = self.known_id(target);
-        self.collection(target).find_one_and_delete(doc! {"_id": id.clone()}).await?;
+        self.raw_collection(target).find_one_and_delete(doc! {"_id": id.clone()}).await?;
         self.forget(target, &id);
         Ok(true)
     }

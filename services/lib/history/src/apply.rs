@@ -2,12 +2,15 @@
 //!
 //! | | relaxed (visible at or before the base's end) | strict |
 //! |---|---|---|
-//! | insert of an existing document | replaces it | refused |
-//! | update of a missing one | makes a stub of what it sets | refused, unless marked as an upsert |
+//! | insert of an existing document | replaces it | refused* |
+//! | update of a missing one | makes a stub of what it sets* | refused*, unless marked as an upsert |
 //! | delete of a missing one | nothing | refused, but for capped collections |
 //!
 //! In the relaxed window the base may already hold what an entry does (reference §8). Later, a mismatch means
 //! that base or log is wrong. Collections which the server writes without logging are always relaxed.
+//!
+//! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have held a few documents
+//! more or fewer, so there the insert replaces and the update does nothing.
 
 use std::collections::hash_map::Entry;
 
@@ -20,7 +23,8 @@ use crate::writer::{Target, Unit};
 use crate::{ApplyError, Writer, key};
 
 /// What the newest version of the document at hand is.
-struct Found {
+#[derive(Default)]
+pub(crate) struct Found {
     exists: bool,
     order: Option<Order>,
 }
@@ -29,22 +33,31 @@ impl Writer<'_> {
     pub(crate) fn insert(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.inserts += 1;
         let target = self.target(unit, op)?;
+        let trims = self.trims_what(&target)?;
         let hash = self.point_at(&target, document_id(unit, op)?);
         let is_new = self.note_greatest(target.number)?;
         // Relaxed, no one needs to know whether it exists.
-        let must_look = !is_new && !unit.relaxed && !target.unlogged;
-        if must_look && self.find(hash, |_| Ok(()))?.exists {
-            return Err(unit.inconsistent(op.ns, "inserts a document that exists"));
+        let is_relaxed = unit.relaxed || target.unlogged;
+        let must_look = !is_new && (trims || !is_relaxed);
+        let before = if must_look { self.find(hash, |_| Ok(()))? } else { Found::default() };
+        if before.exists && !is_relaxed {
+            if !trims {
+                return Err(unit.inconsistent(op.ns, "inserts a document that exists"));
+            }
+            self.count_mismatch(unit, true);
         }
         let order = Order { inserted: unit.visible, position: unit.position };
-        let order = target.capped.then_some(order);
-        self.put(hash, unit, op.o.as_bytes(), order);
+        self.put(hash, unit, op.o.as_bytes(), target.capped.then_some(order));
+        if trims {
+            self.trim(unit, &target, before.order, order, op.o.as_bytes().len())?;
+        }
         Ok(())
     }
 
     pub(crate) fn update(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.updates += 1;
         let target = self.target(unit, op)?;
+        let trims = self.trims_what(&target)?;
         let id = document_id(unit, op)?;
         let update = Update::parse(op.o).map_err(|error| unappliable(unit, op, &error))?;
         let hash = self.point_at(&target, id);
@@ -56,6 +69,11 @@ impl Writer<'_> {
         })?;
         let post_image = match post_image {
             Some(post_image) => post_image,
+            None if trims => {
+                // It is out already, or was when the base was read.
+                self.count_mismatch(unit, true);
+                return Ok(());
+            }
             None if unit.relaxed || target.unlogged || op.upsert => {
                 self.count_mismatch(unit, !op.upsert);
                 update.apply_to_missing(id).map_err(|error| unappliable(unit, op, &error))?
@@ -66,14 +84,23 @@ impl Writer<'_> {
         let here = Order { inserted: unit.visible, position: unit.position };
         let order = target.capped.then(|| found.order.unwrap_or(here));
         self.put(hash, unit, &post_image, order);
+        if trims {
+            let bytes = Some(post_image.len());
+            self.trimming.changed(target.number, &self.prefix, order, bytes);
+        }
         Ok(())
     }
 
     pub(crate) fn delete(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.deletes += 1;
         let target = self.target(unit, op)?;
+        let trims = self.trims_what(&target)?;
         let hash = self.point_at(&target, document_id(unit, op)?);
-        if self.find(hash, |_| Ok(()))?.exists {
+        let found = self.find(hash, |_| Ok(()))?;
+        if found.exists {
+            if trims {
+                self.trimming.changed(target.number, &self.prefix, found.order, None);
+            }
             self.latest.push(hash, &self.prefix, unit.visible, |out| {
                 out.extend_from_slice(value::TOMBSTONE_VALUE);
             });
@@ -84,6 +111,14 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(unit.inconsistent(op.ns, "deletes a document that is missing"))
+    }
+
+    /// Whether the history trims this collection. Called before the document is pointed at.
+    fn trims_what(&mut self, target: &Target) -> Result<bool, ApplyError> {
+        if target.system_version {
+            self.trimming.look_again();
+        }
+        Ok(target.capped && self.trims()?)
     }
 
     fn count_mismatch(&mut self, unit: &Unit, is_mismatch: bool) {
@@ -129,7 +164,7 @@ impl Writer<'_> {
     }
 
     /// Finds the newest version of the document at hand, and shows it to `see` unless it is a tombstone.
-    fn find(
+    pub(crate) fn find(
         &mut self,
         hash: u64,
         see: impl FnOnce(Doc<'_>) -> Result<(), ApplyError>,

@@ -14,6 +14,7 @@
 //! `_id`, byte for byte, so replay is exact all the same; only a lookup by an equal but different string misses.
 
 mod apply;
+mod capped;
 mod catalog;
 mod ddl;
 mod digest;

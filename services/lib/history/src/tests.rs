@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::{Applied, ApplyError, BaseInfo, CollectionState, History, Progress, Settings, Writer};
 
+mod capped;
 mod crash;
 mod ddl;
 mod documents;

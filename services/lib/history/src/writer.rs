@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
 use rocksdb::DBRawIterator;
 
+use crate::capped::{SYSTEM_VERSION, Trimming};
 use crate::catalog::Previous;
 use crate::generation::{self, Generation, Progress};
 use crate::history::Claim;
@@ -53,13 +54,14 @@ pub struct Writer<'h> {
     pub(crate) counts: Counts,
     /// By number, the greatest prefix that it ever had.
     pub(crate) greatest: HashMap<u32, Vec<u8>>,
+    pub(crate) trimming: Trimming,
     targets: HashMap<[u8; 16], Target>,
     last_target: Option<([u8; 16], Target)>,
     edits: Vec<Edit>,
     last_unit: Option<OpTime>,
     stopped: Option<OpTime>,
     window_closed: bool,
-    storing: Storing,
+    pub(crate) storing: Storing,
     _claim: Claim<'h>,
 }
 
@@ -70,6 +72,8 @@ pub(crate) struct Target {
     pub(crate) capped: bool,
     /// The server writes to it without logging.
     pub(crate) unlogged: bool,
+    /// Tells the feature compatibility version.
+    pub(crate) system_version: bool,
 }
 
 /// The unit at hand.
@@ -105,6 +109,7 @@ impl<'h> Writer<'h> {
             counts: Counts::default(),
             storing: Storing::start(Arc::clone(&history.db), Arc::clone(&history.generations))?,
             greatest: HashMap::new(),
+            trimming: Trimming::default(),
             targets: HashMap::new(),
             last_target: None,
             edits: Vec::new(),
@@ -377,6 +382,7 @@ impl<'h> Writer<'h> {
         self.edits.push(Edit { number, since: unit.visible, previous });
         self.targets.clear();
         self.last_target = None;
+        self.trimming.forget(number);
     }
 }
 
@@ -386,6 +392,7 @@ impl Target {
             number,
             capped: state.is_capped(),
             unlogged: state::is_written_unlogged(&state.ns),
+            system_version: state.ns == SYSTEM_VERSION,
         }
     }
 }
