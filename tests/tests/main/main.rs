@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod between;
 mod capture_checks;
 mod corruption;
 mod crash;
