@@ -17,6 +17,8 @@ pub struct Point {
     pub at: Timestamp,
     /// The entry before it, for a restore that must be seen to differ.
     pub before: Timestamp,
+    /// An insert or a delete: without it, something differs.
+    pub tells: bool,
     what: String,
 }
 
@@ -42,8 +44,11 @@ const PLACES: [(&str, fn(&[Entry<'_>], usize) -> bool); 7] = [
         entries[at].op == "i" && entries[at].collection().starts_with("tmp")
     }),
     ("while a database is dropped", |entries, at| {
+        let mut later = entries[at + 1..].iter().filter(|e| e.namespace == entries[at].namespace);
         entries[at].command == Some("drop")
-            && entries[at + 1..].iter().take(3).any(|next| next.command == Some("dropDatabase"))
+            && later
+                .next()
+                .is_some_and(|next| matches!(next.command, Some("drop" | "dropDatabase")))
     }),
     ("between a drop and what follows it", |entries, at| entries[at].command == Some("drop")),
 ];
@@ -57,7 +62,7 @@ pub fn choose(
 ) -> Result<Vec<Point>> {
     let entries: Vec<Entry<'_>> =
         entries.iter().map(|raw| Entry::read(raw)).collect::<Result<_>>()?;
-    let between = |at: &usize| entries[*at].op != "n" && !quiet.contains(&entries[*at].ts);
+    let between = |at: &usize| entries[*at].is_of_users() && !quiet.contains(&entries[*at].ts);
     let candidates: Vec<usize> = (1..entries.len()).filter(between).collect();
     let mut generator = StdRng::seed_from_u64(seed);
     let mut chosen: Vec<(usize, &str)> =
@@ -77,7 +82,8 @@ fn point(entries: &[Entry<'_>], at: usize, why: &str) -> Point {
     let entry = &entries[at];
     let command = entry.command.unwrap_or_default();
     let what = format!("({why}, entry {at}: {} {command} on {})", entry.op, entry.namespace);
-    Point { at: entry.ts, before: entries[at - 1].ts, what }
+    let tells = matches!(entry.op, "i" | "d");
+    Point { at: entry.ts, before: entries[at - 1].ts, tells, what }
 }
 
 /// Where an entry stands in the oplog.
@@ -112,6 +118,11 @@ impl<'a> Entry<'a> {
     /// Of a transaction that is committed by a later entry.
     fn is_part(&self) -> bool {
         self.field("partialTxn").is_some()
+    }
+
+    /// Neither a no-op nor the server's own notes: it changes what is compared, mostly.
+    fn is_of_users(&self) -> bool {
+        self.op != "n" && !self.namespace.starts_with("config.")
     }
 
     fn collection(&self) -> &'a str {
