@@ -10,6 +10,8 @@ use rand::seq::IndexedRandom;
 
 /// An entry of a chain that is bigger than 16 MB holds two of the documents that make it so.
 const BIG_ENTRY_BYTES: usize = 8 << 20;
+/// Another worker's entries may come between those of one operation.
+const WINDOW: usize = 10;
 
 /// An operation to restore to.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl fmt::Display for Point {
 }
 
 /// Kinds of places where a restore could easily see too much or too little.
-const PLACES: [(&str, fn(&[Entry<'_>], usize) -> bool); 7] = [
+const PLACES: [(&str, fn(&[Entry<'_>], usize) -> bool); 8] = [
     ("inside a transaction of more than 16 MB", |entries, at| {
         entries[at].is_part() && entries[at].raw.as_bytes().len() > BIG_ENTRY_BYTES
     }),
@@ -50,8 +52,22 @@ const PLACES: [(&str, fn(&[Entry<'_>], usize) -> bool); 7] = [
                 .next()
                 .is_some_and(|next| matches!(next.command, Some("drop" | "dropDatabase")))
     }),
+    ("before a full capped collection lets its oldest document go", |entries, at| {
+        let this = &entries[at];
+        let next = entries[at + 1..].iter().take(WINDOW).find(|next| next.ui() == this.ui());
+        this.op == "i" && next.is_some_and(|next| next.op == "d") && is_capped(&entries[..at], this)
+    }),
     ("between a drop and what follows it", |entries, at| entries[at].command == Some("drop")),
 ];
+
+/// By the entry that made the collection.
+fn is_capped(before: &[Entry<'_>], entry: &Entry<'_>) -> bool {
+    before.iter().any(|made| {
+        made.command == Some("create")
+            && made.ui() == entry.ui()
+            && made.field("capped") == Some(bson::RawBsonRef::Boolean(true))
+    })
+}
 
 /// `random` operations between quiet points and one of each kind of place, in order of time.
 pub fn choose(
@@ -113,6 +129,11 @@ impl<'a> Entry<'a> {
     fn field(&self, name: &str) -> Option<bson::RawBsonRef<'a>> {
         self.command?;
         self.raw.get_document("o").ok()?.get(name).ok().flatten()
+    }
+
+    /// Its collection's UUID.
+    fn ui(&self) -> Option<bson::RawBsonRef<'a>> {
+        self.raw.get("ui").ok().flatten()
     }
 
     /// Of a transaction that is committed by a later entry.
