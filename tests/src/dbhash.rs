@@ -108,16 +108,20 @@ async fn natural_order(client: &Client, database: &str, collection: &str) -> Res
     Ok(format!("{:016x}", hasher.finish()))
 }
 
+/// Those that are built: an index that is being built answers no query yet, and may never come to be.
 async fn indexes(
     client: &Client,
     database: &str,
     collection: &str,
 ) -> Result<BTreeMap<String, Document>> {
-    let command = doc! {"listIndexes": collection};
+    // Otherwise the list does not tell the one from the other.
+    let command = doc! {"listIndexes": collection, "includeBuildUUIDs": true};
     let mut cursor = client.database(database).run_cursor_command(command).await?;
     let mut indexes = BTreeMap::new();
     while let Some(index) = cursor.try_next().await? {
-        indexes.insert(index.get_str("name")?.to_owned(), index);
+        if !index.contains_key("buildUUID") {
+            indexes.insert(index.get_str("name")?.to_owned(), index);
+        }
     }
     Ok(indexes)
 }

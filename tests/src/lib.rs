@@ -10,10 +10,12 @@ pub mod hindsight;
 pub mod mongod;
 pub mod ports;
 pub mod process;
+pub mod replay;
 pub mod replica_set;
 pub mod tools;
 pub mod workload;
 
 pub use hindsight::{HindsightProcess, RunOutput};
 pub use mongod::{Mongod, MongodOptions};
+pub use replay::Replay;
 pub use replica_set::{ReplicaSet, SetOptions};

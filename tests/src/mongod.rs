@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bson::doc;
 use mongodb::Client;
 use mongodb::options::{ClientOptions, WriteConcern};
@@ -18,6 +18,8 @@ const BIND_ATTEMPTS: usize = 5;
 /// A limit, not what is taken. With a quarter of it, 4.4.2 hangs for ever in two concurrent transactions of 20 MB, and
 /// later ones roll them back: uncommitted updates may fill a tenth of it.
 const CACHE_GB: &str = "1";
+/// Where the data is, below a server's directory.
+const FILES: &str = "db";
 
 /// How a mongod is started.
 #[derive(Clone, Debug)]
@@ -91,9 +93,25 @@ impl Mongod {
 
     /// Starts a server on a free port with further arguments, and waits until it answers.
     pub async fn start(options: &MongodOptions, args: &[String]) -> Result<Self> {
+        Self::start_with_files(options, args, None).await
+    }
+
+    /// A server outside any replica set on a copy of the files of another, which must be stopped.
+    pub async fn on_copy_of(stopped: &Mongod, options: &MongodOptions) -> Result<Self> {
+        Self::start_with_files(options, &[], Some(&stopped.files())).await
+    }
+
+    async fn start_with_files(
+        options: &MongodOptions,
+        args: &[String],
+        files: Option<&Path>,
+    ) -> Result<Self> {
         let mut attempts = 0;
         loop {
             let mut server = Self::prepare(options, args)?;
+            if let Some(files) = files {
+                copy_files(files, &server.files())?;
+            }
             attempts += 1;
             match server.launch().await {
                 Ok(()) => return Ok(server),
@@ -106,7 +124,7 @@ impl Mongod {
 
     fn prepare(options: &MongodOptions, args: &[String]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("hindsight-mongod-").tempdir()?;
-        std::fs::create_dir(directory.path().join("db"))?;
+        std::fs::create_dir(directory.path().join(FILES))?;
         let mut all: Vec<String> = [
             "--bind_ip=127.0.0.1",
             "--nounixsocket",
@@ -139,7 +157,7 @@ impl Mongod {
         let mut command = Command::new(&self.binary);
         command
             .arg(format!("--port={}", self.port))
-            .arg(format!("--dbpath={}", self.directory.path().join("db").display()))
+            .arg(format!("--dbpath={}", self.files().display()))
             .args(&self.args);
         let log = self.log_path();
         self.process = Some(OwnedProcess::spawn("mongod", &mut command, &log, &log)?);
@@ -195,6 +213,10 @@ impl Mongod {
         self.directory.path()
     }
 
+    fn files(&self) -> PathBuf {
+        self.directory.path().join(FILES)
+    }
+
     /// What the server wrote.
     pub fn log_path(&self) -> PathBuf {
         self.directory.path().join("mongod.log")
@@ -232,6 +254,15 @@ impl Mongod {
     fn signal(&mut self, signal: Signal) -> Result<()> {
         self.process.as_mut().context("mongod was not started")?.signal(signal)
     }
+}
+
+/// Sparse: a journal is 300 MB, nearly all of it zeros.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    let mut command = Command::new("cp");
+    command.args(["-a", "--sparse=always", "--reflink=auto"]).arg(from.join(".")).arg(to);
+    let status = command.status().context("cannot run cp")?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
 }
 
 /// A client that gives up after seconds, not after half a minute, and whose writes return as soon

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod between;
 mod capped;
 mod capture_checks;
 mod corruption;

@@ -160,6 +160,13 @@ impl Latest {
         self.young.slots.truncate(mark.0);
     }
 
+    /// Keys and values that are not in the store yet, in the order they were pushed.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let bytes = &self.young.bytes;
+        let slots = &self.young.slots[self.stored..];
+        slots.iter().map(|slot| (&bytes[slot.key()], &bytes[slot.value()]))
+    }
+
     /// A copy of what is not in the store yet, into the memory of an earlier one.
     pub(crate) fn copy_pending(&self, pending: &mut Pending) {
         let slots = &self.young.slots[self.stored..];

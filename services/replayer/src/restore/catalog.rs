@@ -61,6 +61,43 @@ pub(super) fn cap_afterwards(name: &str, options: Doc<'_>) -> Result<Option<Vec<
     Ok(Some(command.finish()))
 }
 
+/// More than any collection may hold beyond its bounds while it is loaded.
+const ROOM_BYTES: i64 = 1 << 40;
+
+/// A `create` whose capped collection keeps everything it is given.
+pub(super) fn with_room(create: Doc<'_>) -> Result<Vec<u8>, Malformed> {
+    let mut command = DocWriter::new();
+    for element in create.elements() {
+        let element = element?;
+        match element.name {
+            b"max" => {}
+            b"size" => {
+                let size = element.as_integer().ok_or(Malformed("size is not a number"))?;
+                command.int64(b"size", size.saturating_add(ROOM_BYTES));
+            }
+            _ => {
+                command.element(element);
+            }
+        }
+    }
+    Ok(command.finish())
+}
+
+/// `collMod` that sets a capped collection's bounds. It deletes nothing: the next insert does.
+pub(super) fn set_bounds(name: &str, options: Doc<'_>) -> Result<Vec<u8>, Malformed> {
+    let mut command = DocWriter::new();
+    command.string(b"collMod", name);
+    for (option, parameter) in
+        [(b"size".as_slice(), b"cappedSize".as_slice()), (b"max", b"cappedMax")]
+    {
+        if let Some(bound) = options.get(option)? {
+            let bound = bound.as_integer().ok_or(Malformed("a bound is not a number"))?;
+            command.int64(parameter, bound);
+        }
+    }
+    Ok(command.finish())
+}
+
 /// `create` of a time-series over buckets that exist already: it only makes the view.
 pub(super) fn create_time_series(name: &str, buckets: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();

@@ -1,4 +1,5 @@
-//! What deletes documents by itself, made last: TTL indexes, and collections with `expireAfterSeconds`.
+//! What deletes documents by itself, made last: TTL indexes, collections with `expireAfterSeconds`, the bounds of capped
+//! collections.
 
 use mongodb::Client;
 
@@ -18,12 +19,13 @@ pub(super) async fn set_expiry(
     build_indexes(client, plan, |collection| &collection.expiring_indexes, at_once, progress)
         .await?;
     for collection in &plan.collections {
-        let Some(modify) = &collection.expire else { continue };
-        let result = command::run(client, &collection.state.db, modify.clone()).await;
-        result.map_err(|failure| {
-            failure.writing(&collection.state.namespace(), "expireAfterSeconds")
-        })?;
-        progress.add(1, 0);
+        let what = [(&collection.expire, "expireAfterSeconds"), (&collection.bounds, "its bounds")];
+        for (modify, what) in what {
+            let Some(modify) = modify else { continue };
+            let result = command::run(client, &collection.state.db, modify.clone()).await;
+            result.map_err(|failure| failure.writing(&collection.state.namespace(), what))?;
+            progress.add(1, 0);
+        }
     }
     Ok(())
 }

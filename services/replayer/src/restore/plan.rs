@@ -35,6 +35,8 @@ pub struct PlannedCollection {
     pub(super) create: Vec<u8>,
     /// What makes it capped once it exists, where `create` cannot.
     pub(super) cap: Option<Vec<u8>>,
+    /// The `collMod` that sets a capped collection's bounds once it is loaded.
+    pub(super) bounds: Option<Vec<u8>>,
     /// Indexes that delete nothing.
     pub(super) indexes: Vec<Vec<u8>>,
     pub(super) expiring_indexes: Vec<Vec<u8>>,
@@ -163,6 +165,7 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
         temporary: flag(b"temp")?,
         create: catalog::create_collection(&state.name, options, id_index)?,
         cap: catalog::cap_afterwards(&state.name, options)?,
+        bounds: None,
         expire: expire.map(|seconds| catalog::set_expiry(&state.name, seconds)),
         indexes,
         expiring_indexes,
@@ -171,6 +174,22 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
 }
 
 impl Plan {
+    /// Sets the bounds of capped collections after loading, for targets that can (6.0 on). A state may hold more than
+    /// the bounds allow: between an insert and the deletes that make room for it, which are entries of their own, and after
+    /// bounds were lowered. A target that takes inserts under the bounds would delete the excess.
+    pub(super) fn load_before_bounds(&mut self) -> Result<(), (String, Malformed)> {
+        for collection in self.collections.iter_mut().filter(|collection| collection.ordered) {
+            let set = |collection: &mut PlannedCollection| {
+                let options = Doc::new(&collection.state.options)?;
+                collection.bounds = Some(catalog::set_bounds(&collection.state.name, options)?);
+                collection.create = catalog::with_room(Doc::new(&collection.create)?)?;
+                Ok(())
+            };
+            set(collection).map_err(|error| (collection.state.namespace(), error))?;
+        }
+        Ok(())
+    }
+
     fn skip(&mut self, ns: String, reason: &str) {
         self.skipped.push(Skipped { ns, reason: reason.to_owned() });
     }

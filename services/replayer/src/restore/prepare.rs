@@ -63,9 +63,21 @@ fn read_plan(
         }
     }
     let planned = plan::plan(snapshot.timestamp(), collections, &views, users_and_roles);
-    let planned = planned
-        .map_err(|(namespace, error)| RestoreError::Source { namespace, source: error.into() })?;
+    let failed = |(namespace, error): (String, hindsight_oplog::raw::Malformed)| {
+        RestoreError::Source { namespace, source: error.into() }
+    };
+    let mut planned = planned.map_err(failed)?;
+    // The target is of the source's version or the next.
+    if feature_version.as_deref().is_some_and(can_move_bounds) {
+        planned.load_before_bounds().map_err(failed)?;
+    }
     Ok((planned, feature_version))
+}
+
+/// Whether servers of that feature compatibility version have `collMod` with `cappedSize`.
+fn can_move_bounds(feature_version: &str) -> bool {
+    let major = feature_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major >= 6)
 }
 
 fn read_feature_version(

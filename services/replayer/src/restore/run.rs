@@ -192,8 +192,11 @@ impl Prepared {
     }
 
     async fn let_documents_expire(&self, progress: &Progress) -> Result<(), RestoreError> {
-        let each =
-            |c: &PlannedCollection| c.expiring_indexes.len() as u64 + u64::from(c.expire.is_some());
+        let each = |c: &PlannedCollection| {
+            c.expiring_indexes.len() as u64
+                + u64::from(c.expire.is_some())
+                + u64::from(c.bounds.is_some())
+        };
         let count = self.plan.collections.iter().map(each).sum();
         progress.begin(Phase::Expiry, Some(count), None);
         set_expiry(&self.target.client, &self.plan, self.settings.connections, progress).await

@@ -64,6 +64,21 @@ fn options_and_the_id_index_pass_unchanged() {
 }
 
 #[test]
+fn bounds_can_be_set_after_loading() {
+    let options = rawdoc! { "capped": true, "size": 4096, "max": 7_i64 };
+    let states = vec![collection("shop", "log", &options), collection("shop", "all", &rawdoc! {})];
+    let mut plan = planned(states, &[]);
+    plan.load_before_bounds().unwrap();
+    let all = plan.collections.iter().find(|planned| planned.state.name == "all").unwrap();
+    assert!(all.bounds.is_none());
+    let log = plan.collections.iter().find(|planned| planned.state.name == "log").unwrap();
+    let create = command(&log.create);
+    assert_eq!(create, rawdoc! { "create": "log", "capped": true, "size": 4096 + (1_i64 << 40) });
+    let bounds = command(log.bounds.as_ref().unwrap());
+    assert_eq!(bounds, rawdoc! { "collMod": "log", "cappedSize": 4096_i64, "cappedMax": 7_i64 });
+}
+
+#[test]
 fn what_deletes_documents_is_kept_for_the_end_and_told() {
     let clustered = rawdoc! {
         "clusteredIndex": { "v": 2, "key": { "_id": 1 }, "name": "byid", "unique": true },

@@ -1,0 +1,175 @@
+//! I9 between quiet points: what is restored as of any operation equals what a mongod makes of the
+//! same entries, by its own replay.
+//!
+//! `HINDSIGHT_TEST_POINTS` says how many operations are chosen at random (default 6), and
+//! `HINDSIGHT_TEST_SEED` is another seed than the usual one.
+
+mod points;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bson::{RawDocumentBuf, Timestamp};
+use hindsight_tests::dbhash::{self, Snapshot};
+use hindsight_tests::hindsight::run_json;
+use hindsight_tests::replay::{self, Replay};
+use hindsight_tests::replica_set::last_timestamp;
+use hindsight_tests::workload::{self, WorkloadOptions};
+use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
+use mongodb::Client;
+use points::Point;
+
+/// A failure can be run again, as far as two concurrent workers do the same again.
+const SEED: u64 = 20_261_123;
+const OPERATIONS: usize = 3_000;
+const QUIET_POINTS: usize = 4;
+const RANDOM_POINTS: usize = 6;
+
+/// Where nothing was being written, and what the source held there.
+struct Held {
+    at: Timestamp,
+    snapshot: Snapshot,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<()> {
+    let seed = setting("HINDSIGHT_TEST_SEED", SEED)?;
+    let random_points = setting("HINDSIGHT_TEST_POINTS", RANDOM_POINTS)?;
+    // Transactions of three statements make chains of entries already.
+    let options = SetOptions::members(1)
+        .mongod(|m| m.parameter("maxNumberOfTransactionOperationsInSingleOplogEntry", "2"));
+    let mut set = ReplicaSet::start(options).await?;
+    set.stop_member(0).await?;
+    let mut replay = Replay::from_files_of(set.server(0)).await?;
+    set.restart_member(0).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    let held = write(&client, seed).await?;
+    run_json(&data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
+
+    let end = held.last().context("the workload has no quiet point")?.at;
+    let entries = replay::entries(&client, replay.start(), end).await?;
+    let quiet: Vec<Timestamp> = held.iter().map(|held| held.at).collect();
+    let mut points = points::choose(&entries, &quiet, random_points, seed)?;
+    let mut told_apart = 0;
+    let mut problems = Vec::new();
+    for held in held {
+        let (before, after) = points.into_iter().partition(|point: &Point| point.at < held.at);
+        points = after;
+        for point in before {
+            match compare(&data, &entries, &point, &mut replay).await {
+                Ok(apart) => {
+                    told_apart += usize::from(apart);
+                    println!("{point}: equal; the entry before is told apart: {apart}");
+                }
+                Err(problem) => problems.push(format!("{point}: {problem:#}")),
+            }
+        }
+        the_replay_is_right(&held, &entries, &mut replay).await?;
+    }
+    let status = up.stop().await?;
+    ensure!(status.success(), "up ended with {status}");
+    ensure!(problems.is_empty(), "seed {seed}:\n{}", problems.join("\n"));
+    ensure!(told_apart > 0, "no point differs from the entry before");
+    Ok(())
+}
+
+fn setting<T: FromStr>(name: &str, usual: T) -> Result<T> {
+    let Ok(text) = std::env::var(name) else { return Ok(usual) };
+    text.parse().ok().with_context(|| format!("{name} is not a number"))
+}
+
+async fn write(client: &Client, seed: u64) -> Result<Vec<Held>> {
+    let mut options = WorkloadOptions::new(seed, OPERATIONS);
+    options.quiet_points = QUIET_POINTS;
+    options.big_transactions = 2;
+    let mut held = Vec::new();
+    let report = workload::run(client, &options, async |_point| {
+        let snapshot = dbhash::snapshot(client).await?;
+        held.push(Held { at: last_timestamp(client).await?, snapshot });
+        Ok(())
+    })
+    .await?;
+    println!("{report}");
+    Ok(held)
+}
+
+/// Adds what is missing of the entries through a time.
+async fn bring_to(replay: &mut Replay, entries: &[RawDocumentBuf], at: Timestamp) -> Result<()> {
+    let wanted = entries.iter().position(|entry| points::timestamp(entry) == Some(at));
+    let wanted = wanted.with_context(|| format!("the source has no entry at {at}"))?;
+    replay.add(&entries[replay.len()..=wanted]).await
+}
+
+/// The judge is judged: at a quiet point its replay holds what the source held.
+async fn the_replay_is_right(
+    held: &Held,
+    entries: &[RawDocumentBuf],
+    replay: &mut Replay,
+) -> Result<()> {
+    bring_to(replay, entries, held.at).await?;
+    let replayed = dbhash::snapshot(&replay.server().await?.client().await?).await?;
+    let difference = dbhash::diff(&held.snapshot, &replayed);
+    ensure!(difference.is_none(), "source <> replay at {}: {difference:?}", held.at);
+    println!("{}: the replay of {} entries equals the source", held.at, replay.len());
+    Ok(())
+}
+
+/// An error unless the replay and the restore are equal. Returns whether a restore to one entry less
+/// is not, so that it would have been seen.
+async fn compare(
+    data: &Path,
+    entries: &[RawDocumentBuf],
+    point: &Point,
+    replay: &mut Replay,
+) -> Result<bool> {
+    bring_to(replay, entries, point.at).await?;
+    let (replayed, restored, earlier) =
+        tokio::try_join!(replay.server(), restore(data, point.at), restore(data, point.before))?;
+    let (replayed, restored) = (replayed.client().await?, restored.client().await?);
+    let expected = dbhash::snapshot(&replayed).await?;
+    let got = dbhash::snapshot(&restored).await?;
+    let earlier = dbhash::snapshot(&earlier.client().await?).await?;
+    if let Some(difference) = dbhash::diff(&expected, &got) {
+        let documents = explain(&expected, &got, &replayed, &restored).await?;
+        bail!("replay <> restore:\n{difference}\n{documents}");
+    }
+    let told_apart = dbhash::diff(&expected, &earlier).is_some();
+    ensure!(told_apart || !point.tells, "a restore to the entry before is the same");
+    Ok(told_apart)
+}
+
+async fn restore(data: &Path, at: Timestamp) -> Result<Mongod> {
+    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let until = format!("{},{}", at.time, at.increment);
+    let report = run_json(data, &["restore", "--until", &until, "--to", &target.uri()]).await?;
+    let report = report.expect_success().context("restore")?.json()?;
+    ensure!(report["verified"] == true, "the restore says it is not verified: {report}");
+    Ok(target)
+}
+
+/// The documents behind hashes that differ: replayed on the left, restored on the right.
+async fn explain(
+    expected: &Snapshot,
+    got: &Snapshot,
+    replayed: &Client,
+    restored: &Client,
+) -> Result<String> {
+    let mut text = String::new();
+    for (namespace, state) in &expected.collections {
+        let other = got.collections.get(namespace);
+        if other.is_some_and(|other| other.hash != state.hash)
+            && let Some((database, name)) = namespace.split_once('.')
+        {
+            text += &dbhash::diff_documents(replayed, restored, database, name).await?;
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,152 @@
+//! Which operations are restored to.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use bson::{RawDocument, RawDocumentBuf, Timestamp};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+
+/// An entry of a chain that is bigger than 16 MB holds two of the documents that make it so.
+const BIG_ENTRY_BYTES: usize = 8 << 20;
+/// Another worker's entries may come between those of one operation.
+const WINDOW: usize = 10;
+
+/// An operation to restore to.
+#[derive(Debug)]
+pub struct Point {
+    pub at: Timestamp,
+    /// The entry before it, for a restore that must be seen to differ.
+    pub before: Timestamp,
+    /// An insert or a delete: without it, something differs.
+    pub tells: bool,
+    what: String,
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{} {}", self.at.time, self.at.increment, self.what)
+    }
+}
+
+/// Kinds of places where a restore could easily see too much or too little.
+const PLACES: [(&str, fn(&[Entry<'_>], usize) -> bool); 8] = [
+    ("inside a transaction of more than 16 MB", |entries, at| {
+        entries[at].is_part() && entries[at].raw.as_bytes().len() > BIG_ENTRY_BYTES
+    }),
+    ("inside a small transaction", |entries, at| {
+        entries[at].is_part() && entries[at].raw.as_bytes().len() < BIG_ENTRY_BYTES
+    }),
+    ("at the end of a transaction of several entries", |entries, at| {
+        entries[at].field("count").is_some()
+    }),
+    ("while an index is built", |entries, at| entries[at].command == Some("startIndexBuild")),
+    ("while a collection is copied", |entries, at| {
+        entries[at].op == "i" && entries[at].collection().starts_with("tmp")
+    }),
+    ("while a database is dropped", |entries, at| {
+        let mut later = entries[at + 1..].iter().filter(|e| e.namespace == entries[at].namespace);
+        entries[at].command == Some("drop")
+            && later
+                .next()
+                .is_some_and(|next| matches!(next.command, Some("drop" | "dropDatabase")))
+    }),
+    ("before a full capped collection lets its oldest document go", |entries, at| {
+        let this = &entries[at];
+        let next = entries[at + 1..].iter().take(WINDOW).find(|next| next.ui() == this.ui());
+        this.op == "i" && next.is_some_and(|next| next.op == "d") && is_capped(&entries[..at], this)
+    }),
+    ("between a drop and what follows it", |entries, at| entries[at].command == Some("drop")),
+];
+
+/// By the entry that made the collection.
+fn is_capped(before: &[Entry<'_>], entry: &Entry<'_>) -> bool {
+    before.iter().any(|made| {
+        made.command == Some("create")
+            && made.ui() == entry.ui()
+            && made.field("capped") == Some(bson::RawBsonRef::Boolean(true))
+    })
+}
+
+/// `random` operations between quiet points and one of each kind of place, in order of time.
+pub fn choose(
+    entries: &[RawDocumentBuf],
+    quiet: &[Timestamp],
+    random: usize,
+    seed: u64,
+) -> Result<Vec<Point>> {
+    let entries: Vec<Entry<'_>> =
+        entries.iter().map(|raw| Entry::read(raw)).collect::<Result<_>>()?;
+    let between = |at: &usize| entries[*at].is_of_users() && !quiet.contains(&entries[*at].ts);
+    let candidates: Vec<usize> = (1..entries.len()).filter(between).collect();
+    let mut generator = StdRng::seed_from_u64(seed);
+    let mut chosen: Vec<(usize, &str)> =
+        candidates.choose_multiple(&mut generator, random).map(|at| (*at, "at random")).collect();
+    for (name, fits) in PLACES {
+        let fitting: Vec<usize> =
+            candidates.iter().copied().filter(|at| fits(&entries, *at)).collect();
+        let at = fitting.choose(&mut generator);
+        chosen.push((*at.with_context(|| format!("no entry is {name}"))?, name));
+    }
+    chosen.sort_unstable();
+    chosen.dedup_by_key(|(at, _)| *at);
+    Ok(chosen.into_iter().map(|(at, why)| point(&entries, at, why)).collect())
+}
+
+fn point(entries: &[Entry<'_>], at: usize, why: &str) -> Point {
+    let entry = &entries[at];
+    let command = entry.command.unwrap_or_default();
+    let what = format!("({why}, entry {at}: {} {command} on {})", entry.op, entry.namespace);
+    let tells = matches!(entry.op, "i" | "d");
+    Point { at: entry.ts, before: entries[at - 1].ts, tells, what }
+}
+
+/// Where an entry stands in the oplog.
+pub fn timestamp(entry: &RawDocument) -> Option<Timestamp> {
+    entry.get_timestamp("ts").ok()
+}
+
+/// What the choice looks at.
+struct Entry<'a> {
+    raw: &'a RawDocument,
+    ts: Timestamp,
+    op: &'a str,
+    namespace: &'a str,
+    /// The name of a command.
+    command: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    fn read(raw: &'a RawDocument) -> Result<Self> {
+        let ts = timestamp(raw).context("an entry without ts")?;
+        let op = raw.get_str("op")?;
+        let first = raw.get_document("o")?.iter().next().transpose()?;
+        let command = first.map(|(name, _)| name.as_str()).filter(|_| op == "c");
+        Ok(Self { raw, ts, op, namespace: raw.get_str("ns")?, command })
+    }
+
+    fn field(&self, name: &str) -> Option<bson::RawBsonRef<'a>> {
+        self.command?;
+        self.raw.get_document("o").ok()?.get(name).ok().flatten()
+    }
+
+    /// Its collection's UUID.
+    fn ui(&self) -> Option<bson::RawBsonRef<'a>> {
+        self.raw.get("ui").ok().flatten()
+    }
+
+    /// Of a transaction that is committed by a later entry.
+    fn is_part(&self) -> bool {
+        self.field("partialTxn").is_some()
+    }
+
+    /// Neither a no-op nor the server's own notes: it changes what is compared, mostly.
+    fn is_of_users(&self) -> bool {
+        self.op != "n" && !self.namespace.starts_with("config.")
+    }
+
+    fn collection(&self) -> &'a str {
+        self.namespace.split_once('.').map_or("", |(_, name)| name)
+    }
+}
