@@ -30,8 +30,11 @@ impl fmt::Display for Point {
     }
 }
 
+/// Whether the entry at that position is such a place.
+type IsPlace = fn(&[Entry<'_>], usize) -> bool;
+
 /// Kinds of places where a restore could easily see too much or too little.
-const PLACES: [(&str, fn(&[Entry<'_>], usize) -> bool); 8] = [
+const PLACES: [(&str, IsPlace); 8] = [
     ("inside a transaction of more than 16 MB", |entries, at| {
         entries[at].is_part() && entries[at].raw.as_bytes().len() > BIG_ENTRY_BYTES
     }),
