@@ -32,7 +32,7 @@ lint: tools ## check formatting, and clippy with warnings denied
 	cargo clippy --locked $(EVERYTHING) -- -D warnings
 
 test: lint build ## every test, on a real MongoDB
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 # HINDSIGHT_MONGOD names a server of your own: then the tests run on that one alone.
 test-matrix: build ## the end-to-end tests on the other MongoDB versions

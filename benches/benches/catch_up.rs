@@ -2,6 +2,7 @@
 //!
 //! A: a raw-batch cursor of the same driver reads the range and counts its entries. B: capture reads the same range
 //! into durable, compressed, digested, indexed segments, as `hindsight up` does. They take turns, on the same server.
+//! C: `mongodump` of the same range, where it is on PATH, once.
 //! `HINDSIGHT_BENCH_ENTRIES` (1,000,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bson::{Document, doc};
 use futures_util::StreamExt;
 use hindsight_benches::measure::{forget_peak, load, median, peak_resident_bytes, verdict, wanted};
+use hindsight_benches::peer::dump_oplog;
 use hindsight_benches::writes::{write_all, writers};
 use hindsight_index::Index;
 use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
@@ -79,7 +81,15 @@ async fn main() -> Result<()> {
         verdict(ratio >= GOAL),
         load()
     );
+    if let Some(took) = dump_oplog(&set.uri(), bson_of(backlog.first.ts)).await? {
+        let dumped = backlog.entries as f64 / took.as_secs_f64();
+        println!("mongodump {dumped:.0} entries/s; faster than it {}", verdict(captured > dumped));
+    }
     Ok(())
+}
+
+fn bson_of(ts: Timestamp) -> bson::Timestamp {
+    bson::Timestamp { time: ts.seconds(), increment: ts.increment() }
 }
 
 async fn fill(set: &ReplicaSet, wanted_entries: usize) -> Result<Backlog> {
@@ -109,8 +119,7 @@ async fn fill(set: &ReplicaSet, wanted_entries: usize) -> Result<Backlog> {
 
 /// A: walks the batches and counts.
 async fn read_bare(client: &Client, backlog: &Backlog) -> Result<Reading> {
-    let ts = backlog.first.ts;
-    let from = bson::Timestamp { time: ts.seconds(), increment: ts.increment() };
+    let from = bson_of(backlog.first.ts);
     let started = Instant::now();
     // Without an upper bound, which the server would compare with every entry.
     let mut cursor = client

@@ -35,6 +35,20 @@ impl Peer {
     }
 }
 
+/// How long `mongodump` takes for the oplog from a time on, if it is there.
+pub async fn dump_oplog(uri: &str, from: bson::Timestamp) -> Result<Option<Duration>> {
+    let Some(dumper) = on_path("mongodump") else {
+        println!("mongodump is not on PATH: it is not compared with");
+        return Ok(None);
+    };
+    let directory = tempfile::tempdir()?;
+    let time = serde_json::json!({"t": from.time, "i": from.increment});
+    let query = serde_json::json!({"ts": {"$gte": {"$timestamp": time}}}).to_string();
+    let mut command = Command::new(dumper);
+    command.args(["--uri", uri, "--db", "local", "--collection", "oplog.rs", "--query", &query]);
+    run(command.arg("--out").arg(directory.path())).await.map(Some)
+}
+
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|it| it.join(program)).find(|it| it.is_file())

@@ -14,12 +14,13 @@ use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{Assembler, AssemblyError, Step};
 use hindsight_oplog::{Entry, Namespaces, OpTime, Operation, Timestamp};
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_segment::{SegmentView, Sequence};
+use hindsight_segment::Sequence;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::kept::Kept;
+use crate::read_ahead::{DecodedSegment, ReadAhead};
 
 /// How long to wait for news before looking again by ourselves.
 const IDLE: Duration = Duration::from_millis(500);
@@ -295,6 +296,7 @@ impl Follower {
         };
         let mut sequence = self.first_segment(writer.generation(), base.capture_from)?;
         let mut flushed = Instant::now();
+        let mut ahead = ReadAhead::new(&self.log, &self.runtime);
         while !shutdown.is_cancelled() {
             let summary = self.index.view().segment(sequence.0)?;
             let Some(summary) = summary else {
@@ -307,7 +309,8 @@ impl Follower {
             if summary.gap_before.is_some() && summary.first > base.capture_from {
                 break;
             }
-            let segment = self.runtime.block_on(self.log.read(sequence))?;
+            let segment =
+                ahead.take(sequence, self.index.view().segment(sequence.0 + 1)?.is_some())?;
             let outcome = applier.apply_segment(&segment, &mut writer);
             // Also after a failure: what came before the entry that failed is there.
             self.publish_stored(applier.entries);
@@ -385,14 +388,11 @@ impl Applier<'_> {
     /// Applies one segment and commits it with its progress.
     fn apply_segment(
         &mut self,
-        segment: &SegmentView,
+        segment: &DecodedSegment,
         writer: &mut Writer<'_>,
     ) -> Result<(), FollowError> {
-        let sequence = segment.info().sequence();
-        for frame in segment.frames() {
-            let frame = frame
-                .decode()
-                .map_err(|error| FollowError::Damaged { sequence, detail: error.to_string() })?;
+        let sequence = segment.info.sequence();
+        for frame in &segment.frames {
             for bytes in frame.entries() {
                 let entry = Entry::parse(bytes)?;
                 if entry.optime >= self.capture_from
@@ -404,7 +404,7 @@ impl Applier<'_> {
                 self.entries += 1;
             }
         }
-        self.commit(segment.info().last(), writer)
+        self.commit(segment.info.last(), writer)
     }
 
     fn apply_entry(

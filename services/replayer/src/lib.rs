@@ -5,6 +5,7 @@ mod error;
 pub mod find;
 mod follow;
 mod kept;
+mod read_ahead;
 pub mod restore;
 mod snapshot;
 mod verify;

@@ -16,21 +16,14 @@ const ORDERS: i32 = 5_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    if std::env::var_os("MONGODB_URI").is_some() {
-        bail!(
-            "MONGODB_URI is set, and this demo deletes data: it runs on a replica set that it starts \
-             itself, and on no other. Unset MONGODB_URI to go on"
-        );
-    }
     let started = Instant::now();
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("hindsight-data");
-    println!("== A replica set of three members (a real MongoDB) ==");
-    let source = Source::start().await?;
-    println!("{}\n", source.uri);
+    let source = Source::choose().await?;
+    let orders = format!("{}.orders", source.shop);
 
     println!("== Capture it, from a secondary ==");
-    println!("$ hindsight up --uri {} --data DATA", source.uri);
+    println!("$ hindsight up --uri {} --data DATA", source.shown_uri);
     let mut up = HindsightProcess::up(&source.uri, &data, &[]).await?;
     println!("hindsight is ready\n");
 
@@ -46,29 +39,29 @@ async fn main() -> Result<()> {
 
     println!("== What happened? ==");
     command(&data, &["find", "--op", "drop,dropDatabase,renameCollection", "--limit", "5"]).await?;
-    let first_lost =
-        command(&data, &["find", "--ns", "shop.orders", "--op", "d", "--limit", "0", "-o", "json"]);
-    let before = first_delete(&first_lost.await?)?;
+    let deletes = ["find", "--ns", &orders, "--op", "d", "--limit", "0", "-o", "json"];
+    let before = first_delete(&command(&data, &deletes).await?)?;
     println!("The damage began at {before}.\n");
 
     println!("== Look at a document that is gone ==");
     let id = accidents.lost_id.to_string();
-    expect_code(3, hindsight(&data, &["get", "shop.orders", &id, "--at", "latest"]).await?)?;
+    expect_code(3, hindsight(&data, &["get", &orders, &id, "--at", "latest"]).await?)?;
     let at = just_before(&before)?;
-    command(&data, &["get", "shop.orders", &id, "--at", &at]).await?;
-    command(&data, &["history", "shop.orders", &id]).await?;
+    command(&data, &["get", &orders, &id, "--at", &at]).await?;
+    command(&data, &["history", &orders, &id]).await?;
 
     println!("== Restore everything to just before it, into another MongoDB ==");
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let uri = target.uri();
     command(&data, &["restore", "--before", &before, "--to", &uri, "--dry-run"]).await?;
     command(&data, &["restore", "--before", &before, "--to", &uri]).await?;
-    accidents.check_restored(&target.client().await?).await?;
+    source.check_restored(&accidents, &target.client().await?).await?;
     println!("Every order, customer and invoice is back: counted in the restored MongoDB.\n");
 
     println!("== Is everything we hold sound? ==");
     command(&data, &["verify", "--deep"]).await?;
     up.stop().await?;
+    source.clean_up().await?;
     println!("Done in {:.0} s.", started.elapsed().as_secs_f64());
     Ok(())
 }
@@ -127,10 +120,14 @@ fn just_before(position: &str) -> Result<String> {
 }
 
 struct Source {
-    /// Kept because dropping it stops the servers.
-    _set: ReplicaSet,
+    /// Kept because dropping it stops the servers. None: it is the user's.
+    set: Option<ReplicaSet>,
     uri: String,
+    /// Without the password of a user's own.
+    shown_uri: String,
     client: Client,
+    shop: String,
+    accounting: String,
 }
 
 /// What was there before, and one document that was lost.
@@ -142,22 +139,62 @@ struct Accidents {
 }
 
 impl Source {
+    /// A replica set of its own, unless `MONGODB_URI` and a database on it are named.
+    async fn choose() -> Result<Self> {
+        let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match (named("MONGODB_URI"), named("HINDSIGHT_DEMO_DATABASE")) {
+            (None, _) => Self::start().await,
+            (Some(uri), Some(database)) => Self::of_the_user(uri, database).await,
+            (Some(_), None) => bail!(
+                "MONGODB_URI is set, and this demo writes and deletes data. Unset it, and the demo starts a replica set \
+                 of its own; or name a database that does not exist in HINDSIGHT_DEMO_DATABASE, which the demo fills, \
+                 damages and drops"
+            ),
+        }
+    }
+
     async fn start() -> Result<Self> {
+        println!("== A replica set of three members (a real MongoDB) ==");
         let mut set = ReplicaSet::start(SetOptions::members(3)).await?;
         set.wait_for_primary(Duration::from_secs(60)).await?;
         let (uri, client) = (set.uri(), set.client().await?);
-        Ok(Self { _set: set, uri, client })
+        println!("{uri}\n");
+        let (shop, accounting) = ("shop".to_owned(), "accounting".to_owned());
+        Ok(Self { set: Some(set), shown_uri: uri.clone(), uri, client, shop, accounting })
+    }
+
+    async fn of_the_user(uri: String, shop: String) -> Result<Self> {
+        println!("== The replica set that MONGODB_URI names ==");
+        let client = Client::with_uri_str(&uri).await?;
+        let accounting = format!("{shop}_accounting");
+        let there = client.list_database_names().await.context("list the databases")?;
+        for name in [&shop, &accounting] {
+            ensure!(!there.contains(name), "the database {name} exists: name one that does not");
+        }
+        println!(
+            "The databases {shop} and {accounting} are made, damaged and dropped; all others are only read.\n"
+        );
+        let shown_uri = "$MONGODB_URI".to_owned();
+        Ok(Self { set: None, uri, shown_uri, client, shop, accounting })
+    }
+
+    async fn clean_up(&self) -> Result<()> {
+        if self.set.is_none() {
+            self.client.database(&self.shop).drop().await?;
+            self.client.database(&self.accounting).drop().await?;
+        }
+        Ok(())
     }
 
     async fn place_orders(&self) -> Result<()> {
-        let shop = self.client.database("shop");
+        let shop = self.client.database(&self.shop);
         let orders =
             (0..ORDERS).map(|n| doc! {"_id": n, "item": format!("book {n}"), "status": "open"});
         shop.collection::<Document>("orders").insert_many(orders.collect::<Vec<_>>()).await?;
         let customers = (0..500).map(|n| doc! {"_id": n, "name": format!("customer {n}")});
         shop.collection::<Document>("customers").insert_many(customers.collect::<Vec<_>>()).await?;
         let invoices = (0..300).map(|n| doc! {"_id": n, "total": n * 10});
-        let accounting = self.client.database("accounting").collection::<Document>("invoices");
+        let accounting = self.client.database(&self.accounting).collection::<Document>("invoices");
         accounting.insert_many(invoices.collect::<Vec<_>>()).await?;
         for n in (0..ORDERS).step_by(7) {
             let paid = doc! {"$set": {"status": "paid"}, "$push": {"log": "paid"}};
@@ -167,31 +204,36 @@ impl Source {
     }
 
     async fn have_accidents(&self) -> Result<Accidents> {
-        let shop = self.client.database("shop");
+        let shop = self.client.database(&self.shop);
         let orders = shop.collection::<Document>("orders");
         let accidents = Accidents {
             lost_id: 42,
             orders: orders.count_documents(doc! {}).await?,
             customers: shop.collection::<Document>("customers").count_documents(doc! {}).await?,
-            invoices: count(&self.client, "accounting", "invoices").await?,
+            invoices: count(&self.client, &self.accounting, "invoices").await?,
         };
         println!("db.orders.deleteMany({{status: \"paid\"}})   // meant: status \"cancelled\"");
         let deleted = orders.delete_many(doc! {"status": "paid"}).await?.deleted_count;
         println!("db.customers.drop()");
         shop.collection::<Document>("customers").drop().await?;
-        println!("use accounting; db.dropDatabase()");
-        self.client.database("accounting").drop().await?;
-        println!("{deleted} orders, all customers and the accounting database are gone.\n");
+        println!("use {}; db.dropDatabase()", self.accounting);
+        self.client.database(&self.accounting).drop().await?;
+        println!(
+            "{deleted} orders, all customers and the database {} are gone.\n",
+            self.accounting
+        );
         Ok(accidents)
     }
-}
 
-impl Accidents {
-    async fn check_restored(&self, target: &Client) -> Result<()> {
-        ensure!(count(target, "shop", "orders").await? == self.orders, "orders differ");
-        ensure!(count(target, "shop", "customers").await? == self.customers, "customers differ");
-        ensure!(count(target, "accounting", "invoices").await? == self.invoices, "invoices differ");
-        let orders = target.database("shop").collection::<Document>("orders");
+    async fn check_restored(&self, accidents: &Accidents, target: &Client) -> Result<()> {
+        let (shop, accounting) = (&self.shop, &self.accounting);
+        ensure!(count(target, shop, "orders").await? == accidents.orders, "orders differ");
+        ensure!(count(target, shop, "customers").await? == accidents.customers, "customers differ");
+        ensure!(
+            count(target, accounting, "invoices").await? == accidents.invoices,
+            "invoices differ"
+        );
+        let orders = target.database(shop).collection::<Document>("orders");
         let paid: Vec<Document> = orders.find(doc! {"status": "paid"}).await?.try_collect().await?;
         ensure!(paid.len() == (0..ORDERS).step_by(7).count(), "paid orders differ");
         Ok(())
