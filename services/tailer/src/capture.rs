@@ -21,9 +21,10 @@ use crate::source::{SetIdentity, Source};
 use crate::status::StatusBoard;
 use crate::tail::Tail;
 
-/// Raw replies between reading and cutting, and raw entries between cutting and appending. Each holds at
-/// least one reply of the largest size (48 MB would be a driver's limit; a server's reply is 16 MiB).
-const QUEUE_BYTES: usize = 48 << 20;
+/// Raw replies between reading and cutting: two of the server's largest (16 MiB).
+const BATCH_QUEUE_BYTES: usize = 33 << 20;
+/// Raw entries between cutting and appending: three segments of the default size.
+const SEGMENT_QUEUE_BYTES: usize = 24 << 20;
 
 /// How long the tasks may take to cut, append and stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -116,8 +117,8 @@ impl Capture {
     /// # Errors
     /// The first failure that no retry can mend.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskFailure<CaptureError>> {
-        let (batches, batch_receiver) = queue::bounded(QUEUE_BYTES);
-        let (segments, segment_receiver) = queue::bounded(QUEUE_BYTES);
+        let (batches, batch_receiver) = queue::bounded(BATCH_QUEUE_BYTES);
+        let (segments, segment_receiver) = queue::bounded(SEGMENT_QUEUE_BYTES);
         let last = (!self.resume.deliver).then_some(self.resume.optime);
         let tail = Tail {
             hosts: self.settings.source.hosts(),

@@ -1,8 +1,14 @@
 //! Settings of the store, and what they mean to RocksDB.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options, SliceTransform, WriteOptions};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LruCacheOptions, Options,
+    SliceTransform, WriteOptions,
+};
 
 use crate::key;
+
+/// 16 shards: with RocksDB's own choice one is hardly larger than the top of a file's index.
+const CACHE_SHARD_BITS: i32 = 4;
 
 /// Sizes in bytes. The process holds up to about `cache_bytes + 4 * write_buffer_bytes + 2 * latest_bytes`, and
 /// what is applied and not yet committed.
@@ -25,8 +31,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             cache_bytes: 64 << 20,
-            write_buffer_bytes: 64 << 20,
-            latest_bytes: 32 << 20,
+            write_buffer_bytes: 32 << 20,
+            latest_bytes: 40 << 20,
             background_jobs: 2,
             open_files: 512,
         }
@@ -56,8 +62,7 @@ impl Settings {
         options.set_block_based_table_factory(&self.table_options());
 
         options.set_level_compaction_dynamic_level_bytes(true);
-        // Catching up, the CPU is short: compact seldom, and then much. Filters keep reads of many files cheap.
-        options.set_level_zero_file_num_compaction_trigger(12);
+        options.set_level_zero_file_num_compaction_trigger(8);
         options.set_level_zero_slowdown_writes_trigger(32);
         options.set_level_zero_stop_writes_trigger(48);
         options.set_target_file_size_base(64 << 20);
@@ -71,13 +76,22 @@ impl Settings {
 
     fn table_options(&self) -> BlockBasedOptions {
         let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&Cache::new_lru_cache(self.cache_bytes));
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(self.cache_bytes);
+        cache.set_num_shard_bits(CACHE_SHARD_BITS);
+        table.set_block_cache(&Cache::new_lru_cache_opts(&cache));
         table.set_block_size(4 << 10);
         table.set_format_version(5);
         table.set_bloom_filter(10.0, false);
         // No key is ever looked up whole: the time in it is never known.
         table.set_whole_key_filtering(false);
+        // Indexes and filters share the cache, so that memory does not grow with the store, and lie in small pieces: a
+        // whole one is as large as a shard of the cache, and every lookup would read it again.
         table.set_cache_index_and_filter_blocks(true);
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(8 << 10);
+        table.set_pin_top_level_index_and_filter(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table
     }
