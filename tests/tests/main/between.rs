@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bson::{RawDocumentBuf, Timestamp};
 use hindsight_tests::dbhash::{self, Snapshot};
 use hindsight_tests::hindsight::run_json;
+use hindsight_tests::mongod::server_version;
 use hindsight_tests::replay::{self, Replay};
 use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::workload::{self, WorkloadOptions};
@@ -47,6 +48,7 @@ async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<
     set.wait_for_primary(Duration::from_secs(60)).await?;
 
     let client = set.client().await?;
+    let version = server_version(&client).await?;
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
@@ -56,7 +58,7 @@ async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<
     let end = held.last().context("the workload has no quiet point")?.at;
     let entries = replay::entries(&client, replay.start(), end).await?;
     let quiet: Vec<Timestamp> = held.iter().map(|held| held.at).collect();
-    let mut points = points::choose(&entries, &quiet, random_points, seed)?;
+    let mut points = points::choose(&entries, &quiet, random_points, seed, version)?;
     let mut told_apart = 0;
     let mut problems = Vec::new();
     for held in held {

@@ -55,13 +55,34 @@ const PLACES: [(&str, IsPlace); 8] = [
                 .next()
                 .is_some_and(|next| matches!(next.command, Some("drop" | "dropDatabase")))
     }),
-    ("before a full capped collection lets its oldest document go", |entries, at| {
-        let this = &entries[at];
-        let next = entries[at + 1..].iter().take(WINDOW).find(|next| next.ui() == this.ui());
-        this.op == "i" && next.is_some_and(|next| next.op == "d") && is_capped(&entries[..at], this)
+    (OVERFULL, |entries, at| {
+        trimmed_at(entries, at).is_some() && is_capped(&entries[..at], &entries[at])
     }),
     ("between a drop and what follows it", |entries, at| entries[at].command == Some("drop")),
 ];
+
+const OVERFULL: &str = "before a full capped collection lets its oldest document go";
+
+/// The delete that follows the insert at this position in its collection, if one does.
+fn trimmed_at(entries: &[Entry<'_>], at: usize) -> Option<usize> {
+    let this = &entries[at];
+    let mut later = (at + 1..entries.len()).take(WINDOW).filter(|_| this.op == "i");
+    let next = later.find(|next| entries[*next].ui() == this.ui())?;
+    (entries[next].op == "d").then_some(next)
+}
+
+/// By position: whether a capped collection holds more than its bounds allow.
+fn overfull(entries: &[Entry<'_>]) -> Vec<bool> {
+    let mut overfull = vec![false; entries.len()];
+    for at in 0..entries.len() {
+        if let Some(trimmed) = trimmed_at(entries, at)
+            && is_capped(&entries[..at], &entries[at])
+        {
+            overfull[at..trimmed].fill(true);
+        }
+    }
+    overfull
+}
 
 /// By the entry that made the collection.
 fn is_capped(before: &[Entry<'_>], entry: &Entry<'_>) -> bool {
@@ -78,15 +99,26 @@ pub fn choose(
     quiet: &[Timestamp],
     random: usize,
     seed: u64,
+    version: (i32, i32),
 ) -> Result<Vec<Point>> {
     let entries: Vec<Entry<'_>> =
         entries.iter().map(|raw| Entry::read(raw)).collect::<Result<_>>()?;
-    let between = |at: &usize| entries[*at].is_of_users() && !quiet.contains(&entries[*at].ts);
+    // Targets below 6.0 cannot hold such a state (decision 4), and 4.4 logs no trimming.
+    let unholdable = if version >= (6, 0) { Vec::new() } else { overfull(&entries) };
+    let between = |at: &usize| {
+        entries[*at].is_of_users()
+            && !quiet.contains(&entries[*at].ts)
+            && ![*at, at - 1].iter().any(|at| unholdable.get(*at) == Some(&true))
+    };
     let candidates: Vec<usize> = (1..entries.len()).filter(between).collect();
     let mut generator = StdRng::seed_from_u64(seed);
     let mut chosen: Vec<(usize, &str)> =
         candidates.choose_multiple(&mut generator, random).map(|at| (*at, "at random")).collect();
     for (name, fits) in PLACES {
+        if name == OVERFULL && version < (6, 0) {
+            println!("not tested below 6.0: {name}");
+            continue;
+        }
         let fitting: Vec<usize> =
             candidates.iter().copied().filter(|at| fits(&entries, *at)).collect();
         let at = fitting.choose(&mut generator);

@@ -246,3 +246,17 @@ fn changed_array(random: &mut StdRng, elements: &[Bson], depth: u32) -> Vec<Bson
     }
     elements
 }
+
+/// The same document with names that any version takes.
+pub(super) fn plainly_named(document: Document) -> Document {
+    let plain = |name: String| name.replace('.', "_").replace('$', "s");
+    document.into_iter().map(|(name, value)| (plain(name), with_plain_names(value))).collect()
+}
+
+fn with_plain_names(value: Bson) -> Bson {
+    match value {
+        Bson::Document(document) => Bson::Document(plainly_named(document)),
+        Bson::Array(elements) => elements.into_iter().map(with_plain_names).collect(),
+        other => other,
+    }
+}
