@@ -1,26 +1,28 @@
 //! Following the log: bases and segments into the history, in log order, on one thread.
 
+mod applier;
+mod error;
+mod load;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hindsight_base::Base;
-use hindsight_history::{
-    ApplyError, BaseInfo, CollectionState, Generation, History, HistoryError, Progress, Writer,
-};
-use hindsight_index::{Index, IndexError, Run};
-use hindsight_log::{LogError, SegmentLog};
-use hindsight_oplog::raw::Malformed;
-use hindsight_oplog::{Assembler, AssemblyError, Step};
-use hindsight_oplog::{Entry, Namespaces, OpTime, Operation, Timestamp};
+use hindsight_history::{Generation, History, HistoryError};
+use hindsight_index::{Index, Run};
+use hindsight_log::SegmentLog;
+use hindsight_oplog::{Assembler, OpTime, Timestamp};
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_segment::Sequence;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::kept::Kept;
-use crate::read_ahead::{DecodedSegment, ReadAhead};
+use crate::read_ahead::ReadAhead;
+use applier::Applier;
+pub use error::FollowError;
 
 /// How long to wait for news before looking again by ourselves.
 const IDLE: Duration = Duration::from_millis(500);
@@ -47,48 +49,6 @@ pub struct Applied {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
     pub reason: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error("the index: {0}")]
-    Index(#[from] IndexError),
-    #[error(transparent)]
-    Base(#[from] hindsight_base::Error),
-    #[error(transparent)]
-    History(#[from] HistoryError),
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    #[error("segment {sequence} is damaged: {detail}")]
-    Damaged { sequence: Sequence, detail: String },
-    #[error(transparent)]
-    Transaction(#[from] AssemblyError),
-    #[error(
-        "the transaction that ends at {at} began before the log does: its first entries are missing"
-    )]
-    TornTransaction { at: OpTime },
-}
-
-impl From<Malformed> for FollowError {
-    fn from(error: Malformed) -> Self {
-        Self::Damaged { sequence: Sequence(0), detail: error.to_string() }
-    }
-}
-
-impl FollowError {
-    /// Worth trying again by itself: a log out of reach, a disk that is full.
-    fn is_retryable(&self) -> bool {
-        let history = match self {
-            Self::Log(LogError::Unavailable { .. }) | Self::Index(IndexError::Storage { .. }) => {
-                return true;
-            }
-            Self::History(error) | Self::Apply(ApplyError::Store(error)) => error,
-            _ => return false,
-        };
-        matches!(history, HistoryError::Store(_) | HistoryError::StoreThreadEnded)
-    }
 }
 
 /// What to do next: decided from values alone.
@@ -239,42 +199,6 @@ impl Follower {
         })
     }
 
-    fn load_base(&self, name: &str) -> Result<(), FollowError> {
-        info!(base = name, "loading a base into the history");
-        let started = Instant::now();
-        self.board.send_modify(|board| board.loading = Some(name.to_owned()));
-        let base = Base::open(&self.bases.join(name))?;
-        let origin = &base.manifest().origin;
-        let mut load = self.history.begin_generation(BaseInfo {
-            name: name.to_owned(),
-            start: origin.start.ts,
-            exact_from: origin.exact_from.ts,
-        })?;
-        for entry in base.collections() {
-            if entry.dropped_during_copy {
-                continue;
-            }
-            let number = load.collection(CollectionState {
-                uuid: entry.info.uuid,
-                ns: format!("{}.{}", entry.info.db, entry.info.name),
-                options: entry.info.options.clone(),
-                id_index: entry.info.id_index.clone(),
-                indexes: without_id_index(&entry.info),
-                implicit: false,
-            })?;
-            for frame in base.frames(entry) {
-                for document in frame?.documents() {
-                    load.put(number, document.as_bytes())?;
-                }
-            }
-        }
-        let documents = load.documents();
-        load.finish()?;
-        self.board.send_modify(|board| board.loading = None);
-        info!(base = name, documents, seconds = started.elapsed().as_secs_f64(), "base loaded");
-        Ok(())
-    }
-
     /// Applies segments of the current run until nothing more is there.
     fn apply<T>(
         &self,
@@ -361,148 +285,4 @@ fn oldest_base(run: &Run, bases: &[hindsight_index::BaseSummary]) -> Option<Stri
     let inside =
         bases.iter().filter(|base| run.first <= base.capture_from && base.capture_from <= run.last);
     inside.min_by_key(|base| base.exact_from).map(|base| base.name.clone())
-}
-
-/// `listIndexes` gives the `_id` index among the others; the history keeps it apart.
-fn without_id_index(info: &hindsight_base::CollectionInfo) -> Vec<Vec<u8>> {
-    let is_id = |spec: &&Vec<u8>| {
-        let doc = hindsight_oplog::raw::Doc::new(spec).ok();
-        let name = doc.and_then(|doc| doc.get(b"name").ok().flatten());
-        name.and_then(|name| name.as_str().map(str::to_owned)).as_deref() == Some("_id_")
-    };
-    info.indexes.iter().filter(|spec| !is_id(spec)).cloned().collect()
-}
-
-/// Puts apply units together and hands them to the history's writer.
-struct Applier<'a> {
-    log: &'a dyn SegmentLog,
-    runtime: &'a Handle,
-    transactions: Assembler<Kept>,
-    start: OpTime,
-    scanned_after: Timestamp,
-    capture_from: OpTime,
-    entries: u64,
-}
-
-impl Applier<'_> {
-    /// Applies one segment and commits it with its progress.
-    fn apply_segment(
-        &mut self,
-        segment: &DecodedSegment,
-        writer: &mut Writer<'_>,
-    ) -> Result<(), FollowError> {
-        let sequence = segment.info.sequence();
-        for frame in &segment.frames {
-            for bytes in frame.entries() {
-                let entry = Entry::parse(bytes)?;
-                if entry.optime >= self.capture_from
-                    && let Err(error) = self.apply_entry(&entry, sequence, writer)
-                {
-                    self.commit_before(&entry, writer)?;
-                    return Err(error);
-                }
-                self.entries += 1;
-            }
-        }
-        self.commit(segment.info.last(), writer)
-    }
-
-    fn apply_entry(
-        &mut self,
-        entry: &Entry<'_>,
-        sequence: Sequence,
-        writer: &mut Writer<'_>,
-    ) -> Result<(), FollowError> {
-        let kept = self.transactions.kept();
-        let step = self.transactions.push(entry, || Kept::new(entry, sequence, kept))?;
-        match step {
-            Step::Pending | Step::Aborted => Ok(()),
-            // What ended at or before the start of the base is in its documents.
-            _ if entry.optime <= self.start => Ok(()),
-            Step::Single => apply_unit(writer, entry.ts(), entry.optime, &[], Some(entry)),
-            Step::Complete(transaction) => {
-                let mut earlier = Vec::with_capacity(transaction.earlier.len());
-                for kept in transaction.earlier {
-                    earlier.push(kept.into_bytes(self.log, self.runtime)?);
-                }
-                let last = transaction.last_carries_operations.then_some(entry);
-                apply_unit(writer, transaction.visible, entry.optime, &earlier, last)
-            }
-            // Begun before the base's own capture, and over before its scans began: it is in the documents.
-            Step::Incomplete(_) if entry.ts() <= self.scanned_after => Ok(()),
-            Step::Incomplete(_) => Err(FollowError::TornTransaction { at: entry.optime }),
-        }
-    }
-
-    fn commit(&self, applied: OpTime, writer: &mut Writer<'_>) -> Result<(), FollowError> {
-        if writer.generation().applied().is_some_and(|before| applied <= before) {
-            return Ok(());
-        }
-        let prepared = self.transactions.oldest_prepared();
-        let before = writer.generation().progress.map(|progress| progress.through);
-        let through = prepared.map_or(applied.ts, |ts| ts.predecessor()).min(applied.ts);
-        let progress = Progress {
-            applied,
-            through: before.map_or(through, |before| before.max(through)),
-            oldest_open: self.transactions.oldest_unresolved(),
-        };
-        writer.commit(progress)?;
-        Ok(())
-    }
-
-    /// An entry cannot be applied: what came before it in the segment is kept.
-    fn commit_before(&self, entry: &Entry<'_>, writer: &mut Writer<'_>) -> Result<(), FollowError> {
-        let before = OpTime { ts: entry.ts().predecessor(), term: entry.optime.term };
-        self.commit(before, writer)
-    }
-}
-
-/// Applies the operations of the kept entries, in order, then those of the last one.
-fn apply_unit(
-    writer: &mut Writer<'_>,
-    visible: Timestamp,
-    at: OpTime,
-    earlier: &[Vec<u8>],
-    last: Option<&Entry<'_>>,
-) -> Result<(), FollowError> {
-    if let ([], Some(entry)) = (earlier, last)
-        && entry.command() != Some(hindsight_oplog::CommandKind::ApplyOps)
-    {
-        let operation = entry.operation();
-        writer.apply(visible, at, is_followed(&operation).then_some(operation))?;
-        return Ok(());
-    }
-    let mut operations: Vec<Operation<'_>> = Vec::new();
-    for bytes in earlier {
-        gather_operations(&Entry::parse(bytes)?, &mut operations)?;
-    }
-    if let Some(entry) = last {
-        gather_operations(entry, &mut operations)?;
-    }
-    writer.apply(visible, at, operations)?;
-    Ok(())
-}
-
-fn gather_operations<'a>(
-    entry: &Entry<'a>,
-    operations: &mut Vec<Operation<'a>>,
-) -> Result<(), FollowError> {
-    entry.for_each_operation::<FollowError>(&mut |operation| {
-        if is_followed(&operation) {
-            operations.push(operation);
-        }
-        Ok(())
-    })
-}
-
-/// The server's own bookkeeping is in the log like everything else, but no base carries it, so there is no
-/// state to apply it to. Both sides go by the same list.
-fn is_followed(operation: &Operation<'_>) -> bool {
-    match operation.namespaces() {
-        Namespaces::One(namespace) => {
-            namespace.collection.is_empty()
-                || hindsight_base::is_carried(namespace.database, namespace.collection)
-        }
-        Namespaces::None | Namespaces::Renamed { .. } => true,
-    }
 }
