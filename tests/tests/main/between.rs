@@ -28,6 +28,9 @@ const OPERATIONS: usize = 3_000;
 const QUIET_POINTS: usize = 4;
 const RANDOM_POINTS: usize = 6;
 
+/// 4.4.2 and 5.0.4 abort in their own replay of some entries of this workload, and can judge what comes before only.
+const LEAST_COMPARED: usize = 3;
+
 /// Where nothing was being written, and what the source held there.
 struct Held {
     at: Timestamp,
@@ -59,27 +62,43 @@ async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<
     let entries = replay::entries(&client, replay.start(), end).await?;
     let quiet: Vec<Timestamp> = held.iter().map(|held| held.at).collect();
     let mut points = points::choose(&entries, &quiet, random_points, seed, version)?;
-    let mut told_apart = 0;
+    let (mut compared, mut told_apart) = (0, 0);
     let mut problems = Vec::new();
-    for held in held {
+    'all: for held in held {
         let (before, after) = points.into_iter().partition(|point: &Point| point.at < held.at);
         points = after;
         for point in before {
             match compare(&data, &entries, &point, &mut replay).await {
                 Ok(apart) => {
+                    compared += 1;
                     told_apart += usize::from(apart);
                     println!("{point}: equal; the entry before is told apart: {apart}");
+                }
+                Err(problem) if version < (6, 0) && is_abort(&problem) => {
+                    println!("{point}: the server aborts in its own replay; no more is compared");
+                    break 'all;
                 }
                 Err(problem) => problems.push(format!("{point}: {problem:#}")),
             }
         }
-        the_replay_is_right(&held, &entries, &mut replay).await?;
+        match the_replay_is_right(&held, &entries, &mut replay).await {
+            Err(problem) if version < (6, 0) && is_abort(&problem) => {
+                println!("{}: the server aborts in its own replay; no more is compared", held.at);
+                break;
+            }
+            right => right?,
+        }
     }
     let status = up.stop().await?;
     ensure!(status.success(), "up ended with {status}");
     ensure!(problems.is_empty(), "seed {seed}:\n{}", problems.join("\n"));
+    ensure!(compared >= LEAST_COMPARED, "only {compared} points were compared");
     ensure!(told_apart > 0, "no point differs from the entry before");
     Ok(())
+}
+
+fn is_abort(problem: &anyhow::Error) -> bool {
+    format!("{problem:#}").contains("mongod did not start")
 }
 
 fn setting<T: FromStr>(name: &str, usual: T) -> Result<T> {
