@@ -55,6 +55,8 @@ async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    // The window begins before the first entry that may be chosen.
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
     let held = write(&client, seed).await?;
     run_json(&data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
 
