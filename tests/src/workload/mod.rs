@@ -31,6 +31,7 @@ use crate::mongod::server_version;
 use model::{Kind, Model};
 pub use operations::kinds;
 pub use report::{Count, Report};
+pub use values::{number_spelled_anyhow, respelled};
 
 /// How long an operation is tried again while the set has no primary.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(60);

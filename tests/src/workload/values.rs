@@ -36,7 +36,7 @@ pub(super) fn id(random: &mut StdRng) -> Bson {
 
 /// The same number as int32, int64, double or decimal (with or without trailing zeros): equal ids
 /// for the server, different bytes in the oplog.
-pub(super) fn number_spelled_anyhow(random: &mut StdRng, n: i32) -> Bson {
+pub fn number_spelled_anyhow(random: &mut StdRng, n: i32) -> Bson {
     match random.random_range(0..5) {
         0 => Bson::Int32(n),
         1 => Bson::Int64(n.into()),
@@ -47,7 +47,7 @@ pub(super) fn number_spelled_anyhow(random: &mut StdRng, n: i32) -> Bson {
 }
 
 /// An id that the server takes for the same one.
-pub(super) fn respelled(random: &mut StdRng, id: &Bson) -> Bson {
+pub fn respelled(random: &mut StdRng, id: &Bson) -> Bson {
     let same = match id {
         Bson::Int32(n) => Some(*n),
         Bson::Int64(n) => i32::try_from(*n).ok(),

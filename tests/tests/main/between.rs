@@ -7,7 +7,6 @@
 mod points;
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,9 +17,12 @@ use hindsight_tests::mongod::server_version;
 use hindsight_tests::replay::{self, Replay};
 use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::workload::{self, WorkloadOptions};
-use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
+use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 use mongodb::Client;
 use points::Point;
+
+use crate::capture_checks::restored;
+use crate::settings::setting;
 
 /// A failure can be run again, as far as two concurrent workers do the same again.
 const SEED: u64 = 20_261_123;
@@ -103,11 +105,6 @@ fn is_abort(problem: &anyhow::Error) -> bool {
     format!("{problem:#}").contains("mongod did not start")
 }
 
-fn setting<T: FromStr>(name: &str, usual: T) -> Result<T> {
-    let Ok(text) = std::env::var(name) else { return Ok(usual) };
-    text.parse().ok().with_context(|| format!("{name} is not a number"))
-}
-
 async fn write(client: &Client, seed: u64) -> Result<Vec<Held>> {
     let mut options = WorkloadOptions::new(seed, OPERATIONS);
     options.quiet_points = QUIET_POINTS;
@@ -154,7 +151,7 @@ async fn compare(
 ) -> Result<bool> {
     bring_to(replay, entries, point.at).await?;
     let (replayed, restored, earlier) =
-        tokio::try_join!(replay.server(), restore(data, point.at), restore(data, point.before))?;
+        tokio::try_join!(replay.server(), restored(data, point.at), restored(data, point.before))?;
     let (replayed, restored) = (replayed.client().await?, restored.client().await?);
     let expected = dbhash::snapshot(&replayed).await?;
     let got = dbhash::snapshot(&restored).await?;
@@ -166,15 +163,6 @@ async fn compare(
     let told_apart = dbhash::diff(&expected, &earlier).is_some();
     ensure!(told_apart || !point.tells, "a restore to the entry before is the same");
     Ok(told_apart)
-}
-
-async fn restore(data: &Path, at: Timestamp) -> Result<Mongod> {
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
-    let until = format!("{},{}", at.time, at.increment);
-    let report = run_json(data, &["restore", "--until", &until, "--to", &target.uri()]).await?;
-    let report = report.expect_success().context("restore")?.json()?;
-    ensure!(report["verified"] == true, "the restore says it is not verified: {report}");
-    Ok(target)
 }
 
 /// The documents behind hashes that differ: replayed on the left, restored on the right.

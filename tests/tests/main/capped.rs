@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use hindsight_tests::hindsight::run_json;
 use hindsight_tests::mongod::server_version;
-use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
+use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 use mongodb::{Client, Collection};
+
+use crate::capture_checks::restored;
 
 /// By size, by number, and by whichever comes first.
 const COLLECTIONS: [(&str, i32, Option<i32>); 3] =
@@ -50,10 +52,7 @@ async fn insert(client: &Client, ids: std::ops::Range<i32>) -> Result<()> {
 async fn held_and_restored(client: &Client, data: &Path) -> Result<Vec<(Vec<i32>, Vec<i32>)>> {
     let last = hindsight_tests::replica_set::last_timestamp(client).await?;
     run_json(data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
-    let at = format!("{},{}", last.time, last.increment);
-    let report = run_json(data, &["restore", "--until", &at, "--to", &target.uri()]).await?;
-    report.expect_success().context("restore")?;
+    let target = restored(data, last).await?;
     let restored = target.client().await?;
     let mut found = Vec::new();
     for (name, ..) in COLLECTIONS {

@@ -103,18 +103,24 @@ pub async fn equal_to_oplog(entries: &[Stored], member: &Client) -> Result<()> {
     Ok(())
 }
 
+/// A fresh server into which was restored what the source held at a time.
+pub async fn restored(data: &Path, at: Timestamp) -> Result<Mongod> {
+    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let args = ["restore", "--until", &spelled(at), "--to", &target.uri()];
+    let report = run_json(data, &args).await?.expect_success().context("restore")?.json()?;
+    ensure!(report["verified"] == true, "the restore says it is not verified: {report}");
+    Ok(target)
+}
+
 /// Restores into a fresh server, which must then equal `wanted`.
 pub async fn restores_exactly(data: &Path, at: Timestamp, wanted: &Snapshot) -> Result<()> {
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
-    let until = spelled(at);
-    let output = run_json(data, &["restore", "--until", &until, "--to", &target.uri()]).await?;
-    let report = output.expect_success()?.json()?;
-    ensure!(report["verified"] == true, "the restore says it is not verified: {report}");
+    let target = restored(data, at).await?;
     let restored = dbhash::snapshot(&target.client().await?).await?;
     let difference = dbhash::diff(wanted, &restored);
     ensure!(
         difference.is_none(),
-        "the restore of {until} differs: {}",
+        "the restore of {} differs: {}",
+        spelled(at),
         difference.unwrap_or_default()
     );
     Ok(())

@@ -16,6 +16,9 @@ use mongodb::Client;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::capture_checks::spelled;
+use crate::settings::setting;
+
 const SEED: u64 = 20_261_123;
 const DEFAULT_FLIPS: usize = 60;
 const DOCUMENTS: i32 = 500;
@@ -35,10 +38,7 @@ struct Captured {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flipped_bits_are_found_and_never_served() -> Result<()> {
-    let flips = match std::env::var("HINDSIGHT_TEST_FLIPS") {
-        Ok(text) => text.parse().context("HINDSIGHT_TEST_FLIPS is a number")?,
-        Err(_) => DEFAULT_FLIPS,
-    };
+    let flips = setting("HINDSIGHT_TEST_FLIPS", DEFAULT_FLIPS)?;
     let captured = Captured::make().await?;
     let mut rng = StdRng::seed_from_u64(SEED);
     let (segments, bases) = (captured.segments()?, captured.base_files()?);
@@ -292,7 +292,7 @@ async fn write_stage(client: &Client, stage: i32) -> Result<String> {
     }
     session.commit_transaction().await?;
     let last = last_timestamp(client).await?;
-    Ok(format!("{},{}", last.time, last.increment))
+    Ok(spelled(last))
 }
 
 async fn ask(root: &Path, question: &[String]) -> Result<RunOutput> {

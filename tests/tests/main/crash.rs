@@ -6,19 +6,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bson::{Document, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
+use bson::{Document, doc};
 use hindsight_history::{History, Settings};
 use hindsight_index::Index;
 use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
-use hindsight_oplog::Timestamp;
-use hindsight_segment::{SegmentView, Sequence};
+use hindsight_segment::Sequence;
 use hindsight_tests::hindsight::run_json;
 use hindsight_tests::{HindsightProcess, MongodOptions, ReplicaSet, SetOptions};
-use mongodb::{ClientSession, Cursor};
+use mongodb::ClientSession;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
+
+use crate::capture_checks::{equal_to_oplog, stored_entries};
+use crate::settings::setting;
 
 /// A failure can be run again with the same moments.
 const SEED: u64 = 20_261_122;
@@ -28,10 +29,7 @@ const DOCUMENTS_BEFORE: i32 = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_moments_lose_and_invent_nothing() -> Result<()> {
-    let kills = match std::env::var("HINDSIGHT_TEST_KILLS") {
-        Ok(text) => text.parse().context("HINDSIGHT_TEST_KILLS is a number")?,
-        Err(_) => DEFAULT_KILLS,
-    };
+    let kills = setting("HINDSIGHT_TEST_KILLS", DEFAULT_KILLS)?;
     // Room for everything that is written: the comparison needs all of it.
     let options = SetOptions::members(1).mongod(|m: MongodOptions| m.oplog_mb(2_000));
     let mut set = ReplicaSet::start(options).await?;
@@ -52,9 +50,9 @@ async fn kills_at_random_moments_lose_and_invent_nothing() -> Result<()> {
     let status = up.stop().await?;
     ensure!(status.success(), "up ended with {status}");
 
-    let compared = compare_with_source(&client, &data.join("log")).await?;
+    let compared = compare_with_source(&client, &data).await?;
     println!("{compared} entries equal byte for byte; {written} rounds of load");
-    ensure!(compared > written, "{compared} entries cannot hold {written} rounds of load");
+    ensure!(compared as u64 > written, "{compared} entries cannot hold {written} rounds of load");
     derived_parts_are_the_same_built_again(&data, &directory.path().join("again")).await
 }
 
@@ -136,56 +134,14 @@ async fn kill_again_and_again(uri: &str, data: &Path, kills: usize) -> Result<us
 }
 
 /// Compares every captured entry with the source's, in order. Returns how many there were.
-pub(crate) async fn compare_with_source(client: &mongodb::Client, log: &Path) -> Result<u64> {
-    let log = DirectoryLog::open_reader(log, DirectoryOptions::default()).await?;
-    let end = log.end().await?.context("the log is empty")?;
-    let first = log.read(Sequence::FIRST).await?.info().first().ts;
-    let mut source = source_entries(client, first, end.last().ts).await?;
-    let mut compared = 0;
-    let mut sequence = Sequence::FIRST;
-    while sequence <= end.sequence() {
-        let segment = log.read(sequence).await?;
-        ensure!(segment.info().header.gap.is_none(), "segment {sequence} records a gap");
-        compared += compare_segment(&segment, &mut source)
-            .await
-            .with_context(|| format!("segment {sequence}, {compared} entries before it agree"))?;
-        sequence = sequence.next();
+pub(crate) async fn compare_with_source(client: &mongodb::Client, data: &Path) -> Result<usize> {
+    let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
+    for segment in log.infos(Sequence::FIRST, usize::MAX).await? {
+        ensure!(segment.header.gap.is_none(), "segment {} records a gap", segment.sequence());
     }
-    if let Some(entry) = source.try_next().await? {
-        bail!("the log lacks the source's entry {entry:?}");
-    }
-    println!("{} segments", end.sequence());
-    Ok(compared)
-}
-
-async fn source_entries(
-    client: &mongodb::Client,
-    first: Timestamp,
-    last: Timestamp,
-) -> Result<Cursor<RawDocumentBuf>> {
-    let bson_of = |ts: Timestamp| bson::Timestamp { time: ts.seconds(), increment: ts.increment() };
-    let filter = doc! {"ts": {"$gte": bson_of(first), "$lte": bson_of(last)}};
-    let oplog = client.database("local").collection::<RawDocumentBuf>("oplog.rs");
-    Ok(oplog.find(filter).sort(doc! {"$natural": 1}).await?)
-}
-
-async fn compare_segment(
-    segment: &SegmentView,
-    source: &mut Cursor<RawDocumentBuf>,
-) -> Result<u64> {
-    let mut compared = 0;
-    for frame in segment.frames() {
-        for captured in frame.decode()?.entries() {
-            let expected = source.try_next().await?;
-            let expected = expected.context("the log holds more entries than the source")?;
-            if captured != expected.as_bytes() {
-                let captured = RawDocumentBuf::from_bytes(captured.to_vec());
-                bail!("entry {compared}: captured {captured:?}, the source has {expected:?}");
-            }
-            compared += 1;
-        }
-    }
-    Ok(compared)
+    let entries = stored_entries(data).await?;
+    equal_to_oplog(&entries, client).await?;
+    Ok(entries.len())
 }
 
 /// I5: index and history that lived through the kills equal those built at once from log and base.

@@ -29,6 +29,7 @@ use mongodb::Client;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::settings::setting;
 use forms::Forms;
 
 /// Entries applied and compared, unless `HINDSIGHT_TEST_UPDATES` says otherwise.
@@ -44,10 +45,7 @@ const SHOWN: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_update_makes_the_document_that_the_server_holds() -> Result<()> {
-    let wanted = match std::env::var("HINDSIGHT_TEST_UPDATES") {
-        Ok(count) => count.parse().context("HINDSIGHT_TEST_UPDATES is not a number")?,
-        Err(_) => UPDATES,
-    };
+    let wanted = setting("HINDSIGHT_TEST_UPDATES", UPDATES)?;
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
     set.wait_for_primary(Duration::from_secs(60)).await?;
     let client = set.client().await?;

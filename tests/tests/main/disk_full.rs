@@ -93,7 +93,7 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
     let status = up.stop().await?;
     ensure!(status.success(), "up ended with {status}:\n{}", up.stderr());
     run_json(&data, &["verify", "--deep"]).await?.expect_success()?;
-    let compared = compare_with_source(&client, &data.join("log")).await?;
+    let compared = compare_with_source(&client, &data).await?;
     println!("{compared} entries equal byte for byte");
     ensure!(compared > 200, "only {compared} entries");
     let last = run_json(&data, &["get", "full.things", "64000"]).await?;
@@ -132,7 +132,7 @@ async fn a_history_without_space_waits_while_capture_goes_on() -> Result<()> {
     let status = up.stop().await?;
     ensure!(status.success(), "up ended with {status}:\n{}", up.stderr());
     run_json(&data, &["verify", "--deep"]).await?.expect_success()?;
-    compare_with_source(&client, &data.join("log")).await.map(drop)
+    compare_with_source(&client, &data).await.map(drop)
 }
 
 fn noise(length: usize) -> bson::Binary {

@@ -18,18 +18,11 @@ use tokio::task::JoinHandle;
 use crate::capture_checks::{
     equal_to_oplog, restores_exactly, status, stored_entries, wait_durable,
 };
+use crate::settings::setting;
 
 /// Within this time reading goes on at another member.
 const SWITCH: Duration = Duration::from_secs(15);
 const ELECTION: Duration = Duration::from_secs(60);
-
-/// How often each kind of failure is made.
-fn rounds() -> Result<usize> {
-    match std::env::var("HINDSIGHT_TEST_ELECTIONS") {
-        Ok(text) => text.parse().context("HINDSIGHT_TEST_ELECTIONS is not a number"),
-        Err(_) => Ok(1),
-    }
-}
 
 /// Writes one document after another, each acknowledged by a majority, until it is stopped.
 struct Writer {
@@ -128,7 +121,7 @@ async fn goes_on(what: &str, set: &mut ReplicaSet, writer: &Writer, data: &Path)
 
 async fn fail_members(set: &mut ReplicaSet, writer: &Writer, data: &Path) -> Result<()> {
     goes_on("before", set, writer, data).await?;
-    for _ in 0..rounds()? {
+    for _ in 0..setting("HINDSIGHT_TEST_ELECTIONS", 1)? {
         set.step_down().await?;
         goes_on("primary stepped down", set, writer, data).await?;
 

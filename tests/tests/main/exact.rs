@@ -7,16 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use bson::Timestamp;
 use hindsight_tests::dbhash::{self, Snapshot};
 use hindsight_tests::hindsight::run_json;
 use hindsight_tests::workload::{self, WorkloadOptions};
-use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
+use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 use tokio::sync::Mutex;
+
+use crate::capture_checks::restored;
 
 /// A point where nothing was being written, and what the source held there.
 struct Held {
-    at: String,
+    at: Timestamp,
     snapshot: Snapshot,
 }
 
@@ -43,8 +46,7 @@ async fn every_quiet_point_restores_exactly() -> Result<()> {
         let report = workload::run(&client, &options, async |_point| {
             let snapshot = dbhash::snapshot(&client).await?;
             let last = hindsight_tests::replica_set::last_timestamp(&client).await?;
-            let at = format!("{},{}", last.time, last.increment);
-            held.lock().await.push(Held { at, snapshot });
+            held.lock().await.push(Held { at: last, snapshot });
             Ok(())
         })
         .await?;
@@ -70,10 +72,7 @@ async fn every_quiet_point_restores_exactly() -> Result<()> {
 }
 
 async fn restore_and_compare(data: &std::path::Path, point: &Held) -> Result<Option<String>> {
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
-    let report = run_json(data, &["restore", "--until", &point.at, "--to", &target.uri()]).await?;
-    let report = report.expect_success().context("restore")?.json()?;
-    ensure!(report["verified"] == true, "the restore says it is not verified: {report}");
+    let target = restored(data, point.at).await?;
     let restored = dbhash::snapshot(&target.client().await?).await?;
     Ok(dbhash::diff(&point.snapshot, &restored))
 }

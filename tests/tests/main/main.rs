@@ -15,3 +15,4 @@ mod gap;
 mod harness;
 mod refusals;
 mod rollback;
+mod settings;

@@ -5,6 +5,7 @@ use bson::spec::BinarySubtype;
 use bson::{
     Binary, Bson, DateTime, Decimal128, Document, JavaScriptCodeWithScope, Regex, Timestamp, doc,
 };
+use hindsight_tests::workload::number_spelled_anyhow;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -71,17 +72,6 @@ fn id(random: &mut StdRng, slot: usize) -> Bson {
         )),
         8 => Bson::DateTime(DateTime::from_millis((n - 500).into())),
         _ => binary(BinarySubtype::Generic, n.to_le_bytes().to_vec()),
-    }
-}
-
-/// The same number for the server in other bytes.
-pub(super) fn number_spelled_anyhow(random: &mut StdRng, n: i32) -> Bson {
-    match random.random_range(0..5) {
-        0 => Bson::Int32(n),
-        1 => Bson::Int64(n.into()),
-        2 => Bson::Double(n.into()),
-        3 => decimal(&n.to_string()),
-        _ => decimal(&format!("{n}.00")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One statement of an `update` command: operators, a pipeline, or a whole new document.
 
 use bson::{Bson, Document, doc};
+use hindsight_tests::workload::respelled;
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -43,14 +44,4 @@ fn replacement(random: &mut StdRng, document: &Document) -> Document {
         fields.insert(at, ("_id".to_owned(), respelled(random, id)));
     }
     fields.into_iter().collect()
-}
-
-/// The same `_id` for the server, which then stores it in the new spelling.
-fn respelled(random: &mut StdRng, id: &Bson) -> Bson {
-    let number = match id {
-        Bson::Int32(n) => Some(*n),
-        Bson::Int64(n) => i32::try_from(*n).ok(),
-        _ => None,
-    };
-    number.map_or_else(|| id.clone(), |n| documents::number_spelled_anyhow(random, n))
 }
