@@ -62,7 +62,7 @@ pub async fn open(
         None => error.into(),
     })?;
     let log: Arc<dyn SegmentLog> = Arc::new(log);
-    level_index(log.as_ref(), &index).await?;
+    level_index(log.as_ref(), &index, resume).await?;
     register_bases(&index, &data.bases())?;
     let settings = Settings { cache_bytes, ..Settings::default() };
     let path = data.history();
@@ -92,9 +92,12 @@ fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error
     Failure::new(Exit::Failed, text).into()
 }
 
-/// Absorbs what the index lacks.
-async fn level_index(log: &dyn SegmentLog, index: &Index) -> Result<()> {
-    let resume = index.resume_point()?;
+/// Absorbs what the index lacks, after its last segment.
+async fn level_index(
+    log: &dyn SegmentLog,
+    index: &Index,
+    resume: Option<ResumePoint>,
+) -> Result<()> {
     let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
     let Some(end) = log.end().await? else { return Ok(()) };
     while next <= end.sequence() {

@@ -55,7 +55,7 @@ pub struct Stopped {
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     LoadBase(String),
-    Apply(Sequence),
+    Apply,
     /// For a base, or for more segments.
     Wait,
 }
@@ -77,7 +77,8 @@ impl Follower {
         news: &mut watch::Receiver<T>,
         shutdown: &CancellationToken,
     ) -> Result<(), FollowError> {
-        self.publish_held();
+        // What earlier processes applied is there to be read, also when there is nothing to add to it.
+        self.publish_stored(0);
         let mut backoff = Backoff::new(IDLE, MAX_DELAY);
         while !shutdown.is_cancelled() {
             let before = self.board.borrow().applied;
@@ -89,13 +90,8 @@ impl Follower {
                     if self.board.borrow().applied != before {
                         backoff.reset();
                     }
-                    let delay = backoff.next_delay();
-                    self.runtime.block_on(async {
-                        tokio::select! {
-                            () = tokio::time::sleep(delay) => {}
-                            () = shutdown.cancelled() => {}
-                        }
-                    });
+                    // The loop looks at shutdown by itself.
+                    let _ = self.runtime.block_on(backoff.pause(shutdown));
                 }
                 Err(error) => {
                     metrics::counter!("hindsight_history_stopped_total").increment(1);
@@ -112,13 +108,13 @@ impl Follower {
 
     /// Takes in everything the log holds now, and returns.
     pub fn catch_up(&self) -> Result<(), FollowError> {
-        self.publish_held();
+        self.publish_stored(0);
         let never = CancellationToken::new();
         loop {
             match self.next()? {
                 Next::Wait => return Ok(()),
                 Next::LoadBase(name) => self.load_base(&name)?,
-                Next::Apply(_) => self.apply::<()>(None, &never)?,
+                Next::Apply => self.apply::<()>(None, &never)?,
             }
         }
     }
@@ -139,7 +135,7 @@ impl Follower {
         match self.next()? {
             Next::Wait => self.wait(news, shutdown),
             Next::LoadBase(name) => self.load_base(&name)?,
-            Next::Apply(_) => self.apply(Some(news), shutdown)?,
+            Next::Apply => self.apply(Some(news), shutdown)?,
         }
         Ok(())
     }
@@ -175,7 +171,7 @@ impl Follower {
             return Ok(Next::Wait);
         };
         if current.applied().is_none_or(|applied| applied < runs[at].last) {
-            return Ok(Next::Apply(self.first_segment(&current, from)?));
+            return Ok(Next::Apply);
         }
         let later = runs[at + 1..].iter().find_map(|run| oldest_base(run, &bases));
         Ok(later.map_or(Next::Wait, Next::LoadBase))
@@ -250,16 +246,16 @@ impl Follower {
         Ok(())
     }
 
-    /// What earlier processes applied is there to be read, also when there is nothing to add to it.
-    fn publish_held(&self) {
-        self.publish_stored(0);
-    }
-
     /// What readers of the history see by now, which a writer whose store failed may be ahead of.
     fn publish_stored(&self, entries: u64) {
-        for generation in self.history.generations() {
-            self.publish(&generation, entries);
-        }
+        let generations = self.history.generations();
+        self.board.send_modify(|board| {
+            for generation in &generations {
+                board.applied = generation.applied().max(board.applied);
+                board.through = generation.window().map(|(_, through)| through).max(board.through);
+            }
+            board.entries = entries;
+        });
     }
 
     fn waits_for(&self, error: Option<&FollowError>) {
@@ -268,14 +264,6 @@ impl Follower {
             let changed = board.waiting != waiting;
             board.waiting = waiting;
             changed
-        });
-    }
-
-    fn publish(&self, generation: &Generation, entries: u64) {
-        self.board.send_modify(|board| {
-            board.applied = generation.applied().max(board.applied);
-            board.through = generation.window().map(|(_, through)| through).max(board.through);
-            board.entries = entries;
         });
     }
 }

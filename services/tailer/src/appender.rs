@@ -81,21 +81,15 @@ impl Appender {
     /// Tries until the log says durable. False when shutdown was asked for while the log could not be
     /// written: what is not durable is read from the source again at the next start.
     async fn append(&self, segment: &SealedSegment) -> Result<bool, CaptureError> {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut backoff = patience();
         loop {
             match self.log.append(segment.clone()).await {
                 Ok(()) => {
-                    if backoff.failures() > 0 {
-                        self.status.log_failed(None);
-                        warn!(failures = backoff.failures(), "the log can be written again");
-                    }
+                    self.written("log", &backoff);
                     return Ok(true);
                 }
                 Err(error @ LogError::Unavailable { .. }) => {
-                    metrics::counter!("hindsight_log_retries_total").increment(1);
-                    warn!(%error, "the log cannot be written; capture is paused and nothing is lost");
-                    self.status.log_failed(Some(error.to_string()));
-                    if !self.wait(&mut backoff).await {
+                    if !self.pause("log", error.to_string(), &mut backoff).await {
                         return Ok(false);
                     }
                 }
@@ -107,21 +101,15 @@ impl Appender {
     /// As [`Self::append`], for the index. A segment that is durable and not indexed is indexed at the next start.
     async fn absorb(&self, info: &SegmentInfo) -> Result<bool, CaptureError> {
         let summary = summary_of(info);
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut backoff = patience();
         loop {
             match self.index.absorb(&summary) {
                 Ok(_) => {
-                    if backoff.failures() > 0 {
-                        self.status.log_failed(None);
-                        warn!(failures = backoff.failures(), "the index can be written again");
-                    }
+                    self.written("index", &backoff);
                     return Ok(true);
                 }
                 Err(error @ IndexError::Storage { .. }) => {
-                    metrics::counter!("hindsight_log_retries_total").increment(1);
-                    warn!(%error, "the index cannot be written; capture is paused and nothing is lost");
-                    self.status.log_failed(Some(error.to_string()));
-                    if !self.wait(&mut backoff).await {
+                    if !self.pause("index", error.to_string(), &mut backoff).await {
                         return Ok(false);
                     }
                 }
@@ -130,12 +118,19 @@ impl Appender {
         }
     }
 
-    /// False when shutdown was asked for meanwhile.
-    async fn wait(&self, backoff: &mut Backoff) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next_delay()) => true,
-            () = self.shutdown.cancelled() => false,
+    fn written(&self, what: &str, backoff: &Backoff) {
+        if backoff.failures() > 0 {
+            self.status.log_failed(None);
+            warn!(failures = backoff.failures(), "the {what} can be written again");
         }
+    }
+
+    /// Says that capture is paused, and waits. False when shutdown was asked for meanwhile.
+    async fn pause(&self, what: &str, error: String, backoff: &mut Backoff) -> bool {
+        metrics::counter!("hindsight_log_retries_total").increment(1);
+        warn!(%error, "the {what} cannot be written; capture is paused and nothing is lost");
+        self.status.log_failed(Some(error));
+        backoff.pause(&self.shutdown).await
     }
 
     /// The one place where progress moves (I4): the segment is durable and indexed.
@@ -151,6 +146,10 @@ impl Appender {
             .increment(1);
         debug!(sequence = %info.sequence(), last = %seal.last, entries = seal.entries, reason = %seal.reason, "durable");
     }
+}
+
+fn patience() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
 }
 
 /// What the index keeps of a segment.

@@ -74,10 +74,8 @@ impl Tail {
                     metrics::counter!("hindsight_source_retries_total").increment(1);
                     warn!(%error, "reading the source stopped; trying again");
                     self.status.source_failed(&error.to_string());
-                    let delay = backoff.next_delay();
-                    tokio::select! {
-                        () = tokio::time::sleep(delay) => {}
-                        () = shutdown.cancelled() => break,
+                    if !backoff.pause(&shutdown).await {
+                        break;
                     }
                 }
                 Err(error) => return Err(error),

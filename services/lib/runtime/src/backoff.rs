@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 /// Doubling delays between two bounds. The delays are deterministic: one process retries one thing, so there
 /// is no herd for a jitter to spread.
 #[derive(Debug, Clone)]
@@ -21,6 +23,14 @@ impl Backoff {
         let factor = 1_u32 << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         self.first.saturating_mul(factor).min(self.limit)
+    }
+
+    /// Waits before the next try. False when shutdown was asked for meanwhile.
+    pub async fn pause(&mut self, shutdown: &CancellationToken) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(self.next_delay()) => true,
+            () = shutdown.cancelled() => false,
+        }
     }
 
     /// How many tries in a row have failed.
