@@ -17,9 +17,10 @@ VERSIONS = 4.4.2 5.0.4 6.0.27
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-tools: ## install build packages and fetch the default MongoDB server
+tools: ## install build packages and fetch the default MongoDB server and Kafka
 	deploy/dev/packages
 	deploy/dev/mongod
+	deploy/dev/kafka
 
 # Cargo goes by the age of files: what another checkout compiled here after these were written would pass for
 # compiled from these.
