@@ -2,7 +2,7 @@
 
 use std::io;
 
-use hindsight_segment::{ChainBreak, SegmentInfo, Sequence, SourceIdentity};
+use hindsight_segment::{ChainBreak, SegmentInfo, Sequence, SourceIdentity, WriterEpoch};
 
 /// `place` names the file, directory or record.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// What is stored is not what was appended. Never go on over it.
-    #[error("{place}: {damage}; put the file back from a copy of the log")]
+    #[error("{place}: {damage}; put it back from a copy of the log")]
     Corrupt { place: String, damage: Damage },
     /// Written by a newer program: use that one.
     #[error("{place}: {source}")]
@@ -39,6 +39,14 @@ pub enum LogError {
     /// Another writer has the log.
     #[error("{place} is being written by {holder}: stop that first, or use another data directory")]
     InUse { place: String, holder: String },
+    /// Another writer took the log over. Stop: what was not durable by then is the other one's to capture.
+    #[error(
+        "{place}: writer epoch {epoch} was superseded by epoch {newest}: another writer took over"
+    )]
+    Fenced { place: String, epoch: WriterEpoch, newest: WriterEpoch },
+    /// The store is there, and is not set up to keep what is appended. Each problem says what mends it.
+    #[error("{place} is not fit to hold a log:{}", .problems.iter().map(|it| format!("\n  - {it}")).collect::<String>())]
+    Misconfigured { place: String, problems: Vec<String> },
     /// This handle was opened for reading.
     #[error("{place} was opened for reading: nothing is appended to it")]
     ReadOnly { place: String },
@@ -92,7 +100,7 @@ impl LogError {
 }
 
 /// How stored segments differ from what was appended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     #[error(transparent)]
     Segment(#[from] hindsight_segment::Error),
@@ -108,6 +116,12 @@ pub enum Damage {
     MissingAfter(Sequence),
     #[error("it is segment {0} a second time")]
     Duplicate(Sequence),
+    #[error("it seals a segment of which other records are missing")]
+    Incomplete,
+    #[error("the broker's checksum of it does not match its bytes")]
+    RecordChecksum,
+    #[error("records that were there are not there any more")]
+    Vanished,
     #[error("its name is not a segment's")]
     Name,
     #[error("it is not the segment that was known to be there")]

@@ -2,6 +2,7 @@
 //!
 //! - [`SegmentLog`]: what every implementation promises
 //! - [`DirectoryLog`]: one file per segment
+//! - [`KafkaLog`]: one topic, a record per frame
 //! - [`MemoryLog`]: for tests, with scripted faults
 //! - `conformance`: the suite each of them passes (feature `conformance`)
 
@@ -14,10 +15,12 @@ use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence
 pub mod conformance;
 mod directory;
 mod error;
+mod kafka;
 mod memory;
 
 pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
 pub use error::{Damage, LogError};
+pub use kafka::{Ignored, KafkaLog, KafkaOptions};
 pub use memory::{AppendFault, MemoryLog, ReadFault};
 
 /// An ordered, durable store of segments which form one chain.

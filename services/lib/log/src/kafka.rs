@@ -1,0 +1,143 @@
+//! The log as a Kafka topic: one partition, a record per frame, and a record that seals the segment.
+//!
+//! Kafka is asked for order and for durability (`acks=all`), and for nothing else. No transactions: published analyses
+//! saw them lose and tear writes. Instead every reader decides from the records alone, in [`chain`], which of them make
+//! up the log: the chain of digests says what follows what, and claims say who may write.
+//!
+//! `docs/KAFKA.md` draws the records.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, WriterEpoch};
+
+use crate::SegmentLog;
+use crate::error::LogError;
+
+mod admin;
+mod chain;
+mod fetch;
+mod follow;
+mod gather;
+mod layout;
+mod options;
+mod producer;
+mod record;
+mod settings;
+mod store;
+mod topic;
+mod write;
+
+pub use chain::Ignored;
+pub use options::KafkaOptions;
+
+use store::Store;
+use topic::Topic;
+use write::Writer;
+
+/// A log in a Kafka topic. Clones are handles of the same log.
+#[derive(Clone)]
+pub struct KafkaLog {
+    store: Arc<Store>,
+    writer: Option<Arc<Writer>>,
+}
+
+impl fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KafkaLog").field(&self.store.topic.place()).finish()
+    }
+}
+
+impl KafkaLog {
+    /// Opens the log for appending: creates the topic if it is not there, reads and verifies all of it, and takes it
+    /// over from whoever wrote it until now.
+    ///
+    /// # Errors
+    /// [`LogError::Misconfigured`] for a topic that could lose what is appended. [`LogError::Corrupt`] when the log is
+    /// damaged; nothing is claimed then. [`LogError::Foreign`] for the log of another replica set.
+    /// [`LogError::Fenced`] when yet another writer took it over at the same time.
+    pub async fn open_writer(options: KafkaOptions) -> Result<Self, LogError> {
+        let topic = Arc::new(Topic::new(options));
+        let max_message_bytes = topic.prepare().await?;
+        let store = Self::read_all(topic).await?;
+        let writer = Writer::claim(&store, max_message_bytes).await?;
+        Ok(Self { store, writer: Some(Arc::new(writer)) })
+    }
+
+    /// Opens the log for reading; a writer may go on appending to it.
+    ///
+    /// # Errors
+    /// As [`KafkaLog::open_writer`], and [`LogError::NotFound`] when there is no such topic. What the topic is set to
+    /// is the writer's to check.
+    pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
+        let topic = Arc::new(Topic::new(options));
+        topic.check_present().await?;
+        Ok(Self { store: Self::read_all(topic).await?, writer: None })
+    }
+
+    async fn read_all(topic: Arc<Topic>) -> Result<Arc<Store>, LogError> {
+        let store = blocking(&topic, |topic| Store::open(Arc::clone(topic))).await?;
+        Ok(Arc::new(store))
+    }
+
+    /// The epoch this handle writes with: segments are to be sealed with it.
+    pub fn epoch(&self) -> Option<WriterEpoch> {
+        self.writer.as_ref().map(|writer| writer.epoch())
+    }
+
+    /// Records read so far that are no part of the log.
+    pub fn ignored(&self) -> Ignored {
+        self.store.ignored()
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Store>) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        blocking(&self.store, work).await
+    }
+}
+
+/// Runs what blocks on the threads meant for it. Work that began is finished even when nobody waits any more.
+async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
+    subject: &Arc<S>,
+    work: impl FnOnce(&Arc<S>) -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    let subject = Arc::clone(subject);
+    match tokio::task::spawn_blocking(move || work(&subject)).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => {
+            let source = std::io::Error::other(error);
+            Err(LogError::unavailable("kafka", "use it while shutting down", source))
+        }
+    }
+}
+
+#[async_trait]
+impl SegmentLog for KafkaLog {
+    async fn append(&self, segment: SealedSegment) -> Result<(), LogError> {
+        match &self.writer {
+            Some(writer) => writer.append(&self.store, segment).await,
+            None => Err(LogError::ReadOnly { place: self.store.topic.place() }),
+        }
+    }
+
+    async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
+        self.run(move |store| store.read(sequence)).await
+    }
+
+    async fn read_frame(&self, info: &Arc<SegmentInfo>, ordinal: u32) -> Result<Frame, LogError> {
+        let info = Arc::clone(info);
+        self.run(move |store| store.read_frame(&info, ordinal)).await
+    }
+
+    async fn infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
+        self.run(move |store| store.infos(from, limit)).await
+    }
+
+    async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
+        self.run(|store| store.end()).await
+    }
+}

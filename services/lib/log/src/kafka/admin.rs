@@ -1,0 +1,152 @@
+//! The topic as a whole: created when it is absent, checked when it is there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::blocking;
+use super::options::KafkaOptions;
+use super::settings::{TopicState, Wanted};
+use super::topic::Topic;
+use crate::error::LogError;
+
+impl Topic {
+    /// Creates the topic unless it is there, and checks it; gives its `max.message.bytes`.
+    pub(super) async fn prepare(self: &Arc<Self>) -> Result<usize, LogError> {
+        let admin: AdminClient<DefaultClientContext> = self
+            .options
+            .admin()
+            .create()
+            .map_err(|error| self.unavailable("make a client for it", error))?;
+        if self.describe_partitions().await?.is_none() {
+            self.create(&admin).await?;
+        }
+        let (partitions, replicas) = self.wait_until_there().await?;
+        let settings = self.describe_settings(&admin).await?;
+        let state = TopicState { partitions, replicas, settings };
+        let problems = self.wanted().problems(&state);
+        if !problems.is_empty() {
+            return Err(LogError::Misconfigured { place: self.place(), problems });
+        }
+        let limit = state.settings.get("max.message.bytes").and_then(|it| it.parse().ok());
+        limit.ok_or_else(|| self.failed("learn its max.message.bytes", "it is no number"))
+    }
+
+    /// An error unless there is such a topic.
+    pub(super) async fn check_present(self: &Arc<Self>) -> Result<(), LogError> {
+        if self.describe_partitions().await?.is_some() {
+            return Ok(());
+        }
+        let what = format!("topic {}", self.options.topic);
+        Err(LogError::NotFound { place: self.options.bootstrap.clone(), what })
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        let KafkaOptions { bootstrap, topic, replicas, .. } = &self.options;
+        Wanted { bootstrap, topic, replicas: *replicas }
+    }
+
+    /// How many there are, and the fewest replicas of one; nothing when there is no such topic.
+    async fn describe_partitions(self: &Arc<Self>) -> Result<Option<(usize, usize)>, LogError> {
+        blocking(self, |topic| {
+            // A consumer: asking as a producer would create the topic.
+            let consumer: BaseConsumer = topic
+                .options
+                .consumer()
+                .create()
+                .map_err(|error| topic.unavailable("make a consumer of it", error))?;
+            let name = &topic.options.topic;
+            let metadata = match consumer.fetch_metadata(Some(name), topic.options.timeout) {
+                Ok(metadata) => metadata,
+                Err(error) if is_unknown(&error) => return Ok(None),
+                Err(error) => return Err(topic.unavailable("learn of it", error)),
+            };
+            let found = metadata.topics().iter().find(|it| it.name() == name);
+            Ok(found.filter(|it| !it.partitions().is_empty()).map(|found| {
+                let replicas = found.partitions().iter().map(|it| it.replicas().len()).min();
+                (found.partitions().len(), replicas.unwrap_or(0))
+            }))
+        })
+        .await
+    }
+
+    async fn wait_until_there(self: &Arc<Self>) -> Result<(usize, usize), LogError> {
+        let deadline = tokio::time::Instant::now() + self.options.timeout;
+        loop {
+            if let Some(found) = self.describe_partitions().await? {
+                return Ok(found);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(self.failed("create it", "it did not come to be"));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn create(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), LogError> {
+        let wanted = self.wanted();
+        let settings = wanted.settings();
+        let replication = TopicReplication::Fixed(i32::from(wanted.replicas));
+        let mut topic = NewTopic::new(wanted.topic, 1, replication);
+        for (name, value) in &settings {
+            topic = topic.set(name, value);
+        }
+        let options = AdminOptions::new()
+            .request_timeout(Some(self.options.timeout))
+            .operation_timeout(Some(self.options.timeout));
+        let outcomes = admin
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|error| self.unavailable("create it", error))?;
+        match outcomes.into_iter().next() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
+                tracing::info!(topic = wanted.topic, "created the topic");
+                Ok(())
+            }
+            Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => {
+                let problems = vec![format!(
+                    "there are fewer brokers than the {} that each record is to be kept on: add brokers, or \
+                     accept fewer with replicas=N",
+                    wanted.replicas
+                )];
+                Err(LogError::Misconfigured { place: self.place(), problems })
+            }
+            Some(Err((_, code))) => Err(self.failed("create it", &code.to_string())),
+        }
+    }
+
+    async fn describe_settings(
+        &self,
+        admin: &AdminClient<DefaultClientContext>,
+    ) -> Result<BTreeMap<String, String>, LogError> {
+        let options = AdminOptions::new().request_timeout(Some(self.options.timeout));
+        let described = admin
+            .describe_configs([&ResourceSpecifier::Topic(&self.options.topic)], &options)
+            .await
+            .map_err(|error| self.unavailable("learn its settings", error))?;
+        match described.into_iter().next() {
+            Some(Ok(resource)) => Ok(resource
+                .entries
+                .into_iter()
+                .filter_map(|entry| Some((entry.name, entry.value?)))
+                .collect()),
+            Some(Err(code)) => Err(self.failed("learn its settings", &code.to_string())),
+            None => Err(self.failed("learn its settings", "the brokers gave none")),
+        }
+    }
+
+    fn failed(&self, action: &'static str, why: &str) -> LogError {
+        LogError::unavailable(self.place(), action, std::io::Error::other(why.to_owned()))
+    }
+}
+
+fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition)
+    )
+}

@@ -1,0 +1,225 @@
+//! Records in, segments out: what every reader of a topic makes of it, and the only place that decides.
+//!
+//! Readers that have seen the same records agree on everything here, whoever wrote them and in whatever order they
+//! arrived: that is what makes one writer of many possible (I6), without asking the broker for anything but order.
+//!
+//! - Of two claims that supersede the same epoch the first one holds.
+//! - Records of a writer count from its claim to the next one that holds.
+//! - A newer attempt of a writer ends its older ones, for good.
+//! - An attempt is a segment when its seal came, and the log's next one when it follows the end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hindsight_segment::{Error, SegmentInfo, WriterEpoch, check_follows, check_starts};
+
+use super::gather::{Gather, Gathered, Place, Whole};
+use super::record::{Claim, Head, NotOurs, PieceHead, VERSION, WriterId};
+use crate::error::Damage;
+
+/// Records that are no part of the log, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// Records that are not ours.
+    pub foreign: u64,
+    /// Records that say they are ours, and are not as we write.
+    pub malformed: u64,
+    /// Records of a writer that another one had superseded, or that never held the log.
+    pub fenced: u64,
+    /// Claims that came too late.
+    pub late_claims: u64,
+    /// Attempts whose seal never came.
+    pub unsealed: u64,
+    /// Records of an attempt that had been given up.
+    pub stale: u64,
+    /// Segments that the log already had, or had another one in the place of.
+    pub repeated: u64,
+    /// Segments after a damage, up to the next claim.
+    pub after_damage: u64,
+}
+
+/// The log cannot go on from here: what the accepted writer wrote is not there any more as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Break {
+    /// The record that shows it.
+    pub(super) offset: i64,
+    pub(super) damage: Damage,
+}
+
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) info: Arc<SegmentInfo>,
+    pub(super) place: Place,
+}
+
+/// What became of the newest attempt.
+#[derive(Debug, Default)]
+enum Progress {
+    /// Its segment is complete, or there is no attempt.
+    #[default]
+    Done,
+    Under(Gather),
+    Torn,
+}
+
+/// The state of the log after the records taken so far.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    end: Option<Arc<SegmentInfo>>,
+    writer: Option<(WriterEpoch, WriterId)>,
+    /// The writer's newest attempt.
+    newest_attempt: u64,
+    progress: Progress,
+    broken: Option<Break>,
+    ignored: Ignored,
+}
+
+impl Chain {
+    pub(super) fn end(&self) -> Option<&Arc<SegmentInfo>> {
+        self.end.as_ref()
+    }
+
+    /// Whoever may append; 0 and nobody at first.
+    pub(super) fn epoch(&self) -> WriterEpoch {
+        self.writer.map_or(WriterEpoch(0), |(epoch, _)| epoch)
+    }
+
+    pub(super) fn is_held_by(&self, epoch: WriterEpoch, writer: WriterId) -> bool {
+        self.writer == Some((epoch, writer))
+    }
+
+    /// Until the next claim.
+    pub(super) fn broken(&self) -> Option<&Break> {
+        self.broken.as_ref()
+    }
+
+    pub(super) fn ignored(&self) -> Ignored {
+        self.ignored
+    }
+
+    /// Takes the next record of the topic; gives the segment that it completes and the log is longer by.
+    pub(super) fn take(
+        &mut self,
+        offset: i64,
+        head: Result<Head, NotOurs>,
+        value: Bytes,
+    ) -> Option<Accepted> {
+        match head {
+            Ok(Head::Claim(claim)) => self.take_claim(claim),
+            Ok(Head::Piece(head)) => return self.take_piece(&head, offset, value),
+            Err(NotOurs::Foreign) => self.ignored.foreign += 1,
+            Err(NotOurs::Malformed(header)) => {
+                tracing::warn!(offset, header, "a record that is not as this program writes");
+                self.ignored.malformed += 1;
+            }
+            Err(NotOurs::Newer(found)) => {
+                self.break_at(offset, Error::Unsupported { found, known: VERSION });
+            }
+        }
+        None
+    }
+
+    fn take_claim(&mut self, claim: Claim) {
+        if claim.supersedes != self.epoch() || claim.epoch <= claim.supersedes {
+            self.ignored.late_claims += 1;
+            return;
+        }
+        self.give_up_attempt();
+        self.writer = Some((claim.epoch, claim.writer));
+        self.newest_attempt = 0;
+        self.broken = None;
+    }
+
+    fn take_piece(&mut self, head: &PieceHead, offset: i64, value: Bytes) -> Option<Accepted> {
+        let attempt = head.attempt;
+        if !self.is_held_by(attempt.epoch, attempt.writer) {
+            self.ignored.fenced += 1;
+            return None;
+        }
+        if attempt.number < self.newest_attempt {
+            self.ignored.stale += 1;
+            return None;
+        }
+        if attempt.number > self.newest_attempt {
+            self.give_up_attempt();
+            self.newest_attempt = attempt.number;
+            self.progress = Progress::Under(Gather::new(head, offset));
+        }
+        let gathered = match &mut self.progress {
+            Progress::Under(gather) => gather.take(head, offset, value),
+            Progress::Torn => Gathered::Torn,
+            Progress::Done => {
+                self.ignored.stale += 1;
+                return None;
+            }
+        };
+        match gathered {
+            Gathered::More => None,
+            Gathered::Whole(whole) => {
+                self.progress = Progress::Done;
+                self.judge(&whole)
+            }
+            Gathered::Torn => {
+                self.progress = Progress::Torn;
+                // The writer sends the seal when it knows the rest to be there.
+                if head.record.is_last() {
+                    self.break_at(offset, Damage::Incomplete);
+                }
+                None
+            }
+        }
+    }
+
+    /// The segment that is the log's next, or why the log stays as it is.
+    fn judge(&mut self, whole: &Whole) -> Option<Accepted> {
+        if self.broken.is_some() {
+            self.ignored.after_damage += 1;
+            return None;
+        }
+        let info = match whole.verify() {
+            Ok(info) => info,
+            Err(error) => {
+                self.break_at(whole.place.seal, error);
+                return None;
+            }
+        };
+        if self.end.as_ref().is_some_and(|end| info.sequence() <= end.sequence()) {
+            self.ignored.repeated += 1;
+            return None;
+        }
+        let follows = match &self.end {
+            Some(end) => check_follows(&end.chain_end(), &info),
+            None => check_starts(&info),
+        };
+        if let Err(reason) = follows {
+            let expected = self
+                .end
+                .as_ref()
+                .map_or(hindsight_segment::Sequence::FIRST, |end| end.sequence().next());
+            let missing = info.sequence() > expected;
+            let damage =
+                if missing { Damage::MissingBefore(expected) } else { Damage::Chain(reason) };
+            self.break_at(whole.place.seal, damage);
+            return None;
+        }
+        let info = Arc::new(info);
+        self.end = Some(Arc::clone(&info));
+        Some(Accepted { info, place: whole.place })
+    }
+
+    fn give_up_attempt(&mut self) {
+        if !matches!(std::mem::take(&mut self.progress), Progress::Done) {
+            self.ignored.unsealed += 1;
+        }
+    }
+
+    fn break_at(&mut self, offset: i64, damage: impl Into<Damage>) {
+        if self.broken.is_none() {
+            self.broken = Some(Break { offset, damage: damage.into() });
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

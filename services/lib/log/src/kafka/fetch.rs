@@ -1,0 +1,149 @@
+//! Reading segments that are known to be there.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence, check_follows, check_starts};
+
+use super::gather::{Gather, Gathered, Place, Whole};
+use super::record::{Head, Piece, PieceHead};
+use super::store::Store;
+use super::topic::{Record, Session};
+use crate::error::{Damage, LogError};
+
+impl Store {
+    pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
+        let place = self.find(sequence)?;
+        let text = self.topic.place_of(place.first);
+        let mut session = self.topic.session()?;
+        let whole = self.gather(&mut session, place.first, place.last, Gather::new)?;
+        let view = whole.into_view().map_err(|error| LogError::of_segment(&text, error))?;
+        if view.info().sequence() != sequence {
+            let found = format!("segment {}", view.info().sequence());
+            return Err(LogError::corrupt(text, Damage::Misnamed { found }));
+        }
+        if !self.is_in_chain(&mut session, view.info()) {
+            return Err(LogError::corrupt(text, Damage::Replaced));
+        }
+        Ok(view)
+    }
+
+    /// Whether a segment that is whole is also the one of this log: the next one names its digest, and the last
+    /// one we know. A damaged follower is no reason to withhold it.
+    fn is_in_chain(&self, session: &mut Session<'_>, info: &SegmentInfo) -> bool {
+        let (next, end) = {
+            let follower = self.follower();
+            (follower.place(info.sequence().next()), follower.chain.end().cloned())
+        };
+        match next.map(|next| self.read_info(session, next)) {
+            Some(Ok(next)) => next.header.predecessor == info.digest,
+            Some(Err(_)) => true,
+            None => {
+                end.is_none_or(|end| end.sequence() != info.sequence() || end.digest == info.digest)
+            }
+        }
+    }
+
+    pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
+        let place = self.find(info.sequence())?;
+        let Some(line) = info.seal.frames.get(ordinal as usize) else {
+            let place = self.topic.place_of(place.first);
+            return Err(LogError::NotFound { place, what: format!("frame {ordinal}") });
+        };
+        // One record a frame and nothing between them, as is usual: then it is known which one.
+        let plain = place.seal - place.first == info.seal.frames.len() as i64;
+        let from = if plain { place.first + i64::from(ordinal) } else { place.first };
+        let mut parts = Vec::new();
+        let mut attempt = None;
+        self.topic.session()?.read(from, place.seal, &mut |record| {
+            let Ok(Head::Piece(head)) = record.head else { return ControlFlow::Continue(()) };
+            let is_ours = *attempt.get_or_insert(head.attempt) == head.attempt;
+            if !is_ours || head.piece != Piece::Frame(ordinal) {
+                return ControlFlow::Continue(());
+            }
+            parts.push(record.value);
+            if head.part.is_last() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let bytes = if parts.len() == 1 { parts.remove(0) } else { Bytes::from(parts.concat()) };
+        Frame::verify(ordinal, line, bytes)
+            .map_err(|error| LogError::of_segment(self.topic.place_of(from), error))
+    }
+
+    pub(super) fn infos(
+        &self,
+        from: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
+        let from = from.max(Sequence::FIRST);
+        if self.follower().place(from).is_none() {
+            self.refresh()?;
+        }
+        let (before, page): (_, Vec<Place>) = {
+            let follower = self.follower();
+            let start = super::follow::index_of(from);
+            let before = start.checked_sub(1).and_then(|it| follower.places.get(it)).copied();
+            (before, follower.places.iter().skip(start).take(limit).copied().collect())
+        };
+        let mut session = self.topic.session()?;
+        let mut before = match before {
+            Some(place) if !page.is_empty() => {
+                Some(self.read_info(&mut session, place)?.chain_end())
+            }
+            _ => None,
+        };
+        let mut infos = Vec::with_capacity(page.len());
+        for place in page {
+            let info = self.read_info(&mut session, place)?;
+            match &before {
+                Some(before) => check_follows(before, &info),
+                None => check_starts(&info),
+            }
+            .map_err(|reason| LogError::corrupt(self.topic.place_of(place.seal), reason))?;
+            before = Some(info.chain_end());
+            infos.push(Arc::new(info));
+        }
+        Ok(infos)
+    }
+
+    /// Header and seal of the segment that lies there.
+    pub(super) fn read_info(
+        &self,
+        session: &mut Session<'_>,
+        place: Place,
+    ) -> Result<SegmentInfo, LogError> {
+        let whole = self.gather(session, place.seal, place.last, Gather::seal_only)?;
+        whole
+            .sealed()
+            .info()
+            .map_err(|error| LogError::of_segment(self.topic.place_of(place.seal), error))
+    }
+
+    /// The records of one attempt between two offsets, put together.
+    fn gather(
+        &self,
+        session: &mut Session<'_>,
+        first: i64,
+        last: i64,
+        begin: impl Fn(&PieceHead, i64) -> Gather,
+    ) -> Result<Whole, LogError> {
+        let mut gather: Option<Gather> = None;
+        let mut outcome = None;
+        session.read(first, last + 1, &mut |record: Record| {
+            let Ok(Head::Piece(head)) = record.head else { return ControlFlow::Continue(()) };
+            let gather = gather.get_or_insert_with(|| begin(&head, record.offset));
+            if gather.attempt() != head.attempt {
+                return ControlFlow::Continue(());
+            }
+            match gather.take(&head, record.offset, record.value) {
+                Gathered::More => ControlFlow::Continue(()),
+                Gathered::Whole(whole) => {
+                    outcome = Some(*whole);
+                    ControlFlow::Break(())
+                }
+                Gathered::Torn => ControlFlow::Break(()),
+            }
+        })?;
+        outcome.ok_or_else(|| LogError::corrupt(self.topic.place_of(last), Damage::Incomplete))
+    }
+}

@@ -1,0 +1,163 @@
+//! From the records of one attempt back to a segment.
+
+use bytes::Bytes;
+use hindsight_segment::limits::{MAX_HEADER_BYTES, MAX_SEAL_BYTES, MAX_SEGMENT_RAW_BYTES};
+use hindsight_segment::{Error, Frame, Place as SegmentPlace, SegmentInfo, SegmentView};
+
+use super::record::{Attempt, Piece, PieceHead};
+
+/// More than any segment has. Frames that did not shrink are longer than their entries, by their headers.
+const MAX_GATHERED_BYTES: u64 =
+    2 * MAX_SEGMENT_RAW_BYTES + MAX_SEAL_BYTES as u64 + MAX_HEADER_BYTES as u64;
+
+/// Where a segment lies in the topic: offsets of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its first record.
+    pub(super) first: i64,
+    /// The first record of its seal.
+    pub(super) seal: i64,
+    /// Its last record.
+    pub(super) last: i64,
+}
+
+/// Takes the records of one attempt in the order of the topic.
+#[derive(Debug)]
+pub(super) struct Gather {
+    attempt: Attempt,
+    /// The record that must come next, and how many there are.
+    next: u32,
+    of: u32,
+    first: i64,
+    seal: i64,
+    frames: Vec<Bytes>,
+    /// Parts of a piece that is not whole yet.
+    parts: Vec<Bytes>,
+    bytes: u64,
+}
+
+/// What a record did.
+#[derive(Debug)]
+pub(super) enum Gathered {
+    More,
+    Whole(Box<Whole>),
+    /// It is not the record that comes next: the attempt makes no segment any more.
+    Torn,
+}
+
+/// Everything that was sent of a segment; not verified.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) place: Place,
+    frames: Vec<Bytes>,
+    sealed: Sealed,
+}
+
+/// The seal record, its parts joined: header, seal and trailer of a segment.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    bytes: Bytes,
+    segment_bytes: u64,
+}
+
+impl Gather {
+    /// An attempt that begins with the record at `offset`.
+    pub(super) fn new(head: &PieceHead, offset: i64) -> Self {
+        Self {
+            attempt: head.attempt,
+            next: 1,
+            of: head.record.of,
+            first: offset,
+            seal: offset,
+            frames: Vec::new(),
+            parts: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Begins with a seal record: what was before is not wanted.
+    pub(super) fn seal_only(head: &PieceHead, offset: i64) -> Self {
+        Self { next: head.record.number, ..Self::new(head, offset) }
+    }
+
+    pub(super) fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    pub(super) fn take(&mut self, head: &PieceHead, offset: i64, value: Bytes) -> Gathered {
+        self.bytes += value.len() as u64;
+        let fits = head.record.number == self.next
+            && head.record.of == self.of
+            && head.part.number as usize == self.parts.len() + 1
+            && self.bytes <= MAX_GATHERED_BYTES
+            // The seal comes last, and only the seal.
+            && (head.record.is_last() == (head.part.is_last() && !matches!(head.piece, Piece::Frame(_))));
+        if !fits {
+            return Gathered::Torn;
+        }
+        self.next = self.next.saturating_add(1);
+        if head.part.number == 1 {
+            self.seal = offset;
+        }
+        self.parts.push(value);
+        if !head.part.is_last() {
+            return Gathered::More;
+        }
+        let bytes = join(std::mem::take(&mut self.parts));
+        match head.piece {
+            Piece::Frame(ordinal) if ordinal as usize == self.frames.len() => {
+                self.frames.push(bytes);
+                Gathered::More
+            }
+            Piece::Frame(_) => Gathered::Torn,
+            Piece::Seal { segment_bytes } => Gathered::Whole(Box::new(Whole {
+                place: Place { first: self.first, seal: self.seal, last: offset },
+                frames: std::mem::take(&mut self.frames),
+                sealed: Sealed { bytes, segment_bytes },
+            })),
+        }
+    }
+}
+
+fn join(mut parts: Vec<Bytes>) -> Bytes {
+    if parts.len() == 1 { parts.remove(0) } else { parts.concat().into() }
+}
+
+impl Sealed {
+    pub(super) fn info(&self) -> Result<SegmentInfo, Error> {
+        SegmentInfo::from_ends(&self.bytes, &self.bytes, self.segment_bytes)
+    }
+}
+
+impl Whole {
+    pub(super) fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+
+    /// Header and seal, after comparing every byte of the segment with them.
+    pub(super) fn verify(&self) -> Result<SegmentInfo, Error> {
+        let info = self.sealed.info()?;
+        if info.seal.frames.len() != self.frames.len() {
+            return Err(Error::Corrupt {
+                place: SegmentPlace::Seal,
+                what: "it was sent with another number of frames",
+            });
+        }
+        for ((line, bytes), ordinal) in info.seal.frames.iter().zip(&self.frames).zip(0..) {
+            Frame::verify(ordinal, line, Bytes::clone(bytes))?;
+        }
+        Ok(info)
+    }
+
+    /// The segment, every byte compared with its digest.
+    pub(super) fn into_view(self) -> Result<SegmentView, Error> {
+        let header_bytes = self.sealed.info()?.header_bytes as usize;
+        let (header, seal) = self.sealed.bytes.split_at(header_bytes);
+        let frame_bytes: usize = self.frames.iter().map(Bytes::len).sum();
+        let mut bytes = Vec::with_capacity(self.sealed.bytes.len() + frame_bytes);
+        bytes.extend_from_slice(header);
+        self.frames.iter().for_each(|frame| bytes.extend_from_slice(frame));
+        bytes.extend_from_slice(seal);
+        SegmentView::open(bytes.into())
+    }
+}

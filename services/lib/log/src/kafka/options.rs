@@ -1,0 +1,86 @@
+//! Which cluster and topic, and how to talk to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hindsight_segment::SourceIdentity;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// What is known about a topic before it is opened.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// `host:port`, separated by commas.
+    pub bootstrap: String,
+    pub topic: String,
+    /// Brokers that keep each record: what a topic is created with, and the least that is accepted.
+    pub replicas: u16,
+    /// The replica set whose log it must be.
+    pub expected: Option<SourceIdentity>,
+    /// Who we are, for people who read claims.
+    pub name: String,
+    /// How long to try to deliver a record, and to wait for the brokers when reading.
+    pub timeout: Duration,
+    /// Handed to librdkafka as they are: TLS, SASL and whatever else it has. They win over ours.
+    pub client: BTreeMap<String, String>,
+}
+
+impl KafkaOptions {
+    pub fn new(bootstrap: impl Into<String>, topic: impl Into<String>) -> Self {
+        Self {
+            bootstrap: bootstrap.into(),
+            topic: topic.into(),
+            replicas: 3,
+            expected: None,
+            name: format!("process {}", std::process::id()),
+            timeout: Duration::from_secs(30),
+            client: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.config(&[])
+    }
+
+    pub(super) fn consumer(&self) -> ClientConfig {
+        self.config(&[
+            // Never joined: partitions are assigned by hand. librdkafka wants a name all the same.
+            ("group.id", "hindsight"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"),
+            ("allow.auto.create.topics", "false"),
+            ("isolation.level", "read_uncommitted"),
+            ("check.crcs", "true"),
+            ("fetch.wait.max.ms", "50"),
+            ("fetch.error.backoff.ms", "50"),
+            ("fetch.queue.backoff.ms", "10"),
+            ("queued.max.messages.kbytes", "16384"),
+        ])
+    }
+
+    /// `max_message_bytes` is the topic's.
+    pub(super) fn producer(&self, max_message_bytes: usize) -> ClientConfig {
+        let timeout = self.timeout.as_millis().to_string();
+        self.config(&[
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("linger.ms", "0"),
+            ("compression.type", "none"),
+            ("message.max.bytes", &max_message_bytes.to_string()),
+            ("message.timeout.ms", &timeout),
+        ])
+    }
+
+    fn config(&self, settings: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config.set("client.id", "hindsight");
+        config.set("reconnect.backoff.max.ms", "1000");
+        settings.iter().for_each(|&(name, value)| drop(config.set(name, value)));
+        self.client.iter().for_each(|(name, value)| drop(config.set(name, value)));
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+}

@@ -1,0 +1,80 @@
+//! Sending records, and learning where they lie.
+
+use std::io;
+
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
+
+use super::options::KafkaOptions;
+use super::record::Header;
+use super::topic::PARTITION;
+use crate::error::LogError;
+
+/// A record to be sent: its headers and its value.
+pub(super) type Sent<'a> = (Vec<Header>, &'a [u8]);
+
+pub(super) struct Sender {
+    topic: String,
+    producer: FutureProducer,
+}
+
+impl Sender {
+    pub(super) fn new(
+        options: &KafkaOptions,
+        max_message_bytes: usize,
+    ) -> Result<Self, KafkaError> {
+        let producer = options.producer(max_message_bytes).create()?;
+        Ok(Self { topic: options.topic.clone(), producer })
+    }
+
+    /// Sends the records in order; gives their offsets when all are durable. The last one is sent when the others
+    /// are: where it is, they are.
+    ///
+    /// After an error any of them may be there, or come to be there still.
+    pub(super) async fn send(&self, records: &[Sent<'_>]) -> Result<Vec<i64>, KafkaError> {
+        let Some((last, others)) = records.split_last() else { return Ok(Vec::new()) };
+        let mut under_way = Vec::with_capacity(others.len());
+        for record in others {
+            under_way.push(self.enqueue(record)?);
+        }
+        let mut offsets = Vec::with_capacity(records.len());
+        for delivery in under_way {
+            offsets.push(acknowledged(delivery).await?);
+        }
+        offsets.push(acknowledged(self.enqueue(last)?).await?);
+        Ok(offsets)
+    }
+
+    fn enqueue(&self, (headers, value): &Sent<'_>) -> Result<DeliveryFuture, KafkaError> {
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
+                all.insert(KafkaHeader { key, value: Some(value.as_str()) })
+            });
+        // No key: a topic that were compacted would refuse such records, and not drop older ones without a word.
+        let record = FutureRecord::<(), [u8]>::to(&self.topic)
+            .partition(PARTITION)
+            .payload(value)
+            .headers(headers);
+        self.producer.send_result(record).map_err(|(error, _)| error)
+    }
+
+    /// Gives up what is under way, and ends the connections; takes a moment.
+    pub(super) fn discard(self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+async fn acknowledged(delivery: DeliveryFuture) -> Result<i64, KafkaError> {
+    match delivery.await {
+        Ok(Ok(delivery)) => Ok(delivery.offset),
+        Ok(Err((error, _))) => Err(error),
+        Err(_) => Err(KafkaError::Canceled),
+    }
+}
+
+pub(super) fn not_appended(place: String, error: KafkaError) -> LogError {
+    LogError::unavailable(place, "append to it", io::Error::other(error))
+}

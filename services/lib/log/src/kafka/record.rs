@@ -1,0 +1,285 @@
+//! What the headers of a record say. All are text, so that a person can read a topic with any Kafka client.
+//!
+//! Headers place a record; they vouch for nothing. What a segment is made of is proven by its digests.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hindsight_segment::{Sequence, WriterEpoch};
+
+/// The layout of records this program writes, and the newest it reads.
+pub(super) const VERSION: u16 = 1;
+
+pub(super) const KIND: &str = "hs-kind";
+const RECORD_VERSION: &str = "hs-version";
+const WRITER: &str = "hs-writer";
+const EPOCH: &str = "hs-epoch";
+const SUPERSEDES: &str = "hs-supersedes";
+const ATTEMPT: &str = "hs-attempt";
+const SEQUENCE: &str = "hs-sequence";
+const RECORD: &str = "hs-record";
+const PART: &str = "hs-part";
+const FRAME: &str = "hs-frame";
+const SEGMENT_BYTES: &str = "hs-bytes";
+
+/// One opening of the log for writing; drawn at random, so that two that claim the same epoch can be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WriterId(pub(super) u64);
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for WriterId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// Number `number` of `of`, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) number: u32,
+    pub(super) of: u32,
+}
+
+impl Count {
+    pub(super) fn is_last(self) -> bool {
+        self.number == self.of
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+impl FromStr for Count {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (number, of) = text.split_once('/').ok_or(())?;
+        let (number, of) = (number.parse().map_err(drop)?, of.parse().map_err(drop)?);
+        if (1..=of).contains(&number) { Ok(Self { number, of }) } else { Err(()) }
+    }
+}
+
+/// A writer takes the log over. It holds when the epoch it supersedes is the newest one at its place in the topic,
+/// so that of several writers who saw the same epoch the first one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) writer: WriterId,
+    pub(super) epoch: WriterEpoch,
+    /// 0: none.
+    pub(super) supersedes: WriterEpoch,
+}
+
+/// One try of one writer to append one segment. Records of different tries never make a segment together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) writer: WriterId,
+    pub(super) epoch: WriterEpoch,
+    /// Grows with every try of this writer.
+    pub(super) number: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// The frame with that ordinal.
+    Frame(u32),
+    /// The segment's header, then its seal and trailer. It makes the segment real.
+    Seal {
+        /// Length of the whole segment.
+        segment_bytes: u64,
+    },
+}
+
+/// A record that carries a piece of a segment, or a part of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PieceHead {
+    pub(super) attempt: Attempt,
+    pub(super) sequence: Sequence,
+    /// Among all records of the attempt; the last one is the seal, or its last part.
+    pub(super) record: Count,
+    pub(super) piece: Piece,
+    /// Among the records of the piece.
+    pub(super) part: Count,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    Claim(Claim),
+    Piece(PieceHead),
+}
+
+/// Why headers are not those of a record of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotOurs {
+    /// Written by something else.
+    Foreign,
+    /// It says it is ours, and is not as we write.
+    Malformed(&'static str),
+    /// Written by a newer program.
+    Newer(u16),
+}
+
+/// A header: name and text.
+pub(super) type Header = (&'static str, String);
+
+impl Head {
+    pub(super) fn headers(&self) -> Vec<Header> {
+        let kind = match self {
+            Head::Claim(_) => "claim",
+            Head::Piece(PieceHead { piece: Piece::Frame(_), .. }) => "frame",
+            Head::Piece(PieceHead { piece: Piece::Seal { .. }, .. }) => "seal",
+        };
+        let mut headers = vec![(KIND, kind.to_owned()), (RECORD_VERSION, VERSION.to_string())];
+        match self {
+            Head::Claim(claim) => headers.extend([
+                (WRITER, claim.writer.to_string()),
+                (EPOCH, claim.epoch.to_string()),
+                (SUPERSEDES, claim.supersedes.to_string()),
+            ]),
+            Head::Piece(head) => {
+                headers.extend([
+                    (WRITER, head.attempt.writer.to_string()),
+                    (EPOCH, head.attempt.epoch.to_string()),
+                    (ATTEMPT, head.attempt.number.to_string()),
+                    (SEQUENCE, head.sequence.to_string()),
+                    (RECORD, head.record.to_string()),
+                    match head.piece {
+                        Piece::Frame(ordinal) => (FRAME, ordinal.to_string()),
+                        Piece::Seal { segment_bytes } => (SEGMENT_BYTES, segment_bytes.to_string()),
+                    },
+                    (PART, head.part.to_string()),
+                ]);
+            }
+        }
+        headers
+    }
+
+    /// Reads what [`Head::headers`] wrote; further headers are for people, and may be there.
+    pub(super) fn read<'a>(
+        headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
+    ) -> Result<Self, NotOurs> {
+        let fields = Fields(headers);
+        let kind = fields.text(KIND).ok_or(NotOurs::Foreign)?;
+        match fields.number::<u16>(RECORD_VERSION)? {
+            VERSION => {}
+            0 => return Err(NotOurs::Malformed(RECORD_VERSION)),
+            newer => return Err(NotOurs::Newer(newer)),
+        }
+        let writer = fields.number(WRITER)?;
+        let epoch = WriterEpoch(fields.number(EPOCH)?);
+        let piece = match kind {
+            "claim" => {
+                let supersedes = WriterEpoch(fields.number(SUPERSEDES)?);
+                return Ok(Head::Claim(Claim { writer, epoch, supersedes }));
+            }
+            "frame" => Piece::Frame(fields.number(FRAME)?),
+            "seal" => Piece::Seal { segment_bytes: fields.number(SEGMENT_BYTES)? },
+            _ => return Err(NotOurs::Malformed(KIND)),
+        };
+        Ok(Head::Piece(PieceHead {
+            attempt: Attempt { writer, epoch, number: fields.number(ATTEMPT)? },
+            sequence: Sequence(fields.number(SEQUENCE)?),
+            record: fields.number(RECORD)?,
+            piece,
+            part: fields.number(PART)?,
+        }))
+    }
+}
+
+struct Fields<I>(I);
+
+impl<'a, I: Iterator<Item = (&'a str, &'a [u8])> + Clone> Fields<I> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let (_, value) = self.0.clone().find(|(found, _)| *found == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    fn number<T: FromStr>(&self, name: &'static str) -> Result<T, NotOurs> {
+        let parsed = self.text(name).and_then(|text| text.parse().ok());
+        parsed.ok_or(NotOurs::Malformed(name))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(headers: &[Header]) -> Result<Head, NotOurs> {
+        Head::read(headers.iter().map(|(name, value)| (*name, value.as_bytes())))
+    }
+
+    fn any_head() -> impl Strategy<Value = Head> {
+        let count =
+            (1u32..9, 0u32..9).prop_map(|(number, more)| Count { number, of: number + more });
+        let piece = prop_oneof![
+            any::<u32>().prop_map(Piece::Frame),
+            any::<u64>().prop_map(|segment_bytes| Piece::Seal { segment_bytes }),
+        ];
+        let ids = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+        (any::<bool>(), ids, piece, count.clone(), count).prop_map(
+            |(is_claim, (writer, epoch, number, other), piece, record, part)| {
+                let (writer, epoch) = (WriterId(writer), WriterEpoch(epoch));
+                if is_claim {
+                    return Head::Claim(Claim { writer, epoch, supersedes: WriterEpoch(other) });
+                }
+                let attempt = Attempt { writer, epoch, number };
+                Head::Piece(PieceHead { attempt, sequence: Sequence(other), record, piece, part })
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(head in any_head()) {
+            let mut headers = head.headers();
+            prop_assert_eq!(read(&headers), Ok(head));
+            headers.push(("hs-first", "1700000000,1".to_owned()));
+            headers.insert(0, ("trace-id", "x".to_owned()));
+            prop_assert_eq!(read(&headers), Ok(head), "headers for people do not matter");
+        }
+
+        /// Without one of its headers a record of ours is no other record of ours.
+        #[test]
+        fn each_header_is_needed(head in any_head(), dropped in 0usize..9) {
+            let mut headers = head.headers();
+            let (name, _) = headers.remove(dropped % headers.len());
+            let expected =
+                if name == KIND { NotOurs::Foreign } else { NotOurs::Malformed(name) };
+            prop_assert_eq!(read(&headers), Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        let claim =
+            Claim { writer: WriterId(1), epoch: WriterEpoch(2), supersedes: WriterEpoch(1) };
+        let mut headers = Head::Claim(claim).headers();
+        assert_eq!(headers[1], (RECORD_VERSION, "1".to_owned()));
+        for (version, expected) in
+            [("2", NotOurs::Newer(2)), ("0", NotOurs::Malformed(RECORD_VERSION))]
+        {
+            headers[1].1 = version.to_owned();
+            assert_eq!(read(&headers), Err(expected));
+        }
+    }
+
+    #[test]
+    fn counts_begin_at_one_and_end_at_their_number() {
+        for text in ["", "1", "0/1", "2/1", "-1/2", "1/1/1", "a/b"] {
+            assert!(text.parse::<Count>().is_err(), "{text:?}");
+        }
+        assert_eq!("2/3".parse::<Count>(), Ok(Count { number: 2, of: 3 }));
+    }
+}

@@ -1,0 +1,182 @@
+//! Whether a topic is set up to keep a log, and what mends it when it is not.
+
+use std::collections::BTreeMap;
+
+/// Records are at least this long, or the headers would outgrow what they describe.
+const LEAST_MESSAGE_BYTES: i64 = 64 << 10;
+/// What a record may take besides its value: our headers, and the framing of a batch.
+const RECORD_OVERHEAD_BYTES: usize = 4 << 10;
+/// Of topics that we create. Kafka's own default; a frame seldom is longer.
+pub(super) const MAX_MESSAGE_BYTES: &str = "1048588";
+
+/// A topic as the brokers describe it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TopicState {
+    pub(super) partitions: usize,
+    /// Of the partition that has the fewest.
+    pub(super) replicas: usize,
+    /// Settings by name, as text.
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+/// What a topic must be.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) bootstrap: &'a str,
+    pub(super) topic: &'a str,
+    pub(super) replicas: u16,
+}
+
+impl Wanted<'_> {
+    /// A write is acknowledged when that many replicas have it: the log survives the loss of the others.
+    pub(super) fn in_sync(&self) -> u16 {
+        self.replicas / 2 + 1
+    }
+
+    /// Everything a topic is created with.
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("cleanup.policy", "delete".to_owned()),
+            ("retention.ms", "-1".to_owned()),
+            ("retention.bytes", "-1".to_owned()),
+            ("min.insync.replicas", self.in_sync().to_string()),
+            ("unclean.leader.election.enable", "false".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("max.message.bytes", MAX_MESSAGE_BYTES.to_owned()),
+        ]
+    }
+
+    /// Everything that is wrong with a topic, each with what mends it.
+    pub(super) fn problems(&self, found: &TopicState) -> Vec<String> {
+        let mut problems = Vec::new();
+        if found.partitions != 1 {
+            problems.push(format!(
+                "it has {} partitions, and order holds within one only; partitions cannot be taken away: \
+                 use another topic",
+                found.partitions
+            ));
+        }
+        if found.replicas < usize::from(self.replicas) {
+            problems.push(self.too_few_replicas(found.replicas));
+        }
+        let mut check = |name: &str, is_fine: &dyn Fn(&str) -> bool, why: &str, mended: &str| {
+            let value = found.settings.get(name).map_or("", String::as_str);
+            if !is_fine(value) {
+                let mend = self.alter(name, mended);
+                problems.push(format!("{name} is {value:?}, {why}: {mend}"));
+            }
+        };
+        check("cleanup.policy", &|it| it == "delete", "records must stay", "delete");
+        let forever = "old segments would vanish without a word";
+        check("retention.ms", &|it| it == "-1", forever, "-1");
+        check("retention.bytes", &|it| it == "-1", forever, "-1");
+        check(
+            "unclean.leader.election.enable",
+            &|it| it == "false",
+            "a broker that missed segments could become the leader",
+            "false",
+        );
+        let in_sync = self.in_sync();
+        let replicas = found.replicas.max(1);
+        check(
+            "min.insync.replicas",
+            &|it| it.parse().is_ok_and(|it: usize| (in_sync.into()..=replicas).contains(&it)),
+            &format!("segments must be on {in_sync} brokers before they count as durable"),
+            &in_sync.to_string(),
+        );
+        check(
+            "max.message.bytes",
+            &|it| it.parse().is_ok_and(|it: i64| it >= LEAST_MESSAGE_BYTES),
+            &format!("frames would fall into too many records; at least {LEAST_MESSAGE_BYTES}"),
+            MAX_MESSAGE_BYTES,
+        );
+        check(
+            "compression.type",
+            &|it| ["producer", "uncompressed", "lz4", "snappy"].contains(&it),
+            "frames are compressed already",
+            "producer",
+        );
+        problems
+    }
+
+    fn alter(&self, name: &str, value: &str) -> String {
+        format!(
+            "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} \
+             --add-config {name}={value}",
+            self.bootstrap, self.topic
+        )
+    }
+
+    fn too_few_replicas(&self, found: usize) -> String {
+        format!(
+            "it has {found} replicas of {}: give it more with kafka-reassign-partitions.sh --bootstrap-server {}, \
+             or accept fewer with replicas={found}",
+            self.replicas, self.bootstrap
+        )
+    }
+}
+
+/// How long the value of one record may be.
+pub(super) fn value_limit(max_message_bytes: usize) -> usize {
+    max_message_bytes.saturating_sub(RECORD_OVERHEAD_BYTES).max(1)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const WANTED: Wanted<'_> =
+        Wanted { bootstrap: "kafka:9092", topic: "hindsight.rs0", replicas: 3 };
+
+    fn created() -> TopicState {
+        let settings = WANTED.settings();
+        TopicState {
+            partitions: 1,
+            replicas: 3,
+            settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
+    }
+
+    #[test]
+    fn what_we_create_is_fine() {
+        assert_eq!(WANTED.problems(&created()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_wrong_setting_is_named_with_what_mends_it() {
+        for (name, wrong) in [
+            ("cleanup.policy", "compact"),
+            ("cleanup.policy", "delete,compact"),
+            ("retention.ms", "604800000"),
+            ("retention.bytes", "1073741824"),
+            ("min.insync.replicas", "1"),
+            ("min.insync.replicas", "4"),
+            ("unclean.leader.election.enable", "true"),
+            ("compression.type", "gzip"),
+            ("max.message.bytes", "1000"),
+        ] {
+            let mut found = created();
+            let right = found.settings.insert(name.to_owned(), wrong.to_owned()).unwrap();
+            let problems = WANTED.problems(&found);
+            let [problem] = &problems[..] else { panic!("{problems:?}") };
+            assert!(problem.starts_with(&format!("{name} is {wrong:?}")), "{problem}");
+            let command = format!(
+                ": kafka-configs.sh --bootstrap-server kafka:9092 --alter --entity-type topics \
+                 --entity-name hindsight.rs0 --add-config {name}={right}"
+            );
+            assert!(problem.ends_with(&command), "{problem}");
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let problems = WANTED.problems(&TopicState { partitions: 6, replicas: 1, ..created() });
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+        assert!(problems[0].starts_with("it has 6 partitions"));
+        assert!(problems[1].ends_with("accept fewer with replicas=1"));
+        assert!(problems[2].starts_with("min.insync.replicas is \"2\""), "of one replica");
+        let nothing = WANTED.problems(&TopicState::default());
+        assert_eq!(nothing.len(), 9, "{nothing:#?}");
+    }
+}

@@ -1,0 +1,117 @@
+//! The topic behind a [`super::KafkaLog`]; everything here blocks.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hindsight_segment::{SegmentInfo, Sequence};
+
+use super::chain::Ignored;
+use super::follow::Follower;
+use super::gather::Place;
+use super::topic::{Record, Topic};
+use crate::error::{Damage, LogError};
+
+/// Between two looks at where the topic ends.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+pub(super) struct Store {
+    pub(super) topic: Arc<Topic>,
+    follower: Mutex<Follower>,
+    /// One reads on at a time; separate from `follower`, so that reads of what is known go on meanwhile.
+    catching_up: Mutex<()>,
+}
+
+impl Store {
+    /// Reads the topic from its beginning.
+    pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
+        let (first, _) = topic.watermarks()?;
+        let store = Self {
+            topic,
+            follower: Mutex::new(Follower::new(first)),
+            catching_up: Mutex::default(),
+        };
+        store.refresh()?;
+        let end = store.follower().chain.end().cloned();
+        if let (Some(expected), Some(end)) = (&store.topic.options.expected, end)
+            && end.header.source != *expected
+        {
+            return Err(LogError::Foreign {
+                place: store.topic.place(),
+                expected: expected.clone().into(),
+                found: end.header.source.clone().into(),
+            });
+        }
+        Ok(store)
+    }
+
+    pub(super) fn follower(&self) -> MutexGuard<'_, Follower> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what was appended since, by whomever.
+    pub(super) fn refresh(&self) -> Result<(), LogError> {
+        self.refresh_to(0)?;
+        self.follower().check(&self.topic)
+    }
+
+    /// As [`Store::refresh`], at least up to an offset that is known to be there; a damaged log is no error yet.
+    pub(super) fn refresh_to(&self, target: i64) -> Result<(), LogError> {
+        let _one_at_a_time = self.catching_up();
+        let deadline = Instant::now() + self.topic.options.timeout;
+        loop {
+            let next = self.follower().next;
+            let (first, end) = self.topic.watermarks()?;
+            if first > next || end < next {
+                return Err(LogError::corrupt(self.topic.place_of(next), Damage::Vanished));
+            }
+            self.topic.session()?.read(next, end, &mut |record| {
+                self.follower().take(record);
+                ControlFlow::Continue(())
+            })?;
+            if self.follower().next >= target {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let late = io::ErrorKind::TimedOut.into();
+                return Err(LogError::unavailable(self.topic.place(), "read it to its end", late));
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Takes records that this writer appended, and knows the offsets of, without reading them back. Only when they
+    /// are all there is since the topic was last read: else something is between them that has to be looked at.
+    pub(super) fn take_own(&self, records: Vec<Record>) -> bool {
+        let _one_at_a_time = self.catching_up();
+        let mut follower = self.follower();
+        let in_a_row = records.iter().zip(follower.next..).all(|(it, next)| it.offset == next);
+        if in_a_row {
+            records.into_iter().for_each(|record| follower.take(record));
+        }
+        in_a_row
+    }
+
+    fn catching_up(&self) -> MutexGuard<'_, ()> {
+        self.catching_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
+        self.refresh()?;
+        Ok(self.follower().chain.end().cloned())
+    }
+
+    pub(super) fn find(&self, sequence: Sequence) -> Result<Place, LogError> {
+        if let Some(place) = self.follower().place(sequence) {
+            return Ok(place);
+        }
+        self.refresh()?;
+        let place = self.follower().place(sequence);
+        place.ok_or_else(|| LogError::no_segment(self.topic.place(), sequence))
+    }
+
+    pub(super) fn ignored(&self) -> Ignored {
+        self.follower().chain.ignored()
+    }
+}

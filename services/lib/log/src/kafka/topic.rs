@@ -1,0 +1,209 @@
+//! The topic behind a log, read by offset. Everything here blocks.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::options::KafkaOptions;
+use super::record::{Head, NotOurs};
+use crate::error::{Damage, LogError};
+
+pub(super) const PARTITION: i32 = 0;
+const POLL: Duration = Duration::from_millis(100);
+/// A few records are sooner read over than sought past.
+const NEAR: i64 = 32;
+
+/// A record as it lies in the topic.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) offset: i64,
+    pub(super) head: Result<Head, NotOurs>,
+    pub(super) value: Bytes,
+}
+
+pub(super) struct Topic {
+    pub(super) options: KafkaOptions,
+    /// Consumers between two uses; making one costs connections.
+    idle: Mutex<Vec<BaseConsumer>>,
+}
+
+impl Topic {
+    pub(super) fn new(options: KafkaOptions) -> Self {
+        Self { options, idle: Mutex::default() }
+    }
+
+    pub(super) fn place(&self) -> String {
+        format!("kafka topic {} at {}", self.options.topic, self.options.bootstrap)
+    }
+
+    pub(super) fn place_of(&self, offset: i64) -> String {
+        format!("kafka topic {}, offset {offset}", self.options.topic)
+    }
+
+    pub(super) fn unavailable(&self, action: &'static str, error: KafkaError) -> LogError {
+        LogError::unavailable(self.place(), action, io::Error::other(error))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<BaseConsumer>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn consumer(&self) -> Result<BaseConsumer, LogError> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| self.options.consumer().create(), Ok)
+            .map_err(|error| self.unavailable("make a consumer of it", error))
+    }
+
+    /// The first offset there is, and the one after the last record that is durable.
+    pub(super) fn watermarks(&self) -> Result<(i64, i64), LogError> {
+        let consumer = self.consumer()?;
+        let found = consumer.fetch_watermarks(&self.options.topic, PARTITION, self.options.timeout);
+        let found = found.map_err(|error| self.unavailable("find its end", error))?;
+        self.idle().push(consumer);
+        Ok(found)
+    }
+
+    pub(super) fn session(&self) -> Result<Session<'_>, LogError> {
+        Ok(Session { topic: self, consumer: Some(self.consumer()?), next: None })
+    }
+}
+
+/// Reads of one caller, one after the other.
+pub(super) struct Session<'a> {
+    topic: &'a Topic,
+    consumer: Option<BaseConsumer>,
+    /// What the consumer gives next, if nothing happens to it.
+    next: Option<i64>,
+}
+
+impl Session<'_> {
+    /// Hands the records in `from..until` to `visit`, in order, until it breaks. Gives the offset after the last one
+    /// that it looked at: before `until` when the topic ends there, or `visit` had enough.
+    pub(super) fn read(
+        &mut self,
+        from: i64,
+        until: i64,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<i64, LogError> {
+        if from >= until {
+            return Ok(from);
+        }
+        let outcome = self.read_on(from, until, visit);
+        if outcome.is_err() {
+            // Whatever is wrong with it, the next one begins anew.
+            self.consumer = None;
+        }
+        outcome
+    }
+
+    fn read_on(
+        &mut self,
+        from: i64,
+        until: i64,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<i64, LogError> {
+        let topic = self.topic;
+        let consumer = match self.consumer.take() {
+            Some(consumer) => consumer,
+            None => {
+                self.next = None;
+                topic.consumer()?
+            }
+        };
+        let consumer = self.consumer.insert(consumer);
+        if self.next.is_none_or(|next| !(next..=next + NEAR).contains(&from)) {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&topic.options.topic, PARTITION, Offset::Offset(from))
+                .and_then(|()| consumer.assign(&list))
+                .map_err(|error| topic.unavailable("read it", error))?;
+        }
+        let mut next = from;
+        self.next = Some(from);
+        let mut deadline = Instant::now() + topic.options.timeout;
+        while next < until {
+            let message = match consumer.poll(POLL) {
+                None if Instant::now() >= deadline => {
+                    let late = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+                    return Err(topic.unavailable("read it", late));
+                }
+                None => continue,
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    // It is told once.
+                    self.next = None;
+                    break;
+                }
+                Some(Err(error)) => {
+                    Self::tolerate(topic, next, error, deadline)?;
+                    continue;
+                }
+                Some(Ok(message)) => message,
+            };
+            deadline = Instant::now() + topic.options.timeout;
+            let offset = message.offset();
+            self.next = Some(offset + 1);
+            if offset < from {
+                continue;
+            }
+            if offset >= until {
+                // Records that are none lie between: those of transactions of others.
+                self.next = None;
+                return Ok(until);
+            }
+            next = offset + 1;
+            if visit(record_of(&message)).is_break() {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
+    /// librdkafka tells of much that it mends by itself.
+    fn tolerate(
+        topic: &Topic,
+        next: i64,
+        error: KafkaError,
+        deadline: Instant,
+    ) -> Result<(), LogError> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
+                Err(LogError::corrupt(topic.place_of(next), Damage::RecordChecksum))
+            }
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Err(LogError::corrupt(topic.place_of(next), Damage::Vanished))
+            }
+            _ if Instant::now() < deadline => Ok(()),
+            _ => Err(topic.unavailable("read it", error)),
+        }
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(consumer) = self.consumer.take()
+            && consumer.unassign().is_ok()
+        {
+            self.topic.idle().push(consumer);
+        }
+    }
+}
+
+fn record_of(message: &BorrowedMessage<'_>) -> Record {
+    let value = message.payload().map(Bytes::copy_from_slice).unwrap_or_default();
+    // The client panics over a header whose name is no UTF-8; such a record is not ours.
+    let head = std::panic::catch_unwind(AssertUnwindSafe(|| head_of(message)));
+    Record { offset: message.offset(), head: head.unwrap_or(Err(NotOurs::Foreign)), value }
+}
+
+fn head_of(message: &BorrowedMessage<'_>) -> Result<Head, NotOurs> {
+    let headers = message.headers().ok_or(NotOurs::Foreign)?;
+    let headers: Vec<_> = headers.iter().map(|it| (it.key, it.value.unwrap_or_default())).collect();
+    Head::read(headers.iter().copied())
+}

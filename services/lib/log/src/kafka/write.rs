@@ -1,0 +1,185 @@
+//! Appending: claims, and segments.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hindsight_segment::{SealedSegment, SegmentInfo, WriterEpoch, check_follows, check_starts};
+
+use super::blocking;
+use super::layout::{Outgoing, lay_out};
+use super::producer::{Sender, Sent, not_appended};
+use super::record::{Attempt, Claim, Head, WriterId};
+use super::settings::value_limit;
+use super::store::Store;
+use super::topic::Record;
+use crate::error::LogError;
+
+/// The one who may append, as long as its claim is the newest that holds.
+pub(super) struct Writer {
+    id: WriterId,
+    epoch: WriterEpoch,
+    max_message_bytes: usize,
+    state: tokio::sync::Mutex<State>,
+}
+
+struct State {
+    sender: Option<Sender>,
+    attempts: u64,
+    /// What became of the last append is not known: the topic tells.
+    uncertain: bool,
+}
+
+impl Writer {
+    /// Takes the log over from whoever has it.
+    pub(super) async fn claim(
+        store: &Arc<Store>,
+        max_message_bytes: usize,
+    ) -> Result<Self, LogError> {
+        let options = &store.topic.options;
+        let sender = Sender::new(options, max_message_bytes)
+            .map_err(|error| store.topic.unavailable("make a producer for it", error))?;
+        let claim = next_claim(store);
+        let mut headers = Head::Claim(claim).headers();
+        headers.push(("hs-by", options.name.clone()));
+        let value = format!("{} takes over as epoch {}", options.name, claim.epoch);
+        let sent: [Sent<'_>; 1] = [(headers, value.as_bytes())];
+        let offsets =
+            sender.send(&sent).await.map_err(|error| not_appended(store.topic.place(), error))?;
+        let target = offsets[0] + 1;
+        blocking(store, move |store| store.refresh_to(target)).await?;
+        let writer = Self {
+            id: claim.writer,
+            epoch: claim.epoch,
+            max_message_bytes,
+            state: tokio::sync::Mutex::new(State {
+                sender: Some(sender),
+                attempts: 0,
+                uncertain: false,
+            }),
+        };
+        writer.check_held(store)?;
+        tracing::info!(epoch = %claim.epoch, topic = options.topic, "took the log over");
+        Ok(writer)
+    }
+
+    pub(super) fn epoch(&self) -> WriterEpoch {
+        self.epoch
+    }
+
+    pub(super) async fn append(
+        &self,
+        store: &Arc<Store>,
+        segment: SealedSegment,
+    ) -> Result<(), LogError> {
+        let mut state = self.state.lock().await;
+        if state.uncertain {
+            blocking(store, |store| store.refresh()).await?;
+            state.uncertain = false;
+        }
+        if self.admit(store, segment.info())? {
+            return Ok(());
+        }
+        let sender = match state.sender.take() {
+            Some(sender) => sender,
+            None => Sender::new(&store.topic.options, self.max_message_bytes)
+                .map_err(|error| store.topic.unavailable("make a producer for it", error))?,
+        };
+        state.attempts += 1;
+        let attempt = Attempt { writer: self.id, epoch: self.epoch, number: state.attempts };
+        let records = lay_out(&segment, attempt, value_limit(self.max_message_bytes));
+        let sent: Vec<Sent<'_>> =
+            records.iter().map(|it| (it.headers().collect(), &it.value[..])).collect();
+        // Also if nobody waits for the answer any more.
+        state.uncertain = true;
+        let offsets = match sender.send(&sent).await {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                blocking(store, move |_| {
+                    sender.discard();
+                    Ok(())
+                })
+                .await?;
+                return Err(not_appended(store.topic.place(), error));
+            }
+        };
+        state.sender = Some(sender);
+        let info = Arc::clone(segment.info());
+        blocking(store, move |store| take_in(store, records, &offsets)).await?;
+        self.confirm(store, &info).await?;
+        state.uncertain = false;
+        Ok(())
+    }
+
+    /// Whether there is nothing to do, because the log ends with this segment.
+    fn admit(&self, store: &Store, info: &SegmentInfo) -> Result<bool, LogError> {
+        let follower = store.follower();
+        follower.check(&store.topic)?;
+        if follower.ends_with(info) {
+            return Ok(true);
+        }
+        match follower.chain.end() {
+            Some(end) => check_follows(&end.chain_end(), info),
+            None => check_starts(info),
+        }
+        .map_err(|reason| LogError::not_next(store.topic.place(), info, reason))?;
+        drop(follower);
+        self.check_held(store)?;
+        Ok(false)
+    }
+
+    /// The brokers took the segment. What counts is whether it is part of the log: another writer may have come in
+    /// between.
+    async fn confirm(&self, store: &Arc<Store>, info: &Arc<SegmentInfo>) -> Result<(), LogError> {
+        if store.follower().ends_with(info) {
+            return Ok(());
+        }
+        let wanted = Arc::clone(info);
+        let is_there = blocking(store, move |store| {
+            let Some(place) = store.follower().place(wanted.sequence()) else { return Ok(false) };
+            let found = store.read_info(&mut store.topic.session()?, place)?;
+            Ok(found.digest == wanted.digest)
+        });
+        if is_there.await? {
+            return Ok(());
+        }
+        store.follower().check(&store.topic)?;
+        self.check_held(store)?;
+        let error = std::io::Error::other("it was acknowledged, and is not there");
+        Err(LogError::unavailable(store.topic.place(), "find what was appended", error))
+    }
+
+    fn check_held(&self, store: &Store) -> Result<(), LogError> {
+        let follower = store.follower();
+        let chain = &follower.chain;
+        if chain.is_held_by(self.epoch, self.id) {
+            return Ok(());
+        }
+        let (place, newest) = (store.topic.place(), chain.epoch());
+        Err(LogError::Fenced { place, epoch: self.epoch, newest })
+    }
+}
+
+fn next_claim(store: &Store) -> Claim {
+    let follower = store.follower();
+    let chain = &follower.chain;
+    let supersedes = chain.epoch();
+    // Segments name epochs too, and theirs never fall.
+    let sealed = chain.end().map_or(WriterEpoch(0), |end| end.header.epoch);
+    let epoch = WriterEpoch(supersedes.max(sealed).0 + 1);
+    let random = || RandomState::new().hash_one(std::process::id());
+    Claim { writer: WriterId(random() ^ random().rotate_left(32)), epoch, supersedes }
+}
+
+/// Takes what was sent for read when nothing can be in between, and reads it otherwise.
+fn take_in(store: &Store, records: Vec<Outgoing>, offsets: &[i64]) -> Result<(), LogError> {
+    let own = records.into_iter().zip(offsets).map(|(record, &offset)| {
+        let value: Bytes = record.value;
+        Record { offset, head: Ok(Head::Piece(record.head)), value }
+    });
+    if store.take_own(own.collect()) {
+        return Ok(());
+    }
+    store.refresh_to(offsets.last().map_or(0, |last| last + 1))
+}
