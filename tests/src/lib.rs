@@ -7,15 +7,18 @@
 
 pub mod dbhash;
 pub mod hindsight;
+pub mod kafka;
 pub mod mongod;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod replay;
 pub mod replica_set;
 pub mod tools;
 pub mod workload;
 
 pub use hindsight::{HindsightProcess, RunOutput};
+pub use kafka::{KafkaCluster, KafkaClusterOptions};
 pub use mongod::{Mongod, MongodOptions};
 pub use replay::Replay;
 pub use replica_set::{ReplicaSet, SetOptions};

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub const VERSION_VARIABLE: &str = "HINDSIGHT_TEST_MONGODB";
 
 const MONGOD_SCRIPT: &str = "deploy/dev/mongod";
+const KAFKA_SCRIPT: &str = "deploy/dev/kafka";
 
 /// The mongod of a version, fetched by `deploy/dev/mongod` when it is not there yet. `None` is the
 /// version named by `HINDSIGHT_TEST_MONGODB`, else the script's default.
@@ -24,15 +25,28 @@ pub fn mongod(version: Option<&str>) -> Result<PathBuf> {
     if let Some(path) = found.get(&version) {
         return Ok(path.clone());
     }
-    let path = run_script(version.as_deref())?;
+    let path = run_script(MONGOD_SCRIPT, version.as_deref())?;
     found.insert(version, path.clone());
     Ok(path)
 }
 
-fn run_script(version: Option<&str>) -> Result<PathBuf> {
-    let script = checkout()?.join(MONGOD_SCRIPT);
+/// The directory of an Apache Kafka, fetched by `deploy/dev/kafka` when it is not there yet.
+pub fn kafka() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*found {
+        return Ok(path.clone());
+    }
+    let path = run_script(KAFKA_SCRIPT, None)?;
+    *found = Some(path.clone());
+    Ok(path)
+}
+
+/// The last line of what a script prints, which is a path.
+fn run_script(name: &str, argument: Option<&str>) -> Result<PathBuf> {
+    let script = checkout()?.join(name);
     let mut command = Command::new(&script);
-    command.args(version);
+    command.args(argument);
     if std::env::var_os("CARGO_TARGET_DIR").is_none() {
         command.env("CARGO_TARGET_DIR", target_directory()?);
     }
@@ -44,7 +58,7 @@ fn run_script(version: Option<&str>) -> Result<PathBuf> {
         String::from_utf8_lossy(&output.stderr)
     );
     let stdout = String::from_utf8(output.stdout)?;
-    let path = stdout.lines().last().context("deploy/dev/mongod printed no path")?;
+    let path = stdout.lines().last().with_context(|| format!("{name} printed no path"))?;
     Ok(PathBuf::from(path))
 }
 

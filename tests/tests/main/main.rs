@@ -13,6 +13,7 @@ mod elections;
 mod exact;
 mod gap;
 mod harness;
+mod kafka;
 mod refusals;
 mod rollback;
 mod settings;

@@ -1,0 +1,256 @@
+//! A real Kafka: one broker or several, each also a controller, with small heaps.
+//!
+//! Clients reach each broker through a [`Proxy`] of its own, brokers reach each other directly.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process::{OwnedProcess, Signal, tail};
+use crate::proxy::Proxy;
+use crate::{ports, tools};
+
+pub mod stored;
+
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a broker says when it is ready.
+const READY: &str = "Kafka Server started";
+/// Any 16 bytes in base64 without padding.
+const CLUSTER_ID: &str = "aGluZHNpZ2h0LXRlc3RzMA";
+const HEAP_MB: u32 = 300;
+
+#[derive(Clone, Debug)]
+pub struct KafkaClusterOptions {
+    pub brokers: usize,
+    /// Lines of server.properties, for every broker; they win over ours.
+    pub properties: Vec<(String, String)>,
+}
+
+impl KafkaClusterOptions {
+    pub fn brokers(brokers: usize) -> Self {
+        Self { brokers, properties: Vec::new() }
+    }
+
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Brokers on loopback, each with its files and ports across restarts.
+#[derive(Debug)]
+pub struct KafkaCluster {
+    brokers: Vec<Broker>,
+}
+
+#[derive(Debug)]
+struct Broker {
+    // Dropped before the directory it works in.
+    process: Option<OwnedProcess>,
+    proxy: Proxy,
+    home: PathBuf,
+    ports: BrokerPorts,
+    directory: tempfile::TempDir,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BrokerPorts {
+    /// For clients, behind the proxy.
+    client: u16,
+    /// For other brokers.
+    internal: u16,
+    controller: u16,
+}
+
+impl KafkaCluster {
+    /// Starts the brokers, and waits until all are ready.
+    pub async fn start(options: KafkaClusterOptions) -> Result<Self> {
+        let home = tools::kafka()?;
+        let mut brokers = Vec::new();
+        for _ in 0..options.brokers {
+            let ports = BrokerPorts {
+                client: ports::free_port()?,
+                internal: ports::free_port()?,
+                controller: ports::free_port()?,
+            };
+            let directory = tempfile::Builder::new().prefix("hindsight-kafka-").tempdir()?;
+            let proxy = Proxy::start(ports.client).await?;
+            brokers.push(Broker { process: None, proxy, home: home.clone(), ports, directory });
+        }
+        let mut cluster = Self { brokers };
+        for index in 0..options.brokers {
+            let properties = cluster.properties(index, &options);
+            cluster.brokers[index].format(&properties)?;
+        }
+        for broker in &mut cluster.brokers {
+            broker.launch()?;
+        }
+        for broker in &mut cluster.brokers {
+            broker.wait_until_ready(0).await?;
+        }
+        Ok(cluster)
+    }
+
+    fn properties(&self, index: usize, options: &KafkaClusterOptions) -> String {
+        let Broker { ports, proxy, .. } = &self.brokers[index];
+        let voters: Vec<_> = (1..)
+            .zip(&self.brokers)
+            .map(|(id, it)| format!("{id}@127.0.0.1:{}", it.ports.controller))
+            .collect();
+        let copies = options.brokers.min(3);
+        let (client, internal) = (ports.client, ports.internal);
+        let mut lines = vec![
+            "process.roles=broker,controller".to_owned(),
+            format!("node.id={}", index + 1),
+            format!("controller.quorum.voters={}", voters.join(",")),
+            format!(
+                "listeners=CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal},\
+                 CONTROLLER://127.0.0.1:{}",
+                ports.controller
+            ),
+            format!(
+                "advertised.listeners=CLIENT://127.0.0.1:{},INTERNAL://127.0.0.1:{internal}",
+                proxy.port()
+            ),
+            "listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT"
+                .to_owned(),
+            "inter.broker.listener.name=INTERNAL".to_owned(),
+            "controller.listener.names=CONTROLLER".to_owned(),
+            format!("log.dirs={}", self.brokers[index].files().display()),
+            // A topic made by accident would have the wrong settings.
+            "auto.create.topics.enable=false".to_owned(),
+            format!("offsets.topic.replication.factor={copies}"),
+            "offsets.topic.num.partitions=1".to_owned(),
+            // A dead broker is noticed in seconds.
+            "broker.session.timeout.ms=3000".to_owned(),
+            "broker.heartbeat.interval.ms=500".to_owned(),
+            "num.network.threads=2".to_owned(),
+            "num.io.threads=2".to_owned(),
+        ];
+        lines.extend(options.properties.iter().map(|(name, value)| format!("{name}={value}")));
+        lines.join("\n") + "\n"
+    }
+
+    /// `host:port,…` of all brokers, through their proxies.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<_> =
+            self.brokers.iter().map(|it| format!("127.0.0.1:{}", it.proxy.port())).collect();
+        addresses.join(",")
+    }
+
+    pub fn proxy(&self, broker: usize) -> &Proxy {
+        &self.brokers[broker].proxy
+    }
+
+    /// Where a broker keeps the only partition of a topic.
+    pub fn partition_directory(&self, broker: usize, topic: &str) -> PathBuf {
+        self.brokers[broker].files().join(format!("{topic}-0"))
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self, broker: usize) -> Result<()> {
+        self.brokers[broker].process.as_mut().map_or(Ok(()), OwnedProcess::kill)
+    }
+
+    /// A clean shutdown.
+    pub async fn stop(&mut self, broker: usize) -> Result<()> {
+        if let Some(process) = &mut self.brokers[broker].process {
+            process.stop(STOP_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a broker again after [`KafkaCluster::kill`] or [`KafkaCluster::stop`], on the same files and ports.
+    pub async fn restart(&mut self, broker: usize) -> Result<()> {
+        let broker = &mut self.brokers[broker];
+        let before = broker.ready_count();
+        broker.launch()?;
+        broker.wait_until_ready(before).await
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub fn pause(&mut self, broker: usize) -> Result<()> {
+        self.brokers[broker].signal(Signal::Stop)
+    }
+
+    pub fn resume(&mut self, broker: usize) -> Result<()> {
+        self.brokers[broker].signal(Signal::Continue)
+    }
+}
+
+impl Broker {
+    fn files(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn properties_path(&self) -> PathBuf {
+        self.directory.path().join("server.properties")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("broker.log")
+    }
+
+    fn java(&self) -> Command {
+        let mut command = Command::new("java");
+        command
+            .arg(format!("-Xmx{HEAP_MB}m"))
+            .args(["-XX:+UseSerialGC", "-Djava.awt.headless=true", "-cp"])
+            .arg(self.home.join("libs/*"));
+        command
+    }
+
+    fn format(&self, properties: &str) -> Result<()> {
+        std::fs::write(self.properties_path(), properties)?;
+        let mut command = self.java();
+        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
+        let output = command.arg(self.properties_path()).output().context("cannot run java")?;
+        ensure!(
+            output.status.success(),
+            "the storage tool failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    fn launch(&mut self) -> Result<()> {
+        let mut command = self.java();
+        command.arg("kafka.Kafka").arg(self.properties_path());
+        let log = self.log_path();
+        self.process = Some(OwnedProcess::spawn("kafka", &mut command, &log, &log)?);
+        Ok(())
+    }
+
+    /// Waits until it said once more that it is ready.
+    async fn wait_until_ready(&mut self, before: usize) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while self.ready_count() <= before {
+            let process = self.process.as_mut().context("the broker was not started")?;
+            if let Some(exit) = process.try_exit()? {
+                bail!("the broker ended ({exit}):\n{}", tail(&self.log_path(), 20));
+            }
+            if Instant::now() >= deadline {
+                bail!("the broker is not ready yet:\n{}", tail(&self.log_path(), 20));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    fn ready_count(&self) -> usize {
+        count(&self.log_path(), READY)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.process.as_mut().context("the broker was not started")?.signal(signal)
+    }
+}
+
+fn count(path: &Path, text: &str) -> usize {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).matches(text).count()
+}

@@ -1,0 +1,126 @@
+//! A TCP proxy on loopback whose connections go wrong on demand.
+//!
+//! A fault is laid once and waits for bytes that it knows; the connection that carries them suffers it for good, all
+//! others go on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What happens to the connection that carries the awaited bytes to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// They do not arrive, and nothing after them.
+    LoseRequest,
+    /// They arrive, and no answer comes back.
+    LoseAnswer,
+}
+
+type Laid = Arc<Mutex<Option<(Fault, Vec<u8>)>>>;
+
+/// Forwards connections from a port of its own to another one, until dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    laid: Laid,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Listens on a free port; `target` need not listen yet.
+    pub async fn start(target: u16) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let laid = Laid::default();
+        let accepting = tokio::spawn(accept(listener, target, Arc::clone(&laid)));
+        Ok(Self { port, laid, accepting })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The next connection that sends `bytes` to the server suffers the fault.
+    pub fn lay(&self, fault: Fault, bytes: &[u8]) {
+        *self.laid.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, bytes.to_vec()));
+    }
+
+    /// Takes a fault away that did not happen; whether there was one.
+    pub fn clear(&self) -> bool {
+        self.laid.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, target: u16, laid: Laid) {
+    while let Ok((client, _)) = listener.accept().await {
+        // Dropping the client tells it that nobody listens.
+        let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let (lose_answers, answers_lost) = watch::channel(false);
+        tokio::spawn(requests(from_client, to_server, Arc::clone(&laid), lose_answers));
+        tokio::spawn(answers(from_server, to_client, answers_lost));
+    }
+}
+
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    laid: Laid,
+    lose_answers: watch::Sender<bool>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    // What was sent before, as far as awaited bytes may begin in it.
+    let mut seen = Vec::new();
+    let mut is_lost = false;
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        seen.extend_from_slice(&buffer[..read]);
+        match due(&laid, &mut seen) {
+            Some(Fault::LoseRequest) => is_lost = true,
+            Some(Fault::LoseAnswer) => drop(lose_answers.send(true)),
+            None => {}
+        }
+        if !is_lost && to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// The fault whose bytes are among those seen; forgets what it need not look at again.
+fn due(laid: &Laid, seen: &mut Vec<u8>) -> Option<Fault> {
+    let mut laid = laid.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((fault, awaited)) = &*laid else {
+        seen.clear();
+        return None;
+    };
+    let fault = *fault;
+    let found = seen.windows(awaited.len()).any(|window| window == awaited);
+    let kept = seen.len().min(awaited.len().saturating_sub(1));
+    seen.drain(..seen.len() - kept);
+    if !found {
+        return None;
+    }
+    *laid = None;
+    Some(fault)
+}
+
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lost: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if !*lost.borrow() && to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+    }
+}
