@@ -155,10 +155,8 @@ async fn a_record_that_contradicts_its_checksum_is_never_served() -> Result<()> 
 /// A piece longer than a record may be is split, and joined again.
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_of_any_length_go_through_a_topic_of_short_records() -> Result<()> {
-    let cluster =
-        KafkaCluster::start(KafkaClusterOptions::brokers(1).property("message.max.bytes", "65536"))
-            .await?;
-    let options = options(&cluster, 1);
+    let cluster = one_broker().await?;
+    let options = KafkaOptions { max_message_bytes: 65_536, ..options(&cluster, 1) };
     let log = KafkaLog::open_writer(options.clone()).await?;
     let mut maker = SegmentMaker::default();
     let mut segments = Vec::new();

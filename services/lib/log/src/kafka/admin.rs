@@ -46,8 +46,9 @@ impl Topic {
     }
 
     fn wanted(&self) -> Wanted<'_> {
-        let KafkaOptions { bootstrap, topic, replicas, .. } = &self.options;
-        Wanted { bootstrap, topic, replicas: *replicas }
+        let KafkaOptions { bootstrap, topic, .. } = &self.options;
+        let (replicas, max_message_bytes) = (self.options.replicas, self.options.max_message_bytes);
+        Wanted { bootstrap, topic, replicas, max_message_bytes }
     }
 
     /// How many there are, and the fewest replicas of one; nothing when there is no such topic.

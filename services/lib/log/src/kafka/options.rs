@@ -7,6 +7,9 @@ use hindsight_segment::SourceIdentity;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+/// Kafka's own default. A frame seldom is longer.
+const MAX_MESSAGE_BYTES: u32 = 1_048_588;
+
 /// What is known about a topic before it is opened.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -15,6 +18,8 @@ pub struct KafkaOptions {
     pub topic: String,
     /// Brokers that keep each record: what a topic is created with, and the least that is accepted.
     pub replicas: u16,
+    /// What a topic is created with; what is longer is split over records.
+    pub max_message_bytes: u32,
     /// The replica set whose log it must be.
     pub expected: Option<SourceIdentity>,
     /// Who we are, for people who read claims.
@@ -31,6 +36,7 @@ impl KafkaOptions {
             bootstrap: bootstrap.into(),
             topic: topic.into(),
             replicas: 3,
+            max_message_bytes: MAX_MESSAGE_BYTES,
             expected: None,
             name: format!("process {}", std::process::id()),
             timeout: Duration::from_secs(30),

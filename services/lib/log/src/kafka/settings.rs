@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 const LEAST_MESSAGE_BYTES: i64 = 64 << 10;
 /// What a record may take besides its value: our headers, and the framing of a batch.
 const RECORD_OVERHEAD_BYTES: usize = 4 << 10;
-/// Of topics that we create. Kafka's own default; a frame seldom is longer.
-pub(super) const MAX_MESSAGE_BYTES: &str = "1048588";
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +23,8 @@ pub(super) struct Wanted<'a> {
     pub(super) bootstrap: &'a str,
     pub(super) topic: &'a str,
     pub(super) replicas: u16,
+    /// Of a topic that we create.
+    pub(super) max_message_bytes: u32,
 }
 
 impl Wanted<'_> {
@@ -42,7 +42,7 @@ impl Wanted<'_> {
             ("min.insync.replicas", self.in_sync().to_string()),
             ("unclean.leader.election.enable", "false".to_owned()),
             ("compression.type", "producer".to_owned()),
-            ("max.message.bytes", MAX_MESSAGE_BYTES.to_owned()),
+            ("max.message.bytes", self.max_message_bytes.to_string()),
         ]
     }
 
@@ -88,7 +88,7 @@ impl Wanted<'_> {
             "max.message.bytes",
             &|it| it.parse().is_ok_and(|it: i64| it >= LEAST_MESSAGE_BYTES),
             &format!("frames would fall into too many records; at least {LEAST_MESSAGE_BYTES}"),
-            MAX_MESSAGE_BYTES,
+            &self.max_message_bytes.to_string(),
         );
         check(
             "compression.type",
@@ -126,8 +126,12 @@ pub(super) fn value_limit(max_message_bytes: usize) -> usize {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted<'_> =
-        Wanted { bootstrap: "kafka:9092", topic: "hindsight.rs0", replicas: 3 };
+    const WANTED: Wanted<'_> = Wanted {
+        bootstrap: "kafka:9092",
+        topic: "hindsight.rs0",
+        replicas: 3,
+        max_message_bytes: 1_048_588,
+    };
 
     fn created() -> TopicState {
         let settings = WANTED.settings();
