@@ -129,7 +129,8 @@ impl Store {
     ) -> Result<Whole, LogError> {
         let mut gather: Option<Gather> = None;
         let mut outcome = None;
-        session.read(first, last + 1, &mut |record: Record| {
+        let mut is_torn = false;
+        let read_to = session.read(first, last + 1, &mut |record: Record| {
             let Ok(Head::Piece(head)) = record.head else { return ControlFlow::Continue(()) };
             let gather = gather.get_or_insert_with(|| begin(&head, record.offset));
             if gather.attempt() != head.attempt {
@@ -141,9 +142,20 @@ impl Store {
                     outcome = Some(*whole);
                     ControlFlow::Break(())
                 }
-                Gathered::Torn => ControlFlow::Break(()),
+                Gathered::Torn => {
+                    is_torn = true;
+                    ControlFlow::Break(())
+                }
             }
         })?;
-        outcome.ok_or_else(|| LogError::corrupt(self.topic.place_of(last), Damage::Incomplete))
+        match outcome {
+            Some(whole) => Ok(whole),
+            // It was there, and a new leader has not caught up yet.
+            None if read_to <= last && !is_torn => {
+                let cut = std::io::ErrorKind::UnexpectedEof.into();
+                Err(LogError::unavailable(self.topic.place_of(read_to), "read it", cut))
+            }
+            None => Err(LogError::corrupt(self.topic.place_of(last), Damage::Incomplete)),
+        }
     }
 }

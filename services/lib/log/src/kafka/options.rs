@@ -74,8 +74,8 @@ impl KafkaOptions {
             ("acks", "all"),
             ("linger.ms", "0"),
             ("compression.type", "none"),
-            ("message.max.bytes", &max_message_bytes.to_string()),
-            ("message.timeout.ms", &timeout),
+            ("message.max.bytes", max_message_bytes.to_string().as_str()),
+            ("message.timeout.ms", timeout.as_str()),
         ])
     }
 
@@ -84,8 +84,12 @@ impl KafkaOptions {
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("client.id", "hindsight");
         config.set("reconnect.backoff.max.ms", "1000");
-        settings.iter().for_each(|&(name, value)| drop(config.set(name, value)));
-        self.client.iter().for_each(|(name, value)| drop(config.set(name, value)));
+        for &(name, value) in settings {
+            config.set(name, value);
+        }
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
         config.set("bootstrap.servers", &self.bootstrap);
         config
     }

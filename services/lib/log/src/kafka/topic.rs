@@ -71,6 +71,14 @@ impl Topic {
         Ok(found)
     }
 
+    /// Lets a consumer begin anew at an offset.
+    fn assign(&self, consumer: &BaseConsumer, offset: i64) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.options.topic, PARTITION, Offset::Offset(offset))
+            .and_then(|()| consumer.assign(&list))
+            .map_err(|error| self.unavailable("read it", error))
+    }
+
     pub(super) fn session(&self) -> Result<Session<'_>, LogError> {
         Ok(Session { topic: self, consumer: Some(self.consumer()?), next: None })
     }
@@ -119,11 +127,10 @@ impl Session<'_> {
             }
         };
         let consumer = self.consumer.insert(consumer);
-        if self.next.is_none_or(|next| !(next..=next + NEAR).contains(&from)) {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(&topic.options.topic, PARTITION, Offset::Offset(from))
-                .and_then(|()| consumer.assign(&list))
-                .map_err(|error| topic.unavailable("read it", error))?;
+        // What the consumer holds since it was told an earlier end may be out of date.
+        let mut is_fresh = self.next.is_none_or(|next| !(next..=next + NEAR).contains(&from));
+        if is_fresh {
+            topic.assign(consumer, from)?;
         }
         let mut next = from;
         self.next = Some(from);
@@ -135,6 +142,11 @@ impl Session<'_> {
                     return Err(topic.unavailable("read it", late));
                 }
                 None => continue,
+                Some(Err(KafkaError::PartitionEOF(_))) if !is_fresh => {
+                    topic.assign(consumer, next)?;
+                    is_fresh = true;
+                    continue;
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     // It is told once.
                     self.next = None;
