@@ -124,8 +124,8 @@ impl KafkaCluster {
             "auto.create.topics.enable=false".to_owned(),
             format!("offsets.topic.replication.factor={copies}"),
             "offsets.topic.num.partitions=1".to_owned(),
-            // A dead broker is noticed in seconds.
-            "broker.session.timeout.ms=3000".to_owned(),
+            // A dead broker is noticed in seconds, and a slow one on a busy machine is not taken for dead.
+            "broker.session.timeout.ms=6000".to_owned(),
             "broker.heartbeat.interval.ms=500".to_owned(),
             "num.network.threads=2".to_owned(),
             "num.io.threads=2".to_owned(),

@@ -43,7 +43,7 @@ async fn what_was_acknowledged_survives_killed_brokers() -> Result<()> {
         let mut maker = SegmentMaker::default();
         let mut appended = Vec::new();
         let mut failures = 0;
-        while appended.len() < 300 {
+        while appended.len() < 400 {
             let segment = maker.make(40);
             while let Err(error) = log.append(segment.clone()).await {
                 anyhow::ensure!(error.is_retryable(), "{error}");
@@ -58,7 +58,8 @@ async fn what_was_acknowledged_survives_killed_brokers() -> Result<()> {
     for broker in [0, 1, 2] {
         tokio::time::sleep(Duration::from_secs(2)).await;
         cluster.kill(broker)?;
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        // Long enough for another one to lead.
+        tokio::time::sleep(Duration::from_secs(8)).await;
         cluster.restart(broker).await?;
     }
     cluster.pause(0)?;
