@@ -7,13 +7,14 @@
 //! `docs/KAFKA.md` draws the records.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, WriterEpoch};
 
 use crate::SegmentLog;
 use crate::error::LogError;
+use crate::shared::{BaseNotice, Leader, SharedLog};
 
 mod admin;
 mod chain;
@@ -32,15 +33,23 @@ mod write;
 pub use chain::Ignored;
 pub use options::KafkaOptions;
 
+use record::Says;
 use store::Store;
 use topic::Topic;
 use write::Writer;
 
-/// A log in a Kafka topic. Clones are handles of the same log.
+/// A log in a Kafka topic. Clones are handles of the same log, and lead it together.
 #[derive(Clone)]
 pub struct KafkaLog {
     store: Arc<Store>,
-    writer: Option<Arc<Writer>>,
+    /// None for a handle that can never append.
+    seat: Option<Arc<Seat>>,
+}
+
+/// The place of a writer, taken while this handle leads or led.
+struct Seat {
+    max_message_bytes: usize,
+    writer: RwLock<Option<Arc<Writer>>>,
 }
 
 impl fmt::Debug for KafkaLog {
@@ -50,30 +59,38 @@ impl fmt::Debug for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Opens the log for appending: creates the topic if it is not there, reads and verifies all of it, and takes it
-    /// over from whoever wrote it until now.
+    /// Opens the log for following and for [leading](SharedLog::lead): creates the topic if it is not there, reads
+    /// and verifies all of it.
     ///
     /// # Errors
     /// [`LogError::Misconfigured`] for a topic that could lose what is appended. [`LogError::Corrupt`] when the log is
-    /// damaged; nothing is claimed then. [`LogError::Foreign`] for the log of another replica set.
-    /// [`LogError::Fenced`] when yet another writer took it over at the same time.
-    pub async fn open_writer(options: KafkaOptions) -> Result<Self, LogError> {
+    /// damaged. [`LogError::Foreign`] for the log of another replica set.
+    pub async fn open(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         let max_message_bytes = topic.prepare().await?;
-        let store = Self::read_all(topic).await?;
-        let writer = Writer::claim(&store, max_message_bytes).await?;
-        Ok(Self { store, writer: Some(Arc::new(writer)) })
+        let seat = Seat { max_message_bytes, writer: RwLock::default() };
+        Ok(Self { store: Self::read_all(topic).await?, seat: Some(Arc::new(seat)) })
+    }
+
+    /// Opens the log, and takes it over from whoever wrote it until now.
+    ///
+    /// # Errors
+    /// As [`KafkaLog::open`], with nothing claimed; and as [`SharedLog::lead`].
+    pub async fn open_writer(options: KafkaOptions) -> Result<Self, LogError> {
+        let log = Self::open(options).await?;
+        log.lead().await?;
+        Ok(log)
     }
 
     /// Opens the log for reading; a writer may go on appending to it.
     ///
     /// # Errors
-    /// As [`KafkaLog::open_writer`], and [`LogError::NotFound`] when there is no such topic. What the topic is set to
+    /// As [`KafkaLog::open`], and [`LogError::NotFound`] when there is no such topic. What the topic is set to
     /// is the writer's to check.
     pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         topic.check_present().await?;
-        Ok(Self { store: Self::read_all(topic).await?, writer: None })
+        Ok(Self { store: Self::read_all(topic).await?, seat: None })
     }
 
     async fn read_all(topic: Arc<Topic>) -> Result<Arc<Store>, LogError> {
@@ -83,7 +100,14 @@ impl KafkaLog {
 
     /// The epoch this handle writes with: segments are to be sealed with it.
     pub fn epoch(&self) -> Option<WriterEpoch> {
-        self.writer.as_ref().map(|writer| writer.epoch())
+        self.writer().ok().map(|writer| writer.epoch())
+    }
+
+    fn writer(&self) -> Result<Arc<Writer>, LogError> {
+        let seat = self.seat.as_ref();
+        let writer =
+            seat.and_then(|it| it.writer.read().unwrap_or_else(PoisonError::into_inner).clone());
+        writer.ok_or_else(|| LogError::ReadOnly { place: self.store.topic.place() })
     }
 
     /// Records read so far that are no part of the log.
@@ -118,10 +142,7 @@ async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
 #[async_trait]
 impl SegmentLog for KafkaLog {
     async fn append(&self, segment: SealedSegment) -> Result<(), LogError> {
-        match &self.writer {
-            Some(writer) => writer.append(&self.store, segment).await,
-            None => Err(LogError::ReadOnly { place: self.store.topic.place() }),
-        }
+        self.writer()?.append(&self.store, segment).await
     }
 
     async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
@@ -139,5 +160,56 @@ impl SegmentLog for KafkaLog {
 
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
         self.run(|store| store.end()).await
+    }
+}
+
+#[async_trait]
+impl SharedLog for KafkaLog {
+    async fn observe(&self) -> Result<Leader, LogError> {
+        self.run(|store| {
+            store.refresh()?;
+            Ok(store.follower().chain.leader())
+        })
+        .await
+    }
+
+    async fn lead(&self) -> Result<WriterEpoch, LogError> {
+        let Some(seat) = &self.seat else {
+            return Err(LogError::ReadOnly { place: self.store.topic.place() });
+        };
+        let writer = Writer::claim(&self.store, seat.max_message_bytes).await?;
+        let epoch = writer.epoch();
+        *seat.writer.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(writer));
+        Ok(epoch)
+    }
+
+    async fn beat(&self) -> Result<(), LogError> {
+        self.writer()?.say(&self.store, Says::Beat, "").await
+    }
+
+    async fn resign(&self) -> Result<(), LogError> {
+        self.writer()?.say(&self.store, Says::Resign, "").await
+    }
+
+    async fn announce(&self, base: BaseNotice) -> Result<(), LogError> {
+        self.writer()?.say(&self.store, Says::Base(base.digest), &base.name).await
+    }
+
+    async fn announced(&self) -> Result<Vec<BaseNotice>, LogError> {
+        self.run(|store| {
+            store.refresh()?;
+            Ok(store.follower().chain.bases().to_vec())
+        })
+        .await
+    }
+
+    async fn risks(&self) -> Result<Vec<String>, LogError> {
+        let mut risks = self.store.topic.problems().await?;
+        if let Some(first) = self.run(|store| store.first_left()).await? {
+            risks.push(format!(
+                "the segments before {first} are gone from the topic: they can be put back from a copy of the log only"
+            ));
+        }
+        Ok(risks)
     }
 }

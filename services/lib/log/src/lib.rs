@@ -1,6 +1,7 @@
 //! The log: an ordered, durable store of sealed segments. It is the truth; everything else is derived from it.
 //!
 //! - [`SegmentLog`]: what every implementation promises
+//! - [`SharedLog`]: what those promise besides which several processes may have open
 //! - [`DirectoryLog`]: one file per segment
 //! - [`KafkaLog`]: one topic, a record per frame
 //! - [`MemoryLog`]: for tests, with scripted faults
@@ -17,11 +18,13 @@ mod directory;
 mod error;
 mod kafka;
 mod memory;
+mod shared;
 
 pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
 pub use error::{Damage, LogError};
 pub use kafka::{Ignored, KafkaLog, KafkaOptions};
 pub use memory::{AppendFault, MemoryLog, ReadFault};
+pub use shared::{BaseDigest, BaseNotice, Instance, Leader, SharedLog};
 
 /// An ordered, durable store of segments which form one chain.
 ///

@@ -17,11 +17,7 @@ use crate::error::LogError;
 impl Topic {
     /// Creates the topic unless it is there, and checks it; gives its `max.message.bytes`.
     pub(super) async fn prepare(self: &Arc<Self>) -> Result<usize, LogError> {
-        let admin: AdminClient<DefaultClientContext> = self
-            .options
-            .admin()
-            .create()
-            .map_err(|error| self.unavailable("make a client for it", error))?;
+        let admin = self.admin_client()?;
         if self.describe_partitions().await?.is_none() {
             self.create(&admin).await?;
         }
@@ -34,6 +30,21 @@ impl Topic {
         }
         let limit = state.settings.get("max.message.bytes").and_then(|it| it.parse().ok());
         limit.ok_or_else(|| self.failed("learn its max.message.bytes", "it is no number"))
+    }
+
+    /// Everything that is wrong with a topic that was fit when it was opened.
+    pub(super) async fn problems(self: &Arc<Self>) -> Result<Vec<String>, LogError> {
+        let admin = self.admin_client()?;
+        let Some((partitions, replicas)) = self.describe_partitions().await? else {
+            return Ok(vec![format!("there is no topic {} any more", self.options.topic)]);
+        };
+        let settings = self.describe_settings(&admin).await?;
+        Ok(self.wanted().problems(&TopicState { partitions, replicas, settings }))
+    }
+
+    fn admin_client(&self) -> Result<AdminClient<DefaultClientContext>, LogError> {
+        let client = self.options.admin().create();
+        client.map_err(|error| self.unavailable("make a client for it", error))
     }
 
     /// An error unless there is such a topic.

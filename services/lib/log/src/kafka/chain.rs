@@ -14,8 +14,12 @@ use bytes::Bytes;
 use hindsight_segment::{Error, SegmentInfo, WriterEpoch, check_follows, check_starts};
 
 use super::gather::{Gather, Gathered, Place, Whole};
-use super::record::{Claim, Head, NotOurs, PieceHead, VERSION, WriterId};
+use super::record::{Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
 use crate::error::Damage;
+use crate::shared::{BaseNotice, Leader};
+
+/// Names are for people and for file names; nobody needs longer ones.
+const MAX_NAME_BYTES: usize = 255;
 
 /// Records that are no part of the log, by the reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,12 +70,20 @@ enum Progress {
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     end: Option<Arc<SegmentInfo>>,
-    writer: Option<(WriterEpoch, WriterId)>,
+    holder: Option<Holder>,
     /// The writer's newest attempt.
     newest_attempt: u64,
     progress: Progress,
     broken: Option<Break>,
+    bases: Vec<BaseNotice>,
     ignored: Ignored,
+}
+
+/// Whoever may append.
+#[derive(Debug)]
+struct Holder {
+    writer: WriterId,
+    leader: Leader,
 }
 
 impl Chain {
@@ -81,11 +93,20 @@ impl Chain {
 
     /// Whoever may append; 0 and nobody at first.
     pub(super) fn epoch(&self) -> WriterEpoch {
-        self.writer.map_or(WriterEpoch(0), |(epoch, _)| epoch)
+        self.holder.as_ref().map_or(WriterEpoch(0), |holder| holder.leader.epoch)
     }
 
     pub(super) fn is_held_by(&self, epoch: WriterEpoch, writer: WriterId) -> bool {
-        self.writer == Some((epoch, writer))
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|it| it.leader.epoch == epoch && it.writer == writer)
+    }
+
+    pub(super) fn leader(&self) -> Leader {
+        self.holder.as_ref().map_or_else(Leader::nobody, |holder| holder.leader.clone())
+    }
+
+    pub(super) fn bases(&self) -> &[BaseNotice] {
+        &self.bases
     }
 
     /// Until the next claim.
@@ -105,7 +126,8 @@ impl Chain {
         value: Bytes,
     ) -> Option<Accepted> {
         match head {
-            Ok(Head::Claim(claim)) => self.take_claim(claim),
+            Ok(Head::Claim(claim)) => self.take_claim(claim, &value),
+            Ok(Head::Note(note)) => self.take_note(note, &value),
             Ok(Head::Piece(head)) => return self.take_piece(&head, offset, value),
             Err(NotOurs::Foreign) => self.ignored.foreign += 1,
             Err(NotOurs::Malformed(header)) => {
@@ -119,23 +141,54 @@ impl Chain {
         None
     }
 
-    fn take_claim(&mut self, claim: Claim) {
+    fn take_claim(&mut self, claim: Claim, name: &[u8]) {
         if claim.supersedes != self.epoch() || claim.epoch <= claim.supersedes {
             self.ignored.late_claims += 1;
             return;
         }
         self.give_up_attempt();
-        self.writer = Some((claim.epoch, claim.writer));
+        self.holder = Some(Holder {
+            writer: claim.writer,
+            leader: Leader {
+                epoch: claim.epoch,
+                instance: claim.instance,
+                name: name_of(name),
+                has_resigned: false,
+                signs: 1,
+            },
+        });
         self.newest_attempt = 0;
         self.broken = None;
     }
 
-    fn take_piece(&mut self, head: &PieceHead, offset: i64, value: Bytes) -> Option<Accepted> {
-        let attempt = head.attempt;
-        if !self.is_held_by(attempt.epoch, attempt.writer) {
+    /// The holder, if these are its writer and epoch; that it wrote is a sign of life.
+    fn heard(&mut self, epoch: WriterEpoch, writer: WriterId) -> Option<&mut Leader> {
+        if !self.is_held_by(epoch, writer) {
             self.ignored.fenced += 1;
             return None;
         }
+        let leader = &mut self.holder.as_mut()?.leader;
+        leader.signs += 1;
+        Some(leader)
+    }
+
+    fn take_note(&mut self, note: Note, value: &[u8]) {
+        let Some(leader) = self.heard(note.epoch, note.writer) else { return };
+        match note.says {
+            Says::Beat => {}
+            Says::Resign => leader.has_resigned = true,
+            Says::Base(digest) => {
+                let notice = BaseNotice { name: name_of(value), digest };
+                if !self.bases.contains(&notice) {
+                    self.bases.push(notice);
+                }
+            }
+        }
+    }
+
+    fn take_piece(&mut self, head: &PieceHead, offset: i64, value: Bytes) -> Option<Accepted> {
+        let attempt = head.attempt;
+        self.heard(attempt.epoch, attempt.writer)?;
         if attempt.number < self.newest_attempt {
             self.ignored.stale += 1;
             return None;
@@ -218,6 +271,10 @@ impl Chain {
             self.broken = Some(Break { offset, damage: damage.into() });
         }
     }
+}
+
+fn name_of(value: &[u8]) -> String {
+    String::from_utf8_lossy(&value[..value.len().min(MAX_NAME_BYTES)]).into_owned()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use hindsight_segment::SourceIdentity;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::shared::Instance;
+
 /// Kafka's own default. A frame seldom is longer.
 const MAX_MESSAGE_BYTES: u32 = 1_048_588;
 
@@ -24,6 +26,8 @@ pub struct KafkaOptions {
     pub expected: Option<SourceIdentity>,
     /// Who we are, for people who read claims.
     pub name: String,
+    /// Which installation we are of.
+    pub instance: Instance,
     /// How long to try to deliver a record, and to wait for the brokers when reading.
     pub timeout: Duration,
     /// Handed to librdkafka as they are: TLS, SASL and whatever else it has. They win over ours.
@@ -39,7 +43,8 @@ impl KafkaOptions {
             max_message_bytes: MAX_MESSAGE_BYTES,
             expected: None,
             name: format!("process {}", std::process::id()),
-            timeout: Duration::from_secs(30),
+            instance: Instance::UNKNOWN,
+            timeout: Duration::from_secs(10),
             client: BTreeMap::new(),
         }
     }

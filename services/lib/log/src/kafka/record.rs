@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use hindsight_segment::{Sequence, WriterEpoch};
 
+use crate::shared::{BaseDigest, Instance};
+
 /// The layout of records this program writes, and the newest it reads.
 pub(super) const VERSION: u16 = 1;
 
@@ -21,6 +23,8 @@ const RECORD: &str = "hs-record";
 const PART: &str = "hs-part";
 const FRAME: &str = "hs-frame";
 const SEGMENT_BYTES: &str = "hs-bytes";
+const INSTANCE: &str = "hs-instance";
+const BASE_DIGEST: &str = "hs-base-digest";
 
 /// One opening of the log for writing; drawn at random, so that two that claim the same epoch can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,26 @@ pub(super) struct Claim {
     pub(super) epoch: WriterEpoch,
     /// 0: none.
     pub(super) supersedes: WriterEpoch,
+    /// Which installation the writer is of, across restarts.
+    pub(super) instance: Instance,
+}
+
+/// What a writer says besides segments. It counts as long as its claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) writer: WriterId,
+    pub(super) epoch: WriterEpoch,
+    pub(super) says: Says,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// It lives, and has nothing to append.
+    Beat,
+    /// It gives the log up: others need not wait.
+    Resign,
+    /// The base whose name is the record's value belongs to this log; its manifest has this digest.
+    Base(BaseDigest),
 }
 
 /// One try of one writer to append one segment. Records of different tries never make a segment together.
@@ -115,6 +139,7 @@ pub(super) struct PieceHead {
 pub(super) enum Head {
     Claim(Claim),
     Piece(PieceHead),
+    Note(Note),
 }
 
 /// Why headers are not those of a record of ours.
@@ -137,6 +162,9 @@ impl Head {
             Head::Claim(_) => "claim",
             Head::Piece(PieceHead { piece: Piece::Frame(_), .. }) => "frame",
             Head::Piece(PieceHead { piece: Piece::Seal { .. }, .. }) => "seal",
+            Head::Note(Note { says: Says::Beat, .. }) => "beat",
+            Head::Note(Note { says: Says::Resign, .. }) => "resign",
+            Head::Note(Note { says: Says::Base(_), .. }) => "base",
         };
         let mut headers = vec![(KIND, kind.to_owned()), (RECORD_VERSION, VERSION.to_string())];
         match self {
@@ -144,7 +172,17 @@ impl Head {
                 (WRITER, claim.writer.to_string()),
                 (EPOCH, claim.epoch.to_string()),
                 (SUPERSEDES, claim.supersedes.to_string()),
+                (INSTANCE, claim.instance.to_string()),
             ]),
+            Head::Note(note) => {
+                headers.extend([
+                    (WRITER, note.writer.to_string()),
+                    (EPOCH, note.epoch.to_string()),
+                ]);
+                if let Says::Base(digest) = note.says {
+                    headers.push((BASE_DIGEST, digest.to_string()));
+                }
+            }
             Head::Piece(head) => {
                 headers.extend([
                     (WRITER, head.attempt.writer.to_string()),
@@ -179,7 +217,14 @@ impl Head {
         let piece = match kind {
             "claim" => {
                 let supersedes = WriterEpoch(fields.number(SUPERSEDES)?);
-                return Ok(Head::Claim(Claim { writer, epoch, supersedes }));
+                let instance = fields.number(INSTANCE)?;
+                return Ok(Head::Claim(Claim { writer, epoch, supersedes, instance }));
+            }
+            "beat" => return Ok(Head::Note(Note { writer, epoch, says: Says::Beat })),
+            "resign" => return Ok(Head::Note(Note { writer, epoch, says: Says::Resign })),
+            "base" => {
+                let says = Says::Base(fields.number(BASE_DIGEST)?);
+                return Ok(Head::Note(Note { writer, epoch, says }));
             }
             "frame" => Piece::Frame(fields.number(FRAME)?),
             "seal" => Piece::Seal { segment_bytes: fields.number(SEGMENT_BYTES)? },
@@ -228,11 +273,21 @@ mod tests {
             any::<u64>().prop_map(|segment_bytes| Piece::Seal { segment_bytes }),
         ];
         let ids = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-        (any::<bool>(), ids, piece, count.clone(), count).prop_map(
-            |(is_claim, (writer, epoch, number, other), piece, record, part)| {
+        (0..8, ids, piece, count.clone(), count).prop_map(
+            |(kind, (writer, epoch, number, other), piece, record, part)| {
                 let (writer, epoch) = (WriterId(writer), WriterEpoch(epoch));
-                if is_claim {
-                    return Head::Claim(Claim { writer, epoch, supersedes: WriterEpoch(other) });
+                match kind {
+                    0 => {
+                        let (supersedes, instance) = (WriterEpoch(other), Instance(number));
+                        return Head::Claim(Claim { writer, epoch, supersedes, instance });
+                    }
+                    1 => return Head::Note(Note { writer, epoch, says: Says::Beat }),
+                    2 => return Head::Note(Note { writer, epoch, says: Says::Resign }),
+                    3 => {
+                        let says = Says::Base(BaseDigest([number as u8; 32]));
+                        return Head::Note(Note { writer, epoch, says });
+                    }
+                    _ => {}
                 }
                 let attempt = Attempt { writer, epoch, number };
                 Head::Piece(PieceHead { attempt, sequence: Sequence(other), record, piece, part })
@@ -263,8 +318,8 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_told_from_damage() {
-        let claim =
-            Claim { writer: WriterId(1), epoch: WriterEpoch(2), supersedes: WriterEpoch(1) };
+        let (epoch, supersedes) = (WriterEpoch(2), WriterEpoch(1));
+        let claim = Claim { writer: WriterId(1), epoch, supersedes, instance: Instance(3) };
         let mut headers = Head::Claim(claim).headers();
         assert_eq!(headers[1], (RECORD_VERSION, "1".to_owned()));
         for (version, expected) in

@@ -111,6 +111,14 @@ impl Store {
         place.ok_or_else(|| LogError::no_segment(self.topic.place(), sequence))
     }
 
+    /// The first segment that is still there, when those before it are gone.
+    pub(super) fn first_left(&self) -> Result<Option<Sequence>, LogError> {
+        let (first, _) = self.topic.watermarks()?;
+        let follower = self.follower();
+        let gone = follower.places.iter().take_while(|place| place.first < first).count();
+        Ok((gone > 0).then(|| Sequence(gone as u64 + 1)))
+    }
+
     pub(super) fn ignored(&self) -> Ignored {
         self.follower().chain.ignored()
     }

@@ -1,4 +1,4 @@
-//! Appending: claims, and segments.
+//! Appending: claims, segments, and notes.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hindsight_segment::{SealedSegment, SegmentInfo, WriterEpoch, check_follows, check_starts};
+use rdkafka::error::KafkaError;
 
 use super::blocking;
-use super::layout::{Outgoing, lay_out};
+use super::layout::lay_out;
 use super::producer::{Sender, Sent, not_appended};
-use super::record::{Attempt, Claim, Head, WriterId};
+use super::record::{Attempt, Claim, Head, Note, Says, WriterId};
 use super::settings::value_limit;
 use super::store::Store;
 use super::topic::Record;
@@ -41,10 +42,7 @@ impl Writer {
         let sender = Sender::new(options, max_message_bytes)
             .map_err(|error| store.topic.unavailable("make a producer for it", error))?;
         let claim = next_claim(store);
-        let mut headers = Head::Claim(claim).headers();
-        headers.push(("hs-by", options.name.clone()));
-        let value = format!("{} takes over as epoch {}", options.name, claim.epoch);
-        let sent: [Sent<'_>; 1] = [(headers, value.as_bytes())];
+        let sent: [Sent<'_>; 1] = [(Head::Claim(claim).headers(), options.name.as_bytes())];
         let offsets =
             sender.send(&sent).await.map_err(|error| not_appended(store.topic.place(), error))?;
         let target = offsets[0] + 1;
@@ -68,6 +66,43 @@ impl Writer {
         self.epoch
     }
 
+    /// Says something besides segments. While a segment is being appended that is sign of life enough.
+    pub(super) async fn say(
+        &self,
+        store: &Arc<Store>,
+        says: Says,
+        value: &str,
+    ) -> Result<(), LogError> {
+        let mut state = match says {
+            Says::Beat => match self.state.try_lock() {
+                Ok(state) => state,
+                Err(_) => return Ok(()),
+            },
+            Says::Resign | Says::Base(_) => self.state.lock().await,
+        };
+        self.check_held(store)?;
+        let head = Head::Note(Note { writer: self.id, epoch: self.epoch, says });
+        let sent: [Sent<'_>; 1] = [(head.headers(), value.as_bytes())];
+        let sender = self.sender(&mut state, store)?;
+        let offsets = match sender.send(&sent).await {
+            Ok(offsets) => offsets,
+            Err(error) => return Err(give_up(store, sender, error).await),
+        };
+        state.sender = Some(sender);
+        let value = Bytes::copy_from_slice(value.as_bytes());
+        let record = Record { offset: offsets[0], head: Ok(head), value };
+        blocking(store, move |store| take_in(store, vec![record])).await?;
+        self.check_held(store)
+    }
+
+    fn sender(&self, state: &mut State, store: &Store) -> Result<Sender, LogError> {
+        match state.sender.take() {
+            Some(sender) => Ok(sender),
+            None => Sender::new(&store.topic.options, self.max_message_bytes)
+                .map_err(|error| store.topic.unavailable("make a producer for it", error)),
+        }
+    }
+
     pub(super) async fn append(
         &self,
         store: &Arc<Store>,
@@ -81,11 +116,7 @@ impl Writer {
         if self.admit(store, segment.info())? {
             return Ok(());
         }
-        let sender = match state.sender.take() {
-            Some(sender) => sender,
-            None => Sender::new(&store.topic.options, self.max_message_bytes)
-                .map_err(|error| store.topic.unavailable("make a producer for it", error))?,
-        };
+        let sender = self.sender(&mut state, store)?;
         state.attempts += 1;
         let attempt = Attempt { writer: self.id, epoch: self.epoch, number: state.attempts };
         let records = lay_out(&segment, attempt, value_limit(self.max_message_bytes));
@@ -95,18 +126,16 @@ impl Writer {
         state.uncertain = true;
         let offsets = match sender.send(&sent).await {
             Ok(offsets) => offsets,
-            Err(error) => {
-                blocking(store, move |_| {
-                    sender.discard();
-                    Ok(())
-                })
-                .await?;
-                return Err(not_appended(store.topic.place(), error));
-            }
+            Err(error) => return Err(give_up(store, sender, error).await),
         };
         state.sender = Some(sender);
         let info = Arc::clone(segment.info());
-        blocking(store, move |store| take_in(store, records, &offsets)).await?;
+        let records = records.into_iter().zip(offsets);
+        let records = records.map(|(record, offset)| {
+            Record { offset, head: Ok(Head::Piece(record.head)), value: record.value }
+        });
+        let records = records.collect();
+        blocking(store, move |store| take_in(store, records)).await?;
         self.confirm(store, &info).await?;
         state.uncertain = false;
         Ok(())
@@ -169,17 +198,24 @@ fn next_claim(store: &Store) -> Claim {
     let sealed = chain.end().map_or(WriterEpoch(0), |end| end.header.epoch);
     let epoch = WriterEpoch(supersedes.max(sealed).0 + 1);
     let random = || RandomState::new().hash_one(std::process::id());
-    Claim { writer: WriterId(random() ^ random().rotate_left(32)), epoch, supersedes }
+    let writer = WriterId(random() ^ random().rotate_left(32));
+    Claim { writer, epoch, supersedes, instance: store.topic.options.instance }
+}
+
+/// Nothing that is under way comes after what a next producer sends.
+async fn give_up(store: &Arc<Store>, sender: Sender, error: KafkaError) -> LogError {
+    let discarded = blocking(store, move |_| {
+        sender.discard();
+        Ok(())
+    });
+    match discarded.await {
+        Ok(()) => not_appended(store.topic.place(), error),
+        Err(error) => error,
+    }
 }
 
 /// Takes what was sent for read when nothing can be in between, and reads it otherwise.
-fn take_in(store: &Store, records: Vec<Outgoing>, offsets: &[i64]) -> Result<(), LogError> {
-    let own = records.into_iter().zip(offsets).map(|(record, &offset)| {
-        let value: Bytes = record.value;
-        Record { offset, head: Ok(Head::Piece(record.head)), value }
-    });
-    if store.take_own(own.collect()) {
-        return Ok(());
-    }
-    store.refresh_to(offsets.last().map_or(0, |last| last + 1))
+fn take_in(store: &Store, records: Vec<Record>) -> Result<(), LogError> {
+    let end = records.last().map_or(0, |last| last.offset + 1);
+    if store.take_own(records) { Ok(()) } else { store.refresh_to(end) }
 }

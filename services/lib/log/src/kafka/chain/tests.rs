@@ -4,6 +4,7 @@ use super::*;
 use crate::conformance::SegmentMaker;
 use crate::kafka::layout::{Outgoing, lay_out};
 use crate::kafka::record::{Attempt, Piece};
+use crate::shared::{BaseDigest, Instance};
 
 mod interleaved;
 
@@ -26,8 +27,9 @@ impl Topic {
 
     fn claim(&mut self, writer: u64, epoch: u64, supersedes: u64) {
         let (epoch, supersedes) = (WriterEpoch(epoch), WriterEpoch(supersedes));
-        let claim = Claim { writer: WriterId(writer), epoch, supersedes };
-        self.put(Ok(Head::Claim(claim)), Bytes::new());
+        let (writer, instance) = (WriterId(writer), Instance(writer + 100));
+        let claim = Claim { writer, epoch, supersedes, instance };
+        self.put(Ok(Head::Claim(claim)), Bytes::from(format!("writer {}", writer.0)));
     }
 
     fn send(&mut self, records: &[Outgoing]) {
@@ -39,6 +41,53 @@ impl Topic {
     fn digests(&self) -> Vec<hindsight_segment::SegmentDigest> {
         self.accepted.iter().map(|it| it.info.digest).collect()
     }
+}
+
+fn note(writer: u64, epoch: u64, says: Says) -> Result<Head, NotOurs> {
+    Ok(Head::Note(Note { writer: WriterId(writer), epoch: WriterEpoch(epoch), says }))
+}
+
+#[test]
+fn whoever_leads_is_heard_and_nobody_else() {
+    let mut topic = Topic::default();
+    assert_eq!(topic.chain.leader(), Leader::nobody());
+    topic.put(note(7, 1, Says::Beat), Bytes::new());
+    topic.claim(7, 1, 0);
+    let claimed = topic.chain.leader();
+    assert_eq!((claimed.epoch, claimed.instance), (WriterEpoch(1), Instance(107)));
+    assert_eq!((claimed.name.as_str(), claimed.has_resigned), ("writer 7", false));
+    let signs = |topic: &Topic| topic.chain.leader().signs;
+    let mut before = signs(&topic);
+    let segment = SegmentMaker::default().make(3);
+    topic.put(note(7, 1, Says::Beat), Bytes::new());
+    assert!(signs(&topic) > std::mem::replace(&mut before, signs(&topic)));
+    topic.send(&records(&segment, attempt(7, 1, 1)));
+    assert!(signs(&topic) > std::mem::replace(&mut before, signs(&topic)));
+    topic.put(note(8, 1, Says::Beat), Bytes::new());
+    topic.put(note(7, 2, Says::Resign), Bytes::new());
+    topic.put(note(8, 2, Says::Base(BaseDigest([1; 32]))), Bytes::from_static(b"other"));
+    assert_eq!(signs(&topic), before, "others do not count");
+    assert_eq!(topic.chain.ignored().fenced, 4);
+    topic.put(note(7, 1, Says::Resign), Bytes::new());
+    assert!(topic.chain.leader().has_resigned);
+    topic.claim(8, 2, 1);
+    assert!(!topic.chain.leader().has_resigned, "that was the one before");
+    assert_eq!(topic.chain.bases(), []);
+}
+
+#[test]
+fn bases_are_announced_once_by_whoever_leads() {
+    let mut topic = Topic::default();
+    topic.claim(7, 1, 0);
+    let base = |digest: u8| Says::Base(BaseDigest([digest; 32]));
+    for (digest, name) in [(1, "base-1"), (2, "base-2"), (1, "base-1")] {
+        topic.put(note(7, 1, base(digest)), Bytes::from(name));
+    }
+    topic.claim(8, 2, 1);
+    topic.put(note(7, 1, base(3)), Bytes::from_static(b"base-3"));
+    topic.put(note(8, 2, base(4)), Bytes::from(vec![b'x'; 1000]));
+    let names: Vec<_> = topic.chain.bases().iter().map(|it| it.name.clone()).collect();
+    assert_eq!(names, ["base-1".to_owned(), "base-2".to_owned(), "x".repeat(MAX_NAME_BYTES)]);
 }
 
 fn attempt(writer: u64, epoch: u64, number: u64) -> Attempt {

@@ -39,7 +39,8 @@ impl World {
         let supersedes = self.topic.chain.epoch();
         let epoch = WriterEpoch(supersedes.0 + 1);
         let id = self.writers.len() as u64;
-        let claim = Head::Claim(Claim { writer: WriterId(id), epoch, supersedes });
+        let instance = Instance(id);
+        let claim = Head::Claim(Claim { writer: WriterId(id), epoch, supersedes, instance });
         let records = Records::from([(claim, Bytes::new())]);
         self.network.push(Queue { records, last: Records::new() });
         let (pending, durable) = (None, Vec::new());
