@@ -20,7 +20,9 @@ use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::Sequence;
-use hindsight_tailer::{Capture, CaptureSettings, CutSettings, Preference, Source, StartAt};
+use hindsight_tailer::{
+    Boards, Capture, CaptureSettings, CutSettings, Preference, Source, StartAt,
+};
 use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::{ReplicaSet, SetOptions};
 use mongodb::Client;
@@ -165,12 +167,14 @@ async fn capture(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> {
         cut: CutSettings::default(),
     };
     let start = Some(StartAt(backlog.first));
-    let capture = Capture::prepare(settings, Arc::clone(&log), Arc::clone(&index), start).await?;
+    let capture =
+        Capture::prepare(settings, Arc::clone(&log), Arc::clone(&index), start, Boards::default())
+            .await?;
     let mut positions = capture.positions().watch();
     let shutdown = CancellationToken::new();
 
     let started = Instant::now();
-    let running = tokio::spawn(capture.run(shutdown.clone()));
+    let running = tokio::spawn(capture.run(None, shutdown.clone()));
     positions
         .wait_for(|it| it.durable.is_some_and(|durable| durable.ts >= backlog.last))
         .await

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::process::{OwnedProcess, Signal, tail};
 use crate::tools;
@@ -34,10 +36,23 @@ impl HindsightProcess {
 
     /// Starts it without waiting: for tests of what it refuses, and of early crashes.
     pub fn spawn_up(uri: &str, data: &Path, extra_args: &[&str]) -> Result<Self> {
+        let args: Vec<_> = ["up", "--uri", uri].iter().chain(extra_args).copied().collect();
+        Self::spawn(data, &args)
+    }
+
+    /// Starts a command that runs until it is stopped on a data directory and a free port, and waits until it is
+    /// ready.
+    pub async fn start(data: &Path, args: &[&str]) -> Result<Self> {
+        let mut started = Self::spawn(data, args)?;
+        started.wait_ready(READY_TIMEOUT).await?;
+        Ok(started)
+    }
+
+    /// As [`Self::start`], without waiting.
+    pub fn spawn(data: &Path, args: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(data)?;
         let mut command = Command::new(tools::hindsight()?);
-        command.args(["up", "--uri", uri, "--listen", "127.0.0.1:0", "--data"]);
-        command.arg(data).args(extra_args);
+        command.args(args).args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
         // Beside the data, not in it; appended to, so that a restart's messages follow the old ones.
         let stdout = data.with_extension("stdout.log");
         let stderr = data.with_extension("stderr.log");
@@ -88,6 +103,20 @@ impl HindsightProcess {
 
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Status code and text of a page of the process, such as `/readyz`.
+    pub async fn page(&self, path: &str) -> Result<(u16, String)> {
+        let address = std::fs::read_to_string(self.data.join("api"))?;
+        let mut stream = TcpStream::connect(address.trim()).await?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: hindsight\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
+        let code = head.split_whitespace().nth(1).context("a status")?.parse()?;
+        Ok((code, body.to_owned()))
     }
 
     /// How it ended, or `None` while it runs.

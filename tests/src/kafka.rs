@@ -34,6 +34,20 @@ impl KafkaClusterOptions {
         Self { brokers, properties: Vec::new() }
     }
 
+    /// Clients must give a user and a password (SASL PLAIN).
+    pub fn password(self, user: &str, password: &str) -> Self {
+        let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
+        self.property(
+            "listener.security.protocol.map",
+            "CLIENT:SASL_PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        )
+        .property("listener.name.client.sasl.enabled.mechanisms", "PLAIN")
+        .property(
+            "listener.name.client.plain.sasl.jaas.config",
+            &format!("{module} required user_{user}=\"{password}\";"),
+        )
+    }
+
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.push((name.to_owned(), value.to_owned()));
         self
@@ -148,6 +162,67 @@ impl KafkaCluster {
     /// Where a broker keeps the only partition of a topic.
     pub fn partition_directory(&self, broker: usize, topic: &str) -> PathBuf {
         self.brokers[broker].files().join(format!("{topic}-0"))
+    }
+
+    /// Sets a setting of a topic.
+    pub async fn alter_topic(&self, topic: &str, name: &str, value: &str) -> Result<()> {
+        let setting = format!("{name}={value}");
+        let entity = ["--alter", "--entity-type", "topics", "--entity-name", topic];
+        let args = [&entity[..], &["--add-config", &setting]].concat();
+        self.tool("kafka.admin.ConfigCommand", &args).await
+    }
+
+    pub async fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
+        let partitions = partitions.to_string();
+        let args = ["--create", "--topic", topic, "--partitions", &partitions];
+        self.tool("org.apache.kafka.tools.TopicCommand", &args).await
+    }
+
+    /// Takes all records before an offset away.
+    pub async fn delete_records(&self, topic: &str, before: i64) -> Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        let request = serde_json::json!({
+            "version": 1,
+            "partitions": [{"topic": topic, "partition": 0, "offset": before}],
+        });
+        std::fs::write(file.path(), request.to_string())?;
+        let path = file.path().display().to_string();
+        let args = ["--offset-json-file", &path];
+        self.tool("org.apache.kafka.tools.DeleteRecordsCommand", &args).await
+    }
+
+    /// Appends records without headers, one for each line.
+    pub async fn produce(&self, topic: &str, lines: &str) -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        std::io::Write::write_all(&mut file, format!("{lines}\n").as_bytes())?;
+        let input = std::fs::File::open(file.path())?;
+        let class = "org.apache.kafka.tools.ConsoleProducer";
+        self.tool_with_input(class, &["--topic", topic], input.into()).await
+    }
+
+    /// A tool of Kafka's own, run with the brokers' addresses.
+    async fn tool(&self, class: &str, args: &[&str]) -> Result<()> {
+        self.tool_with_input(class, args, std::process::Stdio::null()).await
+    }
+
+    async fn tool_with_input(
+        &self,
+        class: &str,
+        args: &[&str],
+        input: std::process::Stdio,
+    ) -> Result<()> {
+        let broker = self.brokers.first().context("there is a broker")?;
+        let mut command = tokio::process::Command::from(broker.java());
+        command.arg(class).args(["--bootstrap-server", &self.bootstrap()]).args(args);
+        command.stdin(input);
+        let output = command.output().await.context("cannot run java")?;
+        ensure!(
+            output.status.success(),
+            "{class} failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
     }
 
     /// SIGKILL.

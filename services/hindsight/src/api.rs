@@ -5,7 +5,6 @@ mod status;
 mod streams;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -34,7 +33,7 @@ pub struct Service {
 impl Service {
     /// Lets the history finish what it has begun to write.
     pub async fn close(&self) -> anyhow::Result<()> {
-        let history = Arc::clone(&self.engine.history);
+        let Some(history) = self.engine.history.clone() else { return Ok(()) };
         tokio::task::spawn_blocking(move || history.flush()).await??;
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::api::Service;
 use crate::cli::Global;
 use crate::data_dir::{DataDir, Running};
 use crate::exit::{Exit, Failure};
+use crate::log_choice::LogChoice;
 use crate::open::open_offline;
 
 /// Largest message from the server: a 16 MiB document and its frame.
@@ -52,7 +53,11 @@ impl Backend {
                 "no process runs on {}. Start one with `hindsight up`, or name a server with --server",
                 data.root().display()
             ))),
-            Running::Nobody(owner) => Ok(Self::Local(Arc::new(open_offline(&data, owner).await?))),
+            Running::Nobody(owner) => {
+                let choice = LogChoice::of(&global.log, &data)?;
+                let service = open_offline(&data, &choice, global.bases.as_deref(), owner).await?;
+                Ok(Self::Local(Arc::new(service)))
+            }
         }
     }
 }

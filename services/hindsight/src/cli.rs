@@ -32,6 +32,11 @@ pub struct Global {
         value_name = "DIR"
     )]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// Directory of bases, which tailers and replayers of a log share. Default: DATA/base.
+    #[arg(long, global = true, env = "HINDSIGHT_BASES", value_name = "DIR")]
+    pub bases: Option<PathBuf>,
     /// Ask the server at this address instead of the one that runs on the data directory.
     #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
     pub server: Option<String>,
@@ -64,6 +69,37 @@ pub struct Global {
     pub log_filter: Option<String>,
 }
 
+/// Which log.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Where segments are: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
+    #[arg(long, global = true, env = "HINDSIGHT_LOG", value_name = "URL")]
+    pub log: Option<String>,
+    /// A setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated. Passwords belong into
+    /// the file.
+    #[arg(
+        long = "kafka-config",
+        global = true,
+        env = "HINDSIGHT_KAFKA_CONFIG",
+        hide_env_values = true,
+        value_name = "NAME=VALUE",
+        value_delimiter = ','
+    )]
+    pub kafka_config: Vec<String>,
+    /// File with settings of the Kafka client, a NAME=VALUE on each line.
+    #[arg(long, global = true, env = "HINDSIGHT_KAFKA_CONFIG_FILE", value_name = "FILE")]
+    pub kafka_config_file: Option<PathBuf>,
+    /// Brokers that keep each record of a Kafka topic: what it is created with, and the least that is accepted.
+    #[arg(
+        long,
+        global = true,
+        env = "HINDSIGHT_KAFKA_REPLICAS",
+        default_value_t = 3,
+        value_name = "N"
+    )]
+    pub kafka_replicas: u16,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     #[default]
@@ -82,6 +118,10 @@ pub enum LogFormat {
 pub enum Command {
     /// Capture, copy a base, keep the history and serve the API, in one process.
     Up(Up),
+    /// Capture only: one of several tailers of a log captures, the others stand by.
+    Tailer(Tailer),
+    /// Keep the history of a log that a tailer writes, and serve the API.
+    Replayer(Replayer),
     /// Wait until a time can be restored (default: everything committed until now).
     Wait(Wait),
     /// Positions, lags, windows and errors of the running process.
@@ -101,6 +141,9 @@ pub enum Command {
     /// Bases.
     #[command(subcommand)]
     Base(Base),
+    /// The segment log.
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Check the chain and every checksum of what is held.
     Verify(Verify),
     /// Configuration.
@@ -118,13 +161,38 @@ pub enum Command {
 #[command(verbatim_doc_comment)]
 pub struct Up {
     #[command(flatten)]
+    pub capture: CaptureArgs,
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub store: HistoryArgs,
+}
+
+/// Example: hindsight tailer --uri mongodb://db1.example/?replicaSet=rs0 --log kafka://k1:9092,k2:9092 --bases /bases
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Tailer {
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    #[command(flatten)]
+    pub listen: Listen,
+}
+
+/// Example: hindsight replayer --log kafka://k1:9092,k2:9092/hindsight.rs0 --bases /bases
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Replayer {
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub store: HistoryArgs,
+}
+
+/// What is read from the source, and how it is cut into segments.
+#[derive(Debug, Args)]
+pub struct CaptureArgs {
+    #[command(flatten)]
     pub uri: SourceUri,
-    /// Where segments go: file:///path. Default: DATA/log.
-    #[arg(long, env = "HINDSIGHT_LOG", value_name = "URL")]
-    pub log: Option<String>,
-    /// Address of the API, metrics and health checks; port 0 takes a free one.
-    #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
-    pub listen: String,
     /// Read from this member only (host:port as in the replica set's configuration).
     #[arg(long, env = "HINDSIGHT_MEMBER", value_name = "HOST")]
     pub member: Option<String>,
@@ -148,6 +216,17 @@ pub struct Up {
     /// Cut a segment at the latest this long after its first entry arrived.
     #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
     pub segment_age_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// Address of the API, metrics and health checks; port 0 takes a free one.
+    #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
+    pub listen: String,
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
     /// Memory of the history store's block cache.
     #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub cache_bytes: usize,
@@ -290,6 +369,24 @@ pub struct TargetUri {
 pub enum Base {
     /// List the bases.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Copy segments from one log to the end of another, unchanged; goes on where an earlier copy stopped.
+    Copy(LogCopy),
+}
+
+/// Example: hindsight log copy --from file:///var/lib/hindsight/log --to kafka://k1:9092/hindsight.rs0
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct LogCopy {
+    /// The log to read: file:///path or kafka://host:port/topic.
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// The log to append to; it is empty, or begins as the other one does.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
 }
 
 /// Example: hindsight verify --deep

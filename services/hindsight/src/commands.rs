@@ -3,6 +3,7 @@
 mod base;
 mod config_check;
 mod find;
+mod log_copy;
 mod restore;
 mod status;
 mod time_travel;
@@ -16,14 +17,15 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::backend::{Backend, Needs};
-use crate::cli::{Base, Command, Config, Global};
+use crate::cli::{Base, Command, Config, Global, LogCommand};
 use crate::config::Loaded;
 use crate::exit::Exit;
 
-/// Runs any command but `up`.
+/// Runs any command but those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
     let needs = match command {
         Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
+        Command::Log(LogCommand::Copy(copy)) => return log_copy::run(global, copy).await,
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,
     };
@@ -47,7 +49,12 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
         Command::Restore(restore) => restore::run(global, restore, backend).await,
         Command::Base(Base::List) => base::list(global, backend).await,
         Command::Verify(verify) => verify::run(global, verify, backend).await,
-        Command::Up(_) | Command::Config(_) | Command::Completions { .. } => {
+        Command::Up(_)
+        | Command::Tailer(_)
+        | Command::Replayer(_)
+        | Command::Log(_)
+        | Command::Config(_)
+        | Command::Completions { .. } => {
             unreachable!("these are answered before a backend is looked for")
         }
     }

@@ -89,6 +89,9 @@ fn scalar(value: &toml::Value) -> Option<String> {
     }
 }
 
+/// Commands that run until they are stopped: their flags may be set in a file.
+const SERVICES: [&str; 3] = ["up", "tailer", "replayer"];
+
 /// Flags that no configuration file may set.
 const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
 
@@ -115,8 +118,9 @@ fn with_defaults(
 
 fn any_argument(command: &clap::Command, id: &str, known: &mut Vec<String>) -> bool {
     let mut found = false;
-    let up = command.find_subcommand("up").expect("the command line has `up`");
-    for argument in command.get_arguments().chain(up.get_arguments()) {
+    let services = SERVICES.map(|name| command.find_subcommand(name).expect("it is a command"));
+    let arguments = services.iter().flat_map(|service| service.get_arguments());
+    for argument in command.get_arguments().chain(arguments) {
         if let Some(long) = argument.get_long()
             && !NOT_IN_A_FILE.contains(&long)
         {
@@ -143,6 +147,6 @@ fn set_default(command: clap::Command, id: &str, value: &str) -> clap::Command {
         })
     };
     let command = apply(command);
-    let command = command.mut_subcommand("up", apply);
+    let command = SERVICES.into_iter().fold(command, |all, name| all.mut_subcommand(name, apply));
     command.mut_subcommand("config", |config| config.mut_subcommand("check", apply))
 }

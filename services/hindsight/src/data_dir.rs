@@ -5,15 +5,19 @@
 //! DATA/base/      bases
 //! DATA/index/     derived, may be deleted
 //! DATA/history/   derived, may be deleted
+//! DATA/instance  names this installation to others of the same log
 //! DATA/LOCK       held by the process that runs on the directory
 //! DATA/api        the address that process listens on
 //! ```
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, TryLockError};
+use std::hash::BuildHasher;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hindsight_log::Instance;
 
 use crate::exit::{Exit, Failure};
 
@@ -72,9 +76,29 @@ impl DataDir {
         Ok(())
     }
 
-    /// Requires that the directory is one of ours.
+    /// What names this installation across restarts; made when it is not there yet.
+    pub fn instance(&self) -> Result<Instance> {
+        let path = self.root.join("instance");
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|_| {
+                let text = format!("{} is damaged: delete it, and it is made anew", path.display());
+                Failure::new(Exit::Failed, text).into()
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let instance = Instance(RandomState::new().hash_one(std::process::id()).max(1));
+                let temporary = path.with_extension("new");
+                fs::write(&temporary, format!("{instance}\n"))
+                    .and_then(|()| fs::rename(&temporary, &path))
+                    .with_context(|| format!("write {}", path.display()))?;
+                Ok(instance)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Requires that the directory is one of ours. Where the log is elsewhere there is an index all the same.
     pub fn require(&self) -> Result<()> {
-        if self.log().is_dir() {
+        if self.log().is_dir() || self.index().is_dir() {
             return Ok(());
         }
         let root = self.root.display();

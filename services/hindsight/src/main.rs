@@ -9,10 +9,11 @@ mod data_dir;
 mod document_id;
 mod exit;
 mod extended_json;
+mod log_choice;
 mod open;
 mod secret;
+mod serve;
 mod times;
-mod up;
 
 use std::process::ExitCode;
 
@@ -42,8 +43,9 @@ fn main() -> ExitCode {
 
 fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     let global = &loaded.cli.global;
-    let is_up = matches!(loaded.cli.command, Command::Up(_));
-    let filter = global.log_filter.as_deref().unwrap_or(if is_up { "info" } else { "warn" });
+    let is_service =
+        matches!(loaded.cli.command, Command::Up(_) | Command::Tailer(_) | Command::Replayer(_));
+    let filter = global.log_filter.as_deref().unwrap_or(if is_service { "info" } else { "warn" });
     let format = match global.log_format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
@@ -52,7 +54,9 @@ fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match &loaded.cli.command {
-            Command::Up(up) => up::run(global, up).await,
+            Command::Up(up) => serve::up(global, up).await,
+            Command::Tailer(tailer) => serve::tailer(global, tailer).await,
+            Command::Replayer(replayer) => serve::replayer(global, replayer).await,
             command => commands::run(global, command, loaded).await,
         }
     })

@@ -1,4 +1,4 @@
-//! Opening what a data directory holds, and bringing the derived parts level with the log (I5).
+//! Opening what a data directory and a log hold, and bringing the derived parts level with the log (I5).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,73 +6,179 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use hindsight_history::{History, Settings};
 use hindsight_index::{BaseSummary, Index, ResumePoint};
-use hindsight_log::{Damage, DirectoryLog, DirectoryOptions, KnownEnd, LogError, SegmentLog};
+use hindsight_log::{
+    BaseNotice, Damage, DirectoryLog, DirectoryOptions, Instance, KafkaLog, KafkaOptions, KnownEnd,
+    LogError, SegmentLog, SharedLog,
+};
 use hindsight_replayer::{Applied, Engine, Follower};
 use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
-use hindsight_tailer::summary_of;
+use hindsight_tailer::{PositionBoard, absorb_new};
 use tokio::sync::watch;
 
 use crate::api::Service;
 use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
+use crate::log_choice::{LogChoice, LogUrl, is_topic};
+
+/// What a log is opened for.
+#[derive(Debug, Clone)]
+pub enum Access {
+    Read,
+    /// For capturing that replica set. A shared log is not taken over by being opened.
+    Capture(SourceIdentity),
+}
+
+/// A log, and what it is besides if several processes may have it open.
+#[derive(Clone)]
+pub struct OpenLog {
+    pub log: Arc<dyn SegmentLog>,
+    pub shared: Option<Arc<dyn SharedLog>>,
+}
 
 /// The parts of a data directory.
 pub struct Opened {
-    pub log: Arc<dyn SegmentLog>,
+    pub log: OpenLog,
     pub index: Arc<Index>,
-    pub history: Arc<History>,
     pub bases: PathBuf,
+    /// Which installation this is.
+    pub instance: Instance,
 }
 
-/// The directory that `--log file:///path` names, or the default.
-pub fn log_directory(data: &DataDir, url: Option<&str>) -> Result<PathBuf, Failure> {
-    let Some(url) = url else { return Ok(data.log()) };
-    if let Some(path) = url.strip_prefix("file://")
-        && path.starts_with('/')
-    {
-        return Ok(PathBuf::from(path));
-    }
-    Err(Failure::usage(format!("--log {url:?} is not supported: write file:///absolute/path")))
-}
-
-/// Opens everything. With `capture_of`, for capturing that replica set.
+/// Opens log and index; the index is level with the log then, positions included.
 pub async fn open(
     data: &DataDir,
-    log: &Path,
-    capture_of: Option<SourceIdentity>,
-    cache_bytes: usize,
+    choice: &LogChoice,
+    bases: Option<&Path>,
+    access: Access,
+    positions: &PositionBoard,
 ) -> Result<Opened> {
-    let writer = capture_of.is_some();
-    let expected = capture_of;
-    let directory = log.to_owned();
     let index = Index::open(data.index()).context("open the index")?;
     let resume = index.resume_point()?;
+    let instance = data.instance()?;
+    let opened = match &choice.url {
+        LogUrl::Directory(path) => open_directory(data, path, access, resume.as_ref()).await,
+        LogUrl::Kafka { brokers, topic } => {
+            let options = kafka_options(choice, brokers, topic.as_deref(), &access, instance)?;
+            open_kafka(options, &access, resume.as_ref()).await
+        }
+    };
+    let log = opened.map_err(|error| match (resume, error.downcast::<LogError>()) {
+        (Some(resume), Ok(error)) => explain(error, &resume, &data.index()),
+        (None, Ok(error)) => error.into(),
+        (_, Err(error)) => error,
+    })?;
+    absorb_new(log.log.as_ref(), &index, positions).await?;
+    let bases = bases.map_or_else(|| data.bases(), Path::to_owned);
+    forget_absent_bases(&index, &bases)?;
+    let announced = match &log.shared {
+        Some(shared) => Some(shared.announced().await?),
+        None => None,
+    };
+    register_bases(&index, &bases, announced.as_deref())?;
+    Ok(Opened { log, index: Arc::new(index), bases, instance })
+}
+
+async fn open_directory(
+    data: &DataDir,
+    path: &Path,
+    access: Access,
+    resume: Option<&ResumePoint>,
+) -> Result<OpenLog> {
     let known = resume.map(|resume| KnownEnd {
         sequence: Sequence(resume.sequence),
         digest: SegmentDigest(resume.digest),
     });
-    let options = DirectoryOptions { expected, known };
-    let opened = if writer {
-        DirectoryLog::open_writer(&directory, options).await
-    } else {
-        DirectoryLog::open_reader(&directory, options).await
+    let log = match access {
+        Access::Capture(expected) => {
+            let options = DirectoryOptions { expected: Some(expected), known };
+            DirectoryLog::open_writer(path, options).await?
+        }
+        Access::Read if !path.is_dir() => {
+            let text = format!(
+                "there is no log in {}. If the log of {} is elsewhere, name it with --log (HINDSIGHT_LOG)",
+                path.display(),
+                data.root().display()
+            );
+            return Err(Failure::new(Exit::Failed, text).into());
+        }
+        Access::Read => {
+            DirectoryLog::open_reader(path, DirectoryOptions { expected: None, known }).await?
+        }
     };
-    let log = opened.map_err(|error| match resume {
-        Some(resume) => explain(error, &resume, &data.index()),
-        None => error.into(),
-    })?;
-    let log: Arc<dyn SegmentLog> = Arc::new(log);
-    level_index(log.as_ref(), &index, resume).await?;
-    register_bases(&index, &data.bases())?;
-    let settings = Settings { cache_bytes, ..Settings::default() };
-    let path = data.history();
-    let history = tokio::task::spawn_blocking(move || History::open(&path, settings));
-    let history = history.await?.context("open the history")?;
-    Ok(Opened { log, index: Arc::new(index), history: Arc::new(history), bases: data.bases() })
+    Ok(OpenLog { log: Arc::new(log), shared: None })
 }
 
-/// How many headers and seals are read at a time.
-const STEP: usize = 256;
+/// The topic of a replica set, when none is named.
+fn default_topic(access: &Access) -> Result<String, Failure> {
+    let Access::Capture(source) = access else {
+        return Err(Failure::usage(
+            "--log names no topic: write kafka://host:port/hindsight.SETNAME",
+        ));
+    };
+    let topic = format!("hindsight.{}", source.set_name);
+    if is_topic(&topic) {
+        return Ok(topic);
+    }
+    let text = format!(
+        "replica set {:?} has no name for a topic: write kafka://host:port/topic",
+        source.set_name
+    );
+    Err(Failure::usage(text))
+}
+
+pub fn kafka_options(
+    choice: &LogChoice,
+    brokers: &str,
+    topic: Option<&str>,
+    access: &Access,
+    instance: Instance,
+) -> Result<KafkaOptions, Failure> {
+    let topic = topic.map_or_else(|| default_topic(access), |topic| Ok(topic.to_owned()))?;
+    let mut options = KafkaOptions::new(brokers, topic);
+    options.replicas = choice.replicas;
+    options.client = choice.client.clone();
+    options.instance = instance;
+    options.name = process_name();
+    if let Access::Capture(source) = access {
+        options.expected = Some(source.clone());
+    }
+    Ok(options)
+}
+
+/// For people who look for the one that leads.
+fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "unknown host" } else { host.trim() };
+    format!("process {} on {host}", std::process::id())
+}
+
+async fn open_kafka(
+    options: KafkaOptions,
+    access: &Access,
+    resume: Option<&ResumePoint>,
+) -> Result<OpenLog> {
+    let log = match access {
+        Access::Capture(_) => KafkaLog::open(options).await?,
+        Access::Read => KafkaLog::open_reader(options).await?,
+    };
+    if let Some(resume) = resume {
+        check_known_end(&log, resume).await?;
+    }
+    let log = Arc::new(log);
+    Ok(OpenLog { log: Arc::<KafkaLog>::clone(&log), shared: Some(log) })
+}
+
+/// What the index holds was in the log; so it must still be.
+async fn check_known_end(log: &dyn SegmentLog, resume: &ResumePoint) -> Result<(), LogError> {
+    let sequence = Sequence(resume.sequence);
+    let found = log.infos(sequence, 1).await?;
+    let damage = match found.first() {
+        None => Damage::MissingAfter(sequence),
+        Some(found) if found.digest != SegmentDigest(resume.digest) => Damage::NotAsKnown,
+        Some(_) => return Ok(()),
+    };
+    Err(LogError::Corrupt { place: format!("segment {sequence}"), damage })
+}
 
 /// The index is never ahead of the log: one that is proves that the log has lost segments, or is another log.
 fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error {
@@ -83,8 +189,8 @@ fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error
         _ => return error.into(),
     };
     let text = format!(
-        "segment {} (through {}) {what}. Put the log's files back. If they are lost for good, delete {} and the \
-         history beside it to go on with what is left",
+        "segment {} (through {}) {what}. Put the log's segments back, or name the right log. If they are lost for \
+         good, delete {} and the history beside it to go on with what is left",
         resume.sequence,
         resume.last,
         index.display()
@@ -92,35 +198,39 @@ fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error
     Failure::new(Exit::Failed, text).into()
 }
 
-/// Absorbs what the index lacks, after its last segment.
-async fn level_index(
-    log: &dyn SegmentLog,
-    index: &Index,
-    resume: Option<ResumePoint>,
-) -> Result<()> {
-    let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
-    let Some(end) = log.end().await? else { return Ok(()) };
-    while next <= end.sequence() {
-        for info in log.infos(next, STEP).await? {
-            index.absorb(&summary_of(&info))?;
-            next = info.sequence().next();
+pub async fn open_history(data: &DataDir, cache_bytes: usize) -> Result<Arc<History>> {
+    let settings = Settings { cache_bytes, ..Settings::default() };
+    let path = data.history();
+    let history = tokio::task::spawn_blocking(move || History::open(&path, settings));
+    Ok(Arc::new(history.await?.context("open the history")?))
+}
+
+/// Takes those bases back from the index that are gone from the directory.
+fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
+    for known in index.view().bases()? {
+        if !directory.join(&known.name).is_dir() {
+            index.forget_base(&known.name)?;
         }
     }
     Ok(())
 }
 
-/// Tells the index of every finished base, and takes those back that are gone.
-pub fn register_bases(index: &Index, directory: &Path) -> Result<()> {
+/// Tells the index of every finished base. Of a shared log only those count that were announced in it; gives those
+/// that were, and are not in the directory.
+pub fn register_bases(
+    index: &Index,
+    directory: &Path,
+    announced: Option<&[BaseNotice]>,
+) -> Result<Vec<BaseNotice>> {
     let listing = hindsight_base::list(directory).context("list the bases")?;
     for (path, error) in &listing.damaged {
         tracing::error!(base = %path.display(), %error, "a base is damaged and not used");
     }
-    for known in index.view().bases()? {
-        if !listing.bases.iter().any(|base| base.name == known.name) {
-            index.forget_base(&known.name)?;
-        }
-    }
-    for base in &listing.bases {
+    let is_ours = |base: &hindsight_base::BaseSummary| {
+        announced.is_none_or(|all| all.iter().any(|notice| is_announced(base, notice)))
+    };
+    let bases: Vec<_> = listing.bases.into_iter().filter(is_ours).collect();
+    for base in &bases {
         index.absorb_base(&BaseSummary {
             name: base.name.clone(),
             start: base.origin.start.ts,
@@ -131,17 +241,29 @@ pub fn register_bases(index: &Index, directory: &Path) -> Result<()> {
             bytes: base.stored_bytes,
         })?;
     }
-    Ok(())
+    let mut absent = announced.unwrap_or_default().to_vec();
+    absent.retain(|notice| !bases.iter().any(|base| is_announced(base, notice)));
+    Ok(absent)
+}
+
+fn is_announced(base: &hindsight_base::BaseSummary, notice: &BaseNotice) -> bool {
+    base.name == notice.name && base.digest == notice.digest.0
 }
 
 /// What commands work on when no process runs: everything in the log is brought into the history first.
-pub async fn open_offline(data: &DataDir, owner: Owner) -> Result<Service> {
-    let opened = open(data, &data.log(), None, 64 << 20).await?;
+pub async fn open_offline(
+    data: &DataDir,
+    choice: &LogChoice,
+    bases: Option<&Path>,
+    owner: Owner,
+) -> Result<Service> {
+    let opened = open(data, choice, bases, Access::Read, &PositionBoard::default()).await?;
+    let history = open_history(data, 64 << 20).await?;
     let board = Arc::new(watch::Sender::new(Applied::default()));
     let follower = Follower {
-        log: Arc::clone(&opened.log),
+        log: Arc::clone(&opened.log.log),
         index: Arc::clone(&opened.index),
-        history: Arc::clone(&opened.history),
+        history: Arc::clone(&history),
         bases: opened.bases.clone(),
         board: Arc::clone(&board),
         runtime: tokio::runtime::Handle::current(),
@@ -150,9 +272,9 @@ pub async fn open_offline(data: &DataDir, owner: Owner) -> Result<Service> {
     tokio::task::spawn_blocking(move || follower.catch_up_or_stop()).await?;
     Ok(Service {
         engine: Engine {
-            log: opened.log,
+            log: opened.log.log,
             index: opened.index,
-            history: opened.history,
+            history: Some(history),
             bases: opened.bases,
             applied,
         },

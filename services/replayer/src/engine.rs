@@ -27,7 +27,8 @@ pub struct Window {
 pub struct Engine {
     pub log: Arc<dyn SegmentLog>,
     pub index: Arc<Index>,
-    pub history: Arc<History>,
+    /// None in a process that captures only.
+    pub history: Option<Arc<History>>,
     pub bases: PathBuf,
     pub applied: watch::Receiver<Applied>,
 }
@@ -120,6 +121,7 @@ impl Engine {
 
     /// Waits until the history has the state at this time.
     pub async fn wait_applied(&self, at: Timestamp) -> Result<(), QueryError> {
+        self.history()?;
         let mut applied = self.applied.clone();
         let reached = applied.wait_for(|applied| {
             applied.through.is_some_and(|through| through >= at) || applied.stopped.is_some()
@@ -143,8 +145,16 @@ impl Engine {
         }
     }
 
+    /// What answers about documents.
+    pub fn history(&self) -> Result<&Arc<History>, QueryError> {
+        self.history.as_ref().ok_or_else(|| {
+            let text = "this process captures and keeps no history: ask a replayer of this log";
+            QueryError::Unavailable(text.into())
+        })
+    }
+
     pub fn view(&self, at: Timestamp) -> Result<View<'_>, QueryError> {
-        self.history.reader_at(at).map_err(QueryError::from)
+        self.history()?.reader_at(at).map_err(QueryError::from)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hindsight_index::{Index, IndexError, SegmentSummary};
+use hindsight_index::{Index, IndexError};
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_runtime::{Backoff, CancellationToken, queue};
 use hindsight_segment::{
@@ -12,6 +12,7 @@ use hindsight_segment::{
 };
 use tracing::{debug, warn};
 
+use crate::absorb::{restorable_through, summary_of};
 use crate::cutter::CutSegment;
 use crate::error::CaptureError;
 use crate::positions::PositionBoard;
@@ -137,8 +138,7 @@ impl Appender {
     fn publish(&mut self, info: &SegmentInfo) {
         self.end = Some(info.chain_end());
         let seal = &info.seal;
-        let through = seal.oldest_prepared.map_or(seal.last.ts, |ts| ts.predecessor());
-        self.positions.durable(seal.last, info.sequence().0, through);
+        self.positions.durable(seal.last, info.sequence().0, restorable_through(info));
         metrics::counter!("hindsight_durable_entries_total").increment(seal.entries);
         metrics::counter!("hindsight_durable_raw_bytes_total").increment(seal.raw_bytes);
         metrics::counter!("hindsight_durable_stored_bytes_total").increment(info.segment_bytes);
@@ -150,47 +150,4 @@ impl Appender {
 
 fn patience() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
-}
-
-/// What the index keeps of a segment.
-pub fn summary_of(info: &SegmentInfo) -> SegmentSummary {
-    let seal = &info.seal;
-    let counts = seal.namespaces.iter().map(|it| hindsight_index::NamespaceCounts {
-        ns: it.namespace.clone(),
-        inserts: it.counts.inserts.into(),
-        updates: it.counts.updates.into(),
-        deletes: it.counts.deletes.into(),
-        commands: it.counts.commands.into(),
-        noops: it.counts.noops.into(),
-    });
-    let commands = seal.commands.iter().map(|note| hindsight_index::CommandNote {
-        optime: note.optime,
-        command: note.name.clone(),
-        ns: note.namespace.clone(),
-    });
-    SegmentSummary {
-        sequence: info.sequence().0,
-        epoch: info.header.epoch.0,
-        digest: info.digest.0,
-        predecessor: info.header.predecessor.0,
-        first: seal.first,
-        last: seal.last,
-        majority: seal.majority,
-        first_wall_ms: seal.first_wall_ms,
-        last_wall_ms: seal.last_wall_ms,
-        entries: seal.entries,
-        raw_bytes: seal.raw_bytes,
-        stored_bytes: info.segment_bytes,
-        oldest_unresolved: seal.oldest_unresolved,
-        oldest_prepared: seal.oldest_prepared,
-        gap_before: info.header.gap.as_ref().map(|gap| hindsight_index::GapNotice {
-            after: gap.after,
-            before: gap.before,
-            reason: gap.detail.clone(),
-            noticed_wall_ms: gap.detected_at_ms,
-        }),
-        counts: counts.collect(),
-        commands: commands.collect(),
-        cut_reason: seal.reason.to_string(),
-    }
 }

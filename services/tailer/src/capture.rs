@@ -1,6 +1,5 @@
 //! Capture as a whole: its three tasks, started where the log ends.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +10,19 @@ use hindsight_oplog::{Entry, OpTime};
 use hindsight_runtime::{CancellationToken, TaskFailure, Tasks, queue};
 use hindsight_segment::{ChainEnd, Sequence, WriterEpoch};
 
+use crate::absorb::publish;
 use crate::appender::Appender;
 use crate::choose::Preference;
 use crate::cutter::{CutSettings, Cutter};
 use crate::error::CaptureError;
-use crate::positions::{PositionBoard, Positions};
+use crate::positions::PositionBoard;
 use crate::resume::ResumeAt;
 use crate::source::{SetIdentity, Source};
+use crate::standby::Warm;
 use crate::status::StatusBoard;
-use crate::tail::Tail;
 
 /// Raw replies between reading and cutting: two of the server's largest (16 MiB).
-const BATCH_QUEUE_BYTES: usize = 33 << 20;
+pub(crate) const BATCH_QUEUE_BYTES: usize = 33 << 20;
 /// Raw entries between cutting and appending: three segments of the default size.
 const SEGMENT_QUEUE_BYTES: usize = 24 << 20;
 
@@ -33,11 +33,19 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartAt(pub OpTime);
 
+#[derive(Clone)]
 pub struct CaptureSettings {
     pub source: Source,
     pub identity: SetIdentity,
     pub preference: Preference,
     pub cut: CutSettings,
+}
+
+/// Where capture tells how far it is, and how it is.
+#[derive(Debug, Clone, Default)]
+pub struct Boards {
+    pub positions: PositionBoard,
+    pub status: StatusBoard,
 }
 
 /// A capture that can be watched and run.
@@ -49,8 +57,7 @@ pub struct Capture {
     end: Option<ChainEnd>,
     epoch: WriterEpoch,
     transactions: Assembler<()>,
-    positions: PositionBoard,
-    status: StatusBoard,
+    boards: Boards,
 }
 
 impl Capture {
@@ -64,18 +71,17 @@ impl Capture {
         log: Arc<dyn SegmentLog>,
         index: Arc<Index>,
         start: Option<StartAt>,
+        boards: Boards,
     ) -> Result<Self, CaptureError> {
         let end = log.end().await?;
         let chain_end = end.as_ref().map(|info| info.chain_end());
         let mut transactions = Assembler::default();
-        let mut positions = Positions::default();
         let resume = match &end {
             Some(info) => {
                 check_identity(&settings.identity, &info.header.source)?;
                 let digest =
                     replay_open_transactions(log.as_ref(), &index, info, &mut transactions).await?;
-                positions.received = Some(info.last());
-                positions.majority = Some(info.seal.majority);
+                publish(info, &boards.positions);
                 ResumeAt { optime: info.last(), digest: Some(digest), deliver: false }
             }
             None => {
@@ -85,12 +91,6 @@ impl Capture {
                 ResumeAt { optime, digest: None, deliver: true }
             }
         };
-        let board = PositionBoard::new(positions);
-        if let Some(info) = &end {
-            let through =
-                transactions.oldest_prepared().map_or(info.last().ts, |ts| ts.predecessor());
-            board.durable(info.last(), info.sequence().0, through);
-        }
         Ok(Self {
             epoch: chain_end.as_ref().map_or(WriterEpoch(1), |end| WriterEpoch(end.epoch.0 + 1)),
             end: chain_end,
@@ -99,40 +99,40 @@ impl Capture {
             index,
             resume,
             transactions,
-            positions: board,
-            status: StatusBoard::default(),
+            boards,
         })
     }
 
+    /// Seals segments with the epoch that the log was taken over with.
+    pub fn with_epoch(self, epoch: WriterEpoch) -> Self {
+        Self { epoch, ..self }
+    }
+
     pub fn positions(&self) -> PositionBoard {
-        self.positions.clone()
+        self.boards.positions.clone()
     }
 
-    pub fn status(&self) -> StatusBoard {
-        self.status.clone()
-    }
-
-    /// Captures until shutdown. What was received by then is made durable.
+    /// Captures until shutdown. What was received by then is made durable. With a tail that is under way, that one
+    /// goes on if it can.
     ///
     /// # Errors
     /// The first failure that no retry can mend.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskFailure<CaptureError>> {
-        let (batches, batch_receiver) = queue::bounded(BATCH_QUEUE_BYTES);
+    pub async fn run(
+        self,
+        warm: Option<Warm>,
+        shutdown: CancellationToken,
+    ) -> Result<(), TaskFailure<CaptureError>> {
+        let warm = match warm {
+            Some(warm) => warm.go_on_after(&self.resume).await,
+            None => None,
+        };
+        let warm = warm.unwrap_or_else(|| Warm::start(&self.settings, &self.boards, self.resume));
+        let (received, batches, tail) = warm.into_parts();
         let (segments, segment_receiver) = queue::bounded(SEGMENT_QUEUE_BYTES);
         let last = (!self.resume.deliver).then_some(self.resume.optime);
-        let tail = Tail {
-            hosts: self.settings.source.hosts(),
-            source: self.settings.source,
-            identity: self.settings.identity.clone(),
-            preference: self.settings.preference,
-            resume: self.resume,
-            positions: self.positions.clone(),
-            status: self.status.clone(),
-            avoid: HashMap::new(),
-        };
         let cutter = Cutter::new(
             self.settings.cut,
-            self.positions.clone(),
+            self.boards.positions.clone(),
             self.transactions,
             last,
             segments,
@@ -144,14 +144,14 @@ impl Capture {
             codec: self.settings.cut.codec,
             epoch: self.epoch,
             end: self.end,
-            positions: self.positions,
-            status: self.status,
+            positions: self.boards.positions,
+            status: self.boards.status,
             shutdown: shutdown.clone(),
         };
         // The cutter and the appender end when the queue before them does: what was read is not lost.
         let mut tasks = Tasks::new(shutdown.clone());
-        tasks.spawn("tail", tail.run(batches, shutdown));
-        tasks.spawn("cutter", cutter.run(batch_receiver));
+        tasks.spawn("tail", tail.run(shutdown));
+        tasks.spawn("cutter", cutter.run(received, batches));
         tasks.spawn("appender", appender.run(segment_receiver));
         tasks.join(STOP_PATIENCE).await
     }
@@ -168,6 +168,41 @@ fn check_identity(
         "the log belongs to {log}, and the source is {}. Give each replica set its own --data directory",
         source.segment_source()
     )))
+}
+
+/// Where to go on after the log's last segment.
+pub(crate) async fn resume_at(
+    log: &dyn SegmentLog,
+    end: &hindsight_segment::SegmentInfo,
+) -> Result<ResumeAt, CaptureError> {
+    let mut digest = None;
+    for_each_entry(log, end.sequence(), end, &mut |entry, bytes| {
+        if entry.optime == end.last() {
+            digest = Some(*blake3::hash(bytes).as_bytes());
+        }
+    })
+    .await?;
+    Ok(ResumeAt { optime: end.last(), digest, deliver: false })
+}
+
+async fn for_each_entry(
+    log: &dyn SegmentLog,
+    sequence: Sequence,
+    end: &hindsight_segment::SegmentInfo,
+    visit: &mut (dyn FnMut(&Entry<'_>, &[u8]) + Send),
+) -> Result<(), CaptureError> {
+    let segment = log.read(sequence).await?;
+    for frame in segment.frames() {
+        let frame = frame.decode().map_err(|error| damaged(sequence, &error))?;
+        for bytes in frame.entries() {
+            let entry = Entry::parse(bytes).map_err(|error| CaptureError::Malformed {
+                after: end.last(),
+                detail: error.to_string(),
+            })?;
+            visit(&entry, bytes);
+        }
+    }
+    Ok(())
 }
 
 /// Reads the log from the first entry of its oldest open transaction, so that transactions which complete
@@ -187,23 +222,16 @@ async fn replay_open_transactions(
     }
     let mut digest = None;
     while sequence <= end.sequence() {
-        let segment = log.read(sequence).await?;
-        for frame in segment.frames() {
-            let frame = frame.decode().map_err(|error| damaged(sequence, &error))?;
-            for bytes in frame.entries() {
-                let entry = Entry::parse(bytes).map_err(|error| CaptureError::Malformed {
-                    after: end.last(),
-                    detail: error.to_string(),
-                })?;
-                if from.is_some_and(|from| entry.optime >= from) {
-                    // A transaction that cannot be followed was reported when it was captured.
-                    let _ = transactions.push(&entry, || ());
-                }
-                if entry.optime == end.last() {
-                    digest = Some(*blake3::hash(bytes).as_bytes());
-                }
+        for_each_entry(log, sequence, end, &mut |entry, bytes| {
+            if from.is_some_and(|from| entry.optime >= from) {
+                // A transaction that cannot be followed was reported when it was captured.
+                let _ = transactions.push(entry, || ());
             }
-        }
+            if entry.optime == end.last() {
+                digest = Some(*blake3::hash(bytes).as_bytes());
+            }
+        })
+        .await?;
         sequence = sequence.next();
     }
     digest.ok_or_else(|| {

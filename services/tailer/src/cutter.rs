@@ -1,5 +1,6 @@
 //! The cutting task: entries in order into segments, cut by bytes, age, gap or shutdown.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -89,14 +90,20 @@ impl Cutter {
         }
     }
 
-    /// Runs until the reading task has ended, and cuts what is left then.
+    /// Takes what was received already, then runs until the reading task has ended, and cuts what is left then.
     ///
     /// # Errors
     /// Entries out of order or malformed: capture stops rather than append them.
     pub async fn run(
         mut self,
+        received: VecDeque<queue::Held<Received>>,
         mut receiver: queue::Receiver<Received>,
     ) -> Result<(), CaptureError> {
+        for received in received {
+            if !self.take(&received.item).await? {
+                return Ok(());
+            }
+        }
         loop {
             let received = match self.due {
                 None => receiver.recv().await,
@@ -111,20 +118,24 @@ impl Cutter {
                 },
             };
             let Some(received) = received else { break };
-            match &received.item {
-                Received::Batch(batch) => {
-                    if !self.take_batch(batch).await? {
-                        return Ok(());
-                    }
-                }
-                Received::Gap { after, before, reason } => {
-                    self.cut(CutReason::Gap).await;
-                    self.begin_after_gap(*after, *before, reason);
-                }
+            if !self.take(&received.item).await? {
+                return Ok(());
             }
         }
         self.cut(CutReason::Shutdown).await;
         Ok(())
+    }
+
+    /// False when the appending task is gone.
+    async fn take(&mut self, received: &Received) -> Result<bool, CaptureError> {
+        match received {
+            Received::Batch { batch, .. } => self.take_batch(batch).await,
+            Received::Gap { after, before, reason } => {
+                let goes_on = self.cut(CutReason::Gap).await;
+                self.begin_after_gap(*after, *before, reason);
+                Ok(goes_on)
+            }
+        }
     }
 
     /// Transactions that were open at the gap can never be resolved: their entries may lie in it.

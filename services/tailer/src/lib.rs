@@ -5,26 +5,33 @@
 //! ```text
 //! tail ──batches──▶ cutter ──cut segments──▶ appender ──▶ log, then index, then positions
 //! ```
+//!
+//! Of several tailers of one log one captures. The others [stand by](StandBy): they tail too, and keep what the log
+//! does not hold yet.
 
+mod absorb;
 mod appender;
 mod capture;
 mod choose;
 pub mod copy;
 mod cutter;
+mod election;
 mod error;
 mod positions;
 mod reader;
 mod resume;
 mod source;
+mod standby;
 mod status;
 mod tail;
 
-pub use appender::summary_of;
-pub use capture::{Capture, CaptureSettings, StartAt};
+pub use absorb::absorb_new;
+pub use capture::{Boards, Capture, CaptureSettings, StartAt};
 pub use choose::{Candidate, Member, MemberState, Preference, candidates};
 pub use cutter::CutSettings;
 pub use error::CaptureError;
 pub use positions::{PositionBoard, Positions};
 pub use reader::oplog_ends;
 pub use source::{SetIdentity, Source, Survey, admin_command, majority_point, newest_write};
-pub use status::{CaptureStatus, StatusBoard};
+pub use standby::{StandBy, Warm};
+pub use status::{CaptureStatus, Role, StatusBoard};

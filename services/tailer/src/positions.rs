@@ -24,6 +24,12 @@ pub struct PositionBoard {
     board: std::sync::Arc<watch::Sender<Positions>>,
 }
 
+impl Default for PositionBoard {
+    fn default() -> Self {
+        Self::new(Positions::default())
+    }
+}
+
 impl PositionBoard {
     pub fn new(initial: Positions) -> Self {
         Self { board: std::sync::Arc::new(watch::Sender::new(initial)) }

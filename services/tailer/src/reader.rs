@@ -54,6 +54,20 @@ impl EntryBatch {
         Ok(entries.skip(self.skip))
     }
 
+    /// Takes away everything up to this very entry; false when it is not in the batch.
+    pub fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
+        let is_it = |bytes: &[u8]| {
+            let found = Entry::parse(bytes).is_ok_and(|found| found.optime == entry.optime);
+            found && entry.digest.is_none_or(|digest| *blake3::hash(bytes).as_bytes() == digest)
+        };
+        let at = match self.entries() {
+            Ok(mut entries) => entries.position(|bytes| bytes.is_ok_and(is_it)),
+            Err(_) => None,
+        };
+        self.skip += at.map_or(0, |at| at + 1);
+        at.is_some()
+    }
+
     pub fn bytes(&self) -> usize {
         self.batch.as_raw_document().as_bytes().len()
     }

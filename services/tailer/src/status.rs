@@ -1,9 +1,29 @@
 //! What capture is doing, for people: the member read from, the last failure, whether it is paused.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hindsight_segment::WriterEpoch;
+
+/// Of one tailer among several of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing is known yet, or there is nothing to lead.
+    #[default]
+    None,
+    Leading {
+        epoch: WriterEpoch,
+    },
+    StandingBy {
+        /// Who leads, for people.
+        leader: String,
+        epoch: WriterEpoch,
+    },
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CaptureStatus {
+    pub role: Role,
     /// The member being read and why it was chosen.
     pub member: Option<String>,
     pub member_reason: Option<String>,
@@ -11,6 +31,17 @@ pub struct CaptureStatus {
     pub source_error: Option<String>,
     /// Set while segments cannot be made durable: capture is paused, nothing is lost.
     pub log_error: Option<String>,
+    /// What endangers segments that are held.
+    pub risks: Vec<String>,
+    /// Since when the source cannot be read.
+    pub source_failed_at: Option<Instant>,
+}
+
+impl CaptureStatus {
+    /// For how long the source could not be read.
+    pub fn source_failing_for(&self) -> Duration {
+        self.source_failed_at.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -26,6 +57,7 @@ impl StatusBoard {
             status.member = Some(host.to_owned());
             status.member_reason = Some(reason.to_owned());
             status.source_error = None;
+            status.source_failed_at = None;
         });
     }
 
@@ -34,11 +66,20 @@ impl StatusBoard {
             status.member = None;
             status.member_reason = None;
             status.source_error = Some(error.to_owned());
+            status.source_failed_at.get_or_insert_with(Instant::now);
         });
     }
 
     pub fn log_failed(&self, error: Option<String>) {
         self.change(|status| status.log_error = error);
+    }
+
+    pub fn plays(&self, role: Role) {
+        self.change(|status| status.role = role);
+    }
+
+    pub fn at_risk(&self, risks: Vec<String>) {
+        self.change(|status| status.risks = risks);
     }
 
     fn change(&self, change: impl FnOnce(&mut CaptureStatus)) {

@@ -7,6 +7,7 @@ use hindsight_oplog::{Entry, OpTime};
 use hindsight_runtime::{Backoff, CancellationToken, queue};
 use tracing::{info, warn};
 
+use crate::capture::{Boards, CaptureSettings};
 use crate::choose::{Candidate, Preference, candidates};
 use crate::error::CaptureError;
 use crate::positions::PositionBoard;
@@ -27,28 +28,59 @@ const TOLERATED_LAG_SECONDS: u32 = 10;
 /// What the reading task hands on, in order.
 #[derive(Debug)]
 pub enum Received {
-    Batch(EntryBatch),
-    /// Entries between the two optimes existed and can no longer be read from any member.
-    Gap {
-        after: OpTime,
-        before: OpTime,
-        reason: String,
+    Batch {
+        batch: EntryBatch,
+        /// Of its last entry.
+        last: OpTime,
     },
+    /// Entries between the two optimes existed and can no longer be read from any member.
+    Gap { after: OpTime, before: OpTime, reason: String },
+}
+
+impl Received {
+    /// The last entry that was read when this was handed on.
+    pub fn last(&self) -> OpTime {
+        match self {
+            Self::Batch { last, .. } => *last,
+            Self::Gap { after, .. } => *after,
+        }
+    }
+
+    /// Takes away everything up to this very entry; false when it is not in it.
+    pub fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
+        match self {
+            Self::Batch { batch, .. } => batch.go_on_after(entry),
+            Self::Gap { .. } => false,
+        }
+    }
 }
 
 /// The reading task's state. `resume` is where reading goes on, and moves with every batch handed on.
 pub struct Tail {
-    pub source: Source,
-    pub identity: SetIdentity,
-    pub preference: Preference,
-    pub resume: ResumeAt,
-    pub positions: PositionBoard,
-    pub status: StatusBoard,
-    pub hosts: Vec<String>,
-    pub avoid: HashMap<String, Instant>,
+    source: Source,
+    identity: SetIdentity,
+    preference: Preference,
+    resume: ResumeAt,
+    positions: PositionBoard,
+    status: StatusBoard,
+    hosts: Vec<String>,
+    avoid: HashMap<String, Instant>,
 }
 
 impl Tail {
+    pub fn new(settings: &CaptureSettings, boards: &Boards, resume: ResumeAt) -> Self {
+        Self {
+            hosts: settings.source.hosts(),
+            source: settings.source.clone(),
+            identity: settings.identity.clone(),
+            preference: settings.preference.clone(),
+            resume,
+            positions: boards.positions.clone(),
+            status: boards.status.clone(),
+            avoid: HashMap::new(),
+        }
+    }
+
     /// Reads until shutdown. Retryable failures are waited out, with the reason on the status board.
     ///
     /// # Errors
@@ -231,7 +263,7 @@ impl Tail {
         metrics::counter!("hindsight_received_bytes_total").increment(bytes as u64);
         // Positions move before the batch is handed on: `durable` must never be seen ahead of `received`.
         self.positions.received(optime);
-        if sender.send(Received::Batch(batch), bytes).await.is_err() {
+        if sender.send(Received::Batch { batch, last: optime }, bytes).await.is_err() {
             return Ok(false);
         }
         self.resume = ResumeAt { optime, digest, deliver: false };

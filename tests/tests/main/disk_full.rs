@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail, ensure};
 use bson::{Document, doc};
 use hindsight_tests::hindsight::run_json;
 use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::crash::compare_with_source;
 
@@ -74,7 +73,7 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
     let disk = SmallDisk::mount(&data, 96)?;
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
     run_json(&data, &["wait"]).await?.expect_success()?;
-    ensure!(ready(&data).await?.0 == 200, "not ready before the disk is full");
+    ensure!(up.page("/readyz").await?.0 == 200, "not ready before the disk is full");
 
     // The last pages may take a segment and not what is derived from it.
     for pages_left in [0, 1, 2, 3, 5, 8, 64] {
@@ -82,12 +81,12 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
         disk.fill(pages_left)?;
         write(&things, pages_left).await?;
         wait_until_told(&data).await.with_context(context)?;
-        let (code, text) = ready(&data).await?;
+        let (code, text) = up.page("/readyz").await?;
         ensure!(code == 503 && text.contains("No space left"), "/readyz says {code} {text}");
         disk.free()?;
         let waited = run_json(&data, &["wait", "--timeout", "60s"]).await?;
         waited.expect_success().with_context(context)?;
-        let (code, text) = ready(&data).await?;
+        let (code, text) = up.page("/readyz").await?;
         ensure!(code == 200, "there is space, and /readyz says {code} {text}");
     }
     let status = up.stop().await?;
@@ -120,7 +119,7 @@ async fn a_history_without_space_waits_while_capture_goes_on() -> Result<()> {
         things.update_one(doc! {"_id": 0}, doc! {"$inc": {"n": 1}}).await?;
     }
     wait_until_told(&data).await.with_context(|| up.stderr())?;
-    let (code, text) = ready(&data).await?;
+    let (code, text) = up.page("/readyz").await?;
     ensure!(code == 200, "capture has the space it needs, and /readyz says {code} {text}");
     disk.free()?;
     let waited = run_json(&data, &["wait", "--timeout", "60s"]).await?;
@@ -166,16 +165,4 @@ async fn wait_until_told(data: &Path) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-/// Status code and text of `/readyz`.
-async fn ready(data: &Path) -> Result<(u16, String)> {
-    let address = std::fs::read_to_string(data.join("api"))?;
-    let mut stream = tokio::net::TcpStream::connect(address.trim()).await?;
-    let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let code = answer.split(' ').nth(1).context("no status line")?.parse()?;
-    Ok((code, answer))
 }

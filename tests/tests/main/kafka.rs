@@ -12,6 +12,10 @@ use hindsight_tests::kafka::stored::StoredPartition;
 use hindsight_tests::proxy::Fault;
 use hindsight_tests::{KafkaCluster, KafkaClusterOptions};
 
+mod failover;
+mod outage;
+mod risks;
+mod services;
 mod takeover;
 mod topics;
 

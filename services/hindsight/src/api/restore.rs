@@ -52,7 +52,8 @@ async fn run(
     at: Timestamp,
     steps: &Steps,
 ) -> Result<(), Status> {
-    let snapshot = Arc::new(HistorySnapshot::new(Arc::clone(&engine.history), at));
+    let snapshot =
+        Arc::new(HistorySnapshot::new(Arc::clone(engine.history().map_err(super::status_of)?), at));
     let target = Target::connect(&request.to).await.map_err(|error| status_of(&error))?;
     let settings = RestoreSettings {
         allow_non_empty: request.allow_non_empty,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Applied, Engine, QueryError};
-use hindsight_tailer::{PositionBoard, Positions, StatusBoard};
+use hindsight_tailer::{PositionBoard, Positions, Role, StatusBoard};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,7 +23,8 @@ pub struct Live {
     pub applied: watch::Receiver<Applied>,
     pub copy: CopyBoard,
     pub address: String,
-    pub source: SourceLook,
+    /// None where nothing is captured.
+    pub source: Option<SourceLook>,
 }
 
 /// The base copy in progress, for people.
@@ -57,6 +58,15 @@ impl SourceLook {
 }
 
 impl Live {
+    fn source(&self) -> Result<&SourceLook, Status> {
+        self.source.as_ref().ok_or_else(|| {
+            Status::invalid_argument(
+                "this process knows the log and not the source, so it cannot tell what was committed until now: \
+                 name a time with --for",
+            )
+        })
+    }
+
     /// Waits until a time (default: everything acknowledged when called) can be restored and read. What the
     /// source cannot be asked now is an error: an older answer would promise too much.
     pub(super) async fn wait(
@@ -68,7 +78,7 @@ impl Live {
         let deadline = Instant::now() + patience;
         let target = match time {
             Some(time) => engine.bound(&time.text, false).map_err(status_of)?,
-            None => tokio::time::timeout_at(deadline, self.source.newest_write())
+            None => tokio::time::timeout_at(deadline, self.source()?.newest_write())
                 .await
                 .map_err(|_| Status::deadline_exceeded("the source did not answer in time"))??,
         };
@@ -79,7 +89,8 @@ impl Live {
             if let Some(stopped) = read.stopped {
                 return Err(Status::out_of_range(stopped.reason));
             }
-            if through.is_some_and(|through| through >= target) && read.through >= Some(target) {
+            let is_read = engine.history.is_none() || read.through >= Some(target);
+            if through.is_some_and(|through| through >= target) && is_read {
                 return Ok(through.expect("just compared"));
             }
             let changed = tokio::time::timeout(Duration::from_millis(100), applied.changed());
@@ -111,6 +122,7 @@ pub(super) fn status(service: &Service) -> Result<Value, QueryError> {
         "api": live.map(|live| format!("http://{}", live.address)),
         "member": capture.member,
         "member_reason": capture.member_reason,
+        "role": role_json(&capture.role),
         "windows": windows.len(),
         "gaps": gaps.len(),
         "bases": bases.iter().map(|base| base.name.clone()).collect::<Vec<_>>(),
@@ -118,6 +130,16 @@ pub(super) fn status(service: &Service) -> Result<Value, QueryError> {
         "history_loading": applied.loading,
         "errors": errors(&capture, &applied),
     }))
+}
+
+fn role_json(role: &Role) -> Value {
+    match role {
+        Role::None => Value::Null,
+        Role::Leading { epoch } => json!({"leading": true, "epoch": epoch.0}),
+        Role::StandingBy { leader, epoch } => {
+            json!({"leading": false, "leader": leader, "epoch": epoch.0})
+        }
+    }
 }
 
 fn positions_json(positions: &Positions, applied: &Applied) -> Value {
@@ -152,5 +174,6 @@ fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<S
     [capture.source_error.clone(), capture.log_error.clone(), applied.waiting.clone(), stopped]
         .into_iter()
         .flatten()
+        .chain(capture.risks.iter().cloned())
         .collect()
 }

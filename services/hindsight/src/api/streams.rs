@@ -115,7 +115,7 @@ pub(super) fn history(
 ) -> Result<Answers<api::HistoryResponse>, Status> {
     check_ns(&request.ns)?;
     let id = id_of(&request.id)?;
-    let versions = engine.history.versions(&request.ns, id);
+    let versions = engine.history().map_err(status_of)?.versions(&request.ns, id);
     let versions = versions.map_err(|error| Status::data_loss(error.to_string()))?;
     if versions.is_empty() {
         return Err(Status::not_found(format!(

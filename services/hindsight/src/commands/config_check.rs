@@ -10,14 +10,14 @@ use super::{print_json, print_line};
 use crate::cli::{Global, Output, Up};
 use crate::config::Loaded;
 use crate::exit::Exit;
-use crate::up;
+use crate::serve;
 
 /// Values that may hold a password.
-const SECRET: [&str; 1] = ["uri"];
+const SECRET: [&str; 2] = ["uri", "kafka_config"];
 
 pub fn run(global: &Global, up: &Up, loaded: &Loaded) -> Result<Exit> {
     // The same checks that `up` makes before it touches anything.
-    up::check(up)?;
+    serve::check(global, up)?;
     let matches = loaded
         .matches
         .subcommand_matches("config")

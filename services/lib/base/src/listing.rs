@@ -18,6 +18,8 @@ pub struct BaseSummary {
     pub documents: u64,
     pub raw_bytes: u64,
     pub stored_bytes: u64,
+    /// As [`Base::digest`].
+    pub digest: [u8; 32],
 }
 
 impl From<&Base> for BaseSummary {
@@ -31,6 +33,7 @@ impl From<&Base> for BaseSummary {
             documents: manifest.documents(),
             raw_bytes: manifest.raw_bytes(),
             stored_bytes: manifest.stored_bytes(),
+            digest: base.digest(),
         }
     }
 }

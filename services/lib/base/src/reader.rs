@@ -14,14 +14,15 @@ use crate::{Error, Result};
 pub struct Base {
     directory: PathBuf,
     manifest: Manifest,
+    digest: [u8; 32],
 }
 
 impl Base {
     /// Reads and checks the manifest. Data files are checked when they are read, or by
     /// [`Base::verify`].
     pub fn open(directory: &Path) -> Result<Self> {
-        let manifest = manifest::read(directory)?;
-        Ok(Base { directory: directory.to_owned(), manifest })
+        let (manifest, digest) = manifest::read(directory)?;
+        Ok(Base { directory: directory.to_owned(), manifest, digest })
     }
 
     pub fn directory(&self) -> &Path {
@@ -36,6 +37,11 @@ impl Base {
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// BLAKE3 of the manifest, which holds a digest of every file: it stands for the whole base.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// Ordered by database and name.

@@ -18,6 +18,7 @@ use crate::shared::{BaseNotice, Leader, SharedLog};
 
 mod admin;
 mod chain;
+mod complaints;
 mod fetch;
 mod follow;
 mod gather;

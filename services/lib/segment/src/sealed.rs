@@ -8,13 +8,15 @@ use hindsight_oplog::{OpTime, Timestamp};
 
 use crate::error::Error;
 use crate::fields::length_u32;
+use crate::frame::Frame;
 use crate::frame::StoredFrame;
 use crate::header::{GapNotice, Header};
 use crate::identity::{Codec, CutReason, SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
 use crate::limits::MAX_SEAL_BYTES;
 use crate::open::Summary;
+use crate::seal::DIGEST_BYTES;
 use crate::seal::Seal;
-use crate::view::{SegmentInfo, digest_of, encode_trailer};
+use crate::view::{SegmentInfo, SegmentView, TRAILER_BYTES, digest_of, encode_trailer};
 
 /// Everything a segment is sealed with.
 #[derive(Clone, Debug)]
@@ -115,6 +117,25 @@ pub struct SealedSegment {
 }
 
 impl SealedSegment {
+    /// The very segment that was read, to be appended to another log.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when header and seal, written again, would not be the bytes that were read.
+    pub fn of(view: &SegmentView) -> Result<Self, Error> {
+        let info = Arc::clone(view.info());
+        let header = info.header.encode()?;
+        let seal = encode_seal(&header, &info.seal)?;
+        let digest = digest_of(&header, &seal[..seal.len() - DIGEST_BYTES - TRAILER_BYTES]);
+        if digest != info.digest {
+            return Err(Error::Refused(format!(
+                "segment {} was not written as this program writes",
+                info.sequence()
+            )));
+        }
+        let frames = view.frames().iter().map(Frame::stored_bytes).collect();
+        Ok(Self { info, header: header.into(), frames, seal: seal.into() })
+    }
+
     pub fn info(&self) -> &Arc<SegmentInfo> {
         &self.info
     }

@@ -44,7 +44,8 @@ pub(crate) fn write(directory: &Path, manifest: &Manifest) -> Result<()> {
     durable::write_file(directory, MANIFEST_NAME, json.as_bytes())
 }
 
-pub(crate) fn read(directory: &Path) -> Result<Manifest> {
+/// The manifest, and the digest that vouches for it.
+pub(crate) fn read(directory: &Path) -> Result<(Manifest, [u8; 32])> {
     let path = directory.join(MANIFEST_NAME);
     let length = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
@@ -59,7 +60,7 @@ pub(crate) fn read(directory: &Path) -> Result<Manifest> {
     }
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
     let body = checked_body(&bytes).map_err(|reason| Error::corrupt(&path, reason))?;
-    parse(&path, body)
+    Ok((parse(&path, body)?, *blake3::hash(body).as_bytes()))
 }
 
 /// The bytes before the digest, once the digest is theirs.

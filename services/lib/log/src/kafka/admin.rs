@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::blocking;
+use super::complaints::Complaints;
 use super::options::KafkaOptions;
 use super::settings::{TopicState, Wanted};
-use super::topic::Topic;
+use super::topic::{Topic, TopicConsumer};
 use crate::error::LogError;
 
 impl Topic {
@@ -42,8 +42,8 @@ impl Topic {
         Ok(self.wanted().problems(&TopicState { partitions, replicas, settings }))
     }
 
-    fn admin_client(&self) -> Result<AdminClient<DefaultClientContext>, LogError> {
-        let client = self.options.admin().create();
+    fn admin_client(&self) -> Result<AdminClient<Complaints>, LogError> {
+        let client = self.options.admin().create_with_context(self.complaints.clone());
         client.map_err(|error| self.unavailable("make a client for it", error))
     }
 
@@ -66,10 +66,10 @@ impl Topic {
     async fn describe_partitions(self: &Arc<Self>) -> Result<Option<(usize, usize)>, LogError> {
         blocking(self, |topic| {
             // A consumer: asking as a producer would create the topic.
-            let consumer: BaseConsumer = topic
+            let consumer: TopicConsumer = topic
                 .options
                 .consumer()
-                .create()
+                .create_with_context(topic.complaints.clone())
                 .map_err(|error| topic.unavailable("make a consumer of it", error))?;
             let name = &topic.options.topic;
             let metadata = match consumer.fetch_metadata(Some(name), topic.options.timeout) {
@@ -99,7 +99,7 @@ impl Topic {
         }
     }
 
-    async fn create(&self, admin: &AdminClient<DefaultClientContext>) -> Result<(), LogError> {
+    async fn create(&self, admin: &AdminClient<Complaints>) -> Result<(), LogError> {
         let wanted = self.wanted();
         let settings = wanted.settings();
         let replication = TopicReplication::Fixed(i32::from(wanted.replicas));
@@ -133,7 +133,7 @@ impl Topic {
 
     async fn describe_settings(
         &self,
-        admin: &AdminClient<DefaultClientContext>,
+        admin: &AdminClient<Complaints>,
     ) -> Result<BTreeMap<String, String>, LogError> {
         let options = AdminOptions::new().request_timeout(Some(self.options.timeout));
         let described = admin

@@ -1,15 +1,13 @@
 //! Sending records, and learning where they lie.
 
-use std::io;
-
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
 
-use super::options::KafkaOptions;
+use super::complaints::Complaints;
 use super::record::Header;
-use super::topic::PARTITION;
+use super::topic::{PARTITION, Topic};
 use crate::error::LogError;
 
 /// A record to be sent: its headers and its value.
@@ -17,16 +15,16 @@ pub(super) type Sent<'a> = (Vec<Header>, &'a [u8]);
 
 pub(super) struct Sender {
     topic: String,
-    producer: FutureProducer,
+    producer: FutureProducer<Complaints>,
 }
 
 impl Sender {
-    pub(super) fn new(
-        options: &KafkaOptions,
-        max_message_bytes: usize,
-    ) -> Result<Self, KafkaError> {
-        let producer = options.producer(max_message_bytes).create()?;
-        Ok(Self { topic: options.topic.clone(), producer })
+    pub(super) fn new(topic: &Topic, max_message_bytes: usize) -> Result<Self, LogError> {
+        let config = topic.options.producer(max_message_bytes);
+        let producer = config
+            .create_with_context(topic.complaints.clone())
+            .map_err(|error| topic.unavailable("make a producer for it", error))?;
+        Ok(Self { topic: topic.options.topic.clone(), producer })
     }
 
     /// Sends the records in order; gives their offsets when all are durable. The last one is sent when the others
@@ -73,8 +71,4 @@ async fn acknowledged(delivery: DeliveryFuture) -> Result<i64, KafkaError> {
         Ok(Err((error, _))) => Err(error),
         Err(_) => Err(KafkaError::Canceled),
     }
-}
-
-pub(super) fn not_appended(place: String, error: KafkaError) -> LogError {
-    LogError::unavailable(place, "append to it", io::Error::other(error))
 }

@@ -175,10 +175,8 @@ impl Head {
                 (INSTANCE, claim.instance.to_string()),
             ]),
             Head::Note(note) => {
-                headers.extend([
-                    (WRITER, note.writer.to_string()),
-                    (EPOCH, note.epoch.to_string()),
-                ]);
+                headers
+                    .extend([(WRITER, note.writer.to_string()), (EPOCH, note.epoch.to_string())]);
                 if let Says::Base(digest) = note.says {
                     headers.push((BASE_DIGEST, digest.to_string()));
                 }

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::complaints::Complaints;
 use super::options::KafkaOptions;
 use super::record::{Head, NotOurs};
 use crate::error::{Damage, LogError};
@@ -31,13 +32,16 @@ pub(super) struct Record {
 
 pub(super) struct Topic {
     pub(super) options: KafkaOptions,
+    pub(super) complaints: Complaints,
     /// Consumers between two uses; making one costs connections.
-    idle: Mutex<Vec<BaseConsumer>>,
+    idle: Mutex<Vec<TopicConsumer>>,
 }
+
+pub(super) type TopicConsumer = BaseConsumer<Complaints>;
 
 impl Topic {
     pub(super) fn new(options: KafkaOptions) -> Self {
-        Self { options, idle: Mutex::default() }
+        Self { options, complaints: Complaints::default(), idle: Mutex::default() }
     }
 
     pub(super) fn place(&self) -> String {
@@ -49,17 +53,21 @@ impl Topic {
     }
 
     pub(super) fn unavailable(&self, action: &'static str, error: KafkaError) -> LogError {
-        LogError::unavailable(self.place(), action, io::Error::other(error))
+        let text = match self.complaints.take() {
+            Some(reason) => format!("{error}: {reason}"),
+            None => error.to_string(),
+        };
+        LogError::unavailable(self.place(), action, io::Error::other(text))
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<BaseConsumer>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<TopicConsumer>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn consumer(&self) -> Result<BaseConsumer, LogError> {
+    fn consumer(&self) -> Result<TopicConsumer, LogError> {
         let idle = self.idle().pop();
-        idle.map_or_else(|| self.options.consumer().create(), Ok)
-            .map_err(|error| self.unavailable("make a consumer of it", error))
+        let new = || self.options.consumer().create_with_context(self.complaints.clone());
+        idle.map_or_else(new, Ok).map_err(|error| self.unavailable("make a consumer of it", error))
     }
 
     /// The first offset there is, and the one after the last record that is durable.
@@ -72,7 +80,7 @@ impl Topic {
     }
 
     /// Lets a consumer begin anew at an offset.
-    fn assign(&self, consumer: &BaseConsumer, offset: i64) -> Result<(), LogError> {
+    fn assign(&self, consumer: &TopicConsumer, offset: i64) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.options.topic, PARTITION, Offset::Offset(offset))
             .and_then(|()| consumer.assign(&list))
@@ -87,7 +95,7 @@ impl Topic {
 /// Reads of one caller, one after the other.
 pub(super) struct Session<'a> {
     topic: &'a Topic,
-    consumer: Option<BaseConsumer>,
+    consumer: Option<TopicConsumer>,
     /// What the consumer gives next, if nothing happens to it.
     next: Option<i64>,
 }

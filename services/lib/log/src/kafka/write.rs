@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 
 use super::blocking;
 use super::layout::lay_out;
-use super::producer::{Sender, Sent, not_appended};
+use super::producer::{Sender, Sent};
 use super::record::{Attempt, Claim, Head, Note, Says, WriterId};
 use super::settings::value_limit;
 use super::store::Store;
@@ -39,12 +39,10 @@ impl Writer {
         max_message_bytes: usize,
     ) -> Result<Self, LogError> {
         let options = &store.topic.options;
-        let sender = Sender::new(options, max_message_bytes)
-            .map_err(|error| store.topic.unavailable("make a producer for it", error))?;
+        let sender = Sender::new(&store.topic, max_message_bytes)?;
         let claim = next_claim(store);
         let sent: [Sent<'_>; 1] = [(Head::Claim(claim).headers(), options.name.as_bytes())];
-        let offsets =
-            sender.send(&sent).await.map_err(|error| not_appended(store.topic.place(), error))?;
+        let offsets = sender.send(&sent).await.map_err(|error| not_appended(store, error))?;
         let target = offsets[0] + 1;
         blocking(store, move |store| store.refresh_to(target)).await?;
         let writer = Self {
@@ -98,8 +96,7 @@ impl Writer {
     fn sender(&self, state: &mut State, store: &Store) -> Result<Sender, LogError> {
         match state.sender.take() {
             Some(sender) => Ok(sender),
-            None => Sender::new(&store.topic.options, self.max_message_bytes)
-                .map_err(|error| store.topic.unavailable("make a producer for it", error)),
+            None => Sender::new(&store.topic, self.max_message_bytes),
         }
     }
 
@@ -131,8 +128,10 @@ impl Writer {
         state.sender = Some(sender);
         let info = Arc::clone(segment.info());
         let records = records.into_iter().zip(offsets);
-        let records = records.map(|(record, offset)| {
-            Record { offset, head: Ok(Head::Piece(record.head)), value: record.value }
+        let records = records.map(|(record, offset)| Record {
+            offset,
+            head: Ok(Head::Piece(record.head)),
+            value: record.value,
         });
         let records = records.collect();
         blocking(store, move |store| take_in(store, records)).await?;
@@ -209,9 +208,13 @@ async fn give_up(store: &Arc<Store>, sender: Sender, error: KafkaError) -> LogEr
         Ok(())
     });
     match discarded.await {
-        Ok(()) => not_appended(store.topic.place(), error),
+        Ok(()) => not_appended(store, error),
         Err(error) => error,
     }
+}
+
+fn not_appended(store: &Store, error: KafkaError) -> LogError {
+    store.topic.unavailable("append to it", error)
 }
 
 /// Takes what was sent for read when nothing can be in between, and reads it otherwise.

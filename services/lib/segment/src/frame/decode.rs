@@ -46,6 +46,11 @@ impl Frame {
         self.ordinal
     }
 
+    /// As it lies in the segment, its header included.
+    pub fn stored_bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     /// Expands the frame and checks every entry's place in it. It takes milliseconds of CPU.
     ///
     /// # Errors

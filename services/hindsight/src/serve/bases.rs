@@ -1,56 +1,85 @@
 //! Keeps a usable base: copies one when the newest stretch of the log has none, as at the start and after a
 //! gap.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use hindsight_index::Index;
+use hindsight_log::{BaseDigest, BaseNotice, LogError, SharedLog};
 use hindsight_oplog::OpTime;
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
-use hindsight_tailer::{Preference, SetIdentity, Source, Survey, candidates};
+use hindsight_tailer::{CaptureSettings, Preference, SetIdentity, Source, candidates};
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::api::CopyBoard;
-use crate::open::{Opened, register_bases};
+use crate::open::register_bases;
+
+/// Announces the bases of this replica set that the log does not know of; gives all that it knows of then.
+async fn announce_missing(
+    shared: &dyn SharedLog,
+    identity: &SetIdentity,
+    directory: &Path,
+) -> Result<Vec<BaseNotice>> {
+    let mut announced = shared.announced().await?;
+    for base in hindsight_base::list(directory)?.bases {
+        let notice = BaseNotice { name: base.name, digest: BaseDigest(base.digest) };
+        let set = base.origin.source.replica_set_id;
+        let is_others = set.is_some_and(|set| set != identity.replica_set_id);
+        if is_others || announced.contains(&notice) {
+            continue;
+        }
+        info!(base = notice.name, "announcing a base");
+        shared.announce(notice.clone()).await?;
+        announced.push(notice);
+    }
+    Ok(announced)
+}
 
 /// How often it is asked whether a base is missing.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub struct BaseKeeper {
+pub(super) struct BaseKeeper {
     source: Source,
     identity: SetIdentity,
     preference: Preference,
     index: Arc<Index>,
     directory: PathBuf,
+    shared: Option<Arc<dyn SharedLog>>,
     board: CopyBoard,
     /// Begun before capture, because capture must begin no later than the copy needs.
     begun: Option<Started>,
+    /// The directory may hold bases that the log does not announce yet.
+    may_announce: bool,
 }
 
 impl BaseKeeper {
-    pub fn new(source: &Source, survey: &Survey, preference: &Preference, opened: &Opened) -> Self {
+    pub(super) fn new(
+        settings: &CaptureSettings,
+        index: Arc<Index>,
+        directory: PathBuf,
+        shared: Option<Arc<dyn SharedLog>>,
+        board: CopyBoard,
+    ) -> Self {
         Self {
-            source: source.clone(),
-            identity: survey.identity.clone(),
-            preference: preference.clone(),
-            index: Arc::clone(&opened.index),
-            directory: opened.bases.clone(),
-            board: CopyBoard::default(),
+            source: settings.source.clone(),
+            identity: settings.identity.clone(),
+            preference: settings.preference.clone(),
+            index,
+            directory,
+            may_announce: shared.is_some(),
+            shared,
+            board,
             begun: None,
         }
     }
 
-    pub fn board(&self) -> CopyBoard {
-        self.board.clone()
-    }
-
     /// For an empty log, begins a copy and says from which entry on the log must hold the oplog.
-    pub async fn first_copy(mut self) -> Result<(Self, Option<OpTime>)> {
+    pub(super) async fn first_copy(mut self) -> Result<(Self, Option<OpTime>)> {
         if self.index.resume_point()?.is_some() {
             return Ok((self, None));
         }
@@ -61,10 +90,11 @@ impl BaseKeeper {
     }
 
     /// Runs until shutdown. A copy that fails is tried again, with the reason on the board.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         while !shutdown.is_cancelled() {
             let mut delay = INTERVAL;
+            self.announce().await?;
             if self.begun.is_some() || self.is_base_missing()? {
                 match self.copy(&shutdown).await {
                     Ok(()) => {
@@ -129,8 +159,35 @@ impl BaseKeeper {
         };
         let base = copied?;
         info!(base = base.name(), documents = base.manifest().documents(), "base complete");
-        register_bases(&self.index, &self.directory)?;
-        Ok(())
+        match self.shared {
+            Some(_) => {
+                self.may_announce = true;
+                self.announce().await
+            }
+            None => register_bases(&self.index, &self.directory, None).map(drop),
+        }
+    }
+
+    /// Says in a shared log which bases are its own, and then counts them. An error when the log is lost to another
+    /// tailer; out of reach, it is tried again.
+    async fn announce(&mut self) -> Result<()> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        if !self.may_announce {
+            return Ok(());
+        }
+        let outcome = announce_missing(shared.as_ref(), &self.identity, &self.directory).await;
+        match outcome {
+            Ok(announced) => {
+                register_bases(&self.index, &self.directory, Some(&announced))?;
+                self.may_announce = false;
+                Ok(())
+            }
+            Err(error) if error.downcast_ref::<LogError>().is_some_and(LogError::is_retryable) => {
+                warn!(error = format!("{error:#}"), "a base cannot be announced; trying again");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn show(&self, progress: watch::Receiver<CopyProgress>) -> std::convert::Infallible {

@@ -43,12 +43,13 @@ pub async fn serve(
     Ok(())
 }
 
-/// Ready: the source is being read and the log can be written. Not ready says why.
+/// Ready: the source is being read, where one captures or stands by, and the log can be read or written. Not ready
+/// says why.
 async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
     let capture = pages.live.capture.now();
     let reasons: Vec<String> =
         [capture.source_error, capture.log_error].into_iter().flatten().collect();
-    if reasons.is_empty() && capture.member.is_some() {
+    if reasons.is_empty() && (capture.member.is_some() || pages.live.source.is_none()) {
         return (StatusCode::OK, "ok\n".into());
     }
     let reason =

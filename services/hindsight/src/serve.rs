@@ -1,0 +1,226 @@
+//! The commands that run until they are stopped: `up`, `tailer` and `replayer` are put together from the same parts.
+//!
+//! ```text
+//! up       = capture + history      tailer   = capture
+//!                                   replayer = following the log + history
+//! ```
+
+mod bases;
+mod capture;
+mod following;
+mod gauges;
+mod http;
+mod process;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hindsight_history::History;
+use hindsight_replayer::{Applied, Engine, Follower};
+use hindsight_runtime::{CancellationToken, TaskFailure, Tasks};
+use hindsight_segment::Codec;
+use hindsight_tailer::{Boards, CaptureSettings, CutSettings, Preference, Source};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::api::{CopyBoard, Live, Service, SourceLook};
+use crate::cli::{CaptureArgs, CodecName, Global, Replayer, Tailer, Up};
+use crate::exit::{Exit, Failure};
+use crate::log_choice::LogChoice;
+use crate::open::{Access, Opened, open, open_history};
+use crate::secret;
+use capture::CaptureService;
+use process::{Process, listen_address};
+
+/// How long the parts may take to stop: the last segment is cut and appended, the history flushed.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Checks everything about the settings that can be checked without touching anything.
+pub fn check(global: &Global, up: &Up) -> Result<(), Failure> {
+    check_capture(&up.capture)?;
+    listen_address(&up.listen)?;
+    LogChoice::of(&global.log, &crate::data_dir::DataDir::new(&global.data)).map(drop)
+}
+
+fn check_capture(args: &CaptureArgs) -> Result<(), Failure> {
+    secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
+    member_tags(args)?;
+    if !(4096..=(64 << 20)).contains(&args.segment_bytes) {
+        return Err(Failure::usage("--segment-bytes must be between 4096 and 67108864"));
+    }
+    if !(1..=60_000).contains(&args.segment_age_ms) {
+        return Err(Failure::usage("--segment-age-ms must be between 1 and 60000"));
+    }
+    Ok(())
+}
+
+fn member_tags(args: &CaptureArgs) -> Result<Vec<(String, String)>, Failure> {
+    let split = |tag: &String| match tag.split_once(':') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Failure::usage(format!("--member-tag {tag:?} is not NAME:VALUE"))),
+    };
+    args.member_tags.iter().map(split).collect()
+}
+
+/// Everything in one process, until SIGTERM or Ctrl-C, or until a part fails for good.
+pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
+    check(global, up)?;
+    let process = Process::begin(global, &up.listen)?;
+    let boards = Boards::default();
+    let (settings, opened) = open_for_capture(global, &process, &up.capture, &boards).await?;
+    let history = open_history(&process.data, up.store.cache_bytes).await?;
+    run(global, process, opened, boards, Some(settings), Some(history)).await
+}
+
+/// Capture only.
+pub async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
+    check_capture(&tailer.capture)?;
+    let process = Process::begin(global, &tailer.listen)?;
+    let boards = Boards::default();
+    let (settings, opened) = open_for_capture(global, &process, &tailer.capture, &boards).await?;
+    run(global, process, opened, boards, Some(settings), None).await
+}
+
+/// History and API of a log that a tailer writes.
+pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
+    let process = Process::begin(global, &replayer.listen)?;
+    let boards = Boards::default();
+    let choice = LogChoice::of(&global.log, &process.data)?;
+    let bases = global.bases.as_deref();
+    let opened = open(&process.data, &choice, bases, Access::Read, &boards.positions).await?;
+    let history = open_history(&process.data, replayer.store.cache_bytes).await?;
+    run(global, process, opened, boards, None, Some(history)).await
+}
+
+async fn open_for_capture(
+    global: &Global,
+    process: &Process,
+    args: &CaptureArgs,
+    boards: &Boards,
+) -> Result<(CaptureSettings, Opened)> {
+    let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
+    let source = Source::parse(&uri).await?;
+    let survey = source.survey(&source.hosts()).await?;
+    info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
+    let choice = LogChoice::of(&global.log, &process.data)?;
+    let access = Access::Capture(survey.identity.segment_source());
+    let bases = global.bases.as_deref();
+    let opened = open(&process.data, &choice, bases, access, &boards.positions).await?;
+    let preference = Preference {
+        member: args.member.clone(),
+        tags: member_tags(args)?,
+        allow_primary: args.allow_primary,
+    };
+    let settings =
+        CaptureSettings { source, identity: survey.identity, preference, cut: cut_settings(args) };
+    Ok((settings, opened))
+}
+
+fn cut_settings(args: &CaptureArgs) -> CutSettings {
+    CutSettings {
+        bytes: args.segment_bytes as u64,
+        age: Duration::from_millis(args.segment_age_ms),
+        codec: match args.codec {
+            CodecName::None => Codec::None,
+            CodecName::Lz4 => Codec::Lz4,
+            CodecName::Zstd => Codec::Zstd,
+        },
+    }
+}
+
+/// Runs the parts there are: with settings for capture it captures, else it follows the log; with a history it
+/// applies and answers.
+async fn run(
+    global: &Global,
+    process: Process,
+    opened: Opened,
+    boards: Boards,
+    settings: Option<CaptureSettings>,
+    history: Option<Arc<History>>,
+) -> Result<Exit> {
+    let (listener, address) = process.listen().await?;
+    let applied = Arc::new(watch::Sender::new(Applied::default()));
+    let copy = CopyBoard::default();
+    let live = Live {
+        positions: boards.positions.clone(),
+        capture: boards.status.clone(),
+        applied: applied.subscribe(),
+        copy: copy.clone(),
+        address: address.clone(),
+        source: settings.as_ref().map(|it| SourceLook { source: it.source.clone() }),
+    };
+    let engine = Engine {
+        log: Arc::clone(&opened.log.log),
+        index: Arc::clone(&opened.index),
+        history: history.clone(),
+        bases: opened.bases.clone(),
+        applied: applied.subscribe(),
+    };
+    let service = Service { engine: engine.clone(), live: Some(live.clone()), _owner: None };
+
+    let shutdown = CancellationToken::new();
+    let mut tasks: Tasks<anyhow::Error> = Tasks::new(shutdown.clone());
+    if let Some(history) = history {
+        spawn_follower(&mut tasks, &opened, history, applied, &live, &shutdown);
+    }
+    match settings {
+        Some(settings) => {
+            let capture = CaptureService::new(settings, &opened, boards.clone(), copy);
+            capture.spawn(&mut tasks, &shutdown).await?;
+        }
+        None => tasks.spawn("log", following::follow_log(&opened, &boards, shutdown.clone())),
+    }
+    tasks.spawn("registry", following::register_bases(&opened, shutdown.clone()));
+    if let Some(shared) = opened.log.shared.clone() {
+        tasks.spawn("risks", following::watch_risks(shared, boards.status, shutdown.clone()));
+    }
+    tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
+    let metrics = process.metrics.clone();
+    tasks.spawn("api", http::serve(listener, service, live, metrics, shutdown.clone()));
+    tasks.spawn("signals", process::stop_on_signal(shutdown.clone()));
+    process.owner.announce(&address)?;
+    process::say_ready(global, &address);
+    let ended = tasks.join(STOP_PATIENCE).await;
+    info!("stopped");
+    drop(process);
+    ended.map(|()| Exit::Done).map_err(error_of)
+}
+
+/// What ended the tasks, without their names: those are for us, and the error is for people.
+fn error_of<E: Into<anyhow::Error>>(failure: TaskFailure<E>) -> anyhow::Error {
+    match failure {
+        TaskFailure::Failed { error, .. } => error.into(),
+        TaskFailure::Panicked { task, message } => {
+            anyhow::Error::msg(format!("{task} panicked: {message}"))
+        }
+        TaskFailure::Stuck { tasks, waited } => {
+            let tasks = tasks.join(", ");
+            anyhow::Error::msg(format!("tasks did not stop within {waited:?}: {tasks}"))
+        }
+    }
+}
+
+/// The history follows the log on a thread of its own.
+fn spawn_follower(
+    tasks: &mut Tasks<anyhow::Error>,
+    opened: &Opened,
+    history: Arc<History>,
+    board: Arc<watch::Sender<Applied>>,
+    live: &Live,
+    shutdown: &CancellationToken,
+) {
+    let follower = Follower {
+        log: Arc::clone(&opened.log.log),
+        index: Arc::clone(&opened.index),
+        history,
+        bases: opened.bases.clone(),
+        board,
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let mut news = live.positions.watch();
+    let shutdown = shutdown.clone();
+    tasks.spawn_blocking("history", move || {
+        follower.run(&mut news, &shutdown).context("the history")
+    });
+}

@@ -1,0 +1,42 @@
+//! What the Kafka client complains about between calls. A call that fails often says no more than that it took too
+//! long; why, it told here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+
+/// An older complaint explains nothing that fails now.
+const RECENT: Duration = Duration::from_secs(30);
+
+/// The last complaint of all clients of a topic.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Complaints(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Complaints {
+    /// The last one, which is forgotten then.
+    pub(super) fn take(&self) -> Option<String> {
+        let (at, reason) = self.last().take()?;
+        (at.elapsed() < RECENT).then_some(reason)
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Complaints {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "kafka client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+        *self.last() = Some((Instant::now(), reason.to_owned()));
+    }
+}
+
+impl ConsumerContext for Complaints {}
