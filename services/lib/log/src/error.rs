@@ -8,23 +8,19 @@ use hindsight_segment::{ChainBreak, SegmentInfo, Sequence, SourceIdentity, Write
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The store failed. Try again; what was to be appended is not lost as long as the caller holds it.
-    #[error("{place}: cannot {action}: {source}")]
+    #[error("{place}: cannot {action}: {cause}")]
     Unavailable {
         place: String,
         action: &'static str,
-        #[source]
-        source: io::Error,
+        // Told already: not a source, or people would read it twice.
+        cause: io::Error,
     },
     /// What is stored is not what was appended. Never go on over it.
     #[error("{place}: {damage}; put it back from a copy of the log")]
     Corrupt { place: String, damage: Damage },
     /// Written by a newer program: use that one.
-    #[error("{place}: {source}")]
-    Unsupported {
-        place: String,
-        #[source]
-        source: hindsight_segment::Error,
-    },
+    #[error("{place}: {cause}")]
+    Unsupported { place: String, cause: hindsight_segment::Error },
     /// The segment does not extend the log. Look at the end again, and build another one.
     #[error("{place}: segment {sequence} is not appended: {reason}")]
     NotNext { place: String, sequence: Sequence, reason: ChainBreak },
@@ -61,9 +57,9 @@ impl LogError {
     pub(crate) fn unavailable(
         place: impl ToString,
         action: &'static str,
-        source: io::Error,
+        cause: io::Error,
     ) -> Self {
-        LogError::Unavailable { place: place.to_string(), action, source }
+        LogError::Unavailable { place: place.to_string(), action, cause }
     }
 
     pub(crate) fn corrupt(place: impl ToString, damage: impl Into<Damage>) -> Self {
@@ -73,8 +69,8 @@ impl LogError {
     pub(crate) fn of_segment(place: impl ToString, source: hindsight_segment::Error) -> Self {
         let place = place.to_string();
         match source {
-            source @ hindsight_segment::Error::Unsupported { .. } => {
-                LogError::Unsupported { place, source }
+            cause @ hindsight_segment::Error::Unsupported { .. } => {
+                LogError::Unsupported { place, cause }
             }
             damaged => LogError::corrupt(place, damaged),
         }

@@ -68,7 +68,7 @@ async fn a_topic_that_begins_to_forget_is_reported() -> Result<()> {
     let data = stage.path("tailer").display().to_string();
     let args: Vec<&str> = args.iter().map(String::as_str).chain(["--data", &data]).collect();
     let refused = run(&args).await?.expect_code(1)?;
-    anyhow::ensure!(refused.stderr.contains("missing before it"), "{}", refused.stderr);
+    anyhow::ensure!(refused.stderr.contains("are not there any more"), "{}", refused.stderr);
     Ok(())
 }
 

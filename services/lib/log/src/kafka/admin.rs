@@ -75,7 +75,7 @@ impl Topic {
             let metadata = match consumer.fetch_metadata(Some(name), topic.options.timeout) {
                 Ok(metadata) => metadata,
                 Err(error) if is_unknown(&error) => return Ok(None),
-                Err(error) => return Err(topic.unavailable("learn of it", error)),
+                Err(error) => return Err(topic.refused(&consumer, "learn of it", error)),
             };
             let found = metadata.topics().iter().find(|it| it.name() == name);
             Ok(found.filter(|it| !it.partitions().is_empty()).map(|found| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// An older complaint explains nothing that fails now.
 const RECENT: Duration = Duration::from_secs(30);
@@ -35,7 +35,12 @@ impl ClientContext for Complaints {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        *self.last() = Some((Instant::now(), reason.to_owned()));
+        let mut last = self.last();
+        let is_all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        // That none can be reached follows from what was said before, which tells more.
+        if last.is_none() || !is_all_down {
+            *last = Some((Instant::now(), reason.to_owned()));
+        }
     }
 }
 

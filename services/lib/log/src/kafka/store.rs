@@ -27,6 +27,10 @@ impl Store {
     /// Reads the topic from its beginning.
     pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
         let (first, _) = topic.watermarks()?;
+        if first > 0 {
+            // Claims may be among what is gone: the rest would not even look like a log.
+            return Err(LogError::corrupt(topic.place_of(0), Damage::Vanished));
+        }
         let store = Self {
             topic,
             follower: Mutex::new(Follower::new(first)),

@@ -19,6 +19,8 @@ use crate::error::{Damage, LogError};
 
 pub(super) const PARTITION: i32 = 0;
 const POLL: Duration = Duration::from_millis(100);
+/// More than a consumer gathers while one call takes its time.
+const MAX_COMPLAINTS: usize = 1000;
 /// A few records are sooner read over than sought past.
 const NEAR: i64 = 32;
 
@@ -60,6 +62,21 @@ impl Topic {
         LogError::unavailable(self.place(), action, io::Error::other(text))
     }
 
+    /// As [`Topic::unavailable`], with what the consumer complained about meanwhile: it tells when it is polled only.
+    pub(super) fn refused(
+        &self,
+        consumer: &TopicConsumer,
+        action: &'static str,
+        error: KafkaError,
+    ) -> LogError {
+        for _ in 0..MAX_COMPLAINTS {
+            if consumer.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        self.unavailable(action, error)
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<TopicConsumer>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +91,7 @@ impl Topic {
     pub(super) fn watermarks(&self) -> Result<(i64, i64), LogError> {
         let consumer = self.consumer()?;
         let found = consumer.fetch_watermarks(&self.options.topic, PARTITION, self.options.timeout);
-        let found = found.map_err(|error| self.unavailable("find its end", error))?;
+        let found = found.map_err(|error| self.refused(&consumer, "find its end", error))?;
         self.idle().push(consumer);
         Ok(found)
     }
