@@ -23,7 +23,7 @@ def entry(second: int, increment: int = 1, **fields) -> bytes:
 
 def place(data: bytes) -> OpTime:
     document = bson.decode(data, LENIENT)
-    return OpTime((document["ts"].time << 32) | document["ts"].inc, document["t"])
+    return OpTime((document["ts"].time << 32) | document["ts"].inc, document.get("t", -1))
 
 
 def optime(it: OpTime) -> bytes:
