@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from itertools import zip_longest
-from typing import BinaryIO, Iterable, Iterator, Optional
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -89,11 +90,11 @@ class Reading:
     def __init__(self, log: Log):
         self.log = log
         self.segments = self.entries = self.bytes = 0
-        self.first: Optional[OpTime] = None
-        self.last: Optional[OpTime] = None
+        self.first: OpTime | None = None
+        self.last: OpTime | None = None
         self.gaps = []
 
-    def drain(self, records: Iterable[Record], out: Optional[BinaryIO]) -> None:
+    def drain(self, records: Iterable[Record], out: BinaryIO | None) -> None:
         """Reads to the end, and every entry; writes the entries one after the other."""
         for segment in segments_of(self.log, records):
             for entry in segment.entries():
@@ -128,7 +129,7 @@ class Reading:
         }
 
 
-def as_json(optime: Optional[OpTime]) -> Optional[dict]:
+def as_json(optime: OpTime | None) -> dict | None:
     return optime and {"t": optime.ts >> 32, "i": optime.ts & 0xFFFFFFFF}
 
 
@@ -172,14 +173,14 @@ def place_of(entry: bytes) -> OpTime:
     return optime_of(entry, Fields(entry, "source"))
 
 
-def first_difference(log: Iterable[bytes], source: Iterable[bytes]) -> Optional[str]:
+def first_difference(log: Iterable[bytes], source: Iterable[bytes]) -> str | None:
     for index, (ours, theirs) in enumerate(zip_longest(log, source)):
         if ours != theirs:
             return f"entry {index}: the log has {shown(ours)}, the source {shown(theirs)}"
     return None
 
 
-def shown(entry: Optional[bytes]) -> str:
+def shown(entry: bytes | None) -> str:
     if entry is None:
         return "no more"
     document = RawBSONDocument(entry, LENIENT)

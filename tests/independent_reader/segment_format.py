@@ -1,7 +1,8 @@
 """Segments, as docs/SEGMENT_FORMAT.md describes them. Bytes in, facts and entries out."""
 
 import struct
-from typing import Iterator, NamedTuple, Optional
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import google_crc32c
 import lz4.block
@@ -64,7 +65,7 @@ class Header(NamedTuple):
     epoch: int
     sequence: int
     predecessor: bytes
-    gap: Optional[Gap]
+    gap: Gap | None
     length: int
 
 

@@ -106,7 +106,7 @@ class Format(Case):
             with self.assertRaisesRegex(Damaged, "not in order"):
                 opened(Writer().segment(entries))
 
-    def reopened(self, segment, body: bytes, frames: list = None) -> None:
+    def reopened(self, segment, body: bytes, frames: list | None = None) -> None:
         """Opens what was sealed with that body, all checksums right."""
         seal, _ = seal_with_trailer(segment.header, body)
         frames = frames or segment.frames

@@ -1,7 +1,8 @@
 """What is the log and what is not: rules 1 to 6 of docs/KAFKA.md. Records in, segments out; nothing is read or sent."""
 
 from collections import Counter
-from typing import Iterable, Iterator, NamedTuple, Optional
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from segment_format import NO_DIGEST, Damaged, Newer, Segment, open_segment
 
@@ -41,7 +42,7 @@ class Piece(NamedTuple):
     attempt: int
     record: tuple  # i, n
     part: tuple  # i, n
-    frame: Optional[int]  # its ordinal; None is the seal
+    frame: int | None  # its ordinal; None is the seal
     length: int  # the segment's, in a seal
 
 
@@ -107,7 +108,7 @@ class Attempt:
         self.number, self.of = number, of
         self.taken = self.bytes = 0
         self.frames, self.parts = [], []
-        self.sealed: Optional[bytes] = None
+        self.sealed: bytes | None = None
         self.torn = False
 
     def take(self, piece: Piece, value: bytes) -> None:
@@ -146,10 +147,10 @@ class Log:
         self.held = (0, "")
         self.newest_attempt = 0
         # None when the newest attempt has ended, or there was none.
-        self.attempt: Optional[Attempt] = None
-        self.end: Optional[Segment] = None
+        self.attempt: Attempt | None = None
+        self.end: Segment | None = None
         # The log ends before this; `(offset, what)`.
-        self.damage: Optional[tuple] = None
+        self.damage: tuple | None = None
         # Damage that a later writer went on behind.
         self.mended = []
         # A newer layout was met: nothing after it is read.
@@ -158,7 +159,7 @@ class Log:
         self.ignored = Counter(dict.fromkeys(IGNORED, 0))
         self.unknown_kinds = Counter()
 
-    def take(self, record: Record) -> Optional[Segment]:
+    def take(self, record: Record) -> Segment | None:
         """Takes the topic's next record; gives the segment it makes the log longer by."""
         self.records += 1
         try:
@@ -188,7 +189,7 @@ class Log:
             self.mended.append(self.damage)
             self.damage = None
 
-    def take_piece(self, offset: int, piece: Piece, value: bytes) -> Optional[Segment]:
+    def take_piece(self, offset: int, piece: Piece, value: bytes) -> Segment | None:
         if (piece.epoch, piece.writer) != self.held:
             self.ignored["fenced"] += 1
             return None
@@ -209,7 +210,7 @@ class Log:
         whole, self.attempt = self.attempt, None
         return self.judge(offset, piece.length, whole)
 
-    def judge(self, offset: int, length: int, whole: Attempt) -> Optional[Segment]:
+    def judge(self, offset: int, length: int, whole: Attempt) -> Segment | None:
         if self.damage:
             self.ignored["after_damage"] += 1
             return None
@@ -234,7 +235,7 @@ class Log:
         self.damage = self.damage or (offset, what)
 
 
-def check_follows(end: Optional[Segment], new: Segment) -> None:
+def check_follows(end: Segment | None, new: Segment) -> None:
     """*The chain* in docs/SEGMENT_FORMAT.md."""
 
     def must(holds: bool, what: str) -> None:

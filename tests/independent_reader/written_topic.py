@@ -1,7 +1,7 @@
 """Segments and records as the two pages say, made for the tests: the other direction of what the reader does."""
 
 import struct
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import bson
 import google_crc32c
@@ -87,7 +87,7 @@ class Writer:
 
     def __init__(self, codec: int = CODEC_ZSTD, epoch: int = 1):
         self.codec, self.epoch = codec, epoch
-        self.end: Optional[Sealed] = None
+        self.end: Sealed | None = None
         self.second = 1_700_000_000
 
     def copy(self) -> "Writer":
