@@ -21,6 +21,7 @@ tools: ## install build packages and fetch the default MongoDB server and Kafka
 	deploy/dev/packages
 	deploy/dev/mongod
 	deploy/dev/kafka
+	deploy/dev/python
 
 # Cargo goes by the age of files: what another checkout compiled here after these were written would pass for
 # compiled from these.
@@ -41,7 +42,8 @@ lint: tools sources ## check formatting, and clippy with warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked $(EVERYTHING) -- -D warnings
 
-test: lint build ## every test, on a real MongoDB
+test: lint build ## every test, on a real MongoDB and a real Kafka
+	"$$(deploy/dev/python)" -m unittest discover -s tests/independent_reader
 	cargo test --locked --workspace --no-fail-fast
 
 # HINDSIGHT_MONGOD names a server of your own: then the tests run on that one alone.

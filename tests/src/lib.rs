@@ -7,6 +7,7 @@
 
 pub mod dbhash;
 pub mod hindsight;
+pub mod independent_reader;
 pub mod kafka;
 pub mod mongod;
 pub mod ports;

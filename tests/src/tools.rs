@@ -12,6 +12,7 @@ pub const VERSION_VARIABLE: &str = "HINDSIGHT_TEST_MONGODB";
 
 const MONGOD_SCRIPT: &str = "deploy/dev/mongod";
 const KAFKA_SCRIPT: &str = "deploy/dev/kafka";
+const PYTHON_SCRIPT: &str = "deploy/dev/python";
 
 /// The mongod of a version, fetched by `deploy/dev/mongod` when it is not there yet. `None` is the
 /// version named by `HINDSIGHT_TEST_MONGODB`, else the script's default.
@@ -40,6 +41,11 @@ pub fn kafka() -> Result<PathBuf> {
     let path = run_script(KAFKA_SCRIPT, None)?;
     *found = Some(path.clone());
     Ok(path)
+}
+
+/// A python with what the independent reader of a topic needs, made by `deploy/dev/python` when it is not there yet.
+pub fn python() -> Result<PathBuf> {
+    run_script(PYTHON_SCRIPT, None)
 }
 
 /// The last line of what a script prints, which is a path.

@@ -167,12 +167,12 @@ async fn brokers_and_tailers_die_and_nothing_is_lost() -> Result<()> {
     // Room for everything that is written: the comparison needs all of it.
     let set = SetOptions::members(1).mongod(|m: MongodOptions| m.oplog_mb(8_000));
     let mut stage = Stage::new(3, set).await?;
-    let load = Load::start(&stage).await?;
 
     // Each broker in turn.
-    {
+    let load = {
         let pair = Pair::start(&stage).await?;
         let tailers = pair.tailers;
+        let load = Load::start(&stage).await?;
         for broker in 0..3 {
             stage.cluster.kill(broker)?;
             tokio::time::sleep(Duration::from_secs(8)).await;
@@ -183,7 +183,8 @@ async fn brokers_and_tailers_die_and_nothing_is_lost() -> Result<()> {
             let status = tailer.stop().await?;
             anyhow::ensure!(status.success(), "a tailer ended with {status}:\n{}", tailer.stderr());
         }
-    }
+        load
+    };
     // The tailers.
     let mut pair = Pair::start(&stage).await?;
     let epoch = pair.epoch().await?;

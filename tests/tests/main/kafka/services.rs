@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bson::Timestamp;
 use hindsight_tests::dbhash::{self, Snapshot};
 use hindsight_tests::hindsight::{run, run_json};
+use hindsight_tests::independent_reader;
 use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::workload::{self, WorkloadOptions};
 use hindsight_tests::{HindsightProcess, ReplicaSet, RunOutput, SetOptions};
@@ -134,7 +135,26 @@ async fn tailer_and_replayer_are_joined_by_the_topic_alone() -> Result<()> {
     let nowhere = run(&["windows", "--data", &data]).await?.expect_code(1)?;
     anyhow::ensure!(nowhere.stderr.contains("--log"), "{}", nowhere.stderr);
 
-    copies_are_the_same(&stage).await
+    copies_are_the_same(&stage).await?;
+    others_read_the_same(&stage).await
+}
+
+/// Programs that are not ours read the same entries.
+async fn others_read_the_same(stage: &Stage) -> Result<()> {
+    let server = format!("mongodb://{}/", stage.set.server(0).address());
+    let KafkaOptions { bootstrap, topic, .. } = &stage.options;
+    let said = independent_reader::compare(bootstrap, topic, &server).await?;
+    let reader = KafkaLog::open_reader(stage.options.clone()).await?;
+    let infos = reader.infos(Sequence::FIRST, usize::MAX).await?;
+    let (first, last) = infos.first().zip(infos.last()).context("the log has segments")?;
+    let entries: u64 = infos.iter().map(|info| info.seal.entries).sum();
+    let json = |at: hindsight_oplog::Timestamp| serde_json::json!({"t": at.seconds(), "i": at.increment()});
+    anyhow::ensure!(said["entries"] == entries, "{entries} entries, and others see {said}");
+    anyhow::ensure!(said["segments"] == infos.len(), "{} segments: {said}", infos.len());
+    anyhow::ensure!(said["first"] == json(first.first().ts), "{}: {said}", first.first());
+    anyhow::ensure!(said["last"] == json(last.last().ts), "{}: {said}", last.last());
+    anyhow::ensure!(said["digest"] == last.digest.to_string(), "{}: {said}", last.digest);
+    Ok(())
 }
 
 /// Topic to files, files to another topic: segments stay what they are, and a copy goes on where it stopped.

@@ -122,7 +122,7 @@ impl Topic {
             Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => {
                 let problems = vec![format!(
                     "there are fewer brokers than the {} that each record is to be kept on: add brokers, or \
-                     accept fewer with replicas=N",
+                     accept fewer with --kafka-replicas N",
                     wanted.replicas
                 )];
                 Err(LogError::Misconfigured { place: self.place(), problems })

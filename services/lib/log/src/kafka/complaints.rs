@@ -12,6 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 /// An older complaint explains nothing that fails now.
 const RECENT: Duration = Duration::from_secs(30);
 
+const CONNECTION_FAILED: &str = "FAIL";
+
 /// The last complaint of all clients of a topic.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Complaints(Arc<Mutex<Option<(Instant, String)>>>);
@@ -31,6 +33,10 @@ impl Complaints {
 impl ClientContext for Complaints {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "kafka client");
+        // Of a connection that fails it tells here only.
+        if facility == CONNECTION_FAILED {
+            self.last().get_or_insert_with(|| (Instant::now(), message.to_owned()));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

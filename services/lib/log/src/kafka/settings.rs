@@ -110,7 +110,7 @@ impl Wanted<'_> {
     fn too_few_replicas(&self, found: usize) -> String {
         format!(
             "it has {found} replicas of {}: give it more with kafka-reassign-partitions.sh --bootstrap-server {}, \
-             or accept fewer with replicas={found}",
+             or accept fewer with --kafka-replicas {found}",
             self.replicas, self.bootstrap
         )
     }
@@ -178,7 +178,7 @@ mod tests {
         let problems = WANTED.problems(&TopicState { partitions: 6, replicas: 1, ..created() });
         assert_eq!(problems.len(), 3, "{problems:#?}");
         assert!(problems[0].starts_with("it has 6 partitions"));
-        assert!(problems[1].ends_with("accept fewer with replicas=1"));
+        assert!(problems[1].ends_with("accept fewer with --kafka-replicas 1"));
         assert!(problems[2].starts_with("min.insync.replicas is \"2\""), "of one replica");
         let nothing = WANTED.problems(&TopicState::default());
         assert_eq!(nothing.len(), 9, "{nothing:#?}");
