@@ -18,15 +18,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
-from confluent_kafka import Consumer, TIMESTAMP_LOG_APPEND_TIME, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from pymongo import MongoClient
 
@@ -76,13 +76,19 @@ class Servers:
 
     def stop_all(self):
         for process in reversed(list(self.running)):
+            if process.poll() is not None:
+                print(f"it had ended:\n{tail(process)}", file=sys.stderr)
             self.stop(process)
+
+
+def tail(process):
+    lines = process.log.read_text(errors="replace").splitlines()
+    return "\n".join([f"{process.log.name}:", *lines[-30:]])
 
 
 def fail_if_ended(process):
     if process.poll() is not None:
-        lines = process.log.read_text(errors="replace").splitlines()
-        sys.exit("\n".join([f"{process.args[0]} ended:", *lines[-30:]]))
+        sys.exit("a server ended")
 
 
 def free_port():
@@ -101,6 +107,12 @@ def fill_in(name, values):
 def cpu_seconds(process):
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_seconds():
+    """What all processors of the machine did since it started."""
+    user, nice, system, _, _, interrupts, soft, *_ = map(int, Path("/proc/stat").read_text().split(None, 9)[1:9])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mib(process):
@@ -212,11 +224,9 @@ def fill(client, entries):
         while sum(writer.made) < share:
             writer.write(50)
 
-    threads = [threading.Thread(target=work, args=(writer,)) for writer in writers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(COLLECTIONS) as threads:
+        # All of them: a failure of one is raised here.
+        list(threads.map(work, writers))
     return before, [sum(kinds) for kinds in zip(*(writer.made for writer in writers))]
 
 
@@ -289,6 +299,16 @@ class Topics:
         for created in self.admin.create_topics(new).values():
             created.result()
         self.partitions = [TopicPartition(it, 0) for it in names]
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                self.count()
+                return
+            except KafkaException as error:
+                # The broker made it, and does not lead it yet.
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def count(self):
         wanted = {it: OffsetSpec.latest() for it in self.partitions}
@@ -361,17 +381,19 @@ def measure(servers, peer, number, home, source, broker):
     count, grown, sampled = 0, time.monotonic(), None
     while count < wanted:
         time.sleep(0.1)
-        fail_if_ended(connect)
-        sample = [cpu_seconds(it) for it in processes]
+        for process in processes:
+            fail_if_ended(process)
+        sample = [*(cpu_seconds(it) for it in processes), busy_seconds()]
         now = topics.count()
         if now > count:
             if sampled is None:
                 sampled, ready = sample, time.monotonic() - launched
             count, grown = now, time.monotonic()
         elif time.monotonic() - grown > SILENCE + (START_TIMEOUT if count == 0 else 0):
-            lines = connect.log.read_text(errors="replace").splitlines()
-            sys.exit("\n".join([f"{peer}: silent after {count} of {wanted} events:", *lines[-30:]]))
-    used = [cpu_seconds(it) - start for it, start in zip(processes, sampled)]
+            sys.exit(f"{peer}: silent after {count} of {wanted} events\n{tail(connect)}")
+    used = [now - start for now, start in zip(sample, sampled)]
+    # This script, and whatever else ran: much more than a second or two spoils the measurement.
+    rest = used[3] - sum(used[:3])
     peak = peak_mib(connect)
     servers.stop(connect)
 
@@ -382,7 +404,7 @@ def measure(servers, peer, number, home, source, broker):
     took = last - first
     print(
         f"{peer} round {number}: {count} events in {took:.1f} s, {count / took:.0f} events/s; "
-        f"CPU seconds: Connect {used[0]:.1f}, broker {used[1]:.1f}, mongod {used[2]:.1f}; "
+        f"CPU seconds: Connect {used[0]:.1f}, broker {used[1]:.1f}, mongod {used[2]:.1f}, the rest {rest:.1f}; "
         f"Connect's peak {peak} MiB; {size / count:.0f} bytes a record; first event {ready:.1f} s after the start; "
         f"load {load()}",
         flush=True,
