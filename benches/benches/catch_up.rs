@@ -1,8 +1,9 @@
 //! How fast a backlog is caught up with, against a bare cursor that only reads it.
 //!
 //! A: a raw-batch cursor of the same driver reads the range and counts its entries. B: capture reads the same range
-//! into durable, compressed, digested, indexed segments, as `hindsight up` does. They take turns, on the same server.
-//! C: `mongodump` of the same range, where it is on PATH, once.
+//! into durable, compressed, digested, indexed segments, as `hindsight up` does. K: the same into a Kafka topic, on one
+//! broker of this machine. They take turns, on the same server. C: `mongodump` of the same range, where it is on PATH,
+//! once.
 //! `HINDSIGHT_BENCH_ENTRIES` (1,000,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
 
 use std::sync::Arc;
@@ -15,20 +16,24 @@ use hindsight_benches::measure::{forget_peak, load, median, peak_resident_bytes,
 use hindsight_benches::peer::dump_oplog;
 use hindsight_benches::writes::{write_all, writers};
 use hindsight_index::Index;
-use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
+use hindsight_log::{DirectoryLog, DirectoryOptions, KafkaLog, KafkaOptions, SegmentLog};
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_runtime::CancellationToken;
-use hindsight_segment::Sequence;
+use hindsight_segment::{Sequence, WriterEpoch};
 use hindsight_tailer::{
     Boards, Capture, CaptureSettings, CutSettings, Preference, Source, StartAt,
 };
 use hindsight_tests::replica_set::last_timestamp;
-use hindsight_tests::{ReplicaSet, SetOptions};
+use hindsight_tests::{KafkaCluster, KafkaClusterOptions, ReplicaSet, SetOptions};
 use mongodb::Client;
 use mongodb::options::ReadConcern;
 
 const GOAL: f64 = 0.7;
+/// Of the directory's rate.
+const GOAL_KAFKA: f64 = 0.8;
+/// Ten times what Debezium and MongoDB's own connector do on two cores (benches/peers).
+const GOAL_KAFKA_RATE: f64 = 350_000.0;
 
 /// What is read, in both ways.
 struct Backlog {
@@ -58,30 +63,45 @@ async fn main() -> Result<()> {
         backlog.bytes / backlog.entries,
         load()
     );
-    let (mut bare, mut captured) = (Vec::new(), Vec::new());
+    let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1)).await?;
+    let (mut bare, mut captured, mut through_kafka) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         let a = read_bare(&set.member_client(0).await?, &backlog).await?;
         forget_peak(std::process::id())?;
-        let b = capture(&set, &backlog).await?;
+        let b = into_directory(&set, &backlog).await?;
         let peak = peak_resident_bytes(std::process::id())? >> 20;
-        for (rates, reading) in [(&mut bare, &a), (&mut captured, &b)] {
+        forget_peak(std::process::id())?;
+        let k = into_kafka(&set, &backlog, &cluster, round).await?;
+        let peak_kafka = peak_resident_bytes(std::process::id())? >> 20;
+        for (rates, reading) in [(&mut bare, &a), (&mut captured, &b), (&mut through_kafka, &k)] {
             rates.push(reading.entries as f64 / reading.elapsed.as_secs_f64());
         }
         println!(
-            "round {round}: bare cursor {:.0} entries/s ({:?}), capture {:.0} entries/s ({:?}), peak {peak} MiB",
+            "round {round}: bare cursor {:.0} entries/s ({:?}), capture {:.0} entries/s ({:?}), peak {peak} MiB, \
+             through Kafka {:.0} entries/s ({:?}), peak {peak_kafka} MiB",
             bare[round - 1],
             a.elapsed,
             captured[round - 1],
-            b.elapsed
+            b.elapsed,
+            through_kafka[round - 1],
+            k.elapsed
         );
     }
     let (bare, captured) = (median(&bare), median(&captured));
+    let kafka = median(&through_kafka);
     let ratio = captured / bare;
     println!(
         "medians: bare cursor {bare:.0} entries/s, capture {captured:.0} entries/s; ratio {ratio:.2}, goal {GOAL} {}; \
          load after {}",
         verdict(ratio >= GOAL),
         load()
+    );
+    let ratio = kafka / captured;
+    println!(
+        "through Kafka {kafka:.0} entries/s (goal {GOAL_KAFKA_RATE:.0} {}); of the directory's {ratio:.2}, goal \
+         {GOAL_KAFKA} {}",
+        verdict(kafka >= GOAL_KAFKA_RATE),
+        verdict(ratio >= GOAL_KAFKA)
     );
     if let Some(took) = dump_oplog(&set.uri(), bson_of(backlog.first.ts)).await? {
         let dumped = backlog.entries as f64 / took.as_secs_f64();
@@ -151,14 +171,38 @@ async fn read_bare(client: &Client, backlog: &Backlog) -> Result<Reading> {
     bail!("the oplog ended before {:?}", backlog.last)
 }
 
-/// B: captures from the first entry until the last one is durable and indexed.
-async fn capture(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> {
+/// B: into a log of files.
+async fn into_directory(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("log");
+    let log = DirectoryLog::open_writer(&path, DirectoryOptions::default()).await?;
+    capture(set, backlog, Arc::new(log), None).await
+}
+
+/// K: into a topic of its own.
+async fn into_kafka(
+    set: &ReplicaSet,
+    backlog: &Backlog,
+    cluster: &KafkaCluster,
+    round: usize,
+) -> Result<Reading> {
+    let mut options = KafkaOptions::new(cluster.bootstrap(), format!("hindsight.round{round}"));
+    options.replicas = 1;
+    let log = KafkaLog::open_writer(options).await?;
+    let epoch = log.epoch();
+    capture(set, backlog, Arc::new(log), epoch).await
+}
+
+/// Captures from the first entry until the last one is durable and indexed.
+async fn capture(
+    set: &ReplicaSet,
+    backlog: &Backlog,
+    log: Arc<dyn SegmentLog>,
+    epoch: Option<WriterEpoch>,
+) -> Result<Reading> {
     let directory = tempfile::tempdir()?;
     let source = Source::parse(&set.uri()).await?;
     let survey = source.survey(&source.hosts()).await?;
-    let options = DirectoryOptions::default();
-    let log: Arc<dyn SegmentLog> =
-        Arc::new(DirectoryLog::open_writer(&directory.path().join("log"), options).await?);
     let index = Arc::new(Index::open(directory.path().join("index"))?);
     let settings = CaptureSettings {
         source,
@@ -170,6 +214,10 @@ async fn capture(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> {
     let capture =
         Capture::prepare(settings, Arc::clone(&log), Arc::clone(&index), start, Boards::default())
             .await?;
+    let capture = match epoch {
+        Some(epoch) => capture.with_epoch(epoch),
+        None => capture,
+    };
     let mut positions = capture.positions().watch();
     let shutdown = CancellationToken::new();
 

@@ -1,10 +1,10 @@
 //! How long a write, once committed by a majority, takes until it is durable in the log, at 5,000 writes a second.
 //!
-//! `hindsight up` runs as users run it, with base, index and history. A sample is an insert with `w: majority`: from
-//! its acknowledgement until a reader of the log directory finds a segment that holds its operation time. The reader
-//! looks every 5 ms, which the numbers include. `HINDSIGHT_BENCH_SECONDS` (30) changes the length.
+//! `hindsight up` runs as users run it, with base, index and history; then `hindsight tailer` on a Kafka topic of one
+//! broker on this machine. A sample is an insert with `w: majority`: from its acknowledgement until a reader of the log
+//! finds a segment that holds its operation time. The reader looks every 5 ms, which the numbers include.
+//! `HINDSIGHT_BENCH_SECONDS` (30) changes the length.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,11 @@ use bson::doc;
 use futures_util::future::try_join_all;
 use hindsight_benches::measure::{load, quantile, verdict, wanted};
 use hindsight_benches::writes::{COLLECTIONS, DATABASE, Writer};
-use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
+use hindsight_log::{DirectoryLog, DirectoryOptions, KafkaLog, KafkaOptions, SegmentLog};
 use hindsight_oplog::Timestamp;
-use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
+use hindsight_tests::{
+    HindsightProcess, KafkaCluster, KafkaClusterOptions, ReplicaSet, SetOptions,
+};
 use mongodb::Client;
 use tokio::sync::watch;
 
@@ -31,19 +33,47 @@ const GOAL_P99: Duration = Duration::from_secs(1);
 #[tokio::main]
 async fn main() -> Result<()> {
     let length = Duration::from_secs(wanted("HINDSIGHT_BENCH_SECONDS", 30) as u64);
+    println!("steady state for {length:?} each; load before {}", load());
+    on_files(length).await?;
+    on_kafka(length).await?;
+    println!("load after {}", load());
+    Ok(())
+}
+
+async fn on_files(length: Duration) -> Result<()> {
     let set = ReplicaSet::start(SetOptions::members(1)).await?;
-    let client = set.client().await?;
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
-    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
-    println!("steady state for {length:?}; load before {}", load());
+    let up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
+    measure("up, log in files", &set, up, Arc::new(log), length).await
+}
 
+async fn on_kafka(length: Duration) -> Result<()> {
+    let set = ReplicaSet::start(SetOptions::members(1)).await?;
+    let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1)).await?;
+    let directory = tempfile::tempdir()?;
+    let (uri, url) = (set.uri(), format!("kafka://{}/bench", cluster.bootstrap()));
+    let args = ["tailer", "--uri", &uri, "--log", &url, "--kafka-replicas", "1"];
+    let tailer = HindsightProcess::start(&directory.path().join("data"), &args).await?;
+    let log = KafkaLog::open_reader(KafkaOptions::new(cluster.bootstrap(), "bench")).await?;
+    measure("tailer, log on Kafka", &set, tailer, Arc::new(log), length).await
+}
+
+async fn measure(
+    name: &str,
+    set: &ReplicaSet,
+    mut process: HindsightProcess,
+    log: Arc<dyn SegmentLog>,
+    length: Duration,
+) -> Result<()> {
+    let client = set.client().await?;
     let (durable, seen) = watch::channel(Timestamp::ZERO);
-    let looking = tokio::spawn(look_at_log(data.join("log"), durable));
+    let looking = tokio::spawn(look_at_log(log, durable));
     let end = Instant::now() + length;
     let writing = try_join_all((0..COLLECTIONS).map(|it| write(Writer::new(&client, it), end)));
     let (made, samples, memory) =
-        tokio::try_join!(writing, sample(&client, seen, end), watch_memory(&up, end))?;
+        tokio::try_join!(writing, sample(&client, seen, end), watch_memory(&process, end))?;
 
     let mut latencies = try_join_all(samples).await?.into_iter().collect::<Result<Vec<_>>>()?;
     looking.abort();
@@ -52,35 +82,28 @@ async fn main() -> Result<()> {
     let rate = made as f64 / length.as_secs_f64();
     let (p50, p99) = (quantile(&latencies, 0.5), quantile(&latencies, 0.99));
     println!(
-        "{rate:.0} writes/s; {} samples of majority commit to durable: p50 {p50:?} (goal {GOAL_P50:?} {}), \
-         p99 {p99:?} (goal {GOAL_P99:?} {}), max {:?}; resident memory of up: {} MiB after a third, {} MiB at the \
-         end; load after {}",
+        "{name}: {rate:.0} writes/s; {} samples of majority commit to durable: p50 {p50:?} (goal {GOAL_P50:?} {}), \
+         p99 {p99:?} (goal {GOAL_P99:?} {}), max {:?}; resident memory: {} MiB after a third, {} MiB at the end",
         latencies.len(),
         verdict(p50 <= GOAL_P50),
         verdict(p99 <= GOAL_P99),
         quantile(&latencies, 1.0),
         memory.0 >> 20,
         memory.1 >> 20,
-        load()
     );
-    let status = up.stop().await?;
-    ensure!(status.success(), "up ended with {status}");
+    let status = process.stop().await?;
+    ensure!(status.success(), "it ended with {status}");
     Ok(())
 }
 
 /// Publishes the last entry of the log, as another process sees it.
-async fn look_at_log(log: std::path::PathBuf, durable: watch::Sender<Timestamp>) -> Result<()> {
-    let log = open(&log).await?;
+async fn look_at_log(log: Arc<dyn SegmentLog>, durable: watch::Sender<Timestamp>) -> Result<()> {
     loop {
         if let Some(end) = log.end().await? {
             durable.send_replace(end.last().ts);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-}
-
-async fn open(log: &Path) -> Result<Arc<DirectoryLog>> {
-    Ok(Arc::new(DirectoryLog::open_reader(log, DirectoryOptions::default()).await?))
 }
 
 async fn write(mut writer: Writer, end: Instant) -> Result<usize> {
@@ -123,11 +146,11 @@ async fn sample(
     Ok(samples)
 }
 
-/// Resident bytes of `up` after a third of the time, and at its end.
-async fn watch_memory(up: &HindsightProcess, end: Instant) -> Result<(u64, u64)> {
+/// Resident bytes of the process after a third of the time, and at its end.
+async fn watch_memory(process: &HindsightProcess, end: Instant) -> Result<(u64, u64)> {
     let left = end.saturating_duration_since(Instant::now());
     tokio::time::sleep(left / 3).await;
-    let early = up.resident_bytes()?;
+    let early = process.resident_bytes()?;
     tokio::time::sleep(end.saturating_duration_since(Instant::now())).await;
-    Ok((early, up.resident_bytes()?))
+    Ok((early, process.resident_bytes()?))
 }

@@ -1,13 +1,14 @@
 //! The data directory: its layout, who runs on it, and where that process listens.
 //!
 //! ```text
-//! DATA/log/       segments: the truth
-//! DATA/base/      bases
-//! DATA/index/     derived, may be deleted
-//! DATA/history/   derived, may be deleted
-//! DATA/instance  names this installation to others of the same log
-//! DATA/LOCK       held by the process that runs on the directory
-//! DATA/api        the address that process listens on
+//! DATA/log/        segments: the truth
+//! DATA/base/       bases
+//! DATA/index/      derived, may be deleted
+//! DATA/history/    derived, may be deleted
+//! DATA/landmarks   derived, may be deleted: where segments lie in a topic
+//! DATA/instance    names this installation to others of the same log
+//! DATA/LOCK        held by the process that runs on the directory
+//! DATA/api         the address that process listens on
 //! ```
 
 use std::collections::hash_map::RandomState;
@@ -65,6 +66,11 @@ impl DataDir {
 
     pub fn history(&self) -> PathBuf {
         self.root.join("history")
+    }
+
+    /// What was found in a topic; derived, may be deleted.
+    pub fn landmarks(&self) -> PathBuf {
+        self.root.join("landmarks")
     }
 
     /// Makes the directory if it is missing.

@@ -58,7 +58,8 @@ pub async fn open(
     let opened = match &choice.url {
         LogUrl::Directory(path) => open_directory(data, path, access, resume.as_ref()).await,
         LogUrl::Kafka { brokers, topic } => {
-            let options = kafka_options(choice, brokers, topic.as_deref(), &access, instance)?;
+            let mut options = kafka_options(choice, brokers, topic.as_deref(), &access, instance)?;
+            options.landmarks = Some(data.landmarks());
             open_kafka(options, &access, resume.as_ref()).await
         }
     };

@@ -187,8 +187,6 @@ async fn brokers_and_tailers_die_and_nothing_is_lost() -> Result<()> {
     };
     // The tailers.
     let mut pair = Pair::start(&stage).await?;
-    let epoch = pair.epoch().await?;
-    pair.wait_written_by(epoch, Instant::now()).await?;
     pair.put_leader_first().await?;
     for kill in 0..kills {
         pair.kill_leader().await.with_context(|| format!("kill {kill}"))?;
@@ -217,13 +215,23 @@ async fn brokers_and_tailers_die_and_nothing_is_lost() -> Result<()> {
 
 impl Pair<'_> {
     async fn put_leader_first(&mut self) -> Result<()> {
-        let name = self.log.observe().await?.name;
-        let leads =
-            |tailer: &HindsightProcess| name.contains(&format!("process {} ", tailer.pid()));
-        if !leads(&self.tailers[0].1) {
-            self.tailers.rotate_left(1);
+        let since = Instant::now();
+        loop {
+            let leader = self.log.observe().await?;
+            let leads = |(_, tailer): &(_, HindsightProcess)| {
+                leader.name.contains(&format!("process {} ", tailer.pid()))
+            };
+            if let Some(index) = self.tailers.iter().position(leads) {
+                self.tailers.rotate_left(index);
+                self.wait_written_by(leader.epoch, since).await?;
+                return Ok(());
+            }
+            anyhow::ensure!(
+                since.elapsed() < 2 * TAKEOVER,
+                "{} leads, none of the two",
+                leader.name
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        anyhow::ensure!(leads(&self.tailers[0].1), "{name} leads, none of the two");
-        Ok(())
     }
 }

@@ -22,7 +22,7 @@ impl Topic {
             self.create(&admin).await?;
         }
         let (partitions, replicas) = self.wait_until_there().await?;
-        let settings = self.describe_settings(&admin).await?;
+        let settings = self.wait_for_settings(&admin).await?;
         let state = TopicState { partitions, replicas, settings };
         let problems = self.wanted().problems(&state);
         if !problems.is_empty() {
@@ -38,7 +38,7 @@ impl Topic {
         let Some((partitions, replicas)) = self.describe_partitions().await? else {
             return Ok(vec![format!("there is no topic {} any more", self.options.topic)]);
         };
-        let settings = self.describe_settings(&admin).await?;
+        let settings = self.wait_for_settings(&admin).await?;
         Ok(self.wanted().problems(&TopicState { partitions, replicas, settings }))
     }
 
@@ -94,6 +94,21 @@ impl Topic {
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(self.failed("create it", "it did not come to be"));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A broker that has not heard yet of a new topic tells no settings of it.
+    async fn wait_for_settings(
+        &self,
+        admin: &AdminClient<Complaints>,
+    ) -> Result<BTreeMap<String, String>, LogError> {
+        let deadline = tokio::time::Instant::now() + self.options.timeout;
+        loop {
+            let settings = self.describe_settings(admin).await?;
+            if !settings.is_empty() || tokio::time::Instant::now() >= deadline {
+                return Ok(settings);
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }

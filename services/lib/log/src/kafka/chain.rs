@@ -14,9 +14,9 @@ use bytes::Bytes;
 use hindsight_segment::{Error, SegmentInfo, WriterEpoch, check_follows, check_starts};
 
 use super::gather::{Gather, Gathered, Place, Whole};
-use super::record::{Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
+use super::record::{Attempt, Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
 use crate::error::Damage;
-use crate::shared::{BaseNotice, Leader};
+use crate::shared::{BaseDigest, BaseNotice, Leader};
 
 /// Names are for people and for file names; nobody needs longer ones.
 const MAX_NAME_BYTES: usize = 255;
@@ -87,6 +87,23 @@ struct Holder {
 }
 
 impl Chain {
+    /// The state after a segment, from the claim it was written under and the bases announced before it.
+    pub(super) fn after(
+        segment: Arc<SegmentInfo>,
+        attempt: Attempt,
+        claim: Claim,
+        name: &[u8],
+        bases: Vec<BaseNotice>,
+    ) -> Option<Self> {
+        if (attempt.epoch, attempt.writer) != (claim.epoch, claim.writer) {
+            return None;
+        }
+        let mut chain = Self { bases, end: Some(segment), ..Self::default() };
+        chain.hold(claim, name);
+        chain.newest_attempt = attempt.number;
+        Some(chain)
+    }
+
     pub(super) fn end(&self) -> Option<&Arc<SegmentInfo>> {
         self.end.as_ref()
     }
@@ -147,6 +164,11 @@ impl Chain {
             return;
         }
         self.give_up_attempt();
+        self.hold(claim, name);
+        self.broken = None;
+    }
+
+    fn hold(&mut self, claim: Claim, name: &[u8]) {
         self.holder = Some(Holder {
             writer: claim.writer,
             leader: Leader {
@@ -158,7 +180,6 @@ impl Chain {
             },
         });
         self.newest_attempt = 0;
-        self.broken = None;
     }
 
     /// The holder, if these are its writer and epoch; that it wrote is a sign of life.
@@ -178,7 +199,7 @@ impl Chain {
             Says::Beat => {}
             Says::Resign => leader.has_resigned = true,
             Says::Base(digest) => {
-                let notice = BaseNotice { name: name_of(value), digest };
+                let notice = base_notice(digest, value);
                 if !self.bases.contains(&notice) {
                     self.bases.push(notice);
                 }
@@ -271,6 +292,10 @@ impl Chain {
             self.broken = Some(Break { offset, damage: damage.into() });
         }
     }
+}
+
+pub(super) fn base_notice(digest: BaseDigest, name: &[u8]) -> BaseNotice {
+    BaseNotice { name: name_of(name), digest }
 }
 
 fn name_of(value: &[u8]) -> String {

@@ -9,7 +9,7 @@ use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence, check_follows
 use super::gather::{Gather, Gathered, Place, Whole};
 use super::record::{Head, Piece, PieceHead};
 use super::store::Store;
-use super::topic::{Record, Session};
+use super::topic::{Record, Session, Topic};
 use crate::error::{Damage, LogError};
 
 impl Store {
@@ -17,7 +17,7 @@ impl Store {
         let place = self.find(sequence)?;
         let text = self.topic.place_of(place.first);
         let mut session = self.topic.session()?;
-        let whole = self.gather(&mut session, place.first, place.last, Gather::new)?;
+        let whole = gather(&self.topic, &mut session, place.first, place.last, Gather::new)?;
         let view = whole.into_view().map_err(|error| LogError::of_segment(&text, error))?;
         if view.info().sequence() != sequence {
             let found = format!("segment {}", view.info().sequence());
@@ -36,7 +36,7 @@ impl Store {
             let follower = self.follower();
             (follower.place(info.sequence().next()), follower.chain.end().cloned())
         };
-        match next.map(|next| self.read_info(session, next)) {
+        match next.map(|next| read_info(&self.topic, session, next)) {
             Some(Ok(next)) => next.header.predecessor == info.digest,
             Some(Err(_)) => true,
             None => {
@@ -88,13 +88,13 @@ impl Store {
         let mut session = self.topic.session()?;
         let mut before = match before {
             Some(place) if !page.is_empty() => {
-                Some(self.read_info(&mut session, place)?.chain_end())
+                Some(read_info(&self.topic, &mut session, place)?.chain_end())
             }
             _ => None,
         };
         let mut infos = Vec::with_capacity(page.len());
         for place in page {
-            let info = self.read_info(&mut session, place)?;
+            let info = read_info(&self.topic, &mut session, place)?;
             match &before {
                 Some(before) => check_follows(before, &info),
                 None => check_starts(&info),
@@ -105,57 +105,54 @@ impl Store {
         }
         Ok(infos)
     }
+}
 
-    /// Header and seal of the segment that lies there.
-    pub(super) fn read_info(
-        &self,
-        session: &mut Session<'_>,
-        place: Place,
-    ) -> Result<SegmentInfo, LogError> {
-        let whole = self.gather(session, place.seal, place.last, Gather::seal_only)?;
-        whole
-            .sealed()
-            .info()
-            .map_err(|error| LogError::of_segment(self.topic.place_of(place.seal), error))
-    }
+/// Header and seal of the segment that lies there.
+pub(super) fn read_info(
+    topic: &Topic,
+    session: &mut Session<'_>,
+    place: Place,
+) -> Result<SegmentInfo, LogError> {
+    let whole = gather(topic, session, place.seal, place.last, Gather::seal_only)?;
+    whole.sealed().info().map_err(|error| LogError::of_segment(topic.place_of(place.seal), error))
+}
 
-    /// The records of one attempt between two offsets, put together.
-    fn gather(
-        &self,
-        session: &mut Session<'_>,
-        first: i64,
-        last: i64,
-        begin: impl Fn(&PieceHead, i64) -> Gather,
-    ) -> Result<Whole, LogError> {
-        let mut gather: Option<Gather> = None;
-        let mut outcome = None;
-        let mut is_torn = false;
-        let read_to = session.read(first, last + 1, &mut |record: Record| {
-            let Ok(Head::Piece(head)) = record.head else { return ControlFlow::Continue(()) };
-            let gather = gather.get_or_insert_with(|| begin(&head, record.offset));
-            if gather.attempt() != head.attempt {
-                return ControlFlow::Continue(());
-            }
-            match gather.take(&head, record.offset, record.value) {
-                Gathered::More => ControlFlow::Continue(()),
-                Gathered::Whole(whole) => {
-                    outcome = Some(*whole);
-                    ControlFlow::Break(())
-                }
-                Gathered::Torn => {
-                    is_torn = true;
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        match outcome {
-            Some(whole) => Ok(whole),
-            // It was there, and a new leader has not caught up yet.
-            None if read_to <= last && !is_torn => {
-                let cut = std::io::ErrorKind::UnexpectedEof.into();
-                Err(LogError::unavailable(self.topic.place_of(read_to), "read it", cut))
-            }
-            None => Err(LogError::corrupt(self.topic.place_of(last), Damage::Incomplete)),
+/// The records of one attempt between two offsets, put together.
+fn gather(
+    topic: &Topic,
+    session: &mut Session<'_>,
+    first: i64,
+    last: i64,
+    begin: impl Fn(&PieceHead, i64) -> Gather,
+) -> Result<Whole, LogError> {
+    let mut gather: Option<Gather> = None;
+    let mut outcome = None;
+    let mut is_torn = false;
+    let read_to = session.read(first, last + 1, &mut |record: Record| {
+        let Ok(Head::Piece(head)) = record.head else { return ControlFlow::Continue(()) };
+        let gather = gather.get_or_insert_with(|| begin(&head, record.offset));
+        if gather.attempt() != head.attempt {
+            return ControlFlow::Continue(());
         }
+        match gather.take(&head, record.offset, record.value) {
+            Gathered::More => ControlFlow::Continue(()),
+            Gathered::Whole(whole) => {
+                outcome = Some(*whole);
+                ControlFlow::Break(())
+            }
+            Gathered::Torn => {
+                is_torn = true;
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    match outcome {
+        Some(whole) => Ok(whole),
+        // It was there, and a new leader has not caught up yet.
+        None if read_to <= last && !is_torn => {
+            let cut = std::io::ErrorKind::UnexpectedEof.into();
+            Err(LogError::unavailable(topic.place_of(read_to), "read it", cut))
+        }
+        None => Err(LogError::corrupt(topic.place_of(last), Damage::Incomplete)),
     }
 }

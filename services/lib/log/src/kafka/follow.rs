@@ -4,8 +4,16 @@ use hindsight_segment::{SegmentInfo, Sequence};
 
 use super::chain::{Break, Chain};
 use super::gather::Place;
+use super::landmarks::Landmarks;
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
+
+/// What is known of a topic up to and with its last segment.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) chain: Chain,
+    pub(super) places: Vec<Place>,
+}
 
 /// The log as far as it was read.
 pub(super) struct Follower {
@@ -14,20 +22,42 @@ pub(super) struct Follower {
     pub(super) next: i64,
     /// Without holes: the segment with sequence n is at n - 1.
     pub(super) places: Vec<Place>,
+    /// Notes what is found. Without it the next opening takes longer, and nothing else.
+    landmarks: Option<Landmarks>,
 }
 
 impl Follower {
-    /// Nothing was read yet of a topic that begins at that offset.
-    pub(super) fn new(first: i64) -> Self {
-        Self { chain: Chain::default(), next: first, places: Vec::new() }
+    /// Goes on with a chain that was read before, or begins with an empty one at the first record.
+    pub(super) fn new(known: Option<Known>, landmarks: Option<Landmarks>) -> Self {
+        let Known { chain, places } = known.unwrap_or_default();
+        let next = places.last().map_or(0, |place| place.last + 1);
+        Self { chain, next, places, landmarks }
     }
 
     pub(super) fn take(&mut self, record: Record) {
         self.next = record.offset + 1;
+        let before = (self.chain.epoch(), self.chain.bases().len());
         let accepted = self.chain.take(record.offset, record.head, record.value);
+        let after = (self.chain.epoch(), self.chain.bases().len());
+        if before.0 != after.0 {
+            self.note(|landmarks| landmarks.claim(record.offset));
+        }
+        if before.1 != after.1 {
+            self.note(|landmarks| landmarks.base(record.offset));
+        }
         if let Some(accepted) = accepted {
             debug_assert_eq!(accepted.info.sequence().0 as usize, self.places.len() + 1);
             self.places.push(accepted.place);
+            self.note(|landmarks| landmarks.segment(&accepted.info, accepted.place));
+        }
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Landmarks) -> std::io::Result<()>) {
+        if let Some(landmarks) = &mut self.landmarks
+            && let Err(error) = note(landmarks)
+        {
+            tracing::warn!(%error, "landmarks of the topic cannot be noted: its next opening reads all of it");
+            self.landmarks = None;
         }
     }
 

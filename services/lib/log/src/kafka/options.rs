@@ -1,6 +1,7 @@
 //! Which cluster and topic, and how to talk to it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hindsight_segment::SourceIdentity;
@@ -28,6 +29,8 @@ pub struct KafkaOptions {
     pub name: String,
     /// Which installation we are of.
     pub instance: Instance,
+    /// A file that notes what was found in the topic, so that it need not be read from its beginning each time.
+    pub landmarks: Option<PathBuf>,
     /// How long to try to deliver a record, and to wait for the brokers when reading.
     pub timeout: Duration,
     /// Handed to librdkafka as they are: TLS, SASL and whatever else it has. They win over ours.
@@ -44,6 +47,7 @@ impl KafkaOptions {
             expected: None,
             name: format!("process {}", std::process::id()),
             instance: Instance::UNKNOWN,
+            landmarks: None,
             timeout: Duration::from_secs(10),
             client: BTreeMap::new(),
         }

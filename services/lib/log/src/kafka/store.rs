@@ -10,6 +10,7 @@ use hindsight_segment::{SegmentInfo, Sequence};
 use super::chain::Ignored;
 use super::follow::Follower;
 use super::gather::Place;
+use super::landmarks::{self, Landmarks};
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
 
@@ -23,19 +24,33 @@ pub(super) struct Store {
     catching_up: Mutex<()>,
 }
 
+/// A follower that knows what the landmarks tell.
+fn follower(topic: &Arc<Topic>) -> Result<Follower, LogError> {
+    let Some(path) = &topic.options.landmarks else { return Ok(Follower::new(None, None)) };
+    let name = &topic.options.topic;
+    let found = landmarks::read(path, name);
+    let known = match &found {
+        Some(found) => topic.recall(found)?,
+        None => None,
+    };
+    let found = found.filter(|_| known.is_some());
+    let landmarks = Landmarks::open(path, name, found.as_ref());
+    let landmarks = landmarks.inspect_err(|error| {
+        tracing::warn!(%error, path = %path.display(), "landmarks of the topic cannot be noted");
+    });
+    Ok(Follower::new(known, landmarks.ok()))
+}
+
 impl Store {
-    /// Reads the topic from its beginning.
+    /// Reads the topic, from where landmarks that still hold lead to, or from its beginning.
     pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
         let (first, _) = topic.watermarks()?;
         if first > 0 {
             // Claims may be among what is gone: the rest would not even look like a log.
             return Err(LogError::corrupt(topic.place_of(0), Damage::Vanished));
         }
-        let store = Self {
-            topic,
-            follower: Mutex::new(Follower::new(first)),
-            catching_up: Mutex::default(),
-        };
+        let follower = follower(&topic)?;
+        let store = Self { topic, follower: Mutex::new(follower), catching_up: Mutex::default() };
         store.refresh()?;
         let end = store.follower().chain.end().cloned();
         if let (Some(expected), Some(end)) = (&store.topic.options.expected, end)

@@ -9,6 +9,7 @@ use hindsight_segment::{SealedSegment, SegmentInfo, WriterEpoch, check_follows, 
 use rdkafka::error::KafkaError;
 
 use super::blocking;
+use super::fetch::read_info;
 use super::layout::lay_out;
 use super::producer::{Sender, Sent};
 use super::record::{Attempt, Claim, Head, Note, Says, WriterId};
@@ -166,7 +167,7 @@ impl Writer {
         let wanted = Arc::clone(info);
         let is_there = blocking(store, move |store| {
             let Some(place) = store.follower().place(wanted.sequence()) else { return Ok(false) };
-            let found = store.read_info(&mut store.topic.session()?, place)?;
+            let found = read_info(&store.topic, &mut store.topic.session()?, place)?;
             Ok(found.digest == wanted.digest)
         });
         if is_there.await? {

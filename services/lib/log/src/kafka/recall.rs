@@ -1,0 +1,76 @@
+//! Landmarks compared with the topic they are of.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::chain::{Chain, base_notice};
+use super::fetch::read_info;
+use super::follow::Known;
+use super::landmarks::Found;
+use super::record::{Head, Note, PieceHead, Says};
+use super::topic::{Record, Session, Topic};
+use crate::error::LogError;
+
+impl Topic {
+    /// What is known when these landmarks hold. None when they do not: the topic is another one, or was changed.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] only: what is damaged is found by reading the topic.
+    pub(super) fn recall(&self, found: &Found) -> Result<Option<Known>, LogError> {
+        match self.try_recall(found) {
+            Ok(known) => Ok(known),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "landmarks of the topic do not hold: reading all of it");
+                Ok(None)
+            }
+        }
+    }
+
+    fn try_recall(&self, found: &Found) -> Result<Option<Known>, LogError> {
+        let (_, end) = self.watermarks()?;
+        let Some(&last) = found.places.last().filter(|place| place.last < end) else {
+            return Ok(None);
+        };
+        let mut session = self.session()?;
+        let Some(Record { head: Ok(Head::Piece(PieceHead { attempt, .. })), .. }) =
+            self.record_at(&mut session, last.seal)?
+        else {
+            return Ok(None);
+        };
+        let info = read_info(self, &mut session, last)?;
+        let is_it = info.digest.to_string() == found.digest
+            && info.sequence().0 == found.places.len() as u64;
+        let claim = self.record_at(&mut session, found.claim)?;
+        let Some(Record { head: Ok(Head::Claim(claim)), value: name, .. }) = claim else {
+            return Ok(None);
+        };
+        let mut bases = Vec::with_capacity(found.bases.len());
+        for &offset in &found.bases {
+            let record = self.record_at(&mut session, offset)?;
+            let Some(Record { head: Ok(Head::Note(note)), value, .. }) = record else {
+                return Ok(None);
+            };
+            let Note { says: Says::Base(digest), .. } = note else { return Ok(None) };
+            bases.push(base_notice(digest, &value));
+        }
+        if !is_it {
+            return Ok(None);
+        }
+        let chain = Chain::after(Arc::new(info), attempt, claim, &name, bases);
+        Ok(chain.map(|chain| Known { chain, places: found.places.clone() }))
+    }
+
+    fn record_at(
+        &self,
+        session: &mut Session<'_>,
+        offset: i64,
+    ) -> Result<Option<Record>, LogError> {
+        let mut found = None;
+        session.read(offset, offset + 1, &mut |record| {
+            found = Some(record);
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+}
