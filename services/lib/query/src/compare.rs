@@ -67,9 +67,7 @@ pub(crate) fn canonical(kind: u8) -> u8 {
 }
 
 fn compare_within(a: Value<'_>, b: Value<'_>, depth_left: usize) -> Ordering {
-    canonical(a.kind)
-        .cmp(&canonical(b.kind))
-        .then_with(|| compare_same_type(a, b, depth_left))
+    canonical(a.kind).cmp(&canonical(b.kind)).then_with(|| compare_same_type(a, b, depth_left))
 }
 
 /// Two values of one canonical type.
@@ -118,9 +116,9 @@ fn compare_documents(a: Doc<'_>, b: Doc<'_>, depth_left: usize) -> Ordering {
 
 fn compare_scoped(a: Value<'_>, b: Value<'_>, depth_left: usize) -> Ordering {
     match (scoped(a.bytes), scoped(b.bytes)) {
-        (Some((a_code, a_scope)), Some((b_code, b_scope))) => a_code
-            .cmp(b_code)
-            .then_with(|| compare_documents(a_scope, b_scope, depth_left)),
+        (Some((a_code, a_scope)), Some((b_code, b_scope))) => {
+            a_code.cmp(b_code).then_with(|| compare_documents(a_scope, b_scope, depth_left))
+        }
         _ => a.bytes.cmp(b.bytes),
     }
 }

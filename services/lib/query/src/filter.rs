@@ -54,11 +54,18 @@ enum Condition {
 enum Test {
     Compare(Comparison, OwnedValue),
     /// Sorted values, whether null is one of them, and patterns.
-    In { values: Vec<OwnedValue>, null: bool, patterns: Vec<Pattern> },
+    In {
+        values: Vec<OwnedValue>,
+        null: bool,
+        patterns: Vec<Pattern>,
+    },
     Pattern(Box<Pattern>),
     Exists,
     Type(TypeSet),
-    Mod { divisor: i64, remainder: i64 },
+    Mod {
+        divisor: i64,
+        remainder: i64,
+    },
     Size(i32),
     /// An array with an element that is a document for which this holds.
     ElementDocument(Box<Condition>),
@@ -164,7 +171,9 @@ impl Comparison {
     fn holds(self, value: Option<Value<'_>>, with: Value<'_>) -> bool {
         let kind = value.map_or(kind::UNDEFINED, |value| value.kind);
         match value {
-            Some(value) if canonical(kind) == canonical(with.kind) => self.holds_within(value, with),
+            Some(value) if canonical(kind) == canonical(with.kind) => {
+                self.holds_within(value, with)
+            }
             _ if with.kind == kind::NULL && kind == kind::UNDEFINED => self.takes_equal(),
             _ if with.kind == kind::MAX_KEY => matches!(self, Self::Less | Self::LessOrEqual),
             _ if with.kind == kind::MIN_KEY => matches!(self, Self::Greater | Self::GreaterOrEqual),

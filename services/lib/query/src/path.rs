@@ -67,12 +67,7 @@ fn in_document(doc: Doc<'_>, names: &[Box<[u8]>], at_array: AtArray, visit: Visi
     visit(None)
 }
 
-fn in_array(
-    array: Element<'_>,
-    rest: &[Box<[u8]>],
-    at_array: AtArray,
-    visit: Visit<'_>,
-) -> bool {
+fn in_array(array: Element<'_>, rest: &[Box<[u8]>], at_array: AtArray, visit: Visit<'_>) -> bool {
     let Some(elements) = array.as_array() else { return false };
     let goes_on = goes_on(rest);
     for element in elements.elements() {

@@ -73,7 +73,9 @@ impl<'a> Value<'a> {
         match self.kind {
             kind::INT32 | kind::INT64 => Some(self.integer()),
             kind::DOUBLE => whole(self.double().trunc()),
-            kind::DECIMAL128 => Decimal::of(self.decimal_bits()).truncated().map(|(whole, _)| whole),
+            kind::DECIMAL128 => {
+                Decimal::of(self.decimal_bits()).truncated().map(|(whole, _)| whole)
+            }
             _ => None,
         }
     }

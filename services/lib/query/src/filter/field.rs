@@ -41,11 +41,7 @@ pub(super) fn operators(
     Ok(())
 }
 
-fn operator(
-    field: &[u8],
-    path: &Arc<Path>,
-    element: Element<'_>,
-) -> Result<Condition, QueryError> {
+fn operator(field: &[u8], path: &Arc<Path>, element: Element<'_>) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     let is = |test| Ok(Condition::Field(Arc::clone(path), test));
     let compare = |how| comparison(field, Arc::clone(path), how, value);
@@ -119,11 +115,7 @@ pub(super) fn is_refused_in_all(name: &[u8]) -> bool {
         )
 }
 
-fn negation(
-    field: &[u8],
-    path: &Arc<Path>,
-    element: Element<'_>,
-) -> Result<Condition, QueryError> {
+fn negation(field: &[u8], path: &Arc<Path>, element: Element<'_>) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {
         let pattern = Pattern::of_value(field, value)?;

@@ -44,7 +44,12 @@ pub(super) fn document(doc: Doc<'_>) -> Result<Condition, QueryError> {
         let path = Arc::new(Path::parse(element.name)?);
         let value = Value::from(element);
         if is_expression(value, false) {
-            field::operators(element.name, &path, element.as_doc().unwrap_or(Doc::EMPTY), &mut all)?;
+            field::operators(
+                element.name,
+                &path,
+                element.as_doc().unwrap_or(Doc::EMPTY),
+                &mut all,
+            )?;
         } else if value.kind == kind::REGEX {
             let pattern = Pattern::of_value(element.name, value)?;
             all.push(Condition::Field(path, Test::Pattern(Box::new(pattern))));
