@@ -3,8 +3,10 @@
 //! MongoDB up to 6.0 matches with PCRE 8, from 6.1 on with PCRE2. This is PCRE2, always in UTF
 //! mode, with newlines being LF, as there. Differences that remain:
 //!
-//! - What PCRE 8 refuses and PCRE2 knows is accepted (lookbehind of bounded length, new escapes).
-//!   What PCRE2 refuses and PCRE 8 let pass is refused (a class such as `[a-\d]`).
+//! - What PCRE 8 refuses and PCRE2 knows is accepted: `\N{U+61}`, `(?n)`, `(?a)`, `(?R)`, names of
+//!   more than 32 bytes, a `\Q` or, under the flag x, a comment up to the end of the pattern.
+//! - What PCRE 8 lets pass and PCRE2 refuses is refused: a class such as `[\d-z]`, and `\8` without
+//!   eight groups.
 //! - A match that takes too many steps is no match. The server has such a limit as well; the steps
 //!   are counted differently.
 //! - A string that is not UTF-8 never matches.
@@ -56,7 +58,7 @@ impl Pattern {
         }
         let text = std::str::from_utf8(source).map_err(|_| refuse("it is not UTF-8"))?;
         let regex = builder
-            .build(&format!("{PREFIX}{}", plain_braces(text)))
+            .build(&format!("{PREFIX}{}", as_pcre_8(text)))
             .map_err(|error| refuse(&error.to_string()))?;
         Ok(Self { source: source.into(), flags: flags.into(), regex })
     }
@@ -78,15 +80,25 @@ impl Pattern {
     }
 }
 
-/// Since 10.43 PCRE2 takes `{,3}` and `{ 1, 3 }` for quantifiers. For the servers' engines they
-/// are plain text, so their brace is escaped here.
-fn plain_braces(pattern: &str) -> String {
+/// Writes for PCRE2 what PCRE 8 reads in another way. Since 10.43 `{,3}` and `{ 1, 3 }` are
+/// quantifiers, and were plain text: their brace is escaped. A letter that is no escape stood for
+/// itself, and is refused: its backslash goes.
+fn as_pcre_8(pattern: &str) -> String {
     let bytes = pattern.as_bytes();
     let mut out = String::with_capacity(pattern.len());
     let mut copied = 0;
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
+            // Quoted text, to its end or the pattern's.
+            b'\\' if bytes.get(at + 1) == Some(&b'Q') => {
+                at = pattern[at..].find("\\E").map_or(bytes.len(), |length| at + length + 1);
+            }
+            b'\\' if bytes.get(at + 1).is_some_and(|byte| b"ijmqyFIJMOTY".contains(byte)) => {
+                out.push_str(&pattern[copied..at]);
+                copied = at + 1;
+                at += 1;
+            }
             // A quoted byte, and what an escape such as \x{41} takes in braces.
             b'\\' => {
                 let takes_braces = bytes.get(at + 1).is_some_and(|byte| b"gkNopPx".contains(byte));

@@ -267,6 +267,7 @@ fn pattern(random: &mut StdRng, operators: &mut Document) {
     }
     let pattern = match random.random_range(0..5) {
         0 => values::regex(random),
+        1..3 => Bson::String(values::pattern(random)),
         _ => Bson::String(one(random, &PATTERNS).to_owned()),
     };
     operators.insert("$regex", pattern);

@@ -123,8 +123,61 @@ fn binary(random: &mut StdRng) -> Bson {
     Bson::Binary(Binary { subtype, bytes })
 }
 
+const PIECES: [&str; 41] = [
+    "a",
+    "b",
+    "a",
+    "b",
+    ".",
+    ".",
+    "*",
+    "+",
+    "?",
+    "^",
+    "$",
+    "(",
+    ")",
+    "|",
+    "[ab]",
+    "[^a]",
+    "\\w",
+    "\\W",
+    "\\s",
+    "\\b",
+    "é",
+    "{1}",
+    "{,2}",
+    "{1,}",
+    "\\n",
+    "(?:",
+    "(?=a)",
+    "(?!b)",
+    "(?<=a)",
+    "(a)\\1",
+    "\\A",
+    "\\z",
+    "\\Q{,1}\\E",
+    "{",
+    "}",
+    "[[:alpha:]]",
+    "\\x61",
+    "\\p{L}",
+    "(?i)",
+    "[",
+    "\\q",
+];
+
+/// A regular expression's text; some are none.
+pub(super) fn pattern(random: &mut StdRng) -> String {
+    let length = *[1, 1, 2, 2, 3, 4].choose(random).unwrap();
+    (0..length).map(|_| *PIECES.choose(random).unwrap()).collect()
+}
+
 pub(super) fn regex(random: &mut StdRng) -> Bson {
-    let pattern = one(random, &["a", "a", "^a", "b$", "A", "(a)\\1", ".b", "^é$", "", "a{,1}"]);
+    let pattern = match random.random_range(0..4) {
+        0 => pattern(random),
+        _ => one(random, &["a", "a", "^a", "b$", "A", "(a)\\1", ".b", "^é$", "", "a{,1}"]),
+    };
     let options = one(random, &["", "", "i", "s", "m", "x", "im"]);
     Bson::RegularExpression(Regex {
         pattern: pattern.try_into().unwrap(),

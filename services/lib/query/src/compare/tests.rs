@@ -68,6 +68,8 @@ fn ascending() -> Vec<Vec<Bson>> {
         vec![binary(BinarySubtype::Generic, b"b")],
         vec![binary(BinarySubtype::Function, b"a")],
         vec![binary(BinarySubtype::Generic, b"aa")],
+        vec![binary(BinarySubtype::Generic, &[1; 255])],
+        vec![binary(BinarySubtype::Generic, &[0; 256])],
         vec![Bson::ObjectId(bson::oid::ObjectId::from_bytes([1; 12]))],
         vec![bson!(false)],
         vec![bson!(true)],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hindsight_oplog::raw::{Doc, kind};
 
-use super::parse::{document, is_expression, is_pathless};
+use super::parse::{document, is_pathless};
 use super::{Condition, Test, field as fields};
 use crate::error::QueryError;
 use crate::path::Path;
@@ -21,7 +21,7 @@ pub(super) fn element(
     let Some(query) = value.embedded().filter(|_| value.kind == kind::DOCUMENT) else {
         return Err(QueryError::invalid(field, "$elemMatch takes a document"));
     };
-    let test = if is_of_operators(value, query)? {
+    let test = if is_of_operators(query)? {
         let mut all = Vec::new();
         fields::operators(field, path, query, &mut all)?;
         Test::ElementValue(all)
@@ -31,8 +31,8 @@ pub(super) fn element(
     Ok(Condition::Field(Arc::clone(path), test))
 }
 
-fn is_of_operators(value: Value<'_>, query: Doc<'_>) -> Result<bool, QueryError> {
+/// The names of a reference begin as operators do and are fields, so they begin a query.
+fn is_of_operators(query: Doc<'_>) -> Result<bool, QueryError> {
     let Some(first) = query.first()? else { return Ok(false) };
-    let is_pathless = first.name.strip_prefix(b"$").is_some_and(is_pathless);
-    Ok(is_expression(value, true) && !is_pathless)
+    Ok(first.name.strip_prefix(b"$").is_some_and(|operator| !is_pathless(operator)))
 }

@@ -144,7 +144,7 @@ fn list(field: &[u8], element: Element<'_>) -> Result<Test, QueryError> {
                 let reason = "$in and $nin cannot find undefined; use null, or $type";
                 return Err(QueryError::invalid(field, reason));
             }
-            _ if is_expression(value, false) => {
+            _ if is_expression(value) => {
                 let reason = "$in and $nin take values, no operators; use $or";
                 return Err(QueryError::invalid(field, reason));
             }

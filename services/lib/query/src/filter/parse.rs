@@ -43,7 +43,7 @@ pub(super) fn document(doc: Doc<'_>) -> Result<Condition, QueryError> {
         }
         let path = Arc::new(Path::parse(element.name)?);
         let value = Value::from(element);
-        if is_expression(value, false) {
+        if is_expression(value) {
             field::operators(
                 element.name,
                 &path,
@@ -172,21 +172,18 @@ fn entries(element: Element<'_>) -> Result<Vec<Condition>, QueryError> {
 }
 
 /// Whether a value is a document of operators. A reference (`$ref` with `$id`) is a value to
-/// compare with; in `$elemMatch` any one name of a reference is enough for that.
-pub(super) fn is_expression(value: Value<'_>, any_reference_name: bool) -> bool {
+/// compare with.
+pub(super) fn is_expression(value: Value<'_>) -> bool {
     let Some(doc) = value.embedded().filter(|_| value.kind == kind::DOCUMENT) else {
         return false;
     };
     if !matches!(doc.first(), Ok(Some(first)) if first.name.starts_with(b"$")) {
         return false;
     }
-    let (mut has_ref, mut has_id, mut has_db) = (false, false, false);
+    let (mut has_ref, mut has_id) = (false, false);
     for element in doc.elements().map_while(Result::ok) {
         has_ref |= element.name == b"$ref";
         has_id |= element.name == b"$id";
-        has_db |= element.name == b"$db";
     }
-    let is_reference =
-        if any_reference_name { has_ref || has_id || has_db } else { has_ref && has_id };
-    !is_reference
+    !(has_ref && has_id)
 }

@@ -44,7 +44,13 @@ fn late_quantifiers_are_plain_text() {
     );
     assert!(found("^a{}$", "", "a{}") && found("^a{b}$", "", "a{b}"));
     assert!(found("^\\x{61}\\\\{1,2}\\{,1}$", "", "a\\\\{,1}"));
+    assert!(found("^\\Qa{,3}\\E{,1}$", "", "a{,3}{,1}") && found("^\\Q{,1}", "", "{,1}"));
     assert!(found("^[{,3}]$", "", "{") && !found("^[{,3}]$", "", "\\"));
+}
+
+#[test]
+fn letters_that_are_no_escapes_stand_for_themselves() {
+    assert!(found("^\\q[\\j]\\\\i$", "", "qj\\i") && found("\\Q\\q\\E", "", "\\q"));
 }
 
 #[test]
