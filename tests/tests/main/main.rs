@@ -14,6 +14,7 @@ mod exact;
 mod gap;
 mod harness;
 mod kafka;
+mod query;
 mod refusals;
 mod rollback;
 mod settings;

@@ -65,6 +65,19 @@ pub fn encode_collated(id: Element<'_>, collate: &dyn Fn(&[u8], &mut Vec<u8>), o
     encode_with(id, Some(collate), out);
 }
 
+/// Appends the key of a number, given by its type and its value's bytes: the keys of two numbers
+/// of whatever types compare as the numbers do, exactly.
+pub fn encode_number(kind: u8, value: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    match kind {
+        kind::INT32 => number::integer(i64::from(i32::from_le_bytes(fixed(value)?)), out),
+        kind::INT64 => number::integer(i64::from_le_bytes(fixed(value)?), out),
+        kind::DOUBLE => number::double(f64::from_le_bytes(fixed(value)?), out),
+        kind::DECIMAL128 => number::decimal(u128::from_le_bytes(fixed(value)?), out),
+        _ => return Err(Malformed("not a number")),
+    }
+    Ok(())
+}
+
 /// A 64-bit hash of an id's key under simple collation, for filters on disk. Never changes: see
 /// [`hash64_of_key`].
 pub fn hash64(id: Element<'_>) -> u64 {
@@ -161,10 +174,9 @@ fn body(
     let value = element.value;
     match element.kind {
         kind::OBJECT_ID | kind::REGEX => out.extend_from_slice(value),
-        kind::INT32 => number::integer(i64::from(i32::from_le_bytes(fixed(value)?)), out),
-        kind::INT64 => number::integer(i64::from_le_bytes(fixed(value)?), out),
-        kind::DOUBLE => number::double(f64::from_le_bytes(fixed(value)?), out),
-        kind::DECIMAL128 => number::decimal(u128::from_le_bytes(fixed(value)?), out),
+        kind::INT32 | kind::INT64 | kind::DOUBLE | kind::DECIMAL128 => {
+            encode_number(element.kind, value, out)?;
+        }
         kind::STRING | kind::SYMBOL => match collate {
             None => text(string(value)?, out),
             Some(collate) => collated(string(value)?, collate, out),

@@ -1,0 +1,204 @@
+//! Filters: which documents a query is about.
+
+use std::sync::Arc;
+
+use bson::RawDocument;
+use hindsight_oplog::raw::{Doc, kind};
+
+use crate::compare::{canonical, compare_values};
+use crate::error::QueryError;
+use crate::path::{AtArray, Path};
+use crate::pattern::Pattern;
+use crate::value::{OwnedValue, Value};
+use types::TypeSet;
+
+mod all;
+mod argument;
+mod element;
+mod field;
+mod parse;
+mod types;
+
+pub(crate) use parse::check;
+
+/// A parsed filter. It owns what it compares with, and may be used from many threads.
+#[derive(Debug)]
+pub struct Filter(Condition);
+
+impl Filter {
+    /// Parses a filter as `find` takes it. The cost is linear in its size.
+    pub fn parse(filter: &RawDocument) -> Result<Self, QueryError> {
+        parse::filter(Doc::new(filter.as_bytes())?).map(Self)
+    }
+
+    /// Whether the document is one of those asked for. What is not well-formed in it counts as
+    /// not there.
+    pub fn matches(&self, document: &RawDocument) -> bool {
+        Doc::new(document.as_bytes()).is_ok_and(|document| self.0.holds_for(document))
+    }
+}
+
+/// What a document, or a value within one, is asked.
+#[derive(Debug)]
+enum Condition {
+    Always(bool),
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+    /// Some value that the path leads to passes the test.
+    Field(Arc<Path>, Test),
+}
+
+/// What one value is asked.
+#[derive(Debug)]
+enum Test {
+    Compare(Comparison, OwnedValue),
+    /// Sorted values, whether null is one of them, and patterns.
+    In {
+        values: Vec<OwnedValue>,
+        null: bool,
+        patterns: Vec<Pattern>,
+    },
+    Pattern(Box<Pattern>),
+    Exists,
+    Type(TypeSet),
+    Mod {
+        divisor: i64,
+        remainder: i64,
+    },
+    Size(i32),
+    /// An array with an element that is a document for which this holds.
+    ElementDocument(Box<Condition>),
+    /// An array with an element that passes all of these.
+    ElementValue(Vec<Condition>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Condition {
+    fn holds_for(&self, document: Doc<'_>) -> bool {
+        match self {
+            Self::Always(answer) => *answer,
+            Self::All(conditions) => conditions.iter().all(|one| one.holds_for(document)),
+            Self::Any(conditions) => conditions.iter().any(|one| one.holds_for(document)),
+            Self::Not(condition) => !condition.holds_for(document),
+            Self::Field(path, test) => {
+                path.any(document, test.at_array(), &mut |value| test.passes(value))
+            }
+        }
+    }
+
+    /// Of an array's element itself: paths do not matter, and arrays in it are not entered.
+    fn holds_for_value(&self, value: Value<'_>) -> bool {
+        match self {
+            Self::Always(answer) => *answer,
+            Self::All(conditions) => conditions.iter().all(|one| one.holds_for_value(value)),
+            Self::Any(conditions) => conditions.iter().any(|one| one.holds_for_value(value)),
+            Self::Not(condition) => !condition.holds_for_value(value),
+            Self::Field(_, test) => test.passes(Some(value)),
+        }
+    }
+}
+
+impl Test {
+    fn at_array(&self) -> AtArray {
+        match self {
+            Self::Size(_) | Self::ElementDocument(_) | Self::ElementValue(_) => AtArray::Whole,
+            _ => AtArray::Enter,
+        }
+    }
+
+    /// `None` is a missing value.
+    fn passes(&self, value: Option<Value<'_>>) -> bool {
+        if let Self::Compare(comparison, with) = self {
+            return comparison.holds(value, with.get());
+        }
+        let Some(value) = value else {
+            return matches!(self, Self::In { null: true, .. });
+        };
+        match self {
+            Self::Compare(..) | Self::Exists => true,
+            Self::In { values, null, patterns } => {
+                *null && value.kind == kind::UNDEFINED
+                    || values.binary_search_by(|one| one.compare(value)).is_ok()
+                    || patterns.iter().any(|pattern| is_found(pattern, value))
+            }
+            Self::Pattern(pattern) => is_found(pattern, value),
+            Self::Type(types) => types.contains(value.kind),
+            Self::Mod { divisor, remainder } => {
+                value.truncated().is_some_and(|value| value.wrapping_rem(*divisor) == *remainder)
+            }
+            Self::Size(size) => elements(value)
+                .is_some_and(|array| usize::try_from(*size) == Ok(array.elements().count())),
+            Self::ElementDocument(condition) => any_element(value, |element| {
+                element.embedded().is_some_and(|element| condition.holds_for(element))
+            }),
+            Self::ElementValue(conditions) => any_element(value, |element| {
+                conditions.iter().all(|condition| condition.holds_for_value(element))
+            }),
+        }
+    }
+}
+
+fn is_found(pattern: &Pattern, value: Value<'_>) -> bool {
+    match value.kind {
+        kind::STRING | kind::SYMBOL => pattern.is_in(value.text()),
+        kind::REGEX => pattern.equals(value.regex()),
+        _ => false,
+    }
+}
+
+fn elements(value: Value<'_>) -> Option<Doc<'_>> {
+    if value.kind == kind::ARRAY { value.embedded() } else { None }
+}
+
+fn any_element<'a>(value: Value<'a>, holds: impl Fn(Value<'a>) -> bool) -> bool {
+    elements(value).is_some_and(|array| {
+        array.elements().map_while(Result::ok).any(|element| holds(element.into()))
+    })
+}
+
+impl Comparison {
+    /// Compares within a type only, with two exceptions: null is equal to undefined and to what is
+    /// missing, and the two keys are below and above everything.
+    fn holds(self, value: Option<Value<'_>>, with: Value<'_>) -> bool {
+        let kind = value.map_or(kind::UNDEFINED, |value| value.kind);
+        match value {
+            Some(value) if canonical(kind) == canonical(with.kind) => {
+                self.holds_within(value, with)
+            }
+            _ if with.kind == kind::NULL && kind == kind::UNDEFINED => self.takes_equal(),
+            _ if with.kind == kind::MAX_KEY => matches!(self, Self::Less | Self::LessOrEqual),
+            _ if with.kind == kind::MIN_KEY => matches!(self, Self::Greater | Self::GreaterOrEqual),
+            _ => false,
+        }
+    }
+
+    fn holds_within(self, value: Value<'_>, with: Value<'_>) -> bool {
+        if self != Self::Equal && (value.is_nan() || with.is_nan()) {
+            return self.takes_equal() && value.is_nan() && with.is_nan();
+        }
+        let order = compare_values(value, with);
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
+    fn takes_equal(self) -> bool {
+        matches!(self, Self::Equal | Self::LessOrEqual | Self::GreaterOrEqual)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! `$all`.
+
+use std::sync::Arc;
+
+use hindsight_oplog::raw::{Doc, Element, kind};
+
+use super::field::is_refused_in_all;
+use super::parse::equality;
+use super::{Condition, Test, element as element_match};
+use crate::error::QueryError;
+use crate::path::Path;
+use crate::pattern::Pattern;
+use crate::value::Value;
+
+/// All of these values, or an element for each of these `$elemMatch`. None at all match nothing.
+pub(super) fn all(
+    field: &[u8],
+    path: &Arc<Path>,
+    value: Value<'_>,
+) -> Result<Condition, QueryError> {
+    let Some(array) = value.embedded().filter(|_| value.kind == kind::ARRAY) else {
+        return Err(QueryError::invalid(field, "$all takes an array"));
+    };
+    let Some(first) = array.first()? else { return Ok(Condition::Always(false)) };
+    let is_of_elements = element_query(first)?.is_some();
+    let one = |element: Result<Element<'_>, _>| {
+        let element = element?;
+        match element_query(element)? {
+            _ if !is_of_elements => one_value(field, path, element),
+            Some(query) => element_match::element(field, path, query),
+            None => {
+                let reason = "every value of $all has to be an $elemMatch if the first one is";
+                Err(QueryError::invalid(field, reason))
+            }
+        }
+    };
+    array.elements().map(one).collect::<Result<_, _>>().map(Condition::All)
+}
+
+/// The argument of `{$elemMatch: …}`.
+fn element_query(element: Element<'_>) -> Result<Option<Value<'_>>, QueryError> {
+    let first = element.as_doc().map(Doc::first).transpose()?.flatten();
+    Ok(first.filter(|first| first.name == b"$elemMatch").map(Value::from))
+}
+
+fn one_value(
+    field: &[u8],
+    path: &Arc<Path>,
+    element: Element<'_>,
+) -> Result<Condition, QueryError> {
+    let value = Value::from(element);
+    if value.kind == kind::REGEX {
+        let pattern = Pattern::of_value(field, value)?;
+        return Ok(Condition::Field(Arc::clone(path), Test::Pattern(Box::new(pattern))));
+    }
+    let first = element.as_doc().map(Doc::first).transpose()?.flatten();
+    if first.is_some_and(|first| is_refused_in_all(first.name)) {
+        let reason = "$all takes values, no operators but $elemMatch; use $and";
+        return Err(QueryError::invalid(field, reason));
+    }
+    equality(field, Arc::clone(path), value)
+}

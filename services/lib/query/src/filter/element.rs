@@ -1,0 +1,38 @@
+//! `$elemMatch`.
+
+use std::sync::Arc;
+
+use hindsight_oplog::raw::{Doc, kind};
+
+use super::parse::{document, is_pathless};
+use super::{Condition, Test, field as fields};
+use crate::error::QueryError;
+use crate::path::Path;
+use crate::value::Value;
+
+/// An array with an element for which all of it holds. Operators are about the element itself; a
+/// query is about the fields of an element that is a document, or the places of one that is an
+/// array.
+pub(super) fn element(
+    field: &[u8],
+    path: &Arc<Path>,
+    value: Value<'_>,
+) -> Result<Condition, QueryError> {
+    let Some(query) = value.embedded().filter(|_| value.kind == kind::DOCUMENT) else {
+        return Err(QueryError::invalid(field, "$elemMatch takes a document"));
+    };
+    let test = if is_of_operators(query)? {
+        let mut all = Vec::new();
+        fields::operators(field, path, query, &mut all)?;
+        Test::ElementValue(all)
+    } else {
+        Test::ElementDocument(Box::new(document(query)?))
+    };
+    Ok(Condition::Field(Arc::clone(path), test))
+}
+
+/// The names of a reference begin as operators do and are fields, so they begin a query.
+fn is_of_operators(query: Doc<'_>) -> Result<bool, QueryError> {
+    let Some(first) = query.first()? else { return Ok(false) };
+    Ok(first.name.strip_prefix(b"$").is_some_and(|operator| !is_pathless(operator)))
+}

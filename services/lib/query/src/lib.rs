@@ -1,0 +1,31 @@
+//! MongoDB's query language over raw BSON: no I/O, no clock.
+//!
+//! - [`Filter`]: which documents, as `find` of MongoDB 6.0 under simple collation
+//! - [`Projection`]: which of their fields
+//! - [`compare`], [`compare_elements`]: the order of BSON values
+//!
+//! What the server refuses is refused here. What it knows and this crate does not (`$expr`,
+//! `$where`, `$text`, geometry, bit tests, JSON schema; in projections everything but inclusion
+//! and exclusion) is refused by name, as [`QueryError::Unsupported`].
+//!
+//! Known differences from a server 6.0, beside that:
+//!
+//! - Regular expressions are PCRE2's; see `pattern.rs`.
+//! - A filter on `_id` alone may be answered from an index there. We always look at the documents.
+
+mod compare;
+mod error;
+mod filter;
+mod path;
+mod pattern;
+mod projection;
+mod value;
+
+pub use compare::{compare, compare_elements};
+pub use error::QueryError;
+pub use filter::Filter;
+pub use projection::Projection;
+
+/// The deepest nesting of documents and arrays in a filter or projection, which is the server's
+/// own limit. Every recursion of the crate is bounded by it, or by the length of a path.
+pub const MAX_DEPTH: usize = 200;
