@@ -1,6 +1,7 @@
 //! The service: the engine's answers in the API's words.
 
 mod restore;
+mod scan;
 mod status;
 mod streams;
 
@@ -16,6 +17,7 @@ use hindsight_replayer::{Engine, QueryError};
 use tonic::{Request, Response, Status};
 
 use crate::times::to_api;
+use scan::Selection;
 
 pub use status::{CopyBoard, Live, SourceLook, headroom};
 
@@ -167,8 +169,9 @@ impl Hindsight for Service {
     ) -> Result<Response<Self::ScanStream>, Status> {
         let request = request.into_inner();
         check_ns(&request.ns)?;
+        let selection = Selection::parse(&request)?;
         let at = self.reach(request.at).await?;
-        Ok(Response::new(streams::scan(&self.engine, request.ns, at, request.limit)?))
+        Ok(Response::new(scan::scan(&self.engine, request.ns, at, selection)?))
     }
 
     async fn list_bases(

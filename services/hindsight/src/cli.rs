@@ -313,7 +313,7 @@ pub struct History {
     pub id: String,
 }
 
-/// Example: hindsight scan shop.orders --at 1795000000,42 --limit 10
+/// Example: hindsight scan shop.orders --at 1795000000,42 --filter '{"total":{"$gt":100}}' --limit 10
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Scan {
@@ -322,6 +322,12 @@ pub struct Scan {
     /// The time.
     #[arg(long, value_name = "T", default_value = "latest")]
     pub at: String,
+    /// Only documents that match, in MongoDB's query language as Extended JSON.
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
+    /// Only these fields, as `find` takes them: {"total":1}, or {"notes":0}.
+    #[arg(long, value_name = "JSON")]
+    pub projection: Option<String>,
     /// At most so many documents; 0 is no limit.
     #[arg(long, default_value_t = 0)]
     pub limit: u64,

@@ -1,7 +1,7 @@
 //! Documents and entries as Extended JSON v2, fields in order: canonical for scripts, relaxed for people.
 
 use anyhow::{Context, Result};
-use bson::{Bson, Document, RawDocument};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
 use hindsight_oplog::Timestamp;
@@ -31,6 +31,18 @@ pub fn shown(output: Output, bytes: &[u8]) -> Result<Value> {
         Output::Json => of(bytes),
         Output::Text => relaxed(bytes),
     }
+}
+
+/// A document as people type it, fields in order.
+///
+/// # Errors
+/// Text that is no JSON object, or that Extended JSON gives no meaning.
+pub fn parse_document(text: &str) -> Result<RawDocumentBuf> {
+    let json: Value = serde_json::from_str(text).context("it is not JSON")?;
+    anyhow::ensure!(json.is_object(), "it is not a JSON object");
+    let value = Bson::try_from(json).context("it is not Extended JSON")?;
+    let document = value.as_document().context("it is a value, not a document")?;
+    RawDocumentBuf::try_from(document).context("it cannot be written as BSON")
 }
 
 fn parse(bytes: &[u8]) -> Result<Bson> {

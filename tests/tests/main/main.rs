@@ -17,4 +17,5 @@ mod kafka;
 mod query;
 mod refusals;
 mod rollback;
+mod scan;
 mod settings;

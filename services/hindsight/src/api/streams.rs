@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_replayer::find::{EntryFilter, NamespacePattern, find_all, find_newest};
-use hindsight_replayer::{Engine, QueryError};
+use hindsight_replayer::Engine;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -17,12 +17,12 @@ use crate::times::to_api;
 /// Documents are gathered up to this many bytes a message.
 const MESSAGE_BYTES: usize = 256 << 10;
 /// Messages made ahead of a slow reader.
-const AHEAD: usize = 8;
+pub(super) const AHEAD: usize = 8;
 /// `find` without a limit streams; with one, it holds at most so many entries.
 const MAX_LIMIT: u64 = 100_000;
 
 /// Gathers items into messages and sends them; `false` once the reader is gone.
-struct Gather<T, F: Fn(Vec<Bytes>) -> T> {
+pub(super) struct Gather<T, F: Fn(Vec<Bytes>) -> T> {
     sender: mpsc::Sender<Result<T, Status>>,
     items: Vec<Bytes>,
     bytes: usize,
@@ -30,17 +30,22 @@ struct Gather<T, F: Fn(Vec<Bytes>) -> T> {
 }
 
 impl<T, F: Fn(Vec<Bytes>) -> T> Gather<T, F> {
-    fn new(sender: mpsc::Sender<Result<T, Status>>, message: F) -> Self {
+    pub(super) fn new(sender: mpsc::Sender<Result<T, Status>>, message: F) -> Self {
         Self { sender, items: Vec::new(), bytes: 0, message }
     }
 
-    fn add(&mut self, item: Bytes) -> bool {
+    pub(super) fn add(&mut self, item: Bytes) -> bool {
         self.bytes += item.len();
         self.items.push(item);
         self.bytes < MESSAGE_BYTES || self.send()
     }
 
-    fn send(&mut self) -> bool {
+    /// Whether somebody still wants answers.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    pub(super) fn send(&mut self) -> bool {
         self.bytes = 0;
         if self.items.is_empty() {
             return true;
@@ -131,47 +136,4 @@ pub(super) fn history(
         Ok(api::HistoryResponse { versions: vec![version] })
     });
     Ok(Box::pin(tokio_stream::iter(messages.collect::<Vec<_>>())))
-}
-
-pub(super) fn scan(
-    engine: &Engine,
-    ns: String,
-    at: Timestamp,
-    limit: u64,
-) -> Result<Answers<api::ScanResponse>, Status> {
-    // Answered here, so that it is the call's own status.
-    if engine.view(at).map_err(status_of)?.collection(&ns).is_none() {
-        return Err(Status::not_found(format!("{ns} does not exist at {at}")));
-    }
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let engine = engine.clone();
-    tokio::task::spawn_blocking(move || {
-        let failed = sender.clone();
-        let message = |documents| api::ScanResponse { documents, at: Some(to_api(at)) };
-        let mut gather = Gather::new(sender, message);
-        if let Err(error) = scan_into(&engine, &ns, at, limit, &mut |bytes| gather.add(bytes)) {
-            let _ = failed.blocking_send(Err(status_of(error)));
-            return;
-        }
-        gather.send();
-    });
-    Ok(Box::pin(ReceiverStream::new(receiver)))
-}
-
-fn scan_into(
-    engine: &Engine,
-    ns: &str,
-    at: Timestamp,
-    limit: u64,
-    add: &mut dyn FnMut(Bytes) -> bool,
-) -> Result<(), QueryError> {
-    let view = engine.view(at)?;
-    let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-    for document in view.scan(ns)?.take(limit) {
-        let document = document.map_err(|error| QueryError::Corrupt(error.to_string()))?;
-        if !add(Bytes::from(document)) {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `get`, `history` and `scan`: data as it was.
 
 use anyhow::Result;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use hindsight_proto::v1::{GetRequest, HistoryRequest, ScanRequest, TimeSpec};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::times::{json_of, shown};
 use crate::{document_id, extended_json};
 
@@ -52,8 +53,23 @@ pub async fn history(global: &Global, history: &History, backend: &Backend) -> R
     Ok(Exit::Done)
 }
 
+/// A document as people type it; empty without one.
+fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
+    let Some(json) = json else { return Ok(Bytes::new()) };
+    let document = extended_json::parse_document(json);
+    let document =
+        document.map_err(|error| Failure::usage(format!("{flag} {json:?}: {error:#}")))?;
+    Ok(document.into_bytes().into())
+}
+
 pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {
-    let request = ScanRequest { ns: scan.ns.clone(), at: at(&scan.at), limit: scan.limit };
+    let request = ScanRequest {
+        ns: scan.ns.clone(),
+        at: at(&scan.at),
+        limit: scan.limit,
+        filter: bson_of("--filter", scan.filter.as_deref())?,
+        projection: bson_of("--projection", scan.projection.as_deref())?,
+    };
     let mut answers = backend.scan(request).await?;
     let mut told = false;
     while let Some(answer) = answers.next().await {
