@@ -158,6 +158,33 @@ impl Chain {
         None
     }
 
+    /// Takes a segment that was appended by this process, in records without anything between them: what
+    /// [`Chain::take`] would make of them, without comparing bytes with digests that were made of them a moment ago.
+    /// Nothing when it would not be the log's next one: then the records tell.
+    pub(super) fn take_own(
+        &mut self,
+        attempt: Attempt,
+        info: &Arc<SegmentInfo>,
+        place: Place,
+    ) -> Option<Accepted> {
+        let follows = match &self.end {
+            Some(end) => check_follows(&end.chain_end(), info),
+            None => check_starts(info),
+        };
+        let is_next = self.is_held_by(attempt.epoch, attempt.writer)
+            && attempt.number > self.newest_attempt
+            && self.broken.is_none()
+            && follows.is_ok();
+        if !is_next {
+            return None;
+        }
+        self.heard(attempt.epoch, attempt.writer);
+        self.give_up_attempt();
+        self.newest_attempt = attempt.number;
+        self.end = Some(Arc::clone(info));
+        Some(Accepted { info: Arc::clone(info), place })
+    }
+
     fn take_claim(&mut self, claim: Claim, name: &[u8]) {
         if claim.supersedes != self.epoch() || claim.epoch <= claim.supersedes {
             self.ignored.late_claims += 1;

@@ -1,10 +1,13 @@
 //! Following the topic: what was read of it, and where its segments lie.
 
+use std::sync::Arc;
+
 use hindsight_segment::{SegmentInfo, Sequence};
 
-use super::chain::{Break, Chain};
+use super::chain::{Accepted, Break, Chain};
 use super::gather::Place;
 use super::landmarks::Landmarks;
+use super::record::Attempt;
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
 
@@ -46,10 +49,30 @@ impl Follower {
             self.note(|landmarks| landmarks.base(record.offset));
         }
         if let Some(accepted) = accepted {
-            debug_assert_eq!(accepted.info.sequence().0 as usize, self.places.len() + 1);
-            self.places.push(accepted.place);
-            self.note(|landmarks| landmarks.segment(&accepted.info, accepted.place));
+            self.hold(&accepted);
         }
+    }
+
+    /// As [`Follower::take`], of all records of a segment of this process; false when they have to be looked at.
+    pub(super) fn take_own(
+        &mut self,
+        attempt: Attempt,
+        info: &Arc<SegmentInfo>,
+        place: Place,
+    ) -> bool {
+        if place.first != self.next {
+            return false;
+        }
+        let Some(accepted) = self.chain.take_own(attempt, info, place) else { return false };
+        self.next = place.last + 1;
+        self.hold(&accepted);
+        true
+    }
+
+    fn hold(&mut self, accepted: &Accepted) {
+        debug_assert_eq!(accepted.info.sequence().0 as usize, self.places.len() + 1);
+        self.places.push(accepted.place);
+        self.note(|landmarks| landmarks.segment(&accepted.info, accepted.place));
     }
 
     fn note(&mut self, note: impl FnOnce(&mut Landmarks) -> std::io::Result<()>) {

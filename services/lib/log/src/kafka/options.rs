@@ -93,6 +93,8 @@ impl KafkaOptions {
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("client.id", "hindsight");
         config.set("reconnect.backoff.max.ms", "1000");
+        // Or a request's last piece waits up to 40 ms for the broker's delayed acknowledgement of the one before.
+        config.set("socket.nagle.disable", "true");
         for &(name, value) in settings {
             config.set(name, value);
         }

@@ -11,6 +11,7 @@ use super::chain::Ignored;
 use super::follow::Follower;
 use super::gather::Place;
 use super::landmarks::{self, Landmarks};
+use super::record::Attempt;
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
 
@@ -100,16 +101,28 @@ impl Store {
         }
     }
 
-    /// Takes records that this writer appended, and knows the offsets of, without reading them back. Only when they
-    /// are all there is since the topic was last read: else something is between them that has to be looked at.
-    pub(super) fn take_own(&self, records: Vec<Record>) -> bool {
+    /// Takes in a segment that this writer appended, and knows the place of, without reading it back. Only when its
+    /// records are all there is since the topic was last read: else something is between them that has to be looked
+    /// at.
+    pub(super) fn take_own_segment(
+        &self,
+        attempt: Attempt,
+        info: &Arc<SegmentInfo>,
+        place: Place,
+    ) -> bool {
+        let _one_at_a_time = self.catching_up();
+        self.follower().take_own(attempt, info, place)
+    }
+
+    /// As [`Store::take_own_segment`], for a note.
+    pub(super) fn take_own_note(&self, record: Record) -> bool {
         let _one_at_a_time = self.catching_up();
         let mut follower = self.follower();
-        let in_a_row = records.iter().zip(follower.next..).all(|(it, next)| it.offset == next);
-        if in_a_row {
-            records.into_iter().for_each(|record| follower.take(record));
+        let is_next = record.offset == follower.next;
+        if is_next {
+            follower.take(record);
         }
-        in_a_row
+        is_next
     }
 
     fn catching_up(&self) -> MutexGuard<'_, ()> {

@@ -10,9 +10,10 @@ use rdkafka::error::KafkaError;
 
 use super::blocking;
 use super::fetch::read_info;
-use super::layout::lay_out;
+use super::gather::Place;
+use super::layout::{Outgoing, lay_out};
 use super::producer::{Sender, Sent};
-use super::record::{Attempt, Claim, Head, Note, Says, WriterId};
+use super::record::{Attempt, Claim, Head, Note, Piece, Says, WriterId};
 use super::settings::value_limit;
 use super::store::Store;
 use super::topic::Record;
@@ -90,7 +91,11 @@ impl Writer {
         state.sender = Some(sender);
         let value = Bytes::copy_from_slice(value.as_bytes());
         let record = Record { offset: offsets[0], head: Ok(head), value };
-        blocking(store, move |store| take_in(store, vec![record])).await?;
+        blocking(store, move |store| match store.take_own_note(record) {
+            true => Ok(()),
+            false => store.refresh_to(after(&offsets)),
+        })
+        .await?;
         self.check_held(store)
     }
 
@@ -128,14 +133,13 @@ impl Writer {
         };
         state.sender = Some(sender);
         let info = Arc::clone(segment.info());
-        let records = records.into_iter().zip(offsets);
-        let records = records.map(|(record, offset)| Record {
-            offset,
-            head: Ok(Head::Piece(record.head)),
-            value: record.value,
-        });
-        let records = records.collect();
-        blocking(store, move |store| take_in(store, records)).await?;
+        let place = place_of(&records, &offsets);
+        let appended = Arc::clone(&info);
+        blocking(store, move |store| match place {
+            Some(place) if store.take_own_segment(attempt, &appended, place) => Ok(()),
+            _ => store.refresh_to(after(&offsets)),
+        })
+        .await?;
         self.confirm(store, &info).await?;
         state.uncertain = false;
         Ok(())
@@ -218,8 +222,16 @@ fn not_appended(store: &Store, error: KafkaError) -> LogError {
     store.topic.unavailable("append to it", error)
 }
 
-/// Takes what was sent for read when nothing can be in between, and reads it otherwise.
-fn take_in(store: &Store, records: Vec<Record>) -> Result<(), LogError> {
-    let end = records.last().map_or(0, |last| last.offset + 1);
-    if store.take_own(records) { Ok(()) } else { store.refresh_to(end) }
+/// Where a segment lies whose records got these offsets; nothing when something is between them.
+fn place_of(records: &[Outgoing], offsets: &[i64]) -> Option<Place> {
+    let (&first, &last) = (offsets.first()?, offsets.last()?);
+    let in_a_row = offsets.iter().zip(first..).all(|(&offset, expected)| offset == expected);
+    let is_seal = |record: &Outgoing| matches!(record.head.piece, Piece::Seal { .. });
+    let seal = offsets[records.iter().position(is_seal)?];
+    in_a_row.then_some(Place { first, seal, last })
+}
+
+/// The offset after the last of these.
+fn after(offsets: &[i64]) -> i64 {
+    offsets.last().map_or(0, |last| last + 1)
 }

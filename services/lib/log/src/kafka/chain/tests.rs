@@ -90,6 +90,41 @@ fn bases_are_announced_once_by_whoever_leads() {
     assert_eq!(names, ["base-1".to_owned(), "base-2".to_owned(), "x".repeat(MAX_NAME_BYTES)]);
 }
 
+/// What a writer knows of its own segments is what everybody reads.
+#[test]
+fn own_segments_are_taken_as_their_records_would_be() {
+    let mut maker = SegmentMaker::default();
+    let (one, two, three) = (maker.make(3), maker.make(60), maker.make(5));
+    let (mut read, mut own) = (Topic::default(), Topic::default());
+    for topic in [&mut read, &mut own] {
+        topic.claim(7, 1, 0);
+        topic.send(&records(&one, attempt(7, 1, 1)));
+    }
+    let sent = records(&two, attempt(7, 1, 2));
+    let first = read.next;
+    let last = first + sent.len() as i64 - 1;
+    let place = Place { first, seal: last, last };
+    read.send(&sent);
+    let taken = own.chain.take_own(attempt(7, 1, 2), two.info(), place).unwrap();
+    assert_eq!(taken.place, read.accepted[1].place);
+    assert_eq!(own.chain.end(), read.chain.end());
+    for topic in [&mut read, &mut own] {
+        topic.next = last + 1;
+        topic.send(&sent);
+        topic.send(&records(&three, attempt(7, 1, 3)));
+        assert_eq!(topic.chain.end(), Some(three.info()));
+    }
+    assert_eq!(own.chain.ignored(), read.chain.ignored());
+    // Not the next one, of an older attempt, or of one that holds the log no more.
+    let next = maker.make(2);
+    assert!(own.chain.take_own(attempt(7, 1, 4), two.info(), place).is_none());
+    assert!(own.chain.take_own(attempt(7, 1, 3), next.info(), place).is_none());
+    assert!(own.chain.take_own(attempt(8, 2, 1), next.info(), place).is_none());
+    own.claim(8, 2, 1);
+    assert!(own.chain.take_own(attempt(7, 1, 4), next.info(), place).is_none());
+    assert!(own.chain.take_own(attempt(8, 2, 1), next.info(), place).is_some());
+}
+
 fn attempt(writer: u64, epoch: u64, number: u64) -> Attempt {
     Attempt { writer: WriterId(writer), epoch: WriterEpoch(epoch), number }
 }
