@@ -8,7 +8,7 @@ use hindsight_proto::v1 as api;
 use hindsight_proto::v1::restore_response::Step;
 use hindsight_replayer::restore::{
     Prepared, Progress, RestoreError, RestoreReport, RestoreSettings, SourceIdentity, Target,
-    prepare,
+    listed, prepare,
 };
 use hindsight_replayer::{Engine, HistorySnapshot};
 use hindsight_runtime::CancellationToken;
@@ -22,6 +22,8 @@ use crate::extended_json::of_timestamp;
 use crate::times::to_api;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+/// Collections named in a summary.
+const NAMES_SHOWN: usize = 5;
 
 type Steps = mpsc::Sender<Result<api::RestoreResponse, Status>>;
 
@@ -152,21 +154,11 @@ fn dry_run_report(prepared: &Prepared, at: Timestamp) -> Value {
         "collections": namespaces,
         "skipped": prepared.plan().skipped,
         "warnings": prepared.warnings(),
-        "summary": format!("dry run: nothing was written; {} would be", listed(&namespaces)),
+        "summary": format!("dry run: nothing was written; {} would be", listed(&namespaces, NAMES_SHOWN)),
     })
 }
 
 /// `a, b and 3 more`
-fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 if names.is_empty() => "nothing".to_owned(),
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),

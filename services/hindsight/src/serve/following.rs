@@ -122,6 +122,9 @@ pub(super) async fn watch_risks(
 ) -> Result<()> {
     let mut before: Vec<String> = Vec::new();
     while !shutdown.is_cancelled() {
+        for (reason, count) in shared.ignored().counts() {
+            gauge!("hindsight_log_ignored_records", "reason" => reason).set(count as f64);
+        }
         match shared.risks().await {
             Ok(risks) => {
                 if risks.is_empty() && !before.is_empty() {

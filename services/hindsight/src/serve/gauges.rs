@@ -6,6 +6,7 @@ use anyhow::Result;
 use hindsight_oplog::OpTime;
 use hindsight_replayer::Engine;
 use hindsight_runtime::CancellationToken;
+use hindsight_tailer::Role;
 use metrics::gauge;
 
 use crate::api::{Live, headroom};
@@ -53,6 +54,8 @@ fn positions(live: &Live) {
                 .set(optime.ts.seconds());
         }
     }
+    let leads = matches!(live.capture.now().role, Role::Leading { .. });
+    gauge!("hindsight_leading").set(f64::from(u8::from(leads)));
     let lag = |ahead: Option<OpTime>, behind: Option<OpTime>| {
         Some(ahead?.ts.seconds().saturating_sub(behind?.ts.seconds()))
     };

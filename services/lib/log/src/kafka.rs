@@ -113,11 +113,6 @@ impl KafkaLog {
         writer.ok_or_else(|| LogError::ReadOnly { place: self.store.topic.place() })
     }
 
-    /// Records read so far that are no part of the log.
-    pub fn ignored(&self) -> Ignored {
-        self.store.ignored()
-    }
-
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Store>) -> Result<T, LogError> + Send + 'static,
@@ -204,6 +199,10 @@ impl SharedLog for KafkaLog {
             Ok(store.follower().chain.bases().to_vec())
         })
         .await
+    }
+
+    fn ignored(&self) -> Ignored {
+        self.store.ignored()
     }
 
     async fn risks(&self) -> Result<Vec<String>, LogError> {

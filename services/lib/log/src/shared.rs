@@ -8,6 +8,7 @@ use hindsight_segment::WriterEpoch;
 
 use crate::SegmentLog;
 use crate::error::LogError;
+use crate::kafka::Ignored;
 
 /// A log that any number of processes may have open, of which at most one leads.
 ///
@@ -38,6 +39,9 @@ pub trait SharedLog: SegmentLog {
 
     /// The bases announced so far, oldest first.
     async fn announced(&self) -> Result<Vec<BaseNotice>, LogError>;
+
+    /// What was read so far and is no part of the log.
+    fn ignored(&self) -> Ignored;
 
     /// What endangers segments that are held: settings changed for the worse since the log was opened, segments that
     /// are gone. Each says what mends it.

@@ -8,7 +8,7 @@ use super::snapshot::SourceError;
 pub enum RestoreError {
     /// Nothing was written. Take another target, drop these, or allow a non-empty target.
     #[error(
-        "target not empty: it holds {}; restore into an empty deployment, or drop them", list(.namespaces)
+        "target not empty: it holds {}; restore into an empty deployment, or drop them", listed(.namespaces, LISTED)
     )]
     TargetNotEmpty { namespaces: Vec<String> },
     /// Nothing was written. Every failing check is listed.
@@ -39,11 +39,13 @@ pub enum RestoreError {
 /// At most this many names appear in one message.
 const LISTED: usize = 20;
 
-fn list(names: &[String]) -> String {
-    let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(LISTED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+/// At most `shown` names, and how many more there are.
+pub fn listed(names: &[String], shown: usize) -> String {
+    let first = names[..names.len().min(shown)].join(", ");
+    match names.len().saturating_sub(shown) {
+        0 if names.is_empty() => "nothing".to_owned(),
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 

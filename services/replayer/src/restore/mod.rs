@@ -35,7 +35,7 @@ mod target;
 mod verify;
 
 pub use digest::Digest;
-pub use error::{RestoreError, RestoreFailure};
+pub use error::{RestoreError, RestoreFailure, listed};
 pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};
 pub use prepare::{Prepared, prepare};
 pub use progress::{Phase, Progress, ProgressSnapshot};

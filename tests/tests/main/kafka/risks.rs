@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bson::{Document, doc};
+use hindsight_log::SharedLog;
 use hindsight_tests::hindsight::run;
 use hindsight_tests::{HindsightProcess, SetOptions};
 
@@ -129,6 +130,13 @@ async fn foreign_records_are_counted_and_ignored() -> Result<()> {
     let last = hindsight_tests::replica_set::last_timestamp(&client).await?;
     crate::capture_checks::wait_durable(&stage.path("tailer"), last, Duration::from_secs(30))
         .await?;
+    // The metrics are brought up to date every 15 s.
+    let line = "hindsight_log_ignored_records{reason=\"foreign\"} 30";
+    let started = Instant::now();
+    while !tailer.page("/metrics").await?.1.contains(line) {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(40), "no {line}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     anyhow::ensure!(tailer.stop().await?.success(), "{}", tailer.stderr());
     stage.topic_equals_source("copied").await?;
     let reader = KafkaLog::open_reader(stage.options.clone()).await?;

@@ -1,5 +1,7 @@
 //! Several writers, of which one writes; and brokers that die under it.
 
+use hindsight_log::SharedLog;
+
 use super::*;
 
 /// A writer that was superseded can append nothing, and what it still sends is nobody's.

@@ -42,6 +42,22 @@ pub struct Ignored {
     pub after_damage: u64,
 }
 
+impl Ignored {
+    /// Each reason with its count, for metrics.
+    pub fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("foreign", self.foreign),
+            ("malformed", self.malformed),
+            ("fenced", self.fenced),
+            ("late_claim", self.late_claims),
+            ("unsealed", self.unsealed),
+            ("stale", self.stale),
+            ("repeated", self.repeated),
+            ("after_damage", self.after_damage),
+        ]
+    }
+}
+
 /// The log cannot go on from here: what the accepted writer wrote is not there any more as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Break {
