@@ -4,6 +4,7 @@ mod restore;
 mod scan;
 mod status;
 mod streams;
+mod timeline;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -138,6 +139,13 @@ impl Hindsight for Service {
     ) -> Result<Response<Self::FindStream>, Status> {
         let stream = streams::find(self.engine.clone(), request.into_inner()).await?;
         Ok(Response::new(stream))
+    }
+
+    async fn timeline(
+        &self,
+        request: Request<api::TimelineRequest>,
+    ) -> Result<Response<api::TimelineResponse>, Status> {
+        timeline::timeline(&self.engine, request.into_inner()).map(Response::new)
     }
 
     async fn get(

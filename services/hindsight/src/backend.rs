@@ -127,6 +127,7 @@ unary! {
     status: api::StatusRequest => api::StatusResponse;
     windows: api::WindowsRequest => api::WindowsResponse;
     wait: api::WaitRequest => api::WaitResponse;
+    timeline: api::TimelineRequest => api::TimelineResponse;
     get: api::GetRequest => api::GetResponse;
     list_bases: api::ListBasesRequest => api::ListBasesResponse;
     verify: api::VerifyRequest => api::VerifyResponse;

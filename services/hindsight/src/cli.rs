@@ -130,6 +130,8 @@ pub enum Command {
     Windows,
     /// Find entries, so that one can restore to just before one.
     Find(Find),
+    /// What happened when: operations per stretch of time, commands such as drop marked.
+    Timeline(Timeline),
     /// One document as it was at a time.
     Get(Get),
     /// Every version of one document.
@@ -286,6 +288,24 @@ pub struct Find {
     /// The newest so many; 0 is no limit.
     #[arg(long, default_value_t = 100)]
     pub limit: u64,
+}
+
+/// Example: hindsight timeline --ns shop.orders --from 2026-11-21T12:00:00Z --bucket 1m
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Timeline {
+    /// Namespace: db.collection, or db.* for a whole database.
+    #[arg(long)]
+    pub ns: Option<String>,
+    /// From this time on. Default: from the first entry held.
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Up to this time, included. Default: to the last entry held.
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Length of a bucket, whole seconds (`10s`, `5m`). Default: at most 60 buckets.
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    pub bucket: Option<std::time::Duration>,
 }
 
 /// Example: hindsight get shop.orders '{"$oid":"65f0c0ffee0000000000cafe"}' --at 2026-11-21T12:00:00Z

@@ -7,6 +7,7 @@ mod log_copy;
 mod restore;
 mod status;
 mod time_travel;
+mod timeline;
 mod verify;
 mod wait;
 mod windows;
@@ -43,6 +44,7 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
         Command::Status => status::run(global, backend).await,
         Command::Windows => windows::run(global, backend).await,
         Command::Find(find) => find::run(global, find, backend).await,
+        Command::Timeline(timeline) => timeline::run(global, timeline, backend).await,
         Command::Get(get) => time_travel::get(global, get, backend).await,
         Command::History(history) => time_travel::history(global, history, backend).await,
         Command::Scan(scan) => time_travel::scan(global, scan, backend).await,

@@ -160,7 +160,13 @@ async fn open_kafka(
 ) -> Result<OpenLog> {
     let log = match access {
         Access::Capture(_) => KafkaLog::open(options).await?,
-        Access::Read => KafkaLog::open_reader(options).await?,
+        Access::Read => KafkaLog::open_reader(options).await.map_err(|error| match error {
+            LogError::NotFound { .. } => {
+                let text = format!("{error}: a tailer creates it when it starts");
+                Failure::new(Exit::Failed, text).into()
+            }
+            error => anyhow::Error::from(error),
+        })?,
     };
     if let Some(resume) = resume {
         check_known_end(&log, resume).await?;

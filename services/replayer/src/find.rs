@@ -26,6 +26,14 @@ impl NamespacePattern {
         }
     }
 
+    /// What every namespace that matches begins with, those of a whole database's commands included.
+    pub fn prefix(&self) -> &str {
+        match self {
+            Self::Database(name) => name,
+            Self::Collection(name) => Namespace::parse(name).database,
+        }
+    }
+
     pub fn matches(&self, namespace: &str) -> bool {
         self.matches_parts(&Namespace::parse(namespace))
     }

@@ -8,10 +8,12 @@ mod kept;
 mod read_ahead;
 pub mod restore;
 mod snapshot;
+mod timeline;
 mod verify;
 
 pub use engine::{Engine, Window};
 pub use error::QueryError;
 pub use follow::{Applied, FollowError, Follower, Stopped};
 pub use snapshot::HistorySnapshot;
+pub use timeline::Timeline;
 pub use verify::{VerifyReport, verify};

@@ -1,6 +1,6 @@
 //! Segments of the log into the index: what somebody else appended, or what was appended and not indexed.
 
-use hindsight_index::{Index, SegmentSummary};
+use hindsight_index::{Index, IndexError, SegmentSummary};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::Timestamp;
 use hindsight_segment::{SegmentInfo, Sequence};
@@ -20,7 +20,6 @@ pub async fn absorb_new(
     index: &Index,
     positions: &PositionBoard,
 ) -> Result<bool, CaptureError> {
-    let failed = |error: hindsight_index::IndexError| CaptureError::Index(error.to_string());
     let resume = index.resume_point().map_err(failed)?;
     let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
     let mut last = None;
@@ -40,6 +39,14 @@ pub async fn absorb_new(
     let Some(last) = last else { return Ok(false) };
     publish(&last, positions);
     Ok(true)
+}
+
+/// A store that is full or gone may come back.
+fn failed(error: IndexError) -> CaptureError {
+    match error {
+        IndexError::Storage { .. } => CaptureError::Unavailable(format!("the index: {error}")),
+        other => CaptureError::Index(other.to_string()),
+    }
 }
 
 /// The log ends with this segment.

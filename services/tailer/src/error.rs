@@ -53,8 +53,13 @@ impl CaptureError {
         }
     }
 
+    /// Whether it can pass without anybody's help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Log(error) => error.is_retryable(),
+            _ => false,
+        }
     }
 }
 

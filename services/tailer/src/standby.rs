@@ -52,8 +52,8 @@ impl StandBy {
                     return Ok(Some(warm));
                 }
                 Ok(Verdict::Wait) => self.boards.status.log_failed(None),
-                Err(CaptureError::Log(error)) if error.is_retryable() => {
-                    warn!(%error, "the log cannot be read; standing by");
+                Err(error) if error.is_retryable() => {
+                    warn!(%error, "the log cannot be followed; standing by");
                     self.boards.status.log_failed(Some(error.to_string()));
                     vigil.is_blind();
                 }
@@ -135,6 +135,8 @@ async fn hold_for(time: Duration, warm: &mut Option<Warm>, shutdown: &Cancellati
 
 /// A tail under way, and what of it the log did not hold when it was last looked at.
 pub struct Warm {
+    /// The entry it began after.
+    from: ResumeAt,
     tail: JoinHandle<Result<(), CaptureError>>,
     stop: CancellationToken,
     batches: queue::Receiver<Received>,
@@ -147,7 +149,7 @@ impl Warm {
         let (sender, batches) = queue::bounded(BATCH_QUEUE_BYTES);
         let stop = CancellationToken::new();
         let tail = Tail::new(settings, boards, resume).run(sender, stop.clone());
-        Self { tail: tokio::spawn(tail), stop, batches, held: VecDeque::new() }
+        Self { from: resume, tail: tokio::spawn(tail), stop, batches, held: VecDeque::new() }
     }
 
     /// Holds what comes next; false when the tail has ended. May be dropped while it waits.
@@ -167,6 +169,10 @@ impl Warm {
 
     /// Makes the tail go on after the log's last entry. None when that entry is not in it: it cannot be used then.
     pub(crate) async fn go_on_after(mut self, end: &ResumeAt) -> Option<Self> {
+        if end.optime == self.from.optime {
+            // Nothing was appended since it began, and nothing forgotten.
+            return Some(self);
+        }
         let deadline = tokio::time::Instant::now() + CATCH_UP_PATIENCE;
         loop {
             self.forget_before(end.optime);

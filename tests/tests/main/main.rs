@@ -19,3 +19,4 @@ mod refusals;
 mod rollback;
 mod scan;
 mod settings;
+mod timeline;

@@ -23,6 +23,8 @@ async fn a_filtered_scan_answers_what_a_restored_server_answers() -> Result<()> 
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    // The window begins where the base is exact.
+    run_json(&data, &["wait"]).await?.expect_success()?;
     orders.insert_many((0..ORDERS).map(order)).await?;
     let at = last_timestamp(&client).await?;
     orders.update_many(doc! {}, doc! {"$set": {"total": -1}}).await?;

@@ -26,6 +26,10 @@ pub fn run(global: &Global, up: &Up, loaded: &Loaded) -> Result<Exit> {
     let mut settings = Map::new();
     for id in matches.ids() {
         let id = id.as_str();
+        // Groups of flags are named after their types.
+        if id.starts_with(char::is_uppercase) {
+            continue;
+        }
         let Ok(Some(mut values)) = matches.try_get_raw(id) else { continue };
         let Some(value) = values.next() else { continue };
         let value = if SECRET.contains(&id) { "(hidden)".into() } else { value.to_string_lossy() };

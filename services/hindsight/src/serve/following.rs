@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use hindsight_log::{BaseNotice, LogError, SharedLog};
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_tailer::{Boards, CaptureError, StatusBoard, absorb_new};
+use hindsight_tailer::{Boards, StatusBoard, absorb_new};
 use metrics::gauge;
 use tracing::{error, info, warn};
 
@@ -38,8 +38,8 @@ pub(super) fn follow_log(
                         () = shutdown.cancelled() => {}
                     }
                 }
-                Err(CaptureError::Log(error)) if error.is_retryable() => {
-                    warn!(%error, "the log cannot be read; trying again");
+                Err(error) if error.is_retryable() => {
+                    warn!(%error, "the log cannot be followed; trying again");
                     status.log_failed(Some(error.to_string()));
                     backoff.pause(&shutdown).await;
                 }

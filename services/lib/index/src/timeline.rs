@@ -27,6 +27,13 @@ pub struct OperationCounts {
     pub noops: u64,
 }
 
+impl OperationCounts {
+    /// All but no-ops.
+    pub fn changes(&self) -> u64 {
+        self.inserts + self.updates + self.deletes + self.commands
+    }
+}
+
 /// Operations on one namespace in one bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineRow {

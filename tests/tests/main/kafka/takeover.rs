@@ -23,6 +23,10 @@ async fn a_superseded_writer_is_fenced() -> Result<()> {
     newer.append(taken.clone()).await?;
     let outcome = older.append(maker.clone().make(7)).await;
     assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
+    // It has read what the newer one wrote, and what it has would not follow: the reason is the same.
+    older.end().await?;
+    let outcome = older.append(SegmentMaker::default().make(7)).await;
+    assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
     newer.append(maker.make(2)).await?;
 
     for log in [&older, &newer, &reader] {

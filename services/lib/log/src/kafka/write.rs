@@ -152,13 +152,15 @@ impl Writer {
         if follower.ends_with(info) {
             return Ok(true);
         }
-        match follower.chain.end() {
+        let end = follower.chain.end().cloned();
+        drop(follower);
+        // First: after another writer took over, nothing of ours follows.
+        self.check_held(store)?;
+        match end {
             Some(end) => check_follows(&end.chain_end(), info),
             None => check_starts(info),
         }
         .map_err(|reason| LogError::not_next(store.topic.place(), info, reason))?;
-        drop(follower);
-        self.check_held(store)?;
         Ok(false)
     }
 

@@ -1,0 +1,42 @@
+//! What happened when, in the API's words.
+
+use std::num::NonZeroU32;
+
+use hindsight_proto::v1 as api;
+use hindsight_replayer::Engine;
+use hindsight_replayer::find::NamespacePattern;
+use tonic::Status;
+
+use super::status_of;
+use crate::times::to_api;
+
+pub(super) fn timeline(
+    engine: &Engine,
+    request: api::TimelineRequest,
+) -> Result<api::TimelineResponse, Status> {
+    let namespace = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
+    let bound = |time: Option<api::TimeSpec>, lower| {
+        time.map(|time| engine.bound(&time.text, lower)).transpose().map_err(status_of)
+    };
+    let (from, to) = (bound(request.from, true)?, bound(request.to, false)?);
+    let bucket = NonZeroU32::new(request.bucket_seconds);
+    let found = engine.timeline(namespace.as_ref(), from, to, bucket).map_err(status_of)?;
+    let buckets = found.rows.into_iter().map(|row| api::TimelineBucket {
+        start: row.start_seconds,
+        ns: row.ns,
+        inserts: row.counts.inserts,
+        updates: row.counts.updates,
+        deletes: row.counts.deletes,
+        commands: row.counts.commands,
+    });
+    let commands = found.commands.into_iter().map(|note| api::TimelineCommand {
+        at: Some(to_api(note.optime.ts)),
+        command: note.command,
+        ns: note.ns,
+    });
+    Ok(api::TimelineResponse {
+        buckets: buckets.collect(),
+        commands: commands.collect(),
+        bucket_seconds: found.bucket_seconds.get(),
+    })
+}
