@@ -11,7 +11,7 @@ use crate::positions::PositionBoard;
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-/// Absorbs what the log has and the index lacks, and moves the positions there; tells whether there was any.
+/// Absorbs what the log has and the index lacks, and moves the positions there.
 ///
 /// # Errors
 /// A log or an index that cannot be read, or that do not belong together.
@@ -19,7 +19,7 @@ pub async fn absorb_new(
     log: &dyn SegmentLog,
     index: &Index,
     positions: &PositionBoard,
-) -> Result<bool, CaptureError> {
+) -> Result<(), CaptureError> {
     let resume = index.resume_point().map_err(failed)?;
     let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
     let mut last = None;
@@ -36,9 +36,10 @@ pub async fn absorb_new(
         // Everything was absorbed by an earlier process.
         last = log.end().await?;
     }
-    let Some(last) = last else { return Ok(false) };
-    publish(&last, positions);
-    Ok(true)
+    if let Some(last) = last {
+        publish(&last, positions);
+    }
+    Ok(())
 }
 
 /// A store that is full or gone may come back.

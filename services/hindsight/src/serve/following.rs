@@ -30,7 +30,7 @@ pub(super) fn follow_log(
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         while !shutdown.is_cancelled() {
             match absorb_new(log.as_ref(), &index, &positions).await {
-                Ok(_) => {
+                Ok(()) => {
                     status.log_failed(None);
                     backoff.reset();
                     tokio::select! {

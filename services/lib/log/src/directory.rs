@@ -4,7 +4,7 @@
 //! durable. So a file with a segment's name is whole, or the disk broke its word, and then its checksums tell.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use hindsight_segment::{
 };
 
 use crate::SegmentLog;
+use crate::blocking::blocking;
 use crate::error::LogError;
 
 mod append;
@@ -90,7 +91,7 @@ impl DirectoryLog {
         path: &Path,
         open: impl FnOnce() -> Result<Store, LogError> + Send + 'static,
     ) -> Result<Self, LogError> {
-        let store = blocking(path.to_owned(), open).await?;
+        let store = blocking(path.display(), open).await?;
         Ok(Self { store: Arc::new(store) })
     }
 
@@ -99,22 +100,7 @@ impl DirectoryLog {
         work: impl FnOnce(&Store) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let store = Arc::clone(&self.store);
-        blocking(self.store.directory().to_owned(), move || work(&store)).await
-    }
-}
-
-/// Runs file I/O on the threads meant for it. Work that began is finished even when nobody waits any more.
-async fn blocking<T: Send + 'static>(
-    place: PathBuf,
-    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => {
-            let source = std::io::Error::other(error);
-            Err(LogError::unavailable(place.display(), "use it while shutting down", source))
-        }
+        blocking(self.store.directory().display(), move || work(&store)).await
     }
 }
 

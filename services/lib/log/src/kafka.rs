@@ -121,20 +121,13 @@ impl KafkaLog {
     }
 }
 
-/// Runs what blocks on the threads meant for it. Work that began is finished even when nobody waits any more.
+/// What blocks, with something that is shared.
 async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
     subject: &Arc<S>,
     work: impl FnOnce(&Arc<S>) -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, LogError> {
     let subject = Arc::clone(subject);
-    match tokio::task::spawn_blocking(move || work(&subject)).await {
-        Ok(outcome) => outcome,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => {
-            let source = std::io::Error::other(error);
-            Err(LogError::unavailable("kafka", "use it while shutting down", source))
-        }
-    }
+    crate::blocking::blocking("kafka", move || work(&subject)).await
 }
 
 #[async_trait]

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence};
 
+mod blocking;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod directory;
 mod error;
+mod in_chain;
 mod kafka;
 mod memory;
 mod shared;

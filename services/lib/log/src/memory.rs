@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hindsight_segment::{
-    Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, check_follows, check_starts,
-};
+use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, check_next};
 
 use crate::SegmentLog;
 use crate::error::LogError;
@@ -68,7 +66,7 @@ impl MemoryLog {
     /// Changes what is stored of a segment, as a failing disk would.
     pub fn alter(&self, sequence: Sequence, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
-        if let Some(stored) = state.segments.get_mut(index_of(sequence)) {
+        if let Some(stored) = state.segments.get_mut(sequence.index()) {
             let mut bytes = stored.to_vec();
             change(&mut bytes);
             *stored = bytes.into();
@@ -83,7 +81,7 @@ impl MemoryLog {
     async fn fetch(&self, sequence: Sequence) -> Result<Bytes, LogError> {
         let (stored, fault) = {
             let mut state = self.state();
-            (state.segments.get(index_of(sequence)).cloned(), state.read_faults.pop_front())
+            (state.segments.get(sequence.index()).cloned(), state.read_faults.pop_front())
         };
         let stored = stored.ok_or_else(|| LogError::no_segment(PLACE, sequence))?;
         match fault {
@@ -101,10 +99,6 @@ impl MemoryLog {
             }
         }
     }
-}
-
-fn index_of(sequence: Sequence) -> usize {
-    usize::try_from(sequence.0.wrapping_sub(1)).unwrap_or(usize::MAX)
 }
 
 fn place_of(sequence: Sequence) -> String {
@@ -128,12 +122,11 @@ fn open(sequence: Sequence, stored: Bytes) -> Result<SegmentView, LogError> {
 impl State {
     fn append(&mut self, segment: &SealedSegment) -> Result<(), LogError> {
         let info = segment.info();
-        match &self.end {
-            Some(end) if end.digest == info.digest => return Ok(()),
-            Some(end) => check_follows(&end.chain_end(), info),
-            None => check_starts(info),
+        if self.end.as_ref().is_some_and(|end| end.digest == info.digest) {
+            return Ok(());
         }
-        .map_err(|reason| LogError::not_next(PLACE, info, reason))?;
+        let end = self.end.as_ref().map(|end| end.chain_end());
+        check_next(end.as_ref(), info).map_err(|reason| LogError::not_next(PLACE, info, reason))?;
         self.segments.push(segment.to_bytes());
         self.end = Some(Arc::clone(info));
         Ok(())
@@ -155,7 +148,7 @@ impl SegmentLog for MemoryLog {
 
     async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
         let view = open(sequence, self.fetch(sequence).await?)?;
-        let next = self.state().segments.get(index_of(sequence.next())).cloned();
+        let next = self.state().segments.get(sequence.next().index()).cloned();
         if let Some(Ok(next)) = next.map(|bytes| open(sequence.next(), bytes))
             && next.info().header.predecessor != view.info().digest
         {
@@ -179,21 +172,18 @@ impl SegmentLog for MemoryLog {
     async fn infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
         let from = from.max(Sequence::FIRST);
         let stored = self.state().segments.clone();
-        let mut before: Option<Arc<SegmentInfo>> = None;
-        if from > Sequence::FIRST && index_of(from) <= stored.len() {
+        let mut before = None;
+        if from > Sequence::FIRST && from.index() <= stored.len() {
             let sequence = Sequence(from.0 - 1);
-            before = Some(Arc::clone(open(sequence, stored[index_of(sequence)].clone())?.info()));
+            before = Some(open(sequence, stored[sequence.index()].clone())?.info().chain_end());
         }
         let mut infos = Vec::new();
-        let page = stored.into_iter().skip(index_of(from)).take(limit);
+        let page = stored.into_iter().skip(from.index()).take(limit);
         for (bytes, number) in page.zip(from.0..) {
             let info = Arc::clone(open(Sequence(number), bytes)?.info());
-            match &before {
-                Some(before) => check_follows(&before.chain_end(), &info),
-                None => check_starts(&info),
-            }
-            .map_err(|reason| LogError::corrupt(place_of(Sequence(number)), reason))?;
-            before = Some(Arc::clone(&info));
+            check_next(before.as_ref(), &info)
+                .map_err(|reason| LogError::corrupt(place_of(Sequence(number)), reason))?;
+            before = Some(info.chain_end());
             infos.push(info);
         }
         Ok(infos)

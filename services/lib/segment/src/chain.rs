@@ -35,9 +35,17 @@ pub enum ChainBreak {
     GapAtStart,
 }
 
+/// Compares a segment with the end of the log that it is to extend, which may be empty.
+pub fn check_next(end: Option<&ChainEnd>, next: &SegmentInfo) -> Result<(), ChainBreak> {
+    match end {
+        Some(end) => check_follows(end, next),
+        None => check_starts(next),
+    }
+}
+
 /// Compares a segment with the end of the chain it claims to extend (I3). Across a gap the same holds, and the
 /// gap must begin where the chain ends; what lies in it, only the source could tell.
-pub fn check_follows(end: &ChainEnd, next: &SegmentInfo) -> Result<(), ChainBreak> {
+pub(crate) fn check_follows(end: &ChainEnd, next: &SegmentInfo) -> Result<(), ChainBreak> {
     let header = &next.header;
     if header.source != end.source {
         return Err(ChainBreak::Source {
@@ -68,7 +76,7 @@ pub fn check_follows(end: &ChainEnd, next: &SegmentInfo) -> Result<(), ChainBrea
 }
 
 /// Compares a segment with an empty log.
-pub fn check_starts(first: &SegmentInfo) -> Result<(), ChainBreak> {
+pub(crate) fn check_starts(first: &SegmentInfo) -> Result<(), ChainBreak> {
     let header = &first.header;
     if header.sequence != Sequence::FIRST {
         return Err(ChainBreak::Sequence { expected: Sequence::FIRST, found: header.sequence });

@@ -9,6 +9,11 @@ pub struct Sequence(pub u64);
 impl Sequence {
     pub const FIRST: Sequence = Sequence(1);
 
+    /// Where it stands in a list of all segments of a log; nowhere, for one that cannot be.
+    pub fn index(self) -> usize {
+        usize::try_from(self.0.wrapping_sub(1)).unwrap_or(usize::MAX)
+    }
+
     /// The sequence of the segment that follows.
     pub const fn next(self) -> Self {
         Sequence(self.0.saturating_add(1))

@@ -5,7 +5,7 @@
 //! - [`SegmentView`] opens a segment's bytes and vouches for them; [`SegmentInfo`] is its header and seal,
 //!   readable from the two ends of a file
 //! - [`Frame::decode`] gives the entries back, byte for byte (I1)
-//! - [`check_follows`] says whether a segment extends a chain (I3)
+//! - [`check_next`] says whether a segment extends a chain (I3)
 //!
 //! The bytes are drawn in `docs/SEGMENT_FORMAT.md`.
 
@@ -26,7 +26,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{ChainBreak, ChainEnd, check_follows, check_starts};
+pub use chain::{ChainBreak, ChainEnd, check_next};
 pub use error::{Error, Place};
 pub use filter::KeyFilter;
 pub use frame::{DecodedFrame, Effort, Frame, FrameInfo, RawFrame, StoredFrame};

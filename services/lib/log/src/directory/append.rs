@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use hindsight_segment::{SealedSegment, check_follows, check_starts};
+use hindsight_segment::{SealedSegment, check_next};
 
 use super::files::{Step, sync_directory, write_temporary};
 use super::names::SegmentName;
@@ -20,12 +20,12 @@ impl Store {
         self.settle_alone()?;
         let info = segment.info();
         let end = self.state().end.clone();
-        match end {
-            Some(end) if end.digest == info.digest => return Ok(()),
-            Some(end) => check_follows(&end.chain_end(), info),
-            None => check_starts(info),
+        if end.as_ref().is_some_and(|end| end.digest == info.digest) {
+            return Ok(());
         }
-        .map_err(|reason| LogError::not_next(self.directory.display(), info, reason))?;
+        let end = end.map(|end| end.chain_end());
+        check_next(end.as_ref(), info)
+            .map_err(|reason| LogError::not_next(self.directory.display(), info, reason))?;
         self.write(segment)?;
         let synced = self.sync();
         let mut state = self.state();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hindsight_segment::{ChainEnd, SegmentInfo, Sequence, check_follows, check_starts};
+use hindsight_segment::{ChainEnd, SegmentInfo, Sequence, check_next};
 
 use super::files::read_info;
 use super::names::{SUFFIX, SegmentName, TEMPORARY_SUFFIX};
@@ -81,11 +81,9 @@ pub(super) fn walk(
 ) -> Result<(), LogError> {
     for name in names {
         let info = Arc::new(read_info(directory, name)?);
-        match &before {
-            Some(before) => check_follows(before, &info),
-            None => check_starts(&info),
-        }
-        .map_err(|reason| LogError::corrupt(directory.join(name.to_string()).display(), reason))?;
+        check_next(before.as_ref(), &info).map_err(|reason| {
+            LogError::corrupt(directory.join(name.to_string()).display(), reason)
+        })?;
         before = Some(info.chain_end());
         visit(info);
     }

@@ -12,6 +12,7 @@ use super::lock::take_lock;
 use super::names::SegmentName;
 use super::{DirectoryOptions, KnownEnd};
 use crate::error::{Damage, LogError};
+use crate::in_chain::is_in_chain;
 
 pub(super) struct Store {
     pub(super) directory: PathBuf,
@@ -107,7 +108,7 @@ impl Store {
         names: &[SegmentName],
         known: KnownEnd,
     ) -> Result<(usize, ChainEnd), LogError> {
-        let index = index_of(known.sequence);
+        let index = known.sequence.index();
         let Some(name) = names.get(index) else {
             let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
             let damage = Damage::MissingAfter(known.sequence);
@@ -128,26 +129,15 @@ impl Store {
         let bytes = read_range(&path, 0, info.segment_bytes as usize)?;
         let view = SegmentView::open(bytes.into())
             .map_err(|error| LogError::of_segment(path.display(), error))?;
-        if !self.is_in_chain(view.info()) {
+        let (next, end) = {
+            let state = self.state();
+            (state.names.get(sequence.next().index()).copied(), state.end.clone())
+        };
+        let next = next.map(|next| read_info(&self.directory, &next));
+        if !is_in_chain(view.info(), next, end.as_deref()) {
             return Err(LogError::corrupt(path.display(), Damage::Replaced));
         }
         Ok(view)
-    }
-
-    /// Whether a segment that is whole is also the one of this log: the next one names its digest, and the last
-    /// one we know. A damaged follower is no reason to withhold it.
-    fn is_in_chain(&self, info: &SegmentInfo) -> bool {
-        let (next, end) = {
-            let state = self.state();
-            (state.names.get(index_of(info.sequence().next())).copied(), state.end.clone())
-        };
-        match next.map(|next| read_info(&self.directory, &next)) {
-            Some(Ok(next)) => next.header.predecessor == info.digest,
-            Some(Err(_)) => true,
-            None => {
-                end.is_none_or(|end| end.sequence() != info.sequence() || end.digest == info.digest)
-            }
-        }
     }
 
     pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
@@ -168,10 +158,10 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
         self.settle()?;
-        if index_of(from) >= self.state().names.len() {
+        if from.index() >= self.state().names.len() {
             self.refresh()?;
         }
-        let start = index_of(from.max(Sequence::FIRST));
+        let start = from.max(Sequence::FIRST).index();
         let (before, names) = {
             let names = &self.state().names;
             let before = start.checked_sub(1).and_then(|it| names.get(it)).copied();
@@ -195,11 +185,11 @@ impl Store {
 
     fn find(&self, sequence: Sequence) -> Result<SegmentName, LogError> {
         self.settle()?;
-        if let Some(&name) = self.state().names.get(index_of(sequence)) {
+        if let Some(&name) = self.state().names.get(sequence.index()) {
             return Ok(name);
         }
         self.refresh()?;
-        let name = self.state().names.get(index_of(sequence)).copied();
+        let name = self.state().names.get(sequence.index()).copied();
         name.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))
     }
 
@@ -245,9 +235,4 @@ impl Store {
     pub(super) fn path_of(&self, name: &SegmentName) -> PathBuf {
         self.directory.join(name.to_string())
     }
-}
-
-/// Where a sequence stands in the list; nowhere, for one that cannot be.
-fn index_of(sequence: Sequence) -> usize {
-    usize::try_from(sequence.0.wrapping_sub(1)).unwrap_or(usize::MAX)
 }

@@ -11,7 +11,7 @@ use super::blocking;
 use super::complaints::Complaints;
 use super::options::KafkaOptions;
 use super::settings::{TopicState, Wanted};
-use super::topic::{Topic, TopicConsumer};
+use super::topic::Topic;
 use crate::error::LogError;
 
 impl Topic {
@@ -66,17 +66,14 @@ impl Topic {
     async fn describe_partitions(self: &Arc<Self>) -> Result<Option<(usize, usize)>, LogError> {
         blocking(self, |topic| {
             // A consumer: asking as a producer would create the topic.
-            let consumer: TopicConsumer = topic
-                .options
-                .consumer()
-                .create_with_context(topic.complaints.clone())
-                .map_err(|error| topic.unavailable("make a consumer of it", error))?;
+            let consumer = topic.consumer()?;
             let name = &topic.options.topic;
             let metadata = match consumer.fetch_metadata(Some(name), topic.options.timeout) {
                 Ok(metadata) => metadata,
                 Err(error) if is_unknown(&error) => return Ok(None),
                 Err(error) => return Err(topic.refused(&consumer, "learn of it", error)),
             };
+            topic.idle().push(consumer);
             let found = metadata.topics().iter().find(|it| it.name() == name);
             Ok(found.filter(|it| !it.partitions().is_empty()).map(|found| {
                 let replicas = found.partitions().iter().map(|it| it.replicas().len()).min();

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hindsight_segment::{Error, SegmentInfo, WriterEpoch, check_follows, check_starts};
+use hindsight_segment::{ChainBreak, Error, SegmentInfo, WriterEpoch, check_next};
 
 use super::gather::{Gather, Gathered, Place, Whole};
 use super::record::{Attempt, Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
@@ -183,10 +183,7 @@ impl Chain {
         info: &Arc<SegmentInfo>,
         place: Place,
     ) -> Option<Accepted> {
-        let follows = match &self.end {
-            Some(end) => check_follows(&end.chain_end(), info),
-            None => check_starts(info),
-        };
+        let follows = self.check_next(info);
         let is_next = self.is_held_by(attempt.epoch, attempt.writer)
             && attempt.number > self.newest_attempt
             && self.broken.is_none()
@@ -199,6 +196,12 @@ impl Chain {
         self.newest_attempt = attempt.number;
         self.end = Some(Arc::clone(info));
         Some(Accepted { info: Arc::clone(info), place })
+    }
+
+    /// Whether a segment would be the log's next one.
+    pub(super) fn check_next(&self, info: &SegmentInfo) -> Result<(), ChainBreak> {
+        let end = self.end.as_ref().map(|end| end.chain_end());
+        check_next(end.as_ref(), info)
     }
 
     fn take_claim(&mut self, claim: Claim, name: &[u8]) {
@@ -304,11 +307,7 @@ impl Chain {
             self.ignored.repeated += 1;
             return None;
         }
-        let follows = match &self.end {
-            Some(end) => check_follows(&end.chain_end(), &info),
-            None => check_starts(&info),
-        };
-        if let Err(reason) = follows {
+        if let Err(reason) = self.check_next(&info) {
             let expected = self
                 .end
                 .as_ref()

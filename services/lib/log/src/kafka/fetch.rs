@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence, check_follows, check_starts};
+use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence, check_next};
 
 use super::gather::{Gather, Gathered, Place, Whole};
 use super::record::{Head, Piece, PieceHead};
 use super::store::Store;
 use super::topic::{Record, Session, Topic};
 use crate::error::{Damage, LogError};
+use crate::in_chain::is_in_chain;
 
 impl Store {
     pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
@@ -23,26 +24,15 @@ impl Store {
             let found = format!("segment {}", view.info().sequence());
             return Err(LogError::corrupt(text, Damage::Misnamed { found }));
         }
-        if !self.is_in_chain(&mut session, view.info()) {
+        let (next, end) = {
+            let follower = self.follower();
+            (follower.place(sequence.next()), follower.chain.end().cloned())
+        };
+        let next = next.map(|next| read_info(&self.topic, &mut session, next));
+        if !is_in_chain(view.info(), next, end.as_deref()) {
             return Err(LogError::corrupt(text, Damage::Replaced));
         }
         Ok(view)
-    }
-
-    /// Whether a segment that is whole is also the one of this log: the next one names its digest, and the last
-    /// one we know. A damaged follower is no reason to withhold it.
-    fn is_in_chain(&self, session: &mut Session<'_>, info: &SegmentInfo) -> bool {
-        let (next, end) = {
-            let follower = self.follower();
-            (follower.place(info.sequence().next()), follower.chain.end().cloned())
-        };
-        match next.map(|next| read_info(&self.topic, session, next)) {
-            Some(Ok(next)) => next.header.predecessor == info.digest,
-            Some(Err(_)) => true,
-            None => {
-                end.is_none_or(|end| end.sequence() != info.sequence() || end.digest == info.digest)
-            }
-        }
     }
 
     pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
@@ -81,7 +71,7 @@ impl Store {
         }
         let (before, page): (_, Vec<Place>) = {
             let follower = self.follower();
-            let start = super::follow::index_of(from);
+            let start = from.index();
             let before = start.checked_sub(1).and_then(|it| follower.places.get(it)).copied();
             (before, follower.places.iter().skip(start).take(limit).copied().collect())
         };
@@ -95,11 +85,8 @@ impl Store {
         let mut infos = Vec::with_capacity(page.len());
         for place in page {
             let info = read_info(&self.topic, &mut session, place)?;
-            match &before {
-                Some(before) => check_follows(before, &info),
-                None => check_starts(&info),
-            }
-            .map_err(|reason| LogError::corrupt(self.topic.place_of(place.seal), reason))?;
+            check_next(before.as_ref(), &info)
+                .map_err(|reason| LogError::corrupt(self.topic.place_of(place.seal), reason))?;
             before = Some(info.chain_end());
             infos.push(Arc::new(info));
         }

@@ -95,16 +95,11 @@ impl Follower {
     }
 
     pub(super) fn place(&self, sequence: Sequence) -> Option<Place> {
-        self.places.get(index_of(sequence)).copied()
+        self.places.get(sequence.index()).copied()
     }
 
     /// Whether the log ends with this very segment.
     pub(super) fn ends_with(&self, info: &SegmentInfo) -> bool {
         self.chain.end().is_some_and(|end| end.digest == info.digest)
     }
-}
-
-/// Where a sequence stands in the list; nowhere, for one that cannot be.
-pub(super) fn index_of(sequence: Sequence) -> usize {
-    usize::try_from(sequence.0.wrapping_sub(1)).unwrap_or(usize::MAX)
 }

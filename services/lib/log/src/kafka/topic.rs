@@ -77,11 +77,11 @@ impl Topic {
         self.unavailable(action, error)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<TopicConsumer>> {
+    pub(super) fn idle(&self) -> MutexGuard<'_, Vec<TopicConsumer>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn consumer(&self) -> Result<TopicConsumer, LogError> {
+    pub(super) fn consumer(&self) -> Result<TopicConsumer, LogError> {
         let idle = self.idle().pop();
         let new = || self.options.consumer().create_with_context(self.complaints.clone());
         idle.map_or_else(new, Ok).map_err(|error| self.unavailable("make a consumer of it", error))

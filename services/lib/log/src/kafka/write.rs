@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hindsight_segment::{SealedSegment, SegmentInfo, WriterEpoch, check_follows, check_starts};
+use hindsight_segment::{SealedSegment, SegmentInfo, WriterEpoch};
 use rdkafka::error::KafkaError;
 
 use super::blocking;
@@ -45,7 +45,7 @@ impl Writer {
         let claim = next_claim(store);
         let sent: [Sent<'_>; 1] = [(Head::Claim(claim).headers(), options.name.as_bytes())];
         let offsets = sender.send(&sent).await.map_err(|error| not_appended(store, error))?;
-        let target = offsets[0] + 1;
+        let target = after(&offsets);
         blocking(store, move |store| store.refresh_to(target)).await?;
         let writer = Self {
             id: claim.writer,
@@ -152,15 +152,11 @@ impl Writer {
         if follower.ends_with(info) {
             return Ok(true);
         }
-        let end = follower.chain.end().cloned();
+        let follows = follower.chain.check_next(info);
         drop(follower);
         // First: after another writer took over, nothing of ours follows.
         self.check_held(store)?;
-        match end {
-            Some(end) => check_follows(&end.chain_end(), info),
-            None => check_starts(info),
-        }
-        .map_err(|reason| LogError::not_next(store.topic.place(), info, reason))?;
+        follows.map_err(|reason| LogError::not_next(store.topic.place(), info, reason))?;
         Ok(false)
     }
 

@@ -1,6 +1,7 @@
 //! Which segment follows which.
 
 use super::*;
+use crate::chain::{check_follows, check_starts};
 
 fn build(
     numbers: std::ops::RangeInclusive<u32>,

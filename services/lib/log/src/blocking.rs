@@ -1,0 +1,20 @@
+//! Work that blocks its thread, from tasks that must not.
+
+use std::fmt::Display;
+use std::io;
+
+use crate::error::LogError;
+
+/// Runs it on the threads meant for it. Work that began is finished even when nobody waits any more.
+pub(crate) async fn blocking<T: Send + 'static>(
+    place: impl Display,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => {
+            Err(LogError::unavailable(place, "use it while shutting down", io::Error::other(error)))
+        }
+    }
+}
