@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use bson::oid::ObjectId;
 use bson::{RawDocument, RawDocumentBuf, Timestamp, rawdoc};
 use hindsight_proto::v1::hindsight_client::HindsightClient;
-use hindsight_proto::v1::{GetRequest, TimeSpec};
+use hindsight_proto::v1::{GetDocumentRequest, TimeSpec};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tonic::Code;
@@ -66,13 +66,13 @@ pub async fn get(
     id: ObjectId,
     at: String,
 ) -> Result<(Option<RawDocumentBuf>, Duration)> {
-    let request = GetRequest {
+    let request = GetDocumentRequest {
         ns: format!("{DATABASE}.{collection}"),
         id: rawdoc! {"_id": id}.into_bytes().into(),
         at: Some(TimeSpec { text: at, exclusive: false }),
     };
     let asked = Instant::now();
-    let answer = api.get(request).await;
+    let answer = api.get_document(request).await;
     let took = asked.elapsed();
     let found = match answer {
         Ok(answer) => {

@@ -1,6 +1,22 @@
 //! The generated API, and nothing else.
 
-pub mod v1 {
-    #![allow(clippy::all, clippy::clone_on_ref_ptr, unreachable_pub)]
-    tonic::include_proto!("hindsight.v1");
+pub use google::longrunning;
+pub use hindsight::v1;
+
+mod hindsight {
+    pub mod v1 {
+        #![allow(clippy::all, clippy::clone_on_ref_ptr, unreachable_pub)]
+        tonic::include_proto!("hindsight.v1");
+    }
 }
+
+mod google {
+    /// Operations that take long, as [AIP-151](https://google.aip.dev/151) has them.
+    pub mod longrunning {
+        #![allow(clippy::all, clippy::clone_on_ref_ptr, unreachable_pub)]
+        tonic::include_proto!("google.longrunning");
+    }
+}
+
+/// Everything above as a `google.protobuf.FileDescriptorSet`, for reflection.
+pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("descriptors");

@@ -8,10 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use hindsight_proto::longrunning::operations_client::OperationsClient;
+use hindsight_proto::longrunning::operations_server::Operations;
+use hindsight_proto::longrunning::{self, Operation};
+use hindsight_proto::v1 as api;
 use hindsight_proto::v1::hindsight_client::HindsightClient;
 use hindsight_proto::v1::hindsight_server::Hindsight;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
 
 use crate::api::Service;
 use crate::cli::Global;
@@ -24,8 +29,15 @@ use crate::open::open_offline;
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 pub enum Backend {
-    Remote(HindsightClient<Channel>),
+    Remote(Remote),
     Local(Arc<Service>),
+}
+
+/// One connection.
+#[derive(Clone)]
+pub struct Remote {
+    hindsight: HindsightClient<Channel>,
+    operations: OperationsClient<Channel>,
 }
 
 /// Whether a command can be answered from the files when no process runs.
@@ -79,16 +91,18 @@ async fn connect(address: &str) -> Result<Backend> {
                 unavailable(format!("no server answers at {address}{cause}"))
             },
         )?;
-    Ok(Backend::Remote(HindsightClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+    let operations = OperationsClient::new(channel.clone());
+    let hindsight = HindsightClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    Ok(Backend::Remote(Remote { hindsight, operations }))
 }
 
 /// Calls with one answer.
 macro_rules! unary {
-    ($($name:ident: $request:ty => $response:ty;)*) => {
+    ($client:ident: $($name:ident: $request:ty => $response:ty;)*) => {
         impl Backend { $(
             pub async fn $name(&self, request: $request) -> Result<$response> {
                 let answer = match self {
-                    Self::Remote(client) => client.clone().$name(request).await,
+                    Self::Remote(remote) => remote.clone().$client.$name(request).await,
                     Self::Local(service) => service.$name(Request::new(request)).await,
                 };
                 Ok(answer.map_err(failure)?.into_inner())
@@ -107,8 +121,9 @@ macro_rules! streaming {
             ) -> Result<BoxStream<'static, Result<$response>>> {
                 let convert = |item: Result<$response, Status>| item.map_err(failure);
                 Ok(match self {
-                    Self::Remote(client) => {
-                        let answer = client.clone().$name(request).await.map_err(failure)?;
+                    Self::Remote(remote) => {
+                        let mut client = remote.hindsight.clone();
+                        let answer = client.$name(request).await.map_err(failure)?;
                         answer.into_inner().map(convert).boxed()
                     }
                     Self::Local(service) => {
@@ -121,36 +136,51 @@ macro_rules! streaming {
     };
 }
 
-use hindsight_proto::v1 as api;
-
-unary! {
-    status: api::StatusRequest => api::StatusResponse;
-    windows: api::WindowsRequest => api::WindowsResponse;
-    wait: api::WaitRequest => api::WaitResponse;
-    timeline: api::TimelineRequest => api::TimelineResponse;
-    get: api::GetRequest => api::GetResponse;
+unary! { hindsight:
+    get_status: api::GetStatusRequest => api::GetStatusResponse;
+    list_windows: api::ListWindowsRequest => api::ListWindowsResponse;
     list_bases: api::ListBasesRequest => api::ListBasesResponse;
+    wait_restorable: api::WaitRestorableRequest => api::WaitRestorableResponse;
+    resolve_time: api::ResolveTimeRequest => api::ResolveTimeResponse;
+    get_timeline: api::GetTimelineRequest => api::GetTimelineResponse;
+    get_document: api::GetDocumentRequest => api::GetDocumentResponse;
+    list_versions: api::ListVersionsRequest => api::ListVersionsResponse;
+    list_collections: api::ListCollectionsRequest => api::ListCollectionsResponse;
+    create_restore: api::CreateRestoreRequest => Operation;
     verify: api::VerifyRequest => api::VerifyResponse;
 }
 
+unary! { operations:
+    list_operations: longrunning::ListOperationsRequest => longrunning::ListOperationsResponse;
+    get_operation: longrunning::GetOperationRequest => Operation;
+    cancel_operation: longrunning::CancelOperationRequest => ();
+    delete_operation: longrunning::DeleteOperationRequest => ();
+}
+
 streaming! {
-    find: api::FindRequest => api::FindResponse;
-    history: api::HistoryRequest => api::HistoryResponse;
-    scan: api::ScanRequest => api::ScanResponse;
-    restore: api::RestoreRequest => api::RestoreResponse;
+    search_entries: api::SearchEntriesRequest => api::SearchEntriesResponse;
+    scan_collection: api::ScanCollectionRequest => api::ScanCollectionResponse;
+    diff_times: api::DiffTimesRequest => api::DiffTimesResponse;
+    watch_restore: api::WatchRestoreRequest => Operation;
 }
 
 /// What a status means for the calling process.
-fn failure(status: Status) -> anyhow::Error {
-    let exit = match status.code() {
-        Code::InvalidArgument => Exit::Usage,
-        Code::OutOfRange | Code::NotFound | Code::DeadlineExceeded => Exit::NotRestorable,
-        Code::DataLoss => Exit::VerificationFailed,
-        Code::FailedPrecondition => Exit::NeedsConfirmation,
-        Code::Unavailable => Exit::ServerUnavailable,
+pub fn failure(status: Status) -> anyhow::Error {
+    let details = status.get_error_details();
+    let reason = details.error_info().map_or("", |info| info.reason.as_str());
+    Failure::new(exit_of(status.code(), reason), status.message().to_owned()).into()
+}
+
+fn exit_of(code: Code, reason: &str) -> Exit {
+    match (code, reason) {
+        (_, "TARGET_UNSUITABLE" | "TARGET_UNAVAILABLE") => Exit::Failed,
+        (Code::InvalidArgument, _) => Exit::Usage,
+        (Code::OutOfRange | Code::NotFound | Code::DeadlineExceeded, _) => Exit::NotRestorable,
+        (Code::DataLoss, _) => Exit::VerificationFailed,
+        (Code::FailedPrecondition, _) => Exit::NeedsConfirmation,
+        (Code::Unavailable, _) => Exit::ServerUnavailable,
         _ => Exit::Failed,
-    };
-    Failure::new(exit, status.message().to_owned()).into()
+    }
 }
 
 impl Backend {

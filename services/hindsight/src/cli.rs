@@ -138,8 +138,15 @@ pub enum Command {
     History(History),
     /// The documents of a collection as they were at a time.
     Scan(Scan),
+    /// The collections and views there were at a time, with their options and indexes.
+    Collections(Collections),
+    /// What a time means: its position, its window, and the entries on both sides of it.
+    Resolve(Resolve),
     /// Restore everything as of a time into another MongoDB.
     Restore(Restore),
+    /// Restores that were begun: list, watch, cancel, forget.
+    #[command(subcommand)]
+    Restores(Restores),
     /// Bases.
     #[command(subcommand)]
     Base(Base),
@@ -351,6 +358,42 @@ pub struct Scan {
     /// At most so many documents; 0 is no limit.
     #[arg(long, default_value_t = 0)]
     pub limit: u64,
+}
+
+/// Example: hindsight collections --ns 'shop.*' --at 1795000000,42
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Collections {
+    /// Namespace: db.collection, or db.* for a whole database.
+    #[arg(long)]
+    pub ns: Option<String>,
+    /// The time.
+    #[arg(long, value_name = "T", default_value = "latest")]
+    pub at: String,
+}
+
+/// Example: hindsight resolve 2026-11-21T12:00:00Z
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Resolve {
+    /// The time.
+    #[arg(value_name = "T")]
+    pub time: String,
+    /// As `--before` means it: the time itself, and with a whole second all of it, is excluded.
+    #[arg(long)]
+    pub before: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Restores {
+    /// List them, newest first.
+    List,
+    /// Show how one goes on, until it has ended.
+    Watch { name: String },
+    /// Stop one. What it wrote stays in the target, which must not be used.
+    Cancel { name: String },
+    /// Forget one that has ended.
+    Delete { name: String },
 }
 
 /// Example: hindsight restore --before 1795000000,42 --to mongodb://localhost:27018

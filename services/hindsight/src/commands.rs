@@ -1,10 +1,13 @@
 //! The commands that ask a question, and how they print the answer.
 
 mod base;
+mod collections;
 mod config_check;
 mod find;
 mod log_copy;
+mod resolve;
 mod restore;
+mod restores;
 mod status;
 mod time_travel;
 mod timeline;
@@ -48,6 +51,9 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
         Command::Get(get) => time_travel::get(global, get, backend).await,
         Command::History(history) => time_travel::history(global, history, backend).await,
         Command::Scan(scan) => time_travel::scan(global, scan, backend).await,
+        Command::Collections(wanted) => collections::run(global, wanted, backend).await,
+        Command::Resolve(resolve) => resolve::run(global, resolve, backend).await,
+        Command::Restores(command) => restores::run(global, command, backend).await,
         Command::Restore(restore) => restore::run(global, restore, backend).await,
         Command::Base(Base::List) => base::list(global, backend).await,
         Command::Verify(verify) => verify::run(global, verify, backend).await,

@@ -6,6 +6,7 @@
 //! DATA/index/      derived, may be deleted
 //! DATA/history/    derived, may be deleted
 //! DATA/landmarks   derived, may be deleted: where segments lie in a topic
+//! DATA/restores/  what became of restores
 //! DATA/instance    names this installation to others of the same log
 //! DATA/LOCK        held by the process that runs on the directory
 //! DATA/api         the address that process listens on
@@ -66,6 +67,10 @@ impl DataDir {
 
     pub fn history(&self) -> PathBuf {
         self.root.join("history")
+    }
+
+    pub fn restores(&self) -> PathBuf {
+        self.root.join("restores")
     }
 
     /// What was found in a topic; derived, may be deleted.

@@ -9,6 +9,7 @@ mod data_dir;
 mod document_id;
 mod exit;
 mod extended_json;
+mod json;
 mod log_choice;
 mod open;
 mod secret;

@@ -15,7 +15,7 @@ use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
 use hindsight_tailer::{PositionBoard, absorb_new};
 use tokio::sync::watch;
 
-use crate::api::Service;
+use crate::api::{Restores, Service};
 use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl, is_topic};
@@ -285,6 +285,7 @@ pub async fn open_offline(
             bases: opened.bases,
             applied,
         },
+        restores: Restores::open(&data.restores())?,
         live: None,
         _owner: Some(owner),
     })

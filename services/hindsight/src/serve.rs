@@ -11,6 +11,7 @@ mod following;
 mod gauges;
 mod http;
 mod process;
+mod v1;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use hindsight_tailer::{Boards, CaptureSettings, CutSettings, Preference, Source}
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::api::{CopyBoard, Live, Service, SourceLook};
+use crate::api::{CopyBoard, Live, Restores, Service, SourceLook};
 use crate::cli::{CaptureArgs, CodecName, Global, Replayer, Tailer, Up};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
@@ -157,7 +158,13 @@ async fn run(
         bases: opened.bases.clone(),
         applied: applied.subscribe(),
     };
-    let service = Service { engine: engine.clone(), live: Some(live.clone()), _owner: None };
+    let restores = Restores::open(&process.data.restores())?;
+    let service = Arc::new(Service {
+        engine: engine.clone(),
+        restores,
+        live: Some(live.clone()),
+        _owner: None,
+    });
 
     let shutdown = CancellationToken::new();
     let mut tasks: Tasks<anyhow::Error> = Tasks::new(shutdown.clone());
@@ -176,6 +183,7 @@ async fn run(
         tasks.spawn("risks", following::watch_risks(shared, boards.status, shutdown.clone()));
     }
     tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
+    tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
     let metrics = process.metrics.clone();
     tasks.spawn("api", http::serve(listener, service, live, metrics, shutdown.clone()));
     tasks.spawn("signals", process::stop_on_signal(shutdown.clone()));
@@ -185,6 +193,13 @@ async fn run(
     info!("stopped");
     drop(process);
     ended.map(|()| Exit::Done).map_err(error_of)
+}
+
+/// Restores end with the process.
+async fn stop_restores(service: Arc<Service>, shutdown: CancellationToken) -> Result<()> {
+    shutdown.cancelled().await;
+    service.restores.stop().await;
+    Ok(())
 }
 
 /// What ended the tasks, without their names: those are for us, and the error is for people.

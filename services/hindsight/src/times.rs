@@ -14,6 +14,11 @@ pub fn from_api(ts: v1::Timestamp) -> Timestamp {
     Timestamp::new(ts.t, ts.i)
 }
 
+/// A time as it was typed, itself included.
+pub fn included(text: &str) -> v1::TimeSpec {
+    v1::TimeSpec { text: text.to_owned(), exclusive: false }
+}
+
 /// `{"t": …, "i": …}`, or null.
 pub fn json_of(ts: Option<v1::Timestamp>) -> Value {
     ts.map_or(Value::Null, |ts| extended_json::of_timestamp(from_api(ts)))

@@ -10,7 +10,7 @@ use hindsight_log::SegmentLog;
 use hindsight_oplog::{TimeSpec, Timestamp};
 use tokio::sync::watch;
 
-use crate::error::QueryError;
+use crate::error::{QueryError, Why};
 use crate::follow::Applied;
 
 /// How long a question about a restorable time waits for the history to get there.
@@ -61,12 +61,10 @@ impl Engine {
     /// Resolves what a person wrote to the last timestamp included, and checks that it is restorable.
     pub fn resolve(&self, text: &str, exclusive: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec =
-            text.parse().map_err(|error| QueryError::Invalid(format!("{error}")))?;
+            text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
         let latest = self.latest()?.ok_or_else(|| {
-            QueryError::NotRestorable(
-                "nothing is restorable yet: no base is complete. `hindsight status` shows its progress"
-                    .into(),
-            )
+            let text = "nothing is restorable yet: no base is complete. `hindsight status` shows its progress";
+            QueryError::NotRestorable { why: Why::NoBase, text: text.into() }
         })?;
         let at =
             if exclusive { spec.before_exclusive(latest) } else { spec.until_inclusive(latest) };
@@ -79,7 +77,7 @@ impl Engine {
     /// if it is the lower one, else the last.
     pub fn bound(&self, text: &str, lower: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec =
-            text.parse().map_err(|error| QueryError::Invalid(format!("{error}")))?;
+            text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
         let latest = match spec {
             TimeSpec::Latest => self.latest()?.unwrap_or(Timestamp::MAX),
             _ => Timestamp::MAX,
@@ -112,9 +110,13 @@ impl Engine {
                 let stopped = self.applied.borrow().stopped.clone();
                 let reason = stopped.map_or_else(String::new, |stopped| stopped.reason);
                 let at = at.for_people();
-                Err(QueryError::NotRestorable(format!("{at} cannot be restored: {reason}")))
+                let text = format!("{at} cannot be restored: {reason}");
+                Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
             }
-            Err(PlanError::NotRestorable(why)) => Err(QueryError::NotRestorable(why.to_string())),
+            Err(PlanError::NotRestorable(why)) => {
+                let text = why.to_string();
+                Err(QueryError::NotRestorable { why: Why::from(why.as_ref()), text })
+            }
             Err(PlanError::Index(error)) => Err(QueryError::corrupt(error)),
         }
     }
@@ -129,7 +131,8 @@ impl Engine {
         match tokio::time::timeout(APPLY_PATIENCE, reached).await {
             Ok(Ok(applied)) => match &applied.stopped {
                 Some(stopped) if applied.through.is_none_or(|through| through < at) => {
-                    Err(QueryError::NotRestorable(stopped.reason.clone()))
+                    let text = stopped.reason.clone();
+                    Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
                 }
                 _ => Ok(()),
             },
@@ -161,8 +164,10 @@ impl Engine {
 impl From<ReadError> for QueryError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::OutOfWindow { .. } => Self::NotRestorable(error.to_string()),
-            ReadError::NoSuchCollection { .. } => Self::NotFound(error.to_string()),
+            ReadError::OutOfWindow { .. } => {
+                Self::NotRestorable { why: Why::OutOfWindow, text: error.to_string() }
+            }
+            ReadError::NoSuchCollection { .. } => Self::NoSuchCollection(error.to_string()),
             ReadError::Store(error) => Self::Corrupt(error.to_string()),
         }
     }

@@ -65,6 +65,11 @@ pub struct EntryFilter {
 }
 
 impl EntryFilter {
+    /// Everything from one time to another, both included.
+    pub fn between(from: Timestamp, to: Timestamp) -> Self {
+        Self { namespace: None, ops: Vec::new(), id: None, from, to }
+    }
+
     /// `id` is a document `{_id: …}`.
     pub fn set_id(&mut self, id: Doc<'_>) -> Result<(), Malformed> {
         let id = id.get(b"_id")?.ok_or(Malformed("an id without _id"))?;

@@ -12,7 +12,7 @@ mod timeline;
 mod verify;
 
 pub use engine::{Engine, Window};
-pub use error::QueryError;
+pub use error::{QueryError, Why};
 pub use follow::{Applied, FollowError, Follower, Stopped};
 pub use snapshot::HistorySnapshot;
 pub use timeline::Timeline;

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::streams::{AHEAD, Gather};
-use super::{Answers, status_of};
+use super::{Answers, Reason, Service, check_ns, invalid, status_of};
 use crate::times::to_api;
 
 /// Which documents, and what of them.
@@ -22,21 +22,18 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub(super) fn parse(request: &api::ScanRequest) -> Result<Self, Status> {
-        let invalid = |name: &str, error: &dyn std::fmt::Display| {
-            Status::invalid_argument(format!("{name}: {error}"))
-        };
+    pub(super) fn parse(request: &api::ScanCollectionRequest) -> Result<Self, Status> {
         let (mut filter, mut projection) = (None, None);
         if !request.filter.is_empty() {
             let document = RawDocument::from_bytes(&request.filter[..])
-                .map_err(|error| invalid("filter", &error))?;
-            filter = Some(Filter::parse(document).map_err(|error| invalid("filter", &error))?);
+                .map_err(|error| invalid("filter", error))?;
+            filter = Some(Filter::parse(document).map_err(|error| invalid("filter", error))?);
         }
         if !request.projection.is_empty() {
             let document = RawDocument::from_bytes(&request.projection[..])
-                .map_err(|error| invalid("projection", &error))?;
+                .map_err(|error| invalid("projection", error))?;
             let parsed = Projection::parse(document);
-            projection = Some(parsed.map_err(|error| invalid("projection", &error))?);
+            projection = Some(parsed.map_err(|error| invalid("projection", error))?);
         }
         let limit = match request.limit {
             0 => usize::MAX,
@@ -65,21 +62,30 @@ impl Selection {
     }
 }
 
-pub(super) fn scan(
-    engine: &Engine,
-    ns: String,
-    at: Timestamp,
-    selection: Selection,
-) -> Result<Answers<api::ScanResponse>, Status> {
+pub(super) async fn scan(
+    service: &Service,
+    request: api::ScanCollectionRequest,
+) -> Result<Answers<api::ScanCollectionResponse>, Status> {
+    check_ns(&request.ns)?;
+    let selection = Selection::parse(&request)?;
+    if !request.page_token.is_empty() {
+        return Err(Status::unimplemented("pages of scans are not built yet"));
+    }
+    let at = service.reach(request.at).await?;
+    let (engine, ns) = (&service.engine, request.ns);
     // Answered here, so that it is the call's own status.
     if engine.view(at).map_err(status_of)?.collection(&ns).is_none() {
-        return Err(Status::not_found(format!("{ns} does not exist at {at}")));
+        return Err(Reason::NoSuchCollection.status(format!("{ns} does not exist at {at}")));
     }
     let (sender, receiver) = mpsc::channel(AHEAD);
     let engine = engine.clone();
     tokio::task::spawn_blocking(move || {
         let failed = sender.clone();
-        let message = |documents| api::ScanResponse { documents, at: Some(to_api(at)) };
+        let message = |documents| api::ScanCollectionResponse {
+            documents,
+            at: Some(to_api(at)),
+            next_page_token: String::new(),
+        };
         let mut gather = Gather::new(sender, message);
         if let Err(error) = scan_into(&engine, &ns, at, &selection, &mut gather) {
             let _ = failed.blocking_send(Err(status_of(error)));

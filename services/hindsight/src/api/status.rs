@@ -12,8 +12,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Service, status_of};
+use super::{Reason, Service, invalid, status_of};
 use crate::extended_json::of_timestamp;
+
+/// However long a caller would wait.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What the parts of a running process publish.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ impl SourceLook {
     /// The primary's newest write.
     async fn newest_write(&self) -> Result<Timestamp, Status> {
         let unavailable =
-            |error: hindsight_tailer::CaptureError| Status::unavailable(error.to_string());
+            |error: hindsight_tailer::CaptureError| Reason::Unavailable.status(error.to_string());
         let client = self.source.set_client().map_err(unavailable)?;
         hindsight_tailer::newest_write(&client, "the source").await.map_err(unavailable)
     }
@@ -60,9 +63,10 @@ impl SourceLook {
 impl Live {
     fn source(&self) -> Result<&SourceLook, Status> {
         self.source.as_ref().ok_or_else(|| {
-            Status::invalid_argument(
+            invalid(
+                "time",
                 "this process knows the log and not the source, so it cannot tell what was committed until now: \
-                 name a time with --for",
+                 name a time (--for)",
             )
         })
     }
@@ -72,22 +76,22 @@ impl Live {
     pub(super) async fn wait(
         &self,
         engine: &Engine,
-        time: Option<api::TimeSpec>,
-        patience: Duration,
+        request: api::WaitRestorableRequest,
     ) -> Result<Timestamp, Status> {
+        let patience = Duration::from_millis(request.timeout_ms).min(MAX_WAIT);
         let deadline = Instant::now() + patience;
-        let target = match time {
+        let target = match request.time {
             Some(time) => engine.bound(&time.text, false).map_err(status_of)?,
             None => tokio::time::timeout_at(deadline, self.source()?.newest_write())
                 .await
-                .map_err(|_| Status::deadline_exceeded("the source did not answer in time"))??,
+                .map_err(|_| Reason::TimedOut.status("the source did not answer in time"))??,
         };
         let mut applied = self.applied.clone();
         loop {
             let through = engine.latest().map_err(status_of)?;
             let read = applied.borrow_and_update().clone();
             if let Some(stopped) = read.stopped {
-                return Err(Status::out_of_range(stopped.reason));
+                return Err(Reason::HistoryStopped.status(stopped.reason));
             }
             let is_read = engine.history.is_none() || read.through >= Some(target);
             if through.is_some_and(|through| through >= target) && is_read {
@@ -96,7 +100,7 @@ impl Live {
             let changed = tokio::time::timeout(Duration::from_millis(100), applied.changed());
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
                 let reached = through.map_or("nothing yet".to_owned(), |ts| ts.to_string());
-                return Err(Status::deadline_exceeded(format!(
+                return Err(Reason::TimedOut.status(format!(
                     "{target} is not restorable within {patience:?}; restorable through: {reached}"
                 )));
             }

@@ -12,8 +12,8 @@ use crate::times::to_api;
 
 pub(super) fn timeline(
     engine: &Engine,
-    request: api::TimelineRequest,
-) -> Result<api::TimelineResponse, Status> {
+    request: api::GetTimelineRequest,
+) -> Result<api::GetTimelineResponse, Status> {
     let namespace = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
     let bound = |time: Option<api::TimeSpec>, lower| {
         time.map(|time| engine.bound(&time.text, lower)).transpose().map_err(status_of)
@@ -34,7 +34,7 @@ pub(super) fn timeline(
         command: note.command,
         ns: note.ns,
     });
-    Ok(api::TimelineResponse {
+    Ok(api::GetTimelineResponse {
         buckets: buckets.collect(),
         commands: commands.collect(),
         bucket_seconds: found.bucket_seconds.get(),

@@ -1,28 +1,27 @@
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use hindsight_oplog::{Entry, OpKind};
-use hindsight_proto::v1::{FindRequest, TimeSpec};
+use hindsight_proto::v1::SearchEntriesRequest;
 
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
+use crate::times::included;
 use crate::{document_id, extended_json};
 
 pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
     let id = find.id.as_deref().map(document_id::parse).transpose()?;
-    let bound = |text: &Option<String>| {
-        text.as_ref().map(|text| TimeSpec { text: text.clone(), exclusive: false })
-    };
-    let request = FindRequest {
+    let request = SearchEntriesRequest {
         ns: find.ns.clone().unwrap_or_default(),
         op: find.op.clone(),
         id: id.map(|id| id.into_bytes().into()).unwrap_or_default(),
-        from: bound(&find.from),
-        to: bound(&find.to),
+        from: find.from.as_deref().map(included),
+        to: find.to.as_deref().map(included),
         limit: find.limit,
+        ..Default::default()
     };
-    let mut answers = backend.find(request).await?;
+    let mut answers = backend.search_entries(request).await?;
     while let Some(answer) = answers.next().await {
         for entry in answer?.entries {
             match global.output {
@@ -35,7 +34,7 @@ pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit
 }
 
 /// One line: when, `T,I` to restore to just before, what, where, which document.
-fn summary(bytes: &[u8]) -> Result<String> {
+pub(super) fn summary(bytes: &[u8]) -> Result<String> {
     let entry = Entry::parse(bytes).context("read an entry")?;
     let operation = entry.operation();
     let what = match operation.kind {

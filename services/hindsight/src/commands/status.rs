@@ -1,5 +1,5 @@
 use anyhow::{Context, Result};
-use hindsight_proto::v1::StatusRequest;
+use hindsight_proto::v1::GetStatusRequest;
 use serde_json::Value;
 
 use super::{print_json, print_line};
@@ -8,7 +8,7 @@ use crate::cli::{Global, Output};
 use crate::exit::Exit;
 
 pub async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
-    let answer = backend.status(StatusRequest {}).await?;
+    let answer = backend.get_status(GetStatusRequest {}).await?;
     let status: Value = serde_json::from_str(&answer.json).context("read the status")?;
     match global.output {
         Output::Json => print_json(&status)?,

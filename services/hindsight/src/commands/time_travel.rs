@@ -3,24 +3,21 @@
 use anyhow::Result;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hindsight_proto::v1::{GetRequest, HistoryRequest, ScanRequest, TimeSpec};
+use hindsight_proto::v1::{GetDocumentRequest, ListVersionsRequest, ScanCollectionRequest};
 use serde_json::{Value, json};
 
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
 use crate::exit::{Exit, Failure};
-use crate::times::{json_of, shown};
+use crate::times::{included, json_of, shown};
 use crate::{document_id, extended_json};
-
-fn at(text: &str) -> Option<TimeSpec> {
-    Some(TimeSpec { text: text.to_owned(), exclusive: false })
-}
 
 pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&get.id)?.into_bytes();
-    let request = GetRequest { ns: get.ns.clone(), id: id.into(), at: at(&get.at) };
-    let answer = backend.get(request).await?;
+    let request =
+        GetDocumentRequest { ns: get.ns.clone(), id: id.into(), at: Some(included(&get.at)) };
+    let answer = backend.get_document(request).await?;
     say(&format!("{} as of {}", get.ns, shown(answer.at)));
     print_document(global, &extended_json::shown(global.output, &answer.document)?)?;
     Ok(Exit::Done)
@@ -35,10 +32,11 @@ fn print_document(global: &Global, document: &Value) -> Result<()> {
 
 pub async fn history(global: &Global, history: &History, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&history.id)?.into_bytes();
-    let request = HistoryRequest { ns: history.ns.clone(), id: id.into() };
-    let mut answers = backend.history(request).await?;
-    while let Some(answer) = answers.next().await {
-        for version in answer?.versions {
+    let mut request =
+        ListVersionsRequest { ns: history.ns.clone(), id: id.into(), ..Default::default() };
+    loop {
+        let answer = backend.list_versions(request.clone()).await?;
+        for version in answer.versions {
             let show = |bytes| extended_json::shown(global.output, bytes);
             let document = version.document.as_deref().map(show).transpose()?;
             if global.output == Output::Json {
@@ -49,8 +47,11 @@ pub async fn history(global: &Global, history: &History, backend: &Backend) -> R
                 document.map_or_else(|| "deleted".to_owned(), |document| document.to_string());
             print_line(&format!("{}  {state}", shown(version.from)))?;
         }
+        if answer.next_page_token.is_empty() {
+            return Ok(Exit::Done);
+        }
+        request.page_token = answer.next_page_token;
     }
-    Ok(Exit::Done)
 }
 
 /// A document as people type it; empty without one.
@@ -63,14 +64,15 @@ fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
 }
 
 pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {
-    let request = ScanRequest {
+    let request = ScanCollectionRequest {
         ns: scan.ns.clone(),
-        at: at(&scan.at),
+        at: Some(included(&scan.at)),
         limit: scan.limit,
         filter: bson_of("--filter", scan.filter.as_deref())?,
         projection: bson_of("--projection", scan.projection.as_deref())?,
+        page_token: String::new(),
     };
-    let mut answers = backend.scan(request).await?;
+    let mut answers = backend.scan_collection(request).await?;
     let mut told = false;
     while let Some(answer) = answers.next().await {
         let answer = answer?;

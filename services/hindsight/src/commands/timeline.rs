@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use hindsight_oplog::Timestamp;
-use hindsight_proto::v1::{TimeSpec, TimelineBucket, TimelineRequest, TimelineResponse};
+use hindsight_proto::v1::{GetTimelineRequest, GetTimelineResponse, TimelineBucket};
 use serde_json::{Value, json};
 
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Timeline};
 use crate::exit::{Exit, Failure};
-use crate::times::{json_of, shown};
+use crate::times::{included, json_of, shown};
 
 /// Cells of the longest bar.
 const WIDTH: u64 = 40;
@@ -19,16 +19,13 @@ const WIDTH: u64 = 40;
 const STORM_PERCENT: u64 = 50;
 
 pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Result<Exit> {
-    let bound = |text: &Option<String>| {
-        text.as_ref().map(|text| TimeSpec { text: text.clone(), exclusive: false })
-    };
-    let request = TimelineRequest {
+    let request = GetTimelineRequest {
         ns: timeline.ns.clone().unwrap_or_default(),
-        from: bound(&timeline.from),
-        to: bound(&timeline.to),
+        from: timeline.from.as_deref().map(included),
+        to: timeline.to.as_deref().map(included),
         bucket_seconds: seconds(timeline.bucket)?,
     };
-    let answer = backend.timeline(request).await?;
+    let answer = backend.get_timeline(request).await?;
     match global.output {
         Output::Json => print_json_lines(&answer)?,
         Output::Text => print_bars(&answer)?,
@@ -47,7 +44,7 @@ fn seconds(bucket: Option<std::time::Duration>) -> Result<u32, Failure> {
 }
 
 /// Buckets first, then commands: an object a line, told apart by `start` and `command`.
-fn print_json_lines(answer: &TimelineResponse) -> Result<()> {
+fn print_json_lines(answer: &GetTimelineResponse) -> Result<()> {
     for bucket in &answer.buckets {
         print_json(&json_of_bucket(bucket, answer.bucket_seconds))?;
     }
@@ -89,7 +86,7 @@ impl Sums {
     }
 }
 
-fn print_bars(answer: &TimelineResponse) -> Result<()> {
+fn print_bars(answer: &GetTimelineResponse) -> Result<()> {
     let length = answer.bucket_seconds.max(1);
     let mut buckets: BTreeMap<u32, Sums> = BTreeMap::new();
     for bucket in &answer.buckets {

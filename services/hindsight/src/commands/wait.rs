@@ -1,17 +1,17 @@
 use anyhow::Result;
-use hindsight_proto::v1::{TimeSpec, WaitRequest};
+use hindsight_proto::v1::WaitRestorableRequest;
 use serde_json::json;
 
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Wait};
 use crate::exit::Exit;
-use crate::times::{json_of, shown};
+use crate::times::{included, json_of, shown};
 
 pub async fn run(global: &Global, wait: &Wait, backend: &Backend) -> Result<Exit> {
-    let time = wait.time.as_ref().map(|text| TimeSpec { text: text.clone(), exclusive: false });
+    let time = wait.time.as_deref().map(included);
     let timeout_ms = u64::try_from(wait.timeout.as_millis()).unwrap_or(u64::MAX);
-    let answer = backend.wait(WaitRequest { time, timeout_ms }).await?;
+    let answer = backend.wait_restorable(WaitRestorableRequest { time, timeout_ms }).await?;
     match global.output {
         Output::Json => {
             print_json(&json!({"restorable_through": json_of(answer.restorable_through)}))?

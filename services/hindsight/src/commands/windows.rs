@@ -1,5 +1,5 @@
 use anyhow::Result;
-use hindsight_proto::v1::WindowsRequest;
+use hindsight_proto::v1::ListWindowsRequest;
 use serde_json::json;
 
 use super::{print_json, print_line};
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::times::{json_of, shown};
 
 pub async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
-    let answer = backend.windows(WindowsRequest {}).await?;
+    let answer = backend.list_windows(ListWindowsRequest {}).await?;
     if global.output == Output::Json {
         let windows: Vec<_> = answer
             .windows

@@ -1,10 +1,13 @@
 //! One loopback port: the gRPC API, `/metrics`, `/healthz`, `/readyz`.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::serve::ListenerExt;
+use hindsight_proto::longrunning::operations_server::OperationsServer;
 use hindsight_proto::v1::hindsight_server::HindsightServer;
 use hindsight_runtime::CancellationToken;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,6 +15,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tracing::debug;
 
+use super::v1;
 use crate::api::{Live, Service};
 
 #[derive(Clone)]
@@ -22,7 +26,7 @@ struct Pages {
 
 pub async fn serve(
     listener: TcpListener,
-    service: Service,
+    service: Arc<Service>,
     live: Live,
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
@@ -32,7 +36,12 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(Pages { metrics, live });
-    let routes = Routes::new(HindsightServer::new(service)).into_axum_router().merge(pages);
+    let routes = Routes::new(HindsightServer::from_arc(Arc::clone(&service)))
+        .add_service(OperationsServer::from_arc(Arc::clone(&service)))
+        .into_axum_router()
+        .reset_fallback()
+        .merge(pages)
+        .merge(v1::router(service));
     // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of the one before.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {

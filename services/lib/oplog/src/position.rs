@@ -37,6 +37,11 @@ impl Timestamp {
     pub const fn predecessor(self) -> Self {
         Timestamp(self.0.saturating_sub(1))
     }
+
+    /// The smallest timestamp larger than this one.
+    pub const fn successor(self) -> Self {
+        Timestamp(self.0.saturating_add(1))
+    }
 }
 
 /// `(seconds,increment)` without the brackets, as `mongosh` and `pbm` users write it.

@@ -1,0 +1,140 @@
+//! The collections and views there were at a time.
+
+use std::sync::Arc;
+
+use bson::RawDocument;
+use hindsight_history::CollectionState;
+use hindsight_oplog::Timestamp;
+use hindsight_proto::v1 as api;
+use hindsight_replayer::find::NamespacePattern;
+use hindsight_replayer::{Engine, QueryError};
+use tonic::Status;
+
+use super::page::{Page, PageKey};
+use super::{Reason, Service, status_of};
+use crate::times::to_api;
+
+const BUCKETS: &str = "system.buckets.";
+const VIEWS: &str = ".system.views";
+
+pub(super) async fn list(
+    service: &Service,
+    request: api::ListCollectionsRequest,
+) -> Result<api::ListCollectionsResponse, Status> {
+    let key = PageKey::new("collections", &[request.ns.as_bytes()]);
+    let (at, after) = match key.position_in(&request.page_token)? {
+        // The later pages are of the same time as the first one.
+        Some(position) => {
+            let (at, after) = split(&position).ok_or_else(|| {
+                Reason::InvalidPageToken.status("page_token: it is not one of ours")
+            })?;
+            service.engine.check(at).map_err(status_of)?;
+            (at, after)
+        }
+        None => (service.reach(request.at).await?, String::new()),
+    };
+    let pattern = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
+    let engine = service.engine.clone();
+    let all = tokio::task::spawn_blocking(move || all_at(&engine, at));
+    let all = all.await.map_err(|error| Reason::Internal.status(error.to_string()))??;
+    let wanted = all.into_iter().filter(|collection| {
+        collection.ns > after && pattern.as_ref().is_none_or(|it| it.matches(&collection.ns))
+    });
+    let mut page = Page::of(request.page_size);
+    for collection in wanted {
+        let bytes =
+            collection.options.len() + collection.indexes.iter().map(|it| it.len()).sum::<usize>();
+        if !page.take(collection, bytes) {
+            break;
+        }
+    }
+    let last = page.items.last().map(|collection| collection.ns.as_str()).unwrap_or_default();
+    let next_page_token = if page.is_cut {
+        key.token(&[&at.as_u64().to_be_bytes()[..], last.as_bytes()].concat())
+    } else {
+        String::new()
+    };
+    let at = Some(to_api(at));
+    Ok(api::ListCollectionsResponse { collections: page.items, at, next_page_token })
+}
+
+fn split(position: &[u8]) -> Option<(Timestamp, String)> {
+    let (at, after) = position.split_first_chunk::<8>()?;
+    let after = String::from_utf8(after.to_vec()).ok()?;
+    Some((Timestamp::from_u64(u64::from_be_bytes(*at)), after))
+}
+
+/// By name; a view that cannot be read as one is an error, not left out.
+fn all_at(engine: &Engine, at: Timestamp) -> Result<Vec<api::Collection>, Status> {
+    let view = engine.view(at).map_err(status_of)?;
+    let states = view.collections();
+    let mut all = Vec::with_capacity(states.len());
+    for state in &states {
+        if state.ns.ends_with(VIEWS) {
+            let documents = view.scan(&state.ns).map_err(QueryError::from).map_err(status_of)?;
+            for document in documents {
+                let document =
+                    document.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
+                all.push(view_of(&document, &states)?);
+            }
+        }
+        all.push(collection_of(state));
+    }
+    all.sort_by(|a, b| a.ns.cmp(&b.ns));
+    Ok(all)
+}
+
+fn collection_of(state: &CollectionState) -> api::Collection {
+    let indexes = state.id_index.iter().chain(&state.indexes);
+    api::Collection {
+        ns: state.ns.clone(),
+        r#type: "collection".into(),
+        uuid: state.uuid.to_vec().into(),
+        options: state.options.clone().into(),
+        indexes: indexes.map(|index| index.clone().into()).collect(),
+    }
+}
+
+/// A document of `system.views`: `{_id, viewOn, pipeline, …}`, of which all but `_id` are options.
+fn view_of(document: &[u8], states: &[Arc<CollectionState>]) -> Result<api::Collection, Status> {
+    let corrupt = |detail: String| Reason::Corrupt.status(format!("a view's definition: {detail}"));
+    let raw = RawDocument::from_bytes(document).map_err(|error| corrupt(error.to_string()))?;
+    let text = |name: &str| raw.get_str(name).map_err(|error| corrupt(error.to_string()));
+    let (ns, view_on) = (text("_id")?.to_owned(), text("viewOn")?);
+    let database = ns.split('.').next().unwrap_or_default();
+    let buckets = format!("{database}.{view_on}");
+    if let Some(name) = view_on.strip_prefix(BUCKETS)
+        && ns == format!("{database}.{name}")
+        && let Some(state) = states.iter().find(|state| state.ns == buckets)
+    {
+        let options = time_series_options(&state.options).map_err(corrupt)?;
+        return Ok(api::Collection {
+            ns,
+            r#type: "timeseries".into(),
+            options,
+            ..Default::default()
+        });
+    }
+    let mut options = bson::RawDocumentBuf::new();
+    for field in raw {
+        let (name, value) = field.map_err(|error| corrupt(error.to_string()))?;
+        if name.as_str() != "_id" {
+            options.append(name.to_owned(), bson::RawBson::from(value));
+        }
+    }
+    let options = options.into_bytes().into();
+    Ok(api::Collection { ns, r#type: "view".into(), options, ..Default::default() })
+}
+
+/// What belongs to the time-series collection of its buckets' options.
+fn time_series_options(buckets: &[u8]) -> Result<bytes::Bytes, String> {
+    let raw = RawDocument::from_bytes(buckets).map_err(|error| error.to_string())?;
+    let mut options = bson::RawDocumentBuf::new();
+    for field in raw {
+        let (name, value) = field.map_err(|error| error.to_string())?;
+        if ["timeseries", "expireAfterSeconds", "collation"].contains(&name.as_str()) {
+            options.append(name.to_owned(), bson::RawBson::from(value));
+        }
+    }
+    Ok(options.into_bytes().into())
+}

@@ -1,0 +1,69 @@
+//! One document: as it was at a time, and all its versions.
+
+use hindsight_history::Cause;
+use hindsight_proto::v1 as api;
+use hindsight_replayer::{Engine, QueryError};
+use tonic::Status;
+
+use super::page::{Page, PageKey};
+use super::{Reason, Service, check_ns, id_of, status_of};
+use crate::times::to_api;
+
+pub(super) async fn get(
+    service: &Service,
+    request: api::GetDocumentRequest,
+) -> Result<api::GetDocumentResponse, Status> {
+    check_ns(&request.ns)?;
+    let id = id_of(&request.id)?;
+    let at = service.reach(request.at).await?;
+    let view = service.engine.view(at).map_err(status_of)?;
+    let found = view.get(&request.ns, id).map_err(QueryError::from).map_err(status_of)?;
+    let document = found.ok_or_else(|| {
+        let text = format!("{} holds no document with this _id at {at}", request.ns);
+        Reason::NoSuchDocument.status(text)
+    })?;
+    Ok(api::GetDocumentResponse { document: document.into(), at: Some(to_api(at)) })
+}
+
+pub(super) fn versions(
+    engine: &Engine,
+    request: api::ListVersionsRequest,
+) -> Result<api::ListVersionsResponse, Status> {
+    check_ns(&request.ns)?;
+    let id = id_of(&request.id)?;
+    let key = PageKey::new("versions", &[request.ns.as_bytes(), &request.id]);
+    let after = key.number_in(&request.page_token)?;
+    let found = engine.history().map_err(status_of)?.versions(&request.ns, id);
+    let found = found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
+    if found.is_empty() {
+        return Err(Reason::NoSuchDocument.status(format!(
+            "{} never held a document with this _id, as far as the history reaches",
+            request.ns
+        )));
+    }
+    let mut page = Page::of(request.page_size);
+    let skipped = usize::try_from(after).unwrap_or(usize::MAX);
+    for version in found.into_iter().skip(skipped) {
+        let bytes = version.document.as_ref().map_or(0, Vec::len);
+        let version = api::Version {
+            from: Some(to_api(version.visible)),
+            document: version.document.map(Into::into),
+            cause: cause(version.cause).into(),
+        };
+        if !page.take(version, bytes) {
+            break;
+        }
+    }
+    let next = after + page.items.len() as u64;
+    let next_page_token = if page.is_cut { key.token(&next.to_be_bytes()) } else { String::new() };
+    Ok(api::ListVersionsResponse { versions: page.items, next_page_token })
+}
+
+fn cause(cause: Cause) -> api::VersionCause {
+    match cause {
+        Cause::Base => api::VersionCause::Base,
+        Cause::Entry => api::VersionCause::Entry,
+        Cause::Named => api::VersionCause::CollectionNamed,
+        Cause::Unnamed => api::VersionCause::CollectionUnnamed,
+    }
+}

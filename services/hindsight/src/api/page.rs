@@ -1,0 +1,142 @@
+//! Answers in pages: how much of a list fits, and where the next page begins.
+//!
+//! A token is opaque to callers (AIP-158): base64url of
+//!
+//! ```text
+//! version 1 byte │ digest of the request 8 bytes │ where to go on
+//! ```
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tonic::Status;
+
+use super::Reason;
+
+const DEFAULT_ITEMS: u32 = 1_000;
+const MAX_ITEMS: u32 = 10_000;
+const MAX_BYTES: usize = 4 << 20;
+/// An id may be as large as a document; a token travels in a URL. Pages end at longer ids only with an error.
+const MAX_TOKEN: usize = 8 << 10;
+
+/// Items until one of the limits is reached; the first one always fits.
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    /// More would have come.
+    pub(super) is_cut: bool,
+    bytes: usize,
+    limit: usize,
+}
+
+impl<T> Page<T> {
+    /// `size` as asked for: 0 leaves it to us.
+    pub(super) fn of(size: u32) -> Self {
+        let limit = if size == 0 { DEFAULT_ITEMS } else { size.min(MAX_ITEMS) };
+        Self { items: Vec::new(), is_cut: false, bytes: 0, limit: limit as usize }
+    }
+
+    /// False when the item is for the next page.
+    pub(super) fn take(&mut self, item: T, bytes: usize) -> bool {
+        let fits = self.items.len() < self.limit && self.bytes + bytes <= MAX_BYTES;
+        if !fits && !self.items.is_empty() {
+            self.is_cut = true;
+            return false;
+        }
+        self.bytes += bytes;
+        self.items.push(item);
+        true
+    }
+}
+
+/// What a token belongs to: the kind of list, and everything of the request that decides what it holds.
+pub(super) struct PageKey([u8; 8]);
+
+const VERSION: u8 = 1;
+
+impl PageKey {
+    pub(super) fn new(kind: &str, request: &[&[u8]]) -> Self {
+        let mut digest = blake3::Hasher::new();
+        for part in [kind.as_bytes()].iter().chain(request) {
+            digest.update(&(part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let digest = digest.finalize();
+        let first = digest.as_bytes().first_chunk().expect("a digest has 32 bytes");
+        Self(*first)
+    }
+
+    pub(super) fn token(&self, position: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([&[VERSION][..], &self.0, position].concat())
+    }
+
+    /// As [`Self::token`], of a position that may be too long for one.
+    pub(super) fn token_of_any(&self, position: &[u8]) -> Result<String, Status> {
+        if position.len() > MAX_TOKEN {
+            let text =
+                "the last _id of the page is too long for a page token: scan without a limit";
+            return Err(Reason::TooLarge.status(text));
+        }
+        Ok(self.token(position))
+    }
+
+    /// Where a token says to go on; nothing for an empty one.
+    pub(super) fn position_in(&self, token: &str) -> Result<Option<Vec<u8>>, Status> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let refused = |why: &str| {
+            Err(Reason::InvalidPageToken.status(format!(
+                "page_token: {why}. Give next_page_token of the page before, with the same other arguments"
+            )))
+        };
+        if token.len() > 2 * MAX_TOKEN {
+            return refused("it is too long");
+        }
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else {
+            return refused("it is not one of ours");
+        };
+        match bytes.split_first_chunk::<9>() {
+            Some(([VERSION, digest @ ..], position)) if *digest == self.0 => {
+                Ok(Some(position.to_vec()))
+            }
+            Some(([VERSION, ..], _)) => refused("it belongs to another request"),
+            _ => refused("it is not one of ours"),
+        }
+    }
+
+    /// A token that holds a number; 0 for an empty one.
+    pub(super) fn number_in(&self, token: &str) -> Result<u64, Status> {
+        let Some(position) = self.position_in(token)? else { return Ok(0) };
+        let number: [u8; 8] = position
+            .try_into()
+            .map_err(|_| Reason::InvalidPageToken.status("page_token: it is not one of ours"))?;
+        Ok(u64::from_be_bytes(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_at_its_limit_and_holds_at_least_one_item() {
+        let mut page = Page::of(2);
+        assert!(page.take(1, 10) && page.take(2, 10) && !page.is_cut);
+        assert!(!page.take(3, 10) && page.is_cut);
+        let mut page = Page::of(0);
+        assert!(page.take(1, MAX_BYTES + 1) && !page.take(2, 1));
+        assert_eq!(page.items, [1]);
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_own_request_only() {
+        let key = PageKey::new("scan", &[b"shop.orders", b""]);
+        let token = key.token(&7_u64.to_be_bytes());
+        assert_eq!(key.number_in(&token).expect("ours"), 7);
+        assert_eq!(key.number_in("").expect("none is the beginning"), 0);
+        let other = PageKey::new("scan", &[b"shop.order", b"s"]);
+        for (key, token) in [(&other, token.as_str()), (&key, "!!"), (&key, "AQ"), (&key, "AAAA")] {
+            let status = key.position_in(token).expect_err("not good");
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{token}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Errors as callers see them: a code, a text for people, and a reason for programs (AIP-193).
+
+use std::collections::HashMap;
+
+use hindsight_replayer::restore::RestoreError;
+use hindsight_replayer::{QueryError, Why};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Who gives the reasons their meaning: the table at the top of `hindsight.proto`.
+pub const DOMAIN: &str = "hindsight";
+
+/// Reasons of the table at the top of `hindsight.proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    InvalidArgument,
+    InvalidTime,
+    InvalidPageToken,
+    OutOfWindow,
+    Gap,
+    UnresolvedTransaction,
+    NoBase,
+    HistoryStopped,
+    NotYet,
+    NoSuchDocument,
+    NoSuchCollection,
+    NoSuchOperation,
+    TargetNotEmpty,
+    TargetUnsuitable,
+    TargetUnavailable,
+    TargetRefused,
+    RequestIdReused,
+    VerificationFailed,
+    Corrupt,
+    Cancelled,
+    Interrupted,
+    TimedOut,
+    TooManyCalls,
+    TooLarge,
+    Unavailable,
+    Internal,
+}
+
+impl Reason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::InvalidTime => "INVALID_TIME",
+            Self::InvalidPageToken => "INVALID_PAGE_TOKEN",
+            Self::OutOfWindow => "OUT_OF_WINDOW",
+            Self::Gap => "GAP",
+            Self::UnresolvedTransaction => "UNRESOLVED_TRANSACTION",
+            Self::NoBase => "NO_BASE",
+            Self::HistoryStopped => "HISTORY_STOPPED",
+            Self::NotYet => "NOT_YET",
+            Self::NoSuchDocument => "NO_SUCH_DOCUMENT",
+            Self::NoSuchCollection => "NO_SUCH_COLLECTION",
+            Self::NoSuchOperation => "NO_SUCH_OPERATION",
+            Self::TargetNotEmpty => "TARGET_NOT_EMPTY",
+            Self::TargetUnsuitable => "TARGET_UNSUITABLE",
+            Self::TargetUnavailable => "TARGET_UNAVAILABLE",
+            Self::TargetRefused => "TARGET_REFUSED",
+            Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::VerificationFailed => "VERIFICATION_FAILED",
+            Self::Corrupt => "CORRUPT",
+            Self::Cancelled => "CANCELLED",
+            Self::Interrupted => "INTERRUPTED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::TooManyCalls => "TOO_MANY_CALLS",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    pub fn code(self) -> Code {
+        match self {
+            Self::InvalidArgument | Self::InvalidTime | Self::InvalidPageToken => {
+                Code::InvalidArgument
+            }
+            Self::OutOfWindow
+            | Self::Gap
+            | Self::UnresolvedTransaction
+            | Self::NoBase
+            | Self::HistoryStopped
+            | Self::NotYet => Code::OutOfRange,
+            Self::NoSuchDocument | Self::NoSuchCollection | Self::NoSuchOperation => Code::NotFound,
+            Self::TargetNotEmpty | Self::TargetUnsuitable => Code::FailedPrecondition,
+            Self::TargetUnavailable | Self::Unavailable => Code::Unavailable,
+            Self::TargetRefused | Self::Internal => Code::Internal,
+            Self::RequestIdReused => Code::AlreadyExists,
+            Self::VerificationFailed | Self::Corrupt => Code::DataLoss,
+            Self::Cancelled => Code::Cancelled,
+            Self::Interrupted => Code::Aborted,
+            Self::TimedOut => Code::DeadlineExceeded,
+            Self::TooManyCalls | Self::TooLarge => Code::ResourceExhausted,
+        }
+    }
+
+    pub fn status(self, text: impl Into<String>) -> Status {
+        self.status_with(text, [])
+    }
+
+    fn status_with<const N: usize>(
+        self,
+        text: impl Into<String>,
+        metadata: [(&str, &str); N],
+    ) -> Status {
+        let metadata: HashMap<String, String> =
+            metadata.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let details = ErrorDetails::with_error_info(self.name(), DOMAIN, metadata);
+        Status::with_error_details(self.code(), shorten(text.into()), details)
+    }
+}
+
+/// What of a request cannot be understood.
+pub fn invalid(field: &str, problem: impl std::fmt::Display) -> Status {
+    Reason::InvalidArgument.status_with(format!("{field}: {problem}"), [("field", field)])
+}
+
+/// Statuses travel in HTTP headers, which have limits.
+fn shorten(mut text: String) -> String {
+    const LIMIT: usize = 2000;
+    if text.len() > LIMIT {
+        let end = text.floor_char_boundary(LIMIT);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// What a failed question means in the API's terms.
+pub fn status_of(error: QueryError) -> Status {
+    let text = error.to_string();
+    let reason = match error {
+        QueryError::Invalid(_) => Reason::InvalidArgument,
+        QueryError::InvalidTime(_) => Reason::InvalidTime,
+        QueryError::NotRestorable { why, .. } => match why {
+            Why::OutOfWindow => Reason::OutOfWindow,
+            Why::Gap => Reason::Gap,
+            Why::UnresolvedTransaction => Reason::UnresolvedTransaction,
+            Why::NoBase => Reason::NoBase,
+            Why::HistoryStopped => Reason::HistoryStopped,
+        },
+        QueryError::NotYet { .. } => Reason::NotYet,
+        QueryError::NoSuchCollection(_) => Reason::NoSuchCollection,
+        QueryError::Corrupt(_) => Reason::Corrupt,
+        QueryError::Unavailable(_) => Reason::Unavailable,
+    };
+    reason.status(text)
+}
+
+/// Why a restore was not begun, or did not end well.
+pub fn status_of_restore(error: &RestoreError) -> Status {
+    let text = error.to_string();
+    let reason = match error {
+        RestoreError::TargetNotEmpty { .. } => {
+            return Reason::TargetNotEmpty.status(format!(
+                "{text}. Nothing was written. To write beside what is there, allow it (--allow-non-empty)"
+            ));
+        }
+        RestoreError::Settings(_) => return invalid("to", text),
+        RestoreError::VerificationFailed { .. } => Reason::VerificationFailed,
+        RestoreError::TargetUnsuitable { .. } => Reason::TargetUnsuitable,
+        RestoreError::Unavailable { .. } => Reason::TargetUnavailable,
+        RestoreError::WriteRefused { .. } => Reason::TargetRefused,
+        RestoreError::Cancelled => Reason::Cancelled,
+        RestoreError::Source { .. } => Reason::Corrupt,
+        RestoreError::Defect(_) => Reason::Internal,
+    };
+    reason.status(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_travels_with_its_status() {
+        let status = invalid("ns", "no dot");
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "ns: no dot"));
+        let details = status.get_error_details();
+        let info = details.error_info().expect("every status has one");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_ARGUMENT", DOMAIN));
+        assert_eq!(info.metadata.get("field").map(String::as_str), Some("ns"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let status = Reason::Corrupt.status("ö".repeat(3000));
+        assert!(status.message().len() < 2010 && status.message().ends_with('…'));
+    }
+}

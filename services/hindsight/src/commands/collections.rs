@@ -1,0 +1,41 @@
+use anyhow::Result;
+use hindsight_proto::v1::ListCollectionsRequest;
+
+use super::{print_json, print_line, say};
+use crate::backend::Backend;
+use crate::cli::{Collections, Global, Output};
+use crate::exit::Exit;
+use crate::extended_json;
+use crate::json::{CollectionJson, Notation};
+use crate::times::{included, shown};
+
+pub async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Result<Exit> {
+    let mut request = ListCollectionsRequest {
+        at: Some(included(&wanted.at)),
+        ns: wanted.ns.clone().unwrap_or_default(),
+        ..Default::default()
+    };
+    loop {
+        let answer = backend.list_collections(request.clone()).await?;
+        if request.page_token.is_empty() {
+            say(&format!("as of {}", shown(answer.at)));
+        }
+        for collection in &answer.collections {
+            if global.output == Output::Json {
+                let json = CollectionJson::of(collection, Notation::Canonical)?;
+                print_json(&serde_json::to_value(json)?)?;
+                continue;
+            }
+            let options = extended_json::relaxed(&collection.options)?;
+            let indexes = collection.indexes.len();
+            print_line(&format!(
+                "{:<12} {}  {indexes} indexes  {options}",
+                collection.r#type, collection.ns
+            ))?;
+        }
+        if answer.next_page_token.is_empty() {
+            return Ok(Exit::Done);
+        }
+        request.page_token = answer.next_page_token;
+    }
+}

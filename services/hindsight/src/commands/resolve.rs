@@ -1,0 +1,28 @@
+use anyhow::Result;
+use hindsight_proto::v1::{ResolveTimeRequest, TimeSpec};
+
+use super::{find, print_json, print_line};
+use crate::backend::Backend;
+use crate::cli::{Global, Output, Resolve};
+use crate::exit::Exit;
+use crate::json::{Notation, ResolvedTimeJson};
+use crate::times::shown;
+
+pub async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Result<Exit> {
+    let time = TimeSpec { text: resolve.time.clone(), exclusive: resolve.before };
+    let answer = backend.resolve_time(ResolveTimeRequest { time: Some(time) }).await?;
+    if global.output == Output::Json {
+        let json = ResolvedTimeJson::of(answer, Notation::Canonical)?;
+        print_json(&serde_json::to_value(json)?)?;
+        return Ok(Exit::Done);
+    }
+    print_line(&format!("through {}", shown(answer.at)))?;
+    let neighbours =
+        [("last included", &answer.last_included), ("first excluded", &answer.first_excluded)];
+    for (name, entry) in neighbours {
+        if !entry.is_empty() {
+            print_line(&format!("{name:<15} {}", find::summary(entry)?))?;
+        }
+    }
+    Ok(Exit::Done)
+}

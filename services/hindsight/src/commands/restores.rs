@@ -1,0 +1,147 @@
+//! `restores`: those that were begun, by whomever, and the progress of one.
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use hindsight_proto::longrunning::operation::Result as Ended;
+use hindsight_proto::longrunning::{
+    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
+    Operation,
+};
+use hindsight_proto::v1::{RestoreMetadata, RestorePhase, RestoreReport, WatchRestoreRequest};
+use indicatif::ProgressBar;
+use prost_types::Any;
+use tokio_util::sync::CancellationToken;
+
+use super::{print_json, print_line, restore, say};
+use crate::backend::{Backend, failure};
+use crate::cli::{Global, Output, Restores};
+use crate::exit::{Exit, Failure};
+use crate::json::operation::OperationJson;
+use crate::times::shown;
+
+pub async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
+    match command {
+        Restores::List => list(global, backend).await,
+        Restores::Watch { name } => {
+            let name = full(name);
+            let operation = backend.get_operation(GetOperationRequest { name }).await?;
+            restore::finish(global, &operation, backend).await
+        }
+        Restores::Cancel { name } => {
+            let name = full(name);
+            backend.cancel_operation(CancelOperationRequest { name: name.clone() }).await?;
+            say(&format!(
+                "{name} stops within seconds: `hindsight restores watch {name}` shows how it ended"
+            ));
+            Ok(Exit::Done)
+        }
+        Restores::Delete { name } => {
+            let name = full(name);
+            backend.delete_operation(DeleteOperationRequest { name }).await?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Names may be given without their first part.
+fn full(name: &str) -> String {
+    if name.starts_with("operations/") { name.to_owned() } else { format!("operations/{name}") }
+}
+
+async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
+    let mut request = ListOperationsRequest::default();
+    loop {
+        let answer = backend.list_operations(request.clone()).await?;
+        for operation in &answer.operations {
+            match global.output {
+                Output::Json => {
+                    print_json(&serde_json::to_value(OperationJson::of(operation)?)?)?;
+                }
+                Output::Text => print_line(&line(operation)?)?,
+            }
+        }
+        if answer.next_page_token.is_empty() {
+            return Ok(Exit::Done);
+        }
+        request.page_token = answer.next_page_token;
+    }
+}
+
+fn line(operation: &Operation) -> Result<String> {
+    let metadata = metadata_of(operation)?;
+    let plan = metadata.plan.clone().unwrap_or_default();
+    let state = match &operation.result {
+        None => progress(&metadata),
+        Some(Ended::Error(error)) => format!("failed: {}", error.message),
+        Some(Ended::Response(_)) => "done".to_owned(),
+    };
+    let (through, target) = (shown(plan.through), plan.target);
+    Ok(format!("{}  through {through} into {target}  {state}", operation.name))
+}
+
+pub fn metadata_of(operation: &Operation) -> Result<RestoreMetadata> {
+    let metadata = operation.metadata.as_ref().context("an operation without metadata")?;
+    metadata.to_msg().context("read an operation's metadata")
+}
+
+/// `documents: 1200 of 5000, 3 MB, 400/s, 9 s left`
+fn progress(metadata: &RestoreMetadata) -> String {
+    let phase = metadata.phase().as_str_name().to_ascii_lowercase();
+    let mut text = format!("{phase}: {}", metadata.done);
+    if let Some(total) = metadata.total {
+        text.push_str(&format!(" of {total}"));
+    }
+    if metadata.bytes_done > 0 {
+        text.push_str(&format!(", {} MB", metadata.bytes_done / 1_000_000));
+    }
+    if metadata.phase() == RestorePhase::Documents && metadata.per_second > 0.0 {
+        text.push_str(&format!(", {:.0}/s", metadata.per_second));
+    }
+    if let Some(seconds) = metadata.remaining_seconds {
+        text.push_str(&format!(", {seconds:.0} s left"));
+    }
+    text
+}
+
+/// Waits until it is done, and shows how far it is. Ctrl-C leaves it to the server, if there is one; else cancels it.
+pub async fn follow(
+    operation: &Operation,
+    backend: &Backend,
+    bar: &ProgressBar,
+) -> Result<RestoreReport> {
+    let name = operation.name.clone();
+    let interrupted = CancellationToken::new();
+    let mut states = backend.watch_restore(WatchRestoreRequest { name: name.clone() }).await?;
+    let mut last = operation.clone();
+    let mut interrupts = Box::pin(tokio::signal::ctrl_c());
+    loop {
+        let state = tokio::select! {
+            state = states.next() => state,
+            _ = &mut interrupts, if !interrupted.is_cancelled() => {
+                if matches!(backend, Backend::Remote(_)) {
+                    bail!(Failure::new(Exit::Failed, format!(
+                        "the restore goes on without this command: `hindsight restores watch {name}` shows it, \
+                         `hindsight restores cancel {name}` stops it"
+                    )));
+                }
+                bar.suspend(|| say("cancelling"));
+                interrupted.cancel();
+                backend.cancel_operation(CancelOperationRequest { name: name.clone() }).await?;
+                continue;
+            }
+        };
+        let Some(state) = state else { break };
+        last = state?;
+        bar.set_message(progress(&metadata_of(&last)?));
+    }
+    match last.result {
+        Some(Ended::Response(report)) => {
+            Any::to_msg(&report).context("read the report of a restore")
+        }
+        Some(Ended::Error(error)) => {
+            let details = prost::Message::encode_to_vec(&error).into();
+            Err(failure(tonic::Status::with_details(error.code.into(), error.message, details)))
+        }
+        None => bail!("the server ended without saying how the restore {name} ended"),
+    }
+}

@@ -1,0 +1,33 @@
+//! Answers as JSON: what `-o json` prints, and what HTTP/JSON answers. The field names are a contract.
+
+mod answers;
+mod documents;
+pub mod operation;
+mod plan;
+
+use hindsight_proto::v1 as api;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use answers::{BasesJson, TimelineJson, WindowJson, WindowsJson};
+pub use documents::{
+    ChangeJson, ChangesJson, CollectionJson, CollectionsJson, DocumentJson, DocumentsJson,
+    EntriesJson, Notation, ResolvedTimeJson, VersionsJson, spelled,
+};
+pub use plan::PlanJson;
+
+/// A position: MongoDB's cluster time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Position)]
+pub struct PositionJson {
+    /// Seconds since the epoch.
+    pub t: u32,
+    /// Number within the second.
+    pub i: u32,
+}
+
+impl From<api::Timestamp> for PositionJson {
+    fn from(position: api::Timestamp) -> Self {
+        Self { t: position.t, i: position.i }
+    }
+}

@@ -1,0 +1,148 @@
+use hindsight_proto::v1 as api;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::PositionJson;
+
+/// Which times can be restored, and where entries are missing.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Windows)]
+pub struct WindowsJson {
+    /// Oldest first.
+    pub windows: Vec<WindowJson>,
+    pub gaps: Vec<GapJson>,
+}
+
+/// Every time from `from` through `through` can be restored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Window)]
+pub struct WindowJson {
+    pub from: Option<PositionJson>,
+    pub through: Option<PositionJson>,
+}
+
+/// Entries after `after` and before `before` were never captured.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Gap)]
+pub struct GapJson {
+    pub after: Option<PositionJson>,
+    pub before: Option<PositionJson>,
+    pub reason: String,
+}
+
+impl From<api::Window> for WindowJson {
+    fn from(window: api::Window) -> Self {
+        Self { from: window.from.map(Into::into), through: window.through.map(Into::into) }
+    }
+}
+
+impl From<api::ListWindowsResponse> for WindowsJson {
+    fn from(answer: api::ListWindowsResponse) -> Self {
+        let gap = |gap: api::Gap| GapJson {
+            after: gap.after.map(Into::into),
+            before: gap.before.map(Into::into),
+            reason: gap.reason,
+        };
+        Self {
+            windows: answer.windows.into_iter().map(Into::into).collect(),
+            gaps: answer.gaps.into_iter().map(gap).collect(),
+        }
+    }
+}
+
+/// Copies of all data, from which states are built.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bases)]
+pub struct BasesJson {
+    pub bases: Vec<BaseJson>,
+}
+
+/// A copy of all data.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Base)]
+pub struct BaseJson {
+    pub name: String,
+    pub start: Option<PositionJson>,
+    /// From here on states are exact.
+    pub exact_from: Option<PositionJson>,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    pub documents: u64,
+    pub bytes: u64,
+}
+
+impl From<api::Base> for BaseJson {
+    fn from(base: api::Base) -> Self {
+        Self {
+            name: base.name,
+            start: base.start.map(Into::into),
+            exact_from: base.exact_from.map(Into::into),
+            created_ms: base.created_ms,
+            documents: base.documents,
+            bytes: base.bytes,
+        }
+    }
+}
+
+impl From<api::ListBasesResponse> for BasesJson {
+    fn from(answer: api::ListBasesResponse) -> Self {
+        Self { bases: answer.bases.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// Operations per namespace and stretch of time, and the commands among them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Timeline)]
+pub struct TimelineJson {
+    /// By time, then namespace; where nothing happened there is none.
+    pub buckets: Vec<BucketJson>,
+    /// In their order.
+    pub commands: Vec<CommandJson>,
+}
+
+/// A stretch of time in one namespace.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bucket)]
+pub struct BucketJson {
+    pub start: PositionJson,
+    pub seconds: u32,
+    pub ns: String,
+    pub inserts: u64,
+    pub updates: u64,
+    pub deletes: u64,
+    pub commands: u64,
+}
+
+/// `create`, `drop`, `renameCollection`, …
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Command)]
+pub struct CommandJson {
+    pub at: Option<PositionJson>,
+    pub command: String,
+    pub ns: String,
+}
+
+impl From<api::TimelineCommand> for CommandJson {
+    fn from(command: api::TimelineCommand) -> Self {
+        let at = command.at.map(Into::into);
+        Self { at, command: command.command, ns: command.ns }
+    }
+}
+
+impl From<api::GetTimelineResponse> for TimelineJson {
+    fn from(answer: api::GetTimelineResponse) -> Self {
+        let bucket = |bucket: api::TimelineBucket| BucketJson {
+            start: PositionJson { t: bucket.start, i: 0 },
+            seconds: answer.bucket_seconds,
+            ns: bucket.ns,
+            inserts: bucket.inserts,
+            updates: bucket.updates,
+            deletes: bucket.deletes,
+            commands: bucket.commands,
+        };
+        Self {
+            buckets: answer.buckets.into_iter().map(bucket).collect(),
+            commands: answer.commands.into_iter().map(Into::into).collect(),
+        }
+    }
+}

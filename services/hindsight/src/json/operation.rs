@@ -1,0 +1,125 @@
+//! A restore as an operation.
+
+use anyhow::{Context, Result};
+use hindsight_proto::longrunning::{self, operation};
+use hindsight_proto::v1 as api;
+use prost_types::Any;
+use serde::Serialize;
+use serde_json::Value;
+use tonic_types::RpcStatusExt;
+use utoipa::ToSchema;
+
+use super::PlanJson;
+
+/// A restore.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Operation)]
+pub struct OperationJson {
+    /// `operations/…`; empty if it was only validated.
+    pub name: String,
+    /// It has ended: well, if there is a response; else there is an error.
+    pub done: bool,
+    pub metadata: MetadataJson,
+    /// The report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, required = false)]
+    pub response: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub error: Option<FailureJson>,
+}
+
+/// How far a restore is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestoreMetadata)]
+pub struct MetadataJson {
+    pub plan: Option<PlanJson>,
+    /// `checks`, `collections`, `documents`, `indexes`, `views`, `verification`, `expiry`, `users`, `done`.
+    pub phase: String,
+    /// What the phase counts: collections, documents, indexes or views.
+    pub progress: u64,
+    pub total: Option<u64>,
+    pub bytes: u64,
+    pub bytes_total: Option<u64>,
+    pub per_second: f64,
+    pub remaining_seconds: Option<f64>,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    pub ended_ms: Option<i64>,
+    pub requested_by: String,
+    pub request_id: String,
+    pub cancel_requested: bool,
+}
+
+/// Why a restore did not end well.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestoreFailure)]
+pub struct FailureJson {
+    pub reason: String,
+    pub detail: String,
+}
+
+/// All operations, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Operations)]
+pub struct OperationsJson {
+    pub operations: Vec<OperationJson>,
+    /// Empty: these were the last ones.
+    pub next_page_token: String,
+}
+
+impl OperationJson {
+    /// # Errors
+    /// Metadata or a report of another kind.
+    pub fn of(operation: &longrunning::Operation) -> Result<Self> {
+        let metadata = operation.metadata.as_ref().context("an operation without metadata")?;
+        let metadata: api::RestoreMetadata =
+            metadata.to_msg().context("an operation's metadata")?;
+        let (mut response, mut error) = (None, None);
+        match &operation.result {
+            None => {}
+            Some(operation::Result::Response(report)) => {
+                let report: api::RestoreReport =
+                    Any::to_msg(report).context("an operation's response")?;
+                response = Some(serde_json::from_str(&report.json).context("a restore's report")?);
+            }
+            Some(operation::Result::Error(failed)) => {
+                let info = failed.get_details_error_info();
+                error = Some(FailureJson {
+                    reason: info.map_or_else(String::new, |info| info.reason),
+                    detail: failed.message.clone(),
+                });
+            }
+        }
+        let metadata = metadata_of(metadata);
+        let (name, done) = (operation.name.clone(), operation.done);
+        Ok(Self { name, done, metadata, response, error })
+    }
+}
+
+fn metadata_of(metadata: api::RestoreMetadata) -> MetadataJson {
+    MetadataJson {
+        phase: metadata.phase().as_str_name().to_ascii_lowercase(),
+        plan: metadata.plan.map(Into::into),
+        progress: metadata.done,
+        total: metadata.total,
+        bytes: metadata.bytes_done,
+        bytes_total: metadata.bytes_total,
+        per_second: metadata.per_second,
+        remaining_seconds: metadata.remaining_seconds,
+        created_ms: metadata.created_ms,
+        ended_ms: (metadata.ended_ms != 0).then_some(metadata.ended_ms),
+        requested_by: metadata.requested_by,
+        request_id: metadata.request_id,
+        cancel_requested: metadata.cancel_requested,
+    }
+}
+
+impl OperationsJson {
+    /// # Errors
+    /// As [`OperationJson::of`].
+    pub fn of(answer: &longrunning::ListOperationsResponse) -> Result<Self> {
+        let operations: Result<_> = answer.operations.iter().map(OperationJson::of).collect();
+        Ok(Self { operations: operations?, next_page_token: answer.next_page_token.clone() })
+    }
+}

@@ -1,0 +1,42 @@
+use hindsight_proto::v1 as api;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::PositionJson;
+
+/// What a restore will write.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestorePlan)]
+pub struct PlanJson {
+    /// The last position included.
+    pub through: Option<PositionJson>,
+    /// The target without user and password.
+    pub target: String,
+    pub collections: Vec<String>,
+    pub skipped: Vec<SkippedJson>,
+    pub warnings: Vec<String>,
+    /// All of it for people.
+    pub text: String,
+}
+
+/// What exists in the state and is not written.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Skipped)]
+pub struct SkippedJson {
+    pub ns: String,
+    pub reason: String,
+}
+
+impl From<api::RestorePlan> for PlanJson {
+    fn from(plan: api::RestorePlan) -> Self {
+        let skipped = plan.skipped.into_iter();
+        Self {
+            through: plan.through.map(Into::into),
+            target: plan.target,
+            collections: plan.namespaces,
+            skipped: skipped.map(|it| SkippedJson { ns: it.ns, reason: it.reason }).collect(),
+            warnings: plan.warnings,
+            text: plan.text,
+        }
+    }
+}

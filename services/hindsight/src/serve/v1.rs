@@ -1,0 +1,93 @@
+//! The API as HTTP/JSON, under /v1: every call is translated to the one that gRPC has, and its answer to JSON.
+//!
+//! The description at /openapi.json is made from the handlers themselves.
+
+mod answer;
+mod collections;
+mod documents;
+mod entries;
+mod problem;
+mod question;
+mod restores;
+mod times;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::api::Service;
+use problem::no_such_path;
+
+/// Where the description can be read as a page.
+const PAGE: &str = "/docs";
+const DESCRIPTION: &str = "/openapi.json";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Hindsight",
+        description = "What the data of a MongoDB replica set were at any time, and restores to any operation.\n\n\
+            Times are written as RFC 3339 (`2026-11-21T12:00:00Z`), `2026-11-21T12:00:00` (UTC), `T,I` as answers \
+            show positions, or `latest`. Ids are Extended JSON (`42`, `\"abc\"`, `{\"$oid\":\"…\"}`), 24 hex digits \
+            for an ObjectId, or any other bare word for a string.\n\n\
+            Documents and entries are Extended JSON v2 (`notation=canonical` or `relaxed`). Where it says so, \
+            `Accept: application/x-ndjson` streams one on each line, and `Accept: application/bson` the raw BSON.\n\n\
+            Errors are `application/problem+json` with a `reason` for programs."
+    ),
+    tags(
+        (name = "times", description = "What is held, and what a time means"),
+        (name = "search", description = "Finding the operation that did the damage"),
+        (name = "data", description = "Data as they were"),
+        (name = "restores", description = "Restores into another MongoDB"),
+    )
+)]
+struct Description;
+
+/// The routes, without state; and their description.
+fn described() -> (axum::Router<Arc<Service>>, utoipa::openapi::OpenApi) {
+    let mut description = Description::openapi();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    description.components.get_or_insert_default().add_security_scheme("token", bearer);
+    OpenApiRouter::with_openapi(description)
+        .routes(routes!(times::status))
+        .routes(routes!(times::windows))
+        .routes(routes!(times::bases))
+        .routes(routes!(times::wait))
+        .routes(routes!(times::resolve))
+        .routes(routes!(entries::timeline))
+        .routes(routes!(entries::search))
+        .routes(routes!(collections::list))
+        .routes(routes!(documents::scan))
+        .routes(routes!(documents::get_document))
+        .routes(routes!(documents::versions))
+        .routes(routes!(documents::diff))
+        .routes(routes!(restores::plan))
+        .routes(routes!(restores::create))
+        .routes(routes!(restores::list))
+        .routes(routes!(restores::get_operation, restores::delete))
+        .routes(routes!(restores::watch))
+        .routes(routes!(restores::cancel))
+        .routes(routes!(times::verify))
+        .split_for_parts()
+}
+
+pub(super) fn router(service: Arc<Service>) -> axum::Router {
+    let (routes, description) = described();
+    let page = SwaggerUi::new(PAGE).config(
+        utoipa_swagger_ui::Config::from(DESCRIPTION).try_it_out_enabled(true).use_base_layout(),
+    );
+    routes
+        .with_state(service)
+        .route(DESCRIPTION, get(move || std::future::ready(Json(description))))
+        .merge(page)
+        .fallback(no_such_path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Answers in the format that was asked for.
+
+use std::convert::Infallible;
+
+use anyhow::Result;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::StreamExt;
+use hindsight_proto::v1::Timestamp;
+use serde::Serialize;
+use tonic::Status;
+
+use super::problem::{Problem, unshowable};
+use crate::api::{Answers, Reason};
+use crate::json::spelled;
+
+/// The most that is gathered for one JSON object.
+const MAX_OBJECT_BYTES: usize = 32 << 20;
+const NDJSON: &str = "application/x-ndjson";
+const BSON: &str = "application/bson";
+
+/// What `Accept` asks for, of what we have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One object.
+    Json,
+    /// An object on each line, as they come.
+    Lines,
+    /// Documents one after the other, as they come.
+    Bson,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Format {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+impl Format {
+    fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(header::ACCEPT).iter();
+        let wanted = values.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(','));
+        for kind in wanted {
+            match kind.split(';').next().unwrap_or_default().trim() {
+                NDJSON => return Self::Lines,
+                BSON => return Self::Bson,
+                "application/json" => return Self::Json,
+                _ => {}
+            }
+        }
+        Self::Json
+    }
+
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => "application/json",
+            Self::Lines => NDJSON,
+            Self::Bson => BSON,
+        })
+    }
+}
+
+pub(super) fn json(value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("answers are plain data");
+    ([(header::CONTENT_TYPE, Format::Json.content_type())], body).into_response()
+}
+
+/// One document's own bytes.
+pub(super) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
+    let mut response = Response::new(Body::from(document));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, Format::Bson.content_type());
+    if let Ok(at) = HeaderValue::from_str(&spelled(at)) {
+        headers.insert("hindsight-at", at);
+    }
+    response
+}
+
+/// All answers as one object.
+pub(super) async fn object<T, J: Default + Serialize>(
+    mut answers: Answers<T>,
+    size: impl Fn(&T) -> usize,
+    mut add: impl FnMut(&mut J, &T) -> Result<()>,
+) -> Result<Response, Problem> {
+    let (mut object, mut bytes) = (J::default(), 0);
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
+        bytes += size(&answer);
+        if bytes > MAX_OBJECT_BYTES {
+            let text = format!(
+                "the answer is larger than {MAX_OBJECT_BYTES} bytes: ask for fewer at a time, or stream it \
+                 (Accept: {NDJSON})"
+            );
+            return Err(Reason::TooLarge.status(text).into());
+        }
+        add(&mut object, &answer).map_err(unshowable)?;
+    }
+    Ok(json(&object))
+}
+
+/// All answers as they come, each written by `write`. A failure after the first one breaks the connection off, so that
+/// nobody takes a part for the whole.
+pub(super) fn stream<T: Send + 'static>(
+    format: Format,
+    answers: Answers<T>,
+    write: impl Fn(&T, &mut BytesMut) -> Result<()> + Send + 'static,
+) -> Response {
+    let chunks = answers.map(move |answer| -> Result<Bytes, Status> {
+        let mut chunk = BytesMut::new();
+        write(&answer?, &mut chunk).map_err(|error| Status::internal(format!("{error:#}")))?;
+        Ok(chunk.freeze())
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    response.headers_mut().insert(header::CONTENT_TYPE, format.content_type());
+    response
+}
+
+/// A line of a stream.
+pub(super) fn line(value: &impl Serialize, to: &mut BytesMut) -> Result<()> {
+    serde_json::to_writer((&mut *to).writer(), value)?;
+    to.put_u8(b'\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_kind_is_taken() {
+        let of = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            Format::of(&headers)
+        };
+        assert_eq!(Format::of(&HeaderMap::new()), Format::Json);
+        assert_eq!(of("*/*"), Format::Json);
+        assert_eq!(of("text/html, application/bson;q=0.9, application/json"), Format::Bson);
+        assert_eq!(of("application/x-ndjson"), Format::Lines);
+    }
+}

@@ -1,0 +1,52 @@
+//! The collections there were.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use hindsight_proto::v1 as api;
+use hindsight_proto::v1::hindsight_server::Hindsight;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::answer::json;
+use super::problem::{Problem, unshowable};
+use super::question::{Asker, Params, time};
+use crate::api::Service;
+use crate::json::{CollectionsJson, Notation};
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// Absent: latest.
+    at: Option<String>,
+    /// `db.collection`, or `db.*`. Absent: all.
+    ns: Option<String>,
+    /// At most so many. Default: 1,000; never more than 10,000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+    #[serde(default)]
+    #[param(inline)]
+    notation: Notation,
+}
+
+/// The collections and views there were at a time, with options and indexes, by name.
+#[utoipa::path(get, path = "/v1/collections", tag = "data", params(ListParams), responses(
+    (status = 200, body = CollectionsJson),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Params(params): Params<ListParams>,
+) -> Result<Response, Problem> {
+    let request = api::ListCollectionsRequest {
+        at: time(params.at),
+        ns: params.ns.unwrap_or_default(),
+        page_size: params.page_size.unwrap_or_default(),
+        page_token: params.page_token.unwrap_or_default(),
+    };
+    let answer = service.list_collections(asker.asks(request)).await?.into_inner();
+    Ok(json(&CollectionsJson::of(answer, params.notation).map_err(unshowable)?))
+}

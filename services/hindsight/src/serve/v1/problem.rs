@@ -1,0 +1,103 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use utoipa::ToSchema;
+
+use crate::api::Reason;
+
+/// Why a call was not answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// `about:blank`: the status code says what kind of problem it is, and `reason` which one.
+    r#type: String,
+    title: String,
+    status: u16,
+    /// For people.
+    detail: String,
+    /// For programs: GAP, OUT_OF_WINDOW, TARGET_NOT_EMPTY, …
+    reason: String,
+    /// What of the request cannot be understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    field: Option<String>,
+}
+
+impl From<Status> for Problem {
+    fn from(status: Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info();
+        let reason = info.map_or("", |info| info.reason.as_str());
+        let code = http_status(status.code(), reason);
+        Self {
+            r#type: "about:blank".into(),
+            title: code.canonical_reason().unwrap_or("error").to_owned(),
+            status: code.as_u16(),
+            detail: status.message().to_owned(),
+            reason: reason.to_owned(),
+            field: info.and_then(|info| info.metadata.get("field").cloned()),
+        }
+    }
+}
+
+/// As google.rpc.Code says, but for what is the caller's to mend: that is never 5xx.
+fn http_status(code: Code, reason: &str) -> StatusCode {
+    match (code, reason) {
+        (_, "TOO_LARGE") => StatusCode::PAYLOAD_TOO_LARGE,
+        (_, "TARGET_UNAVAILABLE" | "TARGET_REFUSED") => StatusCode::FAILED_DEPENDENCY,
+        (Code::Ok, _) => StatusCode::OK,
+        (Code::InvalidArgument, _) => StatusCode::BAD_REQUEST,
+        (Code::OutOfRange, _) => StatusCode::UNPROCESSABLE_ENTITY,
+        (Code::NotFound, _) => StatusCode::NOT_FOUND,
+        (Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition, _) => StatusCode::CONFLICT,
+        (Code::ResourceExhausted, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Code::DeadlineExceeded | Code::Cancelled, _) => StatusCode::REQUEST_TIMEOUT,
+        (Code::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
+        (Code::PermissionDenied, _) => StatusCode::FORBIDDEN,
+        (Code::Unimplemented, _) => StatusCode::NOT_IMPLEMENTED,
+        (Code::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (Code::Internal | Code::Unknown | Code::DataLoss, _) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).expect("a problem is plain data");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// What we hold cannot be shown as JSON.
+pub(super) fn unshowable(error: anyhow::Error) -> Problem {
+    Reason::Internal.status(format!("{error:#}. Accept: application/bson gives the bytes")).into()
+}
+
+pub(super) async fn no_such_path(uri: Uri) -> Response {
+    if is_grpc_path(uri.path()) {
+        return Status::unimplemented("there is no such method").into_http::<Body>();
+    }
+    let path: String = uri.path().chars().take(200).collect();
+    let mut problem = Problem::from(Status::not_found(format!(
+        "there is nothing at {path}: /openapi.json says what there is"
+    )));
+    problem.reason = "NO_SUCH_PATH".into();
+    problem.into_response()
+}
+
+/// `/package.Service/Method`
+fn is_grpc_path(path: &str) -> bool {
+    let mut parts = path.trim_start_matches('/').split('/');
+    parts.next().is_some_and(|service| service.contains('.')) && parts.count() == 1
+}

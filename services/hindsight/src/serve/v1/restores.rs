@@ -1,0 +1,195 @@
+//! Restores, and the operations that they are.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use hindsight_proto::longrunning::operations_server::Operations;
+use hindsight_proto::longrunning::{
+    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
+};
+use hindsight_proto::v1 as api;
+use hindsight_proto::v1::hindsight_server::Hindsight;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::{Format, json, line, stream};
+use super::problem::{Problem, unshowable};
+use super::question::{Asker, Body, Params, Segments};
+use crate::api::{Service, invalid};
+use crate::json::PlanJson;
+use crate::json::operation::{OperationJson, OperationsJson};
+
+/// Which state, and where to. Either `until` or `before`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Restore)]
+pub(super) struct RestoreBody {
+    /// Everything up to this time, itself included.
+    until: Option<String>,
+    /// Everything before this time.
+    before: Option<String>,
+    /// The target's connection string. It is never logged, stored, or answered.
+    to: String,
+    /// Write into a target that holds other collections. Nothing is ever overwritten.
+    #[serde(default)]
+    #[schema(required = false)]
+    allow_non_empty: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateRestore)]
+pub(super) struct CreateBody {
+    restore: RestoreBody,
+    /// A UUID of the caller's own: a second call with the same one answers the operation of the first.
+    #[serde(default)]
+    #[schema(required = false)]
+    request_id: String,
+    /// Check everything, and begin nothing.
+    #[serde(default)]
+    #[schema(required = false)]
+    validate_only: bool,
+}
+
+fn spec(body: RestoreBody) -> Result<Option<api::RestoreSpec>, Problem> {
+    let time = match (body.until, body.before) {
+        (Some(text), None) => api::TimeSpec { text, exclusive: false },
+        (None, Some(text)) => api::TimeSpec { text, exclusive: true },
+        _ => {
+            return Err(
+                invalid("until", "give either until (included) or before (excluded)").into()
+            );
+        }
+    };
+    let allow_non_empty = body.allow_non_empty;
+    Ok(Some(api::RestoreSpec { time: Some(time), to: body.to, allow_non_empty }))
+}
+
+/// What a restore would write, and whether the target can take it. Writes nothing.
+#[utoipa::path(post, path = "/v1/restores/plan", tag = "restores", request_body = RestoreBody, responses(
+    (status = 200, body = PlanJson),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the target cannot take it"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn plan(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Body(body): Body<RestoreBody>,
+) -> Result<Response, Problem> {
+    let request = api::PlanRestoreRequest { restore: spec(body)? };
+    let answer = service.plan_restore(asker.asks(request)).await?;
+    Ok(json(&PlanJson::from(answer.into_inner())))
+}
+
+/// Begins to restore everything as of a time into another MongoDB.
+#[utoipa::path(post, path = "/v1/restores", tag = "restores", request_body = CreateBody, responses(
+    (status = 200, body = OperationJson),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the target cannot take it"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn create(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Body(body): Body<CreateBody>,
+) -> Result<Response, Problem> {
+    let request = api::CreateRestoreRequest {
+        restore: spec(body.restore)?,
+        request_id: body.request_id,
+        validate_only: body.validate_only,
+    };
+    let answer = service.create_restore(asker.asks(request)).await?;
+    Ok(json(&OperationJson::of(answer.get_ref()).map_err(unshowable)?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// At most so many. Default: 1,000.
+    #[param(maximum = 10_000)]
+    page_size: Option<u16>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// All restores, newest first.
+#[utoipa::path(get, path = "/v1/operations", tag = "restores", params(ListParams), responses(
+    (status = 200, body = OperationsJson),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Params(params): Params<ListParams>,
+) -> Result<Response, Problem> {
+    let request = ListOperationsRequest {
+        page_size: i32::from(params.page_size.unwrap_or_default()),
+        page_token: params.page_token.unwrap_or_default(),
+        ..Default::default()
+    };
+    let answer = service.list_operations(asker.asks(request)).await?;
+    Ok(json(&OperationsJson::of(answer.get_ref()).map_err(unshowable)?))
+}
+
+fn name(id: &str) -> String {
+    format!("operations/{id}")
+}
+
+/// How a restore is doing, or how it ended.
+#[utoipa::path(get, path = "/v1/operations/{id}", tag = "restores",
+    params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
+    (status = 200, body = OperationJson),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get_operation(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Segments(id): Segments<String>,
+) -> Result<Response, Problem> {
+    let request = GetOperationRequest { name: name(&id) };
+    let answer = service.get_operation(asker.asks(request)).await?;
+    Ok(json(&OperationJson::of(answer.get_ref()).map_err(unshowable)?))
+}
+
+/// Forgets a restore that has ended.
+#[utoipa::path(delete, path = "/v1/operations/{id}", tag = "restores",
+    params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
+    (status = 204, description = "it is forgotten"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn delete(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Segments(id): Segments<String>,
+) -> Result<Response, Problem> {
+    let request = DeleteOperationRequest { name: name(&id) };
+    service.delete_operation(asker.asks(request)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The operation now and whenever it has changed, until it is done: one on each line.
+#[utoipa::path(get, path = "/v1/operations/{id}/watch", tag = "restores",
+    params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
+    (status = 200, body = OperationJson, content_type = "application/x-ndjson"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn watch(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Segments(id): Segments<String>,
+) -> Result<Response, Problem> {
+    let request = api::WatchRestoreRequest { name: name(&id) };
+    let states = service.watch_restore(asker.asks(request)).await?.into_inner();
+    Ok(stream(Format::Lines, states, |state, to| line(&OperationJson::of(state)?, to)))
+}
+
+/// Asks a restore to stop, which it does within seconds. What it wrote stays in the target, which must not be used.
+#[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "restores",
+    params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
+    (status = 204, description = "it was asked"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn cancel(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Segments(id): Segments<String>,
+) -> Result<Response, Problem> {
+    let request = CancelOperationRequest { name: name(&id) };
+    service.cancel_operation(asker.asks(request)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,40 @@
+//! The description of the API is what others build on.
+
+use super::described;
+
+#[test]
+fn the_description_is_valid_and_names_every_answer() {
+    let (_, description) = described();
+    let json = serde_json::to_value(&description).expect("it is plain data");
+    assert_eq!(json["openapi"], "3.1.0");
+    let paths = json["paths"].as_object().expect("there are paths");
+    assert!(paths.len() >= 17, "{} paths", paths.len());
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("methods") {
+            let about = format!("{method} {path}");
+            assert!(operation["summary"].is_string(), "{about} says nothing of itself");
+            assert!(operation["responses"]["4XX"].is_object(), "{about} cannot fail");
+            let names = path.matches('{').count();
+            let described = operation["parameters"]
+                .as_array()
+                .map_or(0, |all| all.iter().filter(|parameter| parameter["in"] == "path").count());
+            assert_eq!(names, described, "{about}: parameters of the path");
+        }
+    }
+}
+
+#[test]
+fn every_schema_that_is_referred_to_is_there() {
+    let (_, description) = described();
+    let json = serde_json::to_value(&description).expect("it is plain data");
+    let schemas = json["components"]["schemas"].as_object().expect("there are schemas");
+    let text = json.to_string();
+    let references = text.split("\"#/components/schemas/").skip(1);
+    let mut seen = 0;
+    for reference in references {
+        let name = reference.split('"').next().unwrap_or_default();
+        assert!(schemas.contains_key(name), "{name} is referred to and not described");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen} references");
+}

@@ -1,0 +1,134 @@
+//! What is held, and what a time means.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use hindsight_proto::v1 as api;
+use hindsight_proto::v1::hindsight_server::Hindsight;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::json;
+use super::problem::{Problem, unshowable};
+use super::question::{Asker, Body, Params, time};
+use crate::api::Service;
+use crate::json::{BasesJson, Notation, PositionJson, ResolvedTimeJson, WindowsJson};
+
+/// An object that was made as text.
+fn object(text: &str) -> Result<Response, Problem> {
+    let value: Value = serde_json::from_str(text).map_err(|error| unshowable(error.into()))?;
+    Ok(json(&value))
+}
+
+/// Positions, lags, the member read from, last errors.
+#[utoipa::path(get, path = "/v1/status", tag = "times", responses(
+    (status = 200, body = Object), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn status(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+) -> Result<Response, Problem> {
+    let answer = service.get_status(asker.asks(api::GetStatusRequest {})).await?;
+    object(&answer.get_ref().json)
+}
+
+/// Which times can be restored, and where entries are missing.
+#[utoipa::path(get, path = "/v1/windows", tag = "times", responses(
+    (status = 200, body = WindowsJson), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn windows(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+) -> Result<Response, Problem> {
+    let answer = service.list_windows(asker.asks(api::ListWindowsRequest {})).await?;
+    Ok(json(&WindowsJson::from(answer.into_inner())))
+}
+
+/// Copies of all data, from which states are built.
+#[utoipa::path(get, path = "/v1/bases", tag = "times", responses(
+    (status = 200, body = BasesJson), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn bases(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+) -> Result<Response, Problem> {
+    let answer = service.list_bases(asker.asks(api::ListBasesRequest {})).await?;
+    Ok(json(&BasesJson::from(answer.into_inner())))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitParams {
+    /// Absent: everything committed at the source when the call arrives.
+    time: Option<String>,
+    /// Give up after so many milliseconds. Default: 60,000.
+    timeout_ms: Option<u32>,
+}
+
+/// Answers once a time can be restored and read.
+#[utoipa::path(get, path = "/v1/wait", tag = "times", params(WaitParams), responses(
+    (status = 200, body = Object, description = "`restorable_through`, a position"),
+    (status = 408, body = Problem, content_type = "application/problem+json", description = "not within the time-out"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn wait(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Params(params): Params<WaitParams>,
+) -> Result<Response, Problem> {
+    let timeout_ms = u64::from(params.timeout_ms.unwrap_or(60_000));
+    let request = api::WaitRestorableRequest { time: time(params.time), timeout_ms };
+    let answer = service.wait_restorable(asker.asks(request)).await?.into_inner();
+    let through = answer.restorable_through.map(PositionJson::from);
+    Ok(json(&serde_json::json!({"restorable_through": through})))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ResolveParams {
+    time: String,
+    /// The time itself is excluded, and with a whole second all of it.
+    #[serde(default)]
+    exclusive: bool,
+    #[serde(default)]
+    #[param(inline)]
+    notation: Notation,
+}
+
+/// What a time means: the position, its window, and the entries around it.
+#[utoipa::path(get, path = "/v1/resolve", tag = "times", params(ResolveParams), responses(
+    (status = 200, body = ResolvedTimeJson),
+    (status = 422, body = Problem, content_type = "application/problem+json", description = "it cannot be restored"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn resolve(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Params(params): Params<ResolveParams>,
+) -> Result<Response, Problem> {
+    let time = api::TimeSpec { text: params.time, exclusive: params.exclusive };
+    let request = api::ResolveTimeRequest { time: Some(time) };
+    let answer = service.resolve_time(asker.asks(request)).await?.into_inner();
+    Ok(json(&ResolvedTimeJson::of(answer, params.notation).map_err(unshowable)?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = VerifyRequest)]
+pub(super) struct VerifyBody {
+    /// Read every byte of log and bases, not the seals alone.
+    #[serde(default)]
+    deep: bool,
+}
+
+/// Walks the chain of segments and its checksums.
+#[utoipa::path(post, path = "/v1/verify", tag = "times", request_body = VerifyBody, responses(
+    (status = 200, body = Object, description = "the report; `sound` says whether everything is"),
+    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn verify(
+    State(service): State<Arc<Service>>,
+    asker: Asker,
+    Body(body): Body<VerifyBody>,
+) -> Result<Response, Problem> {
+    let answer = service.verify(asker.asks(api::VerifyRequest { deep: body.deep })).await?;
+    object(&answer.get_ref().json)
+}
