@@ -1,0 +1,14 @@
+//! Who may call the API, and how that is kept: `docs/SECURITY.md`.
+//!
+//! ```text
+//! connections   one accept loop per listener; tls: its handshakes
+//!   gate        in front of every route: who calls, or a refusal; hosts: which names a browser may use for us
+//!     caller    what a handler finds in its request, and asks: may this caller make this call?
+//!       audit   what was read and changed, by whom
+//! ```
+
+#![allow(dead_code, unused_imports, reason = "the handlers are to use the rest")]
+mod caller;
+mod role;
+pub use caller::Caller;
+pub use role::{Call, Role};
