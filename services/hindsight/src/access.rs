@@ -9,6 +9,11 @@
 
 #![allow(dead_code, unused_imports, reason = "the handlers are to use the rest")]
 mod caller;
+mod local;
 mod role;
+mod token;
+mod token_file;
+mod tokens;
+mod watched;
 pub use caller::Caller;
 pub use role::{Call, Role};
