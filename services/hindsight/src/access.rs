@@ -9,6 +9,9 @@
 
 #![allow(dead_code, unused_imports, reason = "the handlers are to use the rest")]
 mod caller;
+mod complaints;
+mod gate;
+mod hosts;
 mod local;
 mod role;
 mod token;
