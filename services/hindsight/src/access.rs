@@ -8,6 +8,7 @@
 //! ```
 
 #![allow(dead_code, unused_imports, reason = "the handlers are to use the rest")]
+mod audit;
 mod caller;
 mod complaints;
 mod gate;
@@ -18,5 +19,6 @@ mod token;
 mod token_file;
 mod tokens;
 mod watched;
+pub use audit::{AuditEntry, AuditLog, Phase};
 pub use caller::Caller;
 pub use role::{Call, Role};
