@@ -8,17 +8,28 @@
 //! ```
 
 #![allow(dead_code, unused_imports, reason = "the handlers are to use the rest")]
+
+mod args;
 mod audit;
 mod caller;
 mod complaints;
+mod connections;
+mod credentials;
 mod gate;
 mod hosts;
 mod local;
 mod role;
+mod tls;
 mod token;
+mod token_create;
 mod token_file;
 mod tokens;
 mod watched;
+
+pub use args::{AccessArgs, Doors, Guard, listen_address};
 pub use audit::{AuditEntry, AuditLog, Phase};
 pub use caller::Caller;
+pub use connections::{Door, serve};
+pub use credentials::{Bearer, ClientArgs, Credentials};
 pub use role::{Call, Role};
+pub use token_create::{TokenCreate, run as create_token};
