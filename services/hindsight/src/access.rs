@@ -26,6 +26,7 @@ mod token_file;
 mod tokens;
 mod watched;
 
+
 pub use args::{AccessArgs, Doors, Guard, listen_address};
 pub use audit::{AuditEntry, AuditLog, Phase};
 pub use caller::Caller;

@@ -10,9 +10,11 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use hindsight_proto::v1::hindsight_client::HindsightClient;
 use hindsight_proto::v1::hindsight_server::Hindsight;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use crate::access::{Bearer, Credentials};
 use crate::api::Service;
 use crate::cli::Global;
 use crate::data_dir::{DataDir, Running};
@@ -24,7 +26,7 @@ use crate::open::open_offline;
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 pub enum Backend {
-    Remote(HindsightClient<Channel>),
+    Remote(HindsightClient<InterceptedService<Channel, Bearer>>),
     Local(Arc<Service>),
 }
 
@@ -39,12 +41,15 @@ impl Backend {
     /// Finds who answers.
     pub async fn locate(global: &Global, needs: Needs) -> Result<Self> {
         if let Some(address) = &global.server {
-            return connect(address).await;
+            return connect(address, Credentials::for_server(address, &global.client)?).await;
         }
         let data = DataDir::new(&global.data);
         data.require()?;
         match data.take()? {
-            Running::Somebody { api: Some(address) } => connect(&address).await,
+            Running::Somebody { api: Some(address) } => {
+                let credentials = Credentials::for_process(&address, &data.api_token())?;
+                connect(&address, credentials).await
+            }
             Running::Somebody { api: None } => Err(unavailable(format!(
                 "another process is starting (or working) on {}. Try again in a moment",
                 data.root().display()
@@ -66,11 +71,8 @@ fn unavailable(message: String) -> anyhow::Error {
     Failure::new(Exit::ServerUnavailable, message).into()
 }
 
-async fn connect(address: &str) -> Result<Backend> {
-    let uri =
-        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(uri)
-        .map_err(|error| Failure::usage(format!("--server {address:?} is no address: {error}")))?;
+async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
+    let Credentials { endpoint, bearer } = credentials;
     let channel =
         endpoint.connect_timeout(std::time::Duration::from_secs(5)).connect().await.map_err(
             |error| {
@@ -79,7 +81,8 @@ async fn connect(address: &str) -> Result<Backend> {
                 unavailable(format!("no server answers at {address}{cause}"))
             },
         )?;
-    Ok(Backend::Remote(HindsightClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+    let client = HindsightClient::with_interceptor(channel, bearer);
+    Ok(Backend::Remote(client.max_decoding_message_size(MAX_MESSAGE_BYTES)))
 }
 
 /// Calls with one answer.

@@ -1,17 +1,15 @@
-//! One loopback port: the gRPC API, `/metrics`, `/healthz`, `/readyz`.
+//! One port: the gRPC API, `/metrics`, `/healthz`, `/readyz`.
 
 use anyhow::Result;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use hindsight_proto::v1::hindsight_server::HindsightServer;
 use hindsight_runtime::CancellationToken;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tonic::service::Routes;
-use tracing::debug;
 
+use crate::access::{self, Door};
 use crate::api::{Live, Service};
 
 #[derive(Clone)]
@@ -21,7 +19,7 @@ struct Pages {
 }
 
 pub async fn serve(
-    listener: TcpListener,
+    doors: Vec<Door>,
     service: Service,
     live: Live,
     metrics: PrometheusHandle,
@@ -33,13 +31,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .with_state(Pages { metrics, live });
     let routes = Routes::new(HindsightServer::new(service)).into_axum_router().merge(pages);
-    // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of the one before.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "answers on this connection may be late");
-        }
-    });
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    access::serve(doors, routes, shutdown).await;
     Ok(())
 }
 
