@@ -26,6 +26,8 @@ mod token_file;
 mod tokens;
 mod watched;
 
+#[cfg(test)]
+mod tests;
 
 pub use args::{AccessArgs, Doors, Guard, listen_address};
 pub use audit::{AuditEntry, AuditLog, Phase};
