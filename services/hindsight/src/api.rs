@@ -3,6 +3,8 @@
 //! [`Service`] implements the traits that are generated from the proto files. gRPC, HTTP/JSON (`serve/http`) and the
 //! commands that work on files call the same methods, so an answer does not depend on how it was asked for.
 
+mod about;
+mod admission;
 mod collections;
 mod documents;
 mod entries;
@@ -15,6 +17,7 @@ mod status;
 mod streams;
 mod time;
 mod timeline;
+mod verify;
 
 use std::pin::Pin;
 
@@ -27,10 +30,11 @@ use hindsight_proto::v1::hindsight_server::Hindsight;
 use hindsight_replayer::Engine;
 use tonic::{Request, Response, Status};
 
-use crate::times::to_api;
+use crate::access::Call;
 use reason::status_of;
 
-pub use reason::{Reason, invalid};
+pub use admission::Admission;
+pub use reason::{DOMAIN, Reason, invalid};
 pub use restores::Restores;
 pub use status::{CopyBoard, Live, SourceLook, headroom};
 
@@ -40,6 +44,7 @@ pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub struct Service {
     pub engine: Engine,
     pub restores: Restores,
+    pub admission: Admission,
     /// The running process's own state; none when a command works on the files.
     pub live: Option<Live>,
     /// Held while a command works on the files.
@@ -88,135 +93,130 @@ impl Hindsight for Service {
 
     async fn get_status(
         &self,
-        _request: Request<api::GetStatusRequest>,
+        request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
-        let json = status::status(self).map_err(status_of)?.to_string();
-        Ok(Response::new(api::GetStatusResponse { json }))
+        let call = self.admission.begin(Call::GetStatus, &request)?;
+        call.one(async { status::answer(self) }).await
     }
 
     async fn list_windows(
         &self,
-        _request: Request<api::ListWindowsRequest>,
+        request: Request<api::ListWindowsRequest>,
     ) -> Result<Response<api::ListWindowsResponse>, Status> {
-        time::windows(&self.engine).map(Response::new)
+        let call = self.admission.begin(Call::ListWindows, &request)?;
+        call.one(async { time::windows(&self.engine) }).await
     }
 
     async fn list_bases(
         &self,
-        _request: Request<api::ListBasesRequest>,
+        request: Request<api::ListBasesRequest>,
     ) -> Result<Response<api::ListBasesResponse>, Status> {
-        let bases = self.engine.index.view().bases();
-        let bases = bases.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
-        let bases = bases.into_iter().map(|base| api::Base {
-            name: base.name,
-            start: Some(to_api(base.start)),
-            exact_from: Some(to_api(base.exact_from.ts)),
-            created_ms: base.created_wall_ms,
-            documents: base.documents,
-            bytes: base.bytes,
-        });
-        Ok(Response::new(api::ListBasesResponse { bases: bases.collect() }))
+        let call = self.admission.begin(Call::ListBases, &request)?;
+        call.one(async { time::bases(&self.engine) }).await
     }
 
     async fn wait_restorable(
         &self,
         request: Request<api::WaitRestorableRequest>,
     ) -> Result<Response<api::WaitRestorableResponse>, Status> {
-        let live = self.live.as_ref();
-        let live = live.ok_or_else(|| Reason::Unavailable.status("no process captures here"))?;
-        let through = live.wait(&self.engine, request.into_inner()).await?;
-        let restorable_through = Some(to_api(through));
-        Ok(Response::new(api::WaitRestorableResponse { restorable_through }))
+        let call = self.admission.begin(Call::WaitRestorable, &request)?;
+        call.one(time::wait(self, request.into_inner())).await
     }
 
     async fn resolve_time(
         &self,
         request: Request<api::ResolveTimeRequest>,
     ) -> Result<Response<api::ResolveTimeResponse>, Status> {
-        time::resolve(&self.engine, request.into_inner()).await.map(Response::new)
+        let call = self.admission.begin(Call::ResolveTime, &request)?;
+        call.one(time::resolve(&self.engine, request.into_inner())).await
     }
 
     async fn get_timeline(
         &self,
         request: Request<api::GetTimelineRequest>,
     ) -> Result<Response<api::GetTimelineResponse>, Status> {
-        timeline::timeline(&self.engine, request.into_inner()).map(Response::new)
+        let call = self.admission.begin(Call::GetTimeline, &request)?;
+        call.one(timeline::timeline(&self.engine, request.into_inner())).await
     }
 
     async fn search_entries(
         &self,
         request: Request<api::SearchEntriesRequest>,
     ) -> Result<Response<Self::SearchEntriesStream>, Status> {
-        entries::search(self, request.into_inner()).await.map(Response::new)
+        let call = self.admission.begin(Call::SearchEntries, &request)?;
+        call.many(entries::search(self, request.into_inner())).await
     }
 
     async fn get_document(
         &self,
         request: Request<api::GetDocumentRequest>,
     ) -> Result<Response<api::GetDocumentResponse>, Status> {
-        documents::get(self, request.into_inner()).await.map(Response::new)
+        let call = self.admission.begin(Call::GetDocument, &request)?;
+        call.one(documents::get(self, request.into_inner())).await
     }
 
     async fn list_versions(
         &self,
         request: Request<api::ListVersionsRequest>,
     ) -> Result<Response<api::ListVersionsResponse>, Status> {
-        documents::versions(&self.engine, request.into_inner()).map(Response::new)
+        let call = self.admission.begin(Call::ListVersions, &request)?;
+        call.one(documents::versions(&self.engine, request.into_inner())).await
     }
 
     async fn scan_collection(
         &self,
         request: Request<api::ScanCollectionRequest>,
     ) -> Result<Response<Self::ScanCollectionStream>, Status> {
-        scan::scan(self, request.into_inner()).await.map(Response::new)
+        let call = self.admission.begin(Call::ScanCollection, &request)?;
+        call.many(scan::scan(self, request.into_inner())).await
     }
 
     async fn list_collections(
         &self,
         request: Request<api::ListCollectionsRequest>,
     ) -> Result<Response<api::ListCollectionsResponse>, Status> {
-        collections::list(self, request.into_inner()).await.map(Response::new)
+        let call = self.admission.begin(Call::ListCollections, &request)?;
+        call.one(collections::list(self, request.into_inner())).await
     }
 
     async fn diff_times(
         &self,
-        _request: Request<api::DiffTimesRequest>,
+        request: Request<api::DiffTimesRequest>,
     ) -> Result<Response<Self::DiffTimesStream>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let call = self.admission.begin(Call::DiffTimes, &request)?;
+        call.many(async { Err(Status::unimplemented("not built yet")) }).await
     }
 
     async fn plan_restore(
         &self,
         request: Request<api::PlanRestoreRequest>,
     ) -> Result<Response<api::RestorePlan>, Status> {
-        let restore = request.into_inner().restore;
-        restores::plan(self, restore).await.map(Response::new)
+        let call = self.admission.begin(Call::PlanRestore, &request)?;
+        call.one(restores::plan(self, request.into_inner().restore)).await
     }
 
     async fn create_restore(
         &self,
         request: Request<api::CreateRestoreRequest>,
     ) -> Result<Response<Operation>, Status> {
-        restores::create(self, request.into_inner(), "local").await.map(Response::new)
+        let call = self.admission.begin(Call::CreateRestore, &request)?;
+        let caller = call.caller().clone();
+        call.one(restores::create(self, request.into_inner(), &caller.name)).await
     }
 
     async fn watch_restore(
         &self,
         request: Request<api::WatchRestoreRequest>,
     ) -> Result<Response<Self::WatchRestoreStream>, Status> {
-        self.restores.watch(&request.into_inner().name).map(Response::new)
+        let call = self.admission.begin(Call::WatchRestore, &request)?;
+        call.many(async { self.restores.watch(&request.get_ref().name) }).await
     }
 
     async fn verify(
         &self,
         request: Request<api::VerifyRequest>,
     ) -> Result<Response<api::VerifyResponse>, Status> {
-        let deep = request.into_inner().deep;
-        let report = hindsight_replayer::verify(self.engine.log.as_ref(), &self.engine.bases, deep)
-            .await
-            .map_err(status_of)?;
-        let json = serde_json::to_string(&report)
-            .map_err(|error| Reason::Internal.status(error.to_string()))?;
-        Ok(Response::new(api::VerifyResponse { json, sound: report.sound }))
+        let call = self.admission.begin(Call::Verify, &request)?;
+        call.one(verify::verify(&self.engine, request.into_inner())).await
     }
 }

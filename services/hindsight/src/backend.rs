@@ -14,10 +14,12 @@ use hindsight_proto::longrunning::{self, Operation};
 use hindsight_proto::v1 as api;
 use hindsight_proto::v1::hindsight_client::HindsightClient;
 use hindsight_proto::v1::hindsight_server::Hindsight;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
+use crate::access::{Bearer, Credentials};
 use crate::api::Service;
 use crate::cli::Global;
 use crate::data_dir::{DataDir, Running};
@@ -33,11 +35,13 @@ pub enum Backend {
     Local(Arc<Service>),
 }
 
+type Authenticated = InterceptedService<Channel, Bearer>;
+
 /// One connection.
 #[derive(Clone)]
 pub struct Remote {
-    hindsight: HindsightClient<Channel>,
-    operations: OperationsClient<Channel>,
+    hindsight: HindsightClient<Authenticated>,
+    operations: OperationsClient<Authenticated>,
 }
 
 /// Whether a command can be answered from the files when no process runs.
@@ -51,12 +55,15 @@ impl Backend {
     /// Finds who answers.
     pub async fn locate(global: &Global, needs: Needs) -> Result<Self> {
         if let Some(address) = &global.server {
-            return connect(address).await;
+            return connect(address, Credentials::for_server(address, &global.client)?).await;
         }
         let data = DataDir::new(&global.data);
         data.require()?;
         match data.take()? {
-            Running::Somebody { api: Some(address) } => connect(&address).await,
+            Running::Somebody { api: Some(address) } => {
+                let credentials = Credentials::for_process(&address, &data.api_token())?;
+                connect(&address, credentials).await
+            }
             Running::Somebody { api: None } => Err(unavailable(format!(
                 "another process is starting (or working) on {}. Try again in a moment",
                 data.root().display()
@@ -78,11 +85,8 @@ fn unavailable(message: String) -> anyhow::Error {
     Failure::new(Exit::ServerUnavailable, message).into()
 }
 
-async fn connect(address: &str) -> Result<Backend> {
-    let uri =
-        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(uri)
-        .map_err(|error| Failure::usage(format!("--server {address:?} is no address: {error}")))?;
+async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
+    let Credentials { endpoint, bearer } = credentials;
     let channel =
         endpoint.connect_timeout(std::time::Duration::from_secs(5)).connect().await.map_err(
             |error| {
@@ -91,8 +95,9 @@ async fn connect(address: &str) -> Result<Backend> {
                 unavailable(format!("no server answers at {address}{cause}"))
             },
         )?;
-    let operations = OperationsClient::new(channel.clone());
-    let hindsight = HindsightClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
+    let hindsight = HindsightClient::with_interceptor(channel, bearer);
+    let hindsight = hindsight.max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(Backend::Remote(Remote { hindsight, operations }))
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::access::{AccessArgs, ClientArgs, TokenCreate};
+
 /// Captures a MongoDB replica set's oplog and restores any document, collection or cluster as of any
 /// operation.
 #[derive(Debug, Parser)]
@@ -37,9 +39,11 @@ pub struct Global {
     /// Directory of bases, which tailers and replayers of a log share. Default: DATA/base.
     #[arg(long, global = true, env = "HINDSIGHT_BASES", value_name = "DIR")]
     pub bases: Option<PathBuf>,
-    /// Ask the server at this address instead of the one that runs on the data directory.
+    /// Ask the server at this address (https://host:port) instead of the one that runs on the data directory.
     #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
     pub server: Option<String>,
+    #[command(flatten)]
+    pub client: ClientArgs,
     /// Output format.
     #[arg(
         short,
@@ -155,6 +159,9 @@ pub enum Command {
     Log(LogCommand),
     /// Check the chain and every checksum of what is held.
     Verify(Verify),
+    /// Tokens that callers of the API show.
+    #[command(subcommand)]
+    Token(Token),
     /// Configuration.
     #[command(subcommand)]
     Config(Config),
@@ -229,9 +236,12 @@ pub struct CaptureArgs {
 
 #[derive(Debug, Args)]
 pub struct Listen {
-    /// Address of the API, metrics and health checks; port 0 takes a free one.
+    /// Address of the API, metrics and health checks; port 0 takes a free one. Other than loopback it needs TLS and
+    /// tokens.
     #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
     pub listen: String,
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 #[derive(Debug, Args)]
@@ -465,6 +475,12 @@ pub struct Verify {
     /// Read every byte of log and bases.
     #[arg(long)]
     pub deep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token: it is printed once, and only its digest is kept.
+    Create(TokenCreate),
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,8 +20,9 @@ use std::io::Write;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::access;
 use crate::backend::{Backend, Needs};
-use crate::cli::{Base, Command, Config, Global, LogCommand};
+use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
 use crate::exit::Exit;
 
@@ -29,6 +30,7 @@ use crate::exit::Exit;
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
     let needs = match command {
         Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
+        Command::Token(Token::Create(create)) => return access::create_token(create),
         Command::Log(LogCommand::Copy(copy)) => return log_copy::run(global, copy).await,
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,
@@ -61,6 +63,7 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
         | Command::Tailer(_)
         | Command::Replayer(_)
         | Command::Log(_)
+        | Command::Token(_)
         | Command::Config(_)
         | Command::Completions { .. } => {
             unreachable!("these are answered before a backend is looked for")

@@ -10,6 +10,8 @@
 //! DATA/instance    names this installation to others of the same log
 //! DATA/LOCK        held by the process that runs on the directory
 //! DATA/api         the address that process listens on
+//! DATA/api.token   the token that it wants from commands on the directory, if it wants one
+//! DATA/audit.jsonl who read and restored what
 //! ```
 
 use std::collections::hash_map::RandomState;
@@ -33,6 +35,7 @@ pub struct DataDir {
 pub struct Owner {
     _lock: File,
     api: PathBuf,
+    token: PathBuf,
 }
 
 /// Who runs on a data directory.
@@ -73,9 +76,19 @@ impl DataDir {
         self.root.join("restores")
     }
 
+    /// Where the audit file is, unless it is put elsewhere.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit.jsonl")
+    }
+
     /// What was found in a topic; derived, may be deleted.
     pub fn landmarks(&self) -> PathBuf {
         self.root.join("landmarks")
+    }
+
+    /// The token that commands show to the process that runs on the directory.
+    pub fn api_token(&self) -> PathBuf {
+        self.root.join("api.token")
     }
 
     /// Makes the directory if it is missing.
@@ -128,7 +141,10 @@ impl DataDir {
         let lock = File::options().create(true).write(true).truncate(false).open(&path);
         let lock = lock.with_context(|| format!("open {}", path.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Running::Nobody(Owner { _lock: lock, api: self.root.join("api") })),
+            Ok(()) => {
+                let (api, token) = (self.root.join("api"), self.api_token());
+                Ok(Running::Nobody(Owner { _lock: lock, api, token }))
+            }
             Err(TryLockError::WouldBlock) => Ok(Running::Somebody { api: self.api()? }),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("lock {}", path.display()))
@@ -158,5 +174,6 @@ impl Drop for Owner {
     fn drop(&mut self) {
         // An address left behind by a killed process is harmless: the lock tells that nobody is there.
         let _ = fs::remove_file(&self.api);
+        let _ = fs::remove_file(&self.token);
     }
 }

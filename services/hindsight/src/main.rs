@@ -1,5 +1,6 @@
 //! The `hindsight` command.
 
+mod access;
 mod api;
 mod backend;
 mod cli;

@@ -15,7 +15,8 @@ use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
 use hindsight_tailer::{PositionBoard, absorb_new};
 use tokio::sync::watch;
 
-use crate::api::{Restores, Service};
+use crate::access::AuditLog;
+use crate::api::{Admission, Restores, Service};
 use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl, is_topic};
@@ -286,7 +287,13 @@ pub async fn open_offline(
             applied,
         },
         restores: Restores::open(&data.restores())?,
+        admission: Admission::of_command(open_audit(&data.audit())?),
         live: None,
         _owner: Some(owner),
     })
+}
+
+/// What is read and restored is written down, or not answered.
+pub fn open_audit(path: &Path) -> Result<AuditLog> {
+    AuditLog::open(path).with_context(|| format!("open the audit file {}", path.display()))
 }

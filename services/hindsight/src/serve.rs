@@ -25,6 +25,7 @@ use hindsight_tailer::{Boards, CaptureSettings, CutSettings, Preference, Source}
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::access::{Guard, listen_address};
 use crate::api::{CopyBoard, Live, Restores, Service, SourceLook};
 use crate::cli::{CaptureArgs, CodecName, Global, Replayer, Tailer, Up};
 use crate::exit::{Exit, Failure};
@@ -32,7 +33,7 @@ use crate::log_choice::LogChoice;
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
-use process::{Process, listen_address};
+use process::Process;
 
 /// How long the parts may take to stop: the last segment is cut and appended, the history flushed.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +41,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Checks everything about the settings that can be checked without touching anything.
 pub fn check(global: &Global, up: &Up) -> Result<(), Failure> {
     check_capture(&up.capture)?;
-    listen_address(&up.listen)?;
+    listen_address(&up.listen.listen, &up.listen.access)?;
+    Guard::open(&up.listen.access)?;
     LogChoice::of(&global.log, &crate::data_dir::DataDir::new(&global.data)).map(drop)
 }
 
@@ -140,7 +142,7 @@ async fn run(
     settings: Option<CaptureSettings>,
     history: Option<Arc<History>>,
 ) -> Result<Exit> {
-    let (listener, address) = process.listen().await?;
+    let doors = process.listen().await?;
     let applied = Arc::new(watch::Sender::new(Applied::default()));
     let copy = CopyBoard::default();
     let live = Live {
@@ -148,7 +150,7 @@ async fn run(
         capture: boards.status.clone(),
         applied: applied.subscribe(),
         copy: copy.clone(),
-        address: address.clone(),
+        url: doors.url.clone(),
         source: settings.as_ref().map(|it| SourceLook { source: it.source.clone() }),
     };
     let engine = Engine {
@@ -162,6 +164,7 @@ async fn run(
     let service = Arc::new(Service {
         engine: engine.clone(),
         restores,
+        admission: process.admission,
         live: Some(live.clone()),
         _owner: None,
     });
@@ -185,13 +188,15 @@ async fn run(
     tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
     tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
     let metrics = process.metrics.clone();
-    tasks.spawn("api", http::serve(listener, service, live, metrics, shutdown.clone()));
+    let (url, local_address) = (doors.url, doors.local_address);
+    tasks.spawn("api", http::serve(doors.doors, service, live, metrics, shutdown.clone()));
     tasks.spawn("signals", process::stop_on_signal(shutdown.clone()));
-    process.owner.announce(&address)?;
-    process::say_ready(global, &address);
+    tasks.spawn("hangup", process.guard.clone().reload_on_hangup(shutdown.clone()));
+    process.owner.announce(&local_address)?;
+    process::say_ready(global, &url);
     let ended = tasks.join(STOP_PATIENCE).await;
     info!("stopped");
-    drop(process);
+    drop(process.owner);
     ended.map(|()| Exit::Done).map_err(error_of)
 }
 

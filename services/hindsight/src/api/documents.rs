@@ -25,7 +25,7 @@ pub(super) async fn get(
     Ok(api::GetDocumentResponse { document: document.into(), at: Some(to_api(at)) })
 }
 
-pub(super) fn versions(
+pub(super) async fn versions(
     engine: &Engine,
     request: api::ListVersionsRequest,
 ) -> Result<api::ListVersionsResponse, Status> {

@@ -10,7 +10,8 @@ use hindsight_proto::longrunning::{
 use tonic::{Request, Response, Status};
 
 use super::page::{Page, PageKey};
-use super::{Service, invalid};
+use super::{Restores, Service, invalid};
+use crate::access::Call;
 
 /// How long a wait without a time-out of its own takes at most.
 const MAX_WAIT: Duration = Duration::from_secs(600);
@@ -21,74 +22,87 @@ impl Operations for Service {
         &self,
         request: Request<ListOperationsRequest>,
     ) -> Result<Response<ListOperationsResponse>, Status> {
-        let request = request.into_inner();
-        if !request.filter.is_empty() {
-            return Err(invalid("filter", "filters are not supported"));
-        }
-        let key = PageKey::new("operations", &[]);
-        let after = key.position_in(&request.page_token)?;
-        let size = u32::try_from(request.page_size);
-        let size = size.map_err(|_| invalid("page_size", "it is negative"))?;
-        let mut page = Page::of(size);
-        for job in self.restores.all() {
-            let operation = job.operation();
-            // Newest first, and names sort by age.
-            if after.as_deref().is_some_and(|after| operation.name.as_bytes() >= after) {
-                continue;
-            }
-            let bytes = prost::Message::encoded_len(&operation);
-            if !page.take(operation, bytes) {
-                break;
-            }
-        }
-        let last = page.items.last().map(|operation| operation.name.as_bytes());
-        let next_page_token =
-            last.filter(|_| page.is_cut).map_or_else(String::new, |last| key.token(last));
-        Ok(Response::new(ListOperationsResponse {
-            operations: page.items,
-            next_page_token,
-            ..Default::default()
-        }))
+        let call = self.admission.begin(Call::ListOperations, &request)?;
+        call.one(async { list(&self.restores, request.into_inner()) }).await
     }
 
     async fn get_operation(
         &self,
         request: Request<GetOperationRequest>,
     ) -> Result<Response<Operation>, Status> {
-        Ok(Response::new(self.restores.find(&request.into_inner().name)?.operation()))
+        let call = self.admission.begin(Call::GetOperation, &request)?;
+        call.one(async { Ok(self.restores.find(&request.get_ref().name)?.operation()) }).await
     }
 
     async fn wait_operation(
         &self,
         request: Request<WaitOperationRequest>,
     ) -> Result<Response<Operation>, Status> {
-        let request = request.into_inner();
-        let job = self.restores.find(&request.name)?;
-        let patience = match request.timeout {
-            None => MAX_WAIT,
-            Some(timeout) => Duration::try_from(timeout)
-                .map_err(|_| invalid("timeout", "it is no length of time"))?
-                .min(MAX_WAIT),
-        };
-        let mut states = job.subscribe();
-        // Too long is no error (AIP-151): the answer says that it is not done.
-        let _ = tokio::time::timeout(patience, states.wait_for(|state| state.is_done())).await;
-        Ok(Response::new(job.operation()))
+        let call = self.admission.begin(Call::WaitOperation, &request)?;
+        call.one(wait(&self.restores, request.into_inner())).await
     }
 
     async fn cancel_operation(
         &self,
         request: Request<CancelOperationRequest>,
     ) -> Result<Response<()>, Status> {
-        self.restores.find(&request.into_inner().name)?.cancel();
-        Ok(Response::new(()))
+        let call = self.admission.begin(Call::CancelOperation, &request)?;
+        call.one(async {
+            self.restores.find(&request.get_ref().name)?.cancel();
+            Ok(())
+        })
+        .await
     }
 
     async fn delete_operation(
         &self,
         request: Request<DeleteOperationRequest>,
     ) -> Result<Response<()>, Status> {
-        self.restores.delete(&request.into_inner().name)?;
-        Ok(Response::new(()))
+        let call = self.admission.begin(Call::DeleteOperation, &request)?;
+        call.one(async { self.restores.delete(&request.get_ref().name) }).await
     }
+}
+
+fn list(
+    restores: &Restores,
+    request: ListOperationsRequest,
+) -> Result<ListOperationsResponse, Status> {
+    if !request.filter.is_empty() {
+        return Err(invalid("filter", "filters are not supported"));
+    }
+    let key = PageKey::new("operations", &[]);
+    let after = key.position_in(&request.page_token)?;
+    let size = u32::try_from(request.page_size);
+    let size = size.map_err(|_| invalid("page_size", "it is negative"))?;
+    let mut page = Page::of(size);
+    for job in restores.all() {
+        let operation = job.operation();
+        // Newest first, and names sort by age.
+        if after.as_deref().is_some_and(|after| operation.name.as_bytes() >= after) {
+            continue;
+        }
+        let bytes = prost::Message::encoded_len(&operation);
+        if !page.take(operation, bytes) {
+            break;
+        }
+    }
+    let last = page.items.last().map(|operation| operation.name.as_bytes());
+    let next_page_token =
+        last.filter(|_| page.is_cut).map_or_else(String::new, |last| key.token(last));
+    let operations = page.items;
+    Ok(ListOperationsResponse { operations, next_page_token, ..Default::default() })
+}
+
+async fn wait(restores: &Restores, request: WaitOperationRequest) -> Result<Operation, Status> {
+    let job = restores.find(&request.name)?;
+    let patience = match request.timeout {
+        None => MAX_WAIT,
+        Some(timeout) => Duration::try_from(timeout)
+            .map_err(|_| invalid("timeout", "it is no length of time"))?
+            .min(MAX_WAIT),
+    };
+    let mut states = job.subscribe();
+    // Too long is no error (AIP-151): the answer says that it is not done.
+    let _ = tokio::time::timeout(patience, states.wait_for(|state| state.is_done())).await;
+    Ok(job.operation())
 }

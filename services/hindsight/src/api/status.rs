@@ -25,7 +25,8 @@ pub struct Live {
     pub capture: StatusBoard,
     pub applied: watch::Receiver<Applied>,
     pub copy: CopyBoard,
-    pub address: String,
+    /// Where it is asked, with its scheme.
+    pub url: String,
     /// None where nothing is captured.
     pub source: Option<SourceLook>,
 }
@@ -108,7 +109,12 @@ impl Live {
     }
 }
 
-pub(super) fn status(service: &Service) -> Result<Value, QueryError> {
+pub(super) fn answer(service: &Service) -> Result<api::GetStatusResponse, Status> {
+    let json = status(service).map_err(status_of)?.to_string();
+    Ok(api::GetStatusResponse { json })
+}
+
+fn status(service: &Service) -> Result<Value, QueryError> {
     let applied = service.engine.applied.borrow().clone();
     let windows = service.engine.windows()?;
     let gaps = service.engine.gaps()?;
@@ -123,7 +129,7 @@ pub(super) fn status(service: &Service) -> Result<Value, QueryError> {
         "restorable_through": windows.last().map(|window| of_timestamp(window.through)),
         "lags_seconds": lags(&positions, &applied),
         "rollover_headroom_seconds": headroom(&positions),
-        "api": live.map(|live| format!("http://{}", live.address)),
+        "api": live.map(|live| live.url.clone()),
         "member": capture.member,
         "member_reason": capture.member_reason,
         "role": role_json(&capture.role),

@@ -8,7 +8,7 @@ use hindsight_replayer::find::{EntryFilter, find_all, find_newest};
 use hindsight_replayer::{Engine, Window};
 use tonic::Status;
 
-use super::{invalid, status_of};
+use super::{Reason, Service, invalid, status_of};
 use crate::times::to_api;
 
 fn window(window: Window) -> api::Window {
@@ -29,6 +29,30 @@ pub(super) fn windows(engine: &Engine) -> Result<api::ListWindowsResponse, Statu
             })
             .collect(),
     })
+}
+
+pub(super) fn bases(engine: &Engine) -> Result<api::ListBasesResponse, Status> {
+    let bases = engine.index.view().bases();
+    let bases = bases.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
+    let base = |base: hindsight_index::BaseSummary| api::Base {
+        name: base.name,
+        start: Some(to_api(base.start)),
+        exact_from: Some(to_api(base.exact_from.ts)),
+        created_ms: base.created_wall_ms,
+        documents: base.documents,
+        bytes: base.bytes,
+    };
+    Ok(api::ListBasesResponse { bases: bases.into_iter().map(base).collect() })
+}
+
+pub(super) async fn wait(
+    service: &Service,
+    request: api::WaitRestorableRequest,
+) -> Result<api::WaitRestorableResponse, Status> {
+    let live = service.live.as_ref();
+    let live = live.ok_or_else(|| Reason::Unavailable.status("no process captures here"))?;
+    let through = live.wait(&service.engine, request).await?;
+    Ok(api::WaitRestorableResponse { restorable_through: Some(to_api(through)) })
 }
 
 /// The position, its window, and the entries on both sides.

@@ -1,4 +1,4 @@
-//! One loopback port: the gRPC API, `/metrics`, `/healthz`, `/readyz`.
+//! One port: the gRPC API, `/metrics`, `/healthz`, `/readyz`.
 
 use std::sync::Arc;
 
@@ -6,16 +6,14 @@ use anyhow::Result;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use hindsight_proto::longrunning::operations_server::OperationsServer;
 use hindsight_proto::v1::hindsight_server::HindsightServer;
 use hindsight_runtime::CancellationToken;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tonic::service::Routes;
-use tracing::debug;
 
 use super::v1;
+use crate::access::{self, Door};
 use crate::api::{Live, Service};
 
 #[derive(Clone)]
@@ -25,7 +23,7 @@ struct Pages {
 }
 
 pub async fn serve(
-    listener: TcpListener,
+    doors: Vec<Door>,
     service: Arc<Service>,
     live: Live,
     metrics: PrometheusHandle,
@@ -42,13 +40,7 @@ pub async fn serve(
         .reset_fallback()
         .merge(pages)
         .merge(v1::router(service));
-    // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of the one before.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "answers on this connection may be late");
-        }
-    });
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    access::serve(doors, routes, shutdown).await;
     Ok(())
 }
 

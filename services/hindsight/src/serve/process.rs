@@ -3,32 +3,42 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hindsight_runtime::{CancellationToken, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tracing::info;
 
+use crate::access::{Doors, Guard, listen_address};
+use crate::api::Admission;
 use crate::cli::{Global, Listen, LogFormat};
 use crate::data_dir::{DataDir, Owner, Running};
 use crate::exit::{Exit, Failure};
+use crate::open::open_audit;
 
 /// A process that has its data directory for itself.
 pub(super) struct Process {
     pub(super) data: DataDir,
     pub(super) owner: Owner,
     pub(super) metrics: PrometheusHandle,
+    pub(super) guard: Guard,
+    pub(super) admission: Admission,
     address: SocketAddr,
 }
 
 impl Process {
     pub(super) fn begin(global: &Global, listen: &Listen) -> Result<Self> {
-        let address = listen_address(listen)?;
+        let address = listen_address(&listen.listen, &listen.access)?;
+        let guard = Guard::open(&listen.access)?;
         let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
         let data = DataDir::new(&global.data);
         data.create()?;
         match data.take()? {
-            Running::Nobody(owner) => Ok(Self { data, owner, metrics, address }),
+            Running::Nobody(owner) => {
+                let audit = listen.access.audit_file.clone().unwrap_or_else(|| data.audit());
+                let room = usize::from(listen.access.max_calls);
+                let admission = Admission::of_server(open_audit(&audit)?, room);
+                Ok(Self { data, owner, metrics, guard, admission, address })
+            }
             Running::Somebody { .. } => {
                 let root = data.root().display();
                 let text = format!("another process runs on {root}: stop it first");
@@ -37,27 +47,9 @@ impl Process {
         }
     }
 
-    pub(super) async fn listen(&self) -> Result<(TcpListener, String)> {
-        let listener = TcpListener::bind(self.address).await;
-        let listener = listener.with_context(|| format!("listen on {}", self.address))?;
-        let address = listener.local_addr()?.to_string();
-        Ok((listener, address))
+    pub(super) async fn listen(&self) -> Result<Doors> {
+        self.guard.bind(self.address, &self.data.api_token()).await
     }
-}
-
-/// Without TLS and tokens only loopback is listened on.
-pub(super) fn listen_address(listen: &Listen) -> Result<SocketAddr, Failure> {
-    let text = &listen.listen;
-    let address: SocketAddr = text.parse().map_err(|_| {
-        Failure::usage(format!("--listen {text:?} is not an address such as 127.0.0.1:7117"))
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(Failure::usage(format!(
-            "--listen {address} is not a loopback address. The API has no authentication yet: whoever \
-             reaches it reads every document"
-        )));
-    }
-    Ok(address)
 }
 
 pub(super) async fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
@@ -74,12 +66,11 @@ pub(super) async fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
 }
 
 /// The line that scripts wait for.
-pub(super) fn say_ready(global: &Global, address: &str) {
+pub(super) fn say_ready(global: &Global, url: &str) {
     match global.log_format {
-        LogFormat::Text => eprintln!("hindsight is ready: http://{address}"),
-        LogFormat::Json => eprintln!(
-            "{}",
-            serde_json::json!({"level": "INFO", "message": "ready", "api": format!("http://{address}")})
-        ),
+        LogFormat::Text => eprintln!("hindsight is ready: {url}"),
+        LogFormat::Json => {
+            eprintln!("{}", serde_json::json!({"level": "INFO", "message": "ready", "api": url}))
+        }
     }
 }

@@ -1,0 +1,141 @@
+//! `hindsight token create`.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::role::Role;
+use super::token::{Digest, Token};
+use super::{token_file, tokens};
+use crate::exit::{Exit, Failure};
+
+/// Example: hindsight token create --name dashboard --role viewer --expires 2027-01-01T00:00:00Z
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct TokenCreate {
+    /// Who is to have it: 1 to 64 letters, digits or ._@+-. Logs and the audit file show it.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// What it may do.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub role: Role,
+    /// From this time on it is not valid any more (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
+    /// Add the entry to this tokens file, which is made if it is missing. Default: print it on stderr.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Makes a token. It is printed once, on stdout, and is kept nowhere.
+pub fn run(create: &TokenCreate) -> Result<Exit> {
+    let now = Timestamp::now();
+    token_file::check_name(&create.name).map_err(|error| usage("--name", &error))?;
+    let expires = create.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
+    let token = Token::random()?;
+    let entry = entry(&create.name, create.role, token.digest(), expires);
+    match &create.file {
+        Some(path) => {
+            append(path, &entry)?;
+            eprintln!("added {:?} to {}. The token, shown only now:", create.name, path.display());
+        }
+        None => eprintln!("add this to the tokens file:\n\n{entry}\nThe token, shown only now:"),
+    }
+    writeln!(io::stdout(), "{}", token.reveal()).context("print the token")?;
+    Ok(Exit::Done)
+}
+
+fn usage(flag: &str, error: &str) -> Failure {
+    Failure::usage(format!("{flag}: {error}"))
+}
+
+fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let time: Timestamp = text.parse().map_err(|_| {
+        usage("--expires", &format!("{text:?} is no time such as 2027-01-01T00:00:00Z"))
+    })?;
+    if time <= now {
+        return Err(usage("--expires", &format!("{time} is past")));
+    }
+    Ok(time)
+}
+
+fn entry(name: &str, role: Role, digest: Digest, expires: Option<Timestamp>) -> String {
+    let role = role.name();
+    let expires = expires.map_or(String::new(), |time| format!("expires = \"{time}\"\n"));
+    format!("[[token]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{digest}\"\n{expires}")
+}
+
+/// Adds an entry to a file, unless the file would not be understood then.
+fn append(path: &Path, entry: &str) -> Result<()> {
+    let before = match tokens::text(path) {
+        Ok(text) => text,
+        Err(_) if !path.exists() => String::new(),
+        Err(error) => return Err(Failure::usage(error).into()),
+    };
+    let gap = match before.as_str() {
+        "" => "",
+        text if text.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    token_file::parse(&format!("{before}{gap}{entry}"))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let file = File::options().append(true).create(true).mode(0o600).open(path);
+    let mut file = file.with_context(|| format!("open {}", path.display()))?;
+    // One call: a server that reads the file meanwhile sees all of the entry or nothing of it.
+    file.write_all(format!("{gap}{entry}").as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn entries_are_added_to_a_private_file_and_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.toml");
+        let expires = "2027-01-01T00:00:00Z".parse().ok();
+        let (ann, bob) = (Token::random().unwrap(), Token::random().unwrap());
+        append(&path, &entry("ann", Role::Viewer, ann.digest(), None)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        // As an editor may leave it.
+        fs::write(&path, fs::read_to_string(&path).unwrap().trim_end()).unwrap();
+        append(&path, &entry("bob", Role::Restorer, bob.digest(), expires)).unwrap();
+        let entries = tokens::read(&path).unwrap();
+        assert_eq!((&*entries[&ann.digest()].name, entries.len()), ("ann", 2));
+        assert_eq!(entries[&bob.digest()].expires, expires);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(ann.reveal()) && !text.contains(bob.reveal()));
+    }
+
+    #[test]
+    fn a_file_that_would_be_refused_stays_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.toml");
+        let add = |name| {
+            append(&path, &entry(name, Role::Viewer, Token::random().unwrap().digest(), None))
+        };
+        add("ann").unwrap();
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(add("ann").unwrap_err().to_string().contains("both named \"ann\""));
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        fs::write(&path, "broken").unwrap();
+        assert!(add("bob").is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "broken");
+    }
+
+    #[test]
+    fn an_expiry_lies_ahead() {
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        assert!(expiry("2026-11-21T12:00:01Z", now).is_ok());
+        assert!(expiry("2026-11-21T12:00:00Z", now).is_err());
+        assert!(expiry("tomorrow", now).is_err());
+    }
+}

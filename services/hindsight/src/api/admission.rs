@@ -1,0 +1,232 @@
+//! What every call passes, however it came: role, room, audit file, deadline, metrics.
+//!
+//! ```text
+//! begin: may the caller? is there room? can it be written down?  ─▶ answer ─▶ end: metrics, audit file
+//! ```
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::Stream;
+use metrics::{counter, gauge, histogram};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+use tonic::{Code, Request, Response, Status};
+
+use super::about::{About, Counted};
+use super::{Answers, Reason};
+use crate::access::{AuditEntry, AuditLog, Call, Caller, Phase};
+
+/// Decides which calls are answered.
+pub struct Admission {
+    audit: Arc<AuditLog>,
+    room: Arc<Semaphore>,
+    /// Nobody calls but the command that holds the files.
+    is_offline: bool,
+}
+
+impl Admission {
+    /// Of a process that serves; `room` is how many calls it answers at the same time.
+    pub fn of_server(audit: AuditLog, room: usize) -> Self {
+        let room = Arc::new(Semaphore::new(room));
+        Self { audit: Arc::new(audit), room, is_offline: false }
+    }
+
+    /// Of a command that works on the files.
+    pub fn of_command(audit: AuditLog) -> Self {
+        let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { audit: Arc::new(audit), room, is_offline: true }
+    }
+
+    /// # Errors
+    /// Why the call is not answered.
+    pub(super) fn begin<Q: About>(
+        &self,
+        call: Call,
+        request: &Request<Q>,
+    ) -> Result<Ongoing, Status> {
+        let caller = match self.is_offline {
+            true => Caller::local(None),
+            false => Caller::of(request.extensions())?.clone(),
+        };
+        let admitted = self.admit(call, request, &caller);
+        if let Err(status) = &admitted {
+            count(call, status.code());
+        }
+        let (permit, about) = admitted?;
+        gauge!("hindsight_api_calls_in_flight").increment(1);
+        Ok(Ongoing {
+            call,
+            caller,
+            about,
+            audit: Arc::clone(&self.audit),
+            started: Instant::now(),
+            deadline: timeout(request).map(|timeout| Instant::now() + timeout),
+            documents: 0,
+            ended: None,
+            _permit: permit,
+        })
+    }
+
+    fn admit<Q: About>(
+        &self,
+        call: Call,
+        request: &Request<Q>,
+        caller: &Caller,
+    ) -> Result<(OwnedSemaphorePermit, Value), Status> {
+        let about = if call.is_audited() { request.get_ref().about() } else { Value::Null };
+        if let Err(refused) = caller.may(call) {
+            let phase = Phase::Ended { code: refused.code(), documents: None };
+            self.audit.require(&AuditEntry { caller, call, phase, about }, false)?;
+            return Err(refused);
+        }
+        let permit = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
+            Reason::TooManyCalls.status(
+                "as many calls as may be are being answered (--max-calls): try again in a moment",
+            )
+        })?;
+        if call.is_audited() {
+            let phase = Phase::Begins;
+            let entry = AuditEntry { caller, call, phase, about: about.clone() };
+            self.audit.require(&entry, call == Call::CreateRestore)?;
+        }
+        Ok((permit, about))
+    }
+}
+
+/// A call that is being answered. However it ends, its end is counted and written down.
+pub(super) struct Ongoing {
+    call: Call,
+    caller: Caller,
+    about: Value,
+    audit: Arc<AuditLog>,
+    started: Instant,
+    deadline: Option<Instant>,
+    documents: u64,
+    ended: Option<Code>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Ongoing {
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// A call with one answer.
+    pub(super) async fn one<A: Counted>(
+        mut self,
+        answer: impl Future<Output = Result<A, Status>>,
+    ) -> Result<Response<A>, Status> {
+        let answer = self.in_time(answer).await;
+        self.ended = Some(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        let answer = answer?;
+        self.documents = answer.documents();
+        Ok(Response::new(answer))
+    }
+
+    /// A call whose answers come one after the other; it goes on until the last one, or until nobody wants more.
+    pub(super) async fn many<A: Counted + 'static>(
+        mut self,
+        answers: impl Future<Output = Result<Answers<A>, Status>>,
+    ) -> Result<Response<Answers<A>>, Status> {
+        match self.in_time(answers).await {
+            Ok(answers) => {
+                let sleep = self.deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
+                Ok(Response::new(Box::pin(Stretched { ongoing: self, answers, sleep })))
+            }
+            Err(status) => {
+                self.ended = Some(status.code());
+                Err(status)
+            }
+        }
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        match self.deadline {
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(too_late()))
+            }
+            None => work.await,
+        }
+    }
+}
+
+fn too_late() -> Status {
+    Reason::TimedOut.status("the caller's deadline has passed")
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        // Dropped in between: the caller went away.
+        let code = self.ended.unwrap_or(Code::Cancelled);
+        gauge!("hindsight_api_calls_in_flight").decrement(1);
+        histogram!("hindsight_api_call_seconds", "call" => self.call.name())
+            .record(self.started.elapsed().as_secs_f64());
+        count(self.call, code);
+        if self.call.is_audited() {
+            let documents = self.call.reads_documents().then_some(self.documents);
+            let phase = Phase::Ended { code, documents };
+            let about = std::mem::take(&mut self.about);
+            let entry = AuditEntry { caller: &self.caller, call: self.call, phase, about };
+            // That it began is on record; a failure is logged and counted by the audit file itself.
+            let _ = self.audit.record(&entry, false);
+        }
+    }
+}
+
+fn count(call: Call, code: Code) {
+    let code = format!("{code:?}");
+    counter!("hindsight_api_calls_total", "call" => call.name(), "code" => code).increment(1);
+}
+
+/// The answers of an ongoing call.
+struct Stretched<A> {
+    ongoing: Ongoing,
+    answers: Answers<A>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<A: Counted> Stream for Stretched<A> {
+    type Item = Result<A, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ongoing.ended.is_some() {
+            return Poll::Ready(None);
+        }
+        if let Some(sleep) = &mut self.sleep
+            && sleep.as_mut().poll(context).is_ready()
+        {
+            self.ongoing.ended = Some(Code::DeadlineExceeded);
+            return Poll::Ready(Some(Err(too_late())));
+        }
+        let next = std::task::ready!(self.answers.as_mut().poll_next(context));
+        match &next {
+            Some(Ok(answer)) => self.ongoing.documents += answer.documents(),
+            Some(Err(status)) => self.ongoing.ended = Some(status.code()),
+            None => self.ongoing.ended = Some(Code::Ok),
+        }
+        Poll::Ready(next)
+    }
+}
+
+/// gRPC's `grpc-timeout`: at most 8 digits and a unit.
+fn timeout<T>(request: &Request<T>) -> Option<Duration> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
