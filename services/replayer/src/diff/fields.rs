@@ -3,8 +3,8 @@
 //! - A field that only one document has is named, and so is one whose type or bytes differ. Of two documents (or two
 //!   arrays) under one name the fields (elements) are named instead: `address.city`, `items.3.price`. The elements of
 //!   an array have their number for a name, whatever names are stored.
-//! - A field that is not named so, and stands elsewhere among the fields that both have, is named too: as few as explain
-//!   the order. So documents that differ in the order of their fields alone are told, too.
+//! - A field that is not named so, and stands elsewhere among the fields that both have, is named too: as few as
+//!   explain the order. So documents that differ in the order of their fields alone are told, too.
 //! - Of a name that comes twice, the first is held against the first and the second against the second.
 //! - First come the fields of `before`, in its order, then those that `after` has on top.
 //!

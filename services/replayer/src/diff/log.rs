@@ -147,8 +147,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Notes what the entries of a transaction write, from the given one back to its first. What is not there to be read
-    /// is not guessed: then everything has to be compared.
+    /// Notes what the entries of a transaction write, from the given one back to its first. What is not there to be
+    /// read is not guessed: then everything has to be compared.
     async fn walk_back(&mut self, from: OpTime) -> Result<ControlFlow<()>, QueryError> {
         let mut wanted = from.ts;
         loop {
