@@ -1,5 +1,6 @@
 //! The replayer: log → history → answers and restores (design §8, §9).
 
+mod diff;
 mod engine;
 mod error;
 pub mod find;
@@ -11,6 +12,7 @@ mod snapshot;
 mod timeline;
 mod verify;
 
+pub use diff::{DiffRequest, Difference, Visitor, changed_fields};
 pub use engine::{Engine, Window};
 pub use error::{QueryError, Why};
 pub use follow::{Applied, FollowError, Follower, Stopped};

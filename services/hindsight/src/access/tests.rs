@@ -387,7 +387,7 @@ async fn with_mutual_tls_a_certificate_is_needed_as_well() {
         tls_cert: Some(cert),
         tls_key: Some(key),
         client_ca: Some(ca),
-        audit_file: None,
+        ..AccessArgs::default()
     };
     let server = Server::start(dir, &access, Patience::default()).await;
     let let_in = server.verify(&known, "https", Some(&made.operator)).await;

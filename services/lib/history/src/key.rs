@@ -17,7 +17,7 @@ use hindsight_oplog::Timestamp;
 pub(crate) const PREFIX_NAME: &str = "hindsight.history.version.1";
 
 pub(crate) const TIME_LENGTH: usize = 8;
-const NUMBER_LENGTH: usize = 4;
+pub(crate) const NUMBER_LENGTH: usize = 4;
 
 /// The part of a version key that says which document it is.
 pub(crate) fn prefix_of_version(key: &[u8]) -> &[u8] {
@@ -35,6 +35,15 @@ pub(crate) fn push_number(key: &mut Vec<u8>, number: u32) {
 
 pub(crate) fn push_time(key: &mut Vec<u8>, visible: Timestamp) {
     key.extend_from_slice(&(!visible.as_u64()).to_be_bytes());
+}
+
+/// The last key that a version with this prefix could have. No id's key begins with another one, so what follows is of
+/// another id.
+pub(crate) fn last_of(prefix: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(prefix.len() + TIME_LENGTH);
+    key.extend_from_slice(prefix);
+    push_time(&mut key, Timestamp::ZERO);
+    key
 }
 
 /// The id key and the visible time of a version key.

@@ -24,6 +24,8 @@ mod history;
 mod key;
 mod latest;
 mod load;
+mod pair;
+mod scan;
 mod settings;
 mod state;
 mod storing;
@@ -37,10 +39,12 @@ pub use error::{ApplyError, HistoryError, ReadError};
 pub use generation::{BaseInfo, Generation, Progress};
 pub use history::History;
 pub use load::Load;
+pub use pair::{NamePair, SameCollection};
+pub use scan::{DocumentScan, Scanned};
 pub use settings::Settings;
 pub use state::CollectionState;
-pub use versions::{Cause, Touched, Version};
-pub use view::{DocumentScan, Documents, View};
+pub use versions::{Cause, Version};
+pub use view::{Documents, Lookup, View};
 pub use writer::{Applied, Counts, Writer};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! All versions of a document, and the documents touched between two times.
+//! All versions of a document.
 
 use hindsight_oplog::raw::Element;
 use hindsight_oplog::{Timestamp, id_key};
@@ -28,18 +28,6 @@ pub struct Version {
     /// None: it does not exist from here on.
     pub document: Option<Vec<u8>>,
     pub cause: Cause,
-}
-
-/// A document written or deleted in a span of time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Touched {
-    pub uuid: [u8; 16],
-    /// The collection's name at the end of the span, or the last one it had.
-    pub ns: String,
-    /// The key of its id, `id_key::encode`.
-    pub id_key: Vec<u8>,
-    /// The document at the end of the span.
-    pub document: Option<Vec<u8>>,
 }
 
 impl History {
@@ -125,45 +113,6 @@ impl History {
         if let Some(visible) = unnamed.filter(|_| existed) {
             let cause = Cause::Unnamed;
             versions.push(Version { generation: generation.id, visible, document: None, cause });
-        }
-        Ok(())
-    }
-
-    /// The documents with a version visible in `(from, to]`, collection by collection, in a window that holds both
-    /// times. A full scan in this version; `visit` may stop it with an error.
-    pub fn touched<E: From<HistoryError>>(
-        &self,
-        generation: u32,
-        from: Timestamp,
-        to: Timestamp,
-        mut visit: impl FnMut(Touched) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let numbers: Vec<_> = {
-            let catalog = self.read_catalog();
-            let named = |(number, collection): (u32, &Collection)| {
-                let before = collection.states.iter().rev().filter(|(since, _)| *since <= to);
-                let state = before.filter_map(|(_, state)| state.as_ref()).next()?;
-                Some((number, state.uuid, state.ns.clone()))
-            };
-            catalog.of_generation(generation).filter_map(named).collect()
-        };
-        for (number, uuid, ns) in numbers {
-            let mut iterator = self.versions_of(number);
-            let mut seen = Vec::new();
-            while let Some((key, bytes)) = iterator.item() {
-                let (id_key, visible) =
-                    key::split_version(key).ok_or_else(|| HistoryError::corrupt("an odd key"))?;
-                if from < visible && visible <= to && seen != id_key {
-                    seen = id_key.to_vec();
-                    let document = match value::parse(bytes)? {
-                        Stored::Tombstone => None,
-                        Stored::Document { document, .. } => Some(document.as_bytes().to_vec()),
-                    };
-                    visit(Touched { uuid, ns: ns.clone(), id_key: seen.clone(), document })?;
-                }
-                iterator.next();
-            }
-            iterator.status().map_err(HistoryError::from)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use bson::doc;
 
 use super::*;
-use crate::{Cause, HistoryError, ReadError, Touched};
+use crate::{Cause, ReadError};
 
 #[test]
 fn generations_do_not_leak_into_each_other() {
@@ -104,32 +104,6 @@ fn uncommitted_versions_do_not_show() {
 }
 
 #[test]
-fn touched_tells_each_document_once_with_its_final_state() {
-    let fixture = Fixture::with_base(&[doc! {"_id": 1}, doc! {"_id": 2}, doc! {"_id": 3}]);
-    fixture.run(
-        &[
-            (30, vec![Op::replace(1, doc! {"_id": 1, "n": 1})]),
-            (40, vec![Op::replace(1, doc! {"_id": 1, "n": 2}), Op::delete(2)]),
-            (50, vec![Op::replace(1, doc! {"_id": 1, "n": 3}), Op::insert(doc! {"_id": 4})]),
-        ],
-        60,
-    );
-    let touched = |from, to| {
-        let mut found = Vec::new();
-        let visit = |touched: Touched| {
-            assert_eq!((touched.uuid, touched.ns.as_str()), (UUID, NS));
-            found.push(touched.document.map(|bytes| parsed(&bytes)));
-            Ok::<_, HistoryError>(())
-        };
-        fixture.history.touched(1, ts(from), ts(to), visit).unwrap();
-        found
-    };
-    assert_eq!(touched(29, 49), [Some(doc! {"_id": 1, "n": 2}), None]);
-    assert_eq!(touched(40, 50), [Some(doc! {"_id": 1, "n": 3}), Some(doc! {"_id": 4})]);
-    assert_eq!(touched(50, 60), []);
-}
-
-#[test]
 fn scans_pass_over_many_versions_either_side() {
     let fixture = Fixture::with_base(&[doc! {"_id": 1}, doc! {"_id": 2}, doc! {"_id": 3}]);
     let units: Vec<_> = (30..90_u32)
@@ -142,4 +116,137 @@ fn scans_pass_over_many_versions_either_side() {
         let n = scanned[1].get("n").and_then(Bson::as_i64);
         assert_eq!(n, (second >= 30).then(|| i64::from(second.min(89))), "{second}");
     }
+}
+
+fn id_key(id: impl Into<Bson>) -> Vec<u8> {
+    let document = bytes(doc! {"_id": id.into()});
+    let mut key = Vec::new();
+    hindsight_oplog::id_key::encode(
+        Doc::new(&document).unwrap().first().unwrap().unwrap(),
+        &mut key,
+    );
+    key
+}
+
+fn after(view: &crate::View<'_>, id_key: Option<&[u8]>) -> Vec<Document> {
+    view.scan_after(NS, id_key).unwrap().map(|bytes| parsed(&bytes.unwrap())).collect()
+}
+
+#[test]
+fn a_scan_goes_on_after_any_id_there_or_not() {
+    let fixture = Fixture::with_base(&[doc! {"_id": 1}, doc! {"_id": 3}, doc! {"_id": "a"}]);
+    let mut units: Vec<_> = (30..60_u32)
+        .map(|second| (second, vec![Op::replace(3, doc! {"_id": 3, "n": i64::from(second)})]))
+        .collect();
+    units.push((60, vec![Op::delete(1), Op::insert(doc! {"_id": "ab"})]));
+    fixture.run(&units, 70);
+    let view = fixture.history.reader_at(ts(70)).unwrap();
+    let all = fixture.scan(70, NS);
+    assert_eq!(all, [doc! {"_id": 3, "n": 59_i64}, doc! {"_id": "a"}, doc! {"_id": "ab"}]);
+    let cases = [
+        (id_key(1), 0),
+        (id_key(2), 0),
+        (id_key(3), 1),
+        (id_key(3.0), 1),
+        (id_key(4), 1),
+        (id_key("a"), 2),
+        (id_key("aa"), 2),
+        (id_key("ab"), 3),
+        (id_key(true), 3),
+        (vec![0], 0),
+        (vec![0xff; 40], 3),
+    ];
+    assert_eq!(after(&view, None), all);
+    for (key, expected) in &cases {
+        assert_eq!(after(&view, Some(key)), all[*expected..], "{key:?}");
+    }
+    // No key of an id, and no panic either.
+    after(&view, Some(b""));
+    assert_eq!(view.get_by_key(NS, b"").unwrap(), None);
+    assert_eq!(view.get_by_key(NS, &[0xff; 40]).unwrap(), None);
+}
+
+#[test]
+fn what_a_scan_lends_is_what_is_found_under_the_key() {
+    let fixture = Fixture::with_base(&[doc! {"_id": 1}, doc! {"_id": 2}, doc! {"_id": "x"}]);
+    fixture.run(&[(30, vec![Op::replace(2, doc! {"_id": 2, "n": 1}), Op::delete(1)])], 40);
+    for (second, expected) in
+        [(20, vec![id_key(1), id_key(2), id_key("x")]), (40, vec![id_key(2), id_key("x")])]
+    {
+        let view = fixture.history.reader_at(ts(second)).unwrap();
+        let mut scan = view.scan(NS).unwrap();
+        let mut lookup = view.lookup(NS).unwrap();
+        let mut keys = Vec::new();
+        while let Some(scanned) = scan.next_document().unwrap() {
+            assert_eq!(lookup.get(scanned.id_key).unwrap(), Some(scanned.document));
+            keys.push(scanned.id_key.to_vec());
+        }
+        assert_eq!(keys, expected);
+        assert!(scan.next_document().unwrap().is_none(), "it stays at its end");
+        let gone = lookup.get(&id_key(1)).unwrap().is_none();
+        assert_eq!(gone, second == 40);
+    }
+}
+
+#[test]
+fn a_capped_scan_lends_the_document_without_its_order() {
+    let mut state = CollectionState::new(UUID, NS);
+    state.options = bytes(doc! {"capped": true, "size": 4096});
+    let fixture = Fixture::with_state(state, &[doc! {"_id": 2}, doc! {"_id": 1}]);
+    fixture.run(&[], 20);
+    let view = fixture.history.reader_at(ts(20)).unwrap();
+    let mut scan = view.scan(NS).unwrap();
+    let first = scan.next_document().unwrap().unwrap();
+    assert_eq!(parsed(first.document), doc! {"_id": 1});
+    assert_eq!(fixture.scan_natural(20, NS), [doc! {"_id": 2}, doc! {"_id": 1}]);
+}
+
+/// Of every name: whether it is there before and after, and the names of the collection if it is the same.
+fn pairs(fixture: &Fixture, from: u32, to: u32) -> Vec<(String, bool, bool, Option<Vec<String>>)> {
+    let before = fixture.history.reader_at(ts(from)).unwrap();
+    let after = fixture.history.reader_at(ts(to)).unwrap();
+    let pairs = before.pair_with(&after).into_iter();
+    pairs
+        .map(|pair| {
+            let same = pair.same.map(|same| same.names);
+            (pair.ns, pair.before.is_some(), pair.after.is_some(), same)
+        })
+        .collect()
+}
+
+#[test]
+fn a_pair_is_one_collection_only_if_its_number_is_the_same() {
+    let fixture = Fixture::with_base(&[doc! {"_id": 1}]);
+    let rename = |from: &str, to: &str| {
+        Op::command("shop", Some(UUID), doc! {"renameCollection": from, "to": to})
+    };
+    let create = |ui| {
+        Op::command("shop", Some([ui; 16]), doc! {"create": "log", "capped": true, "size": 4096})
+    };
+    fixture.run(
+        &[
+            (30, vec![rename(NS, "shop.old")]),
+            (40, vec![rename("shop.old", NS)]),
+            (50, vec![create(8)]),
+            (60, vec![Op::command("shop", Some([8; 16]), doc! {"emptycapped": "log"})]),
+            (70, vec![Op::command("shop", Some([8; 16]), doc! {"drop": "log"})]),
+            (80, vec![create(9)]),
+        ],
+        90,
+    );
+    let both = || Some(vec!["shop.old".to_owned(), NS.to_owned()]);
+    let of = |ns: &str, before, after, same| (ns.to_owned(), before, after, same);
+    assert_eq!(pairs(&fixture, 20, 45), [of(NS, true, true, both())]);
+    assert_eq!(
+        pairs(&fixture, 20, 35),
+        [of("shop.old", false, true, None), of(NS, true, false, None)]
+    );
+    let log = |same| of("shop.log", true, true, same);
+    assert_eq!(pairs(&fixture, 50, 59)[0], log(Some(vec!["shop.log".to_owned()])));
+    assert_eq!(pairs(&fixture, 50, 60)[0], log(None), "emptied");
+    assert_eq!(pairs(&fixture, 60, 90)[0], log(None), "dropped and made again");
+    assert_eq!(pairs(&fixture, 60, 75)[0], of("shop.log", true, false, None));
+    fixture.load(100, 110, &[(CollectionState::new(UUID, NS), vec![])]);
+    fixture.run(&[], 110);
+    assert_eq!(pairs(&fixture, 45, 110)[0], of(NS, true, true, None), "another base");
 }

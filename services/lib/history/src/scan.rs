@@ -1,0 +1,154 @@
+//! The documents of a collection, one after the other.
+
+use hindsight_oplog::Timestamp;
+use rocksdb::DBRawIterator;
+
+use crate::value::{Order, Stored};
+use crate::{HistoryError, key, value};
+
+/// After so many versions of one document newer than the view, seek instead of stepping.
+const STEPS_BEFORE_SEEK: usize = 8;
+
+/// A document under a scan, lent until the scan goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned<'a> {
+    /// The key of its id, `id_key::encode`. A scan that begins after it goes on with the next document.
+    pub id_key: &'a [u8],
+    pub document: &'a [u8],
+}
+
+/// The documents of one collection at one time, by id. After an error it ends.
+///
+/// [`DocumentScan::next_document`] lends each document and copies nothing; as an iterator it gives copies.
+pub struct DocumentScan<'h> {
+    iterator: DBRawIterator<'h>,
+    at: Timestamp,
+    /// Number and id key of the document at hand.
+    prefix: Vec<u8>,
+    /// The document at hand is under the iterator, and was given out.
+    given: bool,
+    ended: bool,
+}
+
+/// What stands in front of a document's bytes in its value.
+pub(crate) struct Found {
+    pub(crate) order: Option<Order>,
+    skip: usize,
+}
+
+impl<'h> DocumentScan<'h> {
+    /// `iterator` stands where the scan begins, within one number.
+    pub(crate) fn new(iterator: DBRawIterator<'h>, at: Timestamp) -> Self {
+        DocumentScan { iterator, at, prefix: Vec::new(), given: false, ended: false }
+    }
+
+    /// The next document, lent.
+    pub fn next_document(&mut self) -> Result<Option<Scanned<'_>>, HistoryError> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.advance() {
+            Ok(Some(found)) => {
+                let value = self.iterator.value().expect("advance stops at a version");
+                let id_key = &self.prefix[key::NUMBER_LENGTH..];
+                Ok(Some(Scanned { id_key, document: &value[found.skip..] }))
+            }
+            Ok(None) => {
+                self.ended = true;
+                Ok(None)
+            }
+            Err(error) => {
+                self.ended = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Number and id key of the document at hand.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Moves to the next document that exists; its value is under the iterator then.
+    pub(crate) fn advance(&mut self) -> Result<Option<Found>, HistoryError> {
+        if std::mem::take(&mut self.given) {
+            self.iterator.next();
+        }
+        loop {
+            let Some(key) = self.iterator.key() else {
+                self.iterator.status()?;
+                return Ok(None);
+            };
+            let (_, visible) =
+                key::split_version(key).ok_or_else(|| HistoryError::corrupt("an odd key"))?;
+            let prefix = key::prefix_of_version(key);
+            if prefix == self.prefix {
+                // An older version of a document already seen.
+                self.skip_document();
+                continue;
+            }
+            self.prefix.clear();
+            self.prefix.extend_from_slice(prefix);
+            if visible > self.at && !self.seek_visible()? {
+                continue;
+            }
+            let value = self.iterator.value().expect("a version is under the iterator");
+            if let Stored::Document { document, order } = value::parse(value)? {
+                let skip = value.len() - document.as_bytes().len();
+                self.given = true;
+                return Ok(Some(Found { order, skip }));
+            }
+            self.iterator.next();
+        }
+    }
+
+    /// From the newest version of the document at hand to the one in force; false when there is none.
+    fn seek_visible(&mut self) -> Result<bool, HistoryError> {
+        for step in 0.. {
+            let Some(key) = self.iterator.key() else {
+                self.iterator.status()?;
+                return Ok(false);
+            };
+            let (_, visible) =
+                key::split_version(key).ok_or_else(|| HistoryError::corrupt("an odd key"))?;
+            if key::prefix_of_version(key) != self.prefix {
+                return Ok(false);
+            }
+            if visible <= self.at {
+                return Ok(true);
+            }
+            if step < STEPS_BEFORE_SEEK {
+                self.iterator.next();
+            } else {
+                let mut seek = self.prefix.clone();
+                key::push_time(&mut seek, self.at);
+                self.iterator.seek(seek);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Past all versions of the document at hand.
+    fn skip_document(&mut self) {
+        for _ in 0..STEPS_BEFORE_SEEK {
+            match self.iterator.key() {
+                Some(key) if key::prefix_of_version(key) == self.prefix => self.iterator.next(),
+                _ => return,
+            }
+        }
+        let last = key::last_of(&self.prefix);
+        self.iterator.seek(&last);
+        if self.iterator.key() == Some(&last[..]) {
+            self.iterator.next();
+        }
+    }
+}
+
+impl Iterator for DocumentScan<'_> {
+    type Item = Result<Vec<u8>, HistoryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let scanned = self.next_document().transpose()?;
+        Some(scanned.map(|scanned| scanned.document.to_vec()))
+    }
+}

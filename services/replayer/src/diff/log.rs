@@ -1,0 +1,231 @@
+//! The log between two times, for the documents it writes.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use hindsight_index::Index;
+use hindsight_log::SegmentLog;
+use hindsight_oplog::raw::{Element, Malformed};
+use hindsight_oplog::{CommandKind, Entry, OpTime, Timestamp};
+use hindsight_segment::{DecodedFrame, Frame, Sequence};
+
+use super::plan::{Interest, Planner, Span};
+use super::touched::Touched;
+use crate::engine::Engine;
+use crate::error::QueryError;
+
+/// An entry with this `multiOpType` is a vectored insert: its `prevOpTime` leads to
+/// another write of its session, not to a part of this one.
+const APPLIED_SEPARATELY: i64 = 1;
+
+impl Engine {
+    /// Notes every document that an operation visible in the span writes. Tells whether it was ended early.
+    pub(super) async fn gather(
+        &self,
+        span: Span,
+        touched: &mut Touched,
+        is_wanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<ControlFlow<()>, QueryError> {
+        if span.is_empty() || touched.is_over() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let segments = segments(&self.index, span, touched)?;
+        let log = self.log.as_ref();
+        let mut reading = Reading { log, index: &self.index, span, touched, is_wanted };
+        for (sequence, interest) in segments {
+            if reading.segment(sequence, interest).await?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if reading.touched.is_over() {
+                break;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// The segments to read, in order.
+fn segments(
+    index: &Index,
+    span: Span,
+    touched: &Touched,
+) -> Result<Vec<(Sequence, Interest)>, QueryError> {
+    let mut planner = Planner::new(span, touched.names());
+    let mut wanted = Vec::new();
+    let view = index.view();
+    let segments = view.segments_covering(span.after, Timestamp::MAX);
+    for segment in segments.map_err(QueryError::corrupt)? {
+        let segment = segment.map_err(QueryError::corrupt)?;
+        if planner.is_done(&segment) {
+            break;
+        }
+        wanted.extend(planner.take(&segment));
+    }
+    Ok(wanted)
+}
+
+struct Reading<'a> {
+    log: &'a dyn SegmentLog,
+    index: &'a Index,
+    span: Span,
+    touched: &'a mut Touched,
+    is_wanted: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Reading<'_> {
+    async fn segment(
+        &mut self,
+        sequence: Sequence,
+        interest: Interest,
+    ) -> Result<ControlFlow<()>, QueryError> {
+        let info = self.log.infos(sequence, 1).await?.pop();
+        let info =
+            info.ok_or_else(|| QueryError::Corrupt(format!("segment {sequence} is gone")))?;
+        for (ordinal, frame) in (0_u32..).zip(&info.seal.frames) {
+            if !interest.wants(frame, self.span) {
+                continue;
+            }
+            if !(self.is_wanted)() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let frame = decode(&self.log.read_frame(&info, ordinal).await?)?;
+            for begun in self.frame(&frame)? {
+                if self.walk_back(begun).await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            if self.touched.is_over() {
+                break;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Notes what a frame's entries write, and gives the entries before the span that they go on from.
+    fn frame(&mut self, frame: &DecodedFrame) -> Result<Vec<OpTime>, QueryError> {
+        let mut begun = Vec::new();
+        for bytes in frame.entries() {
+            let entry = Entry::parse(bytes).map_err(QueryError::corrupt)?;
+            begun.extend(self.entry(&entry).map_err(QueryError::corrupt)?);
+        }
+        Ok(begun)
+    }
+
+    /// The entry of the same transaction to go on with, if that is before the span.
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<Option<OpTime>, Malformed> {
+        if entry.ts() <= self.span.after {
+            return Ok(None);
+        }
+        let command = entry.command();
+        let previous = previous(entry);
+        if command == Some(CommandKind::CommitTransaction) {
+            let visible = entry.o.get(b"commitTimestamp")?.and_then(Element::as_timestamp);
+            let visible =
+                visible.ok_or(Malformed("commitTransaction without a commitTimestamp"))?;
+            if !self.span.holds(visible) {
+                return Ok(None);
+            }
+            if previous.is_none() {
+                // What it commits is known by its session alone.
+                self.touched.give_up();
+            }
+            return Ok(previous.filter(|previous| previous.ts <= self.span.after));
+        }
+        if entry.ts() > self.span.through {
+            return Ok(None);
+        }
+        self.note(entry)?;
+        let is_part = command == Some(CommandKind::ApplyOps)
+            && entry.multi_op_type != Some(APPLIED_SEPARATELY);
+        Ok(previous.filter(|previous| is_part && previous.ts <= self.span.after))
+    }
+
+    fn note(&mut self, entry: &Entry<'_>) -> Result<(), Malformed> {
+        entry.for_each_operation(&mut |operation| {
+            self.touched.note(&operation);
+            Ok(())
+        })
+    }
+
+    /// Notes what the entries of a transaction write, from the given one back to its first. What is not there to be
+    /// read is not guessed: then everything has to be compared.
+    async fn walk_back(&mut self, from: OpTime) -> Result<ControlFlow<()>, QueryError> {
+        let mut wanted = from.ts;
+        loop {
+            if !(self.is_wanted)() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let Some(frame) = self.frame_holding(wanted).await? else {
+                self.touched.give_up();
+                return Ok(ControlFlow::Continue(()));
+            };
+            match self.walk_frame(&frame, wanted)? {
+                Walk::Began => return Ok(ControlFlow::Continue(())),
+                Walk::GoesOn(previous) => wanted = previous,
+                Walk::Lost => {
+                    self.touched.give_up();
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+        }
+    }
+
+    /// Follows the transaction as far as it lies in one frame.
+    fn walk_frame(&mut self, frame: &DecodedFrame, from: Timestamp) -> Result<Walk, QueryError> {
+        let mut wanted = from;
+        let entries: Vec<&[u8]> = frame.entries().collect();
+        for bytes in entries.into_iter().rev() {
+            let entry = Entry::parse(bytes).map_err(QueryError::corrupt)?;
+            if entry.ts() > wanted {
+                continue;
+            }
+            if entry.ts() < wanted {
+                return Ok(Walk::Lost);
+            }
+            self.note(&entry).map_err(QueryError::corrupt)?;
+            match previous(&entry) {
+                None => return Ok(Walk::Began),
+                Some(previous) if previous.ts >= wanted => return Ok(Walk::Lost),
+                Some(previous) => wanted = previous.ts,
+            }
+        }
+        // Each step goes back, so this comes to an end.
+        Ok(if wanted == from { Walk::Lost } else { Walk::GoesOn(wanted) })
+    }
+
+    /// The frame whose entries reach over that time; none if the log does not hold it.
+    async fn frame_holding(&self, ts: Timestamp) -> Result<Option<DecodedFrame>, QueryError> {
+        let Some(sequence) = sequence_holding(self.index, ts)? else { return Ok(None) };
+        let Some(info) = self.log.infos(sequence, 1).await?.pop() else { return Ok(None) };
+        let holding = (0_u32..).zip(&info.seal.frames).find(|(_, frame)| frame.spans(ts));
+        let Some((ordinal, _)) = holding else { return Ok(None) };
+        let frame = self.log.read_frame(&Arc::clone(&info), ordinal).await?;
+        decode(&frame).map(Some)
+    }
+}
+
+/// Where a transaction leads to from the frame it was followed in.
+#[derive(Debug, PartialEq, Eq)]
+enum Walk {
+    /// It began there.
+    Began,
+    GoesOn(Timestamp),
+    /// The entry is not where it should be.
+    Lost,
+}
+
+/// The entry before this one in its chain; what the server writes for "none" is none.
+fn previous(entry: &Entry<'_>) -> Option<OpTime> {
+    entry.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
+}
+
+fn sequence_holding(index: &Index, ts: Timestamp) -> Result<Option<Sequence>, QueryError> {
+    let view = index.view();
+    let mut covering = view.segments_covering(ts, ts).map_err(QueryError::corrupt)?;
+    let holding = covering.next().transpose().map_err(QueryError::corrupt)?;
+    Ok(holding.map(|segment| Sequence(segment.sequence)))
+}
+
+fn decode(frame: &Frame) -> Result<DecodedFrame, QueryError> {
+    frame.decode().map_err(QueryError::corrupt)
+}

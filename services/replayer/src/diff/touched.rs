@@ -1,0 +1,201 @@
+//! The documents that the log says were written, by collection.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use hindsight_history::{CollectionState, NamePair};
+use hindsight_oplog::{OpKind, Operation, id_key};
+
+/// What a key takes in memory beside its own bytes: its box, its share of the tree, what the allocator rounds up.
+const OVERHEAD_BYTES: usize = 48;
+
+pub(super) type Keys = BTreeSet<Box<[u8]>>;
+
+/// Keys of written documents, for the collections where they tell all that can differ. It may hold keys of documents
+/// that do not differ; it lacks none that does.
+///
+/// Once they take more than the limit, the collection with the most is given up, and then the next one: those have to
+/// be read from end to end.
+#[derive(Debug)]
+pub(super) struct Touched {
+    /// By the place of the pair. None: the keys of this collection are not known.
+    keys: Vec<Option<Gathered>>,
+    by_uuid: HashMap<[u8; 16], usize>,
+    /// For operations without UUID. A name may have been several collections' between the two times.
+    by_name: HashMap<String, Vec<usize>>,
+    bytes: usize,
+    limit_bytes: usize,
+    key: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    keys: Keys,
+    bytes: usize,
+}
+
+impl Touched {
+    pub(super) fn of(pairs: &[NamePair], limit_bytes: usize) -> Self {
+        let mut touched = Touched {
+            keys: Vec::with_capacity(pairs.len()),
+            by_uuid: HashMap::new(),
+            by_name: HashMap::new(),
+            bytes: 0,
+            limit_bytes,
+            key: Vec::new(),
+        };
+        for (at, pair) in pairs.iter().enumerate() {
+            let is_capped = [&pair.before, &pair.after].into_iter().flatten();
+            let is_capped = is_capped.map(AsRef::as_ref).any(CollectionState::is_capped);
+            let same = pair.same.as_ref().filter(|_| !is_capped);
+            touched.keys.push(same.map(|_| Gathered::default()));
+            if let Some(same) = same {
+                touched.by_uuid.insert(same.uuid, at);
+                for name in &same.names {
+                    touched.by_name.entry(name.clone()).or_default().push(at);
+                }
+            }
+        }
+        touched
+    }
+
+    /// Every name under which a collection looked for here can have been written to.
+    pub(super) fn names(&self) -> HashSet<&str> {
+        self.by_name.keys().map(String::as_str).collect()
+    }
+
+    /// Nothing is looked for, or no longer.
+    pub(super) fn is_over(&self) -> bool {
+        self.keys.iter().all(Option::is_none)
+    }
+
+    /// The documents written in the collection at that place, in order of their ids; none if that is not known.
+    pub(super) fn keys(&self, at: usize) -> Option<&Keys> {
+        self.keys.get(at)?.as_ref().map(|gathered| &gathered.keys)
+    }
+
+    /// Takes the document that an operation writes.
+    pub(super) fn note(&mut self, operation: &Operation<'_>) {
+        match operation.kind {
+            OpKind::Insert | OpKind::Update | OpKind::Delete | OpKind::Unknown => {}
+            // What commands change of documents shows in the catalog: it is another collection then.
+            OpKind::Command | OpKind::Noop => return,
+        }
+        match operation.ui {
+            Some(uuid) => {
+                if let Some(at) = self.by_uuid.get(&uuid) {
+                    self.note_at(*at, operation);
+                }
+            }
+            None => {
+                let places = self.by_name.get(operation.ns).cloned().unwrap_or_default();
+                places.into_iter().for_each(|at| self.note_at(at, operation));
+            }
+        }
+    }
+
+    /// The log cannot tell.
+    pub(super) fn give_up(&mut self) {
+        (0..self.keys.len()).for_each(|at| self.give_up_at(at));
+    }
+
+    fn note_at(&mut self, at: usize, operation: &Operation<'_>) {
+        let Some(gathered) = self.keys[at].as_mut() else { return };
+        let Some(id) = operation.document_id() else {
+            self.give_up_at(at);
+            return;
+        };
+        self.key.clear();
+        id_key::encode(id, &mut self.key);
+        if gathered.keys.contains(self.key.as_slice()) {
+            return;
+        }
+        gathered.keys.insert(self.key.as_slice().into());
+        let bytes = self.key.len() + OVERHEAD_BYTES;
+        gathered.bytes += bytes;
+        self.bytes += bytes;
+        while self.bytes > self.limit_bytes {
+            let Some(largest) = self.largest() else { return };
+            self.give_up_at(largest);
+        }
+    }
+
+    fn largest(&self) -> Option<usize> {
+        let known = self.keys.iter().enumerate();
+        let known = known.filter_map(|(at, gathered)| Some((at, gathered.as_ref()?.bytes)));
+        known.max_by_key(|(_, bytes)| *bytes).map(|(at, _)| at)
+    }
+
+    fn give_up_at(&mut self, at: usize) {
+        if let Some(gathered) = self.keys[at].take() {
+            self.bytes -= gathered.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bson::{Document, doc};
+    use hindsight_history::SameCollection;
+    use hindsight_oplog::raw::Doc;
+
+    use super::*;
+
+    fn pair(ns: &str, uuid: u8, options: &Document) -> NamePair {
+        let mut state = CollectionState::new([uuid; 16], ns);
+        state.options = options.to_vec().expect("BSON");
+        let state = Some(Arc::new(state));
+        let names = vec![ns.to_owned(), "shop.once".to_owned()];
+        let same = Some(SameCollection { uuid: [uuid; 16], names });
+        NamePair { ns: ns.to_owned(), before: state.clone(), after: state, same }
+    }
+
+    fn insert(touched: &mut Touched, ns: &str, ui: Option<[u8; 16]>, id: i64) {
+        let o = doc! {"_id": id}.to_vec().expect("BSON");
+        let o = Doc::new(&o).expect("a document");
+        touched.note(&Operation { kind: OpKind::Insert, ns, ui, o, o2: None, upsert: false });
+    }
+
+    fn counts(touched: &Touched, places: usize) -> Vec<Option<usize>> {
+        (0..places).map(|at| touched.keys(at).map(BTreeSet::len)).collect()
+    }
+
+    #[test]
+    fn an_operation_belongs_to_its_uuid_and_without_one_to_every_bearer_of_the_name() {
+        let plain = doc! {};
+        let capped = doc! {"capped": true};
+        let pairs =
+            [pair("shop.a", 1, &plain), pair("shop.b", 2, &plain), pair("shop.c", 3, &capped)];
+        let mut touched = Touched::of(&pairs, 1 << 20);
+        insert(&mut touched, "shop.b", Some([1; 16]), 1);
+        insert(&mut touched, "shop.b", Some([1; 16]), 1);
+        insert(&mut touched, "shop.a", Some([9; 16]), 2);
+        assert_eq!(counts(&touched, 3), [Some(1), Some(0), None]);
+        insert(&mut touched, "shop.once", None, 3);
+        insert(&mut touched, "shop.never", None, 4);
+        assert_eq!(counts(&touched, 3), [Some(2), Some(1), None]);
+        touched.give_up();
+        assert!(touched.is_over());
+    }
+
+    #[test]
+    fn beyond_the_limit_the_largest_is_given_up_first() {
+        let plain = doc! {};
+        let pairs = [pair("shop.a", 1, &plain), pair("shop.b", 2, &plain)];
+        let mut touched = Touched::of(&pairs, 100 * OVERHEAD_BYTES);
+        for id in 0..10 {
+            insert(&mut touched, "", Some([2; 16]), id);
+        }
+        for id in 0..200 {
+            insert(&mut touched, "", Some([1; 16]), id);
+        }
+        assert_eq!(counts(&touched, 2), [None, Some(10)]);
+        assert!(touched.bytes <= touched.limit_bytes && !touched.is_over());
+        for id in 0..200 {
+            insert(&mut touched, "", Some([2; 16]), id);
+        }
+        assert!(touched.is_over());
+        assert_eq!(touched.bytes, 0);
+    }
+}
