@@ -6,6 +6,7 @@
 mod about;
 mod admission;
 mod collections;
+mod diff;
 mod documents;
 mod entries;
 mod operations;
@@ -136,7 +137,7 @@ impl Hindsight for Service {
         request: Request<api::GetTimelineRequest>,
     ) -> Result<Response<api::GetTimelineResponse>, Status> {
         let call = self.admission.begin(Call::GetTimeline, &request)?;
-        call.one(timeline::timeline(&self.engine, request.into_inner())).await
+        call.one(async { timeline::timeline(&self.engine, request.into_inner()) }).await
     }
 
     async fn search_entries(
@@ -160,7 +161,7 @@ impl Hindsight for Service {
         request: Request<api::ListVersionsRequest>,
     ) -> Result<Response<api::ListVersionsResponse>, Status> {
         let call = self.admission.begin(Call::ListVersions, &request)?;
-        call.one(documents::versions(&self.engine, request.into_inner())).await
+        call.one(async { documents::versions(&self.engine, request.into_inner()) }).await
     }
 
     async fn scan_collection(
@@ -184,7 +185,7 @@ impl Hindsight for Service {
         request: Request<api::DiffTimesRequest>,
     ) -> Result<Response<Self::DiffTimesStream>, Status> {
         let call = self.admission.begin(Call::DiffTimes, &request)?;
-        call.many(async { Err(Status::unimplemented("not built yet")) }).await
+        call.many(diff::diff(self, request.into_inner())).await
     }
 
     async fn plan_restore(

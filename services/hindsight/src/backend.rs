@@ -31,7 +31,7 @@ use crate::open::open_offline;
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 pub enum Backend {
-    Remote(Remote),
+    Remote(Box<Remote>),
     Local(Arc<Service>),
 }
 
@@ -98,7 +98,7 @@ async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
     let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
     let hindsight = HindsightClient::with_interceptor(channel, bearer);
     let hindsight = hindsight.max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Ok(Backend::Remote(Remote { hindsight, operations }))
+    Ok(Backend::Remote(Box::new(Remote { hindsight, operations })))
 }
 
 /// Calls with one answer.

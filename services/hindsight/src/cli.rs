@@ -146,6 +146,8 @@ pub enum Command {
     Collections(Collections),
     /// What a time means: its position, its window, and the entries on both sides of it.
     Resolve(Resolve),
+    /// What is different between two times.
+    Diff(Diff),
     /// Restore everything as of a time into another MongoDB.
     Restore(Restore),
     /// Restores that were begun: list, watch, cancel, forget.
@@ -365,6 +367,9 @@ pub struct Scan {
     /// Only these fields, as `find` takes them: {"total":1}, or {"notes":0}.
     #[arg(long, value_name = "JSON")]
     pub projection: Option<String>,
+    /// The order: by `_id`, the only one there is.
+    #[arg(long, value_name = "FIELD", default_value = "_id", value_parser = ["_id"])]
+    pub sort: String,
     /// At most so many documents; 0 is no limit.
     #[arg(long, default_value_t = 0)]
     pub limit: u64,
@@ -392,6 +397,26 @@ pub struct Resolve {
     /// As `--before` means it: the time itself, and with a whole second all of it, is excluded.
     #[arg(long)]
     pub before: bool,
+}
+
+/// Example: hindsight diff shop.orders --from 2026-11-21T12:00:00Z --to latest
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Diff {
+    /// Namespace: db.collection, or db.* for a whole database. Default: everything.
+    pub ns: Option<String>,
+    /// The time before.
+    #[arg(long, value_name = "T")]
+    pub from: String,
+    /// The time after.
+    #[arg(long, value_name = "T", default_value = "latest")]
+    pub to: String,
+    /// Only documents that match before or after, in MongoDB's query language as Extended JSON.
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
+    /// At most so many changes; 0 is no limit.
+    #[arg(long, default_value_t = 0)]
+    pub limit: u64,
 }
 
 #[derive(Debug, Subcommand)]

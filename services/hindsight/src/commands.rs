@@ -3,6 +3,7 @@
 mod base;
 mod collections;
 mod config_check;
+mod diff;
 mod find;
 mod log_copy;
 mod resolve;
@@ -18,13 +19,15 @@ mod windows;
 use std::io::Write;
 
 use anyhow::Result;
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::access;
 use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
+use crate::extended_json;
 
 /// Runs any command but those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
@@ -54,6 +57,7 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
         Command::History(history) => time_travel::history(global, history, backend).await,
         Command::Scan(scan) => time_travel::scan(global, scan, backend).await,
         Command::Collections(wanted) => collections::run(global, wanted, backend).await,
+        Command::Diff(diff) => diff::run(global, diff, backend).await,
         Command::Resolve(resolve) => resolve::run(global, resolve, backend).await,
         Command::Restores(command) => restores::run(global, command, backend).await,
         Command::Restore(restore) => restore::run(global, restore, backend).await,
@@ -83,6 +87,15 @@ fn print_line(line: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => Ok(other?),
     }
+}
+
+/// A document as people type it; empty without one.
+fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
+    let Some(json) = json else { return Ok(Bytes::new()) };
+    let document = extended_json::parse_document(json);
+    let document =
+        document.map_err(|error| Failure::usage(format!("{flag} {json:?}: {error:#}")))?;
+    Ok(document.into_bytes().into())
 }
 
 /// Prints a message for people.

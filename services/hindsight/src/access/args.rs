@@ -150,9 +150,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 /// The listeners of a process.
 pub struct Doors {
-    /// The address that callers use, with its port.
-    pub address: String,
-    /// The same with its scheme.
+    /// The address that callers use, with its scheme and port.
     pub url: String,
     /// The address for commands on the data directory: loopback, without TLS.
     pub local_address: String,
@@ -169,12 +167,7 @@ impl Doors {
             None => address.clone(),
         };
         let url = format!("{scheme}://{address}");
-        Ok(Self {
-            address,
-            url,
-            local_address,
-            doors: std::iter::once(main).chain(at_side).collect(),
-        })
+        Ok(Self { url, local_address, doors: std::iter::once(main).chain(at_side).collect() })
     }
 }
 

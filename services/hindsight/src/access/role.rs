@@ -35,6 +35,7 @@ macro_rules! calls {
 
         impl Call {
             /// Every call there is.
+            #[cfg(test)]
             pub const ALL: &[Call] = &[$(Self::$call),*];
 
             /// The name in the proto file, for metrics and the audit file.

@@ -67,7 +67,8 @@ impl Server {
         let guard = Guard::open(access).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let doors = guard.bind(any, &dir.path().join("api.token")).await.unwrap();
-        let Doors { address, local_address, mut doors, .. } = doors;
+        let Doors { url, local_address, mut doors } = doors;
+        let address = url.split_once("://").unwrap().1;
         for door in &mut doors {
             door.patience = patience;
         }

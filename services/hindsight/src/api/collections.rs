@@ -22,23 +22,21 @@ pub(super) async fn list(
     request: api::ListCollectionsRequest,
 ) -> Result<api::ListCollectionsResponse, Status> {
     let key = PageKey::new("collections", &[request.ns.as_bytes()]);
-    let (at, after) = match key.position_in(&request.page_token)? {
+    let (at, after) = match key.position_and_time(&request.page_token)? {
         // The later pages are of the same time as the first one.
-        Some(position) => {
-            let (at, after) = split(&position).ok_or_else(|| {
-                Reason::InvalidPageToken.status("page_token: it is not one of ours")
-            })?;
+        Some((at, after)) => {
             service.engine.check(at).map_err(status_of)?;
             (at, after)
         }
-        None => (service.reach(request.at).await?, String::new()),
+        None => (service.reach(request.at).await?, Vec::new()),
     };
     let pattern = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
     let engine = service.engine.clone();
     let all = tokio::task::spawn_blocking(move || all_at(&engine, at));
     let all = all.await.map_err(|error| Reason::Internal.status(error.to_string()))??;
     let wanted = all.into_iter().filter(|collection| {
-        collection.ns > after && pattern.as_ref().is_none_or(|it| it.matches(&collection.ns))
+        collection.ns.as_bytes() > &after[..]
+            && pattern.as_ref().is_none_or(|it| it.matches(&collection.ns))
     });
     let mut page = Page::of(request.page_size);
     for collection in wanted {
@@ -49,19 +47,10 @@ pub(super) async fn list(
         }
     }
     let last = page.items.last().map(|collection| collection.ns.as_str()).unwrap_or_default();
-    let next_page_token = if page.is_cut {
-        key.token(&[&at.as_u64().to_be_bytes()[..], last.as_bytes()].concat())
-    } else {
-        String::new()
-    };
+    let next_page_token =
+        if page.is_cut { key.token_at(at, last.as_bytes())? } else { String::new() };
     let at = Some(to_api(at));
     Ok(api::ListCollectionsResponse { collections: page.items, at, next_page_token })
-}
-
-fn split(position: &[u8]) -> Option<(Timestamp, String)> {
-    let (at, after) = position.split_first_chunk::<8>()?;
-    let after = String::from_utf8(after.to_vec()).ok()?;
-    Some((Timestamp::from_u64(u64::from_be_bytes(*at)), after))
 }
 
 /// By name; a view that cannot be read as one is an error, not left out.
@@ -119,7 +108,7 @@ fn view_of(document: &[u8], states: &[Arc<CollectionState>]) -> Result<api::Coll
     for field in raw {
         let (name, value) = field.map_err(|error| corrupt(error.to_string()))?;
         if name.as_str() != "_id" {
-            options.append(name.to_owned(), bson::RawBson::from(value));
+            options.append(name, bson::RawBson::from(value));
         }
     }
     let options = options.into_bytes().into();
@@ -133,7 +122,7 @@ fn time_series_options(buckets: &[u8]) -> Result<bytes::Bytes, String> {
     for field in raw {
         let (name, value) = field.map_err(|error| error.to_string())?;
         if ["timeseries", "expireAfterSeconds", "collation"].contains(&name.as_str()) {
-            options.append(name.to_owned(), bson::RawBson::from(value));
+            options.append(name, bson::RawBson::from(value));
         }
     }
     Ok(options.into_bytes().into())

@@ -25,7 +25,7 @@ pub(super) async fn get(
     Ok(api::GetDocumentResponse { document: document.into(), at: Some(to_api(at)) })
 }
 
-pub(super) async fn versions(
+pub(super) fn versions(
     engine: &Engine,
     request: api::ListVersionsRequest,
 ) -> Result<api::ListVersionsResponse, Status> {

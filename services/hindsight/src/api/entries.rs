@@ -49,22 +49,16 @@ pub(super) async fn search(
     let (sender, receiver) = mpsc::channel(AHEAD);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
-        let failed = sender.clone();
-        let mut gather = Gather::new(sender, |entries| api::SearchEntriesResponse {
-            entries,
-            context: Vec::new(),
-        });
-        let result =
-            runtime.block_on(find_all(engine.log.as_ref(), &engine.index, &filter, &mut |entry| {
-                match gather.add(Bytes::copy_from_slice(entry)) {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                }
-            }));
-        gather.send();
-        if let Err(error) = result {
-            let _ = failed.blocking_send(Err(status_of(error)));
-        }
+        let message = |entries| api::SearchEntriesResponse { entries, context: Vec::new() };
+        let mut gather = Gather::new(sender, message);
+        let mut visit = |entry: &[u8]| match gather.add(Bytes::copy_from_slice(entry), entry.len())
+        {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        };
+        let searched = find_all(engine.log.as_ref(), &engine.index, &filter, &mut visit);
+        let result = runtime.block_on(searched).map_err(status_of);
+        gather.end(result);
     });
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }

@@ -8,6 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hindsight_oplog::Timestamp;
 use tonic::Status;
 
 use super::Reason;
@@ -68,14 +69,23 @@ impl PageKey {
         URL_SAFE_NO_PAD.encode([&[VERSION][..], &self.0, position].concat())
     }
 
-    /// As [`Self::token`], of a position that may be too long for one.
-    pub(super) fn token_of_any(&self, position: &[u8]) -> Result<String, Status> {
+    /// A token for the pages of one time; the position may be too long for one.
+    pub(super) fn token_at(&self, at: Timestamp, position: &[u8]) -> Result<String, Status> {
         if position.len() > MAX_TOKEN {
-            let text =
-                "the last _id of the page is too long for a page token: scan without a limit";
+            let text = "the last _id of the page is too long for a page token: ask without a limit";
             return Err(Reason::TooLarge.status(text));
         }
-        Ok(self.token(position))
+        Ok(self.token(&[&at.as_u64().to_be_bytes()[..], position].concat()))
+    }
+
+    /// What [`Self::token_at`] put into a token; nothing for an empty one.
+    pub(super) fn position_and_time(
+        &self,
+        token: &str,
+    ) -> Result<Option<(Timestamp, Vec<u8>)>, Status> {
+        let Some(position) = self.position_in(token)? else { return Ok(None) };
+        let (at, position) = position.split_first_chunk::<8>().ok_or_else(not_ours)?;
+        Ok(Some((Timestamp::from_u64(u64::from_be_bytes(*at)), position.to_vec())))
     }
 
     /// Where a token says to go on; nothing for an empty one.
@@ -106,11 +116,13 @@ impl PageKey {
     /// A token that holds a number; 0 for an empty one.
     pub(super) fn number_in(&self, token: &str) -> Result<u64, Status> {
         let Some(position) = self.position_in(token)? else { return Ok(0) };
-        let number: [u8; 8] = position
-            .try_into()
-            .map_err(|_| Reason::InvalidPageToken.status("page_token: it is not one of ours"))?;
+        let number: [u8; 8] = position.try_into().map_err(|_| not_ours())?;
         Ok(u64::from_be_bytes(number))
     }
+}
+
+fn not_ours() -> Status {
+    Reason::InvalidPageToken.status("page_token: it is not one of ours")
 }
 
 #[cfg(test)]

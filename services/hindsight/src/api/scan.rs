@@ -10,25 +10,30 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::page::PageKey;
 use super::streams::{AHEAD, Gather};
 use super::{Answers, Reason, Service, check_ns, invalid, status_of};
 use crate::times::to_api;
 
 /// Which documents, and what of them.
-pub(super) struct Selection {
+struct Selection {
     filter: Option<Filter>,
     projection: Option<Projection>,
     limit: usize,
 }
 
+/// A filter as it came; none for no bytes.
+pub(super) fn filter_of(bytes: &[u8]) -> Result<Option<Filter>, Status> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let document = RawDocument::from_bytes(bytes).map_err(|error| invalid("filter", error))?;
+    Filter::parse(document).map(Some).map_err(|error| invalid("filter", error))
+}
+
 impl Selection {
-    pub(super) fn parse(request: &api::ScanCollectionRequest) -> Result<Self, Status> {
-        let (mut filter, mut projection) = (None, None);
-        if !request.filter.is_empty() {
-            let document = RawDocument::from_bytes(&request.filter[..])
-                .map_err(|error| invalid("filter", error))?;
-            filter = Some(Filter::parse(document).map_err(|error| invalid("filter", error))?);
-        }
+    fn parse(request: &api::ScanCollectionRequest) -> Result<Self, Status> {
+        let mut projection = None;
         if !request.projection.is_empty() {
             let document = RawDocument::from_bytes(&request.projection[..])
                 .map_err(|error| invalid("projection", error))?;
@@ -39,16 +44,16 @@ impl Selection {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        Ok(Self { filter, projection, limit })
+        Ok(Self { filter: filter_of(&request.filter)?, projection, limit })
     }
 
     /// What is answered for a document; nothing for one that the filter keeps out.
-    fn select(&self, document: Vec<u8>) -> Result<Option<Bytes>, QueryError> {
+    fn select(&self, document: &[u8]) -> Result<Option<Bytes>, Status> {
         if self.filter.is_none() && self.projection.is_none() {
-            return Ok(Some(document.into()));
+            return Ok(Some(Bytes::copy_from_slice(document)));
         }
-        let corrupt = |error: &dyn std::fmt::Display| QueryError::Corrupt(error.to_string());
-        let raw = RawDocument::from_bytes(&document[..]).map_err(|error| corrupt(&error))?;
+        let corrupt = |error: &dyn std::fmt::Display| Reason::Corrupt.status(error.to_string());
+        let raw = RawDocument::from_bytes(document).map_err(|error| corrupt(&error))?;
         if self.filter.as_ref().is_some_and(|filter| !filter.matches(raw)) {
             return Ok(None);
         }
@@ -57,9 +62,19 @@ impl Selection {
                 let selected = projection.apply(raw).map_err(|error| corrupt(&error))?;
                 Ok(Some(selected.into_bytes().into()))
             }
-            None => Ok(Some(document.into())),
+            None => Ok(Some(Bytes::copy_from_slice(document))),
         }
     }
+}
+
+/// A scan, or its next page.
+struct Scan {
+    ns: String,
+    at: Timestamp,
+    /// The id key after which it goes on.
+    after: Option<Vec<u8>>,
+    selection: Selection,
+    key: PageKey,
 }
 
 pub(super) async fn scan(
@@ -68,54 +83,70 @@ pub(super) async fn scan(
 ) -> Result<Answers<api::ScanCollectionResponse>, Status> {
     check_ns(&request.ns)?;
     let selection = Selection::parse(&request)?;
-    if !request.page_token.is_empty() {
-        return Err(Status::unimplemented("pages of scans are not built yet"));
-    }
-    let at = service.reach(request.at).await?;
-    let (engine, ns) = (&service.engine, request.ns);
+    let parts = [request.ns.as_bytes(), &request.filter, &request.projection];
+    let key = PageKey::new("scan", &parts);
+    let (at, after) = match key.position_and_time(&request.page_token)? {
+        // The later pages are of the same time as the first one.
+        Some((at, after)) => {
+            service.engine.check(at).map_err(status_of)?;
+            (at, Some(after))
+        }
+        None => (service.reach(request.at).await?, None),
+    };
+    let scan = Scan { ns: request.ns, at, after, selection, key };
     // Answered here, so that it is the call's own status.
-    if engine.view(at).map_err(status_of)?.collection(&ns).is_none() {
-        return Err(Reason::NoSuchCollection.status(format!("{ns} does not exist at {at}")));
+    if service.engine.view(at).map_err(status_of)?.collection(&scan.ns).is_none() {
+        let text = format!("{} does not exist at {at}", scan.ns);
+        return Err(Reason::NoSuchCollection.status(text));
     }
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let engine = engine.clone();
+    let engine = service.engine.clone();
     tokio::task::spawn_blocking(move || {
-        let failed = sender.clone();
         let message = |documents| api::ScanCollectionResponse {
             documents,
             at: Some(to_api(at)),
             next_page_token: String::new(),
         };
         let mut gather = Gather::new(sender, message);
-        if let Err(error) = scan_into(&engine, &ns, at, &selection, &mut gather) {
-            let _ = failed.blocking_send(Err(status_of(error)));
-            return;
-        }
-        gather.send();
+        let result = scan.run(&engine, &mut gather);
+        gather.end(result);
     });
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-fn scan_into<T, F: Fn(Vec<Bytes>) -> T>(
-    engine: &Engine,
-    ns: &str,
-    at: Timestamp,
-    selection: &Selection,
-    gather: &mut Gather<T, F>,
-) -> Result<(), QueryError> {
-    let view = engine.view(at)?;
-    let mut left = selection.limit;
-    for document in view.scan(ns)? {
-        // A filter may let nothing through for long: nobody may be there any more.
-        if left == 0 || !gather.is_wanted() {
-            break;
-        }
-        let document = document.map_err(|error| QueryError::Corrupt(error.to_string()))?;
-        let Some(selected) = selection.select(document)? else { continue };
-        left -= 1;
-        if !gather.add(selected) {
-            break;
+impl Scan {
+    fn run<F>(
+        &self,
+        engine: &Engine,
+        gather: &mut Gather<Bytes, api::ScanCollectionResponse, F>,
+    ) -> Result<(), Status>
+    where
+        F: Fn(Vec<Bytes>) -> api::ScanCollectionResponse,
+    {
+        let view = engine.view(self.at).map_err(status_of)?;
+        let after = self.after.as_deref();
+        let documents = view.scan_after(&self.ns, after);
+        let mut documents = documents.map_err(QueryError::from).map_err(status_of)?;
+        let mut left = self.selection.limit;
+        loop {
+            let scanned = documents.next_document();
+            let scanned = scanned.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
+            let Some(scanned) = scanned else { return Ok(()) };
+            // A filter may let nothing through for long: nobody may be there any more.
+            if !gather.is_wanted() {
+                return Ok(());
+            }
+            let Some(selected) = self.selection.select(scanned.document)? else { continue };
+            let bytes = selected.len();
+            left -= 1;
+            if !gather.add(selected, bytes) {
+                return Ok(());
+            }
+            if left == 0 {
+                let token = self.key.token_at(self.at, scanned.id_key)?;
+                gather.send_amended(|last| last.next_page_token = token);
+                return Ok(());
+            }
         }
     }
-    Ok(())
 }

@@ -1,31 +1,39 @@
-//! Answers of many documents or entries, in messages of bounded size.
+//! Answers of many documents, entries or changes, in messages of bounded size.
 
-use bytes::Bytes;
+use std::time::{Duration, Instant};
+
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Documents are gathered up to this many bytes a message.
+/// Items are gathered up to this many bytes a message.
 const MESSAGE_BYTES: usize = 256 << 10;
+/// However few they are, items are sent once the first of them is this old and another one comes.
+const MAX_AGE: Duration = Duration::from_millis(500);
 /// Messages made ahead of a slow reader.
 pub(super) const AHEAD: usize = 8;
 
 /// Gathers items into messages and sends them; `false` once the reader is gone.
-pub(super) struct Gather<T, F: Fn(Vec<Bytes>) -> T> {
+pub(super) struct Gather<I, T, F: Fn(Vec<I>) -> T> {
     sender: mpsc::Sender<Result<T, Status>>,
-    items: Vec<Bytes>,
+    items: Vec<I>,
     bytes: usize,
+    since: Instant,
     message: F,
 }
 
-impl<T, F: Fn(Vec<Bytes>) -> T> Gather<T, F> {
+impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
     pub(super) fn new(sender: mpsc::Sender<Result<T, Status>>, message: F) -> Self {
-        Self { sender, items: Vec::new(), bytes: 0, message }
+        Self { sender, items: Vec::new(), bytes: 0, since: Instant::now(), message }
     }
 
-    pub(super) fn add(&mut self, item: Bytes) -> bool {
-        self.bytes += item.len();
+    pub(super) fn add(&mut self, item: I, bytes: usize) -> bool {
+        if self.items.is_empty() {
+            self.since = Instant::now();
+        }
+        self.bytes += bytes;
         self.items.push(item);
-        self.bytes < MESSAGE_BYTES || self.send()
+        let is_due = self.bytes >= MESSAGE_BYTES || self.since.elapsed() >= MAX_AGE;
+        !is_due || self.send()
     }
 
     /// Whether somebody still wants answers.
@@ -34,11 +42,23 @@ impl<T, F: Fn(Vec<Bytes>) -> T> Gather<T, F> {
     }
 
     pub(super) fn send(&mut self) -> bool {
+        self.items.is_empty() || self.send_amended(|_| {})
+    }
+
+    /// Sends what is there, also if that is nothing, in a message that says more.
+    pub(super) fn send_amended(&mut self, amend: impl FnOnce(&mut T)) -> bool {
         self.bytes = 0;
-        if self.items.is_empty() {
-            return true;
-        }
-        let message = (self.message)(std::mem::take(&mut self.items));
+        let mut message = (self.message)(std::mem::take(&mut self.items));
+        amend(&mut message);
         self.sender.blocking_send(Ok(message)).is_ok()
+    }
+
+    /// The last word: a failure, or what is left.
+    pub(super) fn end(mut self, result: Result<(), Status>) {
+        // What was found before a failure is true all the same.
+        self.send();
+        if let Err(status) = result {
+            let _ = self.sender.blocking_send(Err(status));
+        }
     }
 }

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::status_of;
 use crate::times::to_api;
 
-pub(super) async fn timeline(
+pub(super) fn timeline(
     engine: &Engine,
     request: api::GetTimelineRequest,
 ) -> Result<api::GetTimelineResponse, Status> {

@@ -1,15 +1,14 @@
 //! `get`, `history` and `scan`: data as it was.
 
 use anyhow::Result;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use hindsight_proto::v1::{GetDocumentRequest, ListVersionsRequest, ScanCollectionRequest};
 use serde_json::{Value, json};
 
-use super::{print_json, print_line, say};
+use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::times::{included, json_of, shown};
 use crate::{document_id, extended_json};
 
@@ -52,15 +51,6 @@ pub async fn history(global: &Global, history: &History, backend: &Backend) -> R
         }
         request.page_token = answer.next_page_token;
     }
-}
-
-/// A document as people type it; empty without one.
-fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
-    let Some(json) = json else { return Ok(Bytes::new()) };
-    let document = extended_json::parse_document(json);
-    let document =
-        document.map_err(|error| Failure::usage(format!("{flag} {json:?}: {error:#}")))?;
-    Ok(document.into_bytes().into())
 }
 
 pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {

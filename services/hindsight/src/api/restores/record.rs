@@ -79,7 +79,7 @@ mod tests {
             Operation { name: "operations/restore-1".into(), done: true, ..Default::default() };
         store(&path, &operation)?;
         fs::write(path.join("restore-2.new"), b"half")?;
-        assert_eq!(load(&path)?, [operation.clone()]);
+        assert_eq!(load(&path)?, std::slice::from_ref(&operation));
         remove(&path, &operation.name)?;
         remove(&path, &operation.name)?;
         assert!(load(&path)?.is_empty());

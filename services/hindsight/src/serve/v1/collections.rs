@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answer::json;
-use super::problem::{Problem, unshowable};
+use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Params, time};
 use crate::api::Service;
 use crate::json::{CollectionsJson, Notation};
@@ -35,7 +35,7 @@ pub(super) struct ListParams {
 /// The collections and views there were at a time, with options and indexes, by name.
 #[utoipa::path(get, path = "/v1/collections", tag = "data", params(ListParams), responses(
     (status = 200, body = CollectionsJson),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     asker: Asker,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answer::{Format, json, line, object, raw, stream};
-use super::problem::{Problem, unshowable};
+use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Params, Segments, document, id, time};
 use crate::api::{Service, invalid};
 use crate::json::{ChangeJson, ChangesJson, DocumentJson, DocumentsJson, Notation, VersionsJson};
@@ -39,8 +39,8 @@ pub(super) struct GetParams {
         GetParams),
     responses(
         (status = 200, content((DocumentJson = "application/json"), (String = "application/bson"))),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "it did not exist then"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "it did not exist then"),
+        (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn get_document(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -77,8 +77,8 @@ pub(super) struct VersionsParams {
         VersionsParams),
     responses(
         (status = 200, body = VersionsJson),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "there never was one"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "there never was one"),
+        (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn versions(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -120,8 +120,8 @@ pub(super) struct ScanParams {
     responses(
         (status = 200, content(
             (DocumentsJson = "application/json"), (Object = "application/x-ndjson"), (String = "application/bson"))),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "it did not exist then"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "it did not exist then"),
+        (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn scan(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -190,7 +190,7 @@ pub(super) struct DiffParams {
 #[utoipa::path(get, path = "/v1/diff", tag = "data", params(DiffParams),
     responses(
         (status = 200, content((ChangesJson = "application/json"), (ChangeJson = "application/x-ndjson"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+        (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn diff(
     State(service): State<Arc<Service>>,
     asker: Asker,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answer::{Format, json, line, object, stream};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemJson};
 use super::question::{Asker, Params, document, id, time};
 use crate::api::{Service, invalid};
 use crate::json::{EntriesJson, Notation, TimelineJson};
@@ -35,7 +35,7 @@ pub(super) struct TimelineParams {
 
 /// Operations per namespace and stretch of time, and the commands among them.
 #[utoipa::path(get, path = "/v1/timeline", tag = "search", params(TimelineParams), responses(
-    (status = 200, body = TimelineJson), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 200, body = TimelineJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn timeline(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -89,7 +89,7 @@ pub(super) struct SearchParams {
 #[utoipa::path(get, path = "/v1/entries", tag = "search", params(SearchParams), responses(
     (status = 200, content(
         (EntriesJson = "application/json"), (Object = "application/x-ndjson"), (String = "application/bson"))),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn search(
     State(service): State<Arc<Service>>,
     asker: Asker,

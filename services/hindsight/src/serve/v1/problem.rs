@@ -11,8 +11,13 @@ use utoipa::ToSchema;
 use crate::api::Reason;
 
 /// Why a call was not answered.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<ProblemJson>);
+
+/// Why a call was not answered.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
+#[schema(as = Problem)]
+pub(super) struct ProblemJson {
     /// `about:blank`: the status code says what kind of problem it is, and `reason` which one.
     r#type: String,
     title: String,
@@ -33,14 +38,14 @@ impl From<Status> for Problem {
         let info = details.error_info();
         let reason = info.map_or("", |info| info.reason.as_str());
         let code = http_status(status.code(), reason);
-        Self {
+        Self(Box::new(ProblemJson {
             r#type: "about:blank".into(),
             title: code.canonical_reason().unwrap_or("error").to_owned(),
             status: code.as_u16(),
             detail: status.message().to_owned(),
             reason: reason.to_owned(),
             field: info.and_then(|info| info.metadata.get("field").cloned()),
-        }
+        }))
     }
 }
 
@@ -66,13 +71,13 @@ fn http_status(code: Code, reason: &str) -> StatusCode {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).expect("a problem is plain data");
+        let body = serde_json::to_vec(&self.0).expect("a problem is plain data");
         let mut response = Response::new(Body::from(body));
         *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+        if self.0.status == StatusCode::UNAUTHORIZED.as_u16() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
@@ -92,7 +97,7 @@ pub(super) async fn no_such_path(uri: Uri) -> Response {
     let mut problem = Problem::from(Status::not_found(format!(
         "there is nothing at {path}: /openapi.json says what there is"
     )));
-    problem.reason = "NO_SUCH_PATH".into();
+    problem.0.reason = "NO_SUCH_PATH".into();
     problem.into_response()
 }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{Format, json, line, stream};
-use super::problem::{Problem, unshowable};
+use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Body, Params, Segments};
 use crate::api::{Service, invalid};
 use crate::json::PlanJson;
@@ -70,8 +70,8 @@ fn spec(body: RestoreBody) -> Result<Option<api::RestoreSpec>, Problem> {
 /// What a restore would write, and whether the target can take it. Writes nothing.
 #[utoipa::path(post, path = "/v1/restores/plan", tag = "restores", request_body = RestoreBody, responses(
     (status = 200, body = PlanJson),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "the target cannot take it"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take it"),
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn plan(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -85,8 +85,8 @@ pub(super) async fn plan(
 /// Begins to restore everything as of a time into another MongoDB.
 #[utoipa::path(post, path = "/v1/restores", tag = "restores", request_body = CreateBody, responses(
     (status = 200, body = OperationJson),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "the target cannot take it"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take it"),
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn create(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -115,7 +115,7 @@ pub(super) struct ListParams {
 /// All restores, newest first.
 #[utoipa::path(get, path = "/v1/operations", tag = "restores", params(ListParams), responses(
     (status = 200, body = OperationsJson),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -138,7 +138,7 @@ fn name(id: &str) -> String {
 #[utoipa::path(get, path = "/v1/operations/{id}", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 200, body = OperationJson),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn get_operation(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -153,7 +153,7 @@ pub(super) async fn get_operation(
 #[utoipa::path(delete, path = "/v1/operations/{id}", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 204, description = "it is forgotten"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -168,7 +168,7 @@ pub(super) async fn delete(
 #[utoipa::path(get, path = "/v1/operations/{id}/watch", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 200, body = OperationJson, content_type = "application/x-ndjson"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn watch(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -183,7 +183,7 @@ pub(super) async fn watch(
 #[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 204, description = "it was asked"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn cancel(
     State(service): State<Arc<Service>>,
     asker: Asker,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::json;
-use super::problem::{Problem, unshowable};
+use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Body, Params, time};
 use crate::api::Service;
 use crate::json::{BasesJson, Notation, PositionJson, ResolvedTimeJson, WindowsJson};
@@ -24,7 +24,7 @@ fn object(text: &str) -> Result<Response, Problem> {
 
 /// Positions, lags, the member read from, last errors.
 #[utoipa::path(get, path = "/v1/status", tag = "times", responses(
-    (status = 200, body = Object), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 200, body = Object), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn status(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -35,7 +35,7 @@ pub(super) async fn status(
 
 /// Which times can be restored, and where entries are missing.
 #[utoipa::path(get, path = "/v1/windows", tag = "times", responses(
-    (status = 200, body = WindowsJson), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 200, body = WindowsJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn windows(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -46,7 +46,7 @@ pub(super) async fn windows(
 
 /// Copies of all data, from which states are built.
 #[utoipa::path(get, path = "/v1/bases", tag = "times", responses(
-    (status = 200, body = BasesJson), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 200, body = BasesJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn bases(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -68,8 +68,8 @@ pub(super) struct WaitParams {
 /// Answers once a time can be restored and read.
 #[utoipa::path(get, path = "/v1/wait", tag = "times", params(WaitParams), responses(
     (status = 200, body = Object, description = "`restorable_through`, a position"),
-    (status = 408, body = Problem, content_type = "application/problem+json", description = "not within the time-out"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 408, body = ProblemJson, content_type = "application/problem+json", description = "not within the time-out"),
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn wait(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -98,8 +98,8 @@ pub(super) struct ResolveParams {
 /// What a time means: the position, its window, and the entries around it.
 #[utoipa::path(get, path = "/v1/resolve", tag = "times", params(ResolveParams), responses(
     (status = 200, body = ResolvedTimeJson),
-    (status = 422, body = Problem, content_type = "application/problem+json", description = "it cannot be restored"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = 422, body = ProblemJson, content_type = "application/problem+json", description = "it cannot be restored"),
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn resolve(
     State(service): State<Arc<Service>>,
     asker: Asker,
@@ -123,7 +123,7 @@ pub(super) struct VerifyBody {
 /// Walks the chain of segments and its checksums.
 #[utoipa::path(post, path = "/v1/verify", tag = "times", request_body = VerifyBody, responses(
     (status = 200, body = Object, description = "the report; `sound` says whether everything is"),
-    (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
     asker: Asker,
