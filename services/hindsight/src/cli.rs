@@ -286,6 +286,7 @@ pub struct Wait {
 }
 
 /// Example: hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z
+///          hindsight find --ns shop.orders --changed-field total --grep '"status":"paid"' --before-context 3
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Find {
@@ -304,9 +305,30 @@ pub struct Find {
     /// Up to this time, included.
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
-    /// The newest so many; 0 is no limit.
-    #[arg(long, default_value_t = 100)]
-    pub limit: u64,
+    /// Only entries of this transaction: SESSION:NUMBER, the UUID in `lsid.id` and `txnNumber`.
+    #[arg(long, value_name = "UUID:N")]
+    pub txn: Option<String>,
+    /// Only entries of this session: the UUID in `lsid.id`.
+    #[arg(long, value_name = "UUID")]
+    pub session: Option<String>,
+    /// Only updates that write this field, a part of it, or something that holds it, such as `items.price`.
+    #[arg(long, value_name = "PATH")]
+    pub changed_field: Option<String>,
+    /// Only entries in which this regular expression is found, as relaxed Extended JSON without spaces.
+    #[arg(long, value_name = "REGEX")]
+    pub grep: Option<String>,
+    /// Only entries that match, in MongoDB's query language as Extended JSON: '{"o.status":"paid"}'.
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
+    /// Also so many entries before each match, whatever they are.
+    #[arg(short = 'B', long, default_value_t = 0, value_name = "N")]
+    pub before_context: u32,
+    /// Go on with new entries as they become durable, until Ctrl-C.
+    #[arg(short, long, conflicts_with = "to")]
+    pub follow: bool,
+    /// The newest so many; 0 is no limit. Default: 100, and with --follow none.
+    #[arg(long)]
+    pub limit: Option<u64>,
 }
 
 /// Example: hindsight timeline --ns shop.orders --from 2026-11-21T12:00:00Z --bucket 1m

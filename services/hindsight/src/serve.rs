@@ -9,6 +9,7 @@ mod bases;
 mod capture;
 mod following;
 mod gauges;
+mod health;
 mod http;
 mod process;
 mod v1;
@@ -187,9 +188,10 @@ async fn run(
     }
     tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
     tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
-    let metrics = process.metrics.clone();
+    let tells = process.guard.is_open();
+    let pages = http::Pages { metrics: process.metrics.clone(), live, tells };
     let (url, local_address) = (doors.url, doors.local_address);
-    tasks.spawn("api", http::serve(doors.doors, service, live, metrics, shutdown.clone()));
+    tasks.spawn("api", http::serve(doors.doors, service, pages, shutdown.clone()));
     tasks.spawn("signals", process::stop_on_signal(shutdown.clone()));
     tasks.spawn("hangup", process.guard.clone().reload_on_hangup(shutdown.clone()));
     process.owner.announce(&local_address)?;

@@ -92,6 +92,11 @@ impl Guard {
         })
     }
 
+    /// Everybody who reaches it may ask everything.
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_none() && self.tls.is_none()
+    }
+
     /// Listens. Where callers must show something, commands on the data directory show the token that is written to
     /// `token_path`; where TLS is wanted they come by a loopback port of their own, where no other token counts: then
     /// neither the certificate's name nor client certificates are in their way.

@@ -22,7 +22,7 @@ use super::token::{Digest, Token};
 use super::tokens::{NoAccess, Tokens};
 
 /// What anybody may ask: that this process lives, and whether it works.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/grpc.health.v1.Health/Check"];
 
 /// How a caller is known.
 pub enum Keys {

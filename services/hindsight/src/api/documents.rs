@@ -1,5 +1,8 @@
 //! One document: as it was at a time, and all its versions.
 
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
 use hindsight_history::Cause;
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Engine, QueryError};
@@ -32,31 +35,38 @@ pub(super) fn versions(
     check_ns(&request.ns)?;
     let id = id_of(&request.id)?;
     let key = PageKey::new("versions", &[request.ns.as_bytes(), &request.id]);
-    let after = key.number_in(&request.page_token)?;
-    let found = engine.history().map_err(status_of)?.versions(&request.ns, id);
-    let found = found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
-    if found.is_empty() {
+    let skipped = key.number_in(&request.page_token)?;
+    let history = engine.history().map_err(status_of)?;
+    let (mut page, mut seen) = (Page::of(request.page_size), 0_u64);
+    let mut visit = |version: hindsight_history::Version<'_>| {
+        seen += 1;
+        if seen <= skipped {
+            return ControlFlow::Continue(());
+        }
+        match page.take(version_of(version), version.document.map_or(0, <[u8]>::len)) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    let found = history.versions(&request.ns, id, &mut visit);
+    found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
+    if seen == 0 {
         return Err(Reason::NoSuchDocument.status(format!(
             "{} never held a document with this _id, as far as the history reaches",
             request.ns
         )));
     }
-    let mut page = Page::of(request.page_size);
-    let skipped = usize::try_from(after).unwrap_or(usize::MAX);
-    for version in found.into_iter().skip(skipped) {
-        let bytes = version.document.as_ref().map_or(0, Vec::len);
-        let version = api::Version {
-            from: Some(to_api(version.visible)),
-            document: version.document.map(Into::into),
-            cause: cause(version.cause).into(),
-        };
-        if !page.take(version, bytes) {
-            break;
-        }
-    }
-    let next = after + page.items.len() as u64;
+    let next = skipped + page.items.len() as u64;
     let next_page_token = if page.is_cut { key.token(&next.to_be_bytes()) } else { String::new() };
     Ok(api::ListVersionsResponse { versions: page.items, next_page_token })
+}
+
+fn version_of(version: hindsight_history::Version<'_>) -> api::Version {
+    api::Version {
+        from: Some(to_api(version.visible)),
+        document: version.document.map(Bytes::copy_from_slice),
+        cause: cause(version.cause).into(),
+    }
 }
 
 fn cause(cause: Cause) -> api::VersionCause {

@@ -3,34 +3,54 @@ use futures_util::StreamExt;
 use hindsight_oplog::{Entry, OpKind};
 use hindsight_proto::v1::SearchEntriesRequest;
 
-use super::{print_json, print_line};
+use super::{bson_of, print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
 use crate::times::included;
 use crate::{document_id, extended_json};
 
+/// Entries, unless a number is given.
+const DEFAULT_LIMIT: u64 = 100;
+
 pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
-    let id = find.id.as_deref().map(document_id::parse).transpose()?;
-    let request = SearchEntriesRequest {
-        ns: find.ns.clone().unwrap_or_default(),
-        op: find.op.clone(),
-        id: id.map(|id| id.into_bytes().into()).unwrap_or_default(),
-        from: find.from.as_deref().map(included),
-        to: find.to.as_deref().map(included),
-        limit: find.limit,
-        ..Default::default()
-    };
-    let mut answers = backend.search_entries(request).await?;
+    let mut answers = backend.search_entries(request_of(find)?).await?;
     while let Some(answer) = answers.next().await {
-        for entry in answer?.entries {
+        let answer = answer?;
+        for (nth, entry) in answer.entries.iter().enumerate() {
+            let is_context = answer.context.get(nth).copied().unwrap_or(false);
             match global.output {
-                Output::Json => print_json(&extended_json::of(&entry)?)?,
-                Output::Text => print_line(&summary(&entry)?)?,
+                Output::Json => print_json(&extended_json::of(entry)?)?,
+                Output::Text if is_context => print_line(&format!("  {}", summary(entry)?))?,
+                Output::Text if find.before_context > 0 => {
+                    print_line(&format!("> {}", summary(entry)?))?;
+                }
+                Output::Text => print_line(&summary(entry)?)?,
             }
         }
     }
     Ok(Exit::Done)
+}
+
+fn request_of(find: &Find) -> Result<SearchEntriesRequest> {
+    let id = find.id.as_deref().map(document_id::parse).transpose()?;
+    let default = if find.follow { 0 } else { DEFAULT_LIMIT };
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Ok(SearchEntriesRequest {
+        ns: text(&find.ns),
+        op: find.op.clone(),
+        id: id.map(|id| id.into_bytes().into()).unwrap_or_default(),
+        from: find.from.as_deref().map(included),
+        to: find.to.as_deref().map(included),
+        limit: find.limit.unwrap_or(default),
+        transaction: text(&find.txn),
+        session: text(&find.session),
+        changed_field: text(&find.changed_field),
+        grep: text(&find.grep),
+        filter: bson_of("--filter", find.filter.as_deref())?,
+        before_context: find.before_context,
+        follow: find.follow,
+    })
 }
 
 /// One line: when, `T,I` to restore to just before, what, where, which document.

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-use hindsight_oplog::Timestamp;
-use hindsight_proto::v1::{GetTimelineRequest, GetTimelineResponse, TimelineBucket};
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use hindsight_oplog::{Entry, Timestamp};
+use hindsight_proto::v1::{
+    self as api, GetTimelineRequest, GetTimelineResponse, SearchEntriesRequest, TimelineBucket,
+};
 use serde_json::{Value, json};
 
-use super::{print_json, print_line};
+use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Timeline};
 use crate::exit::{Exit, Failure};
-use crate::times::{included, json_of, shown};
+use crate::times::{included, json_of, shown, to_api};
 
 /// Cells of the longest bar.
 const WIDTH: u64 = 40;
+/// Storms whose beginning is looked up.
+const MOST_STORMS: usize = 10;
 /// Deletes that make up more of a bucket than this, in percent, are marked.
 const STORM_PERCENT: u64 = 50;
 
@@ -28,7 +33,10 @@ pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Res
     let answer = backend.get_timeline(request).await?;
     match global.output {
         Output::Json => print_json_lines(&answer)?,
-        Output::Text => print_bars(&answer)?,
+        Output::Text => {
+            let storms = storms(&answer, backend).await?;
+            print_bars(&answer, &storms)?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -86,8 +94,48 @@ impl Sums {
     }
 }
 
-fn print_bars(answer: &GetTimelineResponse) -> Result<()> {
-    let length = answer.bucket_seconds.max(1);
+/// The first delete of a bucket that holds little else.
+struct Storm {
+    at: api::Timestamp,
+    ns: String,
+    deletes: u64,
+}
+
+/// Where each storm of deletes began, by the start of its bucket; of the largest ones.
+async fn storms(answer: &GetTimelineResponse, backend: &Backend) -> Result<BTreeMap<u32, Storm>> {
+    let sums = sums(answer);
+    let in_storm = |bucket: &&TimelineBucket| {
+        bucket.deletes > 0 && sums.get(&bucket.start).is_some_and(Sums::is_storm)
+    };
+    let mut largest: Vec<&TimelineBucket> = answer.buckets.iter().filter(in_storm).collect();
+    largest.sort_by_key(|bucket| (std::cmp::Reverse(bucket.deletes), bucket.start));
+    let mut storms = BTreeMap::new();
+    for bucket in largest {
+        if storms.len() == MOST_STORMS {
+            break;
+        }
+        if storms.contains_key(&bucket.start) {
+            continue;
+        }
+        let end = bucket.start.saturating_add(answer.bucket_seconds.max(1));
+        let request = SearchEntriesRequest {
+            ns: bucket.ns.clone(),
+            op: vec!["d".into()],
+            from: Some(included(&format!("{},0", bucket.start))),
+            to: Some(included(&Timestamp::new(end, 0).predecessor().to_string())),
+            ..Default::default()
+        };
+        let mut entries = backend.search_entries(request).await?;
+        let first = entries.next().await.transpose()?.and_then(|it| it.entries.first().cloned());
+        let Some(first) = first else { continue };
+        let at = to_api(Entry::parse(&first).context("read an entry")?.ts());
+        let storm = Storm { at, ns: bucket.ns.clone(), deletes: bucket.deletes };
+        storms.insert(bucket.start, storm);
+    }
+    Ok(storms)
+}
+
+fn sums(answer: &GetTimelineResponse) -> BTreeMap<u32, Sums> {
     let mut buckets: BTreeMap<u32, Sums> = BTreeMap::new();
     for bucket in &answer.buckets {
         let sums = buckets.entry(bucket.start).or_default();
@@ -96,6 +144,12 @@ fn print_bars(answer: &GetTimelineResponse) -> Result<()> {
         sums.deletes += bucket.deletes;
         sums.commands += bucket.commands;
     }
+    buckets
+}
+
+fn print_bars(answer: &GetTimelineResponse, storms: &BTreeMap<u32, Storm>) -> Result<()> {
+    let length = answer.bucket_seconds.max(1);
+    let buckets = sums(answer);
     let most = buckets.values().map(Sums::all).max().unwrap_or(0).max(1);
     let mut commands = answer.commands.iter().peekable();
     for (start, sums) in &buckets {
@@ -107,14 +161,36 @@ fn print_bars(answer: &GetTimelineResponse) -> Result<()> {
             "{time}  i {:>7}  u {:>7}  d {:>7}  {bar}{mark}",
             sums.inserts, sums.updates, sums.deletes
         ))?;
+        let mut storm = storms.get(start);
         let end = start.saturating_add(length);
         while let Some(command) = commands.next_if(|command| command.at.is_none_or(|at| at.t < end))
         {
+            let comes_first = |storm: &Storm| command.at.is_some_and(|at| before(storm.at, at));
+            if let Some(storm) = storm.take_if(|storm| comes_first(storm)) {
+                print_storm(storm)?;
+            }
             print_line(&format!("    {}  {}  {}", shown(command.at), command.command, command.ns))?;
+        }
+        if let Some(storm) = storm {
+            print_storm(storm)?;
         }
     }
     for command in commands {
         print_line(&format!("    {}  {}  {}", shown(command.at), command.command, command.ns))?;
     }
+    if !answer.commands.is_empty() || !storms.is_empty() {
+        say(
+            "T,I in brackets is for `get --at`, `diff --from`, and `restore --before T,I --to URI`: everything before it",
+        );
+    }
     Ok(())
+}
+
+fn before(a: api::Timestamp, b: api::Timestamp) -> bool {
+    (a.t, a.i) < (b.t, b.i)
+}
+
+fn print_storm(storm: &Storm) -> Result<()> {
+    let (at, deletes, ns) = (shown(Some(storm.at)), storm.deletes, &storm.ns);
+    print_line(&format!("    {at}  the first of {deletes} deletes  {ns}"))
 }

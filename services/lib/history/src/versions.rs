@@ -1,7 +1,10 @@
 //! All versions of a document.
 
+use std::ops::ControlFlow;
+
 use hindsight_oplog::raw::Element;
 use hindsight_oplog::{Timestamp, id_key};
+use rocksdb::{DBRawIterator, ReadOptions};
 
 use crate::catalog::Collection;
 use crate::value::Stored;
@@ -20,30 +23,41 @@ pub enum Cause {
     Unnamed,
 }
 
-/// One state of one document, from `visible` until the next version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+/// One state of one document, from `visible` until the next version. The document is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version<'a> {
     pub generation: u32,
     pub visible: Timestamp,
     /// None: it does not exist from here on.
-    pub document: Option<Vec<u8>>,
+    pub document: Option<&'a [u8]>,
     pub cause: Cause,
 }
 
+/// What ends a walk over versions early.
+type Walk = ControlFlow<()>;
+type Visit<'a> = dyn FnMut(Version<'_>) -> Walk + 'a;
+
 impl History {
-    /// Every version that the document with this id had under this name, oldest first, over all generations. What happened
-    /// inside a relaxed window is not known exactly and left out, but for the version in force at its end.
-    pub fn versions(&self, ns: &str, id: Element<'_>) -> Result<Vec<Version>, HistoryError> {
+    /// Every version that the document with this id had under this name, oldest first, over all generations, until `visit`
+    /// breaks. What happened inside a relaxed window is not known exactly and left out, but for the version in force at
+    /// its end.
+    pub fn versions(
+        &self,
+        ns: &str,
+        id: Element<'_>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), HistoryError> {
         let mut id_bytes = Vec::new();
         id_key::encode(id, &mut id_bytes);
-        let mut spans = Vec::new();
+        let mut spans: Vec<(u32, Span)> = Vec::new();
         {
             let catalog = self.read_catalog();
             for (number, collection) in catalog.named(ns) {
                 spans.extend(spans_named(collection, ns).map(|span| (number, span)));
             }
         }
-        let mut versions = Vec::new();
+        // A name belongs to one number at a time.
+        spans.sort_by_key(|(_, span)| (span.generation, span.from));
         for generation in self.generations() {
             let Some((exact_from, through)) = generation.window() else { continue };
             for &(number, span) in spans.iter().filter(|(_, span)| span.generation == generation.id)
@@ -53,68 +67,88 @@ impl History {
                 if from > through || to.is_some_and(|to| to <= from) {
                     continue;
                 }
-                self.versions_in_span(
-                    &generation,
-                    number,
-                    &id_bytes,
-                    span.from,
-                    to,
-                    &mut versions,
-                )?;
+                let mut prefix = number.to_be_bytes().to_vec();
+                prefix.extend_from_slice(&id_bytes);
+                let span = Span { to, ..span };
+                if self.versions_in_span(&generation, &prefix, span, visit)?.is_break() {
+                    return Ok(());
+                }
             }
         }
-        versions.sort_by_key(|version| (version.generation, version.visible));
-        Ok(versions)
+        Ok(())
     }
 
     fn versions_in_span(
         &self,
         generation: &Generation,
-        number: u32,
-        id_bytes: &[u8],
-        named: Timestamp,
-        unnamed: Option<Timestamp>,
-        versions: &mut Vec<Version>,
-    ) -> Result<(), HistoryError> {
-        let first = named.max(generation.base.exact_from);
-        let last = unnamed.map_or(generation.through(), Timestamp::predecessor);
-        let mut prefix = number.to_be_bytes().to_vec();
-        prefix.extend_from_slice(id_bytes);
-        let mut newest_first = Vec::new();
-        let mut finder = self.version_finder();
-        let mut seek = prefix.clone();
-        key::push_time(&mut seek, last);
-        finder.seek(&seek);
-        while let Some((key, bytes)) = finder.item().filter(|(key, _)| key.starts_with(&prefix)) {
-            let (_, visible) =
+        prefix: &[u8],
+        span: Span,
+        visit: &mut Visit<'_>,
+    ) -> Result<Walk, HistoryError> {
+        let first = span.from.max(generation.base.exact_from);
+        let last = span.to.map_or(generation.through(), Timestamp::predecessor);
+        let mut existed = false;
+        let mut walk = self.versions_forward(prefix, first, last)?;
+        // Newer versions have smaller keys: towards the newest one is backwards.
+        while let Some((key, bytes)) = walk.item() {
+            let (_, written) =
                 key::split_version(key).ok_or_else(|| HistoryError::corrupt("an odd key"))?;
-            let document = match value::parse(bytes)? {
-                Stored::Tombstone => None,
-                Stored::Document { document, .. } => Some(document.as_bytes().to_vec()),
-            };
-            let (visible, cause) = match visible {
-                written if written < named => (named, Cause::Named),
-                written if written == generation.base.start => (written, Cause::Base),
-                written => (written, Cause::Entry),
-            };
-            newest_first.push(Version { generation: generation.id, visible, document, cause });
-            if visible <= first {
+            if written > last || key::prefix_of_version(key) != prefix {
                 break;
             }
-            finder.next();
+            let document = match value::parse(bytes)? {
+                Stored::Tombstone => None,
+                Stored::Document { document, .. } => Some(document.as_bytes()),
+            };
+            // A deletion before the first version shown says nothing.
+            if document.is_some() || written > first {
+                let (visible, cause) = match written {
+                    written if written < span.from => (span.from, Cause::Named),
+                    written if written == generation.base.start => (written, Cause::Base),
+                    written => (written, Cause::Entry),
+                };
+                let version = Version { generation: generation.id, visible, document, cause };
+                if visit(version).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            existed = document.is_some();
+            walk.prev();
         }
-        finder.status()?;
-        // A deletion before the first version shown says nothing.
-        if newest_first.last().is_some_and(|v| v.document.is_none() && v.visible <= first) {
-            newest_first.pop();
+        walk.status()?;
+        let Some(visible) = span.to.filter(|_| existed) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let (generation, cause) = (generation.id, Cause::Unnamed);
+        Ok(visit(Version { generation, visible, document: None, cause }))
+    }
+
+    /// An iterator over the versions of one document, at the one in force at `first`, or else at the oldest one that is
+    /// not newer than `last`.
+    fn versions_forward(
+        &self,
+        prefix: &[u8],
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Result<DBRawIterator<'_>, HistoryError> {
+        let at = |time| {
+            let mut key = prefix.to_vec();
+            key::push_time(&mut key, time);
+            key
+        };
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.set_iterate_lower_bound(at(last));
+        // One more than the oldest key there can be.
+        options.set_iterate_upper_bound([&at(Timestamp::ZERO)[..], &[0]].concat());
+        let mut walk = self.db.raw_iterator_opt(options);
+        walk.seek(at(first));
+        if !walk.valid() {
+            walk.status()?;
+            walk.seek_to_last();
         }
-        let existed = newest_first.first().is_some_and(|version| version.document.is_some());
-        versions.extend(newest_first.into_iter().rev());
-        if let Some(visible) = unnamed.filter(|_| existed) {
-            let cause = Cause::Unnamed;
-            versions.push(Version { generation: generation.id, visible, document: None, cause });
-        }
-        Ok(())
+        walk.status()?;
+        Ok(walk)
     }
 }
 

@@ -1,7 +1,9 @@
+use std::ops::ControlFlow;
+
 use bson::doc;
 
 use super::*;
-use crate::{Cause, ReadError};
+use crate::{Cause, ReadError, Version};
 
 #[test]
 fn generations_do_not_leak_into_each_other() {
@@ -38,11 +40,20 @@ fn a_missing_collection_is_an_error_and_a_missing_document_is_not() {
 fn versions(fixture: &Fixture, ns: &str, id: i32) -> Vec<(u32, Option<Document>, Cause)> {
     let key = bytes(doc! {"_id": id});
     let id = Doc::new(&key).unwrap().first().unwrap().unwrap();
-    let versions = fixture.history.versions(ns, id).unwrap();
+    let mut versions = Vec::new();
+    let mut visit = |v: Version<'_>| {
+        versions.push((v.visible.seconds(), v.document.map(parsed), v.cause));
+        ControlFlow::Continue(())
+    };
+    fixture.history.versions(ns, id, &mut visit).unwrap();
+    let mut first = None;
+    let mut one = |v: Version<'_>| {
+        first = Some(v.visible.seconds());
+        ControlFlow::Break(())
+    };
+    fixture.history.versions(ns, id, &mut one).unwrap();
+    assert_eq!(first, versions.first().map(|version| version.0), "broken off after the first");
     versions
-        .into_iter()
-        .map(|v| (v.visible.seconds(), v.document.map(|bytes| parsed(&bytes)), v.cause))
-        .collect()
 }
 
 #[test]
