@@ -37,26 +37,25 @@ async fn main() -> Result<()> {
     let accidents = source.have_accidents().await?;
     command(&data, &["wait"]).await?;
 
-    println!("== What happened? ==");
-    command(&data, &["find", "--op", "drop,dropDatabase,renameCollection", "--limit", "5"]).await?;
-    let deletes = ["find", "--ns", &orders, "--op", "d", "--limit", "0", "-o", "json"];
-    let before = first_delete(&command(&data, &deletes).await?)?;
-    println!("The damage began at {before}.\n");
-
-    println!("== Look at a document that is gone ==");
-    let id = accidents.lost_id.to_string();
-    expect_code(3, hindsight(&data, &["get", &orders, &id, "--at", "latest"]).await?)?;
+    println!("== Three commands: what happened, what is gone, get it back ==");
+    let before = first_delete(&command(&data, &["timeline"]).await?)?;
     let at = just_before(&before)?;
-    command(&data, &["get", &orders, &id, "--at", &at]).await?;
-    command(&data, &["history", &orders, &id]).await?;
-
-    println!("== Restore everything to just before it, into another MongoDB ==");
+    command(&data, &["diff", &orders, "--from", &at, "--limit", "5"]).await?;
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let uri = target.uri();
-    command(&data, &["restore", "--before", &before, "--to", &uri, "--dry-run"]).await?;
     command(&data, &["restore", "--before", &before, "--to", &uri]).await?;
     source.check_restored(&accidents, &target.client().await?).await?;
     println!("Every order, customer and invoice is back: counted in the restored MongoDB.\n");
+
+    println!("== What else it can tell ==");
+    command(&data, &["find", "--op", "drop,dropDatabase,renameCollection", "--limit", "5"]).await?;
+    let id = accidents.lost_id.to_string();
+    expect_code(3, hindsight(&data, &["get", &orders, &id, "--at", "latest"]).await?)?;
+    command(&data, &["get", &orders, &id, "--at", &at]).await?;
+    command(&data, &["history", &orders, &id]).await?;
+    command(&data, &["resolve", &before, "--before"]).await?;
+    command(&data, &["collections", "--at", &at]).await?;
+    command(&data, &["restores", "list"]).await?;
 
     println!("== Is everything we hold sound? ==");
     command(&data, &["verify", "--deep"]).await?;
@@ -103,12 +102,13 @@ fn shorten(text: &str) -> Vec<String> {
     lines
 }
 
-/// The position of the first entry that `find` printed, as `T,I`.
-fn first_delete(found: &RunOutput) -> Result<String> {
-    let entries = found.json_lines()?;
-    let first = entries.first().context("find shows the deletes")?;
-    let ts = &first["ts"]["$timestamp"];
-    Ok(format!("{},{}", ts["t"], ts["i"]))
+/// The position in brackets of the line that tells where the deletes began.
+fn first_delete(timeline: &RunOutput) -> Result<String> {
+    let line = timeline.stdout.lines().find(|line| line.contains("the first of"));
+    let line = line.context("the timeline tells where the deletes began")?;
+    let (_, rest) = line.split_once('(').context("a position in brackets")?;
+    let (position, _) = rest.split_once(')').context("a position in brackets")?;
+    Ok(position.to_owned())
 }
 
 /// A position just before another one.

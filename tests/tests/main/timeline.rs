@@ -46,6 +46,11 @@ async fn a_timeline_counts_operations_and_marks_commands() -> Result<()> {
         run(&["timeline", "--data", &data_name, "--bucket", "1s"]).await?.expect_success()?;
     ensure!(text.stdout.contains("mostly deletes"), "{}", text.stdout);
     ensure!(text.stdout.contains("drop  shop.notes"), "{}", text.stdout);
+    let deletes = ["find", "--ns", "shop.orders", "--op", "d", "--limit", "0"];
+    let deletes = run_json(&data, &deletes).await?.expect_success()?.json_lines()?;
+    let first = &deletes.first().context("a delete")?["ts"]["$timestamp"];
+    let storm = format!("({},{})  the first of 260 deletes  shop.orders", first["t"], first["i"]);
+    ensure!(text.stdout.contains(&storm), "{storm} is not in {}", text.stdout);
     run(&["timeline", "--data", &data_name, "--bucket", "500ms"]).await?.expect_code(2)?;
     ensure!(up.stop().await?.success(), "{}", up.stderr());
     Ok(())

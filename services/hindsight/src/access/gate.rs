@@ -21,8 +21,11 @@ use super::hosts::{self, Foreign};
 use super::token::{Digest, Token};
 use super::tokens::{NoAccess, Tokens};
 
-/// What anybody may ask: that this process lives, and whether it works.
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/grpc.health.v1.Health/Check"];
+/// What anybody may ask: that this process lives, whether it works, and which calls there are.
+const OPEN: [&str; 4] =
+    ["/healthz", "/readyz", "/grpc.health.v1.Health/Check", "/openapi.json"];
+/// The page that shows the description in a browser, which could not send a token for it.
+const OPEN_PAGE: &str = "/docs";
 
 /// How a caller is known.
 pub enum Keys {
@@ -101,7 +104,7 @@ impl Gate {
 }
 
 async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    if is_open(request.uri().path()) {
         return next.run(request).await;
     }
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
@@ -120,6 +123,11 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
             answer(&request, refusal)
         }
     }
+}
+
+fn is_open(path: &str) -> bool {
+    let of_page = |rest: &str| rest.is_empty() || rest.starts_with('/');
+    OPEN.contains(&path) || path.strip_prefix(OPEN_PAGE).is_some_and(of_page)
 }
 
 /// The one token of `Authorization: Bearer TOKEN`.
@@ -205,6 +213,16 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_static(value));
         }
         headers
+    }
+
+    #[test]
+    fn only_what_tells_nothing_is_open() {
+        for open in ["/healthz", "/openapi.json", "/docs", "/docs/", "/docs/index.html"] {
+            assert!(is_open(open), "{open}");
+        }
+        for closed in ["/metrics", "/", "/docsx", "/v1/status", "/healthz/", "/x/docs", "//docs"] {
+            assert!(!is_open(closed), "{closed}");
+        }
     }
 
     #[test]

@@ -231,7 +231,7 @@ async fn with_tokens_only_who_shows_a_good_one_is_let_in() {
     assert!(good.starts_with("HTTP/1.1 200 ") && good.ends_with("vera"), "{good}");
     let wrong = Token::random().unwrap();
     for headers in ["".to_owned(), bearer(wrong.reveal()), bearer(made.expired.reveal())] {
-        for path in ["/metrics", "/openapi.json", "/nowhere"] {
+        for path in ["/metrics", "/v1/status", "/nowhere"] {
             let refused = server.get(path, &headers).await;
             assert!(refused.starts_with("HTTP/1.1 401 "), "{path}: {refused}");
             assert!(refused.contains("\r\nwww-authenticate: Bearer "), "{refused}");
