@@ -51,7 +51,7 @@ impl Index {
         let mut batch = WriteBatch::default();
         put_segment(&mut batch, segment);
         if let Some(key_filters) = key_filters {
-            batch.put(Key::KeyFilters(segment.sequence).encode(), key_filters);
+            batch.put(Key::Filters(segment.sequence).encode(), key_filters);
         }
         put(&mut batch, &Key::Run(run.first_sequence), &run);
         timeline::add(&view, &mut batch, segment)?;
@@ -191,7 +191,7 @@ fn put_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
 fn delete_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
     batch.delete(Key::Segment(segment.sequence).encode());
     batch.delete(Key::FirstOpTime(segment.first).encode());
-    batch.delete(Key::KeyFilters(segment.sequence).encode());
+    batch.delete(Key::Filters(segment.sequence).encode());
     if let Some(gap) = &segment.gap_before {
         batch.delete(Key::Gap(gap.before).encode());
     }

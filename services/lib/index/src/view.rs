@@ -108,15 +108,15 @@ impl<'a> View<'a> {
         &self,
         sequences: RangeInclusive<u64>,
     ) -> impl Iterator<Item = Result<(u64, Box<[u8]>), IndexError>> {
-        let start = Key::KeyFilters(*sequences.start()).encode();
+        let start = Key::Filters(*sequences.start()).encode();
         let end = match sequences.end().checked_add(1) {
-            Some(end) => Key::KeyFilters(end).encode(),
-            None => Kind::KeyFilters.range().1,
+            Some(end) => Key::Filters(end).encode(),
+            None => Kind::Filters.range().1,
         };
         self.scan(start, end).map(|item| {
             let (key, value) = item?;
             match Key::decode(&key) {
-                Some(Key::KeyFilters(sequence)) => Ok((sequence, value)),
+                Some(Key::Filters(sequence)) => Ok((sequence, value)),
                 _ => Err(IndexError::damaged(&key, "not a key of key filters")),
             }
         })
