@@ -58,6 +58,7 @@ pub(crate) fn status_of(error: QueryError) -> Status {
         QueryError::NotRestorable(_) | QueryError::NotYet { .. } => Status::out_of_range(text),
         QueryError::NotFound(_) => Status::not_found(text),
         QueryError::Corrupt(_) => Status::data_loss(text),
+        QueryError::TooLarge(_) => Status::resource_exhausted(text),
         QueryError::Unavailable(_) => Status::unavailable(text),
     }
 }

@@ -67,9 +67,8 @@ pub(super) async fn find(
     }
     if request.limit > 0 {
         let limit = request.limit as usize;
-        let found = find_newest(engine.log.as_ref(), &engine.index, &filter, limit)
-            .await
-            .map_err(status_of)?;
+        let found =
+            find_newest(&engine.log, &engine.index, filter, limit).await.map_err(status_of)?;
         let messages =
             found.into_iter().map(|entry| Ok(api::FindResponse { entries: vec![entry.into()] }));
         return Ok(Box::pin(tokio_stream::iter(messages.collect::<Vec<_>>())));
@@ -80,12 +79,15 @@ pub(super) async fn find(
         let failed = sender.clone();
         let mut gather = Gather::new(sender, |entries| api::FindResponse { entries });
         let result =
-            runtime.block_on(find_all(engine.log.as_ref(), &engine.index, &filter, &mut |entry| {
-                match gather.add(Bytes::copy_from_slice(entry)) {
+            runtime.block_on(find_all(
+                &engine.log,
+                &engine.index,
+                filter,
+                &mut |entry| match gather.add(Bytes::copy_from_slice(entry)) {
                     true => ControlFlow::Continue(()),
                     false => ControlFlow::Break(()),
-                }
-            }));
+                },
+            ));
         gather.send();
         if let Err(error) = result {
             let _ = failed.blocking_send(Err(status_of(error)));
@@ -102,9 +104,9 @@ fn filter_of(engine: &Engine, request: &api::FindRequest) -> Result<EntryFilter,
     let mut filter = EntryFilter {
         namespace: (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns)),
         ops: request.op.clone(),
-        id: None,
         from: bound(&request.from, true)?,
         to: bound(&request.to, false)?,
+        ..EntryFilter::all()
     };
     if !request.id.is_empty() {
         id_of(&request.id)?;
