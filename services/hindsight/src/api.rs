@@ -145,7 +145,7 @@ impl Hindsight for Service {
         request: Request<api::SearchEntriesRequest>,
     ) -> Result<Response<Self::SearchEntriesStream>, Status> {
         let call = self.admission.begin(Call::SearchEntries, &request)?;
-        call.many(entries::search(self, request.into_inner())).await
+        call.many(async { entries::search(self, request.get_ref()) }).await
     }
 
     async fn get_document(

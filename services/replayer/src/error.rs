@@ -24,6 +24,9 @@ pub enum QueryError {
     /// What we hold is damaged, or cannot be understood: nothing is answered from it.
     #[error("{0}")]
     Corrupt(String),
+    /// The answer would not fit: ask for less at a time, as the message says.
+    #[error("{0}")]
+    TooLarge(String),
     #[error("{0}")]
     Unavailable(String),
 }

@@ -1,6 +1,6 @@
 //! Segments of the log into the index: what somebody else appended, or what was appended and not indexed.
 
-use hindsight_index::{Index, IndexError, SegmentSummary};
+use hindsight_index::{Index, IndexError};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::Timestamp;
 use hindsight_segment::{SegmentInfo, Sequence};
@@ -26,7 +26,7 @@ pub async fn absorb_new(
     loop {
         let infos = log.infos(next, STEP).await?;
         for info in &infos {
-            index.absorb(&summary_of(info)).map_err(failed)?;
+            index.absorb_segment(info).map_err(failed)?;
             next = info.sequence().next();
         }
         let Some(newest) = infos.last() else { break };
@@ -60,47 +60,4 @@ pub(crate) fn publish(info: &SegmentInfo, positions: &PositionBoard) {
 /// Everything visible by then is in the log up to this segment, and decided (I7).
 pub(crate) fn restorable_through(info: &SegmentInfo) -> Timestamp {
     info.seal.oldest_prepared.map_or(info.last().ts, |ts| ts.predecessor())
-}
-
-/// What the index keeps of a segment.
-pub(crate) fn summary_of(info: &SegmentInfo) -> SegmentSummary {
-    let seal = &info.seal;
-    let counts = seal.namespaces.iter().map(|it| hindsight_index::NamespaceCounts {
-        ns: it.namespace.clone(),
-        inserts: it.counts.inserts.into(),
-        updates: it.counts.updates.into(),
-        deletes: it.counts.deletes.into(),
-        commands: it.counts.commands.into(),
-        noops: it.counts.noops.into(),
-    });
-    let commands = seal.commands.iter().map(|note| hindsight_index::CommandNote {
-        optime: note.optime,
-        command: note.name.clone(),
-        ns: note.namespace.clone(),
-    });
-    SegmentSummary {
-        sequence: info.sequence().0,
-        epoch: info.header.epoch.0,
-        digest: info.digest.0,
-        predecessor: info.header.predecessor.0,
-        first: seal.first,
-        last: seal.last,
-        majority: seal.majority,
-        first_wall_ms: seal.first_wall_ms,
-        last_wall_ms: seal.last_wall_ms,
-        entries: seal.entries,
-        raw_bytes: seal.raw_bytes,
-        stored_bytes: info.segment_bytes,
-        oldest_unresolved: seal.oldest_unresolved,
-        oldest_prepared: seal.oldest_prepared,
-        gap_before: info.header.gap.as_ref().map(|gap| hindsight_index::GapNotice {
-            after: gap.after,
-            before: gap.before,
-            reason: gap.detail.clone(),
-            noticed_wall_ms: gap.detected_at_ms,
-        }),
-        counts: counts.collect(),
-        commands: commands.collect(),
-        cut_reason: seal.reason.to_string(),
-    }
 }

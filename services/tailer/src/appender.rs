@@ -12,7 +12,7 @@ use hindsight_segment::{
 };
 use tracing::{debug, warn};
 
-use crate::absorb::{restorable_through, summary_of};
+use crate::absorb::restorable_through;
 use crate::cutter::CutSegment;
 use crate::error::CaptureError;
 use crate::positions::PositionBoard;
@@ -101,10 +101,9 @@ impl Appender {
 
     /// As [`Self::append`], for the index. A segment that is durable and not indexed is indexed at the next start.
     async fn absorb(&self, info: &SegmentInfo) -> Result<bool, CaptureError> {
-        let summary = summary_of(info);
         let mut backoff = patience();
         loop {
-            match self.index.absorb(&summary) {
+            match self.index.absorb_segment(info) {
                 Ok(_) => {
                     self.written("index", &backoff);
                     return Ok(true);

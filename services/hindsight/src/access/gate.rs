@@ -22,8 +22,7 @@ use super::token::{Digest, Token};
 use super::tokens::{NoAccess, Tokens};
 
 /// What anybody may ask: that this process lives, whether it works, and which calls there are.
-const OPEN: [&str; 4] =
-    ["/healthz", "/readyz", "/grpc.health.v1.Health/Check", "/openapi.json"];
+const OPEN: [&str; 4] = ["/healthz", "/readyz", "/grpc.health.v1.Health/Check", "/openapi.json"];
 /// The page that shows the description in a browser, which could not send a token for it.
 const OPEN_PAGE: &str = "/docs";
 

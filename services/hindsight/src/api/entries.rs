@@ -1,66 +1,78 @@
 //! Searching entries.
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream;
 use hindsight_oplog::Timestamp;
+use hindsight_oplog::update::FieldPath;
 use hindsight_proto::v1 as api;
 use hindsight_replayer::Engine;
-use hindsight_replayer::find::{EntryFilter, NamespacePattern, find_all, find_newest};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use hindsight_replayer::find::{
+    EntryFilter, Found, NamespacePattern, Pattern, Search, SearchOptions,
+};
+use metrics::counter;
 use tonic::Status;
 
-use super::streams::{AHEAD, Gather};
+use super::scan::filter_of as query_of;
 use super::{Answers, Service, id_of, invalid, status_of};
 
-/// Without a limit entries are streamed; with one, at most so many are held.
-const MAX_LIMIT: u64 = 100_000;
-
-pub(super) async fn search(
+pub(super) fn search(
     service: &Service,
-    request: api::SearchEntriesRequest,
+    request: &api::SearchEntriesRequest,
 ) -> Result<Answers<api::SearchEntriesResponse>, Status> {
-    let is_new = !request.transaction.is_empty()
-        || !request.session.is_empty()
-        || !request.changed_field.is_empty()
-        || !request.grep.is_empty()
-        || !request.filter.is_empty()
-        || request.before_context > 0
-        || request.follow;
-    if is_new {
-        return Err(Status::unimplemented("this condition is not built yet"));
+    let engine = &service.engine;
+    let filter = filter_of(engine, request)?;
+    if request.follow && request.to.is_some() {
+        return Err(invalid("follow", "nothing follows after `to`: leave one of them out"));
     }
-    let engine = service.engine.clone();
-    let filter = filter_of(&engine, &request)?;
-    if request.limit > MAX_LIMIT {
-        return Err(invalid("limit", format!("it is at most {MAX_LIMIT}; 0 streams everything")));
+    let options = SearchOptions {
+        limit: usize::try_from(request.limit).unwrap_or(usize::MAX),
+        before_context: usize::try_from(request.before_context).unwrap_or(usize::MAX),
+    };
+    let (log, index) = (Arc::clone(&engine.log), Arc::clone(&engine.index));
+    let search = Search::new(log, index, filter, options).map_err(status_of)?;
+    let with_context = request.before_context > 0;
+    if !request.follow {
+        return Ok(found(search, with_context));
     }
-    if request.limit > 0 {
-        let limit = request.limit as usize;
-        let found = find_newest(engine.log.as_ref(), &engine.index, &filter, limit)
-            .await
-            .map_err(status_of)?;
-        let messages = found.into_iter().map(|entry| {
-            Ok(api::SearchEntriesResponse { entries: vec![entry.into()], context: Vec::new() })
-        });
-        return Ok(Box::pin(tokio_stream::iter(messages.collect::<Vec<_>>())));
-    }
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || {
-        let message = |entries| api::SearchEntriesResponse { entries, context: Vec::new() };
-        let mut gather = Gather::new(sender, message);
-        let mut visit = |entry: &[u8]| match gather.add(Bytes::copy_from_slice(entry), entry.len())
-        {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        };
-        let searched = find_all(engine.log.as_ref(), &engine.index, &filter, &mut visit);
-        let result = runtime.block_on(searched).map_err(status_of);
-        gather.end(result);
+    let live = service.live.as_ref().ok_or_else(|| {
+        invalid("follow", "no process takes in new entries here: start one, or ask without it")
+    })?;
+    let news = live.positions.watch();
+    let answers = stream::try_unfold((search, news), move |(mut search, mut news)| async move {
+        let next = search.follow(&mut news).await.map_err(status_of)?;
+        Ok(Some((message(next, with_context), (search, news))))
     });
-    Ok(Box::pin(ReceiverStream::new(receiver)))
+    Ok(answers.boxed())
+}
+
+/// Everything that is there by now.
+fn found(search: Search, with_context: bool) -> Answers<api::SearchEntriesResponse> {
+    let answers = stream::try_unfold(search, move |mut search| async move {
+        match search.next().await.map_err(status_of)? {
+            Some(next) => Ok(Some((message(next, with_context), search))),
+            None => {
+                let searched = search.searched();
+                counter!("hindsight_search_segments_total").increment(searched.segments);
+                counter!("hindsight_search_frames_total").increment(searched.frames);
+                counter!("hindsight_search_entries_total").increment(searched.entries);
+                Ok(None)
+            }
+        }
+    });
+    answers.boxed()
+}
+
+fn message(found: Vec<Found>, with_context: bool) -> api::SearchEntriesResponse {
+    let mut message = api::SearchEntriesResponse::default();
+    for found in found {
+        message.entries.push(found.entry);
+        if with_context {
+            message.context.push(found.is_context);
+        }
+    }
+    message
 }
 
 fn filter_of(engine: &Engine, request: &api::SearchEntriesRequest) -> Result<EntryFilter, Status> {
@@ -68,17 +80,24 @@ fn filter_of(engine: &Engine, request: &api::SearchEntriesRequest) -> Result<Ent
         None => Ok(if lower { Timestamp::ZERO } else { Timestamp::MAX }),
         Some(time) => engine.bound(&time.text, lower).map_err(status_of),
     };
-    let mut filter = EntryFilter {
-        namespace: (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns)),
-        ops: request.op.clone(),
-        id: None,
-        from: bound(&request.from, true)?,
-        to: bound(&request.to, false)?,
-    };
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let mut filter = EntryFilter::all();
+    filter.namespace = given(&request.ns).map(|ns| NamespacePattern::parse(&ns));
+    filter.ops.clone_from(&request.op);
+    (filter.from, filter.to) = (bound(&request.from, true)?, bound(&request.to, false)?);
     if !request.id.is_empty() {
         id_of(&request.id)?;
         let id = hindsight_oplog::raw::Doc::new(&request.id).expect("id_of checked it");
         filter.set_id(id).map_err(|error| invalid("id", error))?;
     }
+    let parsed = given(&request.transaction).map(|text| text.parse()).transpose();
+    filter.transaction = parsed.map_err(|error| invalid("transaction", error))?;
+    let parsed = given(&request.session).map(|text| text.parse()).transpose();
+    filter.session = parsed.map_err(|error| invalid("session", error))?;
+    let parsed = given(&request.changed_field).map(|path| FieldPath::parse(&path)).transpose();
+    filter.changed_field = parsed.map_err(|error| invalid("changed_field", error))?;
+    let parsed = given(&request.grep).map(|text| Pattern::parse(&text)).transpose();
+    filter.grep = parsed.map_err(|error| invalid("grep", error))?;
+    filter.query = query_of(&request.filter)?.map(Arc::new);
     Ok(filter)
 }

@@ -145,6 +145,7 @@ pub fn status_of(error: QueryError) -> Status {
         QueryError::NotYet { .. } => Reason::NotYet,
         QueryError::NoSuchCollection(_) => Reason::NoSuchCollection,
         QueryError::Corrupt(_) => Reason::Corrupt,
+        QueryError::TooLarge(_) => Reason::TooLarge,
         QueryError::Unavailable(_) => Reason::Unavailable,
     };
     reason.status(text)

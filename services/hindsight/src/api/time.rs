@@ -1,10 +1,11 @@
 //! Which times there are, and what one means.
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
-use hindsight_replayer::find::{EntryFilter, find_all, find_newest};
+use hindsight_replayer::find::{EntryFilter, Search, SearchOptions};
 use hindsight_replayer::{Engine, Window};
 use tonic::Status;
 
@@ -64,22 +65,27 @@ pub(super) async fn resolve(
     let at = engine.resolve(&time.text, time.exclusive).map_err(status_of)?;
     let windows = engine.windows().map_err(status_of)?;
     let holds = windows.into_iter().find(|window| window.from <= at && at <= window.through);
-    let before = EntryFilter::between(Timestamp::ZERO, at);
-    let last = find_newest(engine.log.as_ref(), &engine.index, &before, 1).await;
-    let last = last.map_err(status_of)?.pop();
-    let mut first = None;
-    if at < Timestamp::MAX {
-        let after = EntryFilter::between(at.successor(), Timestamp::MAX);
-        let mut take = |entry: &[u8]| {
-            first = Some(entry.to_vec());
-            ControlFlow::Break(())
-        };
-        find_all(engine.log.as_ref(), &engine.index, &after, &mut take).await.map_err(status_of)?;
-    }
+    let last = next(engine, Timestamp::ZERO, at, 1).await?;
+    let first = next(engine, at.successor(), Timestamp::MAX, 0).await?;
     Ok(api::ResolveTimeResponse {
         at: Some(to_api(at)),
         window: holds.map(window),
-        last_included: last.unwrap_or_default().into(),
-        first_excluded: first.unwrap_or_default().into(),
+        last_included: last.unwrap_or_default(),
+        first_excluded: first.unwrap_or_default(),
     })
+}
+
+/// The first entry between two times, both included; or, with a limit of 1, the last.
+async fn next(
+    engine: &Engine,
+    from: Timestamp,
+    to: Timestamp,
+    limit: usize,
+) -> Result<Option<Bytes>, Status> {
+    let (log, index) = (Arc::clone(&engine.log), Arc::clone(&engine.index));
+    let filter = EntryFilter { from, to, ..EntryFilter::all() };
+    let options = SearchOptions { limit, before_context: 0 };
+    let mut search = Search::new(log, index, filter, options).map_err(status_of)?;
+    let found = search.next().await.map_err(status_of)?;
+    Ok(found.and_then(|found| found.into_iter().next()).map(|found| found.entry))
 }

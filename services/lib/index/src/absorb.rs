@@ -1,5 +1,6 @@
 //! Writes: absorbing segments and bases, and taking them back when the log says otherwise.
 
+use hindsight_segment::{SegmentInfo, filters_to_bytes};
 use rocksdb::WriteBatch;
 use serde::Serialize;
 
@@ -25,6 +26,21 @@ impl Index {
     /// To be called only once the log has said that the segment is durable (I4). The first segment
     /// may have any number, as a log's oldest segments may have been removed; after it they come in order.
     pub fn absorb(&self, segment: &SegmentSummary) -> Result<Absorbed, IndexError> {
+        self.absorb_with(segment, None)
+    }
+
+    /// As [`Index::absorb`], from the segment's own header and seal, with the key filters of its frames: they let a
+    /// search by `_id` pass over the segment without reading its seal.
+    pub fn absorb_segment(&self, info: &SegmentInfo) -> Result<Absorbed, IndexError> {
+        let filters = filters_to_bytes(info.seal.frames.iter().map(|frame| &frame.filter));
+        self.absorb_with(&SegmentSummary::of(info), Some(&filters))
+    }
+
+    fn absorb_with(
+        &self,
+        segment: &SegmentSummary,
+        key_filters: Option<&[u8]>,
+    ) -> Result<Absorbed, IndexError> {
         segment.check()?;
         let _writing = self.writing();
         let view = self.view();
@@ -34,6 +50,9 @@ impl Index {
         let run = next_run(&view, segment)?;
         let mut batch = WriteBatch::default();
         put_segment(&mut batch, segment);
+        if let Some(key_filters) = key_filters {
+            batch.put(Key::Filters(segment.sequence).encode(), key_filters);
+        }
         put(&mut batch, &Key::Run(run.first_sequence), &run);
         timeline::add(&view, &mut batch, segment)?;
         self.write(batch, "absorb a segment")?;
@@ -172,6 +191,7 @@ fn put_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
 fn delete_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
     batch.delete(Key::Segment(segment.sequence).encode());
     batch.delete(Key::FirstOpTime(segment.first).encode());
+    batch.delete(Key::Filters(segment.sequence).encode());
     if let Some(gap) = &segment.gap_before {
         batch.delete(Key::Gap(gap.before).encode());
     }

@@ -13,7 +13,7 @@ use crate::view::{ResumePoint, View};
 
 /// Version of the keys and values. Raise it with every change of their meaning: the index is derived,
 /// so there is no upgrade, only a rebuild.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 /// The derived view of one log and its bases. One process opens it at a time; in it, share it freely:
 /// writes take turns, reads go through a [`View`].

@@ -12,6 +12,7 @@
 //! | 5 | `Base`: name, UTF-8 | JSON `BaseSummary` | never, until forgotten |
 //! | 6 | `Counts`: namespace, minute u32 | five u64 | the last minutes grow |
 //! | 7 | `Command`: optime, position in its segment u32 | JSON `CommandNote` | never, until truncated |
+//! | 8 | `Filters`: sequence u64 | `hindsight_segment::filters_to_bytes` of its frames | never, until truncated |
 //!
 //! An optime is `ts` u64 and the term u64 with its sign bit flipped. A namespace is its UTF-8 with
 //! `00` written as `00 FF`, ended by `00 01`, so that any name sorts and none runs into the minute.
@@ -29,6 +30,7 @@ pub(crate) enum Kind {
     Base = 5,
     Counts = 6,
     Command = 7,
+    Filters = 8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,7 @@ pub(crate) enum Key {
     Base(String),
     Counts { ns: String, minute: u32 },
     Command { optime: OpTime, position: u32 },
+    Filters(u64),
 }
 
 const TERM_SIGN: u64 = 1 << 63;
@@ -65,6 +68,7 @@ impl Key {
             Key::Base(_) => Kind::Base,
             Key::Counts { .. } => Kind::Counts,
             Key::Command { .. } => Kind::Command,
+            Key::Filters(_) => Kind::Filters,
         }
     }
 
@@ -72,7 +76,9 @@ impl Key {
         let mut out = vec![self.kind() as u8];
         match self {
             Key::Format => {}
-            Key::Segment(sequence) | Key::Run(sequence) => put_u64(&mut out, *sequence),
+            Key::Segment(sequence) | Key::Run(sequence) | Key::Filters(sequence) => {
+                put_u64(&mut out, *sequence);
+            }
             Key::FirstOpTime(optime) | Key::Gap(optime) => put_optime(&mut out, *optime),
             Key::Base(name) => out.extend_from_slice(name.as_bytes()),
             Key::Counts { ns, minute } => {
@@ -100,6 +106,7 @@ impl Key {
             5 => Key::Base(String::from_utf8(std::mem::take(&mut rest).to_vec()).ok()?),
             6 => Key::Counts { ns: take_name(&mut rest)?, minute: take_u32(&mut rest)? },
             7 => Key::Command { optime: take_optime(&mut rest)?, position: take_u32(&mut rest)? },
+            8 => Key::Filters(take_u64(&mut rest)?),
             _ => return None,
         };
         rest.is_empty().then_some(key)
@@ -213,6 +220,7 @@ mod tests {
             any::<u64>().prop_map(Key::Segment),
             any_optime().prop_map(Key::FirstOpTime),
             any::<u64>().prop_map(Key::Run),
+            any::<u64>().prop_map(Key::Filters),
             any_optime().prop_map(Key::Gap),
             any_name().prop_map(Key::Base),
             (any_name(), any::<u32>()).prop_map(|(ns, minute)| Key::Counts { ns, minute }),
@@ -288,5 +296,6 @@ mod tests {
         assert_eq!(counts.encode(), [6, b'a', 0, 255, 0, 1, 0, 0, 0, 9]);
         let command = Key::Command { optime, position: 1 };
         assert_eq!(command.encode(), [&[7][..], &at, &[0, 0, 0, 1]].concat());
+        assert_eq!(Key::Filters(4).encode(), [8, 0, 0, 0, 0, 0, 0, 0, 4]);
     }
 }

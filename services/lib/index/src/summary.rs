@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::serial;
 
+mod of_segment;
+
 /// BLAKE3 of a segment, which links the chain.
 pub type Digest = [u8; 32];
 

@@ -1,5 +1,7 @@
 //! Reads, as of one moment.
 
+use std::ops::RangeInclusive;
+
 use hindsight_oplog::{OpTime, Timestamp};
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, Snapshot};
 use serde::de::DeserializeOwned;
@@ -87,6 +89,37 @@ impl<'a> View<'a> {
             Err(_) => true,
         };
         Ok(self.segments_from(start).take_while(starts_in_time))
+    }
+
+    /// The numbers of the first and the last segment whose range meets `from..=to`.
+    pub fn sequences_covering(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Option<(u64, u64)>, IndexError> {
+        let first = self.segments_covering(from, to)?.next().transpose()?;
+        let last = self.started_by(OpTime { ts: to, term: i64::MAX })?;
+        Ok(first.zip(last).map(|(first, last)| (first.sequence, last.sequence)))
+    }
+
+    /// The key filters of the segments with these numbers, in order. A segment that was absorbed without them is left
+    /// out: it may hold any key.
+    pub fn key_filters(
+        &self,
+        sequences: RangeInclusive<u64>,
+    ) -> impl Iterator<Item = Result<(u64, Box<[u8]>), IndexError>> {
+        let start = Key::Filters(*sequences.start()).encode();
+        let end = match sequences.end().checked_add(1) {
+            Some(end) => Key::Filters(end).encode(),
+            None => Kind::Filters.range().1,
+        };
+        self.scan(start, end).map(|item| {
+            let (key, value) = item?;
+            match Key::decode(&key) {
+                Some(Key::Filters(sequence)) => Ok((sequence, value)),
+                _ => Err(IndexError::damaged(&key, "not a key of key filters")),
+            }
+        })
     }
 
     /// Maximal stretches of the log without a gap, oldest first.

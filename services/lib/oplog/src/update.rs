@@ -11,8 +11,10 @@ mod delta;
 mod error;
 mod modifier;
 mod output;
+mod writes;
 
 pub use error::{DiffFault, UpdateError};
+pub use writes::{FieldPath, FieldPathError};
 
 /// The largest document the server can hold: 16 MiB, and 16 KiB for its own additions
 /// (`BSONObjMaxInternalSize`).

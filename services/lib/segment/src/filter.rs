@@ -1,6 +1,6 @@
 //! Which documents a frame touches, so that a search by `_id` can skip it.
 
-use crate::error::Error;
+use crate::error::{Error, Place};
 use crate::fields::{FieldReader, length_u32, put_u32, put_u64};
 
 const BITS_PER_KEY: usize = 10;
@@ -83,6 +83,27 @@ impl KeyFilter {
     }
 }
 
+/// The filters of a segment's frames as bytes, for whoever keeps them apart from the seal.
+pub fn filters_to_bytes<'f>(filters: impl IntoIterator<Item = &'f KeyFilter>) -> Vec<u8> {
+    let mut out = Vec::new();
+    filters.into_iter().for_each(|filter| filter.put(&mut out));
+    out
+}
+
+/// Whether one of the filters that [`filters_to_bytes`] wrote may contain the key; `false` is certain.
+///
+/// # Errors
+/// [`Error::Corrupt`] for bytes that it did not write.
+pub fn any_may_contain(bytes: &[u8], key_hash: u64) -> Result<bool, Error> {
+    let mut fields = FieldReader::new(bytes, Place::Seal);
+    while fields.remaining() > 0 {
+        if KeyFilter::read(&mut fields)?.may_contain(key_hash) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The bits of a key: double hashing over the two halves of its mixed hash, each mapped to the range by
 /// multiplication.
 fn probes(key_hash: u64, words: usize) -> impl Iterator<Item = usize> {
@@ -124,6 +145,25 @@ mod tests {
     #[test]
     fn a_repeated_key_takes_the_room_of_one() {
         assert_eq!(KeyFilter::build(vec![5; 10_000]), KeyFilter::build(vec![5]));
+    }
+
+    #[test]
+    fn filters_as_bytes_answer_as_the_filters_do() {
+        let filters = [
+            KeyFilter::NoKeys,
+            KeyFilter::build(vec![1, 2, 3]),
+            KeyFilter::build((10..5_000).collect()),
+        ];
+        let bytes = filters_to_bytes(&filters);
+        for key in 0..20_000 {
+            let expected = filters.iter().any(|filter| filter.may_contain(key));
+            assert_eq!(any_may_contain(&bytes, key), Ok(expected), "{key}");
+        }
+        assert_eq!(any_may_contain(&[], 1), Ok(false));
+        let unknown = filters_to_bytes(&[KeyFilter::NoKeys, KeyFilter::Unknown]);
+        assert_eq!(any_may_contain(&unknown, 1), Ok(true));
+        assert!(any_may_contain(&bytes[..bytes.len() - 1], u64::MAX).is_err());
+        assert!(any_may_contain(&[9], 1).is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod tests;
 
 pub use chain::{ChainBreak, ChainEnd, check_next};
 pub use error::{Error, Place};
-pub use filter::KeyFilter;
+pub use filter::{KeyFilter, any_may_contain, filters_to_bytes};
 pub use frame::{DecodedFrame, Effort, Frame, FrameInfo, RawFrame, StoredFrame};
 pub use header::{GapNotice, GapReason, Header};
 pub use identity::{Codec, CutReason, SegmentDigest, Sequence, SourceIdentity, WriterEpoch};

@@ -329,11 +329,11 @@ fn a_directory_in_use_says_so() {
 #[test]
 fn another_format_is_refused_with_the_remedy() {
     let fixture = Fixture::with(&story());
-    fixture.index.db.put(Key::Format.encode(), "2").expect("put");
+    fixture.index.db.put(Key::Format.encode(), "1").expect("put");
     let Fixture { index, directory } = fixture;
     drop(index);
     let error = Index::open(directory.path()).expect_err("other format");
-    assert!(error.to_string().contains("has format 2, this program writes format 1"), "{error}");
+    assert!(error.to_string().contains("has format 1, this program writes format 2"), "{error}");
 
     Index::delete(directory.path()).expect("delete");
     let fixture = Fixture { index: Index::open(directory.path()).expect("open"), directory };

@@ -20,6 +20,9 @@ use super::output::{IndexName, Output};
 use crate::raw::{Doc, Element, MAX_DEPTH, kind};
 
 mod grammar;
+mod writes;
+
+pub(super) use writes::writes;
 
 use grammar::{
     Action, ArrayAction, ArrayEntries, ArrayEntry, SUB_DIFF, action, deeper, is_array_diff,

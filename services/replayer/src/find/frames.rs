@@ -1,0 +1,280 @@
+//! The frames that may hold a match, read and searched on worker threads, some of them ahead.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use hindsight_index::Index;
+use hindsight_log::SegmentLog;
+use hindsight_oplog::Entry;
+use hindsight_segment::{DecodedFrame, SegmentInfo, Sequence};
+
+use super::EntryFilter;
+use super::candidates::{Candidates, Direction, Run};
+use crate::error::QueryError;
+
+/// Frames read ahead, in number and in bytes of entries; one is always read.
+const FRAMES_AHEAD: usize = 4;
+const BYTES_AHEAD: u64 = 32 << 20;
+/// Headers and seals are read so many segments at a time: one at first, for a search that ends soon, then more.
+const MOST_OF_RUN: usize = 16;
+/// And so many times ahead.
+const RUNS_AHEAD: usize = 4;
+/// No more headers and seals are read while so many frames wait.
+const FRAMES_WAITING: usize = 32;
+
+/// What a search had to touch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Searched {
+    /// Whose header and seal were read.
+    pub segments: u64,
+    /// Read and expanded.
+    pub frames: u64,
+    /// Compared with the filter.
+    pub entries: u64,
+}
+
+/// Where a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) sequence: Sequence,
+    pub(super) ordinal: u32,
+}
+
+/// A frame, uncompressed, and where its entries are.
+#[derive(Debug)]
+pub(super) struct OpenFrame {
+    pub(super) info: Arc<SegmentInfo>,
+    pub(super) ordinal: u32,
+    frame: DecodedFrame,
+    entries: Vec<Range<usize>>,
+}
+
+/// A frame that was searched, and the positions of the matches in it.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) open: OpenFrame,
+    pub(super) hits: Vec<u32>,
+}
+
+type Reading<T> = Pin<Box<dyn Future<Output = Result<T, QueryError>> + Send>>;
+
+/// Tells work on other threads that nobody waits for it any more, once it is dropped.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Abandoned(Arc<AtomicBool>);
+
+impl OpenFrame {
+    pub(super) fn place(&self) -> Place {
+        Place { sequence: self.info.sequence(), ordinal: self.ordinal }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn raw_bytes(&self) -> usize {
+        self.frame.raw().len()
+    }
+
+    pub(super) fn entry(&self, position: usize) -> &[u8] {
+        &self.frame.raw()[self.entries[position].clone()]
+    }
+
+    pub(super) async fn read(
+        log: Arc<dyn SegmentLog>,
+        info: Arc<SegmentInfo>,
+        ordinal: u32,
+    ) -> Result<Self, QueryError> {
+        let frame = log.read_frame(&info, ordinal).await?;
+        on_worker(move || {
+            let frame = frame.decode().map_err(QueryError::corrupt)?;
+            let mut end = 0;
+            let entry = |bytes: &[u8]| {
+                end += bytes.len();
+                end - bytes.len()..end
+            };
+            let entries = frame.entries().map(entry).collect();
+            Ok(Self { info, ordinal, frame, entries })
+        })
+        .await
+    }
+
+    /// Compares every entry with the filter.
+    async fn search(
+        self,
+        filter: Arc<EntryFilter>,
+        abandoned: Abandoned,
+    ) -> Result<Examined, QueryError> {
+        on_worker(move || {
+            let mut hits = Vec::new();
+            for (bytes, position) in self.frame.entries().zip(0..) {
+                if abandoned.is_so() {
+                    break;
+                }
+                let entry = Entry::parse(bytes).map_err(QueryError::corrupt)?;
+                if filter.matches(&entry) {
+                    hits.push(position);
+                }
+            }
+            Ok(Examined { open: self, hits })
+        })
+        .await
+    }
+}
+
+impl Abandoned {
+    fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+async fn on_worker<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(QueryError::Unavailable("the process is stopping".into())),
+    }
+}
+
+/// Headers and seals of a run of segments that the index knows.
+pub(super) async fn read_infos(
+    log: Arc<dyn SegmentLog>,
+    (first, count): Run,
+) -> Result<Vec<Arc<SegmentInfo>>, QueryError> {
+    let infos = log.infos(first, count).await?;
+    if infos.len() != count {
+        let gone = Sequence(first.0 + infos.len() as u64);
+        return Err(QueryError::Corrupt(format!("segment {gone} is gone")));
+    }
+    Ok(infos)
+}
+
+/// Frames that may hold a match, in the direction of the search.
+pub(super) struct Frames {
+    log: Arc<dyn SegmentLog>,
+    index: Arc<Index>,
+    filter: Arc<EntryFilter>,
+    direction: Direction,
+    candidates: Candidates,
+    runs: VecDeque<Run>,
+    run_length: usize,
+    segments_ahead: usize,
+    infos: FuturesOrdered<Reading<Vec<Arc<SegmentInfo>>>>,
+    wanted: VecDeque<(Arc<SegmentInfo>, u32)>,
+    reading: FuturesOrdered<Reading<Examined>>,
+    reading_bytes: u64,
+    abandoned: Abandoned,
+    pub(super) searched: Searched,
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.abandoned.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Frames {
+    pub(super) fn new(
+        log: Arc<dyn SegmentLog>,
+        index: Arc<Index>,
+        filter: Arc<EntryFilter>,
+        sequences: std::ops::RangeInclusive<u64>,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            log,
+            index,
+            filter,
+            direction,
+            candidates: Candidates::new(sequences, direction),
+            runs: VecDeque::new(),
+            run_length: 1,
+            segments_ahead: 0,
+            infos: FuturesOrdered::new(),
+            wanted: VecDeque::new(),
+            reading: FuturesOrdered::new(),
+            reading_bytes: 0,
+            abandoned: Abandoned::default(),
+            searched: Searched::default(),
+        }
+    }
+
+    /// The next frame. It may be dropped while it waits, and called again: nothing is lost.
+    pub(super) async fn next(&mut self) -> Result<Option<Examined>, QueryError> {
+        loop {
+            self.read_ahead()?;
+            let wants_infos = self.wanted.len() < FRAMES_WAITING;
+            tokio::select! {
+                biased;
+                Some(examined) = self.reading.next(), if !self.reading.is_empty() => {
+                    let examined = examined?;
+                    self.reading_bytes -= examined.open.raw_bytes() as u64;
+                    self.searched.entries += examined.open.len() as u64;
+                    return Ok(Some(examined));
+                }
+                Some(infos) = self.infos.next(), if wants_infos && !self.infos.is_empty() => {
+                    self.want(infos?);
+                }
+                else => {
+                    if self.candidates.is_done() {
+                        return Ok(None);
+                    }
+                    // A chance to stop between two pages without candidates.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    fn read_ahead(&mut self) -> Result<(), QueryError> {
+        if self.runs.is_empty() && self.infos.len() < RUNS_AHEAD && !self.candidates.is_done() {
+            self.runs.extend(self.candidates.next_page(&self.index, &self.filter)?);
+        }
+        while self.infos.len() < RUNS_AHEAD
+            && self.segments_ahead < MOST_OF_RUN
+            && let Some(run) = self.runs.pop_front()
+        {
+            let (run, later) = self.direction.split(run, self.run_length);
+            if let Some(later) = later {
+                self.runs.push_front(later);
+            }
+            self.run_length = (2 * self.run_length).min(MOST_OF_RUN);
+            self.segments_ahead += run.1;
+            self.searched.segments += run.1 as u64;
+            self.infos.push_back(Box::pin(read_infos(Arc::clone(&self.log), run)));
+        }
+        while self.reading.len() < FRAMES_AHEAD
+            && (self.reading.is_empty() || self.reading_bytes < BYTES_AHEAD)
+            && let Some((info, ordinal)) = self.wanted.pop_front()
+        {
+            self.reading_bytes += u64::from(info.seal.frames[ordinal as usize].raw_len);
+            self.searched.frames += 1;
+            let (log, filter) = (Arc::clone(&self.log), Arc::clone(&self.filter));
+            let abandoned = self.abandoned.clone();
+            self.reading.push_back(Box::pin(async move {
+                OpenFrame::read(log, info, ordinal).await?.search(filter, abandoned).await
+            }));
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, infos: Vec<Arc<SegmentInfo>>) {
+        self.segments_ahead -= infos.len();
+        let mut frames: Vec<_> = infos
+            .iter()
+            .flat_map(|info| info.seal.frames.iter().zip(0_u32..).map(move |it| (info, it)))
+            .filter(|(_, (frame, _))| self.filter.may_hold_in_frame(frame))
+            .map(|(info, (_, ordinal))| (Arc::clone(info), ordinal))
+            .collect();
+        if self.direction == Direction::Backward {
+            frames.reverse();
+        }
+        self.wanted.extend(frames);
+    }
+}

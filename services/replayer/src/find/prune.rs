@@ -1,0 +1,83 @@
+//! What need not be read: decided from what segments and frames say of themselves.
+//!
+//! `false` is certain, `true` is not. A segment counts the operations that an `applyOps` holds, each under its own
+//! namespace, in the segment of that `applyOps`; the `applyOps` itself is not counted. Commands are noted by name,
+//! except those that end transactions. Operations with an unknown code leave no trace here.
+
+use hindsight_index::{CommandNote, NamespaceCounts, SegmentSummary};
+use hindsight_segment::FrameInfo;
+
+use super::EntryFilter;
+
+/// A longer name may have been cut where it was noted.
+const LONGEST_NOTED: usize = hindsight_segment::limits::MAX_COMMAND_NAME_BYTES - 4;
+
+impl EntryFilter {
+    pub(super) fn may_hold(&self, segment: &SegmentSummary) -> bool {
+        if self.needs_document() {
+            return segment.counts.iter().any(|counts| self.may_hold_document(counts));
+        }
+        if self.ops.is_empty() {
+            return self.holds_namespace(segment);
+        }
+        self.ops.iter().any(|op| self.may_hold_op(op, segment))
+    }
+
+    pub(super) fn may_hold_in_frame(&self, frame: &FrameInfo) -> bool {
+        let in_time = frame.first.ts <= self.to && frame.last.ts >= self.from;
+        in_time && self.id.as_ref().is_none_or(|(_, hash)| frame.filter.may_contain(*hash))
+    }
+
+    /// Only inserts, updates and deletes are of one document, and only updates change a field.
+    fn needs_document(&self) -> bool {
+        self.id.is_some() || self.changed_field.is_some()
+    }
+
+    fn may_hold_document(&self, counts: &NamespaceCounts) -> bool {
+        let wants = |code: &str| {
+            self.ops.is_empty() || self.ops.iter().any(|op| op.eq_ignore_ascii_case(code))
+        };
+        let updates_only = self.changed_field.is_some();
+        self.may_count_under(&counts.ns)
+            && (counts.updates > 0 && wants("u")
+                || !updates_only && counts.inserts > 0 && wants("i")
+                || !updates_only && counts.deletes > 0 && wants("d"))
+    }
+
+    fn may_hold_op(&self, op: &str, segment: &SegmentSummary) -> bool {
+        let counted = |of: fn(&NamespaceCounts) -> u64| {
+            segment.counts.iter().any(|counts| self.may_count_under(&counts.ns) && of(counts) > 0)
+        };
+        let noted = op.len() > LONGEST_NOTED
+            || segment
+                .commands
+                .iter()
+                .any(|note| note.command.eq_ignore_ascii_case(op) && self.may_note_under(note));
+        // A command may have any name, also one that is the code of something else.
+        noted
+            || match op.to_ascii_lowercase().as_str() {
+                "i" => counted(|counts| counts.inserts),
+                "u" => counted(|counts| counts.updates),
+                "d" => counted(|counts| counts.deletes),
+                "n" => counted(|counts| counts.noops),
+                "committransaction" | "aborttransaction" => counted(|counts| counts.commands),
+                "c" | "applyops" | "?" => self.holds_namespace(segment),
+                _ => false,
+            }
+    }
+
+    fn holds_namespace(&self, segment: &SegmentSummary) -> bool {
+        self.namespace.is_none()
+            || segment.counts.iter().any(|counts| self.may_count_under(&counts.ns))
+            || segment.commands.iter().any(|note| self.may_note_under(note))
+    }
+
+    fn may_count_under(&self, ns: &str) -> bool {
+        self.namespace.as_ref().is_none_or(|pattern| pattern.may_match_counted(ns))
+    }
+
+    /// A rename is noted under the name it had; the other name may be the one asked for.
+    fn may_note_under(&self, note: &CommandNote) -> bool {
+        note.command == "renameCollection" || self.may_count_under(&note.ns)
+    }
+}
