@@ -70,6 +70,14 @@ impl Service {
     }
 }
 
+/// Runs what reads the store for long where it is in nobody's way.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.unwrap_or_else(|error| Err(Reason::Internal.status(error.to_string())))
+}
+
 /// The element `_id` of a document `{_id: …}`.
 fn id_of(document: &[u8]) -> Result<Element<'_>, Status> {
     let bad = |detail: &str| invalid("id", format!("not a BSON document {{_id: …}}: {detail}"));
@@ -137,7 +145,8 @@ impl Hindsight for Service {
         request: Request<api::GetTimelineRequest>,
     ) -> Result<Response<api::GetTimelineResponse>, Status> {
         let call = self.admission.begin(Call::GetTimeline, &request)?;
-        call.one(async { timeline::timeline(&self.engine, request.into_inner()) }).await
+        let engine = self.engine.clone();
+        call.one(apart(move || timeline::timeline(&engine, request.into_inner()))).await
     }
 
     async fn search_entries(
@@ -161,7 +170,8 @@ impl Hindsight for Service {
         request: Request<api::ListVersionsRequest>,
     ) -> Result<Response<api::ListVersionsResponse>, Status> {
         let call = self.admission.begin(Call::ListVersions, &request)?;
-        call.one(async { documents::versions(&self.engine, request.into_inner()) }).await
+        let engine = self.engine.clone();
+        call.one(apart(move || documents::versions(&engine, &request.into_inner()))).await
     }
 
     async fn scan_collection(

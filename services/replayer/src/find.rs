@@ -2,7 +2,7 @@
 //!
 //! - [`EntryFilter`]: which entries are wanted
 //! - [`Search`]: finds them, in the order of the log, a frame at a time
-//! - [`find_newest`], [`find_all`]: a whole search in one call
+//! - [`find_all`]: a whole search in one call
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -31,39 +31,6 @@ pub use namespace::NamespacePattern;
 pub use search::{Found, MOST_CONTEXT, MOST_LIMIT, Search, SearchOptions};
 pub use session::{SessionError, SessionId, TransactionId};
 pub use text::Pattern;
-
-/// What [`find_newest`] answers at most, in bytes.
-const ANSWER_BYTES: usize = 64 << 20;
-
-/// The newest `limit` matching entries, oldest first.
-///
-/// # Errors
-/// As [`Search::next`], and [`QueryError::TooLarge`] for more than 64 MiB of them: a [`Search`] gives them out as it
-/// goes.
-pub async fn find_newest(
-    log: &Arc<dyn SegmentLog>,
-    index: &Arc<Index>,
-    filter: EntryFilter,
-    limit: usize,
-) -> Result<Vec<Vec<u8>>, QueryError> {
-    if limit == 0 {
-        return Ok(Vec::new());
-    }
-    let options = SearchOptions { limit, before_context: 0 };
-    let mut search = Search::new(Arc::clone(log), Arc::clone(index), filter, options)?;
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    while let Some(found) = search.next().await? {
-        bytes += found.iter().map(|found| found.entry.len()).sum::<usize>();
-        if bytes > ANSWER_BYTES {
-            return Err(QueryError::TooLarge(format!(
-                "the entries found take more than {} MiB: ask for fewer, or with limit 0, which streams them",
-                ANSWER_BYTES >> 20
-            )));
-        }
-        entries.extend(found.into_iter().map(|found| found.entry.to_vec()));
-    }
-    Ok(entries)
-}
 
 /// Calls `visit` with every matching entry, oldest first, until it breaks.
 pub async fn find_all(

@@ -11,6 +11,7 @@ mod delta_fuzz;
 mod disk_full;
 mod elections;
 mod exact;
+mod find;
 mod gap;
 mod harness;
 mod kafka;

@@ -11,7 +11,7 @@ use hindsight_replayer::{Engine, QueryError};
 use tonic::Status;
 
 use super::page::{Page, PageKey};
-use super::{Reason, Service, status_of};
+use super::{Reason, Service, apart, status_of};
 use crate::times::to_api;
 
 const BUCKETS: &str = "system.buckets.";
@@ -32,8 +32,7 @@ pub(super) async fn list(
     };
     let pattern = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
     let engine = service.engine.clone();
-    let all = tokio::task::spawn_blocking(move || all_at(&engine, at));
-    let all = all.await.map_err(|error| Reason::Internal.status(error.to_string()))??;
+    let all = apart(move || all_at(&engine, at)).await?;
     let wanted = all.into_iter().filter(|collection| {
         collection.ns.as_bytes() > &after[..]
             && pattern.as_ref().is_none_or(|it| it.matches(&collection.ns))

@@ -30,7 +30,7 @@ pub(super) async fn get(
 
 pub(super) fn versions(
     engine: &Engine,
-    request: api::ListVersionsRequest,
+    request: &api::ListVersionsRequest,
 ) -> Result<api::ListVersionsResponse, Status> {
     check_ns(&request.ns)?;
     let id = id_of(&request.id)?;

@@ -18,12 +18,20 @@ pub(super) struct Gather<I, T, F: Fn(Vec<I>) -> T> {
     items: Vec<I>,
     bytes: usize,
     since: Instant,
+    has_sent: bool,
     message: F,
 }
 
 impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
     pub(super) fn new(sender: mpsc::Sender<Result<T, Status>>, message: F) -> Self {
-        Self { sender, items: Vec::new(), bytes: 0, since: Instant::now(), message }
+        Self {
+            sender,
+            items: Vec::new(),
+            bytes: 0,
+            since: Instant::now(),
+            has_sent: false,
+            message,
+        }
     }
 
     pub(super) fn add(&mut self, item: I, bytes: usize) -> bool {
@@ -47,18 +55,24 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
 
     /// Sends what is there, also if that is nothing, in a message that says more.
     pub(super) fn send_amended(&mut self, amend: impl FnOnce(&mut T)) -> bool {
-        self.bytes = 0;
+        (self.bytes, self.has_sent) = (0, true);
         let mut message = (self.message)(std::mem::take(&mut self.items));
         amend(&mut message);
         self.sender.blocking_send(Ok(message)).is_ok()
     }
 
-    /// The last word: a failure, or what is left.
+    /// The last word: a failure, or what is left. Nothing at all is an answer too, which says of which time it is.
     pub(super) fn end(mut self, result: Result<(), Status>) {
         // What was found before a failure is true all the same.
         self.send();
-        if let Err(status) = result {
-            let _ = self.sender.blocking_send(Err(status));
+        match result {
+            Ok(()) if !self.has_sent => {
+                self.send_amended(|_| {});
+            }
+            Ok(()) => {}
+            Err(status) => {
+                let _ = self.sender.blocking_send(Err(status));
+            }
         }
     }
 }

@@ -32,10 +32,13 @@ pub async fn serve(
 ) -> Result<()> {
     let (reporter, health_server) = tonic_health::server::health_reporter();
     let reporting = health::report(reporter, pages.live.clone(), shutdown.clone());
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(hindsight_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(hindsight_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Older tools ask for the one that was never finished.
+    let (reflection, old_reflection) = (described().build_v1()?, described().build_v1alpha()?);
     let pages = axum::Router::new()
         .route("/metrics", get(|State(pages): State<Pages>| async move { pages.metrics.render() }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -50,6 +53,7 @@ pub async fn serve(
         .add_service(OperationsServer::from_arc(Arc::clone(&service)))
         .add_service(health_server)
         .add_service(reflection)
+        .add_service(old_reflection)
         .into_axum_router()
         .reset_fallback()
         .merge(pages)
