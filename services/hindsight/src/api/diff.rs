@@ -9,11 +9,10 @@ use hindsight_query::Filter;
 use hindsight_replayer::find::NamespacePattern;
 use hindsight_replayer::{DiffRequest, Difference, changed_fields};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::scan::filter_of;
-use super::streams::{AHEAD, Gather};
+use super::streams::{AHEAD, Gather, answers};
 use super::{Answers, Reason, Service, invalid, status_of};
 use crate::times::to_api;
 
@@ -31,7 +30,7 @@ pub(super) async fn diff(
     let (sender, receiver) = mpsc::channel(AHEAD);
     let engine = service.engine.clone();
     let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || {
+    let thread = tokio::task::spawn_blocking(move || {
         let message = |changes| api::DiffTimesResponse {
             changes,
             from: Some(to_api(from)),
@@ -58,7 +57,7 @@ pub(super) async fn diff(
         let ended = ended.map_err(status_of).map(|_| ());
         gather.end(failed.map_or(ended, Err));
     });
-    Ok(Box::pin(ReceiverStream::new(receiver)))
+    Ok(answers(receiver, thread))
 }
 
 /// The change and its size; nothing where neither side matches.

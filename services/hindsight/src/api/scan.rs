@@ -7,11 +7,10 @@ use hindsight_proto::v1 as api;
 use hindsight_query::{Filter, Projection};
 use hindsight_replayer::{Engine, QueryError};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::page::PageKey;
-use super::streams::{AHEAD, Gather};
+use super::streams::{AHEAD, Gather, answers};
 use super::{Answers, Reason, Service, check_ns, invalid, status_of};
 use crate::times::to_api;
 
@@ -101,7 +100,7 @@ pub(super) async fn scan(
     }
     let (sender, receiver) = mpsc::channel(AHEAD);
     let engine = service.engine.clone();
-    tokio::task::spawn_blocking(move || {
+    let thread = tokio::task::spawn_blocking(move || {
         let message = |documents| api::ScanCollectionResponse {
             documents,
             at: Some(to_api(at)),
@@ -111,7 +110,7 @@ pub(super) async fn scan(
         let result = scan.run(&engine, &mut gather);
         gather.end(result);
     });
-    Ok(Box::pin(ReceiverStream::new(receiver)))
+    Ok(answers(receiver, thread))
 }
 
 impl Scan {

@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+
+use super::{Answers, Reason};
 
 /// Items are gathered up to this many bytes a message.
 const MESSAGE_BYTES: usize = 256 << 10;
@@ -58,7 +63,12 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
         (self.bytes, self.has_sent) = (0, true);
         let mut message = (self.message)(std::mem::take(&mut self.items));
         amend(&mut message);
-        self.sender.blocking_send(Ok(message)).is_ok()
+        self.blocking_send(Ok(message))
+    }
+
+    /// Some of those who gather do so within a future, whose thread may only block when it says so.
+    fn blocking_send(&self, message: Result<T, Status>) -> bool {
+        tokio::task::block_in_place(|| self.sender.blocking_send(message)).is_ok()
     }
 
     /// The last word: a failure, or what is left. Nothing at all is an answer too, which says of which time it is.
@@ -71,8 +81,65 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
             }
             Ok(()) => {}
             Err(status) => {
-                let _ = self.sender.blocking_send(Err(status));
+                self.blocking_send(Err(status));
             }
         }
+    }
+}
+
+/// What a thread of its own sends. If that ends by a defect, the answers end with an error: they are not all.
+pub(super) fn answers<T: Send + 'static>(
+    messages: mpsc::Receiver<Result<T, Status>>,
+    thread: JoinHandle<()>,
+) -> Answers<T> {
+    let end = stream::once(thread).filter_map(|ended| {
+        let failed = ended.err().map(|error| Reason::Internal.status(error.to_string()));
+        std::future::ready(failed.map(Err))
+    });
+    ReceiverStream::new(messages).chain(end).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(
+        work: impl FnOnce(&mut Gather<u64, Vec<u64>, fn(Vec<u64>) -> Vec<u64>>) + Send + 'static,
+    ) -> Answers<Vec<u64>> {
+        let (sender, receiver) = mpsc::channel(2);
+        let thread = tokio::task::spawn_blocking(move || {
+            let mut gather = Gather::new(sender, (|items| items) as fn(Vec<u64>) -> Vec<u64>);
+            work(&mut gather);
+            gather.end(Ok(()));
+        });
+        answers(receiver, thread)
+    }
+
+    async fn all(answers: Answers<Vec<u64>>) -> (Vec<u64>, bool) {
+        let messages: Vec<_> = answers.collect().await;
+        let is_whole = messages.iter().all(Result::is_ok);
+        (messages.into_iter().flatten().flatten().collect(), is_whole)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_messages_come_whether_or_not_they_are_made_within_a_future() {
+        let numbers: Vec<u64> = (0..100).collect();
+        let add = |gather: &mut Gather<_, _, _>| {
+            assert!((0..100).all(|number| gather.add(number, MESSAGE_BYTES / 3)));
+        };
+        assert_eq!(all(gathered(add)).await, (numbers.clone(), true));
+        let runtime = tokio::runtime::Handle::current();
+        let within = move |gather: &mut Gather<_, _, _>| runtime.block_on(async { add(gather) });
+        assert_eq!(all(gathered(within)).await, (numbers, true));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_defect_cut_off_does_not_look_whole() {
+        let (found, is_whole) = all(gathered(|gather| {
+            assert!(gather.add(1, MESSAGE_BYTES));
+            panic!("a defect");
+        }))
+        .await;
+        assert_eq!((found, is_whole), (vec![1], false));
     }
 }
