@@ -5,6 +5,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
 
 use hindsight_oplog::Timestamp;
+use hindsight_oplog::raw::Doc;
 
 use crate::cli::Output;
 
@@ -46,6 +47,8 @@ pub fn parse_document(text: &str) -> Result<RawDocumentBuf> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Bson> {
+    // Nesting has no other limit there, and every level takes some of the stack.
+    Doc::new(bytes).and_then(Doc::validate).context("read a document")?;
     let raw = RawDocument::from_bytes(bytes).context("read a document")?;
     let document = Document::try_from(raw).context("a document cannot be shown as JSON")?;
     Ok(Bson::Document(document))
@@ -61,6 +64,21 @@ mod tests {
     use bson::rawdoc;
 
     use super::*;
+
+    /// A caller may send this as an id or a filter.
+    #[test]
+    fn bottomless_nesting_is_refused() {
+        let levels = 100_000_i32;
+        let mut bytes = Vec::new();
+        for inside in (0..levels).rev() {
+            bytes.extend((5 + 7 * inside).to_le_bytes());
+            bytes.extend([0x03, 0]);
+        }
+        bytes.truncate(bytes.len() - 2);
+        bytes.resize(bytes.len() + levels as usize, 0);
+        assert_eq!(bytes.len(), 5 + 7 * (levels as usize - 1));
+        assert!(of(&bytes).is_err() && relaxed(&bytes).is_err());
+    }
 
     #[test]
     fn is_canonical_and_keeps_the_order() {
