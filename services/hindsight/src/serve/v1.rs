@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::Service;
-use problem::no_such_path;
+use problem::{no_such_method, no_such_path};
 
 /// Where the description can be read as a page.
 const PAGE: &str = "/docs";
@@ -85,6 +85,7 @@ pub(super) fn router(service: Arc<Service>) -> axum::Router {
     routes
         .with_state(service)
         .route(DESCRIPTION, get(move || std::future::ready(Json(description))))
+        .method_not_allowed_fallback(no_such_method)
         .merge(page)
         .fallback(no_such_path)
 }

@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tonic::{Code, Status};
@@ -32,20 +32,28 @@ pub(super) struct ProblemJson {
     field: Option<String>,
 }
 
+impl ProblemJson {
+    fn of(code: StatusCode, reason: &str, detail: String) -> Self {
+        Self {
+            r#type: "about:blank".into(),
+            title: code.canonical_reason().unwrap_or("error").to_owned(),
+            status: code.as_u16(),
+            detail,
+            reason: reason.to_owned(),
+            field: None,
+        }
+    }
+}
+
 impl From<Status> for Problem {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
         let info = details.error_info();
         let reason = info.map_or("", |info| info.reason.as_str());
         let code = http_status(status.code(), reason);
-        Self(Box::new(ProblemJson {
-            r#type: "about:blank".into(),
-            title: code.canonical_reason().unwrap_or("error").to_owned(),
-            status: code.as_u16(),
-            detail: status.message().to_owned(),
-            reason: reason.to_owned(),
-            field: info.and_then(|info| info.metadata.get("field").cloned()),
-        }))
+        let mut problem = ProblemJson::of(code, reason, status.message().to_owned());
+        problem.field = info.and_then(|info| info.metadata.get("field").cloned());
+        Self(Box::new(problem))
     }
 }
 
@@ -94,11 +102,24 @@ pub(super) async fn no_such_path(uri: Uri) -> Response {
         return Status::unimplemented("there is no such method").into_http::<Body>();
     }
     let path: String = uri.path().chars().take(200).collect();
-    let mut problem = Problem::from(Status::not_found(format!(
-        "there is nothing at {path}: /openapi.json says what there is"
-    )));
-    problem.0.reason = "NO_SUCH_PATH".into();
-    problem.into_response()
+    Problem(Box::new(ProblemJson::of(
+        StatusCode::NOT_FOUND,
+        "NO_SUCH_PATH",
+        format!("there is nothing at {path}: /openapi.json says what there is"),
+    )))
+    .into_response()
+}
+
+/// The answer's `Allow` says which methods there are.
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
+    let path: String = uri.path().chars().take(200).collect();
+    let method: String = method.as_str().chars().take(20).collect();
+    Problem(Box::new(ProblemJson::of(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "NO_SUCH_METHOD",
+        format!("there is no {method} of {path}: /openapi.json says what there is"),
+    )))
+    .into_response()
 }
 
 /// `/package.Service/Method`
