@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bson::RawDocument;
+use bson::raw::cstr;
 use hindsight_history::CollectionState;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
@@ -66,21 +67,36 @@ fn all_at(engine: &Engine, at: Timestamp) -> Result<Vec<api::Collection>, Status
                 all.push(view_of(&document, &states)?);
             }
         }
-        all.push(collection_of(state));
+        all.push(collection_of(state)?);
     }
     all.sort_by(|a, b| a.ns.cmp(&b.ns));
     Ok(all)
 }
 
-fn collection_of(state: &CollectionState) -> api::Collection {
+fn collection_of(state: &CollectionState) -> Result<api::Collection, Status> {
+    let clustered = clustered_index(&state.options).map_err(|detail| {
+        Reason::Corrupt.status(format!("the options of {}: {detail}", state.ns))
+    })?;
     let indexes = state.id_index.iter().chain(&state.indexes);
-    api::Collection {
+    let indexes = indexes.map(|index| index.clone().into());
+    Ok(api::Collection {
         ns: state.ns.clone(),
         r#type: "collection".into(),
         uuid: state.uuid.to_vec().into(),
         options: state.options.clone().into(),
-        indexes: indexes.map(|index| index.clone().into()).collect(),
-    }
+        indexes: clustered.into_iter().chain(indexes).collect(),
+    })
+}
+
+/// A clustered collection has no index of `_id`, it is one: listIndexes shows what its options say of it. Buckets of
+/// time series only say `true`, and none is shown of them.
+fn clustered_index(options: &[u8]) -> Result<Option<bytes::Bytes>, String> {
+    let raw = RawDocument::from_bytes(options).map_err(|error| error.to_string())?;
+    let found = raw.get("clusteredIndex").map_err(|error| error.to_string())?;
+    let Some(described) = found.and_then(|found| found.as_document()) else { return Ok(None) };
+    let mut index = described.to_owned();
+    index.append(cstr!("clustered"), true);
+    Ok(Some(index.into_bytes().into()))
 }
 
 /// A document of `system.views`: `{_id, viewOn, pipeline, …}`, of which all but `_id` are options.
