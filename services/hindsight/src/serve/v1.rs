@@ -4,6 +4,7 @@
 
 mod answer;
 mod collections;
+mod description;
 mod documents;
 mod entries;
 mod problem;
@@ -22,6 +23,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::Service;
+use description::description_json;
 use problem::{no_such_method, no_such_path};
 
 /// Where the description can be read as a page.
@@ -79,6 +81,7 @@ fn described() -> (axum::Router<Arc<Service>>, utoipa::openapi::OpenApi) {
 
 pub(super) fn router(service: Arc<Service>) -> axum::Router {
     let (routes, description) = described();
+    let description = description_json(&description);
     let page = SwaggerUi::new(PAGE).config(
         utoipa_swagger_ui::Config::from(DESCRIPTION).try_it_out_enabled(true).use_base_layout(),
     );

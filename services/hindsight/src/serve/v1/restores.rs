@@ -105,9 +105,8 @@ pub(super) async fn create(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
-    /// At most so many. Default: 1,000.
-    #[param(maximum = 10_000)]
-    page_size: Option<u16>,
+    /// At most so many. Default: 1,000; never more than 10,000.
+    page_size: Option<u32>,
     /// `next_page_token` of the page before.
     page_token: Option<String>,
 }
@@ -122,7 +121,7 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Response, Problem> {
     let request = ListOperationsRequest {
-        page_size: i32::from(params.page_size.unwrap_or_default()),
+        page_size: i32::try_from(params.page_size.unwrap_or_default()).unwrap_or(i32::MAX),
         page_token: params.page_token.unwrap_or_default(),
         ..Default::default()
     };

@@ -1,11 +1,12 @@
 //! The description of the API is what others build on.
 
 use super::described;
+use super::description::description_json;
 
 #[test]
 fn the_description_is_valid_and_names_every_answer() {
     let (_, description) = described();
-    let json = serde_json::to_value(&description).expect("it is plain data");
+    let json = description_json(&description);
     assert_eq!(json["openapi"], "3.1.0");
     let paths = json["paths"].as_object().expect("there are paths");
     assert!(paths.len() >= 17, "{} paths", paths.len());
@@ -14,6 +15,9 @@ fn the_description_is_valid_and_names_every_answer() {
             let about = format!("{method} {path}");
             assert!(operation["summary"].is_string(), "{about} says nothing of itself");
             assert!(operation["responses"]["4XX"].is_object(), "{about} cannot fail");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                assert!(response["description"].is_string(), "{about} does not describe {status}");
+            }
             let names = path.matches('{').count();
             let described = operation["parameters"]
                 .as_array()
@@ -37,4 +41,13 @@ fn every_schema_that_is_referred_to_is_there() {
         seen += 1;
     }
     assert!(seen > 20, "{seen} references");
+}
+
+#[test]
+fn numbers_are_as_large_as_they_may_be() {
+    let (_, description) = described();
+    let json = description_json(&description);
+    let position = &json["components"]["schemas"]["Position"]["properties"];
+    assert_eq!(position["t"]["format"], "uint32", "{position}");
+    assert!(!json.to_string().contains("u-int"));
 }
