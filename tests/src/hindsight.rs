@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::api::Api;
 use crate::process::{OwnedProcess, Signal, tail};
 use crate::tools;
 
@@ -105,18 +106,40 @@ impl HindsightProcess {
         self.process.pid()
     }
 
+    /// Where it serves, as its ready line says: `http://…` or `https://…`.
+    pub fn url(&self) -> Result<String> {
+        let text = output_of_this_start(self.process.stderr_path());
+        let line = text.lines().rfind(|line| says_ready(line)).context("it is not ready")?;
+        let at = line.find("http").context("the ready line has no address")?;
+        let rest = &line[at..];
+        Ok(rest.split(['"', ' ']).next().unwrap_or(rest).to_owned())
+    }
+
+    /// Connects to it, where it wants neither TLS nor tokens.
+    pub async fn api(&self) -> Result<Api> {
+        Api::connect(&self.url()?).await
+    }
+
     /// Status code and text of a page of the process, such as `/readyz`.
     pub async fn page(&self, path: &str) -> Result<(u16, String)> {
-        let address = std::fs::read_to_string(self.data.join("api"))?;
-        let mut stream = TcpStream::connect(address.trim()).await?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: hindsight\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
+        let answer = self.exchange(&format!("GET {path} HTTP/1.1"), b"").await?;
         let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
         let code = head.split_whitespace().nth(1).context("a status")?.parse()?;
         Ok((code, body.to_owned()))
+    }
+
+    /// One request over HTTP/1.1, of these lines and this body, and the whole answer as it came.
+    pub async fn exchange(&self, head: &str, body: &[u8]) -> Result<String> {
+        let address = std::fs::read_to_string(self.data.join("api"))?;
+        let mut stream = TcpStream::connect(address.trim()).await?;
+        let length = body.len();
+        let request = format!(
+            "{head}\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(&[request.as_bytes(), body].concat()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// How it ended, or `None` while it runs.

@@ -5,6 +5,7 @@
 //! id when its owner is dropped, also when a test panics or is killed. A part that is missing is an
 //! error that says which command gets it; nothing is skipped.
 
+pub mod api;
 pub mod dbhash;
 pub mod hindsight;
 pub mod independent_reader;
@@ -18,6 +19,7 @@ pub mod replica_set;
 pub mod tools;
 pub mod workload;
 
+pub use api::Api;
 pub use hindsight::{HindsightProcess, RunOutput};
 pub use kafka::{KafkaCluster, KafkaClusterOptions};
 pub use mongod::{Mongod, MongodOptions};

@@ -12,12 +12,12 @@
 //! of documents.
 
 mod documents;
-mod filters;
-mod projections;
+pub(crate) mod filters;
+pub(crate) mod projections;
 mod server;
 mod tally;
 mod values;
-mod versions;
+pub(crate) mod versions;
 
 use anyhow::{Context, Result, ensure};
 use bson::{Bson, Document, RawDocumentBuf};

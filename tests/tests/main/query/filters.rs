@@ -53,7 +53,7 @@ const PATTERNS: [&str; 16] = [
     "(?<n>a)\\k<n>",
 ];
 
-pub(super) fn filter(random: &mut StdRng, documents: &[Document]) -> Document {
+pub(crate) fn filter(random: &mut StdRng, documents: &[Document]) -> Document {
     query(random, documents, 3)
 }
 

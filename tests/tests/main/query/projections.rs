@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 
 use super::{documents, values};
 
-pub(super) fn projection(random: &mut StdRng, documents: &[Document]) -> Document {
+pub(crate) fn projection(random: &mut StdRng, documents: &[Document]) -> Document {
     let included = random.random();
     let mut projection = Document::new();
     for _ in 0..random.random_range(0..4) {

@@ -4,7 +4,7 @@ use bson::{Bson, Document};
 
 /// Whether a server of that version may answer differently, on purpose or by a fault that was
 /// mended later.
-pub(super) fn may_differ(filter: &Document, version: (i32, i32)) -> bool {
+pub(crate) fn may_differ(filter: &Document, version: (i32, i32)) -> bool {
     version < (6, 0) && filter.iter().any(|(name, value)| differs(name, value, version))
 }
 

@@ -1,0 +1,104 @@
+//! Restores as operations: begun by one call, watched and ended by others.
+
+mod begun;
+mod ended;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, doc};
+use hindsight_proto::longrunning::{Operation, operation};
+use hindsight_proto::v1 as api;
+use hindsight_tests::{Api, Mongod};
+use mongodb::Client;
+use prost_types::Any;
+
+use super::served::Served;
+
+/// Enough that a restore can be met in the middle of them.
+const DOCUMENTS: i32 = 120_000;
+const BATCH: i32 = 20_000;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A source with documents that take a restore some seconds.
+async fn full_source() -> Result<Served> {
+    let served = Served::start(&[]).await?;
+    let orders = served.client.database("shop").collection::<Document>("orders");
+    let payload = "x".repeat(300);
+    for first in (0..DOCUMENTS).step_by(BATCH as usize) {
+        let order = |number: i32| doc! {"_id": number, "n": number % 97, "payload": &payload};
+        orders.insert_many((first..first + BATCH).map(order)).await?;
+    }
+    let small = served.client.database("shop").collection::<Document>("notes");
+    small.insert_many((0..50).map(|number| doc! {"_id": number})).await?;
+    orders.create_index(mongodb::IndexModel::builder().keys(doc! {"n": 1}).build()).await?;
+    served.now().await?;
+    Ok(served)
+}
+
+fn request(target: &Mongod) -> api::CreateRestoreRequest {
+    let time = Some(api::TimeSpec { text: "latest".into(), exclusive: false });
+    let restore = api::RestoreSpec { time, to: target.uri(), allow_non_empty: false };
+    api::CreateRestoreRequest { restore: Some(restore), ..Default::default() }
+}
+
+async fn create(api: &Api, target: &Mongod) -> Result<Operation> {
+    let operation = api.hindsight.clone().create_restore(request(target)).await?.into_inner();
+    ensure!(operation.name.starts_with("operations/"), "{operation:?}");
+    Ok(operation)
+}
+
+fn metadata(operation: &Operation) -> Result<api::RestoreMetadata> {
+    let metadata: &Any = operation.metadata.as_ref().context("an operation without metadata")?;
+    Ok(metadata.to_msg()?)
+}
+
+/// Whether everything was read back, if the restore ended well.
+fn report(operation: &Operation) -> Result<api::RestoreReport> {
+    match &operation.result {
+        Some(operation::Result::Response(report)) => Ok(report.to_msg()?),
+        other => anyhow::bail!("no report: {other:?}"),
+    }
+}
+
+async fn get(api: &Api, name: &str) -> Result<Operation> {
+    let request = hindsight_proto::longrunning::GetOperationRequest { name: name.into() };
+    Ok(api.operations.clone().get_operation(request).await?.into_inner())
+}
+
+/// Asks again and again until it is as wanted.
+async fn until(
+    api: &Api,
+    name: &str,
+    what: &str,
+    is: impl Fn(&Operation, &api::RestoreMetadata) -> bool,
+) -> Result<Operation> {
+    let started = Instant::now();
+    loop {
+        let operation = get(api, name).await?;
+        if is(&operation, &metadata(&operation)?) {
+            return Ok(operation);
+        }
+        ensure!(started.elapsed() < PATIENCE, "not {what} after {PATIENCE:?}: {operation:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_done(api: &Api, name: &str) -> Result<Operation> {
+    until(api, name, "done", |operation, _| operation.done).await
+}
+
+/// Waits until some documents are written, and holds the target still, so that it stays so.
+async fn hold_in_the_middle(api: &Api, name: &str, target: &mut Mongod) -> Result<()> {
+    let begun = |operation: &Operation, now: &api::RestoreMetadata| {
+        operation.done || (now.phase() == api::RestorePhase::Documents && now.done > 0)
+    };
+    let operation = until(api, name, "in the middle", begun).await?;
+    target.pause()?;
+    ensure!(!operation.done, "it was done before it could be met: {operation:?}");
+    Ok(())
+}
+
+async fn documents_in(client: &Client) -> Result<u64> {
+    Ok(client.database("shop").collection::<Document>("orders").count_documents(doc! {}).await?)
+}

@@ -1,0 +1,80 @@
+//! What all of these tests begin with: a source, `up` on it, and a caller of its API.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bson::Timestamp;
+use hindsight_proto::v1::TimeSpec;
+use hindsight_tests::hindsight::run_json;
+use hindsight_tests::replica_set::last_timestamp;
+use hindsight_tests::{Api, HindsightProcess, ReplicaSet, SetOptions};
+use mongodb::Client;
+use serde_json::Value;
+
+use crate::capture_checks::spelled;
+
+pub struct Served {
+    pub client: Client,
+    pub up: HindsightProcess,
+    pub data: PathBuf,
+    pub set: ReplicaSet,
+    pub directory: tempfile::TempDir,
+}
+
+impl Served {
+    /// A source of one member, and `up` with these arguments, which has a base and answers.
+    pub async fn start(args: &[&str]) -> Result<Self> {
+        let set = ReplicaSet::start(SetOptions::members(1)).await?;
+        Self::on(set, args).await
+    }
+
+    pub async fn on(mut set: ReplicaSet, args: &[&str]) -> Result<Self> {
+        set.wait_for_primary(Duration::from_secs(60)).await?;
+        let client = set.client().await?;
+        let directory = tempfile::tempdir()?;
+        let data = directory.path().join("data");
+        let up = HindsightProcess::up(&set.uri(), &data, args).await?;
+        let served = Self { client, up, data, set, directory };
+        served.wait().await?;
+        Ok(served)
+    }
+
+    /// Waits until everything written so far can be asked for.
+    pub async fn wait(&self) -> Result<()> {
+        run_json(&self.data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
+        Ok(())
+    }
+
+    /// The source's last operation, once it can be asked for.
+    pub async fn now(&self) -> Result<Timestamp> {
+        let at = last_timestamp(&self.client).await?;
+        self.wait().await?;
+        Ok(at)
+    }
+
+    pub async fn api(&self) -> Result<Api> {
+        self.up.api().await
+    }
+
+    /// The lines of the audit file.
+    pub fn audit(&self) -> Result<Vec<Value>> {
+        let text = std::fs::read_to_string(self.data.join("audit.jsonl"))?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
+    /// It still answers, never panicked, and stops when it is told to.
+    pub async fn ends_well(mut self) -> Result<()> {
+        ensure!(self.up.page("/healthz").await?.0 == 200, "it is not healthy");
+        ensure!(self.up.try_exit()?.is_none(), "it ended: {}", self.up.stderr());
+        ensure!(self.up.stop().await?.success(), "{}", self.up.stderr());
+        let said = self.up.stderr();
+        ensure!(!said.contains("panicked"), "{said}");
+        Ok(())
+    }
+}
+
+/// A time, itself included.
+pub fn until(at: Timestamp) -> Option<TimeSpec> {
+    Some(TimeSpec { text: spelled(at), exclusive: false })
+}
