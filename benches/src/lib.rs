@@ -1,5 +1,6 @@
 //! What the benches share: the writes they make, the questions they ask, and how they measure.
 
+pub mod api;
 pub mod measure;
 pub mod peer;
 pub mod questions;

@@ -1,4 +1,4 @@
-//! Numbers from the environment, memory, load, quantiles.
+//! Numbers from the environment, memory, files read, load, quantiles.
 
 use std::time::Duration;
 
@@ -49,6 +49,20 @@ pub fn median(values: &[f64]) -> f64 {
 pub fn quantile(sorted: &[Duration], q: f64) -> Duration {
     let at = (sorted.len().saturating_sub(1) as f64 * q).ceil() as usize;
     sorted.get(at).copied().unwrap_or_default()
+}
+
+/// How durations lie; they are sorted.
+pub fn spread(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let [min, p50, p99, max] = [0.0, 0.5, 0.99, 1.0].map(|q| quantile(times, q));
+    format!("min {min:.1?}, p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}")
+}
+
+/// Bytes that a process has read from files since it began, whether from disk or from the page cache.
+pub fn bytes_read(pid: u32) -> Result<u64> {
+    let counters = std::fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let read = counters.lines().find_map(|line| line.strip_prefix("rchar: "));
+    Ok(read.context("the kernel does not count what is read")?.parse()?)
 }
 
 #[cfg(test)]
