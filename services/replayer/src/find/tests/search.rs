@@ -158,7 +158,7 @@ async fn large_entries_are_no_trouble_one_after_the_other() {
     for number in 1..=9 {
         story.append(&[entry(number, insert("a.b", 1, 8 << 20))], false).await;
     }
-    let (log, all) = (story.log(), EntryFilter::all());
+    let all = EntryFilter::all();
     for limit in [0, 100] {
         let (found, _) =
             story.found(&all, SearchOptions { limit, before_context: 0 }).await.unwrap();
