@@ -35,9 +35,11 @@ fn document(bytes: &[u8]) -> Value {
 }
 
 fn id(bytes: &[u8]) -> Value {
-    match document(bytes) {
-        Value::Object(mut fields) => fields.shift_remove("_id").unwrap_or_default(),
-        other => other,
+    let mut document = document(bytes);
+    match document.get_mut("_id") {
+        Some(id) => id.take(),
+        // Whatever it is: it is told.
+        None => document,
     }
 }
 
