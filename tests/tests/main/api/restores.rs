@@ -88,13 +88,18 @@ async fn until_done(api: &Api, name: &str) -> Result<Operation> {
     until(api, name, "done", |operation, _| operation.done).await
 }
 
-/// Waits until some documents are written, and holds the target still, so that it stays so.
+/// Waits until some documents are in the target, and holds it still, so that it stays so. The restore's own progress is
+/// told too seldom for this.
 async fn hold_in_the_middle(api: &Api, name: &str, target: &mut Mongod) -> Result<()> {
-    let begun = |operation: &Operation, now: &api::RestoreMetadata| {
-        operation.done || (now.phase() == api::RestorePhase::Documents && now.done > 0)
-    };
-    let operation = until(api, name, "in the middle", begun).await?;
+    let client = target.client().await?;
+    let orders = client.database("shop").collection::<Document>("orders");
+    let started = Instant::now();
+    while orders.estimated_document_count().await? == 0 {
+        ensure!(started.elapsed() < PATIENCE, "nothing is written after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     target.pause()?;
+    let operation = get(api, name).await?;
     ensure!(!operation.done, "it was done before it could be met: {operation:?}");
     Ok(())
 }

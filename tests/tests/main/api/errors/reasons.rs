@@ -169,7 +169,8 @@ async fn paths(api: &Api) -> Result<()> {
         problem(path, &answer, 405, "NO_SUCH_METHOD")?;
         let mut told: Vec<&str> = answer.header("allow").split(',').map(str::trim).collect();
         let mut allowed: Vec<&str> = allowed.split(',').collect();
-        (told.sort_unstable(), allowed.sort_unstable());
+        told.sort_unstable();
+        allowed.sort_unstable();
         ensure!(told == allowed, "{path} allows {told:?}");
     }
     let request = GetOperationRequest { name: "operations/none".into() };
