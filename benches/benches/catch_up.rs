@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
         backlog.bytes / backlog.entries,
         load()
     );
-    let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1)).await?;
+    let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1).direct()).await?;
     let (mut bare, mut captured, mut through_kafka) = (Vec::new(), Vec::new(), Vec::new());
     // A broker that has just started compiles itself; it is not counted, as the first bare reading is not.
     into_kafka(&set, &backlog, &cluster, 0).await?;

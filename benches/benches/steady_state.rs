@@ -51,7 +51,7 @@ async fn on_files(length: Duration) -> Result<()> {
 
 async fn on_kafka(length: Duration) -> Result<()> {
     let set = ReplicaSet::start(SetOptions::members(1)).await?;
-    let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1)).await?;
+    let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1).direct()).await?;
     let directory = tempfile::tempdir()?;
     let (uri, url) = (set.uri(), format!("kafka://{}/bench", cluster.bootstrap()));
     let args = ["tailer", "--uri", &uri, "--log", &url, "--kafka-replicas", "1"];

@@ -1,6 +1,7 @@
 //! A real Kafka: one broker or several, each also a controller, with small heaps.
 //!
-//! Clients reach each broker through a [`Proxy`] of its own, brokers reach each other directly.
+//! Clients reach each broker through a [`Proxy`] of its own, unless they are to reach it directly; brokers reach each
+//! other directly.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,11 +28,18 @@ pub struct KafkaClusterOptions {
     pub brokers: usize,
     /// Lines of server.properties, for every broker; they win over ours.
     pub properties: Vec<(String, String)>,
+    /// Clients can be cut off from a broker; every byte is copied once more.
+    pub through_proxies: bool,
 }
 
 impl KafkaClusterOptions {
     pub fn brokers(brokers: usize) -> Self {
-        Self { brokers, properties: Vec::new() }
+        Self { brokers, properties: Vec::new(), through_proxies: true }
+    }
+
+    /// Nothing is between clients and brokers: for measurements.
+    pub fn direct(self) -> Self {
+        Self { through_proxies: false, ..self }
     }
 
     /// Clients must give a user and a password (SASL PLAIN).
@@ -46,6 +54,18 @@ impl KafkaClusterOptions {
             "listener.name.client.plain.sasl.jaas.config",
             &format!("{module} required user_{user}=\"{password}\";"),
         )
+    }
+
+    /// Clients must speak TLS; the brokers show this certificate and hold its key, both in PEM (PKCS #8).
+    pub fn tls(self, certificate: &str, key: &str) -> Self {
+        let line = |pem: &str| pem.trim().replace("\r\n", "\n").replace('\n', "\\n");
+        self.property(
+            "listener.security.protocol.map",
+            "CLIENT:SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        )
+        .property("listener.name.client.ssl.keystore.type", "PEM")
+        .property("listener.name.client.ssl.keystore.certificate.chain", &line(certificate))
+        .property("listener.name.client.ssl.keystore.key", &line(key))
     }
 
     pub fn property(mut self, name: &str, value: &str) -> Self {
@@ -64,7 +84,7 @@ pub struct KafkaCluster {
 struct Broker {
     // Dropped before the directory it works in.
     process: Option<OwnedProcess>,
-    proxy: Proxy,
+    proxy: Option<Proxy>,
     home: PathBuf,
     ports: BrokerPorts,
     directory: tempfile::TempDir,
@@ -91,7 +111,10 @@ impl KafkaCluster {
                 controller: ports::free_port()?,
             };
             let directory = tempfile::Builder::new().prefix("hindsight-kafka-").tempdir()?;
-            let proxy = Proxy::start(ports.client).await?;
+            let proxy = match options.through_proxies {
+                true => Some(Proxy::start(ports.client).await?),
+                false => None,
+            };
             brokers.push(Broker { process: None, proxy, home: home.clone(), ports, directory });
         }
         let mut cluster = Self { brokers };
@@ -109,7 +132,8 @@ impl KafkaCluster {
     }
 
     fn properties(&self, index: usize, options: &KafkaClusterOptions) -> String {
-        let Broker { ports, proxy, .. } = &self.brokers[index];
+        let broker = &self.brokers[index];
+        let Broker { ports, .. } = broker;
         let voters: Vec<_> = (1..)
             .zip(&self.brokers)
             .map(|(id, it)| format!("{id}@127.0.0.1:{}", it.ports.controller))
@@ -127,7 +151,7 @@ impl KafkaCluster {
             ),
             format!(
                 "advertised.listeners=CLIENT://127.0.0.1:{},INTERNAL://127.0.0.1:{internal}",
-                proxy.port()
+                broker.port_for_clients()
             ),
             "listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT"
                 .to_owned(),
@@ -148,15 +172,15 @@ impl KafkaCluster {
         lines.join("\n") + "\n"
     }
 
-    /// `host:port,…` of all brokers, through their proxies.
+    /// `host:port,…` of all brokers, as clients reach them.
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<_> =
-            self.brokers.iter().map(|it| format!("127.0.0.1:{}", it.proxy.port())).collect();
+            self.brokers.iter().map(|it| format!("127.0.0.1:{}", it.port_for_clients())).collect();
         addresses.join(",")
     }
 
     pub fn proxy(&self, broker: usize) -> &Proxy {
-        &self.brokers[broker].proxy
+        self.brokers[broker].proxy.as_ref().expect("the cluster was started with proxies")
     }
 
     /// Where a broker keeps the only partition of a topic.
@@ -257,6 +281,10 @@ impl KafkaCluster {
 }
 
 impl Broker {
+    fn port_for_clients(&self) -> u16 {
+        self.proxy.as_ref().map_or(self.ports.client, Proxy::port)
+    }
+
     fn files(&self) -> PathBuf {
         self.directory.path().join("data")
     }

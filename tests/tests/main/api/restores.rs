@@ -2,6 +2,7 @@
 
 mod begun;
 mod ended;
+mod repeated;
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use bson::{Document, doc};
 use hindsight_proto::longrunning::{Operation, operation};
 use hindsight_proto::v1 as api;
-use hindsight_tests::{Api, Mongod};
+use hindsight_tests::{Api, Mongod, MongodOptions};
 use mongodb::Client;
 use prost_types::Any;
 
@@ -19,6 +20,9 @@ use super::served::Served;
 const DOCUMENTS: i32 = 120_000;
 const BATCH: i32 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Of about twenty inserts, four at a time: how many of them wait, and how long. A restore tells its progress twice a second.
+const SLOW_INSERTS: i32 = 12;
+const WAIT_OF_AN_INSERT: Duration = Duration::from_millis(500);
 
 /// A source with documents that take a restore some seconds.
 async fn full_source() -> Result<Served> {
@@ -34,6 +38,21 @@ async fn full_source() -> Result<Served> {
     orders.create_index(mongodb::IndexModel::builder().keys(doc! {"n": 1}).build()).await?;
     served.now().await?;
     Ok(served)
+}
+
+/// An empty server whose first inserts take their time, so that a restore into it can be met in its middle however fast
+/// the machine is.
+async fn slow_target() -> Result<Mongod> {
+    let options = MongodOptions::default().parameter("enableTestCommands", "1");
+    let target = Mongod::standalone(&options).await?;
+    let milliseconds = i64::try_from(WAIT_OF_AN_INSERT.as_millis())?;
+    let slow = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": {"times": SLOW_INSERTS},
+        "data": {"failCommands": ["insert"], "blockConnection": true, "blockTimeMS": milliseconds},
+    };
+    target.client().await?.database("admin").run_command(slow).await?;
+    Ok(target)
 }
 
 fn request(target: &Mongod) -> api::CreateRestoreRequest {
@@ -88,8 +107,7 @@ async fn until_done(api: &Api, name: &str) -> Result<Operation> {
     until(api, name, "done", |operation, _| operation.done).await
 }
 
-/// Waits until some documents are in the target, and holds it still, so that it stays so. The restore's own progress is
-/// told too seldom for this.
+/// Waits until some documents are in the target, and holds it still, so that it stays so.
 async fn hold_in_the_middle(api: &Api, name: &str, target: &mut Mongod) -> Result<()> {
     let client = target.client().await?;
     let orders = client.database("shop").collection::<Document>("orders");

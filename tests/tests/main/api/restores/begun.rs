@@ -14,7 +14,7 @@ use mongodb::Client;
 use serde_json::json;
 
 use super::super::served::Served;
-use super::{create, full_source, get, metadata, report, request, until_done};
+use super::{create, full_source, get, metadata, report, request, slow_target, until_done};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_is_watched_to_its_verified_end() -> Result<()> {
@@ -36,7 +36,7 @@ async fn equals_the_source(served: &Served, target: &Client) -> Result<()> {
 }
 
 async fn over_grpc(served: &Served, api: &Api) -> Result<()> {
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let target = slow_target().await?;
     let name = create(api, &target).await?.name;
     let watch = api::WatchRestoreRequest { name: name.clone() };
     let mut states = api.hindsight.clone().watch_restore(watch).await?.into_inner();
@@ -82,7 +82,7 @@ async fn over_grpc(served: &Served, api: &Api) -> Result<()> {
 }
 
 async fn over_http(served: &Served, api: &Api) -> Result<()> {
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let target = slow_target().await?;
     let body = json!({
         "restore": {"until": "latest", "to": target.uri()},
         "request_id": "6f1c0d3e-54d5-4d0f-8bb8-9d4b4d8f2c11",
@@ -110,7 +110,7 @@ async fn over_http(served: &Served, api: &Api) -> Result<()> {
 
 /// The connection that began it is closed, and it goes on.
 async fn of_a_caller_who_leaves(served: &Served, api: &Api) -> Result<()> {
-    let target = Mongod::standalone(&MongodOptions::default()).await?;
+    let target = slow_target().await?;
     let caller = served.api().await?;
     let name = create(&caller, &target).await?.name;
     let watch = api::WatchRestoreRequest { name: name.clone() };

@@ -6,12 +6,14 @@ use anyhow::{Context, Result, ensure};
 use axum::http::Method;
 use hindsight_proto::longrunning::{CancelOperationRequest, Operation, operation};
 use hindsight_tests::hindsight::{run, run_json};
-use hindsight_tests::{Api, HindsightProcess, Mongod, MongodOptions};
+use hindsight_tests::{Api, HindsightProcess};
 use tonic::Code;
 use tonic_types::RpcStatusExt;
 
 use super::super::served::Served;
-use super::{DOCUMENTS, create, documents_in, full_source, get, hold_in_the_middle, until_done};
+use super::{
+    DOCUMENTS, create, documents_in, full_source, get, hold_in_the_middle, slow_target, until_done,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_is_cancelled_or_interrupted_and_says_so() -> Result<()> {
@@ -42,7 +44,7 @@ fn failure(operation: &Operation) -> Result<(Code, String, String)> {
 
 async fn cancelled(served: &Served, how: How) -> Result<()> {
     let api = served.api().await?;
-    let mut target = Mongod::standalone(&MongodOptions::default()).await?;
+    let mut target = slow_target().await?;
     let name = create(&api, &target).await?.name;
     hold_in_the_middle(&api, &name, &mut target).await?;
     let path = format!("/v1/{name}");
@@ -88,7 +90,7 @@ enum Ending {
 
 async fn interrupted(served: &mut Served, ending: Ending) -> Result<()> {
     let api = served.api().await?;
-    let mut target = Mongod::standalone(&MongodOptions::default()).await?;
+    let mut target = slow_target().await?;
     let name = create(&api, &target).await?.name;
     hold_in_the_middle(&api, &name, &mut target).await?;
     match ending {
