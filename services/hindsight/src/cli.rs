@@ -77,7 +77,14 @@ pub struct Global {
 #[derive(Debug, Args)]
 pub struct LogArgs {
     /// Where segments are: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
-    #[arg(long, global = true, env = "HINDSIGHT_LOG", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "HINDSIGHT_LOG",
+        hide_env_values = true,
+        hide_default_value = true,
+        value_name = "URL"
+    )]
     pub log: Option<String>,
     /// A setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated. Passwords belong into
     /// the file.
@@ -86,6 +93,7 @@ pub struct LogArgs {
         global = true,
         env = "HINDSIGHT_KAFKA_CONFIG",
         hide_env_values = true,
+        hide_default_value = true,
         value_name = "NAME=VALUE",
         value_delimiter = ','
     )]
@@ -258,7 +266,13 @@ pub struct HistoryArgs {
 #[group(required = true, multiple = false)]
 pub struct SourceUri {
     /// Connection string of the replica set (HINDSIGHT_URI keeps a password out of the process list).
-    #[arg(long, alias = "mongodb-uri", env = "HINDSIGHT_URI", hide_env_values = true)]
+    #[arg(
+        long,
+        alias = "mongodb-uri",
+        env = "HINDSIGHT_URI",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     pub uri: Option<String>,
     /// File that holds the connection string.
     #[arg(long, env = "HINDSIGHT_URI_FILE", value_name = "FILE")]
@@ -472,7 +486,7 @@ pub struct Restore {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct RestoreTime {
-    /// Restore everything up to this time, included.
+    /// Restore everything up to this time, included; of a whole second to its end, which must be held.
     #[arg(long, value_name = "T")]
     pub until: Option<String>,
     /// Restore everything before this time.
@@ -484,7 +498,13 @@ pub struct RestoreTime {
 #[group(required = true, multiple = false)]
 pub struct TargetUri {
     /// Connection string of the target (HINDSIGHT_TO keeps a password out of the process list).
-    #[arg(long, env = "HINDSIGHT_TO", hide_env_values = true, value_name = "URI")]
+    #[arg(
+        long,
+        env = "HINDSIGHT_TO",
+        hide_env_values = true,
+        hide_default_value = true,
+        value_name = "URI"
+    )]
     pub to: Option<String>,
     /// File that holds the target's connection string.
     #[arg(long, env = "HINDSIGHT_TO_FILE", value_name = "FILE")]

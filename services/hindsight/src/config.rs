@@ -65,7 +65,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
     let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| bad(error.to_string()))?;
+        text.parse().map_err(|error: toml::de::Error| bad(not_toml(&text, &error)))?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let value = scalar(&value).ok_or_else(|| {
@@ -74,6 +74,19 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
         values.insert(key, value);
     }
     Ok(values)
+}
+
+/// What is wrong and where. The line itself is not shown, as the error would: it may hold a connection string.
+fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    match error.message() {
+        // The only message that repeats a value.
+        message if message.starts_with("invalid type") => {
+            format!("line {line}: a number too large")
+        }
+        message => format!("line {line}: {message}"),
+    }
 }
 
 fn scalar(value: &toml::Value) -> Option<String> {
@@ -149,4 +162,49 @@ fn set_default(command: clap::Command, id: &str, value: &str) -> clap::Command {
     let command = apply(command);
     let command = SERVICES.into_iter().fold(command, |all, name| all.mut_subcommand(name, apply));
     command.mut_subcommand("config", |config| config.mut_subcommand("check", apply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_not_toml_is_named_and_not_shown() {
+        for line in [
+            "uri = \"mongodb://u:s3cret@db1",
+            "uri = mongodb://u:s3cret@db1",
+            "uri = \"mongodb://u:s3cret@db1\" x",
+            "\"mongodb://u:s3cret@db1\"",
+            "uri = \"mongodb://u:s3cret\\@db1\"",
+            "kafka-config = [\"sasl.password=s3cret\"",
+            "uri = \"mongodb://u:s3cret@db1\"\nuri = \"mongodb://u:s3cret@db1\"",
+            "uri = 123456789012345678901234567890",
+        ] {
+            let text = format!("codec = \"lz4\"\n{line}\n");
+            let error = text.parse::<toml::Table>().expect_err(line);
+            let told = not_toml(&text, &error);
+            assert!(told.starts_with("line 2: ") || told.starts_with("line 3: "), "{told}");
+            for secret in ["s3cret", "mongodb:", "12345"] {
+                assert!(!told.contains(secret), "{line}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_does_not_show_a_secret_of_the_file() {
+        let file = [
+            ("uri", "mongodb://u:s3cret@db1/"),
+            ("kafka-config", "sasl.password=s3cret"),
+            ("log", "kafka://u:s3cret@k1:9092"),
+            ("member", "db2:27017"),
+        ];
+        let values = file.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        for help in ["--help", "-h"] {
+            let command = with_defaults(Cli::command(), &values, Path::new("file")).expect("known");
+            let shown = command.try_get_matches_from(["hindsight", "up", help]);
+            let shown = shown.expect_err("help is no command").to_string();
+            assert!(shown.contains("--uri") && shown.contains("db2:27017"), "{shown}");
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+    }
 }

@@ -63,16 +63,17 @@ fn parse(flag: &str, url: &str) -> Result<LogUrl, Failure> {
         }
         return Ok(LogUrl::Directory(PathBuf::from(path)));
     }
+    // Before anything that shows the URL: whatever else is wrong with it, what stands before an @ is a password.
+    if url.contains('@') {
+        return Err(Failure::usage(format!(
+            "{flag} holds credentials: give them with --kafka-config-file (sasl.username, sasl.password)"
+        )));
+    }
     let Some(rest) = url.strip_prefix("kafka://") else {
         return Err(bad("is no log"));
     };
     let (brokers, topic) =
         rest.split_once('/').map_or((rest, ""), |(brokers, topic)| (brokers, topic));
-    if brokers.contains('@') {
-        return Err(Failure::usage(format!(
-            "{flag} holds credentials: give them with --kafka-config-file (sasl.username, sasl.password)"
-        )));
-    }
     if !brokers.split(',').all(is_broker) {
         return Err(bad("names no brokers"));
     }
@@ -170,8 +171,16 @@ mod tests {
 
     #[test]
     fn credentials_in_a_url_are_refused_and_not_repeated() {
-        let failure = parse("--log", "kafka://me:secret@k1:9092/x").unwrap_err();
-        assert!(!failure.message.contains("secret"), "{failure}");
+        for url in [
+            "kafka://me:secret@k1:9092/x",
+            "kafka://me:se/cret-secret@k1:9092/x",
+            "kafka:/me:secret@k1:9092/x",
+            "mongodb://me:secret@db1/",
+        ] {
+            let failure = parse("--log", url).unwrap_err();
+            assert!(failure.message.contains("holds credentials"), "{failure}");
+            assert!(!failure.message.contains("secret"), "{failure}");
+        }
     }
 
     #[test]

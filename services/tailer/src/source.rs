@@ -5,9 +5,10 @@ use std::time::Duration;
 use bson::{Document, doc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_oplog::{OpTime, Timestamp, connection_string};
 use hindsight_segment::SourceIdentity;
 use mongodb::Client;
+use mongodb::error::ErrorKind;
 use mongodb::options::{ClientOptions, ServerAddress};
 
 use crate::choose::{Member, MemberState};
@@ -66,13 +67,18 @@ impl Source {
     /// [`CaptureError::Refused`] for a string that is not a MongoDB connection string. The message never
     /// repeats it, because it may hold a password.
     pub async fn parse(uri: &str) -> Result<Self, CaptureError> {
-        let mut options = ClientOptions::parse(uri).await.map_err(|error| {
-            let text = error.to_string();
-            let safe = if text.contains(uri) { "it cannot be parsed".to_owned() } else { text };
+        let refused = |problem: &str| {
             CaptureError::Refused(format!(
-                "the connection string given with --uri is not usable: {safe}. It looks like \
+                "the connection string given with --uri is not usable: {problem}. It looks like \
                  mongodb://user:password@host:27017/?replicaSet=rs0"
             ))
+        };
+        connection_string::check(uri).map_err(refused)?;
+        let parsed = ClientOptions::parse(uri).await;
+        let mut options = parsed.map_err(|error| match error.kind.as_ref() {
+            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => refused(&error.kind.to_string()),
+            // The driver's own words quote parts of the string, which may be parts of a password.
+            _ => refused(connection_string::problem(uri)),
         })?;
         options.app_name = Some("hindsight".into());
         options.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -295,9 +301,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_connection_string_is_refused_without_repeating_it() {
-        let refusal = Source::parse("mongodb//me:s3cret@host").await.expect_err("no scheme");
-        let text = refusal.to_string();
-        assert!(text.contains("--uri") && !text.contains("s3cret"), "{text}");
+        for (uri, word) in [
+            ("mongodb//me:s3cret@host", "mongodb+srv://"),
+            ("mongodb://me:s3cret", "HOST:PORT"),
+            ("mongodb://me:s3cret?t@host/", "percent-encoded"),
+            ("mongodb://me:s3cret/t@host/", "percent-encoded"),
+            ("mongodb://me:s3cret%aé@host/", "percent-encoded"),
+            ("mongodb://host/?readPreference=s3cret", "option"),
+        ] {
+            let text = Source::parse(uri).await.expect_err(uri).to_string();
+            assert!(text.contains("--uri") && text.contains(word), "{uri}: {text}");
+            assert!(!text.contains("s3cret"), "{uri}: {text}");
+        }
     }
 
     #[test]

@@ -34,6 +34,16 @@ async fn an_unreachable_host_is_named() -> Result<()> {
     says(&output, &["127.0.0.1:1", "can be reached", "firewall"])
 }
 
+#[tokio::test]
+async fn a_password_that_is_not_encoded_is_refused_and_never_shown() -> Result<()> {
+    for uri in ["mongodb://root:s3cret?t@127.0.0.1:1/", "mongodb://root:s3cret%é@127.0.0.1:1/"] {
+        let output = up_refuses(uri).await?.expect_code(1)?;
+        says(&output, &["--uri", "percent-encoded"])?;
+        ensure!(!output.stderr.contains("s3cret"), "the password is shown: {}", output.stderr);
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_refused_and_never_shown() -> Result<()> {
     let mut set =
@@ -107,6 +117,15 @@ async fn flags_and_files_are_checked() -> Result<()> {
         let output = run(&["config", "check", "--uri", "mongodb://h/", "--config", path]).await?;
         says(&output.expect_code(2)?, &[word])?;
     }
+    for text in ["uri = \"mongodb://me:s3cret@h/", "uri = mongodb://me:s3cret@h/"] {
+        std::fs::write(&file, text)?;
+        let output = run(&["config", "check", "--config", path]).await?.expect_code(2)?;
+        says(&output, &["hindsight.toml", "line 1"])?;
+        ensure!(!output.stderr.contains("s3cret"), "the password is shown: {}", output.stderr);
+    }
+    std::fs::write(&file, "uri = \"mongodb://me:s3cret@h/\"")?;
+    let output = run(&["up", "--help", "--config", path]).await?.expect_success()?;
+    ensure!(!output.stdout.contains("s3cret"), "the password is shown: {}", output.stdout);
     std::fs::write(&file, "codec = 'lz4'\nsegment-age-ms = 100")?;
     let output =
         run(&["config", "check", "--uri", "mongodb://me:s3cret@h/", "--config", path]).await?;

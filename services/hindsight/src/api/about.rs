@@ -1,5 +1,6 @@
 //! What a call is about, for the audit file, and how much of it was answered.
 
+use hindsight_oplog::connection_string;
 use hindsight_proto::longrunning as ops;
 use hindsight_proto::v1 as api;
 use serde_json::{Value, json};
@@ -110,12 +111,12 @@ fn restore(restore: Option<&api::RestoreSpec>) -> Value {
     ])
 }
 
+/// Stands for a connection string whose hosts cannot be told from a password.
+const UNREADABLE: &str = "(unreadable)";
+
 /// The hosts of a connection string: without user, password and options.
 fn hosts(uri: &str) -> &str {
-    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
-    // Everything up to the last @ may be a password that was not percent-encoded.
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
-    rest.split(['/', '?']).next().unwrap_or_default()
+    if uri.is_empty() { "" } else { connection_string::hosts(uri).unwrap_or(UNREADABLE) }
 }
 
 impl Counted for api::GetStatusResponse {}
@@ -177,7 +178,11 @@ mod tests {
             ("mongodb+srv://u:p%40@db.example", "db.example"),
             ("mongodb://u:p@ss@db1/", "db1"),
             ("mongodb://u:p/w@db1/", "db1"),
-            ("u:secret", ""),
+            ("mongodb://u:p?w@db1/", UNREADABLE),
+            ("mongodb://admin:hunter2", UNREADABLE),
+            ("mongodb://admin:12?hunter2@db1/", UNREADABLE),
+            ("u:secret", UNREADABLE),
+            ("", ""),
         ] {
             assert_eq!(hosts(uri), shown, "{uri}");
         }

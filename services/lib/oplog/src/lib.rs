@@ -8,7 +8,9 @@
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
 //! - [`Namespaces`]: which collections an operation is about
 //! - [`Assembler`]: which entries become visible together, and when
+//! - [`connection_string`]: what of a source's or target's address may be said
 
+pub mod connection_string;
 mod entry;
 pub mod id_key;
 mod kind;

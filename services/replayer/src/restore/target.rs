@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Document;
+use hindsight_oplog::connection_string;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use mongodb::Client;
 use mongodb::options::ClientOptions;
@@ -54,18 +55,19 @@ impl Target {
     /// Connects lazily: an unreachable target shows in [`prepare`](super::prepare).
     ///
     /// # Errors
-    /// [`RestoreError::Settings`] for a URI that is not one, [`RestoreError::Unavailable`] when its SRV record
-    /// cannot be looked up.
+    /// [`RestoreError::Settings`] for a URI that is not one, which it does not repeat: it may hold a password;
+    /// [`RestoreError::Unavailable`] when its SRV record cannot be looked up.
     pub async fn connect(uri: &str) -> Result<Self, RestoreError> {
-        let mut options =
-            ClientOptions::parse(uri).await.map_err(|error| match Failure::from(error) {
-                Failure::Unavailable(reason) => {
-                    RestoreError::Unavailable { doing: "resolving the target's URI".into(), reason }
-                }
-                Failure::Refused { message, .. } => {
-                    RestoreError::Settings(format!("target URI: {message}"))
-                }
-            })?;
+        let refused = |problem: &str| RestoreError::Settings(format!("target URI: {problem}"));
+        connection_string::check(uri).map_err(refused)?;
+        let parsed = ClientOptions::parse(uri).await;
+        let mut options = parsed.map_err(|error| match Failure::from(error) {
+            Failure::Unavailable(reason) => {
+                RestoreError::Unavailable { doing: "resolving the target's URI".into(), reason }
+            }
+            // The driver's own words quote parts of the URI, which may be parts of a password.
+            Failure::Refused { .. } => refused(connection_string::problem(uri)),
+        })?;
         options.app_name.get_or_insert_with(|| "hindsight restore".to_owned());
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
@@ -248,6 +250,24 @@ mod tests {
         assert!(!rights.allow("any", "find") && !rights.allow("shop", "collMod"));
         let all = [bson!({ "resource": { "anyResource": true }, "actions": ["anyAction"] })];
         assert!(read_rights(&all).allow("any", "createIndex"));
+    }
+
+    #[tokio::test]
+    async fn a_bad_uri_is_refused_without_repeating_it() {
+        for (uri, word) in [
+            ("admin:s3cret@db1", "mongodb://"),
+            ("mongodb://admin:s3cret", "HOST:PORT"),
+            ("mongodb://admin:s3cret?t@db1/", "percent-encoded"),
+            ("mongodb://admin:s3cret/t@db1/", "percent-encoded"),
+            ("mongodb://admin:s3cret%aé@db1/", "percent-encoded"),
+            ("mongodb://db1/?s3cret", "option"),
+            ("mongodb://db1/?readPreference=s3cret", "option"),
+        ] {
+            let error = Target::connect(uri).await.map(drop).expect_err(uri);
+            assert!(matches!(&error, RestoreError::Settings(_)), "{uri}: {error}");
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(word) && !text.contains("s3cret"), "{uri}: {text}");
+        }
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub async fn refusals(served: &Served) -> Result<()> {
         ("no URI", "x", invalid),
         ("an empty URI", "", invalid),
         ("a URI of another kind", "http://127.0.0.1:1/", invalid),
+        ("a password that is not encoded", "mongodb://root:hunter2?t@127.0.0.1:1/", invalid),
+        ("another one", "mongodb://root:hunter2%é@127.0.0.1:1/", invalid),
+        ("a password without a host", "mongodb://root:hunter2", invalid),
     ] {
         let answer = api.hindsight.clone().create_restore(request("latest", to, "")).await;
         if let Err(status) = &answer {
@@ -59,6 +62,8 @@ pub async fn refusals(served: &Served) -> Result<()> {
     ensure!(mine == doc! {"_id": "mine"}, "{mine}");
     ensure!(there.count_documents(doc! {}).await? == 1, "something was written");
     ensure!(!served.up.stderr().contains("hunter2"), "a password is in the log");
+    let audit = std::fs::read_to_string(served.data.join("audit.jsonl"))?;
+    ensure!(!audit.contains("hunter2"), "a password is in the audit file");
     ids(&api).await
 }
 
