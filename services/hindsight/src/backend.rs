@@ -27,7 +27,8 @@ use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
 use crate::open::open_offline;
 
-/// Largest message from the server: a 16 MiB document and its frame.
+/// Largest message from the server: a 16 MiB document and its frame. A restore that names many collections is larger
+/// than the 4 MiB that clients take by default, too.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 pub enum Backend {
@@ -96,6 +97,7 @@ async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
             },
         )?;
     let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
+    let operations = operations.max_decoding_message_size(MAX_MESSAGE_BYTES);
     let hindsight = HindsightClient::with_interceptor(channel, bearer);
     let hindsight = hindsight.max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(Backend::Remote(Box::new(Remote { hindsight, operations })))

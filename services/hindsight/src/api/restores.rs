@@ -7,13 +7,16 @@
 //!                   the call's error      WatchRestore    DATA/restores/NAME
 //! ```
 //!
-//! A job goes on when its caller goes away, and ends with the process.
+//! A job goes on when its caller goes away, and ends with the process. A request is told from others by its `request_id`:
+//! who repeats one, at once or after a restart, gets the same job.
 
+mod fingerprint;
 mod job;
 mod prepare;
 mod record;
+mod register;
+mod run;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,19 +31,14 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use super::{Answers, Reason, Service, invalid};
-use job::{Fingerprint, Job, now_ms};
-
-/// Restores at the same time: each has connections and readers of its own.
-const MAX_RUNNING: usize = 4;
-/// Ended restores that are remembered; the oldest ones are forgotten.
-const MAX_ENDED: usize = 200;
+use fingerprint::Fingerprint;
+use job::{Job, now_ms};
+use register::{Register, Turn};
 
 /// The restores of a data directory.
 pub struct Restores {
     directory: PathBuf,
-    jobs: Mutex<BTreeMap<String, Arc<Job>>>,
-    /// One restore is prepared at a time, so that a request repeated meanwhile finds what the first one made.
-    creating: tokio::sync::Mutex<()>,
+    register: Mutex<Register>,
     running: TaskTracker,
     stopping: CancellationToken,
 }
@@ -51,18 +49,17 @@ impl Restores {
     /// # Errors
     /// A record that cannot be read or written.
     pub fn open(directory: &Path) -> Result<Self> {
-        let mut jobs = BTreeMap::new();
-        for operation in record::load(directory)? {
-            let job = Job::of_record(operation);
+        let mut register = Register::default();
+        for record in record::load(directory)? {
+            let job = Job::of_record(record);
             if let Some(interrupted) = job.interrupt() {
                 record::store(directory, &interrupted)?;
             }
-            jobs.insert(job.name.clone(), Arc::new(job));
+            register.add(&Arc::new(job));
         }
         Ok(Self {
             directory: directory.to_owned(),
-            jobs: Mutex::new(jobs),
-            creating: tokio::sync::Mutex::new(()),
+            register: Mutex::new(register),
             running: TaskTracker::new(),
             stopping: CancellationToken::new(),
         })
@@ -75,12 +72,12 @@ impl Restores {
         self.running.wait().await;
     }
 
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn find(&self, name: &str) -> Result<Arc<Job>, Status> {
-        self.jobs().get(name).map(Arc::clone).ok_or_else(|| {
+        self.register().find(name).map(Arc::clone).ok_or_else(|| {
             let name: String = name.chars().take(100).collect();
             Reason::NoSuchOperation.status(format!("there is no restore {name:?}"))
         })
@@ -88,7 +85,7 @@ impl Restores {
 
     /// Newest first.
     pub(super) fn all(&self) -> Vec<Arc<Job>> {
-        self.jobs().values().rev().map(Arc::clone).collect()
+        self.register().all().map(Arc::clone).collect()
     }
 
     /// The operation now and whenever it changes, until it is done.
@@ -110,55 +107,71 @@ impl Restores {
 
     fn forget(&self, job: &Job) -> Result<()> {
         record::remove(&self.directory, &job.name)?;
-        self.jobs().remove(&job.name);
+        self.register().remove(&job.name);
         Ok(())
     }
 
-    /// What an earlier call with the same request made.
-    fn repeated(
+    fn forget_the_oldest(&self) {
+        let too_old = self.register().too_old();
+        for job in too_old {
+            if let Err(error) = self.forget(&job) {
+                // It is tried again when the next one begins.
+                tracing::warn!(restore = %job.name, error = %format!("{error:#}"), "it cannot be forgotten");
+            }
+        }
+    }
+
+    /// The place of a restore that is to be prepared, or the job of an earlier call with the same request: while that
+    /// call prepares it, this one waits.
+    async fn reserve(
         &self,
         request_id: &str,
         fingerprint: &Fingerprint,
-    ) -> Result<Option<Arc<Job>>, Status> {
+    ) -> Result<Reserved<'_>, Status> {
+        let mut request_id = request_id.to_owned();
         if request_id.is_empty() {
-            return Ok(None);
+            // Nobody else has it: nobody repeats this request.
+            request_id = Uuid::new().to_string();
         }
-        let jobs = self.jobs();
-        let Some(job) = jobs.values().find(|job| job.request_id == request_id) else {
-            return Ok(None);
-        };
-        if job.fingerprint.as_ref().is_some_and(|known| known != fingerprint) {
-            return Err(Reason::RequestIdReused.status(format!(
-                "request_id {request_id} belongs to {}, which was asked for with other arguments",
-                job.name
-            )));
+        loop {
+            if self.stopping.is_cancelled() {
+                return Err(Reason::Unavailable.status("the process is stopping"));
+            }
+            let turn = self.register().turn(&request_id, fingerprint)?;
+            match turn {
+                Turn::Prepare => return Ok(Reserved::Mine(Place { restores: self, request_id })),
+                Turn::Begun(job) => return Ok(Reserved::Begun(job)),
+                Turn::Wait(over) => over.cancelled().await,
+            }
         }
-        Ok(Some(Arc::clone(job)))
     }
+}
 
-    fn check_room(&self) -> Result<(), Status> {
-        if self.stopping.is_cancelled() {
-            return Err(Reason::Unavailable.status("the process is stopping"));
-        }
-        let running = self.jobs().values().filter(|job| !job.is_done()).count();
-        if running < MAX_RUNNING {
-            return Ok(());
-        }
-        Err(Reason::TooManyCalls.status(format!(
-            "{running} restores run already, which is the limit: wait for one, or cancel one"
-        )))
-    }
+enum Reserved<'a> {
+    Mine(Place<'a>),
+    Begun(Arc<Job>),
+}
 
-    /// Puts a new job on record, and the oldest ended one out of it when there are many.
-    fn add(&self, job: &Arc<Job>) -> Result<()> {
-        record::store(&self.directory, &job.operation())?;
-        self.jobs().insert(job.name.clone(), Arc::clone(job));
-        let ended: Vec<Arc<Job>> =
-            self.jobs().values().filter(|job| job.is_done()).map(Arc::clone).collect();
-        for old in ended.iter().take(ended.len().saturating_sub(MAX_ENDED)) {
-            self.forget(old)?;
-        }
+/// The place of a restore that is being prepared. It is free again when this is dropped, with the call of a caller who
+/// went away, say.
+struct Place<'a> {
+    restores: &'a Restores,
+    request_id: String,
+}
+
+impl Place<'_> {
+    /// Puts the new job on record and in this place.
+    fn take(self, job: &Arc<Job>) -> Result<()> {
+        record::store(&self.restores.directory, &job.record())?;
+        self.restores.register().enter(&self.request_id, job);
+        self.restores.forget_the_oldest();
         Ok(())
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.restores.register().release(&self.request_id);
     }
 }
 
@@ -195,28 +208,29 @@ pub(super) async fn create(
     if !request.request_id.is_empty() && Uuid::parse_str(&request.request_id).is_err() {
         return Err(invalid("request_id", "it is not a UUID"));
     }
-    let restores = &service.restores;
-    let fingerprint = Fingerprint::of(&restore);
-    let _creating = restores.creating.lock().await;
-    if let Some(job) = restores.repeated(&request.request_id, &fingerprint)? {
-        return Ok(job.operation());
-    }
-    restores.check_room()?;
-    let (prepared, plan) = prepare::prepare(service, &restore).await?;
-    let metadata = api::RestoreMetadata {
+    let metadata = |plan| api::RestoreMetadata {
         plan: Some(plan),
         phase: api::RestorePhase::Checks.into(),
         created_ms: now_ms(),
         requested_by: requested_by.to_owned(),
-        request_id: request.request_id,
+        request_id: request.request_id.clone(),
         ..Default::default()
     };
     if request.validate_only {
-        return Ok(job::validated(metadata));
+        // Whatever an earlier call with this id began: nothing of this one is begun.
+        return Ok(job::validated(metadata(plan(service, Some(restore)).await?)));
     }
-    let job = Arc::new(Job::new(metadata, fingerprint, restores.stopping.child_token()));
-    let unavailable = |error: anyhow::Error| Reason::Unavailable.status(format!("{error:#}"));
-    restores.add(&job).map_err(unavailable)?;
-    job::start(&restores.running, &job, prepared, &restores.directory);
+    let (restores, fingerprint) = (&service.restores, Fingerprint::of(&restore));
+    let place = match restores.reserve(&request.request_id, &fingerprint).await? {
+        Reserved::Mine(place) => place,
+        Reserved::Begun(job) => return Ok(job.operation()),
+    };
+    let (prepared, plan) = prepare::prepare(service, &restore).await?;
+    let job = Arc::new(Job::new(metadata(plan), fingerprint, restores.stopping.child_token()));
+    place.take(&job).map_err(|error| Reason::Unavailable.status(format!("{error:#}")))?;
+    run::start(&restores.running, &job, prepared, &restores.directory);
     Ok(job.operation())
 }
+
+#[cfg(test)]
+mod tests;

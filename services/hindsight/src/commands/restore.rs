@@ -13,30 +13,43 @@ use crate::backend::Backend;
 use crate::cli::{Global, Output, Restore, RestoreTime};
 use crate::exit::{Exit, Failure};
 use crate::secret;
-use crate::times::json_of;
+use crate::times::{from_api, included, json_of};
 
 /// Collections named in a summary.
 const NAMES_SHOWN: usize = 5;
 
 pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Result<Exit> {
     let to = secret::read("--to", restore.to.to.as_deref(), restore.to.to_file.as_deref())?;
-    let request = CreateRestoreRequest {
-        restore: Some(RestoreSpec {
-            time: Some(time(&restore.time)?),
-            to,
-            allow_non_empty: restore.allow_non_empty,
-        }),
-        request_id: bson::Uuid::new().to_string(),
-        validate_only: restore.dry_run,
+    let spec = RestoreSpec {
+        time: Some(time(&restore.time)?),
+        to,
+        allow_non_empty: restore.allow_non_empty,
     };
-    let operation = backend.create_restore(request).await?;
-    let plan = metadata_of(&operation)?.plan.context("the server named no plan")?;
-    // Before anything is written to the target that matters: the plan (I12).
+    // First what would be done, then the doing: nothing is written before the plan is on the screen (I12).
+    let validate = CreateRestoreRequest {
+        restore: Some(spec.clone()),
+        validate_only: true,
+        ..Default::default()
+    };
+    let plan = metadata_of(&backend.create_restore(validate).await?)?.plan;
+    let plan = plan.context("the server named no plan")?;
     say(&plan.text);
     if restore.dry_run {
         return print_report(global, &dry_run_report(&plan));
     }
+    let request = CreateRestoreRequest {
+        restore: Some(RestoreSpec { time: Some(planned_time(&plan)?), ..spec }),
+        request_id: bson::Uuid::new().to_string(),
+        validate_only: false,
+    };
+    let operation = backend.create_restore(request).await?;
     finish(global, &operation, backend).await
+}
+
+/// The position that the plan was made for: `latest` is a later one by now.
+fn planned_time(plan: &RestorePlan) -> Result<TimeSpec> {
+    let through = plan.through.context("the server named no position")?;
+    Ok(included(&from_api(through).to_string()))
 }
 
 /// Shows how a restore goes on, and its report once it is done.
@@ -104,4 +117,25 @@ fn skipped(report: &Value) -> BTreeMap<&str, Vec<&str>> {
         by_reason.entry(text("reason")).or_default().push(text("ns"));
     }
     by_reason
+}
+
+#[cfg(test)]
+mod tests {
+    use hindsight_proto::v1::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_is_begun_is_what_was_planned() {
+        let through = Some(Timestamp { t: 1_795_000_000, i: u32::MAX });
+        let text = "restoring everything until latest (included)".to_owned();
+        let plan = RestorePlan { through, text, ..Default::default() };
+        let time = planned_time(&plan).expect("a position");
+        assert_eq!((time.text.as_str(), time.exclusive), ("1795000000,4294967295", false));
+        let parsed: hindsight_oplog::TimeSpec = time.text.parse().expect("a time");
+        let latest = hindsight_oplog::Timestamp::MAX;
+        let position = parsed.until_inclusive(latest);
+        assert_eq!(position, from_api(through.expect("it is there")));
+        assert!(planned_time(&RestorePlan::default()).is_err());
+    }
 }

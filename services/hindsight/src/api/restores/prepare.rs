@@ -1,20 +1,47 @@
 //! Plan and checks of a restore: everything that can be said before the first write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_replayer::restore::{
     Prepared, RestoreSettings, SourceIdentity, Target, prepare as prepare_restore,
 };
-use hindsight_replayer::{Engine, HistorySnapshot};
+use hindsight_replayer::{Engine, HistorySnapshot, QueryError};
+use hindsight_segment::Sequence;
 use tonic::Status;
 
 use super::super::reason::status_of_restore;
-use super::super::{Service, invalid, status_of};
+use super::super::{Reason, Service, invalid, status_of};
 use crate::times::to_api;
 
+/// Longest time to prepare a restore. A target that answers takes seconds; one that does not is waited for as long as its
+/// URI says, which is up to the caller, and meanwhile it takes a place among the restores.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(super) async fn prepare(
+    service: &Service,
+    restore: &api::RestoreSpec,
+) -> Result<(Prepared, api::RestorePlan), Status> {
+    // On the heap: it is large.
+    within(PATIENCE, Box::pin(prepare_at_leisure(service, restore))).await
+}
+
+async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let worked = tokio::time::timeout(patience, work).await;
+    worked.unwrap_or_else(|_| {
+        Err(Reason::TargetUnavailable.status(format!(
+            "target unavailable: it was not connected to and checked within {} s. Nothing was written",
+            patience.as_secs()
+        )))
+    })
+}
+
+async fn prepare_at_leisure(
     service: &Service,
     restore: &api::RestoreSpec,
 ) -> Result<(Prepared, api::RestorePlan), Status> {
@@ -28,7 +55,7 @@ pub(super) async fn prepare(
     let target = Target::connect(&restore.to).await.map_err(|error| status_of_restore(&error))?;
     let settings = RestoreSettings {
         allow_non_empty: restore.allow_non_empty,
-        source: source_of(engine, at).await,
+        source: source_of(engine, at).await.map_err(status_of)?,
         ..RestoreSettings::default()
     };
     let snapshot = Arc::new(HistorySnapshot::new(history, at));
@@ -39,15 +66,16 @@ pub(super) async fn prepare(
 }
 
 /// What the log and the base tell about the source, for the checks of the target.
-async fn source_of(engine: &Engine, at: Timestamp) -> SourceIdentity {
-    let end = engine.log.end().await.ok().flatten();
-    let replica_set_id = end.map(|end| {
-        end.header.source.replica_set_id.iter().map(|byte| format!("{byte:02x}")).collect()
+async fn source_of(engine: &Engine, at: Timestamp) -> Result<SourceIdentity, QueryError> {
+    // The first segment: a log whose end is damaged knows its source all the same.
+    let first = engine.log.infos(Sequence::FIRST, 1).await.map_err(QueryError::from)?.pop();
+    let replica_set_id = first.map(|first| {
+        first.header.source.replica_set_id.iter().map(|byte| format!("{byte:02x}")).collect()
     });
     let base = engine.index.plan(at).ok().map(|plan| engine.bases.join(plan.base.name));
     let opened = base.and_then(|path| hindsight_base::Base::open(&path).ok());
     let version = opened.map(|base| base.manifest().origin.source.server_version.clone());
-    SourceIdentity { replica_set_id, version }
+    Ok(SourceIdentity { replica_set_id, version })
 }
 
 fn plan_of(prepared: &Prepared, time: &api::TimeSpec, at: Timestamp) -> api::RestorePlan {
@@ -84,4 +112,19 @@ fn text_of(prepared: &Prepared, time: &api::TimeSpec, at: Timestamp) -> String {
         text.push_str(warning);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_target_that_does_not_answer_is_given_up() {
+        let never = std::future::pending::<Result<(), Status>>();
+        let error = within(Duration::from_millis(10), never).await.expect_err("it never answers");
+        assert_eq!(error.code(), tonic::Code::Unavailable);
+        assert!(error.message().contains("Nothing was written"), "{error:?}");
+        let fine = within(PATIENCE, std::future::ready(Ok(7))).await;
+        assert_eq!(fine.expect("it answers"), 7);
+    }
 }

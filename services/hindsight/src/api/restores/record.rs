@@ -1,5 +1,5 @@
 //! What a data directory remembers of its restores: DATA/restores/NAME, each a google.longrunning.Operation in
-//! protobuf's encoding. No connection string is in it.
+//! protobuf's encoding, with one field more. No connection string is in it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,12 +9,42 @@ use anyhow::{Context, Result};
 use hindsight_proto::longrunning::Operation;
 use prost::Message;
 
+use super::fingerprint::Fingerprint;
+
 /// The prefix of every operation's name.
 pub(super) const COLLECTION: &str = "operations/";
 const UNFINISHED: &str = "new";
 
+/// One restore.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Record {
+    pub(super) operation: Operation,
+    /// Of the request that began it. Earlier versions kept none.
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// The field that an Operation does not have: whoever reads one skips it.
+#[derive(Clone, PartialEq, Message)]
+struct Addition {
+    #[prost(bytes = "vec", tag = "1000")]
+    fingerprint: Vec<u8>,
+}
+
+impl Record {
+    fn encoded(&self) -> Vec<u8> {
+        let fingerprint = self.fingerprint.as_ref().map_or(&[][..], Fingerprint::bytes).to_vec();
+        // Messages one after the other are one message with the fields of both.
+        [self.operation.encode_to_vec(), Addition { fingerprint }.encode_to_vec()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
+        let (operation, addition) = (Operation::decode(bytes)?, Addition::decode(bytes)?);
+        Ok(Self { operation, fingerprint: Fingerprint::from_bytes(&addition.fingerprint) })
+    }
+}
+
 /// All that are on record.
-pub(super) fn load(directory: &Path) -> Result<Vec<Operation>> {
+pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -22,29 +52,29 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Operation>> {
             return Err(error).with_context(|| format!("list {}", directory.display()));
         }
     };
-    let mut operations = Vec::new();
+    let mut records = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("list {}", directory.display()))?.path();
         if path.extension().is_some_and(|extension| extension == UNFINISHED) {
             continue;
         }
         let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let operation = Operation::decode(&bytes[..]).with_context(|| {
+        let record = Record::decode(&bytes).with_context(|| {
             format!("{} is damaged; delete it: it only remembers a restore", path.display())
         })?;
-        operations.push(operation);
+        records.push(record);
     }
-    Ok(operations)
+    Ok(records)
 }
 
 /// Durable when this returns.
-pub(super) fn store(directory: &Path, operation: &Operation) -> Result<()> {
+pub(super) fn store(directory: &Path, record: &Record) -> Result<()> {
     let write = || -> io::Result<()> {
         fs::create_dir_all(directory)?;
-        let path = directory.join(file_name(&operation.name));
+        let path = directory.join(file_name(&record.operation.name));
         let temporary = path.with_extension(UNFINISHED);
         let mut file = File::create(&temporary)?;
-        file.write_all(&operation.encode_to_vec())?;
+        file.write_all(&record.encoded())?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
         File::open(directory)?.sync_all()
@@ -70,18 +100,34 @@ fn file_name(name: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn operation(name: &str) -> Operation {
+        Operation { name: name.into(), done: true, ..Default::default() }
+    }
+
+    #[test]
+    fn a_record_and_an_operation_are_read_as_each_other() -> Result<()> {
+        let operation = operation("operations/restore-1");
+        let old = Record::decode(&operation.encode_to_vec())?;
+        assert_eq!(old, Record { operation: operation.clone(), fingerprint: None });
+        let fingerprint = Some(Fingerprint::of(&Default::default()));
+        let new = Record { operation: operation.clone(), fingerprint };
+        assert_eq!(Operation::decode(&new.encoded()[..])?, operation);
+        assert_eq!(Record::decode(&new.encoded())?, new);
+        Ok(())
+    }
+
     #[test]
     fn what_was_stored_is_loaded_until_it_is_removed() -> Result<()> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("restores");
         assert!(load(&path)?.is_empty(), "there is no directory yet");
-        let operation =
-            Operation { name: "operations/restore-1".into(), done: true, ..Default::default() };
-        store(&path, &operation)?;
+        let fingerprint = Some(Fingerprint::of(&Default::default()));
+        let record = Record { operation: operation("operations/restore-1"), fingerprint };
+        store(&path, &record)?;
         fs::write(path.join("restore-2.new"), b"half")?;
-        assert_eq!(load(&path)?, std::slice::from_ref(&operation));
-        remove(&path, &operation.name)?;
-        remove(&path, &operation.name)?;
+        assert_eq!(load(&path)?, std::slice::from_ref(&record));
+        remove(&path, &record.operation.name)?;
+        remove(&path, &record.operation.name)?;
         assert!(load(&path)?.is_empty());
         fs::write(path.join("restore-3"), b"\xff\xff")?;
         assert!(format!("{:#}", load(&path).expect_err("damaged")).contains("restore-3"));
