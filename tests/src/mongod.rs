@@ -217,6 +217,13 @@ impl Mongod {
         self.directory.path().join(FILES)
     }
 
+    /// Takes away everything it stored. It must be stopped.
+    pub fn remove_files(&mut self) -> Result<()> {
+        ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
+        std::fs::remove_dir_all(self.files())?;
+        Ok(std::fs::create_dir(self.files())?)
+    }
+
     /// What the server wrote.
     pub fn log_path(&self) -> PathBuf {
         self.directory.path().join("mongod.log")

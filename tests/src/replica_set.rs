@@ -227,6 +227,14 @@ impl ReplicaSet {
         self.members[member].restart().await
     }
 
+    /// Takes a member's files away and starts it again: it copies the data of another one, and its oplog begins then.
+    pub async fn resync_member(&mut self, member: usize) -> Result<()> {
+        self.members[member].kill()?;
+        self.members[member].remove_files()?;
+        self.members[member].restart().await?;
+        self.wait_replicated().await
+    }
+
     /// SIGSTOP: its connections stay open and nothing answers.
     pub fn pause_member(&mut self, member: usize) -> Result<()> {
         self.members[member].pause()

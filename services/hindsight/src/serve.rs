@@ -6,12 +6,14 @@
 //! ```
 
 mod bases;
+mod beat;
 mod capture;
 mod following;
 mod gauges;
 mod health;
 mod http;
 mod process;
+mod registry;
 mod v1;
 
 use std::sync::Arc;
@@ -182,7 +184,7 @@ async fn run(
         }
         None => tasks.spawn("log", following::follow_log(&opened, &boards, shutdown.clone())),
     }
-    tasks.spawn("registry", following::register_bases(&opened, shutdown.clone()));
+    tasks.spawn("registry", registry::run(&opened, shutdown.clone()));
     if let Some(shared) = opened.log.shared.clone() {
         tasks.spawn("risks", following::watch_risks(shared, boards.status, shutdown.clone()));
     }

@@ -1,7 +1,7 @@
 //! Segments of the log into the index: what somebody else appended, or what was appended and not indexed.
 
 use hindsight_index::{Index, IndexError};
-use hindsight_log::SegmentLog;
+use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::Timestamp;
 use hindsight_segment::{SegmentInfo, Sequence};
 
@@ -11,7 +11,8 @@ use crate::positions::PositionBoard;
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-/// Absorbs what the log has and the index lacks, and moves the positions there.
+/// Absorbs what the log has and the index lacks, and moves the positions there; of a damaged log what comes before the
+/// damage, before that is an error.
 ///
 /// # Errors
 /// A log or an index that cannot be read, or that do not belong together.
@@ -23,27 +24,34 @@ pub async fn absorb_new(
     let resume = index.resume_point().map_err(failed)?;
     let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
     let mut last = None;
-    loop {
-        let infos = log.infos(next, STEP).await?;
+    let outcome = loop {
+        let infos = match log.infos(next, STEP).await {
+            Ok(infos) => infos,
+            Err(error @ LogError::Corrupt { .. }) => break Err(error),
+            Err(error) => return Err(error.into()),
+        };
         for info in &infos {
             index.absorb_segment(info).map_err(failed)?;
             next = info.sequence().next();
         }
-        let Some(newest) = infos.last() else { break };
+        let Some(newest) = infos.last() else { break Ok(()) };
         last = Some(std::sync::Arc::clone(newest));
-    }
-    if last.is_none() && positions.now().durable.is_none() {
+    };
+    if let Some(resume) = resume
+        && last.is_none()
+        && positions.now().durable.is_none()
+    {
         // Everything was absorbed by an earlier process.
-        last = log.end().await?;
+        last = log.infos(Sequence(resume.sequence), 1).await?.pop();
     }
     if let Some(last) = last {
         publish(&last, positions);
     }
-    Ok(())
+    outcome.map_err(CaptureError::from)
 }
 
 /// A store that is full or gone may come back.
-fn failed(error: IndexError) -> CaptureError {
+pub(crate) fn failed(error: IndexError) -> CaptureError {
     match error {
         IndexError::Storage { .. } => CaptureError::Unavailable(format!("the index: {error}")),
         other => CaptureError::Index(other.to_string()),

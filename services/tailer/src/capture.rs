@@ -10,7 +10,7 @@ use hindsight_oplog::{Entry, OpTime};
 use hindsight_runtime::{CancellationToken, TaskFailure, Tasks, queue};
 use hindsight_segment::{ChainEnd, Sequence, WriterEpoch};
 
-use crate::absorb::publish;
+use crate::absorb::{failed, publish};
 use crate::appender::Appender;
 use crate::choose::Preference;
 use crate::cutter::{CutSettings, Cutter};
@@ -216,8 +216,7 @@ async fn replay_open_transactions(
     let from = end.seal.oldest_unresolved;
     let mut sequence = end.sequence();
     if let Some(from) = from {
-        let holding = index.view().segment_holding(from);
-        let holding = holding.map_err(|error| CaptureError::Index(error.to_string()))?;
+        let holding = index.view().segment_holding(from).map_err(failed)?;
         sequence = holding.map_or(sequence, |segment| Sequence(segment.sequence));
     }
     let mut digest = None;

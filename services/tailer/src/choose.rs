@@ -41,7 +41,8 @@ pub struct Candidate {
 }
 
 /// The members to try, best first: hidden, then secondary, then the primary if it is allowed or alone; ties
-/// by lowest lag, then by name.
+/// by lowest lag, then by name. A delayed one only when it is asked for by name: it may be the last one that
+/// still has what follows the log.
 ///
 /// # Errors
 /// Why no member qualifies, member by member.
@@ -88,26 +89,66 @@ impl Rank {
     }
 }
 
-fn rank(member: &Member, preference: &Preference, allow_primary: bool) -> Result<Rank, String> {
+/// Why a member is not read from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Excluded {
+    #[error("another member was asked for")]
+    AnotherAskedFor,
+    #[error("arbiter")]
+    Arbiter,
+    #[error("delayed")]
+    Delayed,
+    #[error("lacks the tag {name}:{value}")]
+    LacksTag { name: String, value: String },
+    #[error("primary (--allow-primary would permit it)")]
+    Primary,
+    #[error("neither primary nor secondary now")]
+    NotReadable,
+}
+
+impl Excluded {
+    /// What lets one read from this member all the same.
+    pub(crate) fn remedy(&self, host: &str) -> String {
+        match self {
+            Self::Primary => "start with --allow-primary to read it there".into(),
+            Self::AnotherAskedFor | Self::Delayed => {
+                format!("start with --member {host} to read it there")
+            }
+            Self::LacksTag { .. } => {
+                format!("start with --member {host} and without --member-tag to read it there")
+            }
+            Self::Arbiter | Self::NotReadable => {
+                "it is read there as soon as that is a secondary".into()
+            }
+        }
+    }
+}
+
+/// Why a member with data is not among the [`candidates`]; nothing when it is.
+pub(crate) fn exclusion(member: &Member, preference: &Preference) -> Option<Excluded> {
+    rank(member, preference, preference.allow_primary).err()
+}
+
+fn rank(member: &Member, preference: &Preference, allow_primary: bool) -> Result<Rank, Excluded> {
     let asked_for = preference.member.as_deref() == Some(member.host.as_str());
     if preference.member.is_some() && !asked_for {
-        return Err("another member was asked for".into());
+        return Err(Excluded::AnotherAskedFor);
     }
     if member.arbiter {
-        return Err("arbiter".into());
+        return Err(Excluded::Arbiter);
     }
-    if member.delayed {
-        return Err("delayed".into());
+    if member.delayed && !asked_for {
+        return Err(Excluded::Delayed);
     }
     if let Some((name, value)) = preference.tags.iter().find(|tag| !member.tags.contains(tag)) {
-        return Err(format!("lacks the tag {name}:{value}"));
+        return Err(Excluded::LacksTag { name: name.clone(), value: value.clone() });
     }
     match member.state {
         MemberState::Secondary if member.hidden => Ok(Rank::Hidden),
         MemberState::Secondary => Ok(Rank::Secondary),
         MemberState::Primary if allow_primary || asked_for => Ok(Rank::Primary),
-        MemberState::Primary => Err("primary (--allow-primary would permit it)".into()),
-        MemberState::Other => Err("neither primary nor secondary now".into()),
+        MemberState::Primary => Err(Excluded::Primary),
+        MemberState::Other => Err(Excluded::NotReadable),
     }
 }
 
@@ -149,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn delayed_recovering_and_arbiter_are_never_read() {
+    fn delayed_recovering_and_arbiter_are_not_read() {
         let mut members = vec![
             member("delayed:1", MemberState::Secondary, 100),
             member("recovering:1", MemberState::Other, 100),
@@ -185,5 +226,38 @@ mod tests {
             ..Preference::default()
         };
         assert_eq!(hosts(&members, &tagged), ["a:1"]);
+        members[1] = Member { delayed: true, ..member("b:1", MemberState::Secondary, 9) };
+        assert_eq!(hosts(&members, &asked), ["b:1"], "delayed, and asked for");
+    }
+
+    #[test]
+    fn following_the_remedy_makes_a_member_a_candidate() {
+        let primary = member("p:1", MemberState::Primary, 9);
+        let delayed = Member { delayed: true, ..member("d:1", MemberState::Secondary, 9) };
+        let tags = vec![("use".to_owned(), "backup".to_owned())];
+        let none = Preference::default();
+        let other = Preference { member: Some("a:1".into()), ..Preference::default() };
+        let tagged = Preference { tags, ..Preference::default() };
+        let remedied = |member: &Member, preference: &Preference| {
+            let excluded = exclusion(member, preference).expect("it is not a candidate");
+            let remedy = excluded.remedy(&member.host);
+            let asks = remedy.contains(&format!("--member {}", member.host));
+            let untags = remedy.contains("without --member-tag");
+            let after = Preference {
+                member: asks.then(|| member.host.clone()).or(preference.member.clone()),
+                tags: if untags { Vec::new() } else { preference.tags.clone() },
+                allow_primary: remedy.contains("--allow-primary"),
+            };
+            exclusion(member, &after)
+        };
+        for (member, preference) in [
+            (&primary, &none),
+            (&primary, &other),
+            (&primary, &tagged),
+            (&delayed, &none),
+            (&delayed, &other),
+        ] {
+            assert_eq!(remedied(member, preference), None, "{member:?} {preference:?}");
+        }
     }
 }

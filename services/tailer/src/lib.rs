@@ -17,6 +17,7 @@ pub mod copy;
 mod cutter;
 mod election;
 mod error;
+mod gap;
 mod positions;
 mod reader;
 mod resume;
@@ -24,6 +25,7 @@ mod source;
 mod standby;
 mod status;
 mod tail;
+mod watch;
 
 pub use absorb::absorb_new;
 pub use capture::{Boards, Capture, CaptureSettings, StartAt};

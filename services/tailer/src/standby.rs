@@ -47,11 +47,13 @@ impl StandBy {
         let mut warm = None;
         let outcome = loop {
             match self.look(&mut vigil, &mut warm).await {
-                Ok(Verdict::TakeOver(reason)) => {
-                    info!(reason, "taking the log over");
-                    return Ok(Some(warm));
+                Ok(verdict) => {
+                    self.boards.status.log_failed(None);
+                    if let Verdict::TakeOver(reason) = verdict {
+                        info!(reason, "taking the log over");
+                        return Ok(Some(warm));
+                    }
                 }
-                Ok(Verdict::Wait) => self.boards.status.log_failed(None),
                 Err(error) if error.is_retryable() => {
                     warn!(%error, "the log cannot be followed; standing by");
                     self.boards.status.log_failed(Some(error.to_string()));

@@ -35,12 +35,19 @@ pub struct CaptureStatus {
     pub risks: Vec<String>,
     /// Since when the source cannot be read.
     pub source_failed_at: Option<Instant>,
+    /// Since when segments cannot be made durable.
+    pub log_failed_at: Option<Instant>,
 }
 
 impl CaptureStatus {
     /// For how long the source could not be read.
     pub fn source_failing_for(&self) -> Duration {
         self.source_failed_at.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// For how long segments could not be made durable.
+    pub fn log_failing_for(&self) -> Duration {
+        self.log_failed_at.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
@@ -70,8 +77,19 @@ impl StatusBoard {
         });
     }
 
+    /// With nothing: the log can be read and written again, and what is derived from it too.
     pub fn log_failed(&self, error: Option<String>) {
-        self.change(|status| status.log_error = error);
+        self.change(|status| {
+            let since = || status.log_failed_at.unwrap_or_else(Instant::now);
+            status.log_failed_at = error.is_some().then(since);
+            status.log_error = error;
+        });
+    }
+
+    /// This one leads now. It took the log over by writing to it: whatever failed before is over.
+    pub fn leads(&self, epoch: WriterEpoch) {
+        self.log_failed(None);
+        self.plays(Role::Leading { epoch });
     }
 
     pub fn plays(&self, role: Role) {
@@ -84,5 +102,36 @@ impl StatusBoard {
 
     fn change(&self, change: impl FnOnce(&mut CaptureStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_log_is_failing_since_its_first_failure() {
+        let board = StatusBoard::default();
+        assert_eq!(board.now().log_failing_for(), Duration::ZERO);
+        board.log_failed(Some("no space".into()));
+        let since = board.now().log_failed_at;
+        assert!(since.is_some());
+        std::thread::sleep(Duration::from_millis(5));
+        board.log_failed(Some("still no space".into()));
+        let now = board.now();
+        assert_eq!((now.log_failed_at, now.log_error.as_deref()), (since, Some("still no space")));
+        assert!(now.log_failing_for() >= Duration::from_millis(5));
+        board.log_failed(None);
+        assert_eq!(board.now(), CaptureStatus::default());
+    }
+
+    #[test]
+    fn whoever_took_the_log_over_says_nothing_of_failures_before() {
+        let board = StatusBoard::default();
+        board.log_failed(Some("the broker does not answer".into()));
+        board.leads(WriterEpoch(7));
+        let now = board.now();
+        assert_eq!((now.log_error, now.log_failed_at), (None, None));
+        assert_eq!(now.role, Role::Leading { epoch: WriterEpoch(7) });
     }
 }

@@ -8,22 +8,18 @@ use hindsight_runtime::{Backoff, CancellationToken, queue};
 use tracing::{info, warn};
 
 use crate::capture::{Boards, CaptureSettings};
-use crate::choose::{Candidate, Preference, candidates};
+use crate::choose::{Candidate, Member, Preference, candidates};
 use crate::error::CaptureError;
+use crate::gap::{self, Decision};
 use crate::positions::PositionBoard;
-use crate::reader::{EntryBatch, Opened, OplogReader, oplog_ends};
+use crate::reader::{EntryBatch, Opened, OplogReader};
 use crate::resume::{ResumeAt, Verdict};
-use crate::source::{SetIdentity, Source, majority_point};
+use crate::source::{SetIdentity, Source};
 use crate::status::StatusBoard;
+use crate::watch::MemberWatch;
 
 /// A member that failed is not tried again for this long while another one answers.
 const AVOID: Duration = Duration::from_secs(10);
-/// How often the member's majority point is asked for.
-const MAJORITY_INTERVAL: Duration = Duration::from_millis(500);
-/// How often the whole set is looked at: has another member become a much better source?
-const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
-/// A member this far behind another candidate is left for it.
-const TOLERATED_LAG_SECONDS: u32 = 10;
 
 /// What the reading task hands on, in order.
 #[derive(Debug)]
@@ -65,6 +61,8 @@ pub struct Tail {
     status: StatusBoard,
     hosts: Vec<String>,
     avoid: HashMap<String, Instant>,
+    /// Since when nothing but members that do not answer keeps what follows from counting as lost.
+    missing_since: Option<Instant>,
 }
 
 impl Tail {
@@ -78,6 +76,7 @@ impl Tail {
             positions: boards.positions.clone(),
             status: boards.status.clone(),
             avoid: HashMap::new(),
+            missing_since: None,
         }
     }
 
@@ -120,9 +119,12 @@ impl Tail {
         &mut self,
         sender: &queue::Sender<Received>,
     ) -> Result<(), CaptureError> {
+        // Whatever else is found than last time, those that do not answer are waited for anew.
+        let missing_since = self.missing_since.take();
         let mut rolled_over = Vec::new();
         let mut others = Vec::new();
-        for candidate in self.candidates().await? {
+        let members = self.survey().await?;
+        for candidate in self.candidates(&members)? {
             match self.open(&candidate).await {
                 Ok(Opened::Reading(reader)) => {
                     info!(member = %candidate.host, reason = %candidate.reason, "reading the oplog");
@@ -144,17 +146,17 @@ impl Tail {
                 Err(error) => return Err(error),
             }
         }
-        // Only when every readable member has lost what follows is it lost.
         if others.is_empty() && !rolled_over.is_empty() {
-            return self.read_past_gap(&rolled_over, sender).await;
+            let since = missing_since.unwrap_or_else(Instant::now);
+            return self.stand_at_gap(&members, &rolled_over, since, sender).await;
         }
         others
             .extend(rolled_over.iter().map(|(host, oldest)| format!("{host}: oldest is {oldest}")));
         Err(CaptureError::Unavailable(format!("no member can be read: {}", others.join("; "))))
     }
 
-    /// The members to try, those that failed lately last.
-    async fn candidates(&mut self) -> Result<Vec<Candidate>, CaptureError> {
+    /// The members of the set now.
+    async fn survey(&mut self) -> Result<Vec<Member>, CaptureError> {
         let survey = self.source.survey(&self.hosts).await?;
         if survey.identity != self.identity {
             return Err(CaptureError::Refused(format!(
@@ -167,8 +169,12 @@ impl Tail {
                 self.hosts.push(member.host.clone());
             }
         }
-        let mut found =
-            candidates(&survey.members, &self.preference).map_err(CaptureError::Unavailable)?;
+        Ok(survey.members)
+    }
+
+    /// The members to try, those that failed lately last.
+    fn candidates(&mut self, members: &[Member]) -> Result<Vec<Candidate>, CaptureError> {
+        let mut found = candidates(members, &self.preference).map_err(CaptureError::Unavailable)?;
         self.avoid.retain(|_, since| since.elapsed() < AVOID);
         found.sort_by_key(|candidate| self.avoid.contains_key(&candidate.host));
         Ok(found)
@@ -179,9 +185,35 @@ impl Tail {
         OplogReader::open(&client, &candidate.host, &self.resume).await
     }
 
+    /// Every member that may be read begins after the resume point. What follows it is lost only when no other
+    /// member has it either.
+    async fn stand_at_gap(
+        &mut self,
+        members: &[Member],
+        rolled_over: &[(String, OpTime)],
+        since: Instant,
+        sender: &queue::Sender<Received>,
+    ) -> Result<(), CaptureError> {
+        let tried: Vec<&str> = rolled_over.iter().map(|(host, _)| host.as_str()).collect();
+        let others = gap::others(members, &tried, &self.preference);
+        let after = self.resume.optime;
+        let others = gap::ask(&self.source, others, after).await;
+        match gap::decide(&others, after, since.elapsed()) {
+            Decision::GoOnBehind { unheard } => {
+                self.read_past_gap(rolled_over, &unheard, sender).await
+            }
+            Decision::Wait(reason) => {
+                self.missing_since = Some(since);
+                Err(CaptureError::Unavailable(reason))
+            }
+            Decision::Refuse(reason) => Err(CaptureError::Unavailable(reason)),
+        }
+    }
+
     async fn read_past_gap(
         &mut self,
         rolled_over: &[(String, OpTime)],
+        unheard: &[String],
         sender: &queue::Sender<Received>,
     ) -> Result<(), CaptureError> {
         let (host, _) = rolled_over
@@ -191,10 +223,7 @@ impl Tail {
         let client = self.source.member_client(host)?;
         let (reader, first) = OplogReader::open_at_oldest(&client, host).await?;
         let after = self.resume.optime;
-        let reason = format!(
-            "the source's oplog rolled over: its oldest entry on {host} is {first}, newer than the last \
-             one held"
-        );
+        let reason = gap::reason(host, first, unheard);
         warn!(%after, before = %first, %reason, "entries were lost before they could be read: a gap");
         metrics::counter!("hindsight_gaps_total").increment(1);
         let gap = Received::Gap { after, before: first, reason };
@@ -277,53 +306,5 @@ impl Tail {
             positions: self.positions.clone(),
             hosts: self.hosts.clone(),
         }
-    }
-}
-
-/// Looks at the member being read, and at the set around it.
-struct MemberWatch {
-    source: Source,
-    preference: Preference,
-    positions: PositionBoard,
-    hosts: Vec<String>,
-}
-
-impl MemberWatch {
-    /// Ends only with the reason to leave this member.
-    async fn watch_member(&self, client: &mongodb::Client, host: &str) -> CaptureError {
-        let mut surveyed = Instant::now();
-        loop {
-            tokio::time::sleep(MAJORITY_INTERVAL).await;
-            // A failure here shows in the reading itself soon enough.
-            if let Ok(majority) = majority_point(client, host).await {
-                self.positions.saw_majority(majority);
-            }
-            if surveyed.elapsed() < SURVEY_INTERVAL {
-                continue;
-            }
-            surveyed = Instant::now();
-            if let Ok(ends) = oplog_ends(client, host).await {
-                self.positions.saw_oldest(ends.oldest);
-            }
-            if let Some(reason) = self.better_elsewhere(host).await {
-                return CaptureError::Unavailable(reason);
-            }
-        }
-    }
-
-    async fn better_elsewhere(&self, host: &str) -> Option<String> {
-        let survey = self.source.survey(&self.hosts).await.ok()?;
-        let found = candidates(&survey.members, &self.preference).ok()?;
-        let applied = |host: &str| {
-            let member = survey.members.iter().find(|member| member.host == host);
-            member.map_or(0, |member| member.applied.seconds())
-        };
-        let newest = found.iter().map(|candidate| applied(&candidate.host)).max()?;
-        if !found.iter().any(|candidate| candidate.host == host) {
-            let state = survey.members.iter().find(|member| member.host == host);
-            return Some(format!("{host} is no longer a member to read from: {state:?}"));
-        }
-        let lag = newest.saturating_sub(applied(host));
-        (lag > TOLERATED_LAG_SECONDS).then(|| format!("{host} is {lag} s behind another member"))
     }
 }

@@ -13,14 +13,14 @@ use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 
 use crate::crash::compare_with_source;
 
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A small file system of its own, taken away when dropped.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path, megabytes: u32) -> Result<Self> {
+    pub fn mount(at: &Path, megabytes: u32) -> Result<Self> {
         std::fs::create_dir_all(at)?;
         let mut mount = Command::new("mount");
         let size = format!("size={megabytes}m");
@@ -39,7 +39,7 @@ impl SmallDisk {
     }
 
     /// Fills it up but for so many pages.
-    fn fill(&self, pages_left: usize) -> Result<()> {
+    pub fn fill(&self, pages_left: usize) -> Result<()> {
         let mut file = File::create(self.ballast())?;
         let mut bytes: u64 = 0;
         while file.write_all(&[0; PAGE]).is_ok() {
@@ -50,7 +50,7 @@ impl SmallDisk {
         Ok(OpenOptions::new().write(true).open(self.ballast())?.set_len(bytes - left)?)
     }
 
-    fn free(&self) -> Result<()> {
+    pub fn free(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.ballast())?)
     }
 }

@@ -14,7 +14,8 @@ use mongodb::Client;
 use serde_json::Value;
 
 use crate::capture_checks::{
-    Stored, equal_to_oplog, restores_exactly, spelled, stored_entries, timestamp,
+    Stored, equal_to_oplog, restores_exactly, spelled, status, stored_entries, timestamp,
+    wait_durable,
 };
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -121,6 +122,8 @@ async fn check_answers(data: &Path, lost: Timestamp, held: &[&Held]) -> Result<V
     let now = wait_for_second_window(data).await?;
     run_json(data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
     refuses_the_gap(data, lost, &now["gaps"][0]).await?;
+    let waited = run_json(data, &["wait", "--for", &spelled(lost)]).await?.expect_code(3)?;
+    ensure!(waited.stderr.contains("gap"), "a wait for what is lost: {}", waited.stderr);
     for point in held {
         restores_exactly(data, point.at, &point.snapshot).await?;
     }
@@ -178,4 +181,61 @@ async fn a_gap_is_told_and_survived() -> Result<()> {
     let offline = windows(&data).await?;
     ensure!(offline["gaps"] == now["gaps"], "other gaps when it is stopped: {offline:#}");
     Ok(())
+}
+
+/// Waits until the status tells an error with all of these words.
+async fn wait_until_told(data: &Path, words: &[&str]) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = status(data).await?;
+        let errors = now["errors"].as_array().context("no errors")?;
+        let mut errors = errors.iter().filter_map(Value::as_str);
+        if errors.any(|error| words.iter().all(|word| error.contains(word))) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "nothing says {words:?}: {now:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn has_no_gap(data: &Path) -> Result<()> {
+    let now = windows(data).await?;
+    ensure!(now["gaps"].as_array().is_some_and(Vec::is_empty), "there is a gap: {now:#}");
+    Ok(())
+}
+
+/// The only secondary is resynced while nothing captures: its oplog begins anew, the primary's does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_primary_still_has_is_no_gap() -> Result<()> {
+    let arbiter = doc! {"arbiterOnly": true, "priority": 0};
+    let mut set = ReplicaSet::start(SetOptions::members(3).member(2, arbiter)).await?;
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    ensure!(up.stop().await?.success(), "up ended badly:\n{}", up.stderr());
+    let held = stored_entries(&data).await?.last().context("nothing was stored")?.optime.ts;
+    let held = Timestamp { time: held.seconds(), increment: held.increment() };
+
+    let things = client.database("shop").collection::<Document>("things");
+    things.insert_many((0..100).map(|i| doc! {"_id": i})).await?;
+    set.resync_member(1).await?;
+    let begins = first_timestamp(&set.member_client(1).await?).await?;
+    ensure!(begins > held, "the resynced member still has what the log ends with");
+
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    let primary = set.server(0).address();
+    wait_until_told(&data, &[&primary, "--allow-primary"]).await?;
+    // It does not give in after a few attempts.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    has_no_gap(&data).await?;
+    ensure!(up.stop().await?.success(), "up ended badly:\n{}", up.stderr());
+
+    let mut up = HindsightProcess::up(&set.uri(), &data, &["--allow-primary"]).await?;
+    wait_durable(&data, last_timestamp(&client).await?, PATIENCE).await?;
+    has_no_gap(&data).await?;
+    ensure!(up.stop().await?.success(), "up ended badly:\n{}", up.stderr());
+    let entries = stored_entries(&data).await?;
+    equal_to_oplog(&entries, &set.member_client(0).await?).await
 }

@@ -5,27 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use hindsight_index::Index;
+use hindsight_index::{Index, IndexError};
 use hindsight_log::{Instance, LogError, SharedLog};
-use hindsight_runtime::{CancellationToken, Tasks};
+use hindsight_runtime::{Backoff, CancellationToken, Tasks};
 use hindsight_segment::WriterEpoch;
 use hindsight_tailer::{
-    Boards, Capture, CaptureError, CaptureSettings, Role, StandBy, StartAt, StatusBoard, Warm,
-    absorb_new,
+    Boards, Capture, CaptureError, CaptureSettings, Role, StandBy, StartAt, Warm, absorb_new,
 };
 use tracing::{info, warn};
 
 use super::bases::BaseKeeper;
+use super::beat::beat;
 use super::{STOP_PATIENCE, error_of};
 use crate::api::CopyBoard;
 use crate::open::{OpenLog, Opened};
 
-/// A leader says at least so often that it lives.
-const BEAT: Duration = Duration::from_secs(1);
-/// A leader that cannot read the source for so long falls silent, so that another one can try.
-const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
-/// After a failed attempt to take the log over.
-const NEXT_ATTEMPT: Duration = Duration::from_secs(1);
+/// After a turn that failed, before the next one: at first, and at most.
+const NEXT_TURN: Duration = Duration::from_secs(1);
+const LONGEST_BREAK: Duration = Duration::from_secs(10);
 /// How long to try to tell the others that we leave.
 const RESIGN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,12 +37,15 @@ pub(super) struct CaptureService {
     copy: CopyBoard,
 }
 
-/// How leading ended.
-enum Led {
+/// How a turn of leading ended.
+#[derive(Debug)]
+enum Turn {
     /// Shutdown was asked for.
     Stopped,
-    /// Another one took over.
+    /// Another one took over, or was sooner.
     Fenced,
+    /// What failed can pass by itself: there will be another turn.
+    Failed(anyhow::Error),
 }
 
 impl CaptureService {
@@ -96,31 +96,43 @@ impl CaptureService {
             boards: self.boards.clone(),
             instance: self.instance,
         };
+        let mut backoff = Backoff::new(NEXT_TURN, LONGEST_BREAK);
         while let Some(warm) = stand_by.wait(&shutdown).await? {
-            match shared.lead().await {
-                Ok(epoch) => match self.lead(&shared, epoch, warm, &shutdown).await? {
-                    Led::Stopped => return Ok(()),
-                    Led::Fenced => warn!("another tailer took the log over: standing by"),
-                },
-                Err(error) => {
-                    if let Some(warm) = warm {
-                        warm.close().await;
-                    }
-                    match error {
-                        LogError::Fenced { .. } => info!("another tailer was sooner: standing by"),
-                        error if error.is_retryable() => {
-                            warn!(%error, "the log cannot be taken over; trying again");
-                            self.boards.status.log_failed(Some(error.to_string()));
-                        }
-                        error => return Err(error.into()),
-                    }
-                    tokio::time::sleep(NEXT_ATTEMPT).await;
+            match self.take_turn(&shared, warm, &shutdown).await? {
+                Turn::Stopped => return Ok(()),
+                Turn::Fenced => {
+                    warn!("another tailer has the log: standing by");
+                    backoff.reset();
                 }
+                Turn::Failed(error) => {
+                    let error = format!("{error:#}");
+                    warn!(error, "capture failed for now; standing by, and trying again");
+                    self.boards.status.log_failed(Some(error));
+                }
+            }
+            if !backoff.pause(&shutdown).await {
+                return Ok(());
             }
             // Only what this process found when it started can be its installation's own past.
             stand_by.instance = Instance::UNKNOWN;
         }
         Ok(())
+    }
+
+    /// Takes the log over, and leads as long as it can.
+    async fn take_turn(
+        &self,
+        shared: &Arc<dyn SharedLog>,
+        warm: Option<Warm>,
+        shutdown: &CancellationToken,
+    ) -> Result<Turn> {
+        match shared.lead().await {
+            Ok(epoch) => self.lead(shared, epoch, warm, shutdown).await,
+            Err(error) => {
+                close(warm).await;
+                turn_ended_by(error.into())
+            }
+        }
     }
 
     async fn lead(
@@ -129,23 +141,32 @@ impl CaptureService {
         epoch: WriterEpoch,
         warm: Option<Warm>,
         shutdown: &CancellationToken,
-    ) -> Result<Led> {
-        self.boards.status.plays(Role::Leading { epoch });
+    ) -> Result<Turn> {
+        self.boards.status.leads(epoch);
         let round = shutdown.child_token();
         let mut tasks: Tasks<anyhow::Error> = Tasks::new(round.clone());
         let status = self.boards.status.clone();
-        tasks.spawn("beat", beat(Arc::clone(shared), status, round.clone()));
+        tasks.spawn("beat", beat(Arc::clone(shared), epoch, status, round.clone()));
         let service = self.clone();
         tasks.spawn("capture", async move {
-            service.prepare(Some(epoch)).await?.run(warm, round).await
+            match service.prepare(Some(epoch)).await {
+                Ok(prepared) => prepared.run(warm, round).await,
+                Err(error) => {
+                    close(warm).await;
+                    Err(error)
+                }
+            }
         });
-        let ended = tasks.join(STOP_PATIENCE).await.map_err(error_of);
-        match ended {
-            Err(error) if is_fenced(&error) => return Ok(Led::Fenced),
-            // A leader that fails is about to end: another one need not wait.
-            _ => resign(shared).await,
+        let turn = match tasks.join(STOP_PATIENCE).await.map_err(error_of) {
+            Ok(()) => Ok(Turn::Stopped),
+            Err(error) => turn_ended_by(error),
+        };
+        if !matches!(turn, Ok(Turn::Fenced)) {
+            // A leader that fails is about to end, or to stand by: another one need not wait.
+            resign(shared).await;
         }
-        ended.map(|()| Led::Stopped)
+        self.boards.status.plays(Role::None);
+        turn
     }
 
     /// Brings the index level with the log, and finds where capture goes on.
@@ -191,28 +212,10 @@ impl Prepared {
     }
 }
 
-/// Says that the leader lives, as long as it is of use.
-async fn beat(
-    shared: Arc<dyn SharedLog>,
-    status: StatusBoard,
-    shutdown: CancellationToken,
-) -> Result<()> {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(BEAT) => {}
-            () = shutdown.cancelled() => return Ok(()),
-        }
-        if status.now().source_failing_for() > SOURCE_PATIENCE {
-            continue;
-        }
-        match shared.beat().await {
-            Ok(()) => {}
-            // An append fails too before long, and says so.
-            Err(error) if error.is_retryable() => {
-                warn!(%error, "the others do not hear this leader")
-            }
-            Err(error) => return Err(error.into()),
-        }
+/// A tail that nobody goes on with.
+async fn close(warm: Option<Warm>) {
+    if let Some(warm) = warm {
+        warm.close().await;
     }
 }
 
@@ -224,11 +227,82 @@ async fn resign(shared: &Arc<dyn SharedLog>) {
     }
 }
 
+/// What a failure means for the turns to come.
+///
+/// # Errors
+/// The failure, when no turn can mend it.
+fn turn_ended_by(error: anyhow::Error) -> Result<Turn> {
+    if error.chain().any(is_fenced) {
+        return Ok(Turn::Fenced);
+    }
+    if error.chain().any(is_passing) {
+        return Ok(Turn::Failed(error));
+    }
+    Err(error)
+}
+
 /// Whether another tailer took the log over.
-fn is_fenced(error: &anyhow::Error) -> bool {
+fn is_fenced(cause: &(dyn std::error::Error + 'static)) -> bool {
     let of_log = |error: &LogError| matches!(error, LogError::Fenced { .. });
-    error.chain().any(|cause| {
-        cause.downcast_ref::<LogError>().is_some_and(of_log)
-            || matches!(cause.downcast_ref(), Some(CaptureError::Log(error)) if of_log(error))
-    })
+    cause.downcast_ref::<LogError>().is_some_and(of_log)
+        || matches!(cause.downcast_ref(), Some(CaptureError::Log(error)) if of_log(error))
+}
+
+/// Whether it can pass without anybody's help: log, source or index are out of reach, or full.
+fn is_passing(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<LogError>().is_some_and(LogError::is_retryable)
+        || cause.downcast_ref::<CaptureError>().is_some_and(CaptureError::is_retryable)
+        || matches!(cause.downcast_ref(), Some(IndexError::Storage { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    fn unavailable() -> LogError {
+        let cause = std::io::Error::other("no answer");
+        LogError::Unavailable { place: "the topic".into(), action: "read it", cause }
+    }
+
+    fn fenced() -> LogError {
+        let (epoch, newest) = (WriterEpoch(1), WriterEpoch(2));
+        LogError::Fenced { place: "the topic".into(), epoch, newest }
+    }
+
+    #[test]
+    fn what_can_pass_is_tried_again_in_another_turn() {
+        let failures: [anyhow::Error; 3] = [
+            unavailable().into(),
+            CaptureError::Log(unavailable()).into(),
+            CaptureError::Unavailable("the index: no space".into()).into(),
+        ];
+        for failure in failures {
+            let turn = turn_ended_by(failure);
+            assert!(matches!(turn, Ok(Turn::Failed(_))), "{turn:?}");
+        }
+        let within = Err::<(), _>(unavailable()).context("prepare").expect_err("it failed");
+        assert!(matches!(turn_ended_by(within), Ok(Turn::Failed(_))));
+    }
+
+    #[test]
+    fn a_log_that_is_lost_to_another_tailer_is_its() {
+        for failure in [anyhow::Error::from(fenced()), CaptureError::Log(fenced()).into()] {
+            assert!(matches!(turn_ended_by(failure), Ok(Turn::Fenced)));
+        }
+    }
+
+    #[test]
+    fn what_no_turn_mends_ends_the_process() {
+        let failures: [anyhow::Error; 3] = [
+            CaptureError::Refused("the log belongs to another replica set".into()).into(),
+            LogError::ReadOnly { place: "the topic".into() }.into(),
+            anyhow::Error::msg("capture panicked"),
+        ];
+        for failure in failures {
+            let turn = turn_ended_by(failure);
+            assert!(turn.is_err(), "{turn:?}");
+        }
+    }
 }

@@ -25,11 +25,12 @@ pub trait SharedLog: SegmentLog {
     /// [`LogError::Fenced`] when yet another process was sooner.
     async fn lead(&self) -> Result<WriterEpoch, LogError>;
 
-    /// Lets the others see that the leader lives though it has nothing to append.
+    /// Lets the others see that the leader lives though it has nothing to append. True when that was written; false
+    /// when nothing was said, because a segment is on its way, whose records say as much if they arrive.
     ///
     /// # Errors
     /// [`LogError::Fenced`] when it leads no more.
-    async fn beat(&self) -> Result<(), LogError>;
+    async fn beat(&self) -> Result<bool, LogError>;
 
     /// Gives the log up: another process need not wait until it counts as dead.
     async fn resign(&self) -> Result<(), LogError>;
@@ -44,8 +45,17 @@ pub trait SharedLog: SegmentLog {
     fn ignored(&self) -> Ignored;
 
     /// What endangers segments that are held: settings changed for the worse since the log was opened, segments that
-    /// are gone. Each says what mends it.
-    async fn risks(&self) -> Result<Vec<String>, LogError>;
+    /// are gone or damaged.
+    async fn risks(&self) -> Risks;
+}
+
+/// What was found when it was looked whether a log is safe where it lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Risks {
+    /// Each says what mends it.
+    pub found: Vec<String>,
+    /// What could not be looked at, each with the reason: nothing is known of it.
+    pub unchecked: Vec<String>,
 }
 
 /// Who leads a log.

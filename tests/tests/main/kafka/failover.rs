@@ -93,13 +93,25 @@ impl<'a> Pair<'a> {
         let before = self.epoch().await?;
         self.tailers[0].1.signal(Signal::Stop)?;
         self.must_take_over(Instant::now(), before).await?;
+        wait_ready(&self.tailers[0].1).await.context("the one that took over")?;
         let zombie = &mut self.tailers[1].1;
         zombie.signal(Signal::Continue)?;
         tokio::time::sleep(Duration::from_secs(2)).await;
         anyhow::ensure!(zombie.try_exit()?.is_none(), "the zombie ended:\n{}", zombie.stderr());
-        let (_, standby) = zombie.page("/readyz").await?;
-        anyhow::ensure!(standby.contains("ok"), "the zombie does not stand by: {standby}");
-        Ok(())
+        wait_ready(zombie).await.context("the zombie does not stand by")
+    }
+}
+
+/// Waits until `/readyz` says so.
+pub(super) async fn wait_ready(tailer: &HindsightProcess) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        let (code, text) = tailer.page("/readyz").await?;
+        if code == 200 {
+            return Ok(());
+        }
+        anyhow::ensure!(since.elapsed() < 3 * TAKEOVER, "/readyz says {code} {text}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -1,0 +1,131 @@
+//! The sign of life of a tailer that leads: given every second, as long as a standby would do no better.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hindsight_log::{LogError, SharedLog};
+use hindsight_runtime::CancellationToken;
+use hindsight_segment::WriterEpoch;
+use hindsight_tailer::StatusBoard;
+use tracing::warn;
+
+/// A leader says at least so often that it lives.
+const BEAT: Duration = Duration::from_secs(1);
+/// A leader that fails for so long falls silent, so that another one can try.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a leader knows of being heard.
+#[derive(Debug, Default)]
+struct Voice {
+    /// Since when every beat was written.
+    heard_since: Option<Instant>,
+}
+
+impl Voice {
+    /// Notes whether a beat was written.
+    fn said(&mut self, written: bool, now: Instant) {
+        self.heard_since = written.then(|| self.heard_since.unwrap_or(now));
+    }
+
+    /// Whether to go on saying that it lives. A log that cannot be written counts only while beats are: whoever writes
+    /// those, and cannot append or index, has a trouble of its own, such as a full disk. A log that is out of reach is
+    /// so for everybody, and deposes nobody.
+    fn is_of_use(&self, source_failing: Duration, log_failing: Duration, now: Instant) -> bool {
+        let heard = self.heard_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        source_failing <= PATIENCE && log_failing.min(heard) <= PATIENCE
+    }
+}
+
+/// Says that the leader lives, as long as it is of use.
+pub(super) async fn beat(
+    shared: Arc<dyn SharedLog>,
+    epoch: WriterEpoch,
+    status: StatusBoard,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let mut voice = Voice::default();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(BEAT) => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        let now = status.now();
+        let (source, log) = (now.source_failing_for(), now.log_failing_for());
+        if !voice.is_of_use(source, log, Instant::now()) {
+            check_leads(shared.as_ref(), epoch).await?;
+            continue;
+        }
+        match shared.beat().await {
+            Ok(written) => voice.said(written, Instant::now()),
+            // An append fails too before long, and says so.
+            Err(error) if error.is_retryable() => {
+                voice.said(false, Instant::now());
+                warn!(%error, "the others do not hear this leader");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whoever says nothing is not told either that another one took over.
+async fn check_leads(shared: &dyn SharedLog, epoch: WriterEpoch) -> Result<(), LogError> {
+    match shared.observe().await {
+        Ok(leader) if leader.epoch > epoch => {
+            let place = "the log".to_owned();
+            Err(LogError::Fenced { place, epoch, newest: leader.epoch })
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.is_retryable() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A voice whose beats were written, or not, once a second until now.
+    fn voice(written: &[bool], start: Instant) -> (Voice, Instant) {
+        let mut voice = Voice::default();
+        let mut now = start;
+        for written in written {
+            voice.said(*written, now);
+            now += BEAT;
+        }
+        (voice, now)
+    }
+
+    #[test]
+    fn a_leader_that_cannot_read_the_source_falls_silent() {
+        let (voice, now) = voice(&[true; 20], Instant::now());
+        assert!(voice.is_of_use(Duration::ZERO, Duration::ZERO, now));
+        assert!(voice.is_of_use(PATIENCE, Duration::ZERO, now));
+        assert!(!voice.is_of_use(LONG, Duration::ZERO, now));
+    }
+
+    #[test]
+    fn a_leader_that_is_heard_and_cannot_append_or_index_falls_silent() {
+        let (voice, now) = voice(&[true; 20], Instant::now());
+        assert!(voice.is_of_use(Duration::ZERO, PATIENCE, now));
+        assert!(!voice.is_of_use(Duration::ZERO, LONG, now));
+    }
+
+    #[test]
+    fn a_log_out_of_reach_for_everybody_deposes_nobody() {
+        let start = Instant::now();
+        let mut outage = [true; 40];
+        outage[10..30].fill(false);
+        for beats in 1..=40 {
+            let (voice, now) = voice(&outage[..beats], start);
+            // It is back after 30 beats, and the append is tried again within seconds.
+            let log_failing = match beats {
+                10..36 => now.duration_since(start) - BEAT * 10,
+                _ => Duration::ZERO,
+            };
+            assert!(voice.is_of_use(Duration::ZERO, log_failing, now), "after {beats} beats");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What follows the resume point is gone from every member that may be read. Is it lost? Not while any other member
+//! of the set has it (design §5): a member that is resynced has lost what its peers hold.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hindsight_oplog::OpTime;
+
+use crate::choose::{Excluded, Member, Preference, exclusion};
+use crate::error::CaptureError;
+use crate::reader::oplog_ends;
+use crate::resume::OplogEnds;
+use crate::source::Source;
+
+/// How long members that do not answer are waited for, all in all. A member that restarts or rolls back is there again
+/// within this time. Not much longer: while we wait, the oplogs that can be read lose their oldest entries too, and a
+/// member that is gone for good must not stop capture for good.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether a member has what follows the resume point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Yes,
+    /// Its oplog begins later, too.
+    No,
+    /// It does not tell, for the reason given.
+    Unknown(String),
+}
+
+/// A member with data that is not read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    host: String,
+    excluded: Excluded,
+    holds: Holds,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is a gap. Those that were waited for in vain are named.
+    GoOnBehind { unheard: Vec<String> },
+    /// Nobody is known to hold it, and some may: not yet.
+    Wait(String),
+    /// Somebody holds it. The message names them, and what lets one read there.
+    Refuse(String),
+}
+
+/// The members that may have what those tried lack, and why they are not read from.
+pub(crate) fn others(
+    members: &[Member],
+    tried: &[&str],
+    preference: &Preference,
+) -> Vec<(String, Excluded)> {
+    let is_other = |member: &&Member| !member.arbiter && !tried.contains(&member.host.as_str());
+    let describe = |member: &Member| {
+        // All candidates were tried; one that became a candidate since is tried next.
+        let excluded = exclusion(member, preference).unwrap_or(Excluded::NotReadable);
+        (member.host.clone(), excluded)
+    };
+    members.iter().filter(is_other).map(describe).collect()
+}
+
+/// Asks these members, whatever their state, for the oldest entries they have.
+pub(crate) async fn ask(
+    source: &Source,
+    others: Vec<(String, Excluded)>,
+    after: OpTime,
+) -> Vec<Other> {
+    let ask_one = |(host, excluded): (String, Excluded)| async move {
+        let ends = match source.member_client(&host) {
+            Ok(client) => oplog_ends(&client, &host).await,
+            Err(error) => Err(error),
+        };
+        Other { host, excluded, holds: holds(ends, after) }
+    };
+    join_all(others.into_iter().map(ask_one)).await
+}
+
+/// Whoever reaches back to the resume point has what follows it, or comes to have it.
+fn holds(ends: Result<OplogEnds, CaptureError>, after: OpTime) -> Holds {
+    match ends {
+        Ok(ends) if ends.oldest.ts <= after.ts => Holds::Yes,
+        Ok(_) => Holds::No,
+        Err(error) => Holds::Unknown(error.to_string()),
+    }
+}
+
+/// May capture go on behind a gap, when every member that may be read begins after `after`? `waited`: for how long
+/// nothing but members that do not answer was in the way.
+pub(crate) fn decide(others: &[Other], after: OpTime, waited: Duration) -> Decision {
+    let holding = |other: &Other| {
+        let Other { host, excluded, holds } = other;
+        (*holds == Holds::Yes).then(|| format!("{host}: {}", excluded.remedy(host)))
+    };
+    let holders: Vec<String> = others.iter().filter_map(holding).collect();
+    if !holders.is_empty() {
+        return Decision::Refuse(format!(
+            "what follows {after} is gone from every member that may be read, and not lost yet. It is still in the \
+             oplog of {}",
+            holders.join("; and of ")
+        ));
+    }
+    let silent = |other: &Other| match &other.holds {
+        Holds::Unknown(reason) => Some(format!("{} ({reason})", other.host)),
+        Holds::Yes | Holds::No => None,
+    };
+    let unheard: Vec<String> = others.iter().filter_map(silent).collect();
+    let left = PATIENCE.saturating_sub(waited);
+    if unheard.is_empty() || left.is_zero() {
+        return Decision::GoOnBehind { unheard };
+    }
+    Decision::Wait(format!(
+        "what follows {after} is gone from every member that can be read. Before that counts as a gap, others that may \
+         have it are waited for, {} s more: {}",
+        left.as_secs().max(1),
+        unheard.join("; ")
+    ))
+}
+
+/// Why there is a gap, as it is recorded.
+pub(crate) fn reason(host: &str, oldest: OpTime, unheard: &[String]) -> String {
+    let mut reason = format!(
+        "the source's oplog rolled over: its oldest entry on {host} is {oldest}, newer than the last one held"
+    );
+    if !unheard.is_empty() {
+        reason += &format!("; others were waited for in vain: {}", unheard.join("; "));
+    }
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use hindsight_oplog::Timestamp;
+
+    use super::*;
+    use crate::choose::MemberState;
+
+    const AFTER: OpTime = OpTime::new(100, 1, 3);
+
+    fn member(host: &str, state: MemberState) -> Member {
+        Member {
+            host: host.into(),
+            state,
+            hidden: false,
+            delayed: false,
+            arbiter: false,
+            tags: Vec::new(),
+            applied: Timestamp::new(200, 1),
+        }
+    }
+
+    fn other(host: &str, excluded: Excluded, holds: Holds) -> Other {
+        Other { host: host.into(), excluded, holds }
+    }
+
+    fn silent(host: &str) -> Other {
+        other(host, Excluded::NotReadable, Holds::Unknown("connection refused".into()))
+    }
+
+    #[test]
+    fn every_member_with_data_is_asked_that_was_not_tried() {
+        let mut members = [
+            member("primary:1", MemberState::Primary),
+            member("resynced:1", MemberState::Secondary),
+            member("delayed:1", MemberState::Secondary),
+            member("recovering:1", MemberState::Other),
+            member("arbiter:1", MemberState::Other),
+        ];
+        members[2].delayed = true;
+        members[4].arbiter = true;
+        let asked = others(&members, &["resynced:1"], &Preference::default());
+        let wanted = [
+            ("primary:1".to_owned(), Excluded::Primary),
+            ("delayed:1".to_owned(), Excluded::Delayed),
+            ("recovering:1".to_owned(), Excluded::NotReadable),
+        ];
+        assert_eq!(asked, wanted);
+        let only = Preference { member: Some("resynced:1".into()), ..Preference::default() };
+        let asked = others(&members, &["resynced:1"], &only);
+        assert!(asked.iter().all(|(_, why)| *why == Excluded::AnotherAskedFor), "{asked:?}");
+        assert_eq!(asked.len(), 3);
+    }
+
+    #[test]
+    fn an_oplog_that_reaches_back_to_the_resume_point_holds_what_follows() {
+        let ends = |oldest: u32| {
+            let newest = OpTime::new(300, 1, 3);
+            Ok(OplogEnds { oldest: OpTime::new(oldest, 1, 3), newest })
+        };
+        assert_eq!(holds(ends(90), AFTER), Holds::Yes);
+        assert_eq!(holds(ends(100), AFTER), Holds::Yes);
+        assert_eq!(holds(ends(101), AFTER), Holds::No);
+        let unknown = holds(Err(CaptureError::Unavailable("gone".into())), AFTER);
+        assert_eq!(unknown, Holds::Unknown("gone".into()));
+    }
+
+    #[test]
+    fn what_another_member_holds_is_no_gap_however_long_it_takes() {
+        let others = [
+            silent("down:1"),
+            other("primary:1", Excluded::Primary, Holds::Yes),
+            other("late:1", Excluded::Delayed, Holds::No),
+        ];
+        for waited in [Duration::ZERO, PATIENCE, Duration::MAX] {
+            let decision = decide(&others, AFTER, waited);
+            let Decision::Refuse(reason) = &decision else { panic!("{decision:?}") };
+            assert!(reason.contains("primary:1") && reason.contains("--allow-primary"), "{reason}");
+            assert!(!reason.contains("late:1"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn members_that_do_not_answer_are_waited_for_and_not_for_ever() {
+        let others = [silent("down:1"), other("primary:1", Excluded::Primary, Holds::No)];
+        for waited in [Duration::ZERO, PATIENCE - Duration::from_millis(1)] {
+            let decision = decide(&others, AFTER, waited);
+            let Decision::Wait(reason) = &decision else { panic!("{decision:?}") };
+            assert!(reason.contains("down:1") && !reason.contains("primary:1"), "{reason}");
+        }
+        let decision = decide(&others, AFTER, PATIENCE);
+        let Decision::GoOnBehind { unheard } = &decision else { panic!("{decision:?}") };
+        let reason = reason("resynced:1", OpTime::new(150, 1, 3), unheard);
+        assert!(reason.contains("rolled over") && reason.contains("down:1"), "{reason}");
+        assert!(!reason.contains("primary:1"), "it was asked: {reason}");
+    }
+
+    #[test]
+    fn what_nobody_holds_is_a_gap_at_once() {
+        let nobody = Decision::GoOnBehind { unheard: Vec::new() };
+        assert_eq!(decide(&[], AFTER, Duration::ZERO), nobody);
+        let others = [other("primary:1", Excluded::Primary, Holds::No)];
+        assert_eq!(decide(&others, AFTER, Duration::ZERO), nobody);
+    }
+}
