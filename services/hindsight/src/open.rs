@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hindsight_history::{History, Settings};
-use hindsight_index::{BaseSummary, Index, ResumePoint};
+use hindsight_index::{Index, ResumePoint};
 use hindsight_log::{
-    BaseNotice, Damage, DirectoryLog, DirectoryOptions, Instance, KafkaLog, KafkaOptions, KnownEnd,
-    LogError, SegmentLog, SharedLog,
+    Damage, DirectoryLog, DirectoryOptions, Instance, KafkaLog, KafkaOptions, KnownEnd, LogError,
+    SegmentLog, SharedLog,
 };
 use hindsight_replayer::{Applied, Engine, Follower};
 use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
-use hindsight_tailer::{PositionBoard, absorb_new};
+use hindsight_tailer::{CaptureError, PositionBoard, absorb_new};
 use tokio::sync::watch;
 
 use crate::access::AuditLog;
 use crate::api::{Admission, Restores, Service};
+use crate::base_registry::{forget_absent_bases, register_bases};
 use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl, is_topic};
@@ -56,6 +57,7 @@ pub async fn open(
     let index = Index::open(data.index()).context("open the index")?;
     let resume = index.resume_point()?;
     let instance = data.instance()?;
+    let reads = matches!(access, Access::Read);
     let opened = match &choice.url {
         LogUrl::Directory(path) => open_directory(data, path, access, resume.as_ref()).await,
         LogUrl::Kafka { brokers, topic } => {
@@ -69,14 +71,22 @@ pub async fn open(
         (None, Ok(error)) => error.into(),
         (_, Err(error)) => error,
     })?;
-    absorb_new(log.log.as_ref(), &index, positions).await?;
+    match absorb_new(log.log.as_ref(), &index, positions).await {
+        // Nobody appends from here, and what comes before the damage can be restored all the same.
+        Err(CaptureError::Log(error @ LogError::Corrupt { .. }))
+            if reads && log.shared.is_some() =>
+        {
+            tracing::error!(%error, "the log is damaged: only what comes before is there");
+        }
+        absorbed => absorbed?,
+    }
     let bases = bases.map_or_else(|| data.bases(), Path::to_owned);
     forget_absent_bases(&index, &bases)?;
     let announced = match &log.shared {
         Some(shared) => Some(shared.announced().await?),
         None => None,
     };
-    register_bases(&index, &bases, announced.as_deref())?;
+    register_bases(&index, &bases, announced.as_deref())?.say_damaged();
     Ok(Opened { log, index: Arc::new(index), bases, instance })
 }
 
@@ -211,51 +221,6 @@ pub async fn open_history(data: &DataDir, cache_bytes: usize) -> Result<Arc<Hist
     let path = data.history();
     let history = tokio::task::spawn_blocking(move || History::open(&path, settings));
     Ok(Arc::new(history.await?.context("open the history")?))
-}
-
-/// Takes those bases back from the index that are gone from the directory.
-fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
-    for known in index.view().bases()? {
-        if !directory.join(&known.name).is_dir() {
-            index.forget_base(&known.name)?;
-        }
-    }
-    Ok(())
-}
-
-/// Tells the index of every finished base. Of a shared log only those count that were announced in it; gives those
-/// that were, and are not in the directory.
-pub fn register_bases(
-    index: &Index,
-    directory: &Path,
-    announced: Option<&[BaseNotice]>,
-) -> Result<Vec<BaseNotice>> {
-    let listing = hindsight_base::list(directory).context("list the bases")?;
-    for (path, error) in &listing.damaged {
-        tracing::error!(base = %path.display(), %error, "a base is damaged and not used");
-    }
-    let is_ours = |base: &hindsight_base::BaseSummary| {
-        announced.is_none_or(|all| all.iter().any(|notice| is_announced(base, notice)))
-    };
-    let bases: Vec<_> = listing.bases.into_iter().filter(is_ours).collect();
-    for base in &bases {
-        index.absorb_base(&BaseSummary {
-            name: base.name.clone(),
-            start: base.origin.start.ts,
-            capture_from: base.origin.capture_from(),
-            exact_from: base.origin.exact_from,
-            created_wall_ms: base.origin.created_ms,
-            documents: base.documents,
-            bytes: base.stored_bytes,
-        })?;
-    }
-    let mut absent = announced.unwrap_or_default().to_vec();
-    absent.retain(|notice| !bases.iter().any(|base| is_announced(base, notice)));
-    Ok(absent)
-}
-
-fn is_announced(base: &hindsight_base::BaseSummary, notice: &BaseNotice) -> bool {
-    base.name == notice.name && base.digest == notice.digest.0
 }
 
 /// What commands work on when no process runs: everything in the log is brought into the history first.

@@ -13,10 +13,12 @@ use hindsight_tests::proxy::Fault;
 use hindsight_tests::{KafkaCluster, KafkaClusterOptions};
 
 mod failover;
+mod full_disk;
 mod outage;
 mod risks;
 mod services;
 mod takeover;
+mod tls;
 mod topics;
 
 /// How records begin their headers: name and value, each after its length.

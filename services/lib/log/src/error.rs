@@ -43,6 +43,9 @@ pub enum LogError {
     /// The store is there, and is not set up to keep what is appended. Each problem says what mends it.
     #[error("{place} is not fit to hold a log:{}", .problems.iter().map(|it| format!("\n  - {it}")).collect::<String>())]
     Misconfigured { place: String, problems: Vec<String> },
+    /// A setting of the client cannot be used. Its value is never told: it may be a password.
+    #[error("{place} cannot be reached: {problem}")]
+    Settings { place: String, problem: String },
     /// This handle was opened for reading.
     #[error("{place} was opened for reading: nothing is appended to it")]
     ReadOnly { place: String },

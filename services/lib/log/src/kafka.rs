@@ -14,7 +14,7 @@ use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence
 
 use crate::SegmentLog;
 use crate::error::LogError;
-use crate::shared::{BaseNotice, Leader, SharedLog};
+use crate::shared::{BaseNotice, Leader, Risks, SharedLog};
 
 mod admin;
 mod chain;
@@ -31,6 +31,7 @@ mod record;
 mod settings;
 mod store;
 mod topic;
+mod watch;
 mod write;
 
 pub use chain::Ignored;
@@ -71,8 +72,11 @@ impl KafkaLog {
     pub async fn open(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         let max_message_bytes = topic.prepare().await?;
+        let store = Self::read_all(topic).await?;
+        // Nothing is ever appended to a damaged log.
+        blocking(&store, |store| store.refresh()).await?;
         let seat = Seat { max_message_bytes, writer: RwLock::default() };
-        Ok(Self { store: Self::read_all(topic).await?, seat: Some(Arc::new(seat)) })
+        Ok(Self { store, seat: Some(Arc::new(seat)) })
     }
 
     /// Opens the log, and takes it over from whoever wrote it until now.
@@ -85,11 +89,13 @@ impl KafkaLog {
         Ok(log)
     }
 
-    /// Opens the log for reading; a writer may go on appending to it.
+    /// Opens the log for reading; a writer may go on appending to it. Of a damaged log what comes before the damage is
+    /// read as always, and calls that reach the damage are errors: reading a segment after it, headers and seals from
+    /// there on, and asking for the end.
     ///
     /// # Errors
-    /// As [`KafkaLog::open`], and [`LogError::NotFound`] when there is no such topic. What the topic is set to
-    /// is the writer's to check.
+    /// [`LogError::NotFound`] when there is no such topic, and [`LogError::Corrupt`] when its first records are gone.
+    /// What the topic is set to is the writer's to check.
     pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         topic.check_present().await?;
@@ -174,8 +180,8 @@ impl SharedLog for KafkaLog {
         Ok(epoch)
     }
 
-    async fn beat(&self) -> Result<(), LogError> {
-        self.writer()?.say(&self.store, Says::Beat, "").await
+    async fn beat(&self) -> Result<bool, LogError> {
+        self.writer()?.beat(&self.store).await
     }
 
     async fn resign(&self) -> Result<(), LogError> {
@@ -188,7 +194,7 @@ impl SharedLog for KafkaLog {
 
     async fn announced(&self) -> Result<Vec<BaseNotice>, LogError> {
         self.run(|store| {
-            store.refresh()?;
+            store.refresh_past_damage()?;
             Ok(store.follower().chain.bases().to_vec())
         })
         .await
@@ -198,13 +204,13 @@ impl SharedLog for KafkaLog {
         self.store.ignored()
     }
 
-    async fn risks(&self) -> Result<Vec<String>, LogError> {
-        let mut risks = self.store.topic.problems().await?;
-        if let Some(first) = self.run(|store| store.first_left()).await? {
-            risks.push(format!(
-                "the segments before {first} are gone from the topic: they can be put back from a copy of the log only"
-            ));
-        }
-        Ok(risks)
+    async fn risks(&self) -> Risks {
+        let topic = &self.store.topic;
+        let (shape, settings, records) = tokio::join!(
+            topic.describe_partitions(),
+            topic.settings(),
+            self.run(|store| store.lost_records()),
+        );
+        watch::weigh(&topic.wanted(), shape, settings, records)
     }
 }

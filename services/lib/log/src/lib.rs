@@ -26,7 +26,7 @@ pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
 pub use error::{Damage, LogError};
 pub use kafka::{Ignored, KafkaLog, KafkaOptions};
 pub use memory::{AppendFault, MemoryLog, ReadFault};
-pub use shared::{BaseDigest, BaseNotice, Instance, Leader, SharedLog};
+pub use shared::{BaseDigest, BaseNotice, Instance, Leader, Risks, SharedLog};
 
 /// An ordered, durable store of segments which form one chain.
 ///

@@ -23,11 +23,25 @@ async fn wait_for_error(process: &HindsightProcess, word: &str) -> Result<()> {
     }
 }
 
-async fn risk_metric(process: &HindsightProcess) -> Result<f64> {
+async fn metric(process: &HindsightProcess, name: &str) -> Result<f64> {
     let (_, metrics) = process.page("/metrics").await?;
-    let line = metrics.lines().find(|line| line.starts_with("hindsight_retention_risk "));
-    let value = line.and_then(|line| line.split_whitespace().nth(1)).context("no such metric")?;
-    Ok(value.parse()?)
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.with_context(|| format!("no metric {name}"))?.trim().parse()?)
+}
+
+async fn risk_metric(process: &HindsightProcess) -> Result<f64> {
+    metric(process, "hindsight_retention_risk").await
+}
+
+/// Everything was looked at once, and nothing is wrong.
+async fn wait_until_safe(process: &HindsightProcess) -> Result<()> {
+    let started = Instant::now();
+    while metric(process, "hindsight_retention_unchecked").await? > 0.0 {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(40), "something stays unchecked");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    anyhow::ensure!(risk_metric(process).await? == 0.0, "a fresh topic is at risk");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +56,9 @@ async fn a_topic_that_begins_to_forget_is_reported() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
+    for process in [&tailer, &replayer] {
+        wait_until_safe(process).await?;
+    }
     let topic = stage.options.topic.as_str();
     stage.cluster.alter_topic(topic, "retention.ms", "3600000").await?;
     for process in [&tailer, &replayer] {
@@ -57,10 +74,15 @@ async fn a_topic_that_begins_to_forget_is_reported() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
-    // Segments that vanish are missed at once, not at restore time.
+    // Segments that vanish are missed at once, not at restore time; so is a claim.
+    stage.cluster.delete_records(topic, 1).await?;
+    for process in [&tailer, &replayer] {
+        wait_for_error(process, "the records before offset 1 are gone from the topic").await?;
+        anyhow::ensure!(risk_metric(process).await? >= 1.0, "the metric does not tell");
+    }
     stage.cluster.delete_records(topic, 6).await?;
     for process in [&tailer, &replayer] {
-        wait_for_error(process, "are gone from the topic").await?;
+        wait_for_error(process, "the segments before").await?;
         anyhow::ensure!(risk_metric(process).await? >= 1.0, "the metric does not tell");
     }
     anyhow::ensure!(tailer.stop().await?.success(), "{}", tailer.stderr());
@@ -86,6 +108,7 @@ async fn what_cannot_work_is_refused_with_a_remedy() -> Result<()> {
             ["tailer", "--uri", &uri, "--log", log, "--data", &data, "--listen", "127.0.0.1:0"];
         let args: Vec<&str> = args.iter().chain(more).copied().collect();
         let refused = run(&args).await?.expect_code(code)?;
+        anyhow::ensure!(!refused.stderr.contains("hunter2"), "shown: {}", refused.stderr);
         for word in words {
             anyhow::ensure!(
                 refused.stderr.contains(word),
@@ -102,6 +125,11 @@ async fn what_cannot_work_is_refused_with_a_remedy() -> Result<()> {
     refusal(&format!("{broker}/a/b"), &one, 2, &["names no valid topic"]).await?;
     refusal(&broker, &["--kafka-config", "no.such.setting=1"], 1, &["no.such.setting"]).await?;
     refusal(&broker, &["--kafka-config", "hunter2"], 2, &["number 1 is not NAME=VALUE"]).await?;
+    // Values may be passwords: of a name that does not exist, and of one that takes no such value.
+    let misspelt = ["--kafka-config", "sasl.pasword=hunter2"];
+    refusal(&broker, &misspelt, 1, &["has no setting \"sasl.pasword\""]).await?;
+    let misplaced = ["--kafka-config", "security.protocol=hunter2"];
+    refusal(&broker, &misplaced, 1, &["the value of its setting \"security.protocol\""]).await?;
 
     stage.cluster.create_topic("two", 2).await?;
     refusal(&format!("{broker}/two"), &one, 1, &["it has 2 partitions", "use another topic"])

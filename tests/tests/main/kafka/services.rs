@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bson::Timestamp;
+use bson::{Document, Timestamp, doc};
+use hindsight_log::SharedLog;
 use hindsight_tests::dbhash::{self, Snapshot};
 use hindsight_tests::hindsight::{run, run_json};
 use hindsight_tests::independent_reader;
@@ -67,9 +68,13 @@ impl Stage {
 
     /// `hindsight log copy`.
     pub(super) async fn copy(&self, from: &str, to: &str) -> Result<RunOutput> {
+        self.copy_with(from, to, &[]).await
+    }
+
+    async fn copy_with(&self, from: &str, to: &str, more: &[&str]) -> Result<RunOutput> {
         let replicas = self.options.replicas.to_string();
         let args = ["log", "copy", "--from", from, "--to", to, "--kafka-replicas", &replicas];
-        run(&args).await
+        run(&[&args[..], more].concat()).await
     }
 
     /// Copies the topic to files, whose every entry must equal the source's oplog.
@@ -192,4 +197,57 @@ async fn up_works_on_a_topic() -> Result<()> {
     restores_exactly(&stage.path("data"), now, &later).await?;
     anyhow::ensure!(up.stop().await?.success(), "{}", up.stderr());
     stage.topic_equals_source("copied").await.map(drop)
+}
+
+/// Waits until the log announces a base, so that what is written from now on lies in its window.
+async fn wait_for_base(stage: &Stage) -> Result<()> {
+    let started = std::time::Instant::now();
+    let reader = KafkaLog::open_reader(stage.options.clone()).await?;
+    while reader.announced().await?.is_empty() {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(60), "no base is announced");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// When the replica set is lost, a copy of its log and its bases are enough: by way of files too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_topic_knows_its_bases() -> Result<()> {
+    let mut stage = Stage::new(1, SetOptions::members(1)).await?;
+    let mut tailer = stage.tailer("tailer").await?;
+    wait_for_base(&stage).await?;
+    let client = stage.set.client().await?;
+    client.database("kept").collection::<Document>("things").insert_one(doc! {"_id": 7}).await?;
+    let (at, snapshot) = random_work(&stage, 500).await?;
+    crate::capture_checks::wait_durable(&stage.path("tailer"), at, Duration::from_secs(30)).await?;
+    anyhow::ensure!(tailer.stop().await?.success(), "{}", tailer.stderr());
+
+    let bases = stage.path("bases").display().to_string();
+    let files = format!("file://{}", stage.path("files").display());
+    let topic = |name: &str| format!("kafka://{}/{name}", stage.options.bootstrap);
+    let (other, third) = (topic("hindsight.other"), topic("hindsight.third"));
+    for announced in ["1 bases announced", "0 bases announced"] {
+        let copied = stage.copy(&stage.log(), &other).await?.expect_success()?;
+        anyhow::ensure!(copied.stdout.contains(announced), "{}", copied.stdout);
+    }
+    stage.copy(&stage.log(), &files).await?.expect_success()?;
+    let silent = stage.copy(&files, &third).await?.expect_success()?;
+    anyhow::ensure!(silent.stderr.contains("--bases"), "{}", silent.stderr);
+    let named = stage.copy_with(&files, &third, &["--bases", &bases]).await?.expect_success()?;
+    anyhow::ensure!(named.stdout.contains("1 bases announced"), "{}", named.stdout);
+
+    stage.set.kill_member(0)?;
+    for (name, log) in [("other", &other), ("third", &third)] {
+        let args = ["replayer", "--log", log, "--bases", &bases, "--kafka-replicas", "1"];
+        let args = args.map(str::to_owned);
+        let mut replayer = stage.start(name, &args).await?;
+        let data = stage.path(name);
+        wait_for(&data, at).await?;
+        let scan = ["scan", "kept.things", "--at", &spelled(at)];
+        let scanned = run_json(&data, &scan).await?.expect_success()?;
+        anyhow::ensure!(scanned.stdout.contains("\"7\""), "{}", scanned.stdout);
+        restores_exactly(&data, at, &snapshot).await.context(name)?;
+        anyhow::ensure!(replayer.stop().await?.success(), "{}", replayer.stderr());
+    }
+    Ok(())
 }

@@ -1,8 +1,11 @@
 //! Topics that are fit to hold a log, and topics that are not.
 
-use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
+use hindsight_log::{BaseDigest, BaseNotice, DirectoryLog, DirectoryOptions, SharedLog};
+use hindsight_tests::HindsightProcess;
+use hindsight_tests::hindsight::run;
 
 use super::*;
+use crate::capture_checks::status;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_created_as_it_must_be_and_read_by_others() -> Result<()> {
@@ -82,4 +85,103 @@ async fn landmarks_spare_reading_and_are_not_believed_blindly() -> Result<()> {
     assert_eq!(misled.observe().await?.epoch.0, 1);
     assert_eq!(misled.announced().await?, []);
     Ok(())
+}
+
+/// A base that was announced after the last segment is read again at each opening, and noted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_is_announced_once_however_often_the_topic_is_opened() -> Result<()> {
+    let cluster = one_broker().await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("landmarks");
+    let noted = KafkaOptions { landmarks: Some(path.clone()), ..options(&cluster, 1) };
+    let mut maker = SegmentMaker::default();
+    let base = BaseNotice { name: "base".to_owned(), digest: BaseDigest([7; 32]) };
+    let log = KafkaLog::open_writer(noted.clone()).await?;
+    log.append(maker.make(3)).await?;
+    log.announce(base.clone()).await?;
+    drop(log);
+    for _ in 0..3 {
+        drop(KafkaLog::open_reader(noted.clone()).await?);
+    }
+    let log = KafkaLog::open_writer(noted.clone()).await?;
+    log.append(maker.make(3)).await?;
+    drop(log);
+    let recalled = KafkaLog::open_reader(noted).await?;
+    assert_eq!(recalled.announced().await?, [base]);
+    let lines = std::fs::read_to_string(&path)?;
+    assert_eq!(lines.matches("\nbase ").count(), 1, "{lines}");
+    Ok(())
+}
+
+/// What comes before a damage is read, copied and served; nothing is appended, and nobody is told that this is all.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_damaged_topic_what_comes_before_is_of_use() -> Result<()> {
+    let cluster = one_broker().await?;
+    let subject = KafkaSubject { cluster: &cluster, options: options(&cluster, 1) };
+    let options = subject.options.clone();
+    let log = KafkaLog::open_writer(options.clone()).await?;
+    let mut maker = SegmentMaker::default();
+    let segments = [maker.make(50), maker.make(50), maker.make(50), maker.make(50)];
+    for segment in &segments {
+        log.append(segment.clone()).await?;
+    }
+    log.resign().await?;
+    drop(log);
+    subject.flip(Sequence(3), 500)?;
+
+    let outcome = KafkaLog::open(options.clone()).await.map(drop);
+    assert!(matches!(outcome, Err(LogError::Corrupt { .. })), "{outcome:?}");
+    let reader = KafkaLog::open_reader(options.clone()).await?;
+    let infos = reader.infos(Sequence::FIRST, 9).await?;
+    assert!(infos.iter().eq(segments[..2].iter().map(SealedSegment::info)), "{infos:?}");
+    assert_eq!(reader.read(Sequence(2)).await?.info(), segments[1].info());
+    for outcome in [
+        reader.read(Sequence(3)).await.map(drop),
+        reader.read(Sequence(4)).await.map(drop),
+        reader.infos(Sequence(3), 9).await.map(drop),
+        reader.end().await.map(drop),
+    ] {
+        assert!(matches!(outcome, Err(LogError::Corrupt { .. })), "{outcome:?}");
+    }
+    let risks = reader.risks().await;
+    assert!(risks.found.iter().any(|risk| risk.contains("log copy")), "{risks:?}");
+
+    let directory = tempfile::tempdir()?;
+    let url = format!("kafka://{}/{}", options.bootstrap, options.topic);
+    let files = directory.path().join("copied");
+    let to = format!("file://{}", files.display());
+    let copy = ["log", "copy", "--from", &url, "--to", &to, "--kafka-replicas", "1"];
+    for words in ["copied 2 segments", "copied 0 segments"] {
+        let copied = run(&copy).await?.expect_code(1)?;
+        anyhow::ensure!(copied.stdout.contains(words), "{}", copied.stdout);
+        anyhow::ensure!(copied.stderr.contains("damaged after segment 2"), "{}", copied.stderr);
+    }
+    let copied = DirectoryLog::open_reader(&files, DirectoryOptions::default()).await?;
+    assert_eq!(copied.end().await?.as_ref(), Some(segments[1].info()));
+
+    // Twice: with an empty index, and with one that has all there is.
+    let data = directory.path().join("replayer");
+    let args = ["replayer", "--log", &url, "--kafka-replicas", "1"];
+    for _ in 0..2 {
+        let mut replayer = HindsightProcess::start(&data, &args).await?;
+        let (ready, text) = replayer.page("/readyz").await?;
+        anyhow::ensure!(ready == 200, "/readyz says {ready} {text}");
+        wait_for_damage(&replayer, segments[1].info().last().ts.seconds()).await?;
+        anyhow::ensure!(replayer.stop().await?.success(), "{}", replayer.stderr());
+    }
+    Ok(())
+}
+
+/// The damage is told, and the position is the one before it.
+async fn wait_for_damage(replayer: &HindsightProcess, durable: u32) -> Result<()> {
+    let started = std::time::Instant::now();
+    loop {
+        let status = status(replayer.data()).await?;
+        if status["errors"].to_string().contains("log copy") {
+            anyhow::ensure!(status["positions"]["durable"]["t"] == durable, "{status:#}");
+            return Ok(());
+        }
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(40), "it is not told: {status:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

@@ -32,19 +32,15 @@ impl Topic {
         limit.ok_or_else(|| self.failed("learn its max.message.bytes", "it is no number"))
     }
 
-    /// Everything that is wrong with a topic that was fit when it was opened.
-    pub(super) async fn problems(self: &Arc<Self>) -> Result<Vec<String>, LogError> {
+    /// What the topic is set to now.
+    pub(super) async fn settings(&self) -> Result<BTreeMap<String, String>, LogError> {
         let admin = self.admin_client()?;
-        let Some((partitions, replicas)) = self.describe_partitions().await? else {
-            return Ok(vec![format!("there is no topic {} any more", self.options.topic)]);
-        };
-        let settings = self.wait_for_settings(&admin).await?;
-        Ok(self.wanted().problems(&TopicState { partitions, replicas, settings }))
+        self.wait_for_settings(&admin).await
     }
 
     fn admin_client(&self) -> Result<AdminClient<Complaints>, LogError> {
         let client = self.options.admin().create_with_context(self.complaints.clone());
-        client.map_err(|error| self.unavailable("make a client for it", error))
+        client.map_err(|error| self.no_client("make a client for it", error))
     }
 
     /// An error unless there is such a topic.
@@ -56,14 +52,16 @@ impl Topic {
         Err(LogError::NotFound { place: self.options.bootstrap.clone(), what })
     }
 
-    fn wanted(&self) -> Wanted<'_> {
+    pub(super) fn wanted(&self) -> Wanted<'_> {
         let KafkaOptions { bootstrap, topic, .. } = &self.options;
         let (replicas, max_message_bytes) = (self.options.replicas, self.options.max_message_bytes);
         Wanted { bootstrap, topic, replicas, max_message_bytes }
     }
 
     /// How many there are, and the fewest replicas of one; nothing when there is no such topic.
-    async fn describe_partitions(self: &Arc<Self>) -> Result<Option<(usize, usize)>, LogError> {
+    pub(super) async fn describe_partitions(
+        self: &Arc<Self>,
+    ) -> Result<Option<(usize, usize)>, LogError> {
         blocking(self, |topic| {
             // A consumer: asking as a producer would create the topic.
             let consumer = topic.consumer()?;
@@ -75,6 +73,11 @@ impl Topic {
             };
             topic.idle().push(consumer);
             let found = metadata.topics().iter().find(|it| it.name() == name);
+            // Not to be told from one that is not there by its partitions: it shows none.
+            let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);
+            if let Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) = code {
+                return Err(topic.failed("learn of it", &code.to_string()));
+            }
             Ok(found.filter(|it| !it.partitions().is_empty()).map(|found| {
                 let replicas = found.partitions().iter().map(|it| it.replicas().len()).min();
                 (found.partitions().len(), replicas.unwrap_or(0))

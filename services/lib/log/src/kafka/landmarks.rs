@@ -14,7 +14,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 
 use hindsight_segment::{SegmentInfo, Sequence};
@@ -22,6 +22,8 @@ use hindsight_segment::{SegmentInfo, Sequence};
 use super::gather::Place;
 
 const MAGIC: &str = "hindsight-landmarks 1";
+/// Longer than any line of ours.
+const MAX_LINE: u64 = 1024;
 
 /// What the file tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) struct Found {
     pub(super) places: Vec<Place>,
     /// Of the last segment, in hexadecimal.
     pub(super) digest: String,
+    /// Where the line of the last segment ends in the file.
+    pub(super) end: u64,
 }
 
 /// The file, open for appending.
@@ -42,35 +46,57 @@ pub(super) struct Landmarks {
     file: File,
 }
 
+/// The lines of the file, one at a time: a long log has many.
+struct Lines {
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    /// Where the last one ends.
+    end: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Option<Self> {
+        let reader = BufReader::new(File::open(path).ok()?);
+        Some(Self { reader, line: Vec::new(), end: 0 })
+    }
+
+    /// The next line without its end; nothing after the last whole one.
+    fn next_line(&mut self) -> Option<&str> {
+        self.line.clear();
+        let length = (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line).ok()?;
+        self.end += length as u64;
+        std::str::from_utf8(&self.line).ok()?.strip_suffix('\n')
+    }
+}
+
 /// Reads the file of a topic; nothing when there is none, or it says nothing.
 pub(super) fn read(path: &Path, topic: &str) -> Option<Found> {
-    let text = std::fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let mut lines = text.split_inclusive('\n');
-    if lines.next()?.strip_suffix('\n')? != header(topic) {
+    let mut lines = Lines::open(path)?;
+    if lines.next_line()? != header(topic) {
         return None;
     }
     // What comes after the last segment is read from the topic again.
     let (mut claim, mut bases) = (None, Vec::new());
     let mut found = None;
     let mut places: Vec<Place> = Vec::new();
-    for line in lines {
-        let Some(landmark) = parse(line) else { break };
+    while let Some(landmark) = lines.next_line().and_then(parse) {
         match landmark {
             Landmark::Claim(offset) => claim = Some(offset),
+            // An older program noted some twice.
+            Landmark::Base(offset) if bases.last().is_some_and(|&last| offset <= last) => {}
             Landmark::Base(offset) => bases.push(offset),
             Landmark::Segment(place, sequence, digest) => {
                 if sequence != places.len() as u64 + 1 {
                     return None;
                 }
                 places.push(place);
-                found = Some((claim?, bases.len(), digest));
+                found = Some((claim?, bases.len(), digest, lines.end));
             }
         }
     }
-    let (claim, bases_before, digest) = found?;
+    let (claim, bases_before, digest, end) = found?;
     bases.truncate(bases_before);
-    Some(Found { claim, bases, places, digest })
+    Some(Found { claim, bases, places, digest, end })
 }
 
 enum Landmark {
@@ -80,7 +106,7 @@ enum Landmark {
 }
 
 fn parse(line: &str) -> Option<Landmark> {
-    let (text, crc) = line.strip_suffix('\n')?.rsplit_once(" ~")?;
+    let (text, crc) = line.rsplit_once(" ~")?;
     if u32::from_str_radix(crc, 16).ok()? != crc32c::crc32c(text.as_bytes()) {
         return None;
     }
@@ -106,22 +132,17 @@ fn header(topic: &str) -> String {
 }
 
 impl Landmarks {
-    /// Goes on after what [`read`] found, or begins anew.
-    pub(super) fn open(path: &Path, topic: &str, found: Option<&Found>) -> io::Result<Self> {
-        match found {
-            Some(_) => {
-                // A line that was cut would spoil the next one.
-                let bytes = std::fs::read(path)?;
-                let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-                let file = OpenOptions::new().append(true).open(path)?;
-                file.set_len(whole as u64)?;
-                Ok(Self { file })
-            }
-            None => {
-                std::fs::write(path, header(topic) + "\n")?;
-                Ok(Self { file: OpenOptions::new().append(true).open(path)? })
-            }
+    /// Goes on after the last segment that [`read`] found, where it ends in the file, or begins anew. What is noted
+    /// behind it is found in the topic again, and would be noted twice.
+    pub(super) fn open(path: &Path, topic: &str, end: Option<u64>) -> io::Result<Self> {
+        if end.is_none() {
+            std::fs::write(path, header(topic) + "\n")?;
         }
+        let file = OpenOptions::new().append(true).open(path)?;
+        if let Some(end) = end {
+            file.set_len(end)?;
+        }
+        Ok(Self { file })
     }
 
     pub(super) fn claim(&mut self, offset: i64) -> io::Result<()> {
@@ -168,13 +189,13 @@ mod tests {
         file.base(4).unwrap();
         file.claim(5).unwrap();
         let first = read(&path, "t").unwrap();
-        let digest = one.digest().to_string();
-        assert_eq!(first, Found { claim: 0, bases: vec![], places: vec![place(1)], digest });
+        let (digest, end) = (one.digest().to_string(), first.end);
+        assert_eq!(first, Found { claim: 0, bases: vec![], places: vec![place(1)], digest, end });
         file.segment(two.info(), place(6)).unwrap();
         let whole = std::fs::read(&path).unwrap();
         let places = vec![place(1), place(6)];
-        let digest = two.digest().to_string();
-        let both = Found { claim: 5, bases: vec![4], places, digest };
+        let (digest, end) = (two.digest().to_string(), whole.len() as u64);
+        let both = Found { claim: 5, bases: vec![4], places, digest, end };
         assert_eq!(read(&path, "t"), Some(both.clone()));
         assert_eq!(read(&path, "other"), None);
         for cut in 0..whole.len() {
@@ -182,7 +203,7 @@ mod tests {
             let found = read(&path, "t");
             assert!(found.is_none() || found.as_ref() == Some(&first), "cut at {cut}: {found:?}");
             if let Some(found) = found {
-                let mut file = Landmarks::open(&path, "t", Some(&found)).unwrap();
+                let mut file = Landmarks::open(&path, "t", Some(found.end)).unwrap();
                 file.base(9).unwrap();
                 assert_eq!(read(&path, "t"), Some(found), "a base after the last segment");
             }
@@ -200,5 +221,37 @@ mod tests {
         std::fs::write(&path, &whole).unwrap();
         drop(Landmarks::open(&path, "t", None).unwrap());
         assert_eq!(read(&path, "t"), None, "begun anew");
+    }
+
+    /// What follows the last segment is read from the topic at the next opening, and noted again.
+    #[test]
+    fn what_is_noted_again_after_a_restart_is_there_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("landmarks");
+        let mut maker = SegmentMaker::default();
+        let mut file = Landmarks::open(&path, "t", None).unwrap();
+        file.claim(0).unwrap();
+        file.segment(maker.make(3).info(), place(1)).unwrap();
+        file.base(4).unwrap();
+        for _ in 0..3 {
+            let found = read(&path, "t").unwrap();
+            file = Landmarks::open(&path, "t", Some(found.end)).unwrap();
+            file.base(4).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap().matches("base 4").count(), 1);
+        // As an older program left it.
+        file.base(4).unwrap();
+        file.segment(maker.make(3).info(), place(5)).unwrap();
+        assert_eq!(read(&path, "t").unwrap().bases, [4]);
+    }
+
+    #[test]
+    fn a_file_without_lines_is_not_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("landmarks");
+        std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.next_line(), None);
+        assert!(lines.line.len() as u64 <= MAX_LINE);
     }
 }

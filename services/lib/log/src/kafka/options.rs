@@ -7,6 +7,8 @@ use std::time::Duration;
 use hindsight_segment::SourceIdentity;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::shared::Instance;
 
@@ -103,5 +105,64 @@ impl KafkaOptions {
         }
         config.set("bootstrap.servers", &self.bootstrap);
         config
+    }
+}
+
+/// What is wrong with a setting that the client refuses; nothing for any other failure. The client's own text is not
+/// told: it repeats the value, which may be a password.
+pub(super) fn refused_setting(error: &KafkaError) -> Option<String> {
+    match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+            Some(format!("the Kafka client has no setting {:?}", shown(name)))
+        }
+        KafkaError::ClientConfig(_, _, name, _) => {
+            Some(format!("the Kafka client refuses the value of its setting {:?}", shown(name)))
+        }
+        KafkaError::Nul(_) => {
+            Some("a setting of the Kafka client has a zero byte in it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// As much of a name as looks like one. In `sasl.password: c2VjcmV0=`, the rest is the password.
+fn shown(name: &str) -> &str {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    name.split(|c: char| !is_fine(c)).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, value: &str) -> String {
+        let mut options = KafkaOptions::new("k1:9092", "t");
+        options.client.insert(name.to_owned(), value.to_owned());
+        let error = options.admin().create_native_config().map(drop).unwrap_err();
+        refused_setting(&error).unwrap()
+    }
+
+    #[test]
+    fn a_refused_setting_is_named_and_its_value_never_told() {
+        for (name, value, words) in [
+            ("sasl.pasword", "hunter2", "has no setting \"sasl.pasword\""),
+            ("sasl.password: hunter2", "", "has no setting \"sasl.password\""),
+            ("security.protocol", "hunter2", "the value of its setting \"security.protocol\""),
+            ("debug", "broker,hunter2", "the value of its setting \"debug\""),
+            ("socket.timeout.ms", "hunter2", "the value of its setting \"socket.timeout.ms\""),
+            ("sasl.password", "hunter2\0", "zero byte"),
+        ] {
+            let told = refusal(name, value);
+            assert!(told.contains(words), "{name}: {told}");
+            assert!(!told.contains("hunter2"), "{name}: {told}");
+        }
+    }
+
+    #[test]
+    fn other_failures_are_no_refused_settings() {
+        assert_eq!(refused_setting(&KafkaError::Canceled), None);
+        let missing_file = KafkaError::ClientCreation("ssl.ca.location failed".to_owned());
+        assert_eq!(refused_setting(&missing_file), None, "it may be there later");
     }
 }

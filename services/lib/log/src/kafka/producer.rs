@@ -23,7 +23,7 @@ impl Sender {
         let config = topic.options.producer(max_message_bytes);
         let producer = config
             .create_with_context(topic.complaints.clone())
-            .map_err(|error| topic.unavailable("make a producer for it", error))?;
+            .map_err(|error| topic.no_client("make a producer for it", error))?;
         Ok(Self { topic: topic.options.topic.clone(), producer })
     }
 

@@ -16,7 +16,7 @@ impl Topic {
     ///
     /// # Errors
     /// [`LogError::Unavailable`] only: what is damaged is found by reading the topic.
-    pub(super) fn recall(&self, found: &Found) -> Result<Option<Known>, LogError> {
+    pub(super) fn recall(&self, found: Found) -> Result<Option<Known>, LogError> {
         match self.try_recall(found) {
             Ok(known) => Ok(known),
             Err(error) if error.is_retryable() => Err(error),
@@ -27,7 +27,7 @@ impl Topic {
         }
     }
 
-    fn try_recall(&self, found: &Found) -> Result<Option<Known>, LogError> {
+    fn try_recall(&self, found: Found) -> Result<Option<Known>, LogError> {
         let (_, end) = self.watermarks()?;
         let Some(&last) = found.places.last().filter(|place| place.last < end) else {
             return Ok(None);
@@ -52,13 +52,16 @@ impl Topic {
                 return Ok(None);
             };
             let Note { says: Says::Base(digest), .. } = note else { return Ok(None) };
-            bases.push(base_notice(digest, &value));
+            let notice = base_notice(digest, &value);
+            if !bases.contains(&notice) {
+                bases.push(notice);
+            }
         }
         if !is_it {
             return Ok(None);
         }
         let chain = Chain::after(Arc::new(info), attempt, claim, &name, bases);
-        Ok(chain.map(|chain| Known { chain, places: found.places.clone() }))
+        Ok(chain.map(|chain| Known { chain, places: found.places }))
     }
 
     fn record_at(

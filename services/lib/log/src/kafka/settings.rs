@@ -48,19 +48,35 @@ impl Wanted<'_> {
 
     /// Everything that is wrong with a topic, each with what mends it.
     pub(super) fn problems(&self, found: &TopicState) -> Vec<String> {
+        let mut problems = self.shape_problems(found.partitions, found.replicas);
+        problems.extend(self.setting_problems(found.replicas, &found.settings));
+        problems
+    }
+
+    /// What is wrong with partitions and replicas.
+    pub(super) fn shape_problems(&self, partitions: usize, replicas: usize) -> Vec<String> {
         let mut problems = Vec::new();
-        if found.partitions != 1 {
+        if partitions != 1 {
             problems.push(format!(
-                "it has {} partitions, and order holds within one only; partitions cannot be taken away: \
-                 use another topic",
-                found.partitions
+                "it has {partitions} partitions, and order holds within one only; partitions cannot be taken away: \
+                 use another topic"
             ));
         }
-        if found.replicas < usize::from(self.replicas) {
-            problems.push(self.too_few_replicas(found.replicas));
+        if replicas < usize::from(self.replicas) {
+            problems.push(self.too_few_replicas(replicas));
         }
+        problems
+    }
+
+    /// What is wrong with the settings of a topic of so many replicas.
+    pub(super) fn setting_problems(
+        &self,
+        replicas: usize,
+        settings: &BTreeMap<String, String>,
+    ) -> Vec<String> {
+        let mut problems = Vec::new();
         let mut check = |name: &str, is_fine: &dyn Fn(&str) -> bool, why: &str, mended: &str| {
-            let value = found.settings.get(name).map_or("", String::as_str);
+            let value = settings.get(name).map_or("", String::as_str);
             if !is_fine(value) {
                 let mend = self.alter(name, mended);
                 problems.push(format!("{name} is {value:?}, {why}: {mend}"));
@@ -77,7 +93,7 @@ impl Wanted<'_> {
             "false",
         );
         let in_sync = self.in_sync();
-        let replicas = found.replicas.max(1);
+        let replicas = replicas.max(1);
         check(
             "min.insync.replicas",
             &|it| it.parse().is_ok_and(|it: usize| (in_sync.into()..=replicas).contains(&it)),

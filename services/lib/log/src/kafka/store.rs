@@ -30,12 +30,12 @@ fn follower(topic: &Arc<Topic>) -> Result<Follower, LogError> {
     let Some(path) = &topic.options.landmarks else { return Ok(Follower::new(None, None)) };
     let name = &topic.options.topic;
     let found = landmarks::read(path, name);
-    let known = match &found {
+    let end = found.as_ref().map(|found| found.end);
+    let known = match found {
         Some(found) => topic.recall(found)?,
         None => None,
     };
-    let found = found.filter(|_| known.is_some());
-    let landmarks = Landmarks::open(path, name, found.as_ref());
+    let landmarks = Landmarks::open(path, name, end.filter(|_| known.is_some()));
     let landmarks = landmarks.inspect_err(|error| {
         tracing::warn!(%error, path = %path.display(), "landmarks of the topic cannot be noted");
     });
@@ -43,7 +43,8 @@ fn follower(topic: &Arc<Topic>) -> Result<Follower, LogError> {
 }
 
 impl Store {
-    /// Reads the topic, from where landmarks that still hold lead to, or from its beginning.
+    /// Reads the topic, from where landmarks that still hold lead to, or from its beginning. A damaged log is opened all
+    /// the same, for what comes before the damage: calls that reach it are errors.
     pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
         let (first, _) = topic.watermarks()?;
         if first > 0 {
@@ -52,7 +53,7 @@ impl Store {
         }
         let follower = follower(&topic)?;
         let store = Self { topic, follower: Mutex::new(follower), catching_up: Mutex::default() };
-        store.refresh()?;
+        store.refresh_past_damage()?;
         let end = store.follower().chain.end().cloned();
         if let (Some(expected), Some(end)) = (&store.topic.options.expected, end)
             && end.header.source != *expected
@@ -74,6 +75,14 @@ impl Store {
     pub(super) fn refresh(&self) -> Result<(), LogError> {
         self.refresh_to(0)?;
         self.follower().check(&self.topic)
+    }
+
+    /// As [`Store::refresh`], as far as the topic can be read; a damaged log is no error.
+    pub(super) fn refresh_past_damage(&self) -> Result<(), LogError> {
+        match self.refresh_to(0) {
+            Err(LogError::Corrupt { .. }) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// As [`Store::refresh`], at least up to an offset that is known to be there; a damaged log is no error yet.
@@ -141,14 +150,6 @@ impl Store {
         self.refresh()?;
         let place = self.follower().place(sequence);
         place.ok_or_else(|| LogError::no_segment(self.topic.place(), sequence))
-    }
-
-    /// The first segment that is still there, when those before it are gone.
-    pub(super) fn first_left(&self) -> Result<Option<Sequence>, LogError> {
-        let (first, _) = self.topic.watermarks()?;
-        let follower = self.follower();
-        let gone = follower.places.iter().take_while(|place| place.first < first).count();
-        Ok((gone > 0).then(|| Sequence(gone as u64 + 1)))
     }
 
     pub(super) fn ignored(&self) -> Ignored {

@@ -13,7 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::complaints::Complaints;
-use super::options::KafkaOptions;
+use super::options::{KafkaOptions, refused_setting};
 use super::record::{Head, NotOurs};
 use crate::error::{Damage, LogError};
 
@@ -62,6 +62,14 @@ impl Topic {
         LogError::unavailable(self.place(), action, io::Error::other(text))
     }
 
+    /// Why a client cannot be made. A setting that it refuses stays refused; a file that one names may be there later.
+    pub(super) fn no_client(&self, action: &'static str, error: KafkaError) -> LogError {
+        match refused_setting(&error) {
+            Some(problem) => LogError::Settings { place: self.place(), problem },
+            None => self.unavailable(action, error),
+        }
+    }
+
     /// As [`Topic::unavailable`], with what the consumer complained about meanwhile: it tells when it is polled only.
     pub(super) fn refused(
         &self,
@@ -84,7 +92,7 @@ impl Topic {
     pub(super) fn consumer(&self) -> Result<TopicConsumer, LogError> {
         let idle = self.idle().pop();
         let new = || self.options.consumer().create_with_context(self.complaints.clone());
-        idle.map_or_else(new, Ok).map_err(|error| self.unavailable("make a consumer of it", error))
+        idle.map_or_else(new, Ok).map_err(|error| self.no_client("make a consumer of it", error))
     }
 
     /// The first offset there is, and the one after the last record that is durable.

@@ -66,24 +66,36 @@ impl Writer {
         self.epoch
     }
 
-    /// Says something besides segments. While a segment is being appended that is sign of life enough.
+    /// Says that the writer lives; false when a segment is being appended, which is sign of life enough.
+    pub(super) async fn beat(&self, store: &Arc<Store>) -> Result<bool, LogError> {
+        match self.state.try_lock() {
+            Ok(mut state) => self.say_next(&mut state, store, Says::Beat, "").await.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Says something besides segments, after what is being appended.
     pub(super) async fn say(
         &self,
         store: &Arc<Store>,
         says: Says,
         value: &str,
     ) -> Result<(), LogError> {
-        let mut state = match says {
-            Says::Beat => match self.state.try_lock() {
-                Ok(state) => state,
-                Err(_) => return Ok(()),
-            },
-            Says::Resign | Says::Base(_) => self.state.lock().await,
-        };
+        let mut state = self.state.lock().await;
+        self.say_next(&mut state, store, says, value).await
+    }
+
+    async fn say_next(
+        &self,
+        state: &mut State,
+        store: &Arc<Store>,
+        says: Says,
+        value: &str,
+    ) -> Result<(), LogError> {
         self.check_held(store)?;
         let head = Head::Note(Note { writer: self.id, epoch: self.epoch, says });
         let sent: [Sent<'_>; 1] = [(head.headers(), value.as_bytes())];
-        let sender = self.sender(&mut state, store)?;
+        let sender = self.sender(state, store)?;
         let offsets = match sender.send(&sent).await {
             Ok(offsets) => offsets,
             Err(error) => return Err(give_up(store, sender, error).await),

@@ -1,0 +1,96 @@
+//! Which bases a copy of a log is told of, so that one can restore from it when the source is no more.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
+use hindsight_segment::SourceIdentity;
+
+use super::{TO_GO_ON, patiently, say};
+use crate::exit::{Exit, Failure};
+use crate::open::OpenLog;
+
+/// The bases of the log that is copied: those that it announces. Files announce none: then those in the directory, if one
+/// was named, that are of its replica set.
+pub(super) async fn of(
+    source: &OpenLog,
+    directory: Option<&Path>,
+    set: &SourceIdentity,
+) -> Result<Vec<BaseNotice>> {
+    match (&source.shared, directory) {
+        (Some(shared), _) => Ok(patiently(|| shared.announced()).await?),
+        (None, Some(directory)) => in_directory(directory, set),
+        (None, None) => {
+            say("no bases are announced in the target: name their directory with --bases");
+            Ok(Vec::new())
+        }
+    }
+}
+
+fn in_directory(directory: &Path, set: &SourceIdentity) -> Result<Vec<BaseNotice>> {
+    if !directory.is_dir() {
+        let text = format!("--bases {}: there is no such directory", directory.display());
+        return Err(Failure::new(Exit::Failed, text).into());
+    }
+    let listing = hindsight_base::list(directory).context("list the bases")?;
+    for (path, error) in &listing.damaged {
+        say(&format!("{} is not announced: {error}", path.display()));
+    }
+    let (ours, others): (Vec<_>, Vec<_>) =
+        listing.bases.into_iter().partition(|base| is_of(base.origin.source.replica_set_id, set));
+    for base in others {
+        say(&format!("{} is not known to be of {set}, and not announced", base.name));
+    }
+    let notice = |base: hindsight_base::BaseSummary| BaseNotice {
+        name: base.name,
+        digest: BaseDigest(base.digest),
+    };
+    Ok(ours.into_iter().map(notice).collect())
+}
+
+/// A base of an unknown replica set may be of any: whoever restored from it would get something that never was.
+fn is_of(replica_set_id: Option<[u8; 12]>, set: &SourceIdentity) -> bool {
+    replica_set_id == Some(set.replica_set_id)
+}
+
+/// Announces those that the target does not know of yet; gives how many.
+pub(super) async fn announce(wanted: Vec<BaseNotice>, target: &dyn SharedLog) -> Result<u64> {
+    let known = patiently(|| target.announced()).await?;
+    let missing = missing(wanted, &known);
+    for notice in &missing {
+        patiently(|| target.announce(notice.clone())).await.context(TO_GO_ON)?;
+    }
+    Ok(missing.len() as u64)
+}
+
+fn missing(mut wanted: Vec<BaseNotice>, known: &[BaseNotice]) -> Vec<BaseNotice> {
+    wanted.retain(|notice| !known.contains(notice));
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_not_announced_again() {
+        let notice = |name: &str, digest: u8| BaseNotice {
+            name: name.to_owned(),
+            digest: BaseDigest([digest; 32]),
+        };
+        let (one, other, two) = (notice("one", 1), notice("one", 9), notice("two", 2));
+        let wanted = || vec![one.clone(), two.clone()];
+        assert_eq!(missing(wanted(), &[]), wanted());
+        assert_eq!(missing(wanted(), std::slice::from_ref(&two)), [one.clone()]);
+        assert_eq!(missing(wanted(), &[other]), wanted(), "another base of that name");
+        assert_eq!(missing(wanted(), &wanted()), []);
+    }
+
+    #[test]
+    fn only_bases_of_the_same_replica_set_are_of_a_log() {
+        let set = SourceIdentity { replica_set_id: [7; 12], set_name: "rs0".to_owned() };
+        assert!(is_of(Some([7; 12]), &set));
+        assert!(!is_of(Some([8; 12]), &set));
+        assert!(!is_of(None, &set));
+    }
+}

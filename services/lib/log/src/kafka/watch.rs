@@ -1,0 +1,168 @@
+//! Whether the topic still keeps what it was given: looked at again and again while a log is open.
+//!
+//! Each question is asked by itself: one that cannot be answered, for want of rights or of brokers, hides nothing of the
+//! others, and is told.
+
+use std::collections::BTreeMap;
+
+use hindsight_segment::Sequence;
+
+use super::gather::Place;
+use super::settings::Wanted;
+use super::store::Store;
+use crate::error::LogError;
+use crate::shared::Risks;
+
+impl Store {
+    /// What is gone or damaged of the records, for people.
+    pub(super) fn lost_records(&self) -> Result<Option<String>, LogError> {
+        let (first, _) = self.topic.watermarks()?;
+        let vanished = vanished(first, &self.follower().places);
+        if vanished.is_some() {
+            return Ok(vanished);
+        }
+        match self.refresh() {
+            Ok(()) => Ok(None),
+            Err(error @ LogError::Corrupt { .. }) => Ok(Some(format!(
+                "{error}; or copy what is intact before it to a new topic with `hindsight log copy`, and go on there"
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What it means that the topic begins at `first`.
+fn vanished(first: i64, places: &[Place]) -> Option<String> {
+    if first == 0 {
+        return None;
+    }
+    let gone = places.iter().take_while(|place| place.first < first).count();
+    let what = match gone {
+        0 => format!(
+            "the records before offset {first} are gone from the topic, and with them perhaps a claim"
+        ),
+        gone => {
+            format!("the segments before {} are gone from the topic", Sequence(gone as u64 + 1))
+        }
+    };
+    Some(format!(
+        "{what}: it is refused at the next start. They can be put back from a copy of the log only: copy that to a \
+         new topic with `hindsight log copy`, and go on there"
+    ))
+}
+
+/// What the answers mean: partitions and fewest replicas (nothing when there is no topic), settings, and what is lost
+/// of the records.
+pub(super) fn weigh(
+    wanted: &Wanted<'_>,
+    shape: Result<Option<(usize, usize)>, LogError>,
+    settings: Result<BTreeMap<String, String>, LogError>,
+    records: Result<Option<String>, LogError>,
+) -> Risks {
+    let mut risks = Risks::default();
+    let replicas = match shape {
+        Ok(Some((partitions, replicas))) => {
+            risks.found.extend(wanted.shape_problems(partitions, replicas));
+            replicas
+        }
+        // The other answers say the same in other words.
+        Ok(None) => {
+            risks.found.push(format!(
+                "there is no topic {} any more: copy a copy of the log to a new topic with `hindsight log copy`, and \
+                 go on there",
+                wanted.topic
+            ));
+            return risks;
+        }
+        Err(error) => {
+            risks.unchecked.push(format!("partitions and replicas cannot be checked: {error}"));
+            wanted.replicas.into()
+        }
+    };
+    match settings {
+        Ok(settings) => risks.found.extend(wanted.setting_problems(replicas, &settings)),
+        Err(error) => risks.unchecked.push(format!(
+            "the topic's settings cannot be checked (which takes the right DescribeConfigs): {error}"
+        )),
+    }
+    match records {
+        Ok(lost) => risks.found.extend(lost),
+        Err(error) => risks
+            .unchecked
+            .push(format!("whether all records are there cannot be checked: {error}")),
+    }
+    risks
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const WANTED: Wanted<'_> = Wanted {
+        bootstrap: "kafka:9092",
+        topic: "hindsight.rs0",
+        replicas: 3,
+        max_message_bytes: 1_048_588,
+    };
+
+    fn fine() -> BTreeMap<String, String> {
+        WANTED.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn denied<T>() -> Result<T, LogError> {
+        let cause = std::io::Error::other("TopicAuthorizationFailed");
+        Err(LogError::unavailable("the topic", "learn of it", cause))
+    }
+
+    #[test]
+    fn a_topic_as_it_must_be_is_no_risk() {
+        let risks = weigh(&WANTED, Ok(Some((1, 3))), Ok(fine()), Ok(None));
+        assert_eq!(risks, Risks::default());
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_the_one_risk_there_is() {
+        let risks = weigh(&WANTED, Ok(None), denied(), denied());
+        let [gone] = &risks.found[..] else { panic!("{risks:?}") };
+        assert!(gone.starts_with("there is no topic hindsight.rs0 any more"), "{gone}");
+        assert_eq!(risks.unchecked, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_checked_is_told_and_hides_nothing_else() {
+        let mut short = fine();
+        short.insert("retention.ms".to_owned(), "1000".to_owned());
+        let lost = || Ok(Some("lost".to_owned()));
+        let cases = [
+            (weigh(&WANTED, denied(), Ok(short.clone()), lost()), 2, "partitions and replicas"),
+            (weigh(&WANTED, Ok(Some((1, 1))), denied(), lost()), 2, "DescribeConfigs"),
+            (weigh(&WANTED, Ok(Some((1, 1))), Ok(short), denied()), 3, "whether all records"),
+        ];
+        for (risks, found, words) in cases {
+            // Of one replica, two cannot be in sync either.
+            assert_eq!(risks.found.len(), found, "{risks:#?}");
+            let [unchecked] = &risks.unchecked[..] else { panic!("{risks:?}") };
+            assert!(unchecked.contains(words), "{unchecked}");
+            assert!(unchecked.contains("TopicAuthorizationFailed"), "{unchecked}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_begins_later_than_it_did_has_lost_something() {
+        let place = |first: i64| Place { first, seal: first + 2, last: first + 2 };
+        let places = [place(1), place(4), place(9)];
+        assert_eq!(vanished(0, &places), None);
+        for (first, words) in [
+            (1, "the records before offset 1 are gone"),
+            (2, "the segments before 2 are gone"),
+            (4, "the segments before 2 are gone"),
+            (5, "the segments before 3 are gone"),
+            (99, "the segments before 4 are gone"),
+        ] {
+            let told = vanished(first, &places).unwrap();
+            assert!(told.contains(words), "{first}: {told}");
+        }
+        assert!(vanished(1, &[]).is_some(), "of an empty log a claim");
+    }
+}
