@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod backend;
+mod base_registry;
 mod cli;
 mod commands;
 mod config;
@@ -18,6 +19,7 @@ mod serve;
 mod times;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use hindsight_runtime::telemetry;
@@ -25,6 +27,10 @@ use hindsight_runtime::telemetry;
 use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{LoadError, Loaded};
 use crate::exit::{Exit, exit_of};
+
+/// Whatever must be done before the end was waited for already. A thread that still hangs, in a file system that does
+/// not answer, does not keep the process.
+const THREADS_PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let loaded = match config::load(std::env::args_os().collect()) {
@@ -54,14 +60,16 @@ fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     };
     telemetry::init_logs(format, filter).map_err(exit::Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match &loaded.cli.command {
             Command::Up(up) => serve::up(global, up).await,
             Command::Tailer(tailer) => serve::tailer(global, tailer).await,
             Command::Replayer(replayer) => serve::replayer(global, replayer).await,
             command => commands::run(global, command, loaded).await,
         }
-    })
+    });
+    runtime.shutdown_timeout(THREADS_PATIENCE);
+    ended
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

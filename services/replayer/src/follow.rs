@@ -1,6 +1,7 @@
 //! Following the log: bases and segments into the history, in log order, on one thread.
 
 mod applier;
+mod board;
 mod error;
 mod load;
 
@@ -8,21 +9,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hindsight_base::Base;
-use hindsight_history::{Generation, History, HistoryError};
+use hindsight_history::{Generation, History};
 use hindsight_index::{Index, Run};
 use hindsight_log::SegmentLog;
-use hindsight_oplog::{Assembler, OpTime, Timestamp};
+use hindsight_oplog::{Assembler, OpTime};
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_segment::Sequence;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::warn;
 
 use crate::kept::Kept;
 use crate::read_ahead::ReadAhead;
 use applier::Applier;
+pub use board::{Applied, Stopped};
 pub use error::FollowError;
+use error::Remedy;
 
 /// How long to wait for news before looking again by ourselves.
 const IDLE: Duration = Duration::from_millis(500);
@@ -30,26 +31,6 @@ const IDLE: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 /// The history's memory is flushed at least this often, which bounds what a crash makes us apply again.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How far the history is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    pub applied: Option<OpTime>,
-    /// The last time whose state is complete.
-    pub through: Option<Timestamp>,
-    pub entries: u64,
-    /// Why the history goes no further. The log goes on.
-    pub stopped: Option<Stopped>,
-    /// Why the history does not go on at the moment; it is tried again and again.
-    pub waiting: Option<String>,
-    /// The base being loaded.
-    pub loading: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stopped {
-    pub reason: String,
-}
 
 /// What to do next: decided from values alone.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,25 +63,24 @@ impl Follower {
         let mut backoff = Backoff::new(IDLE, MAX_DELAY);
         while !shutdown.is_cancelled() {
             let before = self.board.borrow().applied;
-            match self.follow(news, shutdown) {
-                Ok(()) => self.waits_for(None),
-                Err(error) if error.is_retryable() => {
-                    warn!(%error, "the history cannot go on; trying again");
-                    self.waits_for(Some(&error));
-                    if self.board.borrow().applied != before {
-                        backoff.reset();
-                    }
-                    // The loop looks at shutdown by itself.
-                    let _ = self.runtime.block_on(backoff.pause(shutdown));
-                }
-                Err(error) => {
-                    metrics::counter!("hindsight_history_stopped_total").increment(1);
-                    tracing::error!(%error, "the history stops here; the log goes on");
-                    let reason = error.to_string();
-                    self.board.send_modify(|board| board.stopped = Some(Stopped { reason }));
+            let Err(error) = self.follow(news, shutdown) else {
+                self.goes_on();
+                backoff.reset();
+                continue;
+            };
+            match error.remedy() {
+                Remedy::Patience => self.waits_for(&error),
+                Remedy::Help => self.stops_for(&error),
+                Remedy::None => {
+                    self.stops_for(&error);
                     self.runtime.block_on(shutdown.cancelled());
                 }
             }
+            if self.board.borrow().applied != before {
+                backoff.reset();
+            }
+            // The loop looks at shutdown by itself.
+            let _ = self.runtime.block_on(backoff.pause(shutdown));
         }
         self.history.flush()?;
         Ok(())
@@ -113,7 +93,7 @@ impl Follower {
         loop {
             match self.next()? {
                 Next::Wait => return Ok(()),
-                Next::LoadBase(name) => self.load_base(&name)?,
+                Next::LoadBase(name) => self.load_base(&name, &never)?,
                 Next::Apply => self.apply::<()>(None, &never)?,
             }
         }
@@ -122,8 +102,7 @@ impl Follower {
     /// As [`Follower::catch_up`]; what stops it is put on the board.
     pub fn catch_up_or_stop(&self) {
         if let Err(error) = self.catch_up() {
-            let reason = error.to_string();
-            self.board.send_modify(|board| board.stopped = Some(Stopped { reason }));
+            self.tell(Some(Stopped { reason: error.to_string() }), None);
         }
     }
 
@@ -134,7 +113,7 @@ impl Follower {
     ) -> Result<(), FollowError> {
         match self.next()? {
             Next::Wait => self.wait(news, shutdown),
-            Next::LoadBase(name) => self.load_base(&name)?,
+            Next::LoadBase(name) => self.load_base(&name, shutdown)?,
             Next::Apply => self.apply(Some(news), shutdown)?,
         }
         Ok(())
@@ -158,13 +137,7 @@ impl Follower {
             return Ok(base.map_or(Next::Wait, Next::LoadBase));
         };
         let Some(known) = bases.iter().find(|base| base.name == current.base.name) else {
-            return Err(HistoryError::BadBase {
-                name: current.base.name,
-                reason: "the history was built on it, and it is gone from the base directory. Put it \
-                         back, or delete the history directory: it is rebuilt from the bases there are"
-                    .into(),
-            }
-            .into());
+            return Err(FollowError::base_is_gone(&current.base.name));
         };
         let from = known.capture_from;
         let Some(at) = runs.iter().position(|run| run.first <= from && from <= run.last) else {
@@ -187,12 +160,10 @@ impl Follower {
             Some(progress) => progress.oldest_open.unwrap_or(progress.applied),
             None => capture_from,
         };
-        let view = self.index.view();
-        let holding = view.segment_holding(from)?;
-        holding.map(|segment| Sequence(segment.sequence)).ok_or_else(|| FollowError::Damaged {
-            sequence: Sequence(0),
-            detail: format!("no segment holds the entry {from}, where the history goes on"),
-        })
+        // Progress up to just before an entry is up to no entry: it may lie between two segments, or before the first.
+        let from = from.max(capture_from);
+        let found = self.index.view().sequence_from(from)?;
+        found.map(Sequence).ok_or(FollowError::LogBeginsLater { from })
     }
 
     /// Applies segments of the current run until nothing more is there.
@@ -203,8 +174,10 @@ impl Follower {
     ) -> Result<(), FollowError> {
         let mut writer = self.history.writer()?;
         let name = writer.generation().base.name.clone();
-        let base = self.index.view().base(&name)?.expect("the base was looked up before");
-        let manifest = Base::open(&self.bases.join(&name))?;
+        // It may have been forgotten since it was looked up.
+        let base = self.index.view().base(&name)?;
+        let base = base.ok_or_else(|| FollowError::base_is_gone(&name))?;
+        let manifest = self.open_base(&name)?;
         let mut applier = Applier {
             log: self.log.as_ref(),
             runtime: &self.runtime,
@@ -235,7 +208,7 @@ impl Follower {
             // Also after a failure: what came before the entry that failed is there.
             self.publish_stored(applier.entries);
             outcome?;
-            self.waits_for(None);
+            self.goes_on();
             if flushed.elapsed() > FLUSH_INTERVAL {
                 writer.flush()?;
                 flushed = Instant::now();
@@ -245,27 +218,6 @@ impl Follower {
         writer.flush()?;
         Ok(())
     }
-
-    /// What readers of the history see by now, which a writer whose store failed may be ahead of.
-    fn publish_stored(&self, entries: u64) {
-        let generations = self.history.generations();
-        self.board.send_modify(|board| {
-            for generation in &generations {
-                board.applied = generation.applied().max(board.applied);
-                board.through = generation.window().map(|(_, through)| through).max(board.through);
-            }
-            board.entries = entries;
-        });
-    }
-
-    fn waits_for(&self, error: Option<&FollowError>) {
-        let waiting = error.map(|error| format!("the history waits: {error}"));
-        self.board.send_if_modified(|board| {
-            let changed = board.waiting != waiting;
-            board.waiting = waiting;
-            changed
-        });
-    }
 }
 
 /// The oldest base whose entries the run holds.
@@ -274,3 +226,6 @@ fn oldest_base(run: &Run, bases: &[hindsight_index::BaseSummary]) -> Option<Stri
         bases.iter().filter(|base| run.first <= base.capture_from && base.capture_from <= run.last);
     inside.min_by_key(|base| base.exact_from).map(|base| base.name.clone())
 }
+
+#[cfg(test)]
+mod tests;

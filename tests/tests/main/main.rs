@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod bases;
 mod between;
 mod capped;
 mod capture_checks;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use hindsight_index::Index;
+use hindsight_index::{Index, IndexError};
 use hindsight_log::{BaseDigest, BaseNotice, LogError, SharedLog};
 use hindsight_oplog::OpTime;
 use hindsight_runtime::{Backoff, CancellationToken};
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::api::CopyBoard;
-use crate::open::register_bases;
+use crate::base_registry::register_bases;
 
 /// Announces the bases of this replica set that the log does not know of; gives all that it knows of then.
 async fn announce_missing(
@@ -38,6 +38,17 @@ async fn announce_missing(
         announced.push(notice);
     }
     Ok(announced)
+}
+
+/// It passes by itself: the log or the directory out of reach, a disk that is full.
+fn is_passing(error: &anyhow::Error) -> bool {
+    if let Some(error) = error.downcast_ref::<LogError>() {
+        return error.is_retryable();
+    }
+    if let Some(error) = error.downcast_ref::<hindsight_base::Error>() {
+        return error.is_retryable();
+    }
+    matches!(error.downcast_ref::<IndexError>(), Some(IndexError::Storage { .. }))
 }
 
 /// How often it is asked whether a base is missing.
@@ -169,20 +180,21 @@ impl BaseKeeper {
     }
 
     /// Says in a shared log which bases are its own, and then counts them. An error when the log is lost to another
-    /// tailer; out of reach, it is tried again.
+    /// tailer; log or directory out of reach, it is tried again.
     async fn announce(&mut self) -> Result<()> {
         let Some(shared) = &self.shared else { return Ok(()) };
         if !self.may_announce {
             return Ok(());
         }
-        let outcome = announce_missing(shared.as_ref(), &self.identity, &self.directory).await;
-        match outcome {
-            Ok(announced) => {
-                register_bases(&self.index, &self.directory, Some(&announced))?;
+        let announced = announce_missing(shared.as_ref(), &self.identity, &self.directory).await;
+        let registered = announced
+            .and_then(|all| register_bases(&self.index, &self.directory, Some(&all)).map(drop));
+        match registered {
+            Ok(()) => {
                 self.may_announce = false;
                 Ok(())
             }
-            Err(error) if error.downcast_ref::<LogError>().is_some_and(LogError::is_retryable) => {
+            Err(error) if is_passing(&error) => {
                 warn!(error = format!("{error:#}"), "a base cannot be announced; trying again");
                 Ok(())
             }
@@ -203,5 +215,26 @@ impl BaseKeeper {
             })));
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_out_of_reach_is_no_reason_to_end() {
+        let path = PathBuf::from("/bases");
+        let source = io::Error::from(io::ErrorKind::StaleNetworkFileHandle);
+        let stale: Result<()> =
+            Err(hindsight_base::Error::Io { action: "list", path, source }.into());
+        assert!(is_passing(&stale.context("list the bases").expect_err("an error")));
+        let reason = "another base of that name".to_owned();
+        assert!(!is_passing(&hindsight_base::Error::Refused(reason).into()));
+        assert!(!is_passing(&IndexError::BaseNameTaken { name: "b".to_owned() }.into()));
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::http::StatusCode;
 use hindsight_proto::v1::hindsight_server::HindsightServer;
+use hindsight_replayer::Stopped;
 use hindsight_runtime::CancellationToken;
+use hindsight_tailer::CaptureStatus;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -18,16 +20,21 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 type Described = HindsightServer<Service>;
 
-/// Why it is not ready. It is ready when the source is being read, where one captures or stands by, and the log can be
-/// read or written.
+/// Why it is not ready. It is ready when the source is being read, where one captures or stands by, the log can be read
+/// or written, and the history goes on or will by itself.
 pub(super) fn unready(live: &Live) -> Option<String> {
-    let capture = live.capture.now();
-    let reasons: Vec<String> =
+    let stopped = live.applied.borrow().stopped.clone();
+    why_unready(live.capture.now(), live.source.is_some(), stopped)
+}
+
+fn why_unready(capture: CaptureStatus, captures: bool, stopped: Option<Stopped>) -> Option<String> {
+    let mut reasons: Vec<String> =
         [capture.source_error, capture.log_error].into_iter().flatten().collect();
-    if reasons.is_empty() && (capture.member.is_some() || live.source.is_none()) {
-        return None;
+    if reasons.is_empty() && captures && capture.member.is_none() {
+        reasons.push("no member is read yet".into());
     }
-    Some(if reasons.is_empty() { "no member is read yet".into() } else { reasons.join("; ") })
+    reasons.extend(stopped.map(|stopped| format!("the history has stopped: {}", stopped.reason)));
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// `/readyz`; the reason is told only where whoever asks may know it.
@@ -61,4 +68,26 @@ pub(super) async fn report(
     }
     reporter.set_not_serving::<Described>().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_work_and_does_not_is_told() {
+        let reading = || CaptureStatus { member: Some("a:27017".into()), ..Default::default() };
+        let stopped = || Some(Stopped { reason: "base b: it is gone".into() });
+        assert_eq!(why_unready(reading(), true, None), None);
+        assert_eq!(why_unready(CaptureStatus::default(), false, None), None);
+        let reasons = |capture, captures, stopped| {
+            why_unready(capture, captures, stopped).expect("it is not ready")
+        };
+        assert_eq!(reasons(CaptureStatus::default(), true, None), "no member is read yet");
+        let history = "the history has stopped: base b: it is gone";
+        assert_eq!(reasons(reading(), true, stopped()), history);
+        assert_eq!(reasons(CaptureStatus::default(), false, stopped()), history);
+        let full = CaptureStatus { log_error: Some("no space".into()), ..reading() };
+        assert_eq!(reasons(full, true, stopped()), format!("no space; {history}"));
+    }
 }

@@ -65,6 +65,14 @@ impl<'a> View<'a> {
         Ok(self.started_by(optime)?.filter(|segment| optime <= segment.last))
     }
 
+    /// The number of the segment with which the log goes on from this position: the one whose range includes it, or,
+    /// for a position between two, the later one, which may not be held yet. `None` before the oldest segment.
+    pub fn sequence_from(&self, optime: OpTime) -> Result<Option<u64>, IndexError> {
+        let after_its_end = |segment: &SegmentSummary| u64::from(optime > segment.last);
+        let before = self.started_by(optime)?;
+        Ok(before.map(|segment| segment.sequence.saturating_add(after_its_end(&segment))))
+    }
+
     /// Segments with this number or a later one, in order.
     pub fn segments_from(
         &self,
@@ -181,19 +189,19 @@ impl<'a> View<'a> {
         Err(no_segment(run, at))
     }
 
-    /// Commands (DDL) of entries in `from..=to`, in log order.
-    pub fn commands_between(
+    /// Commands (DDL) of entries in `from..=to`, the last one in the log first.
+    pub fn commands_newest_first(
         &self,
         from: Timestamp,
         to: Timestamp,
     ) -> impl Iterator<Item = Result<CommandNote, IndexError>> {
         let first = OpTime { ts: from, term: i64::MIN };
         let start = Key::Command { optime: first, position: 0 }.encode();
-        let in_time = move |note: &Result<CommandNote, IndexError>| match note {
-            Ok(note) => note.optime.ts <= to,
-            Err(_) => true,
-        };
-        self.values(start, Kind::Command.range().1).take_while(in_time)
+        let last = OpTime { ts: to, term: i64::MAX };
+        let last = Key::Command { optime: last, position: u32::MAX }.encode();
+        // No range ends before it begins, whatever is asked for.
+        let end = keys::end_of_prefix(&last).max(start.clone());
+        parsed::<CommandNote>(self.scan_from(IteratorMode::End, start, end))
     }
 
     /// The last segment whose first entry is at or before this optime.
@@ -243,7 +251,7 @@ impl<'a> View<'a> {
         start: Vec<u8>,
         end: Vec<u8>,
     ) -> impl Iterator<Item = Result<T, IndexError>> {
-        self.scan(start, end).map(|item| item.and_then(|(key, value)| from_json(&key, &value)))
+        parsed::<T>(self.scan(start, end))
     }
 
     /// Keys from `start`, up to and without `end`.
@@ -252,12 +260,27 @@ impl<'a> View<'a> {
         start: Vec<u8>,
         end: Vec<u8>,
     ) -> impl Iterator<Item = Result<KeyAndValue, IndexError>> {
+        self.scan_from(IteratorMode::Start, start, end)
+    }
+
+    fn scan_from(
+        &self,
+        mode: IteratorMode<'static>,
+        start: Vec<u8>,
+        end: Vec<u8>,
+    ) -> impl Iterator<Item = Result<KeyAndValue, IndexError>> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(start..end);
         self.snapshot
-            .iterator_opt(IteratorMode::Start, options)
+            .iterator_opt(mode, options)
             .map(|item| item.map_err(IndexError::storage("read")))
     }
+}
+
+fn parsed<T: DeserializeOwned>(
+    items: impl Iterator<Item = Result<KeyAndValue, IndexError>>,
+) -> impl Iterator<Item = Result<T, IndexError>> {
+    items.map(|item| item.and_then(|(key, value)| from_json(&key, &value)))
 }
 
 fn from_json<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, IndexError> {

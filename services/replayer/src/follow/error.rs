@@ -1,5 +1,6 @@
 //! What can stop following, and whether to try again.
 
+use hindsight_base::ErrorKind;
 use hindsight_history::{ApplyError, HistoryError};
 use hindsight_index::IndexError;
 use hindsight_log::LogError;
@@ -15,12 +16,17 @@ pub enum FollowError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Base(#[from] hindsight_base::Error),
+    /// It is not there, or not all of it. It may be put back.
+    #[error("base {name}: {reason}")]
+    UnusableBase { name: String, reason: String },
     #[error(transparent)]
     History(#[from] HistoryError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error("segment {sequence} is damaged: {detail}")]
     Damaged { sequence: Sequence, detail: String },
+    #[error("the history goes on at {from}, and the log that is held begins after it")]
+    LogBeginsLater { from: OpTime },
     #[error(transparent)]
     Transaction(#[from] AssemblyError),
     #[error(
@@ -35,16 +41,85 @@ impl From<Malformed> for FollowError {
     }
 }
 
+/// What a failure calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// It passes by itself: a log out of reach, a disk that is full.
+    Patience,
+    /// Somebody must put a base back. It is looked at again and again, so that nobody must restart anything then.
+    Help,
+    /// The same would come of it again.
+    None,
+}
+
 impl FollowError {
-    /// Worth trying again by itself: a log out of reach, a disk that is full.
-    pub(super) fn is_retryable(&self) -> bool {
-        let history = match self {
-            Self::Log(LogError::Unavailable { .. }) | Self::Index(IndexError::Storage { .. }) => {
-                return true;
+    /// The history was built on a base that is not in the base directory any more.
+    pub(super) fn base_is_gone(name: &str) -> Self {
+        let reason = "the history was built on it, and it is gone from the base directory. Put it back, or delete \
+                      the history directory: it is rebuilt from the bases there are";
+        Self::UnusableBase { name: name.to_owned(), reason: reason.to_owned() }
+    }
+
+    /// A base cannot be read. What is missing or damaged may be put back; all else is what it is.
+    pub(super) fn unreadable_base(name: &str, error: hindsight_base::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotABase | ErrorKind::Corrupt => {
+                let reason =
+                    format!("{error}. Once its files are back as they were, the history goes on");
+                Self::UnusableBase { name: name.to_owned(), reason }
             }
-            Self::History(error) | Self::Apply(ApplyError::Store(error)) => error,
-            _ => return false,
-        };
-        matches!(history, HistoryError::Store(_) | HistoryError::StoreThreadEnded)
+            _ => Self::Base(error),
+        }
+    }
+
+    pub(super) fn remedy(&self) -> Remedy {
+        match self {
+            Self::Log(error) if error.is_retryable() => Remedy::Patience,
+            Self::Index(IndexError::Storage { .. }) => Remedy::Patience,
+            Self::Base(error) if error.is_retryable() => Remedy::Patience,
+            Self::UnusableBase { .. } => Remedy::Help,
+            Self::History(error) | Self::Apply(ApplyError::Store(error)) => of_history(error),
+            _ => Remedy::None,
+        }
+    }
+}
+
+fn of_history(error: &HistoryError) -> Remedy {
+    match error {
+        HistoryError::Store(_) | HistoryError::StoreThreadEnded => Remedy::Patience,
+        _ => Remedy::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_passes_is_waited_for_and_what_can_be_put_back_is_looked_at_again() {
+        let path = || PathBuf::from("/bases/b");
+        let io = || io::Error::from(io::ErrorKind::StaleNetworkFileHandle);
+        let unreachable = hindsight_base::Error::Io { action: "read", path: path(), source: io() };
+        let full = hindsight_base::Error::DiskFull { action: "read", path: path(), source: io() };
+        let unfinished =
+            hindsight_base::Error::NotABase { path: path(), reason: "no manifest".to_owned() };
+        let cut = hindsight_base::Error::Corrupt { path: path(), reason: "cut".to_owned() };
+        let newer = hindsight_base::Error::NewerFormat { path: path(), found: 9, supported: 1 };
+        for (error, remedy) in [
+            (unreachable, Remedy::Patience),
+            (full, Remedy::Patience),
+            (unfinished, Remedy::Help),
+            (cut, Remedy::Help),
+            (newer, Remedy::None),
+        ] {
+            let text = error.to_string();
+            assert_eq!(FollowError::unreadable_base("b", error).remedy(), remedy, "{text}");
+        }
+        assert_eq!(FollowError::base_is_gone("b").remedy(), Remedy::Help);
+        let later = FollowError::LogBeginsLater { from: OpTime::new(1, 1, 1) };
+        assert_eq!(later.remedy(), Remedy::None);
     }
 }

@@ -3,47 +3,103 @@
 use std::time::Instant;
 
 use hindsight_base::Base;
-use hindsight_history::{BaseInfo, CollectionState};
+use hindsight_history::{BaseInfo, CollectionState, Load};
+use hindsight_runtime::CancellationToken;
 use tracing::info;
 
 use super::{FollowError, Follower};
 
 impl Follower {
-    pub(super) fn load_base(&self, name: &str) -> Result<(), FollowError> {
+    /// Loads a base. When shutdown comes first nothing of it shows, and what there is of it is thrown away at the next
+    /// start.
+    pub(super) fn load_base(
+        &self,
+        name: &str,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        let base = self.open_base(name)?;
+        check_files(&base)?;
+        self.goes_on();
+        self.loads(Some(name));
+        let loaded = self.load_documents(&base, shutdown);
+        self.loads(None);
+        loaded
+    }
+
+    pub(super) fn open_base(&self, name: &str) -> Result<Base, FollowError> {
+        Base::open(&self.bases.join(name))
+            .map_err(|error| FollowError::unreadable_base(name, error))
+    }
+
+    fn load_documents(&self, base: &Base, shutdown: &CancellationToken) -> Result<(), FollowError> {
+        let name = base.name();
         info!(base = name, "loading a base into the history");
         let started = Instant::now();
-        self.board.send_modify(|board| board.loading = Some(name.to_owned()));
-        let base = Base::open(&self.bases.join(name))?;
         let origin = &base.manifest().origin;
         let mut load = self.history.begin_generation(BaseInfo {
-            name: name.to_owned(),
+            name: name.clone(),
             start: origin.start.ts,
             exact_from: origin.exact_from.ts,
         })?;
-        for entry in base.collections() {
-            if entry.dropped_during_copy {
-                continue;
-            }
-            let number = load.collection(CollectionState {
-                uuid: entry.info.uuid,
-                ns: format!("{}.{}", entry.info.db, entry.info.name),
-                options: entry.info.options.clone(),
-                id_index: entry.info.id_index.clone(),
-                indexes: without_id_index(&entry.info),
-                implicit: false,
-            })?;
-            for frame in base.frames(entry) {
-                for document in frame?.documents() {
-                    load.put(number, document.as_bytes())?;
-                }
-            }
+        if !fill(&mut load, base, shutdown)? {
+            info!(base = name, "stopping while a base is loaded: it is loaded at the next start");
+            return Ok(());
         }
         let documents = load.documents();
         load.finish()?;
-        self.board.send_modify(|board| board.loading = None);
         info!(base = name, documents, seconds = started.elapsed().as_secs_f64(), "base loaded");
         Ok(())
     }
+}
+
+/// Puts everything in; false when shutdown came first.
+fn fill(
+    load: &mut Load<'_>,
+    base: &Base,
+    shutdown: &CancellationToken,
+) -> Result<bool, FollowError> {
+    for entry in base.collections() {
+        if shutdown.is_cancelled() {
+            return Ok(false);
+        }
+        if entry.dropped_during_copy {
+            continue;
+        }
+        let number = load.collection(CollectionState {
+            uuid: entry.info.uuid,
+            ns: format!("{}.{}", entry.info.db, entry.info.name),
+            options: entry.info.options.clone(),
+            id_index: entry.info.id_index.clone(),
+            indexes: without_id_index(&entry.info),
+            implicit: false,
+        })?;
+        for frame in base.frames(entry) {
+            if shutdown.is_cancelled() {
+                return Ok(false);
+            }
+            for document in frame.map_err(|error| while_reading(base, error))?.documents() {
+                load.put(number, document.as_bytes())?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// That every file is there with its length, which those of a base that is just being put back are not.
+fn check_files(base: &Base) -> Result<(), FollowError> {
+    match base.verify(false).faults.into_iter().next() {
+        None => Ok(()),
+        Some(fault) => Err(FollowError::unreadable_base(&base.name(), fault)),
+    }
+}
+
+/// A file that went away under its reader may come back. One that is there and has other bytes is damaged for good: it
+/// is not read from its beginning again and again.
+fn while_reading(base: &Base, error: hindsight_base::Error) -> FollowError {
+    if error.is_retryable() {
+        return error.into();
+    }
+    check_files(base).err().unwrap_or(FollowError::Base(error))
 }
 
 /// `listIndexes` gives the `_id` index among the others; the history keeps it apart.

@@ -251,6 +251,15 @@ fn segments_are_found_by_number_and_by_position() {
     }
     assert_eq!(holding(OpTime::new(20, 5, 1)), None, "between two segments");
 
+    let going_on = |at: OpTime| view.sequence_from(at).expect("read");
+    for (seconds, sequence) in [(9, None), (10, Some(1)), (20, Some(1)), (21, Some(2))] {
+        assert_eq!(going_on(optime(seconds)), sequence, "{seconds}");
+    }
+    let ends = [(OpTime::new(20, 5, 1), 2), (optime(80), 4), (optime(111), 5), (optime(112), 6)];
+    for (at, sequence) in ends {
+        assert_eq!(going_on(at), Some(sequence), "{at}");
+    }
+
     let covering = |from: (u32, u32), to: (u32, u32)| -> Vec<u64> {
         let (from, to) = (Timestamp::new(from.0, from.1), Timestamp::new(to.0, to.1));
         let found = view.segments_covering(from, to).expect("read");
@@ -266,17 +275,19 @@ fn segments_are_found_by_number_and_by_position() {
 }
 
 #[test]
-fn commands_are_found_by_time_in_log_order() {
+fn commands_are_found_by_time_the_newest_first() {
     let fixture = Fixture::with(&story());
     let view = fixture.index.view();
     let between = |from: u32, to: u32| -> Vec<String> {
-        let notes = view.commands_between(Timestamp::new(from, 0), Timestamp::new(to, 0));
+        let notes = view.commands_newest_first(Timestamp::new(from, 0), Timestamp::new(to, 0));
         notes.map(|note| note.expect("read").command).collect()
     };
-    assert_eq!(between(0, 200), ["create", "createIndexes", "drop"]);
-    assert_eq!(between(21, 104), ["create", "createIndexes"]);
+    assert_eq!(between(0, 200), ["drop", "createIndexes", "create"]);
+    assert_eq!(between(0, u32::MAX), ["drop", "createIndexes", "create"]);
+    assert_eq!(between(21, 104), ["createIndexes", "create"]);
     assert_eq!(between(22, 105), ["drop"]);
     assert_eq!(between(106, 200), [""; 0]);
+    assert_eq!(between(105, 21), [""; 0]);
 }
 
 #[test]

@@ -1,0 +1,229 @@
+//! Tells the index, while the process runs, of bases that others made, put back or took away.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::DirEntry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use hindsight_index::Index;
+use hindsight_log::{BaseNotice, SharedLog};
+use hindsight_runtime::CancellationToken;
+use metrics::gauge;
+use tracing::{error, info, warn};
+
+use crate::base_registry::{Found, register_bases};
+use crate::open::Opened;
+
+/// Between two looks at what is cheap to see.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at every manifest while something is damaged or absent, for a file may change in its place.
+const RELOOK: Duration = Duration::from_secs(5);
+/// A base is gone when it is not there at any look for so long. A file system that goes away and comes back is no
+/// reason to take windows back, and to copy another base.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+
+/// Runs until shutdown.
+pub(super) fn run(
+    opened: &Opened,
+    shutdown: CancellationToken,
+) -> impl Future<Output = Result<()>> + Send + 'static {
+    let mut registry = Registry {
+        shared: opened.log.shared.clone(),
+        index: Arc::clone(&opened.index),
+        directory: opened.bases.clone(),
+        seen: None,
+        found: Found::default(),
+        looked: Instant::now(),
+        absences: Absences::default(),
+    };
+    async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = shutdown.cancelled() => return Ok(()),
+            }
+            registry.look().await;
+        }
+    }
+}
+
+struct Registry {
+    shared: Option<Arc<dyn SharedLog>>,
+    index: Arc<Index>,
+    directory: PathBuf,
+    seen: Option<Seen>,
+    /// At the last look that told anything.
+    found: Found,
+    looked: Instant,
+    absences: Absences,
+}
+
+/// What shows cheaply that something has changed.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    announced: Option<Vec<BaseNotice>>,
+    names: Vec<(OsString, Option<SystemTime>)>,
+}
+
+impl Registry {
+    async fn look(&mut self) {
+        let announced = match &self.shared {
+            Some(shared) => match shared.announced().await {
+                Ok(announced) => Some(announced),
+                // Whoever reads the log says so.
+                Err(_) => return,
+            },
+            None => None,
+        };
+        // A file system that does not answer holds up nothing else.
+        tokio::task::block_in_place(|| self.look_at_files(announced));
+    }
+
+    fn look_at_files(&mut self, announced: Option<Vec<BaseNotice>>) {
+        let seen = Seen { announced, names: names_in(&self.directory) };
+        let has_changed = self.seen.as_ref() != Some(&seen);
+        let waited = self.looked.elapsed();
+        if !is_due(has_changed, self.absences.any(), self.found.is_whole(), waited) {
+            return;
+        }
+        self.looked = Instant::now();
+        match self.take_in(seen.announced.as_deref()) {
+            Ok(found) => {
+                gauge!("hindsight_bases_absent").set(found.absent.len() as f64);
+                if found != self.found {
+                    say(&self.found, &found, &self.directory);
+                }
+                self.found = found;
+                self.seen = Some(seen);
+            }
+            Err(error) => {
+                // Nothing is known of what is there.
+                self.absences = Absences::default();
+                self.seen = None;
+                warn!(error = format!("{error:#}"), "the bases cannot be listed; trying again");
+            }
+        }
+    }
+
+    /// Bases that came are told to the index, and those that are gone are taken back from it: no window may be published
+    /// that rests on them (I7).
+    fn take_in(&mut self, announced: Option<&[BaseNotice]>) -> Result<Found> {
+        let found = register_bases(&self.index, &self.directory, announced)?;
+        let known = self.index.view().bases()?.into_iter().map(|base| base.name);
+        let missing = known.filter(|name| !found.there.contains(name));
+        for name in self.absences.note(missing, self.looked) {
+            self.index.forget_base(&name)?;
+            error!(
+                base = name,
+                directory = %self.directory.display(),
+                "a base is gone: windows that begin with it are not restorable, and a history built on it cannot go on \
+                 after a restart, until it is put back"
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// Whether it is time to read every manifest.
+fn is_due(has_changed: bool, is_any_missing: bool, is_whole: bool, waited: Duration) -> bool {
+    has_changed || is_any_missing || (!is_whole && waited >= RELOOK)
+}
+
+/// Bases that the index knows and that were not there at the last look, with the first look of that kind.
+#[derive(Debug, Default)]
+struct Absences(BTreeMap<String, Instant>);
+
+impl Absences {
+    fn any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Takes in one look; gives those that are gone.
+    fn note(&mut self, missing: impl Iterator<Item = String>, now: Instant) -> Vec<String> {
+        let before = std::mem::take(&mut self.0);
+        let since = |name: &str| before.get(name).copied().unwrap_or(now);
+        self.0 = missing.map(|name| (name.clone(), since(&name))).collect();
+        let is_gone = |since: Instant| now.duration_since(since) >= GONE_AFTER;
+        self.0.iter().filter(|(_, since)| is_gone(**since)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// Each directory of a base with the time at which a file was last added to it or taken from it.
+fn names_in(directory: &Path) -> Vec<(OsString, Option<SystemTime>)> {
+    let changed = |entry: &DirEntry| entry.metadata().and_then(|it| it.modified()).ok();
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    // One that is being written changes all the time, and is told by its new name when it is complete.
+    let entries =
+        entries.filter(|entry| !entry.file_name().to_string_lossy().ends_with(".partial"));
+    let mut names: Vec<_> = entries.map(|entry| (entry.file_name(), changed(&entry))).collect();
+    names.sort();
+    names
+}
+
+/// What the last look found and this one did not find the same.
+fn say(before: &Found, found: &Found, directory: &Path) {
+    found.say_damaged();
+    for base in &found.absent {
+        warn!(
+            base = base.name,
+            directory = %directory.display(),
+            "the log announces a base that is not there, or is another one: windows that begin with it are not \
+             restorable from here"
+        );
+    }
+    if found.is_whole() && !before.is_whole() {
+        info!(bases = found.there.len(), "every base is there and whole");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_or_damaged_is_looked_at_again() {
+        let soon = RELOOK / 2;
+        assert!(!is_due(false, false, true, RELOOK), "all is well");
+        assert!(is_due(true, false, true, soon));
+        assert!(is_due(false, true, true, soon));
+        assert!(!is_due(false, false, false, soon));
+        assert!(is_due(false, false, false, RELOOK));
+    }
+
+    #[test]
+    fn a_base_is_gone_only_when_it_was_never_there_for_a_while() {
+        let start = Instant::now();
+        let mut absences = Absences::default();
+        let mut gone = |missing: &[&str], seconds| {
+            let missing = missing.iter().map(|name| (*name).to_owned());
+            absences.note(missing, start + Duration::from_secs(seconds))
+        };
+        assert!(gone(&["a"], 0).is_empty());
+        assert!(gone(&["a", "b"], 9).is_empty());
+        assert!(gone(&["b"], 10).is_empty(), "a was there again");
+        assert!(gone(&["a", "b"], 11).is_empty());
+        assert_eq!(gone(&["a", "b"], 19), ["b"]);
+        assert_eq!(gone(&["a"], 21), ["a"]);
+        assert!(gone(&[], 60).is_empty());
+        assert!(gone(&["a"], 60).is_empty(), "it came back, and went again");
+    }
+
+    #[test]
+    fn a_file_put_into_a_directory_shows() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let base = temp.path().join("base-1-1");
+        std::fs::create_dir(&base).expect("made");
+        let before = names_in(temp.path());
+        assert_eq!(before.len(), 1);
+        // The clock of a file system may be coarse.
+        std::thread::sleep(Duration::from_millis(50));
+        std::fs::write(base.join("manifest.json"), "{}").expect("written");
+        assert_ne!(names_in(temp.path()), before);
+        let before = names_in(temp.path());
+        std::fs::create_dir(temp.path().join("copy.partial")).expect("made");
+        assert_eq!(names_in(temp.path()), before, "it is not a base yet");
+    }
+}

@@ -1,0 +1,75 @@
+//! What the follower tells everybody else.
+
+use hindsight_oplog::{OpTime, Timestamp};
+
+use super::{FollowError, Follower};
+
+/// How far the history is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub applied: Option<OpTime>,
+    /// The last time whose state is complete.
+    pub through: Option<Timestamp>,
+    pub entries: u64,
+    /// Why the history goes no further without help. The log goes on.
+    pub stopped: Option<Stopped>,
+    /// Why the history does not go on at the moment; it is tried again and again.
+    pub waiting: Option<String>,
+    /// The base being loaded.
+    pub loading: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    pub reason: String,
+}
+
+impl Follower {
+    /// What readers of the history see by now, which a writer whose store failed may be ahead of.
+    pub(super) fn publish_stored(&self, entries: u64) {
+        let generations = self.history.generations();
+        self.board.send_modify(|board| {
+            for generation in &generations {
+                board.applied = generation.applied().max(board.applied);
+                board.through = generation.window().map(|(_, through)| through).max(board.through);
+            }
+            board.entries = entries;
+        });
+    }
+
+    /// Nothing is in the way.
+    pub(super) fn goes_on(&self) {
+        self.tell(None, None);
+    }
+
+    /// It passes by itself.
+    pub(super) fn waits_for(&self, error: &FollowError) {
+        tracing::warn!(%error, "the history cannot go on; trying again");
+        self.tell(None, Some(format!("the history waits: {error}")));
+    }
+
+    /// It does not pass by itself. Told to the log once, however often it is met again.
+    pub(super) fn stops_for(&self, error: &FollowError) {
+        let stopped = Some(Stopped { reason: error.to_string() });
+        let is_new = self.board.borrow().stopped != stopped;
+        if is_new {
+            metrics::counter!("hindsight_history_stopped_total").increment(1);
+            tracing::error!(%error, "the history stops here; the log goes on");
+        }
+        self.tell(stopped, None);
+    }
+
+    pub(super) fn tell(&self, stopped: Option<Stopped>, waiting: Option<String>) {
+        self.board.send_if_modified(|board| {
+            let is_new = board.stopped != stopped || board.waiting != waiting;
+            board.stopped = stopped;
+            board.waiting = waiting;
+            is_new
+        });
+    }
+
+    /// Which base is being loaded.
+    pub(super) fn loads(&self, name: Option<&str>) {
+        self.board.send_modify(|board| board.loading = name.map(str::to_owned));
+    }
+}

@@ -1,0 +1,203 @@
+//! A log, a base and a follower of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::spec::BinarySubtype;
+use bson::{Bson, Document, doc};
+use hindsight_base::{BaseKind, BaseWriter, CollectionInfo, Origin, Source, WriterSettings};
+use hindsight_history::Settings;
+use hindsight_index::BaseSummary;
+use hindsight_log::{MemoryLog, SegmentLog};
+use hindsight_oplog::{Entry, Timestamp};
+use hindsight_segment::{
+    Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput, SegmentDigest,
+    SourceIdentity, WriterEpoch, seal,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const COLLECTION: [u8; 16] = [7; 16];
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Entries come at ticks within one second.
+pub(super) fn optime(tick: u32) -> OpTime {
+    OpTime::new(1000, tick, 1)
+}
+
+pub(super) fn noop() -> Document {
+    doc! {"op": "n", "ns": "", "o": {}}
+}
+
+/// In the collection of the base.
+pub(super) fn delete(id: &str) -> Document {
+    let uuid = bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() };
+    doc! {"op": "d", "ns": "shop.things", "ui": Bson::Binary(uuid), "o": {"_id": id}}
+}
+
+fn bytes(document: &Document) -> Vec<u8> {
+    document.to_vec().expect("BSON")
+}
+
+pub(super) struct Stage {
+    pub(super) follower: Arc<Follower>,
+    /// Its name.
+    pub(super) base: String,
+    log: MemoryLog,
+    next: (Sequence, SegmentDigest),
+    runtime: Runtime,
+    directory: TempDir,
+}
+
+impl Stage {
+    /// One segment with no-ops at ticks 1 and 3, and a base with one document, exact from tick 1 on.
+    pub(super) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let path = |name: &str| directory.path().join(name);
+        let settings = Settings {
+            write_buffer_bytes: 1 << 20,
+            latest_bytes: 1 << 20,
+            cache_bytes: 1 << 20,
+            ..Settings::default()
+        };
+        let log = MemoryLog::new();
+        let follower = Follower {
+            log: Arc::new(log.clone()),
+            index: Arc::new(Index::open(path("index")).expect("an index")),
+            history: Arc::new(History::open(&path("history"), settings).expect("a history")),
+            bases: path("bases"),
+            board: Arc::new(watch::Sender::new(Applied::default())),
+            runtime: runtime.handle().clone(),
+        };
+        let base = write_base(&follower);
+        let next = (Sequence::FIRST, SegmentDigest::NONE);
+        let mut stage = Stage { follower: Arc::new(follower), base, log, next, runtime, directory };
+        stage.append(&[(1, noop()), (3, noop())]);
+        stage
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// One more segment with these entries, by their ticks.
+    pub(super) fn append(&mut self, entries: &[(u32, Document)]) {
+        let mut open = OpenSegment::new(FrameLimits::new(0));
+        let mut frames: Vec<RawFrame> = Vec::new();
+        for (tick, entry) in entries {
+            let mut entry = entry.clone();
+            let ts = bson::Timestamp { time: 1000, increment: *tick };
+            entry.extend(doc! {"ts": Bson::Timestamp(ts), "t": 1_i64, "v": 2_i64});
+            let bytes = bytes(&entry);
+            let entry = Entry::parse(&bytes).expect("an entry");
+            frames.extend(open.push(&entry).expect("entries in order"));
+        }
+        let (last, summary) = open.finish().expect("at least one entry");
+        frames.push(last);
+        let (sequence, predecessor) = self.next;
+        let segment = seal(SealInput {
+            source: SourceIdentity { replica_set_id: *b"replicaset01", set_name: "rs0".to_owned() },
+            epoch: WriterEpoch(1),
+            sequence,
+            predecessor,
+            codec: Codec::Lz4,
+            gap: None,
+            majority: summary.last,
+            oldest_unresolved: None,
+            oldest_prepared: None,
+            reason: CutReason::Size,
+            summary,
+            frames: frames.into_iter().map(|it| it.encode(Codec::Lz4, Effort::Normal)).collect(),
+        })
+        .expect("a segment");
+        let info = Arc::clone(segment.info());
+        self.next = (sequence.next(), segment.digest());
+        self.runtime.block_on(self.log.append(segment)).expect("appended");
+        self.follower.index.absorb_segment(&info).expect("absorbed");
+    }
+
+    /// The last position of the history.
+    pub(super) fn applied(&self) -> Option<OpTime> {
+        self.follower.history.generations().pop()?.applied()
+    }
+
+    /// Follows until shutdown.
+    pub(super) fn run(&self, shutdown: &CancellationToken) -> JoinHandle<Result<(), FollowError>> {
+        let (follower, shutdown) = (Arc::clone(&self.follower), shutdown.clone());
+        self.runtime.spawn_blocking(move || {
+            // Nothing is announced: it looks again by itself.
+            let (_sender, mut news) = watch::channel(());
+            follower.run(&mut news, &shutdown)
+        })
+    }
+
+    pub(super) fn wait_until(&self, what: &str, is_so: impl Fn(&Applied) -> bool) {
+        let mut board = self.follower.board.subscribe();
+        let waited = self.runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, board.wait_for(is_so)).await.is_ok()
+        });
+        assert!(waited, "not so that {what}: {:?}", self.follower.board.borrow());
+    }
+
+    pub(super) fn ended(
+        &self,
+        following: JoinHandle<Result<(), FollowError>>,
+    ) -> Result<(), FollowError> {
+        self.runtime.block_on(following).expect("following does not panic")
+    }
+}
+
+/// Writes the base and tells the index.
+fn write_base(follower: &Follower) -> String {
+    let settings = WriterSettings::default();
+    let writer = BaseWriter::create(&follower.bases, "copy", settings).expect("a base");
+    let mut collection = writer.collection(CollectionInfo {
+        db: "shop".to_owned(),
+        name: "things".to_owned(),
+        uuid: COLLECTION,
+        kind: "collection".to_owned(),
+        options: bytes(&doc! {}),
+        id_index: None,
+        indexes: Vec::new(),
+    });
+    collection.write(&bytes(&doc! {"_id": "there"})).expect("written");
+    collection.finish().expect("written");
+    let base = writer.finish(origin()).expect("a base");
+    let summary = BaseSummary {
+        name: base.name(),
+        start: optime(1).ts,
+        capture_from: optime(1),
+        exact_from: optime(1),
+        created_wall_ms: 0,
+        documents: 1,
+        bytes: 1,
+    };
+    follower.index.absorb_base(&summary).expect("absorbed");
+    base.name()
+}
+
+fn origin() -> Origin {
+    Origin {
+        kind: BaseKind::Copy,
+        source: Source {
+            replica_set_id: Some(*b"replicaset01"),
+            set_name: "rs0".to_owned(),
+            member: "localhost:27017".to_owned(),
+            server_version: "8.0.0".to_owned(),
+            feature_compatibility_version: Some("8.0".to_owned()),
+        },
+        start: optime(1),
+        oldest_open: None,
+        scanned_after: Timestamp::new(1000, 1),
+        exact_from: optime(1),
+        created_ms: 0,
+    }
+}
