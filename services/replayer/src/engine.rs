@@ -68,8 +68,9 @@ impl Engine {
         })?;
         let at =
             if exclusive { spec.before_exclusive(latest) } else { spec.until_inclusive(latest) };
-        let at = self.within_windows(&spec, at)?;
-        self.check(at)?;
+        let can_go_on = self.applied.borrow().stopped.is_none();
+        let explained = |refused| explain_second(refused, spec, at, latest, can_go_on);
+        self.check(at).map_err(explained)?;
         Ok(at)
     }
 
@@ -85,21 +86,6 @@ impl Engine {
         Ok(if lower { spec.since_inclusive(latest) } else { spec.until_inclusive(latest) })
     }
 
-    /// A whole second that reaches beyond the newest window's end, and begins inside it, means its end:
-    /// nothing later is there to include.
-    fn within_windows(&self, spec: &TimeSpec, at: Timestamp) -> Result<Timestamp, QueryError> {
-        if !matches!(spec, TimeSpec::Second(_)) {
-            return Ok(at);
-        }
-        let newest = self.windows()?.last().copied();
-        Ok(match newest {
-            Some(window) if at > window.through && at.seconds() == window.through.seconds() => {
-                window.through
-            }
-            _ => at,
-        })
-    }
-
     /// May this time be restored (I8)?
     pub fn check(&self, at: Timestamp) -> Result<(), QueryError> {
         if self.windows()?.iter().any(|window| window.from <= at && at <= window.through) {
@@ -108,10 +94,12 @@ impl Engine {
         match self.index.plan(at) {
             Ok(_) => {
                 let stopped = self.applied.borrow().stopped.clone();
-                let reason = stopped.map_or_else(String::new, |stopped| stopped.reason);
-                let at = at.for_people();
-                let text = format!("{at} cannot be restored: {reason}");
-                Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
+                // Else the log has reached it since the windows were looked at.
+                stopped.map_or(Ok(()), |stopped| {
+                    let text =
+                        format!("{} cannot be restored: {}", at.for_people(), stopped.reason);
+                    Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
+                })
             }
             Err(PlanError::NotRestorable(why)) => {
                 let text = why.to_string();
@@ -161,6 +149,34 @@ impl Engine {
     }
 }
 
+/// A whole second is had whole or not at all (I8). Where its end is after everything that is restorable, the refusal
+/// says what can be asked for instead. `at` is the end of that second.
+fn explain_second(
+    refused: QueryError,
+    spec: TimeSpec,
+    at: Timestamp,
+    latest: Timestamp,
+    can_go_on: bool,
+) -> QueryError {
+    let QueryError::NotRestorable { why, text } = refused else { return refused };
+    if !matches!(spec, TimeSpec::Second(_)) || at <= latest {
+        return QueryError::NotRestorable { why, text };
+    }
+    let newest = latest.for_people();
+    let instead =
+        format!("the newest restorable position is {newest}: ask for `latest` or {latest}");
+    let text = if why == Why::OutOfWindow && can_go_on {
+        let second = TimeSpec::Second(at.seconds());
+        format!(
+            "the second {second} is not held to its end yet, and {instead}, or wait (an idle source writes a \
+             no-op every 10 s)"
+        )
+    } else {
+        format!("{text}; {instead}")
+    };
+    QueryError::NotRestorable { why, text }
+}
+
 impl From<ReadError> for QueryError {
     fn from(error: ReadError) -> Self {
         match error {
@@ -172,3 +188,6 @@ impl From<ReadError> for QueryError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

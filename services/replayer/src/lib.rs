@@ -8,6 +8,8 @@ mod follow;
 mod kept;
 mod read_ahead;
 pub mod restore;
+#[cfg(test)]
+mod sample;
 mod snapshot;
 mod timeline;
 mod verify;

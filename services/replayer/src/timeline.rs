@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use hindsight_index::{CommandNote, TimelineRow};
+use hindsight_index::{CommandNote, IndexError, OperationCounts, TimelineRow};
 use hindsight_oplog::Timestamp;
 
 use crate::engine::Engine;
@@ -16,10 +16,14 @@ const LENGTHS: [u32; 15] =
 /// Commands in one answer: more are a storm, which the counts show.
 const MOST_COMMANDS: usize = 10_000;
 
+#[derive(Debug)]
 pub struct Timeline {
     pub bucket_seconds: NonZeroU32,
     pub rows: Vec<TimelineRow>,
+    /// The newest ones, in their order.
     pub commands: Vec<CommandNote>,
+    /// There are older commands too.
+    pub has_older_commands: bool,
 }
 
 impl Engine {
@@ -36,8 +40,12 @@ impl Engine {
         let oldest = view.oldest().map_err(QueryError::corrupt)?;
         let newest = view.newest().map_err(QueryError::corrupt)?;
         let (Some(oldest), Some(newest)) = (oldest, newest) else {
-            let (bucket_seconds, rows, commands) = (NonZeroU32::MIN, Vec::new(), Vec::new());
-            return Ok(Timeline { bucket_seconds, rows, commands });
+            return Ok(Timeline {
+                bucket_seconds: NonZeroU32::MIN,
+                rows: Vec::new(),
+                commands: Vec::new(),
+                has_older_commands: false,
+            });
         };
         let from = from.map_or(oldest.first.ts, |from| from.max(oldest.first.ts));
         let to = to.map_or(newest.last.ts, |to| to.min(newest.last.ts));
@@ -45,19 +53,37 @@ impl Engine {
             .unwrap_or_else(|| length_for(to.seconds().saturating_sub(from.seconds())));
         let matches = |ns: &str| namespace.is_none_or(|pattern| pattern.matches(ns));
         let prefix = namespace.map_or("", NamespacePattern::prefix);
-        let mut rows = view.timeline(prefix, from, to, length).map_err(QueryError::corrupt)?;
-        rows.retain(|row| matches(&row.ns) && row.counts.changes() > 0);
-        let mut commands = Vec::new();
-        for note in view.commands_between(from, to) {
-            let note = note.map_err(QueryError::corrupt)?;
-            if matches(&note.ns) {
-                commands.push(note);
-            }
-            if commands.len() == MOST_COMMANDS {
-                break;
-            }
-        }
-        Ok(Timeline { bucket_seconds: length, rows, commands })
+        let wanted = |ns: &str, counts: &OperationCounts| counts.changes() > 0 && matches(ns);
+        let rows = view.timeline(prefix, from, to, length, &wanted).map_err(unanswered)?;
+        let commands = view.commands_newest_first(from, to);
+        let of_wanted =
+            commands.filter(|note| note.as_ref().map_or(true, |note| matches(&note.ns)));
+        let (commands, has_older_commands) =
+            newest_of(of_wanted, MOST_COMMANDS).map_err(QueryError::corrupt)?;
+        Ok(Timeline { bucket_seconds: length, rows, commands, has_older_commands })
+    }
+}
+
+/// The newest ones of what comes newest first, in their order; and whether there are older ones.
+fn newest_of<T, E>(
+    newest_first: impl Iterator<Item = Result<T, E>>,
+    most: usize,
+) -> Result<(Vec<T>, bool), E> {
+    let mut found = newest_first.take(most.saturating_add(1)).collect::<Result<Vec<T>, E>>()?;
+    let has_more = found.len() > most;
+    found.truncate(most);
+    found.reverse();
+    Ok((found, has_more))
+}
+
+/// Too much to answer is nobody's damage.
+fn unanswered(error: IndexError) -> QueryError {
+    match error {
+        IndexError::TooManyRows { limit } => QueryError::TooLarge(format!(
+            "the timeline has more than {limit} rows, one for each bucket and namespace in which something happened: \
+             ask for longer buckets, a shorter stretch of time, or one namespace"
+        )),
+        other => QueryError::corrupt(other),
     }
 }
 
@@ -69,7 +95,76 @@ fn length_for(seconds: u32) -> NonZeroU32 {
 
 #[cfg(test)]
 mod tests {
+    use hindsight_index::NamespaceCounts;
+
     use super::*;
+    use crate::sample::{Sample, command, optime};
+
+    /// The names of the commands that are told of a namespace, and whether there are older ones.
+    fn commands(sample: &Sample, ns: &str) -> (Vec<String>, bool) {
+        let pattern = NamespacePattern::parse(ns);
+        let found = sample.engine.timeline(Some(&pattern), None, None, None).expect("a timeline");
+        let names = found.commands.into_iter().map(|note| note.command);
+        (names.collect(), found.has_older_commands)
+    }
+
+    #[test]
+    fn of_too_many_commands_the_newest_are_told() {
+        let mut sample = Sample::empty();
+        let most = u32::try_from(MOST_COMMANDS).expect("a small number");
+        sample.append(optime(1000, 1), optime(2000, 1), |segment| {
+            let note = |nth| command(optime(1500, nth), &format!("create{nth}"), "shop.orders");
+            segment.commands = (1..=most).map(note).collect();
+            segment.commands.push(command(optime(1600, 1), "drop", "shop.carts"));
+        });
+        let (told, has_older) = commands(&sample, "shop.orders");
+        assert_eq!((told.len(), told[0].as_str(), has_older), (MOST_COMMANDS, "create1", false));
+        let (told, has_older) = commands(&sample, "shop.*");
+        assert_eq!((told.len(), told[0].as_str(), has_older), (MOST_COMMANDS, "create2", true));
+        assert_eq!(told.last().map(String::as_str), Some("drop"));
+        assert_eq!(commands(&sample, "shop.carts"), (vec!["drop".to_owned()], false));
+    }
+
+    #[test]
+    fn only_changes_of_what_is_asked_for_are_counted() {
+        let mut sample = Sample::empty();
+        sample.append(optime(1000, 1), optime(1000, 1), |segment| {
+            let counts = |ns: &str, inserts, noops| NamespaceCounts {
+                ns: ns.to_owned(),
+                inserts,
+                noops,
+                ..NamespaceCounts::default()
+            };
+            segment.counts = vec![
+                counts("", 0, 1),
+                counts("shop.orders", 2, 0),
+                counts("shop.orders2", 3, 0),
+                counts("shopping.carts", 4, 0),
+            ];
+        });
+        let told = |ns: Option<&str>| -> Vec<(String, u64)> {
+            let pattern = ns.map(NamespacePattern::parse);
+            let found = sample.engine.timeline(pattern.as_ref(), None, None, None);
+            let rows = found.expect("a timeline").rows.into_iter();
+            rows.map(|row| (row.ns, row.counts.inserts)).collect()
+        };
+        let row = |ns: &str, inserts| (ns.to_owned(), inserts);
+        let (orders, others) = (row("shop.orders", 2), row("shop.orders2", 3));
+        assert_eq!(told(Some("shop.orders")), [orders.clone()]);
+        assert_eq!(told(Some("shop.*")), [orders.clone(), others.clone()]);
+        assert_eq!(told(None), [orders, others, row("shopping.carts", 4)]);
+    }
+
+    #[test]
+    fn too_many_rows_are_no_damage() {
+        let told = unanswered(IndexError::TooManyRows { limit: 7 });
+        let QueryError::TooLarge(text) = told else { panic!("{told:?}") };
+        for part in ["more than 7 rows", "longer buckets", "one namespace"] {
+            assert!(text.contains(part), "{part:?} is not in {text:?}");
+        }
+        let damaged = IndexError::Contradiction { sequence: 1, reason: "other bytes".into() };
+        assert!(matches!(unanswered(damaged), QueryError::Corrupt(_)));
+    }
 
     #[test]
     fn buckets_are_as_short_as_their_number_allows() {

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::scan::filter_of;
 use super::streams::{AHEAD, Gather, answers};
-use super::{Answers, Reason, Service, invalid, status_of};
+use super::{Answers, Reason, Service, collation, invalid, status_of};
 use crate::times::to_api;
 
 pub(super) async fn diff(
@@ -25,6 +25,12 @@ pub(super) async fn diff(
     let from = service.reach(Some(from)).await?;
     let to = service.reach(request.to).await?;
     let namespace = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
+    for at in [from, to] {
+        let states = service.engine.view(at).map_err(status_of)?.collections();
+        let is_asked_for = |ns: &str| namespace.as_ref().is_none_or(|it| it.matches(ns));
+        let compared = states.iter().filter(|state| is_asked_for(&state.ns));
+        collation::check_filter(filter.as_ref(), compared.map(|state| &**state))?;
+    }
     let asked = DiffRequest { from, to, namespace };
     let limit = if request.limit == 0 { u64::MAX } else { request.limit };
     let (sender, receiver) = mpsc::channel(AHEAD);

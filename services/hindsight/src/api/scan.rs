@@ -9,9 +9,10 @@ use hindsight_replayer::{Engine, QueryError};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::absent::no_such_collection;
 use super::page::PageKey;
 use super::streams::{AHEAD, Gather, answers};
-use super::{Answers, Reason, Service, check_ns, invalid, status_of};
+use super::{Answers, Reason, Service, check_ns, collation, invalid, status_of};
 use crate::times::to_api;
 
 /// Which documents, and what of them.
@@ -94,10 +95,11 @@ pub(super) async fn scan(
     };
     let scan = Scan { ns: request.ns, at, after, selection, key };
     // Answered here, so that it is the call's own status.
-    if service.engine.view(at).map_err(status_of)?.collection(&scan.ns).is_none() {
-        let text = format!("{} does not exist at {at}", scan.ns);
-        return Err(Reason::NoSuchCollection.status(text));
-    }
+    let view = service.engine.view(at).map_err(status_of)?;
+    let Some(state) = view.collection(&scan.ns) else {
+        return Err(no_such_collection(&view, &scan.ns));
+    };
+    collation::check_filter(scan.selection.filter.as_ref(), [&*state])?;
     let (sender, receiver) = mpsc::channel(AHEAD);
     let engine = service.engine.clone();
     let thread = tokio::task::spawn_blocking(move || {

@@ -81,6 +81,7 @@ impl Live {
     ) -> Result<Timestamp, Status> {
         let patience = Duration::from_millis(request.timeout_ms).min(MAX_WAIT);
         let deadline = Instant::now() + patience;
+        let is_named = request.time.is_some();
         let target = match request.time {
             Some(time) => engine.bound(&time.text, false).map_err(status_of)?,
             None => tokio::time::timeout_at(deadline, self.source()?.newest_write())
@@ -91,12 +92,15 @@ impl Live {
         loop {
             let through = engine.latest().map_err(status_of)?;
             let read = applied.borrow_and_update().clone();
-            if let Some(stopped) = read.stopped {
-                return Err(Reason::HistoryStopped.status(stopped.reason));
-            }
-            let is_read = engine.history.is_none() || read.through >= Some(target);
-            if through.is_some_and(|through| through >= target) && is_read {
-                return Ok(through.expect("just compared"));
+            match progress(target, through, engine.history.is_some().then_some(&read)) {
+                // A time that was named may lie in a gap, or before every window. What was acknowledged until now is
+                // in each later state: it is not asked for itself.
+                Progress::Reached(through) if is_named => {
+                    return engine.check(target).map(|()| through).map_err(status_of);
+                }
+                Progress::Reached(through) => return Ok(through),
+                Progress::Stopped(reason) => return Err(Reason::HistoryStopped.status(reason)),
+                Progress::NotYet => {}
             }
             let changed = tokio::time::timeout(Duration::from_millis(100), applied.changed());
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
@@ -107,6 +111,27 @@ impl Live {
             }
         }
     }
+}
+
+/// Where a wait for a time stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    /// The log, and the history if there is one, are there; the newest restorable time.
+    Reached(Timestamp),
+    /// The history will not get there.
+    Stopped(String),
+    NotYet,
+}
+
+/// `through` is the newest restorable time; `history` is none in a process that keeps none.
+fn progress(target: Timestamp, through: Option<Timestamp>, history: Option<&Applied>) -> Progress {
+    if let Some(history) = history
+        && history.through < Some(target)
+    {
+        let stopped = history.stopped.as_ref();
+        return stopped.map_or(Progress::NotYet, |it| Progress::Stopped(it.reason.clone()));
+    }
+    through.filter(|through| *through >= target).map_or(Progress::NotYet, Progress::Reached)
 }
 
 pub(super) fn answer(service: &Service) -> Result<api::GetStatusResponse, Status> {
@@ -186,4 +211,35 @@ fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<S
         .flatten()
         .chain(capture.risks.iter().cloned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hindsight_replayer::Stopped;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_where_the_history_stopped_only_for_later_times() {
+        let ts = |seconds| Timestamp::new(seconds, 1);
+        let at = |seconds| Applied { through: Some(ts(seconds)), ..Applied::default() };
+        let stopped = Some(Stopped { reason: "no such document".into() });
+        let stopped_at = |seconds| Applied { stopped: stopped.clone(), ..at(seconds) };
+        let reached = |seconds| Progress::Reached(ts(seconds));
+        let stops = || Progress::Stopped("no such document".into());
+        for (through, history, wanted) in [
+            (Some(9), Some(at(9)), reached(9)),
+            (Some(5), None, reached(5)),
+            (Some(9), Some(at(4)), Progress::NotYet),
+            (Some(4), Some(at(9)), Progress::NotYet),
+            (None, Some(Applied::default()), Progress::NotYet),
+            (None, None, Progress::NotYet),
+            (Some(7), Some(stopped_at(7)), reached(7)),
+            (Some(4), Some(stopped_at(4)), stops()),
+            (None, Some(Applied { stopped: stopped.clone(), ..Applied::default() }), stops()),
+        ] {
+            let about = format!("{through:?} {history:?}");
+            assert_eq!(progress(ts(5), through.map(ts), history.as_ref()), wanted, "{about}");
+        }
+    }
 }

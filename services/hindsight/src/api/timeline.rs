@@ -38,5 +38,6 @@ pub(super) fn timeline(
         buckets: buckets.collect(),
         commands: commands.collect(),
         bucket_seconds: found.bucket_seconds.get(),
+        commands_truncated: found.has_older_commands,
     })
 }

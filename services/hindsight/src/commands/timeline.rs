@@ -38,6 +38,13 @@ pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Res
             print_bars(&answer, &storms)?;
         }
     }
+    if answer.commands_truncated {
+        let shown = answer.commands.len();
+        say(&format!(
+            "there are more commands than the newest {shown}, which are shown: for older ones give an earlier --to, or \
+             one --ns"
+        ));
+    }
     Ok(Exit::Done)
 }
 

@@ -96,8 +96,10 @@ impl From<api::ListBasesResponse> for BasesJson {
 pub struct TimelineJson {
     /// By time, then namespace; where nothing happened there is none.
     pub buckets: Vec<BucketJson>,
-    /// In their order.
+    /// In their order; the newest 10,000.
     pub commands: Vec<CommandJson>,
+    /// There are older commands than these within the time asked for.
+    pub commands_truncated: bool,
 }
 
 /// A stretch of time in one namespace.
@@ -143,6 +145,21 @@ impl From<api::GetTimelineResponse> for TimelineJson {
         Self {
             buckets: answer.buckets.into_iter().map(bucket).collect(),
             commands: answer.commands.into_iter().map(Into::into).collect(),
+            commands_truncated: answer.commands_truncated,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_says_that_older_commands_are_left_out() {
+        for commands_truncated in [false, true] {
+            let answer = api::GetTimelineResponse { commands_truncated, ..Default::default() };
+            let json = serde_json::to_value(TimelineJson::from(answer)).expect("plain data");
+            assert_eq!(json["commands_truncated"], commands_truncated);
         }
     }
 }

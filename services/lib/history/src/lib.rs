@@ -11,7 +11,8 @@
 //!
 //! Ids are keyed under simple collation. In a collection whose collation has a strength below 3 the server
 //! holds `"a"` and `"A"` for one id; here they are two keys. The entries carry the stored document's own
-//! `_id`, byte for byte, so replay is exact all the same; only a lookup by an equal but different string misses.
+//! `_id`, byte for byte, so replay is exact all the same; only a lookup by an equal but different string misses. Who
+//! looks up strings, or compares them, asks [`CollectionState::collation`] first.
 
 mod apply;
 mod capped;

@@ -57,6 +57,13 @@ impl CollectionState {
         self.option(b"timeseries").is_some()
     }
 
+    /// How the server compares its strings; none where it compares their bytes, as we do.
+    pub fn collation(&self) -> Option<Doc<'_>> {
+        let collation = self.option(b"collation")?.as_doc()?;
+        let locale = collation.get(b"locale").ok().flatten().and_then(Element::as_str);
+        (locale != Some("simple")).then_some(collation)
+    }
+
     /// The options that the base or the catalog checked to be BSON.
     pub fn options(&self) -> Doc<'_> {
         Doc::new(&self.options).unwrap_or(Doc::EMPTY)

@@ -1,6 +1,7 @@
 //! All versions of a document.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use hindsight_oplog::raw::Element;
 use hindsight_oplog::{Timestamp, id_key};
@@ -8,7 +9,7 @@ use rocksdb::{DBRawIterator, ReadOptions};
 
 use crate::catalog::Collection;
 use crate::value::Stored;
-use crate::{Generation, History, HistoryError, key, value};
+use crate::{CollectionState, Generation, History, HistoryError, key, value};
 
 /// Why a version begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,14 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// Every state in which a collection had this name, in no order.
+    pub fn states_named(&self, ns: &str) -> Vec<Arc<CollectionState>> {
+        let catalog = self.read_catalog();
+        let states = catalog.named(ns).flat_map(|(_, collection)| &collection.states);
+        let states = states.filter_map(|(_, state)| state.as_ref());
+        states.filter(|state| state.ns == ns && !state.implicit).cloned().collect()
     }
 
     fn versions_in_span(

@@ -49,9 +49,13 @@ const STORED_BUCKET: u32 = 60;
 /// Rows one answer may have: some 100 MB with long namespaces.
 const ROWS_MAX: usize = 500_000;
 
+/// Which operations are asked for, by namespace and kind.
+type Wanted<'a> = dyn Fn(&str, &OperationCounts) -> bool + 'a;
+
 impl View<'_> {
-    /// Operations per bucket and namespace, for the namespaces that start with `ns_prefix` (all, if
-    /// empty), ordered by bucket, then namespace; what is all zero is left out.
+    /// Operations per bucket and namespace, ordered by bucket, then namespace; what is all zero is left
+    /// out, and what is not `wanted`. A wanted namespace starts with `ns_prefix`, so that others need not
+    /// be read.
     ///
     /// `from..=to` is widened to whole buckets. Buckets of whole minutes are read from stored sums;
     /// other lengths are summed up from the segments, which is exact too, but takes longer.
@@ -61,12 +65,13 @@ impl View<'_> {
         from: Timestamp,
         to: Timestamp,
         bucket_seconds: NonZeroU32,
+        wanted: &Wanted<'_>,
     ) -> Result<Vec<TimelineRow>, IndexError> {
         let length = bucket_seconds.get();
         let start_of = |seconds: u32| seconds - seconds % length;
         let start = start_of(from.seconds());
         let end = start_of(to.seconds()).saturating_add(length - 1);
-        let mut rows = Rows { length, found: BTreeMap::new() };
+        let mut rows = Rows { length, most: ROWS_MAX, wanted, found: BTreeMap::new() };
         if length.is_multiple_of(STORED_BUCKET) {
             let minutes = start / STORED_BUCKET..=end / STORED_BUCKET;
             self.add_stored(ns_prefix, minutes, &mut rows)?;
@@ -81,7 +86,7 @@ impl View<'_> {
         &self,
         ns_prefix: &str,
         minutes: RangeInclusive<u32>,
-        rows: &mut Rows,
+        rows: &mut Rows<'_>,
     ) -> Result<(), IndexError> {
         let start = keys::counts_prefix(ns_prefix);
         let mut options = ReadOptions::default();
@@ -108,7 +113,7 @@ impl View<'_> {
         &self,
         ns_prefix: &str,
         seconds: RangeInclusive<u32>,
-        rows: &mut Rows,
+        rows: &mut Rows<'_>,
     ) -> Result<(), IndexError> {
         let from = Timestamp::new(*seconds.start(), 0);
         let to = Timestamp::new(*seconds.end(), u32::MAX);
@@ -193,22 +198,25 @@ fn read_key(key: &[u8]) -> Result<(String, u32), IndexError> {
 }
 
 /// Sums on their way into an answer.
-struct Rows {
+struct Rows<'a> {
     length: u32,
+    most: usize,
+    wanted: &'a Wanted<'a>,
     found: BTreeMap<(u32, String), OperationCounts>,
 }
 
-impl Rows {
+impl Rows<'_> {
+    /// Only what is asked for counts towards the limit.
     fn add(&mut self, seconds: u32, ns: &str, counts: OperationCounts) -> Result<(), IndexError> {
-        if counts == OperationCounts::default() {
+        if counts == OperationCounts::default() || !(self.wanted)(ns, &counts) {
             return Ok(());
-        }
-        if self.found.len() >= ROWS_MAX {
-            return Err(IndexError::TooManyRows { limit: ROWS_MAX });
         }
         let key = (seconds - seconds % self.length, ns.to_owned());
         let sum = self.found.entry(key).or_default();
         *sum = sum.saturating_add(counts);
+        if self.found.len() > self.most {
+            return Err(IndexError::TooManyRows { limit: self.most });
+        }
         Ok(())
     }
 

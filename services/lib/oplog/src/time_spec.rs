@@ -2,7 +2,7 @@
 //!
 //! Cluster time counts whole seconds and, within one, writes. A fraction of a second is therefore no cluster
 //! time: which write it falls between cannot be told, so it is refused and not rounded. A whole second stands
-//! for every write in it, whichever way the command asks.
+//! for every write in it, whichever way the command asks; one that is not held to its end is refused, not cut short.
 
 use std::fmt;
 use std::str::FromStr;

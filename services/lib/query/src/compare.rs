@@ -39,6 +39,12 @@ pub fn compare_elements(a: Element<'_>, b: Element<'_>) -> Ordering {
     compare_values(a.into(), b.into())
 }
 
+/// Whether a value is a string or holds one, so that what it is equal to depends on the collation of its collection.
+/// The value has been validated: it is as deep as that allows at most.
+pub fn holds_strings(element: Element<'_>) -> bool {
+    Value::from(element).holds_strings()
+}
+
 pub(crate) fn compare_values(a: Value<'_>, b: Value<'_>) -> Ordering {
     compare_within(a, b, DEEPEST)
 }

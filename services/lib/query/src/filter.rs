@@ -36,6 +36,12 @@ impl Filter {
     pub fn matches(&self, document: &RawDocument) -> bool {
         Doc::new(document.as_bytes()).is_ok_and(|document| self.0.holds_for(document))
     }
+
+    /// Whether some value of it is compared that is a string or holds one: a collection with a collation of its own
+    /// may then hold other matches than those found here. Regular expressions do not go by the collation.
+    pub fn compares_strings(&self) -> bool {
+        self.0.compares_strings()
+    }
 }
 
 /// What a document, or a value within one, is asked.
@@ -83,6 +89,15 @@ enum Comparison {
 }
 
 impl Condition {
+    fn compares_strings(&self) -> bool {
+        match self {
+            Self::Always(_) => false,
+            Self::All(conditions) | Self::Any(conditions) => any_compares_strings(conditions),
+            Self::Not(condition) => condition.compares_strings(),
+            Self::Field(_, test) => test.compares_strings(),
+        }
+    }
+
     fn holds_for(&self, document: Doc<'_>) -> bool {
         match self {
             Self::Always(answer) => *answer,
@@ -107,7 +122,23 @@ impl Condition {
     }
 }
 
+fn any_compares_strings(conditions: &[Condition]) -> bool {
+    conditions.iter().any(Condition::compares_strings)
+}
+
 impl Test {
+    fn compares_strings(&self) -> bool {
+        match self {
+            Self::Compare(_, with) => with.get().holds_strings(),
+            Self::In { values, .. } => values.iter().any(|value| value.get().holds_strings()),
+            Self::Pattern(_) | Self::Exists | Self::Type(_) | Self::Mod { .. } | Self::Size(_) => {
+                false
+            }
+            Self::ElementDocument(condition) => condition.compares_strings(),
+            Self::ElementValue(conditions) => any_compares_strings(conditions),
+        }
+    }
+
     fn at_array(&self) -> AtArray {
         match self {
             Self::Size(_) | Self::ElementDocument(_) | Self::ElementValue(_) => AtArray::Whole,

@@ -1,6 +1,7 @@
 //! MongoDB's query language over raw BSON: no I/O, no clock.
 //!
-//! - [`Filter`]: which documents, as `find` of MongoDB 6.0 under simple collation
+//! - [`Filter`]: which documents, as `find` of MongoDB 6.0 under simple collation; [`Filter::compares_strings`] tells
+//!   whether another collation could answer differently
 //! - [`Projection`]: which of their fields
 //! - [`compare`], [`compare_elements`]: the order of BSON values
 //!
@@ -21,7 +22,7 @@ mod pattern;
 mod projection;
 mod value;
 
-pub use compare::{compare, compare_elements};
+pub use compare::{compare, compare_elements, holds_strings};
 pub use error::QueryError;
 pub use filter::Filter;
 pub use projection::Projection;

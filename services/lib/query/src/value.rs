@@ -26,6 +26,17 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether comparing it may compare strings: the code and the scope of a function are not, whatever the collation.
+    pub(crate) fn holds_strings(self) -> bool {
+        match self.kind {
+            kind::STRING | kind::SYMBOL => true,
+            _ => self.embedded().is_some_and(|inner| {
+                let mut values = inner.elements().map_while(Result::ok).map(Value::from);
+                values.any(Value::holds_strings)
+            }),
+        }
+    }
+
     pub(crate) fn is_number(self) -> bool {
         matches!(self.kind, kind::INT32 | kind::INT64 | kind::DOUBLE | kind::DECIMAL128)
     }

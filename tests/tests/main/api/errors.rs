@@ -1,6 +1,7 @@
 //! Every reason that a caller can provoke, over gRPC and over HTTP. None of them is a defect's (5xx), and the process
 //! goes on.
 
+mod collations;
 mod messages;
 mod reasons;
 mod restores;
@@ -22,6 +23,7 @@ async fn every_error_says_its_reason() -> Result<()> {
     served.wait().await?;
     reasons::questions(&served).await?;
     reasons::pages(&served).await?;
+    collations::questions(&served).await?;
     messages::malformed(&served).await?;
     messages::hostile(&served).await?;
     restores::refusals(&served).await?;

@@ -98,6 +98,28 @@ fn versions_follow_a_document_through_bases_and_names() {
 }
 
 #[test]
+fn the_states_of_a_name_tell_its_collations() {
+    let fixture = Fixture::with_base(&[]);
+    let command = |uuid, o| Op::command("shop", Some([uuid; 16]), o);
+    let create =
+        |uuid, collation: Document| command(uuid, doc! {"create": "words", "collation": collation});
+    fixture.run(
+        &[
+            (30, vec![create(8, doc! {"locale": "simple"})]),
+            (40, vec![command(8, doc! {"drop": "words"})]),
+            (50, vec![create(9, doc! {"locale": "fr", "strength": 1})]),
+        ],
+        60,
+    );
+    let states = fixture.history.states_named("shop.words");
+    assert_eq!(states.len(), 2);
+    let collations = states.iter().filter_map(|state| state.collation());
+    let collations: Vec<Document> = collations.map(|it| parsed(it.as_bytes())).collect();
+    assert_eq!(collations, [doc! {"locale": "fr", "strength": 1}]);
+    assert!(fixture.history.states_named(NS).iter().all(|state| state.collation().is_none()));
+}
+
+#[test]
 fn uncommitted_versions_do_not_show() {
     let fixture = Fixture::with_base(&[doc! {"_id": 1}]);
     let mut writer = fixture.history.writer().unwrap();

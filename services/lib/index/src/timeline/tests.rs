@@ -21,7 +21,7 @@ fn index_of(segments: &[SegmentSummary]) -> (Index, tempfile::TempDir) {
 fn rows(index: &Index, ns: &str, from: u32, to: u32, length: u32) -> Vec<(u32, String, u64, u64)> {
     let (from, to) = (Timestamp::new(from, 0), Timestamp::new(to, 0));
     let length = NonZeroU32::new(length).expect("not zero");
-    let rows = index.view().timeline(ns, from, to, length).expect("timeline");
+    let rows = index.view().timeline(ns, from, to, length, &|_, _| true).expect("timeline");
     let row = |r: TimelineRow| (r.start_seconds, r.ns, r.counts.inserts, r.counts.noops);
     rows.into_iter().map(row).collect()
 }
@@ -55,6 +55,23 @@ fn sums_per_bucket_and_namespace() {
             row(295, "a.x", 100, 0)
         ]
     );
+}
+
+#[test]
+fn only_what_is_asked_for_counts_towards_the_limit() {
+    let wanted = |ns: &str, counts: &OperationCounts| ns != "a.y" && counts.changes() > 0;
+    let mut rows = Rows { length: 60, most: 2, wanted: &wanted, found: BTreeMap::new() };
+    for (seconds, ns, inserts) in
+        [(60, "a.x", 1), (60, "a.y", 1), (60, "", 0), (120, "a.x", 1), (121, "a.x", 5)]
+    {
+        let counts = OperationCounts { inserts, noops: 1, ..OperationCounts::default() };
+        rows.add(seconds, ns, counts).expect("two rows fit");
+    }
+    let counts = OperationCounts { inserts: 1, ..OperationCounts::default() };
+    let error = rows.add(180, "a.x", counts).expect_err("three do not");
+    assert!(matches!(error, IndexError::TooManyRows { limit: 2 }), "{error}");
+    let inserts: Vec<_> = rows.into_rows().iter().map(|row| row.counts.inserts).collect();
+    assert_eq!(inserts[..2], [1, 6]);
 }
 
 proptest! {

@@ -233,3 +233,40 @@ fn bytes_that_are_no_bson_are_no_danger() {
         }
     }
 }
+
+#[test]
+fn a_collation_matters_where_strings_are_compared() {
+    let symbol = Bson::Symbol("x".into());
+    for filter in [
+        doc! {"a": "x"},
+        doc! {"a": symbol},
+        doc! {"a": {"b": ["x"]}},
+        doc! {"a": {"$gte": "x"}},
+        doc! {"a": {"$ne": "x"}},
+        doc! {"a": {"$in": [1, "x"]}},
+        doc! {"a": {"$nin": [{"b": "x"}]}},
+        doc! {"a": {"$all": [1, "x"]}},
+        doc! {"a": {"$not": {"$lt": "x"}}},
+        doc! {"a": {"$elemMatch": {"$gt": 1, "$lt": "x"}}},
+        doc! {"a": {"$elemMatch": {"b": 1, "c": "x"}}},
+        doc! {"a": 1, "$or": [{"b": 1}, {"$nor": [{"c": "x"}]}]},
+    ] {
+        assert!(parse(&filter).unwrap().compares_strings(), "{filter}");
+    }
+    let code = Bson::JavaScriptCode("x".into());
+    for filter in [
+        doc! {},
+        doc! {"a": 1, "b": null, "$comment": "x"},
+        doc! {"a": code},
+        doc! {"a": regex("x")},
+        doc! {"a": {"$regex": "x", "$options": "i"}},
+        doc! {"a": {"$in": [regex("x"), 1]}},
+        doc! {"a": {"$all": [regex("x")]}},
+        doc! {"a": {"$not": regex("x")}},
+        doc! {"a": {"$type": "string", "$exists": true, "$size": 1}},
+        doc! {"a": {"$elemMatch": {"b": {"$gt": 1}, "c": regex("x")}}},
+        doc! {"a": {"$gt": Bson::MinKey, "$lte": {"b": [2]}, "$mod": [2, 1]}},
+    ] {
+        assert!(!parse(&filter).unwrap().compares_strings(), "{filter}");
+    }
+}

@@ -153,6 +153,12 @@ async fn by_id_over_http(api: &Api, ns: &str, id: &str, wanted: &[&RawDocumentBu
     let told = api.get(&path).await?.expect(200)?.json()?;
     let wanted_json = wanted.iter().map(|entry| canonical(entry)).collect::<Result<Vec<_>>>()?;
     ensure!(told["entries"] == serde_json::json!(wanted_json), "{told} is not {wanted:?}");
+    ensure!(told["truncated"] == false, "there are no older ones: {told}");
+    let newest = format!("/v1/entries?ns={ns}&id={id}&op=i,u,d&limit=1");
+    let newest = api.get(&newest).await?.expect(200)?.json()?;
+    let last = &wanted_json[wanted_json.len().saturating_sub(1)..];
+    ensure!(newest["entries"] == serde_json::json!(last), "{newest} is not {last:?}");
+    ensure!(newest["truncated"] == (wanted.len() > 1), "of {}: {newest}", wanted.len());
     let raw = api.get_as(&path, "application/bson").await?.expect(200)?;
     let bytes = wanted.iter().flat_map(|entry| entry.as_bytes());
     ensure!(raw.body.iter().eq(bytes), "the bytes over HTTP differ");

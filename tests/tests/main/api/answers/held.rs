@@ -38,6 +38,13 @@ pub struct Collection {
     pub documents: Vec<RawDocumentBuf>,
 }
 
+impl Collection {
+    /// It compares strings in a way of its own.
+    pub fn is_collated(&self) -> bool {
+        self.options.get("collation").is_ok_and(|collation| collation.is_some())
+    }
+}
+
 pub fn is_of_users(ns: &str) -> bool {
     let database = ns.split('.').next().unwrap_or_default();
     !SERVER_DATABASES.contains(&database)

@@ -153,7 +153,33 @@ async fn times(api: &Api) -> Result<()> {
     let answer = api.hindsight.clone().wait_restorable(wait).await;
     failed("a wait", answer, Code::DeadlineExceeded, "TIMED_OUT")?;
     let path = "/v1/wait?time=4000000000,1&timeout_ms=300";
-    problem(path, &api.get(path).await?, 408, "TIMED_OUT")
+    problem(path, &api.get(path).await?, 408, "TIMED_OUT")?;
+    let path = format!("/v1/wait?time={},1", seconds - 3_600);
+    problem(&path, &api.get(&path).await?, 422, "OUT_OF_WINDOW")?;
+    unfinished_second(api).await
+}
+
+/// The second in which the newest window ends is refused as long as more may come in it, and never cut short.
+async fn unfinished_second(api: &Api) -> Result<()> {
+    for _ in 0..10 {
+        let through = api.get("/v1/windows").await?.json()?["windows"][0]["through"].clone();
+        let seconds = through["t"].to_string();
+        let path = format!("/v1/resolve?time={seconds}");
+        let answer = api.get(&path).await?;
+        if answer.status == 200 {
+            // Something came after that second, meanwhile.
+            let at = answer.json()?["at"].clone();
+            ensure!(at["i"] == u32::MAX, "{at} is not all of that second");
+            continue;
+        }
+        problem(&path, &answer, 422, "OUT_OF_WINDOW")?;
+        let detail = answer.json()?["detail"].to_string();
+        for part in ["not held to its end yet", "latest", &format!("({seconds},")] {
+            ensure!(detail.contains(part), "{part:?} is not in {detail}");
+        }
+        return Ok(());
+    }
+    anyhow::bail!("each time the second was over at once")
 }
 
 async fn paths(api: &Api) -> Result<()> {
