@@ -4,7 +4,9 @@
 //! commands that work on files call the same methods, so an answer does not depend on how it was asked for.
 
 mod about;
+mod absent;
 mod admission;
+mod collation;
 mod collections;
 mod diff;
 mod documents;
@@ -32,6 +34,7 @@ use hindsight_replayer::Engine;
 use tonic::{Request, Response, Status};
 
 use crate::access::Call;
+use admission::Place;
 use reason::status_of;
 
 pub use admission::Admission;
@@ -70,11 +73,12 @@ impl Service {
     }
 }
 
-/// Runs what reads the store for long where it is in nobody's way.
+/// Runs what reads the store for long where it is in nobody's way, within the room of its call.
 async fn apart<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    place: Place,
+    work: impl FnOnce(&Place) -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    let worked = tokio::task::spawn_blocking(work).await;
+    let worked = tokio::task::spawn_blocking(move || work(&place)).await;
     worked.unwrap_or_else(|error| Err(Reason::Internal.status(error.to_string())))
 }
 
@@ -145,8 +149,8 @@ impl Hindsight for Service {
         request: Request<api::GetTimelineRequest>,
     ) -> Result<Response<api::GetTimelineResponse>, Status> {
         let call = self.admission.begin(Call::GetTimeline, &request)?;
-        let engine = self.engine.clone();
-        call.one(apart(move || timeline::timeline(&engine, request.into_inner()))).await
+        let (place, engine) = (call.place(), self.engine.clone());
+        call.one(apart(place, move |_| timeline::timeline(&engine, request.into_inner()))).await
     }
 
     async fn search_entries(
@@ -170,8 +174,12 @@ impl Hindsight for Service {
         request: Request<api::ListVersionsRequest>,
     ) -> Result<Response<api::ListVersionsResponse>, Status> {
         let call = self.admission.begin(Call::ListVersions, &request)?;
-        let engine = self.engine.clone();
-        call.one(apart(move || documents::versions(&engine, &request.into_inner()))).await
+        let (place, engine) = (call.place(), self.engine.clone());
+        let versions = move |place: &Place| {
+            let is_wanted = || place.is_wanted();
+            documents::versions(&engine, &request.into_inner(), &is_wanted)
+        };
+        call.one(apart(place, versions)).await
     }
 
     async fn scan_collection(
@@ -187,7 +195,8 @@ impl Hindsight for Service {
         request: Request<api::ListCollectionsRequest>,
     ) -> Result<Response<api::ListCollectionsResponse>, Status> {
         let call = self.admission.begin(Call::ListCollections, &request)?;
-        call.one(collections::list(self, request.into_inner())).await
+        let place = call.place();
+        call.one(collections::list(self, place, request.into_inner())).await
     }
 
     async fn diff_times(
@@ -228,6 +237,12 @@ impl Hindsight for Service {
         request: Request<api::VerifyRequest>,
     ) -> Result<Response<api::VerifyResponse>, Status> {
         let call = self.admission.begin(Call::Verify, &request)?;
-        call.one(verify::verify(&self.engine, request.into_inner())).await
+        let (place, engine) = (call.place(), self.engine.clone());
+        let runtime = tokio::runtime::Handle::current();
+        let verify = move |place: &Place| {
+            let is_wanted = || place.is_wanted();
+            runtime.block_on(verify::verify(&engine, request.get_ref(), &is_wanted))
+        };
+        call.one(apart(place, verify)).await
     }
 }

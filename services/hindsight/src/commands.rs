@@ -20,14 +20,15 @@ use std::io::Write;
 
 use anyhow::Result;
 use bytes::Bytes;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::access;
 use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
 use crate::exit::{Exit, Failure};
-use crate::extended_json;
+use crate::extended_json::{self, Written};
+use crate::json::Notation;
 
 /// Runs any command but those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
@@ -76,14 +77,28 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
 }
 
 /// Prints one JSON object on one line.
-fn print_json(value: &Value) -> Result<()> {
-    print_line(&value.to_string())
+fn print_json(value: &impl Serialize) -> Result<()> {
+    print_line(&serde_json::to_string(value)?)
 }
 
-/// Prints a line of data. A reader that has seen enough (`| head`) is no failure of ours.
+/// Prints documents as canonical Extended JSON, each on a line, all at once.
+fn print_documents(documents: &[Bytes]) -> Result<()> {
+    let mut lines = Vec::new();
+    for document in documents {
+        serde_json::to_writer(&mut lines, &Written::of(document, Notation::Canonical)?)?;
+        lines.push(b'\n');
+    }
+    print(&lines)
+}
+
 fn print_line(line: &str) -> Result<()> {
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Prints data. A reader that has seen enough (`| head`) is no failure of ours.
+fn print(data: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{line}") {
+    match out.write_all(data).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         other => Ok(other?),
     }

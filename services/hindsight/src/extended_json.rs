@@ -1,5 +1,7 @@
 //! Documents and entries as Extended JSON v2, fields in order: canonical for scripts, relaxed for people.
 
+mod written;
+
 use anyhow::{Context, Result};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
 use serde_json::{Value, json};
@@ -8,6 +10,8 @@ use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::Doc;
 
 use crate::cli::Output;
+
+pub use written::Written;
 
 /// # Errors
 /// Bytes that are no BSON, or that hold invalid UTF-8, which JSON cannot carry.

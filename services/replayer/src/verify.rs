@@ -32,19 +32,20 @@ pub struct Damage {
     pub detail: String,
 }
 
-/// Walks log and bases. Damage is a finding, not an error.
+/// Walks log and bases. Damage is a finding, not an error. Bases are read on the thread that polls this, which must be one
+/// that may block.
+///
+/// # Errors
+/// Bases that cannot be listed; and nobody's wanting it any more, which is asked between two segments or bases.
 pub async fn verify(
     log: &dyn SegmentLog,
     bases: &Path,
     deep: bool,
+    is_wanted: &(dyn Fn() -> bool + Sync),
 ) -> Result<VerifyReport, QueryError> {
     let mut report = VerifyReport { deep, ..VerifyReport::default() };
-    verify_log(log, deep, &mut report).await;
-    let directory = bases.to_owned();
-    let found = tokio::task::spawn_blocking(move || verify_bases(&directory, deep)).await;
-    let (count, damaged) = found.expect("verifying bases does not panic")?;
-    report.bases = count;
-    report.damaged.extend(damaged);
+    verify_log(log, deep, is_wanted, &mut report).await?;
+    verify_bases(bases, deep, is_wanted, &mut report)?;
     report.sound = report.damaged.is_empty();
     report.lines = lines(&report);
     Ok(report)
@@ -53,13 +54,25 @@ pub async fn verify(
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-async fn verify_log(log: &dyn SegmentLog, deep: bool, report: &mut VerifyReport) {
+fn go_on(is_wanted: &(dyn Fn() -> bool + Sync)) -> Result<(), QueryError> {
+    match is_wanted() {
+        true => Ok(()),
+        false => Err(QueryError::Unavailable("nobody waits for it any more".into())),
+    }
+}
+
+async fn verify_log(
+    log: &dyn SegmentLog,
+    deep: bool,
+    is_wanted: &(dyn Fn() -> bool + Sync),
+    report: &mut VerifyReport,
+) -> Result<(), QueryError> {
     let end = match log.end().await {
         Ok(Some(end)) => end.sequence(),
-        Ok(None) => return,
+        Ok(None) => return Ok(()),
         Err(error) => {
             report.damaged.push(Damage { what: "log".into(), detail: error.to_string() });
-            return;
+            return Ok(());
         }
     };
     let mut next = Sequence::FIRST;
@@ -74,6 +87,7 @@ async fn verify_log(log: &dyn SegmentLog, deep: bool, report: &mut VerifyReport)
             }
         };
         for info in infos {
+            go_on(is_wanted)?;
             report.segments += 1;
             report.entries += info.seal.entries;
             report.bytes += info.segment_bytes;
@@ -85,6 +99,7 @@ async fn verify_log(log: &dyn SegmentLog, deep: bool, report: &mut VerifyReport)
             next = info.sequence().next();
         }
     }
+    Ok(())
 }
 
 /// Every byte, every frame, every entry.
@@ -99,20 +114,26 @@ async fn read_all(log: &dyn SegmentLog, sequence: Sequence) -> Result<(), String
     Ok(())
 }
 
-fn verify_bases(directory: &Path, deep: bool) -> Result<(u64, Vec<Damage>), QueryError> {
+fn verify_bases(
+    directory: &Path,
+    deep: bool,
+    is_wanted: &(dyn Fn() -> bool + Sync),
+    report: &mut VerifyReport,
+) -> Result<(), QueryError> {
     let listing = hindsight_base::list(directory).map_err(QueryError::corrupt)?;
-    let mut damaged = Vec::new();
     for (path, error) in &listing.damaged {
-        damaged.push(Damage { what: path.display().to_string(), detail: error.to_string() });
+        report.damaged.push(Damage { what: path.display().to_string(), detail: error.to_string() });
     }
     for summary in &listing.bases {
+        go_on(is_wanted)?;
         let base = hindsight_base::Base::open(&summary.directory).map_err(QueryError::corrupt)?;
         for error in base.verify(deep).faults {
-            damaged
-                .push(Damage { what: format!("base {}", summary.name), detail: error.to_string() });
+            let what = format!("base {}", summary.name);
+            report.damaged.push(Damage { what, detail: error.to_string() });
         }
     }
-    Ok((listing.bases.len() as u64, damaged))
+    report.bases = listing.bases.len() as u64;
+    Ok(())
 }
 
 fn lines(report: &VerifyReport) -> Vec<String> {

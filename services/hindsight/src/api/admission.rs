@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl Admission {
             deadline: timeout(request).map(|timeout| Instant::now() + timeout),
             documents: 0,
             ended: None,
-            _permit: permit,
+            place: Place(Arc::new(Taken { is_abandoned: AtomicBool::new(false), _permit: permit })),
         })
     }
 
@@ -107,10 +108,31 @@ pub(super) struct Ongoing {
     deadline: Option<Instant>,
     documents: u64,
     ended: Option<Code>,
+    place: Place,
+}
+
+/// The room that a call takes. Whoever works for it on another thread holds it too, so that work that nobody waits for
+/// any more counts until it ends.
+#[derive(Clone)]
+pub(super) struct Place(Arc<Taken>);
+
+struct Taken {
+    is_abandoned: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
+impl Place {
+    /// Whether somebody still waits for the answer. Long work asks now and then, and ends when nobody does.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.0.is_abandoned.load(Ordering::Relaxed)
+    }
+}
+
 impl Ongoing {
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -160,6 +182,7 @@ fn too_late() -> Status {
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
+        self.place.0.is_abandoned.store(true, Ordering::Relaxed);
         // Dropped in between: the caller went away.
         let code = self.ended.unwrap_or(Code::Cancelled);
         gauge!("hindsight_api_calls_in_flight").decrement(1);

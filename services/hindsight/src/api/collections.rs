@@ -11,6 +11,7 @@ use hindsight_replayer::find::NamespacePattern;
 use hindsight_replayer::{Engine, QueryError};
 use tonic::Status;
 
+use super::admission::Place;
 use super::page::{Page, PageKey};
 use super::{Reason, Service, apart, status_of};
 use crate::times::to_api;
@@ -20,6 +21,7 @@ const VIEWS: &str = ".system.views";
 
 pub(super) async fn list(
     service: &Service,
+    place: Place,
     request: api::ListCollectionsRequest,
 ) -> Result<api::ListCollectionsResponse, Status> {
     let key = PageKey::new("collections", &[request.ns.as_bytes()]);
@@ -33,7 +35,7 @@ pub(super) async fn list(
     };
     let pattern = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
     let engine = service.engine.clone();
-    let all = apart(move || all_at(&engine, at)).await?;
+    let all = apart(place, move |_| all_at(&engine, at)).await?;
     let wanted = all.into_iter().filter(|collection| {
         collection.ns.as_bytes() > &after[..]
             && pattern.as_ref().is_none_or(|it| it.matches(&collection.ns))

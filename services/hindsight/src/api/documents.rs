@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use hindsight_history::Cause;
+use hindsight_history::{Cause, ReadError};
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Engine, QueryError};
 use tonic::Status;
 
+use super::absent::no_such_collection;
 use super::page::{Page, PageKey};
-use super::{Reason, Service, check_ns, id_of, status_of};
+use super::{Reason, Service, check_ns, collation, id_of, status_of};
 use crate::times::to_api;
 
 pub(super) async fn get(
@@ -20,17 +21,22 @@ pub(super) async fn get(
     let id = id_of(&request.id)?;
     let at = service.reach(request.at).await?;
     let view = service.engine.view(at).map_err(status_of)?;
-    let found = view.get(&request.ns, id).map_err(QueryError::from).map_err(status_of)?;
-    let document = found.ok_or_else(|| {
-        let text = format!("{} holds no document with this _id at {at}", request.ns);
-        Reason::NoSuchDocument.status(text)
+    let found = view.get(&request.ns, id).map_err(|error| match error {
+        ReadError::NoSuchCollection { .. } => no_such_collection(&view, &request.ns),
+        other => status_of(QueryError::from(other)),
     })?;
+    let Some(document) = found else {
+        collation::check_absent(id, view.collection(&request.ns).as_deref())?;
+        let text = format!("{} holds no document with this _id at {at}", request.ns);
+        return Err(Reason::NoSuchDocument.status(text));
+    };
     Ok(api::GetDocumentResponse { document: document.into(), at: Some(to_api(at)) })
 }
 
 pub(super) fn versions(
     engine: &Engine,
     request: &api::ListVersionsRequest,
+    is_wanted: &dyn Fn() -> bool,
 ) -> Result<api::ListVersionsResponse, Status> {
     check_ns(&request.ns)?;
     let id = id_of(&request.id)?;
@@ -40,6 +46,9 @@ pub(super) fn versions(
     let (mut page, mut seen) = (Page::of(request.page_size), 0_u64);
     let mut visit = |version: hindsight_history::Version<'_>| {
         seen += 1;
+        if !is_wanted() {
+            return ControlFlow::Break(());
+        }
         if seen <= skipped {
             return ControlFlow::Continue(());
         }
@@ -51,6 +60,8 @@ pub(super) fn versions(
     let found = history.versions(&request.ns, id, &mut visit);
     found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
     if seen == 0 {
+        let states = history.states_named(&request.ns);
+        collation::check_absent(id, states.iter().map(|state| &**state))?;
         return Err(Reason::NoSuchDocument.status(format!(
             "{} never held a document with this _id, as far as the history reaches",
             request.ns

@@ -8,9 +8,11 @@ use super::{Reason, status_of};
 
 pub(super) async fn verify(
     engine: &Engine,
-    request: api::VerifyRequest,
+    request: &api::VerifyRequest,
+    is_wanted: &(dyn Fn() -> bool + Sync),
 ) -> Result<api::VerifyResponse, Status> {
-    let report = hindsight_replayer::verify(engine.log.as_ref(), &engine.bases, request.deep);
+    let (log, bases) = (engine.log.as_ref(), &engine.bases);
+    let report = hindsight_replayer::verify(log, bases, request.deep, is_wanted);
     let report = report.await.map_err(status_of)?;
     let json = serde_json::to_string(&report)
         .map_err(|error| Reason::Internal.status(error.to_string()))?;

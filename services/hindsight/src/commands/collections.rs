@@ -23,7 +23,7 @@ pub async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Re
         for collection in &answer.collections {
             if global.output == Output::Json {
                 let json = CollectionJson::of(collection, Notation::Canonical)?;
-                print_json(&serde_json::to_value(json)?)?;
+                print_json(&json)?;
                 continue;
             }
             let options = extended_json::relaxed(&collection.options)?;

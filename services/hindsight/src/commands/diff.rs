@@ -1,4 +1,5 @@
 use anyhow::Result;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use hindsight_proto::v1::{Change, DiffTimesRequest};
 use serde_json::Value;
@@ -7,6 +8,7 @@ use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Diff, Global, Output};
 use crate::exit::Exit;
+use crate::extended_json;
 use crate::json::{ChangeJson, Notation};
 use crate::times::{included, shown};
 
@@ -33,7 +35,7 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
             match global.output {
                 Output::Json => {
                     let json = ChangeJson::of(change, Notation::Canonical)?;
-                    print_json(&serde_json::to_value(json)?)?;
+                    print_json(&json)?;
                 }
                 Output::Text => print_change(change)?,
             }
@@ -46,14 +48,15 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
 
 /// `+ shop.orders 42`, `- …`, or `~ …` with a line for each field.
 fn print_change(change: &Change) -> Result<()> {
-    let json = ChangeJson::of(change, Notation::Relaxed)?;
-    let (ns, id) = (&json.ns, &json.id);
-    match (&json.before, &json.after) {
+    let side = |bytes: &Option<Bytes>| bytes.as_deref().map(extended_json::relaxed).transpose();
+    let (before, after) = (side(&change.before)?, side(&change.after)?);
+    let (ns, id) = (&change.ns, &extended_json::relaxed(&change.id)?["_id"]);
+    match (&before, &after) {
         (None, Some(after)) => print_line(&format!("+ {ns} {id}  {}", shorten(after))),
         (Some(before), None) => print_line(&format!("- {ns} {id}  {}", shorten(before))),
         (before, after) => {
             print_line(&format!("~ {ns} {id}"))?;
-            for field in &json.fields {
+            for field in &change.fields {
                 let (before, after) = (at(before.as_ref(), field), at(after.as_ref(), field));
                 print_line(&format!("    {field}: {before} -> {after}"))?;
             }

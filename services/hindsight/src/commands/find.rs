@@ -3,7 +3,7 @@ use futures_util::StreamExt;
 use hindsight_oplog::{Entry, OpKind};
 use hindsight_proto::v1::SearchEntriesRequest;
 
-use super::{bson_of, print_json, print_line};
+use super::{bson_of, print_documents, print_line};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
@@ -17,16 +17,18 @@ pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit
     let mut answers = backend.search_entries(request_of(find)?).await?;
     while let Some(answer) = answers.next().await {
         let answer = answer?;
+        if global.output == Output::Json {
+            print_documents(&answer.entries)?;
+            continue;
+        }
         for (nth, entry) in answer.entries.iter().enumerate() {
             let is_context = answer.context.get(nth).copied().unwrap_or(false);
-            match global.output {
-                Output::Json => print_json(&extended_json::of(entry)?)?,
-                Output::Text if is_context => print_line(&format!("  {}", summary(entry)?))?,
-                Output::Text if find.before_context > 0 => {
-                    print_line(&format!("> {}", summary(entry)?))?;
-                }
-                Output::Text => print_line(&summary(entry)?)?,
-            }
+            let mark = match (is_context, find.before_context) {
+                (true, _) => "  ",
+                (false, 0) => "",
+                (false, _) => "> ",
+            };
+            print_line(&format!("{mark}{}", summary(entry)?))?;
         }
     }
     Ok(Exit::Done)

@@ -13,7 +13,7 @@ pub async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Resul
     let answer = backend.resolve_time(ResolveTimeRequest { time: Some(time) }).await?;
     if global.output == Output::Json {
         let json = ResolvedTimeJson::of(answer, Notation::Canonical)?;
-        print_json(&serde_json::to_value(json)?)?;
+        print_json(&json)?;
         return Ok(Exit::Done);
     }
     print_line(&format!("through {}", shown(answer.at)))?;

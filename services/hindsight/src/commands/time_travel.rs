@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use hindsight_proto::v1::{GetDocumentRequest, ListVersionsRequest, ScanCollectionRequest};
 use serde_json::{Value, json};
 
-use super::{bson_of, print_json, print_line, say};
+use super::{bson_of, print_documents, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
 use crate::exit::Exit;
@@ -70,9 +70,7 @@ pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Ex
             say(&format!("{} as of {}", scan.ns, shown(answer.at)));
             told = true;
         }
-        for document in &answer.documents {
-            print_json(&extended_json::of(document)?)?;
-        }
+        print_documents(&answer.documents)?;
     }
     Ok(Exit::Done)
 }

@@ -1,13 +1,15 @@
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::{PositionJson, WindowJson};
-use crate::extended_json;
+use crate::extended_json::Written;
 use crate::times::from_api;
 
 /// How documents are written: both are Extended JSON v2 with fields in order.
@@ -21,28 +23,33 @@ pub enum Notation {
     Relaxed,
 }
 
+/// A document's JSON: text, which takes as much memory as it is long.
+pub type Text = Box<RawValue>;
+
 impl Notation {
     /// # Errors
     /// Bytes that JSON cannot carry.
-    pub fn of(self, bytes: &[u8]) -> Result<Value> {
-        match self {
-            Self::Canonical => extended_json::of(bytes),
-            Self::Relaxed => extended_json::relaxed(bytes),
-        }
+    pub fn of(self, bytes: &[u8]) -> Result<Text> {
+        Ok(to_raw_value(&Written::of(bytes, self)?)?)
     }
 
-    fn of_each(self, all: &[Bytes]) -> Result<Vec<Value>> {
+    fn of_each(self, all: &[Bytes]) -> Result<Vec<Text>> {
         all.iter().map(|bytes| self.of(bytes)).collect()
     }
 
-    fn of_some(self, bytes: Option<&Bytes>) -> Result<Option<Value>> {
+    fn of_some(self, bytes: Option<&Bytes>) -> Result<Option<Text>> {
         bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| self.of(bytes)).transpose()
     }
 
     /// The value of `_id` in `{_id: …}`.
-    fn of_id(self, bytes: &[u8]) -> Result<Value> {
-        Ok(self.of(bytes)?.get_mut("_id").map(Value::take).unwrap_or_default())
+    fn of_id(self, bytes: &[u8]) -> Result<Text> {
+        let fields: BTreeMap<String, Text> = serde_json::from_str(self.of(bytes)?.get())?;
+        fields.into_iter().find(|(name, _)| name == "_id").map(|(_, id)| id).context("no _id")
     }
+}
+
+fn length<'a>(of: impl IntoIterator<Item = &'a Text>) -> usize {
+    of.into_iter().map(|text| text.get().len()).sum()
 }
 
 /// What a time means.
@@ -56,10 +63,10 @@ pub struct ResolvedTimeJson {
     pub window: Option<WindowJson>,
     /// The last entry at or before it.
     #[schema(value_type = Option<Object>)]
-    pub last_included: Option<Value>,
+    pub last_included: Option<Text>,
     /// The first entry after it.
     #[schema(value_type = Option<Object>)]
-    pub first_excluded: Option<Value>,
+    pub first_excluded: Option<Text>,
 }
 
 impl ResolvedTimeJson {
@@ -80,18 +87,47 @@ impl ResolvedTimeJson {
 #[schema(as = Entries)]
 pub struct EntriesJson {
     #[schema(value_type = Vec<Object>)]
-    pub entries: Vec<Value>,
+    pub entries: Vec<Text>,
     /// With `before_context`: for each entry whether it is there only because of the one that follows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub context: Vec<bool>,
+    /// There are older entries that match.
+    pub truncated: bool,
 }
 
 impl EntriesJson {
-    pub fn add(&mut self, answer: &api::SearchEntriesResponse, notation: Notation) -> Result<()> {
-        self.entries.extend(notation.of_each(&answer.entries)?);
+    /// Keeps the newest `most` matches, of one more that were asked for, each with `before_context` entries before it.
+    /// Gives the length of the text that came to it.
+    pub fn add(
+        &mut self,
+        answer: &api::SearchEntriesResponse,
+        notation: Notation,
+        most: usize,
+        before_context: usize,
+    ) -> Result<usize> {
+        let texts = notation.of_each(&answer.entries)?;
+        let bytes = length(&texts);
+        self.entries.extend(texts);
         self.context.extend(&answer.context);
-        Ok(())
+        let context = self.context.iter().filter(|is_context| **is_context).count();
+        if self.entries.len() - context > most {
+            self.drop_oldest(before_context);
+            self.truncated = true;
+        }
+        Ok(bytes)
+    }
+
+    /// Drops the oldest match; it may still come before the next one.
+    fn drop_oldest(&mut self, before_context: usize) {
+        let is_match = |at: &usize| !self.context.get(*at).copied().unwrap_or(false);
+        let next = (0..self.entries.len()).filter(is_match).nth(1).unwrap_or(self.entries.len());
+        let cut = next.saturating_sub(before_context);
+        self.entries.drain(..cut);
+        if !self.context.is_empty() {
+            self.context.drain(..cut);
+            self.context[..next - cut].fill(true);
+        }
     }
 }
 
@@ -101,7 +137,7 @@ impl EntriesJson {
 pub struct DocumentJson {
     pub at: Option<PositionJson>,
     #[schema(value_type = Object)]
-    pub document: Value,
+    pub document: Text,
 }
 
 impl DocumentJson {
@@ -116,17 +152,24 @@ impl DocumentJson {
 pub struct DocumentsJson {
     pub at: Option<PositionJson>,
     #[schema(value_type = Vec<Object>)]
-    pub documents: Vec<Value>,
+    pub documents: Vec<Text>,
     /// Empty: these were the last ones.
     pub next_page_token: String,
 }
 
 impl DocumentsJson {
-    pub fn add(&mut self, answer: &api::ScanCollectionResponse, notation: Notation) -> Result<()> {
+    /// Gives the length of the text that came to it.
+    pub fn add(
+        &mut self,
+        answer: &api::ScanCollectionResponse,
+        notation: Notation,
+    ) -> Result<usize> {
+        let texts = notation.of_each(&answer.documents)?;
+        let bytes = length(&texts);
         self.at = answer.at.map(Into::into);
-        self.documents.extend(notation.of_each(&answer.documents)?);
+        self.documents.extend(texts);
         self.next_page_token.clone_from(&answer.next_page_token);
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -146,7 +189,7 @@ pub struct VersionJson {
     pub from: Option<PositionJson>,
     /// `null`: it was deleted.
     #[schema(value_type = Option<Object>)]
-    pub document: Option<Value>,
+    pub document: Option<Text>,
     /// `base`, `entry`, `collection_named` or `collection_unnamed`.
     pub cause: String,
 }
@@ -189,9 +232,9 @@ pub struct CollectionJson {
     /// In hexadecimal; `null` for views.
     pub uuid: Option<String>,
     #[schema(value_type = Object)]
-    pub options: Value,
+    pub options: Text,
     #[schema(value_type = Vec<Object>)]
-    pub indexes: Vec<Value>,
+    pub indexes: Vec<Text>,
 }
 
 impl CollectionJson {
@@ -224,6 +267,8 @@ pub struct ChangesJson {
     pub from: Option<PositionJson>,
     pub to: Option<PositionJson>,
     pub changes: Vec<ChangeJson>,
+    /// There are more changes.
+    pub truncated: bool,
 }
 
 /// A document that is different.
@@ -234,11 +279,11 @@ pub struct ChangeJson {
     pub change: String,
     pub ns: String,
     #[schema(value_type = Object)]
-    pub id: Value,
+    pub id: Text,
     #[schema(value_type = Option<Object>)]
-    pub before: Option<Value>,
+    pub before: Option<Text>,
     #[schema(value_type = Option<Object>)]
-    pub after: Option<Value>,
+    pub after: Option<Text>,
     /// Of a changed document: dotted paths of what is different.
     pub fields: Vec<String>,
 }
@@ -257,12 +302,23 @@ impl ChangeJson {
 }
 
 impl ChangesJson {
-    pub fn add(&mut self, answer: &api::DiffTimesResponse, notation: Notation) -> Result<()> {
+    /// Keeps the first `most`, of one more that were asked for. Gives the length of the text that came to it.
+    pub fn add(
+        &mut self,
+        answer: &api::DiffTimesResponse,
+        notation: Notation,
+        most: usize,
+    ) -> Result<usize> {
         (self.from, self.to) = (answer.from.map(Into::into), answer.to.map(Into::into));
-        for change in &answer.changes {
-            self.changes.push(ChangeJson::of(change, notation)?);
+        let left = most.saturating_sub(self.changes.len());
+        self.truncated |= answer.changes.len() > left;
+        let mut bytes = 0;
+        for change in answer.changes.iter().take(left) {
+            let change = ChangeJson::of(change, notation)?;
+            bytes += length(change.before.iter().chain(&change.after));
+            self.changes.push(change);
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -270,3 +326,6 @@ impl ChangesJson {
 pub fn spelled(position: Option<api::Timestamp>) -> String {
     position.map_or_else(String::new, |position| Timestamp::to_string(&from_api(position)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,18 @@ fn timeouts_are_read_as_grpc_writes_them() {
         assert_eq!(of(bad), None, "{bad}");
     }
 }
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_takes_its_room_until_it_ends() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let admission = admission(directory.path(), 1);
+    let call = admission.begin(Call::GetDocument, &request(Role::Viewer)).expect("it may");
+    let place = call.place();
+    assert!(place.is_wanted());
+    drop(call);
+    assert!(!place.is_wanted());
+    let full = admission.begin(Call::GetDocument, &request(Role::Viewer)).map(drop);
+    assert_eq!(full.expect_err("a thread still works").code(), Code::ResourceExhausted);
+    drop(place);
+    admission.begin(Call::GetDocument, &request(Role::Viewer)).expect("there is room again");
+}

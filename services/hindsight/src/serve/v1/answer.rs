@@ -18,8 +18,8 @@ use super::problem::{Problem, unshowable};
 use crate::api::{Answers, Reason};
 use crate::json::spelled;
 
-/// The most that is gathered for one JSON object.
-const MAX_OBJECT_BYTES: usize = 32 << 20;
+/// The most text that is gathered for one JSON object: more than the largest document takes.
+const MAX_OBJECT_BYTES: usize = 64 << 20;
 const NDJSON: &str = "application/x-ndjson";
 const BSON: &str = "application/bson";
 
@@ -82,16 +82,14 @@ pub(super) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
     response
 }
 
-/// All answers as one object.
+/// All answers as one object; `add` tells how much text an answer came to.
 pub(super) async fn object<T, J: Default + Serialize>(
     mut answers: Answers<T>,
-    size: impl Fn(&T) -> usize,
-    mut add: impl FnMut(&mut J, &T) -> Result<()>,
+    mut add: impl FnMut(&mut J, &T) -> Result<usize>,
 ) -> Result<Response, Problem> {
     let (mut object, mut bytes) = (J::default(), 0);
     while let Some(answer) = answers.next().await {
-        let answer = answer?;
-        bytes += size(&answer);
+        bytes += add(&mut object, &answer?).map_err(unshowable)?;
         if bytes > MAX_OBJECT_BYTES {
             let text = format!(
                 "the answer is larger than {MAX_OBJECT_BYTES} bytes: ask for fewer at a time, or stream it \
@@ -99,7 +97,6 @@ pub(super) async fn object<T, J: Default + Serialize>(
             );
             return Err(Reason::TooLarge.status(text).into());
         }
-        add(&mut object, &answer).map_err(unshowable)?;
     }
     Ok(json(&object))
 }

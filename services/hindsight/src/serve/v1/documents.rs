@@ -14,6 +14,7 @@ use super::answer::{Format, json, line, object, raw, stream};
 use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Params, Segments, document, id, time};
 use crate::api::{Service, invalid};
+use crate::extended_json::Written;
 use crate::json::{ChangeJson, ChangesJson, DocumentJson, DocumentsJson, Notation, VersionsJson};
 
 /// Documents or changes in one JSON object.
@@ -101,7 +102,8 @@ pub(super) async fn versions(
 pub(super) struct ScanParams {
     /// Absent: latest.
     at: Option<String>,
-    /// A filter of MongoDB's query language: `{"total":{"$gt":100}}`.
+    /// A filter of MongoDB's query language: `{"total":{"$gt":100}}`. Comparing strings, other than by `$regex`, is
+    /// refused in a collection with a collation.
     filter: Option<String>,
     /// Which fields, as `find` takes it: `{"total":1}`.
     projection: Option<String>,
@@ -139,13 +141,13 @@ pub(super) async fn scan(
         page_token: params.page_token.unwrap_or_default(),
     };
     let answers = service.scan_collection(asker.asks(request)).await?.into_inner();
-    let size = |it: &api::ScanCollectionResponse| it.documents.iter().map(|one| one.len()).sum();
     match format {
-        Format::Json => {
-            object(answers, size, |to: &mut DocumentsJson, it| to.add(it, notation)).await
-        }
+        Format::Json => object(answers, |to: &mut DocumentsJson, it| to.add(it, notation)).await,
         Format::Lines => Ok(stream(format, answers, move |answer, to| {
-            answer.documents.iter().try_for_each(|document| line(&notation.of(document)?, to))
+            answer
+                .documents
+                .iter()
+                .try_for_each(|document| line(&Written::of(document, notation)?, to))
         })),
         Format::Bson => Ok(stream(format, answers, |answer, to| {
             answer.documents.iter().for_each(|document| to.extend_from_slice(document));
@@ -199,20 +201,19 @@ pub(super) async fn diff(
 ) -> Result<Response, Problem> {
     let format = if format == Format::Bson { Format::Json } else { format };
     let notation = params.notation;
+    let limit = limit_of(params.limit, format)?;
     let request = api::DiffTimesRequest {
         ns: params.ns.unwrap_or_default(),
         from: time(Some(params.from)),
         to: time(params.to),
         filter: document("filter", params.filter.as_deref())?,
-        limit: limit_of(params.limit, format)?,
+        // Is there one more than fits into the object?
+        limit: if format == Format::Json { limit + 1 } else { limit },
     };
     let answers = service.diff_times(asker.asks(request)).await?.into_inner();
-    let side = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, |bytes| bytes.len());
-    let size = |it: &api::DiffTimesResponse| {
-        it.changes.iter().map(|change| side(&change.before) + side(&change.after)).sum()
-    };
     if format == Format::Json {
-        return object(answers, size, |to: &mut ChangesJson, it| to.add(it, notation)).await;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        return object(answers, |to: &mut ChangesJson, it| to.add(it, notation, most)).await;
     }
     Ok(stream(format, answers, move |answer, to: &mut BytesMut| {
         answer.changes.iter().try_for_each(|change| line(&ChangeJson::of(change, notation)?, to))

@@ -13,6 +13,7 @@ use super::answer::{Format, json, line, object, stream};
 use super::problem::{Problem, ProblemJson};
 use super::question::{Asker, Params, document, id, time};
 use crate::api::{Service, invalid};
+use crate::extended_json::Written;
 use crate::json::{EntriesJson, Notation, TimelineJson};
 
 /// Entries in one JSON object.
@@ -96,15 +97,23 @@ pub(super) async fn search(
     format: Format,
     Params(params): Params<SearchParams>,
 ) -> Result<Response, Problem> {
-    let (notation, request) = (params.notation, request_of(params, format)?);
+    let (notation, mut request) = (params.notation, request_of(params, format)?);
+    let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let before_context = usize::try_from(request.before_context).unwrap_or(usize::MAX);
+    if format == Format::Json {
+        // Is there an older one?
+        request.limit += 1;
+    }
     let answers = service.search_entries(asker.asks(request)).await?.into_inner();
-    let size = |it: &api::SearchEntriesResponse| it.entries.iter().map(|entry| entry.len()).sum();
     match format {
         Format::Json => {
-            object(answers, size, |to: &mut EntriesJson, it| to.add(it, notation)).await
+            let add = |to: &mut EntriesJson, it: &api::SearchEntriesResponse| {
+                to.add(it, notation, most, before_context)
+            };
+            object(answers, add).await
         }
         Format::Lines => Ok(stream(format, answers, move |answer, to| {
-            answer.entries.iter().try_for_each(|entry| line(&notation.of(entry)?, to))
+            answer.entries.iter().try_for_each(|entry| line(&Written::of(entry, notation)?, to))
         })),
         Format::Bson => Ok(stream(format, answers, |answer, to| {
             answer.entries.iter().for_each(|entry| to.extend_from_slice(entry));
