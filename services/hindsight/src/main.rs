@@ -32,6 +32,10 @@ use crate::exit::{Exit, exit_of};
 /// not answer, does not keep the process.
 const THREADS_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The C library's allocator keeps what many threads freed: several times what is in use (docs/BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let loaded = match config::load(std::env::args_os().collect()) {
         Ok(loaded) => loaded,
