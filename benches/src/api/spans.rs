@@ -35,6 +35,25 @@ impl Span {
         Some(Self { collection, from, to: end?.time })
     }
 
+    /// As [`Span::in_the_middle`], with how many entries it holds: at least half of what was asked for. Writes of one
+    /// command may lie on both sides of a bound.
+    pub async fn of_about(
+        api: &mut Api,
+        marks: &[Mark],
+        collection: Option<u32>,
+        entries: u64,
+    ) -> Result<Option<(Self, u64)>> {
+        let mut wanted = entries;
+        while let Some(span) = Self::in_the_middle(marks, collection, wanted) {
+            let held = span.entries(api).await?;
+            if held >= entries / 2 {
+                return Ok(Some((span, held)));
+            }
+            wanted *= 2;
+        }
+        Ok(None)
+    }
+
     fn ns(&self) -> String {
         match self.collection {
             Some(number) => format!("{DATABASE}.{}", collection_name(number)),

@@ -69,9 +69,11 @@ impl Asking {
         for collection in [Some(LARGE), None] {
             let mut costs = Vec::new();
             for size in SPANS {
-                let Some(span) = Span::in_the_middle(&marks, collection, size) else { continue };
-                let entries = span.entries(&mut api).await?;
-                ensure!(entries >= size / 2, "{entries} entries are held of about {size}");
+                let Some((span, entries)) =
+                    Span::of_about(&mut api, &marks, collection, size).await?
+                else {
+                    continue;
+                };
                 let (_, took) = diff(&mut api, &span, entries).await?;
                 let cost = took.as_secs_f64() / entries.max(1) as f64;
                 if size > SPANS[0] {

@@ -519,7 +519,8 @@ pub enum Base {
 
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
-    /// Copy segments from one log to the end of another, unchanged; goes on where an earlier copy stopped.
+    /// Copy segments from one log to the end of another, unchanged; goes on where an earlier copy stopped. A topic that is
+    /// copied to is told of the bases that the other one knows; from files, of those in --bases.
     Copy(LogCopy),
 }
 

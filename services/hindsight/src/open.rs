@@ -10,7 +10,8 @@ use hindsight_log::{
     Damage, DirectoryLog, DirectoryOptions, Instance, KafkaLog, KafkaOptions, KnownEnd, LogError,
     SegmentLog, SharedLog,
 };
-use hindsight_replayer::{Applied, Engine, Follower};
+use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
+use hindsight_runtime::Budget;
 use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
 use hindsight_tailer::{CaptureError, PositionBoard, absorb_new};
 use tokio::sync::watch;
@@ -250,6 +251,7 @@ pub async fn open_offline(
             history: Some(history),
             bases: opened.bases,
             applied,
+            memory: Budget::new(QUERY_MEMORY_BYTES),
         },
         restores: Restores::open(&data.restores())?,
         admission: Admission::of_command(open_audit(&data.audit())?),

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hindsight_history::History;
-use hindsight_replayer::{Applied, Engine, Follower};
-use hindsight_runtime::{CancellationToken, TaskFailure, Tasks};
+use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
+use hindsight_runtime::{Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_segment::Codec;
 use hindsight_tailer::{Boards, CaptureSettings, CutSettings, Preference, Source};
 use tokio::sync::watch;
@@ -162,6 +162,7 @@ async fn run(
         history: history.clone(),
         bases: opened.bases.clone(),
         applied: applied.subscribe(),
+        memory: Budget::new(QUERY_MEMORY_BYTES),
     };
     let restores = Restores::open(&process.data.restores())?;
     let service = Arc::new(Service {

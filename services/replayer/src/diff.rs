@@ -93,7 +93,7 @@ impl Engine {
     ) -> Result<ControlFlow<()>, QueryError> {
         let (before, after) = (self.view(request.from)?, self.view(request.to)?);
         let pairs = pairs(&before, &after, request.namespace.as_ref());
-        let mut touched = Touched::of(&pairs, limit_bytes);
+        let mut touched = Touched::of(&pairs, limit_bytes, self.memory.clone());
         let span = Span::between(request.from, request.to);
         if self.gather(span, &mut touched, is_wanted).await?.is_break() {
             return Ok(ControlFlow::Break(()));

@@ -8,6 +8,7 @@ use hindsight_history::{History, ReadError, View};
 use hindsight_index::{GapNotice, Index, PlanError};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::{TimeSpec, Timestamp};
+use hindsight_runtime::Budget;
 use tokio::sync::watch;
 
 use crate::error::{QueryError, Why};
@@ -31,7 +32,12 @@ pub struct Engine {
     pub history: Option<Arc<History>>,
     pub bases: PathBuf,
     pub applied: watch::Receiver<Applied>,
+    /// What searches and differences hold beyond the least that each of them needs.
+    pub memory: Budget,
 }
+
+/// For [`Engine::memory`].
+pub const QUERY_MEMORY_BYTES: usize = 128 << 20;
 
 impl Engine {
     /// Restore windows, oldest first. Where the history had to stop before an entry it cannot apply, the

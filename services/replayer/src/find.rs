@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use hindsight_index::Index;
 use hindsight_log::SegmentLog;
+use hindsight_runtime::Budget;
 
+use crate::engine::QUERY_MEMORY_BYTES;
 use crate::error::QueryError;
 
 mod candidates;
@@ -40,7 +42,8 @@ pub async fn find_all(
     visit: &mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send),
 ) -> Result<Searched, QueryError> {
     let options = SearchOptions::default();
-    let mut search = Search::new(Arc::clone(log), Arc::clone(index), filter, options)?;
+    let memory = Budget::new(QUERY_MEMORY_BYTES);
+    let mut search = Search::new(Arc::clone(log), Arc::clone(index), filter, options, memory)?;
     while let Some(found) = search.next().await? {
         if found.iter().any(|found| visit(&found.entry).is_break()) {
             break;

@@ -15,7 +15,7 @@ mod timeline;
 mod verify;
 
 pub use diff::{DiffRequest, Difference, Visitor, changed_fields};
-pub use engine::{Engine, Window};
+pub use engine::{Engine, QUERY_MEMORY_BYTES, Window};
 pub use error::{QueryError, Why};
 pub use follow::{Applied, FollowError, Follower, Stopped};
 pub use snapshot::HistorySnapshot;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use hindsight_index::{BaseSummary, CommandNote, GapNotice, Index, SegmentSummary};
 use hindsight_log::MemoryLog;
 use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_runtime::Budget;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::{Applied, Engine};
+use crate::{Applied, Engine, QUERY_MEMORY_BYTES};
 
 pub(crate) struct Sample {
     pub(crate) engine: Engine,
@@ -33,6 +34,7 @@ impl Sample {
             history: None,
             bases: directory.path().join("bases"),
             applied: board.subscribe(),
+            memory: Budget::new(QUERY_MEMORY_BYTES),
         };
         Sample { engine, board, last: None, _directory: directory }
     }

@@ -118,7 +118,9 @@ impl Excluded {
                 format!("start with --member {host} and without --member-tag to read it there")
             }
             Self::Arbiter | Self::NotReadable => {
-                "it is read there as soon as that is a secondary".into()
+                "it is read there as soon as that is a secondary; if it never becomes one, remove it from the set: \
+                 then this counts as a gap"
+                    .into()
             }
         }
     }

@@ -76,11 +76,15 @@ pub(crate) async fn ask(
     join_all(others.into_iter().map(ask_one)).await
 }
 
-/// Whoever reaches back to the resume point has what follows it, or comes to have it.
+/// Whoever reaches back to the resume point and past it has what follows.
 fn holds(ends: Result<OplogEnds, CaptureError>, after: OpTime) -> Holds {
     match ends {
-        Ok(ends) if ends.oldest.ts <= after.ts => Holds::Yes,
-        Ok(_) => Holds::No,
+        Ok(ends) if ends.oldest.ts > after.ts => Holds::No,
+        Ok(ends) if ends.newest.ts > after.ts => Holds::Yes,
+        // One that lags comes to have it; one that is too stale never does.
+        Ok(ends) => {
+            Holds::Unknown(format!("its oplog ends at {}, before what follows", ends.newest))
+        }
         Err(error) => Holds::Unknown(error.to_string()),
     }
 }
@@ -190,6 +194,9 @@ mod tests {
         assert_eq!(holds(ends(90), AFTER), Holds::Yes);
         assert_eq!(holds(ends(100), AFTER), Holds::Yes);
         assert_eq!(holds(ends(101), AFTER), Holds::No);
+        let newest = AFTER;
+        let stale = holds(Ok(OplogEnds { oldest: OpTime::new(90, 1, 3), newest }), AFTER);
+        assert!(matches!(&stale, Holds::Unknown(why) if why.contains("ends at")), "{stale:?}");
         let unknown = holds(Err(CaptureError::Unavailable("gone".into())), AFTER);
         assert_eq!(unknown, Holds::Unknown("gone".into()));
     }

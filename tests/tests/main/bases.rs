@@ -33,6 +33,8 @@ impl Held {
         ensure!(ended.success(), "up ended with {ended}");
         let mut bases = fs::read_dir(data.join("base"))?;
         let base = bases.next().context("no base was copied")??.path();
+        // So that the directory is never empty, as one that is not mounted is.
+        fs::write(data.join("base").join("README"), "bases of rs\n")?;
         Ok(Self { directory, base })
     }
 

@@ -31,7 +31,8 @@ pub(super) fn search(
         before_context: usize::try_from(request.before_context).unwrap_or(usize::MAX),
     };
     let (log, index) = (Arc::clone(&engine.log), Arc::clone(&engine.index));
-    let search = Search::new(log, index, filter, options).map_err(status_of)?;
+    let search =
+        Search::new(log, index, filter, options, engine.memory.clone()).map_err(status_of)?;
     let with_context = request.before_context > 0;
     if !request.follow {
         return Ok(found(search, with_context));

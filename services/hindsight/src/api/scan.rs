@@ -1,7 +1,7 @@
 //! The documents of a collection at a time: all of them, or those that a filter lets through.
 
 use bson::RawDocument;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_query::{Filter, Projection};
@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::absent::no_such_collection;
 use super::page::PageKey;
-use super::streams::{AHEAD, Gather, answers};
+use super::streams::{AHEAD, Gather, MESSAGE_BYTES, answers};
 use super::{Answers, Reason, Service, check_ns, collation, invalid, status_of};
 use crate::times::to_api;
 
@@ -31,6 +31,21 @@ pub(super) fn filter_of(bytes: &[u8]) -> Result<Option<Filter>, Status> {
     Filter::parse(document).map(Some).map_err(|error| invalid("filter", error))
 }
 
+/// Copies of documents, many in one piece of memory: to allocate each, and to free it on another thread, takes longer
+/// than to copy it.
+#[derive(Default)]
+struct Copies(BytesMut);
+
+impl Copies {
+    fn of(&mut self, document: &[u8]) -> Bytes {
+        if self.0.capacity() < document.len() {
+            self.0 = BytesMut::with_capacity(MESSAGE_BYTES.max(document.len()));
+        }
+        self.0.extend_from_slice(document);
+        self.0.split().freeze()
+    }
+}
+
 impl Selection {
     fn parse(request: &api::ScanCollectionRequest) -> Result<Self, Status> {
         let mut projection = None;
@@ -48,9 +63,9 @@ impl Selection {
     }
 
     /// What is answered for a document; nothing for one that the filter keeps out.
-    fn select(&self, document: &[u8]) -> Result<Option<Bytes>, Status> {
+    fn select(&self, document: &[u8], copies: &mut Copies) -> Result<Option<Bytes>, Status> {
         if self.filter.is_none() && self.projection.is_none() {
-            return Ok(Some(Bytes::copy_from_slice(document)));
+            return Ok(Some(copies.of(document)));
         }
         let corrupt = |error: &dyn std::fmt::Display| Reason::Corrupt.status(error.to_string());
         let raw = RawDocument::from_bytes(document).map_err(|error| corrupt(&error))?;
@@ -62,7 +77,7 @@ impl Selection {
                 let selected = projection.apply(raw).map_err(|error| corrupt(&error))?;
                 Ok(Some(selected.into_bytes().into()))
             }
-            None => Ok(Some(Bytes::copy_from_slice(document))),
+            None => Ok(Some(copies.of(document))),
         }
     }
 }
@@ -128,7 +143,7 @@ impl Scan {
         let after = self.after.as_deref();
         let documents = view.scan_after(&self.ns, after);
         let mut documents = documents.map_err(QueryError::from).map_err(status_of)?;
-        let mut left = self.selection.limit;
+        let (mut left, mut copies) = (self.selection.limit, Copies::default());
         loop {
             let scanned = documents.next_document();
             let scanned = scanned.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
@@ -137,7 +152,9 @@ impl Scan {
             if !gather.is_wanted() {
                 return Ok(());
             }
-            let Some(selected) = self.selection.select(scanned.document)? else { continue };
+            let Some(selected) = self.selection.select(scanned.document, &mut copies)? else {
+                continue;
+            };
             let bytes = selected.len();
             left -= 1;
             if !gather.add(selected, bytes) {

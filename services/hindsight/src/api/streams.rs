@@ -11,7 +11,7 @@ use tonic::Status;
 use super::{Answers, Reason};
 
 /// Items are gathered up to this many bytes a message.
-const MESSAGE_BYTES: usize = 256 << 10;
+pub(super) const MESSAGE_BYTES: usize = 256 << 10;
 /// However few they are, items are sent once the first of them is this old and another one comes.
 const MAX_AGE: Duration = Duration::from_millis(500);
 /// Messages made ahead of a slow reader.

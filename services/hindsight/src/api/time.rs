@@ -85,7 +85,8 @@ async fn next(
     let (log, index) = (Arc::clone(&engine.log), Arc::clone(&engine.index));
     let filter = EntryFilter { from, to, ..EntryFilter::all() };
     let options = SearchOptions { limit, before_context: 0 };
-    let mut search = Search::new(log, index, filter, options).map_err(status_of)?;
+    let mut search =
+        Search::new(log, index, filter, options, engine.memory.clone()).map_err(status_of)?;
     let found = search.next().await.map_err(status_of)?;
     Ok(found.and_then(|found| found.into_iter().next()).map(|found| found.entry))
 }

@@ -92,42 +92,28 @@ pub struct EntriesJson {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub context: Vec<bool>,
-    /// There are older entries that match.
+    /// The limit was reached: there may be older entries that match.
     pub truncated: bool,
+    #[serde(skip)]
+    matches: u64,
 }
 
 impl EntriesJson {
-    /// Keeps the newest `most` matches, of one more that were asked for, each with `before_context` entries before it.
-    /// Gives the length of the text that came to it.
+    /// `limit` is how many matches were asked for. Gives the length of the text that came to it.
     pub fn add(
         &mut self,
         answer: &api::SearchEntriesResponse,
         notation: Notation,
-        most: usize,
-        before_context: usize,
+        limit: u64,
     ) -> Result<usize> {
         let texts = notation.of_each(&answer.entries)?;
         let bytes = length(&texts);
+        let context = answer.context.iter().filter(|is_context| **is_context).count();
+        self.matches += (texts.len() - context) as u64;
+        self.truncated = self.matches >= limit;
         self.entries.extend(texts);
         self.context.extend(&answer.context);
-        let context = self.context.iter().filter(|is_context| **is_context).count();
-        if self.entries.len() - context > most {
-            self.drop_oldest(before_context);
-            self.truncated = true;
-        }
         Ok(bytes)
-    }
-
-    /// Drops the oldest match; it may still come before the next one.
-    fn drop_oldest(&mut self, before_context: usize) {
-        let is_match = |at: &usize| !self.context.get(*at).copied().unwrap_or(false);
-        let next = (0..self.entries.len()).filter(is_match).nth(1).unwrap_or(self.entries.len());
-        let cut = next.saturating_sub(before_context);
-        self.entries.drain(..cut);
-        if !self.context.is_empty() {
-            self.context.drain(..cut);
-            self.context[..next - cut].fill(true);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hindsight_index::{Index, IndexError};
@@ -98,13 +98,18 @@ impl CaptureService {
         };
         let mut backoff = Backoff::new(NEXT_TURN, LONGEST_BREAK);
         while let Some(warm) = stand_by.wait(&shutdown).await? {
+            let begun = Instant::now();
             match self.take_turn(&shared, warm, &shutdown).await? {
                 Turn::Stopped => return Ok(()),
                 Turn::Fenced => {
                     warn!("another tailer has the log: standing by");
+                    self.boards.status.log_failed(None);
                     backoff.reset();
                 }
                 Turn::Failed(error) => {
+                    if begun.elapsed() > LONGEST_BREAK {
+                        backoff.reset();
+                    }
                     let error = format!("{error:#}");
                     warn!(error, "capture failed for now; standing by, and trying again");
                     self.boards.status.log_failed(Some(error));

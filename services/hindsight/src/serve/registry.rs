@@ -21,9 +21,11 @@ use crate::open::Opened;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at every manifest while something is damaged or absent, for a file may change in its place.
 const RELOOK: Duration = Duration::from_secs(5);
-/// A base is gone when it is not there at any look for so long. A file system that goes away and comes back is no
-/// reason to take windows back, and to copy another base.
+/// A base is gone when it is not there at any look for so long.
 const GONE_AFTER: Duration = Duration::from_secs(10);
+/// And for so long when its directory holds nothing at all: so looks the place of a file system that is not mounted,
+/// which is no reason to take windows back and to copy another base onto what is below it.
+const GONE_FROM_NOTHING_AFTER: Duration = Duration::from_secs(600);
 
 /// Runs until shutdown.
 pub(super) fn run(
@@ -114,17 +116,31 @@ impl Registry {
         let found = register_bases(&self.index, &self.directory, announced)?;
         let known = self.index.view().bases()?.into_iter().map(|base| base.name);
         let missing = known.filter(|name| !found.there.contains(name));
-        for name in self.absences.note(missing, self.looked) {
+        let patience = patience(is_bare(&self.directory)?);
+        for name in self.absences.note(missing, self.looked, patience) {
             self.index.forget_base(&name)?;
             error!(
                 base = name,
                 directory = %self.directory.display(),
-                "a base is gone: windows that begin with it are not restorable, and a history built on it cannot go on \
-                 after a restart, until it is put back"
+                "a base is gone: windows that begin with it are not restorable, and a history built on it stops when it \
+                 next has to begin there, after a gap or a restart, until it is put back"
             );
         }
         Ok(found)
     }
+}
+
+/// No directory, or an empty one.
+fn is_bare(directory: &Path) -> std::io::Result<bool> {
+    match std::fs::read_dir(directory) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn patience(is_bare: bool) -> Duration {
+    if is_bare { GONE_FROM_NOTHING_AFTER } else { GONE_AFTER }
 }
 
 /// Whether it is time to read every manifest.
@@ -141,12 +157,17 @@ impl Absences {
         !self.0.is_empty()
     }
 
-    /// Takes in one look; gives those that are gone.
-    fn note(&mut self, missing: impl Iterator<Item = String>, now: Instant) -> Vec<String> {
+    /// Takes in one look; gives those that were not there for as long as `patience`.
+    fn note(
+        &mut self,
+        missing: impl Iterator<Item = String>,
+        now: Instant,
+        patience: Duration,
+    ) -> Vec<String> {
         let before = std::mem::take(&mut self.0);
         let since = |name: &str| before.get(name).copied().unwrap_or(now);
         self.0 = missing.map(|name| (name.clone(), since(&name))).collect();
-        let is_gone = |since: Instant| now.duration_since(since) >= GONE_AFTER;
+        let is_gone = |since: Instant| now.duration_since(since) >= patience;
         self.0.iter().filter(|(_, since)| is_gone(**since)).map(|(name, _)| name.clone()).collect()
     }
 }
@@ -194,12 +215,29 @@ mod tests {
     }
 
     #[test]
+    fn a_place_where_nothing_is_mounted_is_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("base");
+        assert!(is_bare(&path).expect("it can be told"));
+        std::fs::create_dir(&path).expect("a directory");
+        assert!(is_bare(&path).expect("it can be told"));
+        std::fs::write(path.join("README"), "").expect("a file");
+        assert!(!is_bare(&path).expect("it can be told"));
+        let (start, mut absences) = (Instant::now(), Absences::default());
+        let mut gone = |after: Duration| {
+            let missing = std::iter::once("a".to_owned());
+            !absences.note(missing, start + after, patience(true)).is_empty()
+        };
+        assert!(!gone(Duration::ZERO) && !gone(GONE_AFTER * 2) && gone(GONE_FROM_NOTHING_AFTER));
+    }
+
+    #[test]
     fn a_base_is_gone_only_when_it_was_never_there_for_a_while() {
         let start = Instant::now();
         let mut absences = Absences::default();
         let mut gone = |missing: &[&str], seconds| {
             let missing = missing.iter().map(|name| (*name).to_owned());
-            absences.note(missing, start + Duration::from_secs(seconds))
+            absences.note(missing, start + Duration::from_secs(seconds), GONE_AFTER)
         };
         assert!(gone(&["a"], 0).is_empty());
         assert!(gone(&["a", "b"], 9).is_empty());

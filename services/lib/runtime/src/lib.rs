@@ -2,10 +2,12 @@
 //! retries, telemetry. No word of the domain appears here.
 
 pub mod backoff;
+pub mod budget;
 pub mod queue;
 pub mod tasks;
 pub mod telemetry;
 
 pub use backoff::Backoff;
+pub use budget::{Budget, Share};
 pub use tasks::{TaskFailure, Tasks};
 pub use tokio_util::sync::CancellationToken;

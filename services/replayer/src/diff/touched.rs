@@ -4,16 +4,19 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use hindsight_history::{CollectionState, NamePair};
 use hindsight_oplog::{OpKind, Operation, id_key};
+use hindsight_runtime::{Budget, Share};
 
 /// What a key takes in memory beside its own bytes: its box, its share of the tree, what the allocator rounds up.
 const OVERHEAD_BYTES: usize = 48;
+/// What each may hold in any case, and what it takes at a time of the memory that all share.
+const STEP_BYTES: usize = 1 << 20;
 
 pub(super) type Keys = BTreeSet<Box<[u8]>>;
 
 /// Keys of written documents, for the collections where they tell all that can differ. It may hold keys of documents
 /// that do not differ; it lacks none that does.
 ///
-/// Once they take more than the limit, the collection with the most is given up, and then the next one: those have to
+/// Once they take more than the limit, or than is left of the memory that all share, the collection with the most is given up, and then the next one: those have to
 /// be read from end to end.
 #[derive(Debug)]
 pub(super) struct Touched {
@@ -24,6 +27,8 @@ pub(super) struct Touched {
     by_name: HashMap<String, Vec<usize>>,
     bytes: usize,
     limit_bytes: usize,
+    memory: Budget,
+    shares: Vec<Share>,
     key: Vec<u8>,
 }
 
@@ -34,13 +39,15 @@ struct Gathered {
 }
 
 impl Touched {
-    pub(super) fn of(pairs: &[NamePair], limit_bytes: usize) -> Self {
+    pub(super) fn of(pairs: &[NamePair], limit_bytes: usize, memory: Budget) -> Self {
         let mut touched = Touched {
             keys: Vec::with_capacity(pairs.len()),
             by_uuid: HashMap::new(),
             by_name: HashMap::new(),
             bytes: 0,
             limit_bytes,
+            memory,
+            shares: Vec::new(),
             key: Vec::new(),
         };
         for (at, pair) in pairs.iter().enumerate() {
@@ -113,10 +120,22 @@ impl Touched {
         let bytes = self.key.len() + OVERHEAD_BYTES;
         gathered.bytes += bytes;
         self.bytes += bytes;
-        while self.bytes > self.limit_bytes {
+        while !self.has_room() {
             let Some(largest) = self.largest() else { return };
             self.give_up_at(largest);
         }
+    }
+
+    /// Whether what is held may be held.
+    fn has_room(&mut self) -> bool {
+        if self.bytes > self.limit_bytes {
+            return false;
+        }
+        while self.bytes > STEP_BYTES * (1 + self.shares.len()) {
+            let Some(share) = self.memory.try_take(STEP_BYTES) else { return false };
+            self.shares.push(share);
+        }
+        true
     }
 
     fn largest(&self) -> Option<usize> {
@@ -128,6 +147,7 @@ impl Touched {
     fn give_up_at(&mut self, at: usize) {
         if let Some(gathered) = self.keys[at].take() {
             self.bytes -= gathered.bytes;
+            self.shares.truncate(self.bytes.div_ceil(STEP_BYTES).saturating_sub(1));
         }
     }
 }
@@ -167,7 +187,7 @@ mod tests {
         let capped = doc! {"capped": true};
         let pairs =
             [pair("shop.a", 1, &plain), pair("shop.b", 2, &plain), pair("shop.c", 3, &capped)];
-        let mut touched = Touched::of(&pairs, 1 << 20);
+        let mut touched = Touched::of(&pairs, 1 << 20, Budget::new(0));
         insert(&mut touched, "shop.b", Some([1; 16]), 1);
         insert(&mut touched, "shop.b", Some([1; 16]), 1);
         insert(&mut touched, "shop.a", Some([9; 16]), 2);
@@ -183,7 +203,7 @@ mod tests {
     fn beyond_the_limit_the_largest_is_given_up_first() {
         let plain = doc! {};
         let pairs = [pair("shop.a", 1, &plain), pair("shop.b", 2, &plain)];
-        let mut touched = Touched::of(&pairs, 100 * OVERHEAD_BYTES);
+        let mut touched = Touched::of(&pairs, 100 * OVERHEAD_BYTES, Budget::new(0));
         for id in 0..10 {
             insert(&mut touched, "", Some([2; 16]), id);
         }
@@ -197,5 +217,27 @@ mod tests {
         }
         assert!(touched.is_over());
         assert_eq!(touched.bytes, 0);
+    }
+
+    #[test]
+    fn beyond_the_first_step_it_takes_of_what_all_share() {
+        let pairs = [pair("shop.a", 1, &doc! {}), pair("shop.b", 2, &doc! {})];
+        let memory = Budget::new(2 * STEP_BYTES);
+        let mut touched = Touched::of(&pairs, 64 << 20, memory.clone());
+        let mut ids = 0_i64..;
+        let mut insert_next = |touched: &mut Touched| {
+            insert(touched, "", Some([1; 16]), ids.next().expect("there are enough"));
+        };
+        while touched.bytes < STEP_BYTES + STEP_BYTES / 2 {
+            insert_next(&mut touched);
+        }
+        assert!(memory.try_take(2 * STEP_BYTES).is_none());
+        let others = memory.try_take(STEP_BYTES).expect("the other half is left");
+        for _ in 0..2 * STEP_BYTES / OVERHEAD_BYTES {
+            insert_next(&mut touched);
+        }
+        assert!(touched.keys(0).is_none() && touched.keys(1).is_some());
+        drop(others);
+        assert!(memory.try_take(2 * STEP_BYTES).is_some(), "what was given up is still held");
     }
 }

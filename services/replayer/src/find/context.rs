@@ -135,7 +135,7 @@ impl Context {
             return Ok(None);
         }
         searched.frames += 1;
-        OpenFrame::read(Arc::clone(&self.log), info, ordinal).await.map(Some)
+        OpenFrame::read(Arc::clone(&self.log), info, ordinal, None).await.map(Some)
     }
 
     fn sequence_before(
@@ -166,7 +166,8 @@ impl Context {
         let (mut entries, mut bytes, mut kept) = (0, 0, 0);
         for frame in self.recent.iter().rev() {
             bytes += frame.raw_bytes();
-            if entries >= self.wanted || bytes > KEPT_BYTES {
+            let is_last = kept == 0;
+            if entries >= self.wanted || bytes > KEPT_BYTES || !(is_last || frame.has_share()) {
                 break;
             }
             entries += frame.len();

@@ -11,6 +11,7 @@ use futures_util::stream::FuturesOrdered;
 use hindsight_index::Index;
 use hindsight_log::SegmentLog;
 use hindsight_oplog::Entry;
+use hindsight_runtime::{Budget, Share};
 use hindsight_segment::{DecodedFrame, SegmentInfo, Sequence};
 
 use super::EntryFilter;
@@ -52,6 +53,8 @@ pub(super) struct OpenFrame {
     pub(super) ordinal: u32,
     frame: DecodedFrame,
     entries: Vec<Range<usize>>,
+    /// Its part of the memory that all searches share; none of the one frame that a search may always have.
+    share: Option<Share>,
 }
 
 /// A frame that was searched, and the positions of the matches in it.
@@ -80,6 +83,11 @@ impl OpenFrame {
         self.frame.raw().len()
     }
 
+    /// Whether it may be kept.
+    pub(super) fn has_share(&self) -> bool {
+        self.share.is_some()
+    }
+
     pub(super) fn entry(&self, position: usize) -> &[u8] {
         &self.frame.raw()[self.entries[position].clone()]
     }
@@ -88,6 +96,7 @@ impl OpenFrame {
         log: Arc<dyn SegmentLog>,
         info: Arc<SegmentInfo>,
         ordinal: u32,
+        share: Option<Share>,
     ) -> Result<Self, QueryError> {
         let frame = log.read_frame(&info, ordinal).await?;
         on_worker(move || {
@@ -98,7 +107,7 @@ impl OpenFrame {
                 end - bytes.len()..end
             };
             let entries = frame.entries().map(entry).collect();
-            Ok(Self { info, ordinal, frame, entries })
+            Ok(Self { info, ordinal, frame, entries, share })
         })
         .await
     }
@@ -170,6 +179,7 @@ pub(super) struct Frames {
     reading: FuturesOrdered<Reading<Examined>>,
     reading_bytes: u64,
     abandoned: Abandoned,
+    memory: Budget,
     pub(super) searched: Searched,
 }
 
@@ -186,6 +196,7 @@ impl Frames {
         filter: Arc<EntryFilter>,
         sequences: std::ops::RangeInclusive<u64>,
         direction: Direction,
+        memory: Budget,
     ) -> Self {
         Self {
             log,
@@ -201,6 +212,7 @@ impl Frames {
             reading: FuturesOrdered::new(),
             reading_bytes: 0,
             abandoned: Abandoned::default(),
+            memory,
             searched: Searched::default(),
         }
     }
@@ -251,14 +263,20 @@ impl Frames {
         }
         while self.reading.len() < FRAMES_AHEAD
             && (self.reading.is_empty() || self.reading_bytes < BYTES_AHEAD)
-            && let Some((info, ordinal)) = self.wanted.pop_front()
+            && let Some((info, ordinal)) = self.wanted.front()
         {
-            self.reading_bytes += u64::from(info.seal.frames[ordinal as usize].raw_len);
+            let bytes = info.seal.frames[*ordinal as usize].raw_len;
+            let share = self.memory.try_take(bytes as usize);
+            if share.is_none() && !self.reading.is_empty() {
+                break;
+            }
+            let (info, ordinal) = self.wanted.pop_front().expect("seen above");
+            self.reading_bytes += u64::from(bytes);
             self.searched.frames += 1;
             let (log, filter) = (Arc::clone(&self.log), Arc::clone(&self.filter));
             let abandoned = self.abandoned.clone();
             self.reading.push_back(Box::pin(async move {
-                OpenFrame::read(log, info, ordinal).await?.search(filter, abandoned).await
+                OpenFrame::read(log, info, ordinal, share).await?.search(filter, abandoned).await
             }));
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hindsight_index::Index;
 use hindsight_log::SegmentLog;
+use hindsight_runtime::Budget;
 use hindsight_segment::Sequence;
 use tokio::sync::watch;
 
@@ -49,6 +50,7 @@ pub struct Search {
     log: Arc<dyn SegmentLog>,
     index: Arc<Index>,
     filter: Arc<EntryFilter>,
+    memory: Budget,
     stage: Stage,
     context: Context,
     /// Searched, and not given out yet.
@@ -85,7 +87,8 @@ enum Spot {
 }
 
 impl Search {
-    /// Begins a search in what the index holds by now.
+    /// Begins a search in what the index holds by now. `memory` is what all searches share: of it frames are read ahead
+    /// and held; one frame each has in any case.
     ///
     /// # Errors
     /// [`QueryError::Invalid`] for more than [`MOST_LIMIT`] matches or more than [`MOST_CONTEXT`] entries of context.
@@ -94,6 +97,7 @@ impl Search {
         index: Arc<Index>,
         filter: EntryFilter,
         options: SearchOptions,
+        memory: Budget,
     ) -> Result<Self, QueryError> {
         let SearchOptions { limit, before_context } = options;
         if limit > MOST_LIMIT {
@@ -111,7 +115,8 @@ impl Search {
             Context::new(Arc::clone(&log), Arc::clone(&index), filter.from, before_context);
         let frames = |direction| {
             let (log, index) = (Arc::clone(&log), Arc::clone(&index));
-            Frames::new(log, index, Arc::clone(&filter), sequences.clone(), direction)
+            let (filter, sequences) = (Arc::clone(&filter), sequences.clone());
+            Frames::new(log, index, filter, sequences, direction, memory.clone())
         };
         let stage = match limit {
             0 => Stage::Forward(frames(Direction::Forward)),
@@ -121,7 +126,8 @@ impl Search {
             }
         };
         let searched = Searched::default();
-        Ok(Self { stage, context, pending: None, next_sequence, searched, log, index, filter })
+        let pending = None;
+        Ok(Self { stage, context, pending, next_sequence, searched, log, index, filter, memory })
     }
 
     /// The next matches, with what comes before them; nothing when there are no more. It may be dropped while it waits,
@@ -194,7 +200,8 @@ impl Search {
                         let run = (*sequence, 1);
                         let info = read_infos(Arc::clone(&self.log), run).await?.pop();
                         let info = info.expect("as many as asked for");
-                        let open = OpenFrame::read(Arc::clone(&self.log), info, *ordinal).await?;
+                        let open =
+                            OpenFrame::read(Arc::clone(&self.log), info, *ordinal, None).await?;
                         self.searched.segments += 1;
                         self.searched.frames += 1;
                         let Some(Spot::Place { hits, .. }) = spots.pop_front() else { continue };
@@ -217,7 +224,9 @@ impl Search {
         let (log, index) = (Arc::clone(&self.log), Arc::clone(&self.index));
         let sequences = self.next_sequence..=newest.sequence;
         let filter = Arc::clone(&self.filter);
-        self.stage = Stage::Forward(Frames::new(log, index, filter, sequences, Direction::Forward));
+        let memory = self.memory.clone();
+        let frames = Frames::new(log, index, filter, sequences, Direction::Forward, memory);
+        self.stage = Stage::Forward(frames);
         self.next_sequence = newest.sequence + 1;
         Ok(true)
     }
@@ -258,7 +267,8 @@ impl Spots {
         }
         // Beside its entries a frame has their places, and its segment's seal.
         let bytes = 2 * examined.open.raw_bytes() + 1024;
-        let spot = if self.held_bytes + bytes <= HELD_BYTES {
+        let is_held = examined.open.has_share() && self.held_bytes + bytes <= HELD_BYTES;
+        let spot = if is_held {
             self.held_bytes += bytes;
             Spot::Held(examined)
         } else {

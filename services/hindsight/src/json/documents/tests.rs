@@ -10,47 +10,27 @@ fn entries(of: &[(i32, bool)]) -> api::SearchEntriesResponse {
     }
 }
 
-/// The entries' numbers, whether each is context, and whether there are older ones.
-fn kept(
-    messages: &[api::SearchEntriesResponse],
-    most: usize,
-    before_context: usize,
-) -> (Vec<(i64, bool)>, bool) {
-    let mut json = EntriesJson::default();
-    for message in messages {
-        json.add(message, Notation::Relaxed, most, before_context).expect("plain documents");
-    }
-    let number = |entry: &Text| {
-        let entry: serde_json::Value = serde_json::from_str(entry.get()).expect("JSON");
-        entry["n"].as_i64().expect("a number")
-    };
-    let told = json.entries.iter().map(number).zip(json.context.iter().copied());
-    (told.collect(), json.truncated)
-}
-
 #[test]
-fn of_one_match_too_many_the_newest_are_kept_and_the_rest_is_told() {
+fn who_reached_the_limit_is_told_so() {
+    let (context, found) = (true, false);
     let mut json = EntriesJson::default();
-    for n in 1..=3 {
-        let mut message = entries(&[(n, false)]);
-        message.context.clear();
-        json.add(&message, Notation::Relaxed, 2, 0).expect("plain documents");
-        assert_eq!(json.truncated, n == 3);
+    for (message, truncated) in [
+        (entries(&[(1, context), (2, found)]), false),
+        (entries(&[(8, context), (9, context)]), false),
+        (entries(&[(10, found)]), true),
+    ] {
+        let bytes = json.add(&message, Notation::Relaxed, 2).expect("plain documents");
+        assert_eq!(json.truncated, truncated, "{message:?}");
+        assert!(bytes >= message.entries.len() * r#"{"n":1}"#.len());
     }
     let texts: Vec<&str> = json.entries.iter().map(|text| text.get()).collect();
-    assert_eq!(texts, [r#"{"n":2}"#, r#"{"n":3}"#]);
-    assert!(json.context.is_empty());
-}
-
-#[test]
-fn the_context_of_the_oldest_match_goes_with_it() {
-    let (context, found) = (true, false);
-    let apart = [entries(&[(1, context), (2, found)]), entries(&[(8, context), (9, found)])];
-    assert!(!kept(&apart, 2, 1).1);
-    assert_eq!(kept(&apart, 1, 1), (vec![(8, context), (9, found)], true));
-    // What matched itself is now there for the next one alone.
-    let close = [entries(&[(1, context), (2, context), (3, found), (4, found)])];
-    assert_eq!(kept(&close, 1, 2), (vec![(2, context), (3, context), (4, found)], true));
+    assert_eq!(texts, [1, 2, 8, 9, 10].map(|n| format!("{{\"n\":{n}}}")));
+    assert_eq!(json.context, [context, found, context, context, found]);
+    let mut without_context = EntriesJson::default();
+    let mut message = entries(&[(1, found), (2, found)]);
+    message.context.clear();
+    without_context.add(&message, Notation::Relaxed, 2).expect("plain documents");
+    assert!(without_context.truncated && without_context.context.is_empty());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::problem::{Problem, unshowable};
 use crate::api::{Answers, Reason};
 use crate::json::spelled;
 
-/// The most text that is gathered for one JSON object: more than the largest document takes.
+/// The most text that is gathered for one JSON object. What comes first is answered however long it is.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
 const NDJSON: &str = "application/x-ndjson";
 const BSON: &str = "application/bson";
@@ -89,8 +89,9 @@ pub(super) async fn object<T, J: Default + Serialize>(
 ) -> Result<Response, Problem> {
     let (mut object, mut bytes) = (J::default(), 0);
     while let Some(answer) = answers.next().await {
+        let before = bytes;
         bytes += add(&mut object, &answer?).map_err(unshowable)?;
-        if bytes > MAX_OBJECT_BYTES {
+        if before > 0 && bytes > MAX_OBJECT_BYTES {
             let text = format!(
                 "the answer is larger than {MAX_OBJECT_BYTES} bytes: ask for fewer at a time, or stream it \
                  (Accept: {NDJSON})"

@@ -97,19 +97,13 @@ pub(super) async fn search(
     format: Format,
     Params(params): Params<SearchParams>,
 ) -> Result<Response, Problem> {
-    let (notation, mut request) = (params.notation, request_of(params, format)?);
-    let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let before_context = usize::try_from(request.before_context).unwrap_or(usize::MAX);
-    if format == Format::Json {
-        // Is there an older one?
-        request.limit += 1;
-    }
+    let (notation, request) = (params.notation, request_of(params, format)?);
+    let limit = request.limit;
     let answers = service.search_entries(asker.asks(request)).await?.into_inner();
     match format {
         Format::Json => {
-            let add = |to: &mut EntriesJson, it: &api::SearchEntriesResponse| {
-                to.add(it, notation, most, before_context)
-            };
+            let add =
+                |to: &mut EntriesJson, it: &api::SearchEntriesResponse| to.add(it, notation, limit);
             object(answers, add).await
         }
         Format::Lines => Ok(stream(format, answers, move |answer, to| {

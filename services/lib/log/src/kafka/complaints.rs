@@ -16,17 +16,30 @@ const CONNECTION_FAILED: &str = "FAIL";
 
 /// The last complaint of all clients of a topic.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Complaints(Arc<Mutex<Option<(Instant, String)>>>);
+pub(super) struct Complaints(Arc<Mutex<Option<Complaint>>>);
+
+#[derive(Debug)]
+struct Complaint {
+    at: Instant,
+    text: String,
+    /// That none can be reached follows from what was said before, which tells more.
+    is_consequence: bool,
+}
 
 impl Complaints {
-    /// The last one, which is forgotten then.
-    pub(super) fn take(&self) -> Option<String> {
-        let (at, reason) = self.last().take()?;
-        (at.elapsed() < RECENT).then_some(reason)
+    /// The last one, if it is recent.
+    pub(super) fn recent(&self) -> Option<String> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|last| last.at.elapsed() < RECENT).map(|last| last.text.clone())
     }
 
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A consequence says nothing new beside a recent cause.
+    fn note(&self, text: &str, is_consequence: bool) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_told = |last: &Complaint| !last.is_consequence && last.at.elapsed() < RECENT;
+        if !(is_consequence && last.as_ref().is_some_and(is_told)) {
+            *last = Some(Complaint { at: Instant::now(), text: text.to_owned(), is_consequence });
+        }
     }
 }
 
@@ -35,19 +48,42 @@ impl ClientContext for Complaints {
         tracing::debug!(?level, facility, message, "kafka client");
         // Of a connection that fails it tells here only.
         if facility == CONNECTION_FAILED {
-            self.last().get_or_insert_with(|| (Instant::now(), message.to_owned()));
+            self.note(message, false);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        let mut last = self.last();
         let is_all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        // That none can be reached follows from what was said before, which tells more.
-        if last.is_none() || !is_all_down {
-            *last = Some((Instant::now(), reason.to_owned()));
-        }
+        self.note(reason, is_all_down);
     }
 }
 
 impl ConsumerContext for Complaints {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_down(complaints: &Complaints) {
+        let error = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
+        complaints.error(error, "1/1 brokers are down");
+    }
+
+    #[test]
+    fn why_brokers_are_down_is_told_rather_than_that_they_are() {
+        let complaints = Complaints::default();
+        assert_eq!(complaints.recent(), None);
+        all_down(&complaints);
+        assert_eq!(complaints.recent().as_deref(), Some("1/1 brokers are down"));
+        complaints.log(RDKafkaLogLevel::Error, CONNECTION_FAILED, "connection refused");
+        for _ in 0..2 {
+            all_down(&complaints);
+            assert_eq!(complaints.recent().as_deref(), Some("connection refused"));
+        }
+        complaints.log(RDKafkaLogLevel::Error, "REQTMOUT", "something else");
+        let error = KafkaError::Global(RDKafkaErrorCode::Authentication);
+        complaints.error(error, "wrong password");
+        assert_eq!(complaints.recent().as_deref(), Some("wrong password"));
+    }
+}

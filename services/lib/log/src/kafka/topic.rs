@@ -55,7 +55,7 @@ impl Topic {
     }
 
     pub(super) fn unavailable(&self, action: &'static str, error: KafkaError) -> LogError {
-        let text = match self.complaints.take() {
+        let text = match self.complaints.recent() {
             Some(reason) => format!("{error}: {reason}"),
             None => error.to_string(),
         };

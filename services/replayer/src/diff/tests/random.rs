@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Document, doc};
+use hindsight_runtime::Budget;
 use proptest::prelude::*;
 
 use super::world::{World, abort, command, commit, delete, insert, op, part, replace, ts};
@@ -271,7 +272,7 @@ fn knows_all_it_can(world: &World, from: u32, to: u32) -> Result<(), TestCaseErr
     let engine = &world.engine;
     let (before, after) = (engine.view(ts(from)).unwrap(), engine.view(ts(to)).unwrap());
     let pairs = pairs(&before, &after, None);
-    let mut touched = Touched::of(&pairs, LIMIT_BYTES);
+    let mut touched = Touched::of(&pairs, LIMIT_BYTES, Budget::new(LIMIT_BYTES));
     let gathered = engine.gather(Span::between(ts(from), ts(to)), &mut touched, &|| true);
     prop_assert!(world.run(gathered).unwrap().is_continue());
     for (at, pair) in pairs.iter().enumerate() {

@@ -12,6 +12,7 @@ use hindsight_history::{History, Settings};
 use hindsight_index::{BaseSummary, Index, SegmentSummary};
 use hindsight_log::{MemoryLog, SegmentLog};
 use hindsight_oplog::{Assembler, Entry, OpTime, Timestamp};
+use hindsight_runtime::Budget;
 use hindsight_segment::{
     Codec, CutReason, Effort, FrameLimits, GapNotice, GapReason, OpenSegment, RawFrame, SealInput,
     SegmentDigest, SegmentInfo, Sequence, SourceIdentity, WriterEpoch, seal,
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::{Applied, Engine, Follower};
+use crate::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 
 /// Entries come at ticks within one second, so that there is no time between two neighbours.
 pub(super) fn ts(tick: u32) -> Timestamp {
@@ -156,6 +157,7 @@ impl World {
             history: Some(Arc::clone(&history)),
             bases: path("bases"),
             applied: board.subscribe(),
+            memory: Budget::new(QUERY_MEMORY_BYTES),
         };
         let runtime_handle = runtime.handle().clone();
         let bases = path("bases");

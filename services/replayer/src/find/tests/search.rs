@@ -7,10 +7,11 @@ use bson::{doc, rawdoc};
 use hindsight_log::ReadFault;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::update::FieldPath;
+use hindsight_runtime::Budget;
 use tokio::sync::watch;
 
 use super::super::{EntryFilter, NamespacePattern, Search, SearchOptions, Searched};
-use super::story::{Story, entry, insert, of_session, ts, update};
+use super::story::{Story, entry, insert, of_session, plenty, ts, update};
 use crate::error::QueryError;
 
 const SEGMENTS: u32 = 300;
@@ -111,7 +112,8 @@ async fn an_index_without_key_filters_is_searched_all_the_same() {
         index.absorb(&segment.unwrap()).unwrap();
     }
     let options = SearchOptions::default();
-    let mut search = Search::new(story.log(), Arc::new(index), of_id(3_000), options).unwrap();
+    let mut search =
+        Search::new(story.log(), Arc::new(index), of_id(3_000), options, plenty()).unwrap();
     assert_eq!(search.next().await.unwrap().unwrap().len(), 1);
     assert!(search.next().await.unwrap().is_none());
     let Searched { segments, frames, .. } = search.searched();
@@ -176,11 +178,31 @@ async fn large_entries_are_no_trouble_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn without_memory_to_share_the_answer_is_the_same() {
+    let story = long_story().await;
+    let options = SearchOptions { limit: 500, before_context: 3 };
+    for filter in [of_op("i"), of_id(3_000)] {
+        let mut answers = Vec::new();
+        for memory in [Budget::new(0), plenty()] {
+            let (index, filter) = (Arc::clone(&story.index), filter.clone());
+            let mut search = Search::new(story.log(), index, filter, options, memory).unwrap();
+            let mut all = Vec::new();
+            while let Some(found) = search.next().await.unwrap() {
+                all.extend(found);
+            }
+            answers.push(all);
+        }
+        assert!(!answers[0].is_empty() && answers[0] == answers[1]);
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_for_is_bounded() {
     let story = Story::new();
     for (limit, before_context) in [(100_001, 0), (0, 1_001)] {
         let options = SearchOptions { limit, before_context };
-        let search = Search::new(story.log(), Arc::clone(&story.index), of_op("i"), options);
+        let search =
+            Search::new(story.log(), Arc::clone(&story.index), of_op("i"), options, plenty());
         assert!(matches!(search.err(), Some(QueryError::Invalid(_))));
     }
 }

@@ -6,13 +6,19 @@ use bson::{Bson, Document, doc};
 use hindsight_index::Index;
 use hindsight_log::{MemoryLog, SegmentLog};
 use hindsight_oplog::{Entry, OpTime, Timestamp};
+use hindsight_runtime::Budget;
 use hindsight_segment::{
     Codec, CutReason, Effort, FrameLimits, GapNotice, GapReason, OpenSegment, SealInput,
     SegmentDigest, Sequence, SourceIdentity, WriterEpoch, seal,
 };
 
 use super::super::{EntryFilter, Found, Search, SearchOptions, Searched};
+use crate::engine::QUERY_MEMORY_BYTES;
 use crate::error::QueryError;
+
+pub(super) fn plenty() -> Budget {
+    Budget::new(QUERY_MEMORY_BYTES)
+}
 
 pub(super) const SESSION: &str = "0c5f1b1e-6f0a-4c0e-9d53-3a2f0c4c8b7e";
 
@@ -120,7 +126,7 @@ impl Story {
     }
 
     pub(super) fn search(&self, filter: &EntryFilter, options: SearchOptions) -> Search {
-        Search::new(self.log(), Arc::clone(&self.index), filter.clone(), options).unwrap()
+        Search::new(self.log(), Arc::clone(&self.index), filter.clone(), options, plenty()).unwrap()
     }
 
     /// All that is found, with whether it is context.

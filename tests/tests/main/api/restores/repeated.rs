@@ -96,7 +96,8 @@ async fn silent(api: &Api) -> Result<()> {
     );
     let (caller, slow) = (api.clone(), request(&to, SILENT));
     let slow = tokio::spawn(async move { create(&caller, slow).await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Once it has called, it is being prepared.
+    let _unanswered = tokio::time::timeout(SILENCE, listener.accept()).await??;
     is_reused(create(api, request("mongodb://127.0.0.1:1", SILENT)).await)?;
     let begun = create(api, request(&target.uri(), "")).await?;
     ensure!(!slow.is_finished(), "it waited for the target that does not answer");

@@ -1,0 +1,53 @@
+//! Memory that many share, counted in bytes (I11): each of them may be small, and all of them together must be.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Permits are counted in KiB, so that many GiB still fit the semaphore's counter.
+const UNIT: usize = 1024;
+
+/// So many bytes for all who take of them. A clone shares them.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Semaphore>);
+
+/// Bytes taken; given back when this is dropped.
+#[derive(Debug)]
+pub struct Share(OwnedSemaphorePermit);
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes so many bytes, or nothing when they are not left. Nobody waits: whoever gets nothing does with less.
+    pub fn try_take(&self, bytes: usize) -> Option<Share> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        Arc::clone(&self.0).try_acquire_many_owned(units).ok().map(Share)
+    }
+}
+
+impl Share {
+    pub fn bytes(&self) -> usize {
+        self.0.num_permits() * UNIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_not_there_for_others_until_it_is_given_back() {
+        let budget = Budget::new(10 * UNIT);
+        let other = budget.clone();
+        let share = budget.try_take(6 * UNIT + 1).expect("it is there");
+        assert_eq!(share.bytes(), 7 * UNIT);
+        assert!(other.try_take(4 * UNIT).is_none());
+        let rest = other.try_take(3 * UNIT).expect("so much is left");
+        assert!(budget.try_take(1).is_none() && budget.try_take(0).is_some());
+        drop((share, rest));
+        assert!(budget.try_take(10 * UNIT).is_some());
+        assert!(budget.try_take(usize::MAX).is_none());
+    }
+}
