@@ -150,7 +150,7 @@ mod tests {
         };
         let row = |ns: &str, inserts| (ns.to_owned(), inserts);
         let (orders, others) = (row("shop.orders", 2), row("shop.orders2", 3));
-        assert_eq!(told(Some("shop.orders")), [orders.clone()]);
+        assert_eq!(told(Some("shop.orders")), std::slice::from_ref(&orders));
         assert_eq!(told(Some("shop.*")), [orders.clone(), others.clone()]);
         assert_eq!(told(None), [orders, others, row("shopping.carts", 4)]);
     }

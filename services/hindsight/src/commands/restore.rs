@@ -127,15 +127,15 @@ mod tests {
 
     #[test]
     fn what_is_begun_is_what_was_planned() {
-        let through = Some(Timestamp { t: 1_795_000_000, i: u32::MAX });
+        let through = Timestamp { t: 1_795_000_000, i: u32::MAX };
         let text = "restoring everything until latest (included)".to_owned();
-        let plan = RestorePlan { through, text, ..Default::default() };
+        let plan = RestorePlan { through: Some(through), text, ..Default::default() };
         let time = planned_time(&plan).expect("a position");
         assert_eq!((time.text.as_str(), time.exclusive), ("1795000000,4294967295", false));
         let parsed: hindsight_oplog::TimeSpec = time.text.parse().expect("a time");
         let latest = hindsight_oplog::Timestamp::MAX;
         let position = parsed.until_inclusive(latest);
-        assert_eq!(position, from_api(through.expect("it is there")));
+        assert_eq!(position, from_api(through));
         assert!(planned_time(&RestorePlan::default()).is_err());
     }
 }
