@@ -44,14 +44,11 @@ impl StandBy {
         shutdown: &CancellationToken,
     ) -> Result<Option<Option<Warm>>, CaptureError> {
         let mut vigil = Vigil::new(self.instance);
-        let (mut warm, mut was_blind) = (None, false);
+        let mut warm = None;
         let outcome = loop {
             match self.look(&mut vigil, &mut warm).await {
                 Ok(verdict) => {
-                    // Why a turn failed is for whoever leads next to take back.
-                    if std::mem::take(&mut was_blind) {
-                        self.boards.status.log_failed(None);
-                    }
+                    self.boards.status.log_failed(None);
                     if let Verdict::TakeOver(reason) = verdict {
                         info!(reason, "taking the log over");
                         return Ok(Some(warm));
@@ -60,7 +57,6 @@ impl StandBy {
                 Err(error) if error.is_retryable() => {
                     warn!(%error, "the log cannot be followed; standing by");
                     self.boards.status.log_failed(Some(error.to_string()));
-                    was_blind = true;
                     vigil.is_blind();
                 }
                 Err(error) => break Err(error),

@@ -27,9 +27,12 @@ pub async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Re
                 continue;
             }
             let options = extended_json::relaxed(&collection.options)?;
-            let indexes = collection.indexes.len();
+            let indexes = match collection.indexes.len() {
+                1 => "1 index".to_owned(),
+                number => format!("{number} indexes"),
+            };
             print_line(&format!(
-                "{:<12} {}  {indexes} indexes  {options}",
+                "{:<12} {}  {indexes}  {options}",
                 collection.r#type, collection.ns
             ))?;
         }

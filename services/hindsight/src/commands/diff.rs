@@ -42,7 +42,9 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
             sums[(change.kind as usize).clamp(1, 3) - 1] += 1;
         }
     }
-    say(&format!("{} added, {} removed, {} changed", sums[0], sums[1], sums[2]));
+    let is_limited = diff.limit > 0 && sums.iter().sum::<u64>() >= diff.limit;
+    let more = if is_limited { "; there may be more: that is the limit" } else { "" };
+    say(&format!("{} added, {} removed, {} changed{more}", sums[0], sums[1], sums[2]));
     Ok(Exit::Done)
 }
 

@@ -103,7 +103,6 @@ impl CaptureService {
                 Turn::Stopped => return Ok(()),
                 Turn::Fenced => {
                     warn!("another tailer has the log: standing by");
-                    self.boards.status.log_failed(None);
                     backoff.reset();
                 }
                 Turn::Failed(error) => {
