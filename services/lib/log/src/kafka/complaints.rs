@@ -14,6 +14,10 @@ const RECENT: Duration = Duration::from_secs(30);
 
 const CONNECTION_FAILED: &str = "FAIL";
 
+/// A connection that is closed while the client introduces itself is told as no failure.
+const NO_REASON: &str = "it was not told why; brokers that want TLS or a password close connections that come without (setting \
+                         security.protocol)";
+
 /// The last complaint of all clients of a topic.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Complaints(Arc<Mutex<Option<Complaint>>>);
@@ -30,7 +34,11 @@ impl Complaints {
     /// The last one, if it is recent.
     pub(super) fn recent(&self) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|last| last.at.elapsed() < RECENT).map(|last| last.text.clone())
+        let last = last.as_ref().filter(|last| last.at.elapsed() < RECENT)?;
+        Some(match last.is_consequence {
+            true => format!("{}: {NO_REASON}", last.text),
+            false => last.text.clone(),
+        })
     }
 
     /// A consequence says nothing new beside a recent cause.
@@ -75,7 +83,8 @@ mod tests {
         let complaints = Complaints::default();
         assert_eq!(complaints.recent(), None);
         all_down(&complaints);
-        assert_eq!(complaints.recent().as_deref(), Some("1/1 brokers are down"));
+        let told = complaints.recent().expect("it was told");
+        assert!(told.starts_with("1/1 brokers are down: it was not told why"), "{told}");
         complaints.log(RDKafkaLogLevel::Error, CONNECTION_FAILED, "connection refused");
         for _ in 0..2 {
             all_down(&complaints);
