@@ -61,6 +61,14 @@ async fn roll_over(client: &Client) -> Result<Timestamp> {
     Ok(lost)
 }
 
+/// From now on the oplog keeps everything (990 MB is the least that can be asked for): what follows is about one gap,
+/// however slow the machine is.
+async fn keep_everything(client: &Client) -> Result<()> {
+    let resize = doc! {"replSetResizeOplog": 1, "size": 990.0};
+    client.database("admin").run_command(resize).await?;
+    Ok(())
+}
+
 async fn windows(data: &Path) -> Result<Value> {
     run_json(data, &["windows"]).await?.expect_success()?.json()
 }
@@ -156,6 +164,7 @@ async fn a_gap_is_told_and_survived() -> Result<()> {
     let end = Timestamp { time: ts.seconds(), increment: ts.increment() };
     ensure!(end >= early.at, "the log ends at {end}, before what was waited for");
     let lost = roll_over(&client).await?;
+    keep_everything(&client).await?;
     customers.update_many(doc! {}, doc! {"$set": {"name": "late"}}).await?;
 
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
