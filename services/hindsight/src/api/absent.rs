@@ -7,9 +7,7 @@ use hindsight_oplog::raw::Doc;
 use tonic::Status;
 
 use super::Reason;
-
-/// The prefix of the collection that holds what is in a time-series collection.
-const BUCKETS: &str = "system.buckets.";
+use super::collections::BUCKETS;
 
 /// Views and time-series collections are listed, and hold no documents themselves.
 pub(super) fn no_such_collection(view: &View<'_>, ns: &str) -> Status {

@@ -16,7 +16,8 @@ use super::page::{Page, PageKey};
 use super::{Reason, Service, apart, status_of};
 use crate::times::to_api;
 
-const BUCKETS: &str = "system.buckets.";
+/// The prefix of the collection that holds what is in a time-series collection.
+pub(super) const BUCKETS: &str = "system.buckets.";
 const VIEWS: &str = ".system.views";
 
 pub(super) async fn list(
