@@ -1,4 +1,4 @@
-//! Exit codes: a contract with scripts (design §10).
+//! Exit codes: a contract with scripts.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The replayer: log → history → answers and restores (design §8, §9).
+//! The replayer: log → history → answers and restores.
 
 mod diff;
 mod engine;

@@ -1,4 +1,4 @@
-//! Which member to read from: a pure decision with its reasons (design §5).
+//! Which member to read from: a pure decision with its reasons.
 
 use hindsight_oplog::Timestamp;
 

@@ -1,5 +1,5 @@
 //! What follows the resume point is gone from every member that may be read. Is it lost? Not while any other member
-//! of the set has it (design §5): a member that is resynced has lost what its peers hold.
+//! of the set has it: a member that is resynced has lost what its peers hold.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The tailer: source → segments → log → index (design §5).
+//! The tailer: source → segments → log → index.
 //!
 //! Three tasks, joined by queues bounded in bytes:
 //!

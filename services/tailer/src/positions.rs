@@ -1,4 +1,4 @@
-//! Where capture stands: one published value, moved in one place each, its order asserted (design §4).
+//! Where capture stands: one published value, moved in one place each, its order asserted.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use tokio::sync::watch;

@@ -1,4 +1,4 @@
-//! The reading task: chooses a member, tails it, and goes on at another one when it must (design §5).
+//! The reading task: chooses a member, tails it, and goes on at another one when it must.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

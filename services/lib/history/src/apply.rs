@@ -6,7 +6,7 @@
 //! | update of a missing one | makes a stub of what it sets* | refused*, unless marked as an upsert |
 //! | delete of a missing one | nothing | refused, but for capped collections |
 //!
-//! In the relaxed window the base may already hold what an entry does (reference §8). Later, a mismatch means
+//! In the relaxed window the base may already hold what an entry does (O15). Later, a mismatch means
 //! that base or log is wrong. Collections which the server writes without logging are always relaxed.
 //!
 //! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have held a few documents

@@ -1,4 +1,4 @@
-//! Commands: what changes the catalog (reference §4).
+//! Commands: what changes the catalog (O19 to O24).
 //!
 //! Collections are compared by UUID. In the relaxed window the base may be ahead of an entry, so a repeated create or
 //! drop is fine there; afterwards it is not.

@@ -1,4 +1,4 @@
-//! Every version of every document, by visible time, and the catalog beside it (design §8).
+//! Every version of every document, by visible time, and the catalog beside it.
 //!
 //! A [`History`] lives in one RocksDB directory. It is derived: deleted and rebuilt from a base and the log it
 //! comes out the same ([`History::digest`], I5). RocksDB's own log is off; the progress of the writer is stored

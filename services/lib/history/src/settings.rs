@@ -97,7 +97,7 @@ impl Settings {
     }
 }
 
-/// The log is the truth, so RocksDB's own is off (design §8).
+/// The log is the truth, so RocksDB's own is off (I5).
 pub(crate) fn write_options() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);

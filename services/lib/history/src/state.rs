@@ -96,7 +96,7 @@ fn is_true(element: Element<'_>) -> bool {
 }
 
 /// Namespaces whose documents the server writes without logging it, so that a logged delete may find nothing
-/// (reference §8.3, §11). Nothing about their content is promised.
+/// (O16). Nothing about their content is promised.
 pub(crate) fn is_written_unlogged(ns: &str) -> bool {
     matches!(
         ns,

@@ -137,7 +137,7 @@ impl<'h> Writer<'h> {
 
     /// Applies one unit: the operations of one entry or of one assembled transaction, in order.
     ///
-    /// `visible` is when they become visible (reference, rule 5), `at` the optime of the unit's last entry: of
+    /// `visible` is when they become visible (O10), `at` the optime of the unit's last entry: of
     /// the commit, for a prepared transaction. Units come in the order of `at`.
     ///
     /// # Errors

@@ -110,7 +110,7 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// Why a namespace is never written to a target (`reference/oplog.md` §11).
+/// Why a namespace is never written to a target (O25).
 pub(super) fn skip_reason(db: &str, name: &str) -> Option<&'static str> {
     match (db, name) {
         ("local", _) => Some("local to each server, not replicated"),

@@ -20,7 +20,7 @@
 //!
 //! Starting from documents of many times in [R, E], applying every apply unit whose last entry is
 //! after S, in order, gives the state at E (the server's own contract for initial sync;
-//! `reference/oplog.md` §8): inserts replace, updates carry results and not computations, deletes
+//! docs/OPLOG.md, O15): inserts replace, updates carry results and not computations, deletes
 //! of nothing are nothing.
 //!
 //! # The catalog
