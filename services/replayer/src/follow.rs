@@ -1,29 +1,30 @@
 //! Following the log: bases and segments into the history, in log order, on one thread.
 
 mod applier;
+mod begin;
 mod board;
 mod error;
 mod load;
+#[cfg(test)]
+mod shapes;
+mod units;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hindsight_history::{Generation, History};
+use hindsight_history::History;
 use hindsight_index::{Index, Run};
 use hindsight_log::SegmentLog;
-use hindsight_oplog::{Assembler, OpTime};
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_segment::Sequence;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::kept::Kept;
 use crate::read_ahead::ReadAhead;
-use applier::Applier;
+use applier::Taken;
 pub use board::{Applied, Stopped};
-pub use error::FollowError;
 use error::Remedy;
+pub use error::{FollowError, NamedEntry};
 
 /// How long to wait for news before looking again by ourselves.
 const IDLE: Duration = Duration::from_millis(500);
@@ -102,6 +103,7 @@ impl Follower {
     /// As [`Follower::catch_up`]; what stops it is put on the board.
     pub fn catch_up_or_stop(&self) {
         if let Err(error) = self.catch_up() {
+            self.take_back(&error);
             self.tell(Some(Stopped { reason: error.to_string() }), None);
         }
     }
@@ -150,22 +152,6 @@ impl Follower {
         Ok(later.map_or(Next::Wait, Next::LoadBase))
     }
 
-    /// The segment to read first, so that transactions open at the last commit are whole again.
-    fn first_segment(
-        &self,
-        generation: &Generation,
-        capture_from: OpTime,
-    ) -> Result<Sequence, FollowError> {
-        let from = match generation.progress {
-            Some(progress) => progress.oldest_open.unwrap_or(progress.applied),
-            None => capture_from,
-        };
-        // Progress up to just before an entry is up to no entry: it may lie between two segments, or before the first.
-        let from = from.max(capture_from);
-        let found = self.index.view().sequence_from(from)?;
-        found.map(Sequence).ok_or(FollowError::LogBeginsLater { from })
-    }
-
     /// Applies segments of the current run until nothing more is there.
     fn apply<T>(
         &self,
@@ -173,21 +159,8 @@ impl Follower {
         shutdown: &CancellationToken,
     ) -> Result<(), FollowError> {
         let mut writer = self.history.writer()?;
-        let name = writer.generation().base.name.clone();
-        // It may have been forgotten since it was looked up.
-        let base = self.index.view().base(&name)?;
-        let base = base.ok_or_else(|| FollowError::base_is_gone(&name))?;
-        let manifest = self.open_base(&name)?;
-        let mut applier = Applier {
-            log: self.log.as_ref(),
-            runtime: &self.runtime,
-            transactions: Assembler::new(Kept::weight),
-            start: manifest.manifest().origin.start,
-            scanned_after: manifest.manifest().origin.scanned_after,
-            capture_from: base.capture_from,
-            entries: 0,
-        };
-        let mut sequence = self.first_segment(writer.generation(), base.capture_from)?;
+        let mut applier = self.applier(&writer)?;
+        let mut sequence = self.first_segment(&applier)?;
         let mut flushed = Instant::now();
         let mut ahead = ReadAhead::new(&self.log, &self.runtime);
         while !shutdown.is_cancelled() {
@@ -199,7 +172,7 @@ impl Follower {
                 }
                 continue;
             };
-            if summary.gap_before.is_some() && summary.first > base.capture_from {
+            if summary.gap_before.is_some() && summary.first > applier.units.base().capture_from {
                 break;
             }
             let segment =
@@ -207,7 +180,11 @@ impl Follower {
             let outcome = applier.apply_segment(&segment, &mut writer);
             // Also after a failure: what came before the entry that failed is there.
             self.publish_stored(applier.entries);
-            outcome?;
+            if let Taken::NeedsEarlier(entry) = outcome? {
+                self.go_back(entry, &mut applier)?;
+                sequence = self.first_segment(&applier)?;
+                continue;
+            }
             self.goes_on();
             if flushed.elapsed() > FLUSH_INTERVAL {
                 writer.flush()?;

@@ -2,37 +2,34 @@
 //! the log.
 
 use hindsight_log::{LogError, SegmentLog};
-use hindsight_oplog::{Entry, OpTime};
+use hindsight_oplog::{Entry, OpTime, Timestamp};
 use hindsight_segment::Sequence;
 use tokio::runtime::Handle;
 
-use crate::follow::FollowError;
+use crate::follow::{FollowError, NamedEntry};
 
 /// Bytes of open transactions held in memory. Beyond it they are read from the log again when their
 /// transaction completes.
 const LIMIT_BYTES: u64 = 64 << 20;
 
 #[derive(Debug)]
-pub(crate) enum Kept {
-    Bytes(Vec<u8>),
-    Place { sequence: Sequence, optime: OpTime },
+pub(crate) struct Kept {
+    pub(crate) sequence: Sequence,
+    optime: OpTime,
+    /// None once the bytes of open transactions are many.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Kept {
     /// `held` is what is kept already.
     pub(crate) fn new(entry: &Entry<'_>, sequence: Sequence, held: u64) -> Self {
         let bytes = entry.doc.as_bytes();
-        if held + bytes.len() as u64 > LIMIT_BYTES {
-            return Self::Place { sequence, optime: entry.optime };
-        }
-        Self::Bytes(bytes.to_vec())
+        let has_room = held + bytes.len() as u64 <= LIMIT_BYTES;
+        Self { sequence, optime: entry.optime, bytes: has_room.then(|| bytes.to_vec()) }
     }
 
     pub(crate) fn weight(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Place { .. } => 32,
-        }
+        size_of::<Self>() + self.bytes.as_ref().map_or(0, Vec::len)
     }
 
     pub(crate) fn into_bytes(
@@ -40,29 +37,45 @@ impl Kept {
         log: &dyn SegmentLog,
         runtime: &Handle,
     ) -> Result<Vec<u8>, FollowError> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            Self::Place { sequence, optime } => read_again(log, runtime, sequence, optime),
+        match self.bytes {
+            Some(bytes) => Ok(bytes),
+            None => read_entry(log, runtime, self.sequence, self.optime.ts),
         }
     }
 }
 
-fn read_again(
+/// The bytes of the entry with this timestamp, from its segment.
+pub(crate) fn read_entry(
     log: &dyn SegmentLog,
     runtime: &Handle,
     sequence: Sequence,
-    optime: OpTime,
+    ts: Timestamp,
 ) -> Result<Vec<u8>, FollowError> {
     let segment = runtime.block_on(log.read(sequence)).map_err(|error: LogError| error)?;
     let damaged = |detail: String| FollowError::Damaged { sequence, detail };
     let frames = segment.frames().iter().zip(&segment.info().seal.frames);
-    for (frame, _) in frames.filter(|(_, info)| info.spans(optime.ts)) {
+    for (frame, _) in frames.filter(|(_, info)| info.spans(ts)) {
         let frame = frame.decode().map_err(|error| damaged(error.to_string()))?;
+        let mut previous = None;
         for bytes in frame.entries() {
-            if Entry::parse(bytes)?.optime == optime {
+            let entry = parse(bytes, sequence, previous)?;
+            if entry.ts() == ts {
                 return Ok(bytes.to_vec());
             }
+            previous = Some(entry.optime);
         }
     }
-    Err(damaged(format!("the entry {optime} of an open transaction is gone")))
+    Err(damaged(format!("the entry {ts} of an open transaction is gone")))
+}
+
+/// An entry of that segment. `previous` is the one before it, for the error.
+pub(crate) fn parse(
+    bytes: &[u8],
+    sequence: Sequence,
+    previous: Option<OpTime>,
+) -> Result<Entry<'_>, FollowError> {
+    Entry::parse(bytes).map_err(|source| {
+        let entry = previous.map_or(NamedEntry::Unknown, NamedEntry::After);
+        FollowError::Malformed { sequence, entry, source }
+    })
 }

@@ -17,7 +17,7 @@ mod verify;
 pub use diff::{DiffRequest, Difference, Visitor, changed_fields};
 pub use engine::{Engine, QUERY_MEMORY_BYTES, Window};
 pub use error::{QueryError, Why};
-pub use follow::{Applied, FollowError, Follower, Stopped};
+pub use follow::{Applied, FollowError, Follower, NamedEntry, Stopped};
 pub use snapshot::HistorySnapshot;
 pub use timeline::Timeline;
 pub use verify::{VerifyReport, verify};

@@ -241,3 +241,6 @@ async fn replay_open_transactions(
 fn damaged(sequence: Sequence, error: &hindsight_segment::Error) -> CaptureError {
     CaptureError::Refused(format!("segment {sequence} of the log is damaged: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

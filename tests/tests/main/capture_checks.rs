@@ -64,13 +64,20 @@ pub async fn stored_entries(data: &Path) -> Result<Vec<Stored>> {
     let mut entries = Vec::new();
     let mut sequence = Sequence::FIRST;
     while sequence <= end.sequence() {
-        for frame in log.read(sequence).await?.frames() {
-            for bytes in frame.decode()?.entries() {
-                let optime = Entry::parse(bytes)?.optime;
-                entries.push(Stored { optime, bytes: bytes.to_vec() });
-            }
-        }
+        entries.extend(entries_of(&log, sequence).await?);
         sequence = sequence.next();
+    }
+    Ok(entries)
+}
+
+/// The entries of one segment, in order.
+pub async fn entries_of(log: &DirectoryLog, sequence: Sequence) -> Result<Vec<Stored>> {
+    let mut entries = Vec::new();
+    for frame in log.read(sequence).await?.frames() {
+        for bytes in frame.decode()?.entries() {
+            let optime = Entry::parse(bytes)?.optime;
+            entries.push(Stored { optime, bytes: bytes.to_vec() });
+        }
     }
     Ok(entries)
 }

@@ -53,7 +53,8 @@ async fn kills_at_random_moments_lose_and_invent_nothing() -> Result<()> {
     let compared = compare_with_source(&client, &data).await?;
     println!("{compared} entries equal byte for byte; {written} rounds of load");
     ensure!(compared as u64 > written, "{compared} entries cannot hold {written} rounds of load");
-    derived_parts_are_the_same_built_again(&data, &directory.path().join("again")).await
+    let some = ("crash.new", "1");
+    derived_parts_are_the_same_built_again(&data, &directory.path().join("again"), some).await
 }
 
 async fn fill(client: &mongodb::Client) -> Result<()> {
@@ -144,8 +145,13 @@ pub(crate) async fn compare_with_source(client: &mongodb::Client, data: &Path) -
     Ok(entries.len())
 }
 
-/// I5: index and history that lived through the kills equal those built at once from log and base.
-async fn derived_parts_are_the_same_built_again(data: &Path, again: &Path) -> Result<()> {
+/// I5: index and history that lived through the kills equal those built at once from log and base. The names are those
+/// of a document that there is.
+pub(crate) async fn derived_parts_are_the_same_built_again(
+    data: &Path,
+    again: &Path,
+    (ns, id): (&str, &str),
+) -> Result<()> {
     let copied = std::process::Command::new("cp").arg("-a").args([data, again]).status()?;
     ensure!(copied.success(), "cp ended with {copied}");
     std::fs::remove_dir_all(again.join("index"))?;
@@ -154,7 +160,7 @@ async fn derived_parts_are_the_same_built_again(data: &Path, again: &Path) -> Re
     let mut digests = Vec::new();
     for directory in [data, again] {
         let windows = run_json(directory, &["windows"]).await?.expect_success()?;
-        let get = run_json(directory, &["get", "crash.new", "1"]).await?.expect_success()?;
+        let get = run_json(directory, &["get", ns, id]).await?.expect_success()?;
         let history = History::open(&directory.join("history"), Settings::default())?;
         let applied = history.generations().pop().context("no base is loaded")?.applied();
         let applied = applied.context("nothing is applied")?;

@@ -19,6 +19,7 @@ mod harness;
 mod kafka;
 mod query;
 mod refusals;
+mod restarts;
 mod rollback;
 mod scan;
 mod settings;

@@ -117,6 +117,12 @@ impl<'a> Entry<'a> {
     pub fn ts(&self) -> Timestamp {
         self.optime.ts
     }
+
+    /// The entry before this one in its transaction, or in what else its session wrote; what the server writes for
+    /// "none" is none.
+    pub fn previous(&self) -> Option<OpTime> {
+        self.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
+    }
 }
 
 /// An optime whose term, like the entry's own, may have been lost on the way.

@@ -139,7 +139,7 @@ impl<P> Assembler<P> {
         if let Some(chain) = known.map(|first| &self.open[&first]) {
             chain.check_goes_on(entry, &part)?;
         }
-        let missing = shape::previous(entry).filter(|_| known.is_none());
+        let missing = entry.previous().filter(|_| known.is_none());
         if known.is_none() && missing.is_none() && part.ending != Ending::More {
             chain::check_count(entry.optime, entry.optime, part.operations, part.count)?;
         }
@@ -172,7 +172,7 @@ impl<P> Assembler<P> {
         id: Option<TransactionId>,
     ) -> Result<Step<P>, AssemblyError> {
         let at = entry.optime;
-        let known = match shape::previous(entry) {
+        let known = match entry.previous() {
             Some(_) => self.find(entry, id.as_ref())?,
             None => self.of_session(id.as_ref()),
         };
@@ -180,7 +180,7 @@ impl<P> Assembler<P> {
         if let Some(chain) = chain.filter(|chain| !chain.prepared) {
             return Err(chain.contradicted(at, "it commits what was not prepared"));
         }
-        let prepare = chain.map(|chain| chain.last).or(shape::previous(entry));
+        let prepare = chain.map(|chain| chain.last).or(entry.previous());
         let prepare = prepare.map_or(Timestamp::ZERO, |optime| optime.ts);
         if commit < prepare || commit > at.ts {
             return Err(AssemblyError::CommitTimestamp { at, commit, prepare });
@@ -190,7 +190,7 @@ impl<P> Assembler<P> {
             None => Step::Incomplete(Incomplete {
                 visible: commit,
                 first_known: at,
-                missing: shape::previous(entry),
+                missing: entry.previous(),
             }),
         })
     }
@@ -209,7 +209,7 @@ impl<P> Assembler<P> {
         entry: &Entry<'_>,
         id: Option<&TransactionId>,
     ) -> Result<Option<Timestamp>, AssemblyError> {
-        let Some(previous) = shape::previous(entry) else {
+        let Some(previous) = entry.previous() else {
             return Ok(None);
         };
         if let Some(&first) = self.by_last.get(&previous.ts) {
@@ -251,7 +251,7 @@ impl<P> Assembler<P> {
         };
         let chain = &self.open[&first];
         let same = chain.id.as_ref() == Some(id);
-        let begins = matches!(shape, Shape::Part(_)) && (!same || shape::previous(entry).is_none());
+        let begins = matches!(shape, Shape::Part(_)) && (!same || entry.previous().is_none());
         let newer = chain.id.as_ref().is_some_and(|open| id.number > open.number);
         if !begins && !newer {
             return Ok(None);

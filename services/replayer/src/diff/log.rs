@@ -117,7 +117,7 @@ impl Reading<'_> {
             return Ok(None);
         }
         let command = entry.command();
-        let previous = previous(entry);
+        let previous = entry.previous();
         if command == Some(CommandKind::CommitTransaction) {
             let visible = entry.o.get(b"commitTimestamp")?.and_then(Element::as_timestamp);
             let visible =
@@ -183,7 +183,7 @@ impl Reading<'_> {
                 return Ok(Walk::Lost);
             }
             self.note(&entry).map_err(QueryError::corrupt)?;
-            match previous(&entry) {
+            match entry.previous() {
                 None => return Ok(Walk::Began),
                 Some(previous) if previous.ts >= wanted => return Ok(Walk::Lost),
                 Some(previous) => wanted = previous.ts,
@@ -212,11 +212,6 @@ enum Walk {
     GoesOn(Timestamp),
     /// The entry is not where it should be.
     Lost,
-}
-
-/// The entry before this one in its chain; what the server writes for "none" is none.
-fn previous(entry: &Entry<'_>) -> Option<OpTime> {
-    entry.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
 }
 
 fn sequence_holding(index: &Index, ts: Timestamp) -> Result<Option<Sequence>, QueryError> {

@@ -2,23 +2,30 @@
 
 use hindsight_history::{Progress, Writer};
 use hindsight_log::SegmentLog;
-use hindsight_oplog::{Assembler, Entry, Namespaces, OpTime, Operation, Step, Timestamp};
-use hindsight_segment::Sequence;
+use hindsight_oplog::raw::Malformed;
+use hindsight_oplog::{Entry, Namespaces, OpTime, Operation, Timestamp};
+use hindsight_segment::{DecodedFrame, Sequence};
 use tokio::runtime::Handle;
 
-use super::FollowError;
-use crate::kept::Kept;
+use super::units::{Unit, Units};
+use super::{FollowError, NamedEntry};
+use crate::kept::{Kept, parse};
 use crate::read_ahead::DecodedSegment;
 
-/// Puts apply units together and hands them to the history's writer.
+/// Hands apply units to the history's writer.
 pub(super) struct Applier<'a> {
     pub(super) log: &'a dyn SegmentLog,
     pub(super) runtime: &'a Handle,
-    pub(super) transactions: Assembler<Kept>,
-    pub(super) start: OpTime,
-    pub(super) scanned_after: Timestamp,
-    pub(super) capture_from: OpTime,
+    pub(super) units: Units<Kept>,
     pub(super) entries: u64,
+}
+
+/// What became of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Whole,
+    /// Nothing can be said about its transactions before the log is read from this earlier entry on.
+    NeedsEarlier(OpTime),
 }
 
 impl Applier<'_> {
@@ -27,21 +34,28 @@ impl Applier<'_> {
         &mut self,
         segment: &DecodedSegment,
         writer: &mut Writer<'_>,
-    ) -> Result<(), FollowError> {
+    ) -> Result<Taken, FollowError> {
         let sequence = segment.info.sequence();
-        for frame in &segment.frames {
-            for bytes in frame.entries() {
-                let entry = Entry::parse(bytes)?;
-                if entry.optime >= self.capture_from
-                    && let Err(error) = self.apply_entry(&entry, sequence, writer)
-                {
+        for bytes in segment.frames.iter().flat_map(DecodedFrame::entries) {
+            let entry = match parse(bytes, sequence, self.units.last()) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.commit_last(writer)?;
+                    return Err(error);
+                }
+            };
+            match self.apply_entry(&entry, sequence, writer) {
+                Ok(Taken::Whole) => self.entries += 1,
+                Ok(needs_earlier) => return Ok(needs_earlier),
+                Err(error) => {
                     self.commit_before(&entry, writer)?;
                     return Err(error);
                 }
-                self.entries += 1;
             }
         }
-        self.commit(segment.info.last(), writer)
+        let progress = self.units.progress(segment.info.last(), writer.generation().progress);
+        commit(progress, writer)?;
+        Ok(Taken::Whole)
     }
 
     fn apply_entry(
@@ -49,87 +63,98 @@ impl Applier<'_> {
         entry: &Entry<'_>,
         sequence: Sequence,
         writer: &mut Writer<'_>,
-    ) -> Result<(), FollowError> {
-        let kept = self.transactions.kept();
-        let step = self.transactions.push(entry, || Kept::new(entry, sequence, kept))?;
-        match step {
-            Step::Pending | Step::Aborted => Ok(()),
-            // What ended at or before the start of the base is in its documents.
-            _ if entry.optime <= self.start => Ok(()),
-            Step::Single => apply_unit(writer, entry.ts(), entry.optime, &[], Some(entry)),
-            Step::Complete(transaction) => {
+    ) -> Result<Taken, FollowError> {
+        let held = self.units.kept();
+        let unit = self.units.push(entry, || Kept::new(entry, sequence, held));
+        match unit.map_err(|source| FollowError::Transaction { sequence, source })? {
+            Unit::Nothing => {}
+            Unit::Entry => apply_unit(writer, entry.ts(), &[], (sequence, entry), true)?,
+            Unit::Transaction(transaction) => {
+                check_is_not_final(writer, entry.optime, transaction.visible)?;
                 let mut earlier = Vec::with_capacity(transaction.earlier.len());
                 for kept in transaction.earlier {
-                    earlier.push(kept.into_bytes(self.log, self.runtime)?);
+                    earlier.push((kept.sequence, kept.into_bytes(self.log, self.runtime)?));
                 }
-                let last = transaction.last_carries_operations.then_some(entry);
-                apply_unit(writer, transaction.visible, entry.optime, &earlier, last)
+                let carries = transaction.last_carries_operations;
+                apply_unit(writer, transaction.visible, &earlier, (sequence, entry), carries)?;
             }
-            // Begun before the base's own capture, and over before its scans began: it is in the documents.
-            Step::Incomplete(_) if entry.ts() <= self.scanned_after => Ok(()),
-            Step::Incomplete(_) => Err(FollowError::TornTransaction { at: entry.optime }),
+            Unit::BeganEarlier { missing } => return Ok(Taken::NeedsEarlier(missing)),
+            Unit::Torn => return Err(FollowError::TornTransaction { at: entry.optime }),
         }
-    }
-
-    fn commit(&self, applied: OpTime, writer: &mut Writer<'_>) -> Result<(), FollowError> {
-        if writer.generation().applied().is_some_and(|before| applied <= before) {
-            return Ok(());
-        }
-        let prepared = self.transactions.oldest_prepared();
-        let before = writer.generation().progress.map(|progress| progress.through);
-        let through = prepared.map_or(applied.ts, |ts| ts.predecessor()).min(applied.ts);
-        let progress = Progress {
-            applied,
-            through: before.map_or(through, |before| before.max(through)),
-            oldest_open: self.transactions.oldest_unresolved(),
-        };
-        writer.commit(progress)?;
-        Ok(())
+        Ok(Taken::Whole)
     }
 
     /// An entry cannot be applied: what came before it in the segment is kept.
     fn commit_before(&self, entry: &Entry<'_>, writer: &mut Writer<'_>) -> Result<(), FollowError> {
-        let before = OpTime { ts: entry.ts().predecessor(), term: entry.optime.term };
-        self.commit(before, writer)
+        commit(self.units.progress_before(entry, writer.generation().progress), writer)
+    }
+
+    /// Bytes that are no entry tell no position: what came before them is kept.
+    fn commit_last(&self, writer: &mut Writer<'_>) -> Result<(), FollowError> {
+        let Some(last) = self.units.last() else { return Ok(()) };
+        commit(self.units.progress(last, writer.generation().progress), writer)
     }
 }
 
-/// Applies the operations of the kept entries, in order, then those of the last one.
+fn commit(progress: Option<Progress>, writer: &mut Writer<'_>) -> Result<(), FollowError> {
+    Ok(progress.map_or(Ok(()), |progress| writer.commit(progress))?)
+}
+
+/// Versions would appear at a time that readers were told to be complete.
+fn check_is_not_final(
+    writer: &Writer<'_>,
+    at: OpTime,
+    visible: Timestamp,
+) -> Result<(), FollowError> {
+    match writer.generation().progress {
+        Some(Progress { through, .. }) if visible <= through => {
+            Err(FollowError::FalselyComplete { at, visible, through })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Applies the operations of the earlier entries, in order, then those of the last one if it carries any. Each
+/// entry comes with its segment.
 fn apply_unit(
     writer: &mut Writer<'_>,
     visible: Timestamp,
-    at: OpTime,
-    earlier: &[Vec<u8>],
-    last: Option<&Entry<'_>>,
+    earlier: &[(Sequence, Vec<u8>)],
+    (sequence, last): (Sequence, &Entry<'_>),
+    last_carries_operations: bool,
 ) -> Result<(), FollowError> {
-    if let ([], Some(entry)) = (earlier, last)
-        && entry.command() != Some(hindsight_oplog::CommandKind::ApplyOps)
+    if earlier.is_empty()
+        && last_carries_operations
+        && last.command() != Some(hindsight_oplog::CommandKind::ApplyOps)
     {
-        let operation = entry.operation();
-        writer.apply(visible, at, is_followed(&operation).then_some(operation))?;
+        let operation = last.operation();
+        writer.apply(visible, last.optime, is_followed(&operation).then_some(operation))?;
         return Ok(());
     }
     let mut operations: Vec<Operation<'_>> = Vec::new();
-    for bytes in earlier {
-        gather_operations(&Entry::parse(bytes)?, &mut operations)?;
+    for (sequence, bytes) in earlier {
+        gather_operations(*sequence, &parse(bytes, *sequence, None)?, &mut operations)?;
     }
-    if let Some(entry) = last {
-        gather_operations(entry, &mut operations)?;
+    if last_carries_operations {
+        gather_operations(sequence, last, &mut operations)?;
     }
-    writer.apply(visible, at, operations)?;
+    writer.apply(visible, last.optime, operations)?;
     Ok(())
 }
 
 fn gather_operations<'a>(
+    sequence: Sequence,
     entry: &Entry<'a>,
     operations: &mut Vec<Operation<'a>>,
 ) -> Result<(), FollowError> {
-    entry.for_each_operation::<FollowError>(&mut |operation| {
+    let gathered = entry.for_each_operation::<Malformed>(&mut |operation| {
         if is_followed(&operation) {
             operations.push(operation);
         }
         Ok(())
-    })
+    });
+    let entry = NamedEntry::At(entry.optime);
+    gathered.map_err(|source| FollowError::Malformed { sequence, entry, source })
 }
 
 /// The server's own bookkeeping is in the log like everything else, but no base carries it, so there is no

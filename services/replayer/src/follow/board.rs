@@ -51,12 +51,20 @@ impl Follower {
     /// It does not pass by itself. Told to the log once, however often it is met again.
     pub(super) fn stops_for(&self, error: &FollowError) {
         let stopped = Some(Stopped { reason: error.to_string() });
+        self.take_back(error);
         let is_new = self.board.borrow().stopped != stopped;
         if is_new {
             metrics::counter!("hindsight_history_stopped_total").increment(1);
             tracing::error!(%error, "the history stops here; the log goes on");
         }
         self.tell(stopped, None);
+    }
+
+    /// Times that were falsely called complete are not called so any more.
+    pub(super) fn take_back(&self, error: &FollowError) {
+        if let FollowError::FalselyComplete { visible, .. } = error {
+            self.board.send_modify(|board| board.through = Some(visible.predecessor()));
+        }
     }
 
     pub(super) fn tell(&self, stopped: Option<Stopped>, waiting: Option<String>) {

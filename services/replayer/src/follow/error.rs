@@ -1,11 +1,13 @@
 //! What can stop following, and whether to try again.
 
+use std::fmt;
+
 use hindsight_base::ErrorKind;
 use hindsight_history::{ApplyError, HistoryError};
 use hindsight_index::IndexError;
 use hindsight_log::LogError;
 use hindsight_oplog::raw::Malformed;
-use hindsight_oplog::{AssemblyError, OpTime};
+use hindsight_oplog::{AssemblyError, OpTime, Timestamp};
 use hindsight_segment::Sequence;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,17 +29,39 @@ pub enum FollowError {
     Damaged { sequence: Sequence, detail: String },
     #[error("the history goes on at {from}, and the log that is held begins after it")]
     LogBeginsLater { from: OpTime },
-    #[error(transparent)]
-    Transaction(#[from] AssemblyError),
+    /// Bytes that are no entry, or an entry whose operations cannot be read.
+    #[error("segment {sequence}: {entry} cannot be read: {source}")]
+    Malformed { sequence: Sequence, entry: NamedEntry, source: Malformed },
+    #[error("segment {sequence}: {source}")]
+    Transaction { sequence: Sequence, source: AssemblyError },
     #[error(
         "the transaction that ends at {at} began before the log does: its first entries are missing"
     )]
     TornTransaction { at: OpTime },
+    /// An earlier version stored such progress after a failure at `at`.
+    #[error(
+        "the history says that it is complete through {through}, and lacks the transaction that {at} commits and \
+         that is visible from {visible}. Stop the process and delete the history directory: it is rebuilt from \
+         the bases and the log"
+    )]
+    FalselyComplete { at: OpTime, visible: Timestamp, through: Timestamp },
 }
 
-impl From<Malformed> for FollowError {
-    fn from(error: Malformed) -> Self {
-        Self::Damaged { sequence: Sequence(0), detail: error.to_string() }
+/// An entry as an error names it: one that cannot be read does not tell its own optime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedEntry {
+    At(OpTime),
+    After(OpTime),
+    Unknown,
+}
+
+impl fmt::Display for NamedEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(optime) => write!(f, "the entry {optime}"),
+            Self::After(optime) => write!(f, "the entry after {optime}"),
+            Self::Unknown => write!(f, "an entry"),
+        }
     }
 }
 

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod restarts;
 mod stage;
 
 use std::fs;
 
+use super::shapes::noop;
 use super::*;
-use stage::{Stage, delete, noop, optime};
+use stage::{Stage, delete, optime};
 
 #[test]
 fn a_stop_at_the_first_entry_of_a_segment_is_told_again_with_its_reason() {

@@ -1,7 +1,7 @@
 //! What an entry is to transactions, read off the entry alone.
 
 use crate::raw::{Doc, Element, Malformed, kind};
-use crate::{CommandKind, Entry, OpTime, Timestamp};
+use crate::{CommandKind, Entry, Timestamp};
 
 /// `multiOpType` of an `applyOps` of vectored inserts, each entry of which stands alone.
 const APPLIED_SEPARATELY: i64 = 1;
@@ -74,11 +74,6 @@ impl Shape {
         });
         Ok(Self::Part(Part { ending, operations: operations(entry.o)?, count: count.transpose()? }))
     }
-}
-
-/// The previous entry of the same transaction; what the server writes for "none" is none.
-pub(super) fn previous(entry: &Entry<'_>) -> Option<OpTime> {
-    entry.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
 }
 
 #[derive(Default)]

@@ -59,7 +59,7 @@ pub struct Incomplete {
 /// not understand. Going on would invent or lose writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssemblyError {
-    #[error("entry {at} cannot be read as part of a transaction")]
+    #[error("entry {at} cannot be read as part of a transaction: {source}")]
     Malformed { at: OpTime, source: Malformed },
     #[error("entry {at} does not come after the one before it, {previous}")]
     OutOfOrder { at: OpTime, previous: OpTime },

@@ -1,5 +1,6 @@
 //! A log, a base and a follower of them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +9,19 @@ use bson::{Bson, Document, doc};
 use hindsight_base::{BaseKind, BaseWriter, CollectionInfo, Origin, Source, WriterSettings};
 use hindsight_history::Settings;
 use hindsight_index::BaseSummary;
-use hindsight_log::{MemoryLog, SegmentLog};
-use hindsight_oplog::{Entry, Timestamp};
+use hindsight_log::{MemoryLog, ReadFault, SegmentLog};
+use hindsight_oplog::{Entry, OpTime, Timestamp};
 use hindsight_segment::{
     Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput, SegmentDigest,
-    SourceIdentity, WriterEpoch, seal,
+    Sequence, SourceIdentity, WriterEpoch, seal,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
+use super::super::shapes::{COLLECTION, NAMESPACE, noop};
 use super::*;
 
-const COLLECTION: [u8; 16] = [7; 16];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Entries come at ticks within one second.
@@ -28,14 +29,10 @@ pub(super) fn optime(tick: u32) -> OpTime {
     OpTime::new(1000, tick, 1)
 }
 
-pub(super) fn noop() -> Document {
-    doc! {"op": "n", "ns": "", "o": {}}
-}
-
 /// In the collection of the base.
 pub(super) fn delete(id: &str) -> Document {
     let uuid = bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() };
-    doc! {"op": "d", "ns": "shop.things", "ui": Bson::Binary(uuid), "o": {"_id": id}}
+    doc! {"op": "d", "ns": NAMESPACE, "ui": Bson::Binary(uuid), "o": {"_id": id}}
 }
 
 fn bytes(document: &Document) -> Vec<u8> {
@@ -61,26 +58,37 @@ impl Stage {
             .enable_all()
             .build()
             .expect("a runtime");
-        let path = |name: &str| directory.path().join(name);
-        let settings = Settings {
-            write_buffer_bytes: 1 << 20,
-            latest_bytes: 1 << 20,
-            cache_bytes: 1 << 20,
-            ..Settings::default()
-        };
+        let base = write_base(&directory.path().join("bases"));
+        Self::with_new_log("index", base, runtime, directory)
+    }
+
+    /// Another process on the same directory: what was stored is all it knows.
+    pub(super) fn restarted(self) -> Self {
+        let Self { follower, base, log, next, runtime, directory } = self;
+        drop(follower);
+        let follower = Arc::new(follower_of(&directory, "index", &log, &runtime));
+        Self { follower, base, log, next, runtime, directory }
+    }
+
+    /// Another process with the same history, which finds the same entries in other segments.
+    pub(super) fn with_log_cut_anew(self, segments: &[&[(u32, Document)]]) -> Self {
+        let Self { follower, base, runtime, directory, .. } = self;
+        drop(follower);
+        let mut stage = Self::with_new_log("another index", base, runtime, directory);
+        for entries in segments.iter().filter(|entries| !entries.is_empty()) {
+            stage.append(entries);
+        }
+        stage
+    }
+
+    /// The log begins with the no-ops around the base.
+    fn with_new_log(index: &str, base: String, runtime: Runtime, directory: TempDir) -> Self {
         let log = MemoryLog::new();
-        let follower = Follower {
-            log: Arc::new(log.clone()),
-            index: Arc::new(Index::open(path("index")).expect("an index")),
-            history: Arc::new(History::open(&path("history"), settings).expect("a history")),
-            bases: path("bases"),
-            board: Arc::new(watch::Sender::new(Applied::default())),
-            runtime: runtime.handle().clone(),
-        };
-        let base = write_base(&follower);
+        let follower = Arc::new(follower_of(&directory, index, &log, &runtime));
         let next = (Sequence::FIRST, SegmentDigest::NONE);
-        let mut stage = Stage { follower: Arc::new(follower), base, log, next, runtime, directory };
+        let mut stage = Stage { follower, base, log, next, runtime, directory };
         stage.append(&[(1, noop()), (3, noop())]);
+        stage.follower.index.absorb_base(&summary_of(&stage.base)).expect("absorbed");
         stage
     }
 
@@ -95,7 +103,8 @@ impl Stage {
         for (tick, entry) in entries {
             let mut entry = entry.clone();
             let ts = bson::Timestamp { time: 1000, increment: *tick };
-            entry.extend(doc! {"ts": Bson::Timestamp(ts), "t": 1_i64, "v": 2_i64});
+            entry.extend(doc! {"ts": Bson::Timestamp(ts), "v": 2_i64});
+            entry.entry("t".to_owned()).or_insert(Bson::Int64(1));
             let bytes = bytes(&entry);
             let entry = Entry::parse(&bytes).expect("an entry");
             frames.extend(open.push(&entry).expect("entries in order"));
@@ -129,6 +138,14 @@ impl Stage {
         self.follower.history.generations().pop()?.applied()
     }
 
+    /// So many reads of the log succeed, and then one fails.
+    pub(super) fn fail_after_reads(&self, reads: usize) {
+        for _ in 0..reads {
+            self.log.script_read(ReadFault::Slow(Duration::ZERO));
+        }
+        self.log.script_read(ReadFault::Fail);
+    }
+
     /// Follows until shutdown.
     pub(super) fn run(&self, shutdown: &CancellationToken) -> JoinHandle<Result<(), FollowError>> {
         let (follower, shutdown) = (Arc::clone(&self.follower), shutdown.clone());
@@ -155,10 +172,28 @@ impl Stage {
     }
 }
 
-/// Writes the base and tells the index.
-fn write_base(follower: &Follower) -> String {
+fn follower_of(directory: &TempDir, index: &str, log: &MemoryLog, runtime: &Runtime) -> Follower {
+    let path = |name: &str| directory.path().join(name);
+    let settings = Settings {
+        write_buffer_bytes: 1 << 20,
+        latest_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
+        ..Settings::default()
+    };
+    Follower {
+        log: Arc::new(log.clone()),
+        index: Arc::new(Index::open(path(index)).expect("an index")),
+        history: Arc::new(History::open(&path("history"), settings).expect("a history")),
+        bases: path("bases"),
+        board: Arc::new(watch::Sender::new(Applied::default())),
+        runtime: runtime.handle().clone(),
+    }
+}
+
+/// Gives its name.
+fn write_base(bases: &Path) -> String {
     let settings = WriterSettings::default();
-    let writer = BaseWriter::create(&follower.bases, "copy", settings).expect("a base");
+    let writer = BaseWriter::create(bases, "copy", settings).expect("a base");
     let mut collection = writer.collection(CollectionInfo {
         db: "shop".to_owned(),
         name: "things".to_owned(),
@@ -170,18 +205,19 @@ fn write_base(follower: &Follower) -> String {
     });
     collection.write(&bytes(&doc! {"_id": "there"})).expect("written");
     collection.finish().expect("written");
-    let base = writer.finish(origin()).expect("a base");
-    let summary = BaseSummary {
-        name: base.name(),
+    writer.finish(origin()).expect("a base").name()
+}
+
+fn summary_of(base: &str) -> BaseSummary {
+    BaseSummary {
+        name: base.to_owned(),
         start: optime(1).ts,
         capture_from: optime(1),
         exact_from: optime(1),
         created_wall_ms: 0,
         documents: 1,
         bytes: 1,
-    };
-    follower.index.absorb_base(&summary).expect("absorbed");
-    base.name()
+    }
 }
 
 fn origin() -> Origin {
