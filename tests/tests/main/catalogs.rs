@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use hindsight_tests::dbhash;
-use hindsight_tests::hindsight::{run, run_json};
+use hindsight_tests::hindsight::run_json;
 use hindsight_tests::mongod::{client_of, server_version};
 use hindsight_tests::replica_set::{ROOT_PASSWORD, ROOT_USER, last_timestamp};
 use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, RunOutput, SetOptions};
