@@ -481,6 +481,10 @@ pub struct Restore {
     /// Write into a target that already holds data.
     #[arg(long)]
     pub allow_non_empty: bool,
+    /// Leave out single indexes, options and documents that this target can never hold, and name them in the report,
+    /// instead of refusing the restore.
+    #[arg(long)]
+    pub leave_out_unrestorable: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod bases;
 mod between;
 mod capped;
 mod capture_checks;
+mod catalogs;
 mod corruption;
 mod crash;
 mod delta_fuzz;

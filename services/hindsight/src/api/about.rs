@@ -108,6 +108,7 @@ fn restore(restore: Option<&api::RestoreSpec>) -> Value {
         ("time", time(&restore.time)),
         ("to", json!(hosts(&restore.to))),
         ("allow_non_empty", json!(restore.allow_non_empty)),
+        ("leave_out_unrestorable", json!(restore.leave_out_unrestorable)),
     ])
 }
 

@@ -24,6 +24,7 @@ pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Resul
         time: Some(time(&restore.time)?),
         to,
         allow_non_empty: restore.allow_non_empty,
+        leave_out_unrestorable: restore.leave_out_unrestorable,
     };
     // First what would be done, then the doing: nothing is written before the plan is on the screen (I12).
     let validate = CreateRestoreRequest {
@@ -43,7 +44,7 @@ pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Resul
         validate_only: false,
     };
     let operation = backend.create_restore(request).await?;
-    finish(global, &operation, backend).await
+    finish(global, &operation, &plan.warnings, backend).await
 }
 
 /// The position that the plan was made for: `latest` is a later one by now.
@@ -52,8 +53,13 @@ fn planned_time(plan: &RestorePlan) -> Result<TimeSpec> {
     Ok(included(&from_api(through).to_string()))
 }
 
-/// Shows how a restore goes on, and its report once it is done.
-pub async fn finish(global: &Global, operation: &Operation, backend: &Backend) -> Result<Exit> {
+/// Shows how a restore goes on, and its report once it is done. Warnings that were `shown` are not shown again.
+pub async fn finish(
+    global: &Global,
+    operation: &Operation,
+    shown: &[String],
+    backend: &Backend,
+) -> Result<Exit> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").context("set up the progress line")?,
@@ -62,7 +68,13 @@ pub async fn finish(global: &Global, operation: &Operation, backend: &Backend) -
     let ended = follow(operation, backend, &bar).await;
     bar.finish_and_clear();
     let report = ended?;
-    print_report(global, &serde_json::from_str(&report.json).context("read the report")?)
+    let report = serde_json::from_str(&report.json).context("read the report")?;
+    if global.output != Output::Json {
+        for warning in warnings(&report).filter(|warning| !shown.iter().any(|w| w == warning)) {
+            say(&format!("warning: {warning}"));
+        }
+    }
+    print_report(global, &report)
 }
 
 fn time(time: &RestoreTime) -> Result<TimeSpec, Failure> {
@@ -107,6 +119,10 @@ fn print_report(global: &Global, report: &Value) -> Result<Exit> {
     }
     let verified = report["verified"].as_bool().unwrap_or(true);
     Ok(if verified { Exit::Done } else { Exit::VerificationFailed })
+}
+
+fn warnings(report: &Value) -> impl Iterator<Item = &str> {
+    report["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Namespaces by the reason for which they were left out.

@@ -25,7 +25,7 @@ pub async fn run(global: &Global, command: &Restores, backend: &Backend) -> Resu
         Restores::Watch { name } => {
             let name = full(name);
             let operation = backend.get_operation(GetOperationRequest { name }).await?;
-            restore::finish(global, &operation, backend).await
+            restore::finish(global, &operation, &[], backend).await
         }
         Restores::Cancel { name } => {
             let name = full(name);

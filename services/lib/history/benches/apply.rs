@@ -136,7 +136,8 @@ fn open() -> (TempDir, History) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let history = History::open(dir.path(), Settings::default()).expect("a store");
     let time = Timestamp::new(1, 1);
-    let base = BaseInfo { name: "empty".to_owned(), start: time, exact_from: time };
+    let base =
+        BaseInfo { name: "empty".to_owned(), start: time, exact_from: time, server_version: None };
     let mut load = history.begin_generation(base).expect("a load");
     load.collection(CollectionState::new(UUID, NS)).expect("a collection");
     load.finish().expect("a base");

@@ -132,8 +132,8 @@ impl Writer<'_> {
         Ok(needed)
     }
 
-    /// The major number of the feature compatibility version. None if the base has none.
-    fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
+    /// The major number of the feature compatibility version. None if the base has none. Loses the document at hand.
+    pub(crate) fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
         let live =
             self.history.read_catalog().live_named(self.generation.id, SYSTEM_VERSION).map(|l| l.0);
         let Some(number) = live else { return Ok(None) };

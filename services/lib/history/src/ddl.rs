@@ -9,7 +9,9 @@ use hindsight_oplog::{CommandKind, Operation};
 use crate::state::database_of;
 use crate::writer::Unit;
 use crate::{ApplyError, CollectionState, Writer};
+use era::Era;
 
+mod era;
 mod index;
 mod options;
 
@@ -23,20 +25,21 @@ impl Writer<'_> {
     pub(crate) fn command(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.commands += 1;
         let command = Command::parse(unit, op)?;
+        let era = self.era()?;
         match op.command().unwrap_or(CommandKind::Unknown) {
-            CommandKind::Create => self.create(unit, &command),
+            CommandKind::Create => self.create(unit, &command, era),
             CommandKind::Drop => self.drop_collection(unit, &command),
             CommandKind::DropDatabase => self.drop_database(unit, &command),
             CommandKind::RenameCollection => self.rename(unit, &command),
             CommandKind::CollMod => self.modify(unit, &command, |state| {
-                options::modify(state, command.o)?;
+                options::modify(state, command.o, command.o2, era)?;
                 index::modify(state, command.o)
             }),
             CommandKind::CreateIndexes => {
-                self.modify(unit, &command, |state| index::create_one(state, command.o))
+                self.modify(unit, &command, |state| index::create_one(state, command.o, era))
             }
             CommandKind::CommitIndexBuild => {
-                self.modify(unit, &command, |state| index::create_listed(state, command.o))
+                self.modify(unit, &command, |state| index::create_listed(state, command.o, era))
             }
             CommandKind::DropIndexes => {
                 self.modify(unit, &command, |state| index::remove(state, command.o))
@@ -60,12 +63,18 @@ impl Writer<'_> {
         }
     }
 
-    fn create(&mut self, unit: &Unit, command: &Command<'_>) -> Result<(), ApplyError> {
+    /// Which server wrote the entry at hand. Loses the document at hand.
+    fn era(&mut self) -> Result<Era, ApplyError> {
+        let feature_major = self.feature_version()?;
+        Ok(Era::of(feature_major, self.generation.base.server_version.as_deref()))
+    }
+
+    fn create(&mut self, unit: &Unit, command: &Command<'_>, era: Era) -> Result<(), ApplyError> {
         let Some(uuid) = command.ui else {
             return Err(command.unsupported(unit, "a collection without a UUID"));
         };
         let ns = command.ns(unit)?;
-        let state = options::created(uuid, ns, command.o)
+        let state = options::created(uuid, ns, command.o, era)
             .map_err(|what| command.unsupported(unit, &what))?;
         let (existing, namesake) = {
             let catalog = self.history.read_catalog();
@@ -193,6 +202,7 @@ struct Command<'a> {
     database: &'a str,
     first: Element<'a>,
     o: Doc<'a>,
+    o2: Option<Doc<'a>>,
     ui: Option<[u8; 16]>,
     shown: &'a str,
 }
@@ -202,7 +212,14 @@ impl<'a> Command<'a> {
         op.o.validate().map_err(|malformed| unit.unsupported(op.ns, malformed.to_string()))?;
         let first = op.o.first().ok().flatten();
         let first = first.ok_or_else(|| unit.unsupported(op.ns, "a command without a name"))?;
-        Ok(Command { database: database_of(op.ns), first, o: op.o, ui: op.ui, shown: op.ns })
+        Ok(Command {
+            database: database_of(op.ns),
+            first,
+            o: op.o,
+            o2: op.o2,
+            ui: op.ui,
+            shown: op.ns,
+        })
     }
 
     /// The namespace it is about: the value of its first field, in its database; whole for a rename.

@@ -1,6 +1,6 @@
 //! Generations: a base, and what was applied on top of it.
 
-use hindsight_oplog::raw::{Doc, DocWriter, kind};
+use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use hindsight_oplog::{OpTime, Timestamp};
 
 use crate::HistoryError;
@@ -14,6 +14,8 @@ pub struct BaseInfo {
     pub start: Timestamp,
     /// E: from here on the state is exact. Entries visible in (S, E] are applied in relaxed mode.
     pub exact_from: Timestamp,
+    /// Of the member it was copied from, as `6.0.5`; none where no one noted it.
+    pub server_version: Option<String>,
 }
 
 /// How far a generation is. Moves only forward.
@@ -74,6 +76,9 @@ pub(crate) fn encode(generation: &Generation) -> Vec<u8> {
     record.string(b"base", &generation.base.name);
     time(&mut record, b"start", generation.base.start);
     time(&mut record, b"exactFrom", generation.base.exact_from);
+    if let Some(version) = &generation.base.server_version {
+        record.string(b"serverVersion", version);
+    }
     record.value(kind::BOOL, b"loaded", &[u8::from(generation.loaded)]);
     if let Some(progress) = generation.progress {
         time(&mut record, b"through", progress.through);
@@ -101,6 +106,7 @@ fn decode_known(id: u32, bytes: &[u8]) -> Option<Generation> {
         name: field(b"base")?.as_str()?.to_owned(),
         start: timestamp(record, b"start")?,
         exact_from: timestamp(record, b"exactFrom")?,
+        server_version: field(b"serverVersion").and_then(Element::as_str).map(str::to_owned),
     };
     let progress = match optime(b"applied", b"appliedTerm") {
         None => None,
@@ -123,6 +129,7 @@ mod tests {
             name: "b".to_owned(),
             start: Timestamp::new(1, 2),
             exact_from: Timestamp::new(3, 4),
+            server_version: Some("6.0.5".to_owned()),
         };
         let progress = Progress {
             applied: OpTime::new(9, 1, 5),
@@ -142,6 +149,7 @@ mod tests {
             name: String::new(),
             start: Timestamp::new(1, 1),
             exact_from: Timestamp::new(5, 1),
+            server_version: None,
         };
         let mut generation = Generation { id: 1, base, progress: None, loaded: true };
         assert_eq!(generation.window(), None);

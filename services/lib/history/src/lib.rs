@@ -20,6 +20,7 @@ mod catalog;
 mod ddl;
 mod digest;
 mod error;
+pub mod form;
 mod generation;
 mod history;
 mod key;

@@ -127,7 +127,12 @@ impl Fixture {
     }
 
     pub(crate) fn load(&self, start: u32, end: u32, content: &[(CollectionState, Vec<Document>)]) {
-        let base = BaseInfo { name: format!("b{start}"), start: ts(start), exact_from: ts(end) };
+        let base = BaseInfo {
+            name: format!("b{start}"),
+            start: ts(start),
+            exact_from: ts(end),
+            server_version: Some("6.0.5".to_owned()),
+        };
         let mut load = self.history.begin_generation(base).unwrap();
         for (state, documents) in content {
             let number = load.collection(state.clone()).unwrap();

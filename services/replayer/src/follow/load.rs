@@ -40,6 +40,7 @@ impl Follower {
             name: name.clone(),
             start: origin.start.ts,
             exact_from: origin.exact_from.ts,
+            server_version: Some(origin.source.server_version.clone()),
         })?;
         if !fill(&mut load, base, shutdown)? {
             info!(base = name, "stopping while a base is loaded: it is loaded at the next start");

@@ -10,11 +10,14 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use mongodb::Client;
 
 use super::batch::BatchBuilder;
-use super::command::{self, Failure};
+use super::command::{self, UNAUTHORIZED};
 use super::error::RestoreError;
 use super::insert::look_at;
 use super::plan::{Plan, ROLES, Skipped, USERS};
 use super::snapshot::{CollectionState, Snapshot};
+use roles::Held;
+
+mod roles;
 
 /// The documents of `admin.system.users` and `admin.system.roles` as they will be merged.
 #[derive(Debug, Default)]
@@ -141,23 +144,61 @@ async fn drop_temporary(client: &Client) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Which of the merged users and roles the target does not hold exactly so; `Err` when it will not show them.
-pub(super) async fn missing(
-    client: &Client,
-    found: &Authorization,
-) -> Result<Vec<String>, Failure> {
-    let mut missing = Vec::new();
+/// What reading users and roles back showed.
+#[derive(Debug, Default)]
+pub(super) struct ReadBack {
+    /// What the target does not hold exactly so.
+    pub(super) mismatches: Vec<String>,
+    /// What it will not show us, and why.
+    pub(super) unread: Vec<String>,
+}
+
+/// Reads the merged users and roles back.
+pub(super) async fn read_back(client: &Client, found: &Authorization) -> ReadBack {
+    let mut result = ReadBack::default();
     for (name, expected) in [(USERS, &found.users), (ROLES, &found.roles)] {
         if expected.is_empty() {
             continue;
         }
-        let held = command::collect(client, "admin", command::named("find", name)).await?;
-        for document in expected.iter().filter(|document| !held.contains(document)) {
+        let changed = |document: &[u8]| {
             let id = id_of(document).unwrap_or("(unreadable)");
-            missing.push(format!("admin.{name}: {id} is not as it was"));
+            format!("admin.{name}: {id} is not as it was")
+        };
+        match command::collect(client, "admin", command::named("find", name)).await {
+            Ok(held) => {
+                let missing = expected.iter().filter(|document| !held.contains(document));
+                result.mismatches.extend(missing.map(|document| changed(document)));
+            }
+            Err(failure) if failure.is(UNAUTHORIZED) && name == ROLES => {
+                look_up_roles(client, expected, &mut result).await;
+            }
+            Err(failure) => {
+                let error = failure.reading(&format!("admin.{name} back"));
+                result.unread.push(error.to_string());
+            }
         }
     }
-    Ok(missing)
+    result
+}
+
+async fn look_up_roles(client: &Client, expected: &[Vec<u8>], result: &mut ReadBack) {
+    for document in expected {
+        let id = id_of(document).unwrap_or("(unreadable)");
+        match roles::look_up(client, document).await {
+            Ok(Held::Same) => {}
+            Ok(Held::SameButRestrictions) => result.unread.push(format!(
+                "the authenticationRestrictions of role {id} can be compared only by a user who may read \
+                 admin.{ROLES} (role backup)"
+            )),
+            Ok(Held::Differs) => {
+                result.mismatches.push(format!("admin.{ROLES}: {id} is not as it was"));
+            }
+            Err(failure) => {
+                let error = failure.reading(&format!("role {id} back"));
+                result.unread.push(error.to_string());
+            }
+        }
+    }
 }
 
 fn id_of(document: &[u8]) -> Option<&str> {

@@ -13,16 +13,45 @@ use super::documents::{Passage, display_id, passage, write_repair};
 pub(super) struct Batch {
     pub(super) insert: RawDocumentBuf,
     pub(super) repair: Option<RawDocumentBuf>,
+    /// `insert` is no insert but the `applyOps` of one document, for the database `admin`.
+    pub(super) verbatim: bool,
     pub(super) documents: u64,
     /// Of the documents alone.
     pub(super) bytes: u64,
+}
+
+impl Batch {
+    /// One document that an insert would change.
+    pub(super) fn verbatim(namespace: &str, document: &[u8]) -> Self {
+        let mut command = DocWriter::with_capacity(document.len() + FRAME);
+        command.open(kind::ARRAY, b"applyOps").open(kind::DOCUMENT, b"0");
+        command.string(b"op", "i").string(b"ns", namespace);
+        command.value(kind::DOCUMENT, b"o", document).close().close();
+        // Atomic, the server would move the _id to the front (until 6.0).
+        command.value(kind::BOOL, b"allowAtomic", &[0]);
+        command.value(kind::BOOL, b"bypassDocumentValidation", &[1]);
+        command.open(kind::DOCUMENT, b"writeConcern").int32(b"w", 1).close();
+        let insert = RawDocumentBuf::from_bytes(command.finish());
+        Self {
+            insert: insert.expect("DocWriter frames what it writes"),
+            repair: None,
+            verbatim: true,
+            documents: 1,
+            bytes: document.len() as u64,
+        }
+    }
 }
 
 /// Why a document cannot be put into a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
     Malformed(Malformed),
-    Impossible { id: String, reason: &'static str },
+    /// It goes in a batch of its own: [`Batch::verbatim`].
+    Verbatim,
+    Impossible {
+        id: String,
+        reason: &'static str,
+    },
 }
 
 /// Collects the documents of one collection into batches.
@@ -69,8 +98,12 @@ impl BatchBuilder {
     /// Adds a document. Gives the batch it did not fit into any more, if there was one.
     pub(super) fn add(&mut self, document: &[u8]) -> Result<Option<Batch>, Unfit> {
         let passage = passage(document).map_err(Unfit::Malformed)?;
-        if let Passage::Impossible(reason) = passage {
-            return Err(Unfit::Impossible { id: display_id(document), reason });
+        match passage {
+            Passage::AsItIs | Passage::Repaired => {}
+            Passage::Verbatim => return Err(Unfit::Verbatim),
+            Passage::Impossible(reason) => {
+                return Err(Unfit::Impossible { id: display_id(document), reason });
+            }
         }
         let full = self.documents > 0
             && (self.bytes + document.len() + PER_DOCUMENT * (self.documents + 1)
@@ -98,6 +131,7 @@ impl BatchBuilder {
         let batch = Batch {
             insert,
             repair: self.repair.take().map(finish),
+            verbatim: false,
             documents: self.documents as u64,
             bytes: self.bytes as u64,
         };
@@ -239,10 +273,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_would_rewrite_is_refused_with_its_id() {
+    fn what_an_insert_would_rewrite_goes_another_way() {
         let mut builder = BatchBuilder::new("things", false, 1 << 20, 100);
-        let unfit = builder.add(rawdoc! { "a": 1, "_id": 9 }.as_bytes()).expect_err("late _id");
-        assert!(matches!(unfit, Unfit::Impossible { id, .. } if id == r#"{"$numberInt":"9"}"#));
+        let late = rawdoc! { "a": 1, "_id": 9 };
+        let unfit = builder.add(late.as_bytes()).expect_err("late _id");
+        assert_eq!(unfit, Unfit::Verbatim);
+        let batch = Batch::verbatim("shop.things", late.as_bytes());
+        let expected = rawdoc! {
+            "applyOps": [{ "op": "i", "ns": "shop.things", "o": late }],
+            "allowAtomic": false, "bypassDocumentValidation": true, "writeConcern": { "w": 1 },
+        };
+        assert_eq!((batch.insert, batch.documents, batch.bytes), (expected, 1, 19));
+        let unfit = builder.add(rawdoc! { "a": 1 }.as_bytes()).expect_err("no _id");
+        assert!(matches!(unfit, Unfit::Impossible { .. }), "{unfit:?}");
         let malformed = builder.add(&[9, 0, 0, 0]).expect_err("not a document");
         assert!(matches!(malformed, Unfit::Malformed(_)));
     }

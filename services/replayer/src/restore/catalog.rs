@@ -1,6 +1,7 @@
 //! Catalog entries as raw BSON: the commands that make them, and whether two of them say the same.
 
-use hindsight_oplog::raw::{self, Doc, DocWriter, Element, Malformed, kind};
+use hindsight_history::form::{IndexKind, Meaning, kind_of};
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
 /// The document without some of its top-level fields.
 pub(super) fn without(doc: Doc<'_>, names: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
@@ -43,11 +44,64 @@ pub(super) fn create_collection(
     if cap_afterwards(name, options)?.is_some() {
         left_out.extend([b"capped".as_slice(), b"size", b"max"]);
     }
+    // A server takes either: with autoIndexId it makes the index itself.
+    let makes_id_index = options.get(b"autoIndexId")?.is_some();
+    let as_ordered = id_index.is_none_or(|index| is_default_id_index(index).unwrap_or(false));
+    if makes_id_index && !as_ordered {
+        left_out.push(b"autoIndexId");
+    }
     copy_without(&mut command, options, &left_out)?;
-    if let Some(index) = id_index {
+    if let Some(index) = id_index.filter(|_| !makes_id_index || !as_ordered) {
         command.doc(b"idIndex", Doc::new(&without(index, &[b"ns"])?)?);
     }
     Ok(command.finish())
+}
+
+/// Whether a server makes this `_id` index when it is not told which. Its collation is the collection's in any case.
+fn is_default_id_index(index: Doc<'_>) -> Result<bool, Malformed> {
+    Ok(index.get(b"v")?.and_then(Element::as_integer) == Some(2))
+}
+
+/// The spec that makes an index which is then listed as `spec`.
+///
+/// Without a collation the new index would take the collection's, which is refused for some kinds; listed without one it
+/// has simple collation (indexes of version 1 never have another). A text index that expires documents is listed with
+/// a key of two fields, and made with one.
+pub(super) fn create_index(options: Doc<'_>, spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
+    let mut made = DocWriter::with_capacity(spec.as_bytes().len() + 64);
+    let expires = spec.get(b"expireAfterSeconds")?.is_some();
+    let is_text = kind_of(spec)? == IndexKind::Text;
+    for element in spec.elements() {
+        let element = element?;
+        match element.name {
+            b"ns" => {}
+            b"key" if is_text && expires => write_text_key(&mut made, spec)?,
+            _ => drop(made.element(element)),
+        }
+    }
+    let is_old = spec.get(b"v")?.and_then(Element::as_integer) == Some(1);
+    if options.get(b"collation")?.is_some() && spec.get(b"collation")?.is_none() && !is_old {
+        made.open(kind::DOCUMENT, b"collation").string(b"locale", "simple").close();
+    }
+    Ok(made.finish())
+}
+
+/// Any of the fields that are searched will do: the others come from the weights.
+fn write_text_key(made: &mut DocWriter, spec: Doc<'_>) -> Result<(), Malformed> {
+    let weights = spec.get(b"weights")?.and_then(Element::as_doc);
+    let field = weights.and_then(|weights| weights.first().ok().flatten());
+    let field = field.ok_or(Malformed("text index without weights"))?;
+    made.open(kind::DOCUMENT, b"key");
+    made.value(kind::STRING, field.name, b"\x05\0\0\0text\0").close();
+    Ok(())
+}
+
+/// A `collMod` that names nothing else: some servers (5.0.4, 6.0.5) take that for a wish to switch it off.
+pub(super) fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Result<(), Malformed> {
+    if let Some(option) = options.get(b"recordPreImages")? {
+        command.element(option);
+    }
+    Ok(())
 }
 
 /// `convertToCapped` for a collection that is clustered and capped: servers refuse to create one (6.0 without
@@ -63,6 +117,8 @@ pub(super) fn cap_afterwards(name: &str, options: Doc<'_>) -> Result<Option<Vec<
 
 /// More than any collection may hold beyond its bounds while it is loaded.
 const ROOM_BYTES: i64 = 1 << 40;
+/// A server takes no larger size of a capped collection.
+const MAX_CAPPED_BYTES: i64 = 1 << 50;
 
 /// A `create` whose capped collection keeps everything it is given.
 pub(super) fn with_room(create: Doc<'_>) -> Result<Vec<u8>, Malformed> {
@@ -73,7 +129,7 @@ pub(super) fn with_room(create: Doc<'_>) -> Result<Vec<u8>, Malformed> {
             b"max" => {}
             b"size" => {
                 let size = element.as_integer().ok_or(Malformed("size is not a number"))?;
-                command.int64(b"size", size.saturating_add(ROOM_BYTES));
+                command.int64(b"size", size.saturating_add(ROOM_BYTES).min(MAX_CAPPED_BYTES));
             }
             _ => {
                 command.element(element);
@@ -95,6 +151,7 @@ pub(super) fn set_bounds(name: &str, options: Doc<'_>) -> Result<Vec<u8>, Malfor
             command.int64(parameter, bound);
         }
     }
+    keep_pre_images(&mut command, options)?;
     Ok(command.finish())
 }
 
@@ -118,10 +175,15 @@ pub(super) fn create_view(name: &str, definition: Doc<'_>) -> Result<Vec<u8>, Ma
 }
 
 /// `collMod` that makes the collection's documents expire.
-pub(super) fn set_expiry(name: &str, seconds: Element<'_>) -> Vec<u8> {
+pub(super) fn set_expiry(
+    name: &str,
+    seconds: Element<'_>,
+    options: Doc<'_>,
+) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     command.string(b"collMod", name).element(seconds);
-    command.finish()
+    keep_pre_images(&mut command, options)?;
+    Ok(command.finish())
 }
 
 /// `createIndexes` for all of them at once: the collection is scanned once.
@@ -143,79 +205,13 @@ pub(super) fn index_name(spec: &[u8]) -> String {
 }
 
 /// Whether two documents of a catalog say the same: the same fields whatever their order, numbers compared by
-/// value (`collMod` and `create` may store different widths), everything nested compared byte by byte. Fields
-/// in `ignored` are not looked at.
+/// value, everything nested compared byte by byte. Fields in `ignored` are not looked at.
 pub(super) fn same_definition(
     left: Doc<'_>,
     right: Doc<'_>,
     ignored: &[&[u8]],
 ) -> Result<bool, Malformed> {
-    let count = |doc: Doc<'_>| -> Result<usize, Malformed> {
-        let mut count = 0;
-        for element in doc.elements() {
-            count += usize::from(!ignored.contains(&element?.name));
-        }
-        Ok(count)
-    };
-    if count(left)? != count(right)? {
-        return Ok(false);
-    }
-    for element in left.elements() {
-        let element = element?;
-        if ignored.contains(&element.name) {
-            continue;
-        }
-        match right.get(element.name)? {
-            Some(other) if same_value(element, other) => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
-}
-
-fn same_value(left: Element<'_>, right: Element<'_>) -> bool {
-    if left.as_bytes() == right.as_bytes() {
-        return true;
-    }
-    if left.name == b"wildcardProjection" {
-        return same_projection(left, right).unwrap_or(false);
-    }
-    matches!((left.as_integer(), right.as_integer()), (Some(a), Some(b)) if a == b)
-}
-
-/// 5.0 keeps a wildcard index's projection in its own words: flags for numbers, the default for `_id` written
-/// out. The entry of its creation has the user's.
-fn same_projection(left: Element<'_>, right: Element<'_>) -> Result<bool, Malformed> {
-    let (Some(left), Some(right)) = (left.as_doc(), right.as_doc()) else { return Ok(false) };
-    Ok(projection(left)? == projection(right)?)
-}
-
-/// The paths taken, or those left out, sorted; nested paths dotted. That `_id` is left out is the default.
-fn projection(doc: Doc<'_>) -> Result<Vec<(Vec<u8>, bool)>, Malformed> {
-    let mut paths = Vec::new();
-    add_paths(doc, &[], raw::MAX_DEPTH, &mut paths)?;
-    paths.retain(|(path, taken)| *taken || path != b"_id");
-    paths.sort();
-    Ok(paths)
-}
-
-fn add_paths(
-    doc: Doc<'_>,
-    prefix: &[u8],
-    depth_left: usize,
-    paths: &mut Vec<(Vec<u8>, bool)>,
-) -> Result<(), Malformed> {
-    for element in doc.elements() {
-        let element = element?;
-        let path = [prefix, element.name].concat();
-        if let Some(nested) = element.as_doc().filter(|_| depth_left > 0) {
-            add_paths(nested, &[path.as_slice(), b"."].concat(), depth_left - 1, paths)?;
-            continue;
-        }
-        let taken = element.as_bool().or(element.as_integer().map(|number| number != 0));
-        paths.push((path, taken.ok_or(Malformed("a projection of something else than flags"))?));
-    }
-    Ok(())
+    Ok(Meaning::of(left, ignored)? == Meaning::of(right, ignored)?)
 }
 
 #[cfg(test)]
@@ -228,16 +224,6 @@ mod tests {
         let (left, right) = (Doc::new(left.as_bytes()), Doc::new(right.as_bytes()));
         let (left, right) = (left.expect("a document"), right.expect("a document"));
         same_definition(left, right, &[b"ns"]).expect("well formed")
-    }
-
-    #[test]
-    fn wildcard_projections_are_compared_by_meaning() {
-        let index = |projection: RawDocumentBuf| rawdoc! { "wildcardProjection": projection };
-        let written = index(rawdoc! { "d": 1, "n": { "x": 1 } });
-        assert!(same(&written, &index(rawdoc! { "d": true, "n.x": true, "_id": false })));
-        assert!(!same(&written, &index(rawdoc! { "d": true, "_id": false })));
-        assert!(!same(&written, &index(rawdoc! { "d": false, "n.x": false })));
-        assert!(!same(&written, &index(rawdoc! { "d": 1, "n.x": 1, "_id": 1 })));
     }
 
     #[test]

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use hindsight_oplog::raw::Doc;
-
 use super::error::RestoreError;
-use super::plan::Plan;
+use super::plan::{Plan, ROLES};
 use super::settings::RestoreSettings;
 use super::target::TargetFacts;
 
@@ -18,7 +16,8 @@ const ACTIONS: [&str; 5] =
 /// What only the verification does.
 const READ_ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
 
-/// Lists everything that speaks against the target; what could not be checked goes into `warnings`.
+/// Lists everything that speaks against the target, with what it cannot hold (`unfit`); what could not be checked goes
+/// into `warnings`.
 ///
 /// # Errors
 /// [`RestoreError::TargetNotEmpty`] when that is all that is wrong, else [`RestoreError::TargetUnsuitable`]
@@ -28,6 +27,7 @@ pub(super) fn check(
     facts: &TargetFacts,
     source_feature_version: Option<&str>,
     settings: &RestoreSettings,
+    unfit: Vec<String>,
     warnings: &mut Vec<String>,
 ) -> Result<(), RestoreError> {
     let mut problems = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn check(
     check_identity(facts, settings, &mut problems, warnings);
     check_versions(facts, source_feature_version, settings, &mut problems, warnings);
     check_rights(plan, facts, settings, &mut problems);
-    check_features(plan, facts, &mut problems);
+    problems.extend(unfit);
     let in_the_way = in_the_way(plan, facts, settings, &mut problems);
     if in_the_way.is_empty() && problems.is_empty() {
         return Ok(());
@@ -149,28 +149,17 @@ fn check_rights(
             }
         }
     }
+    if settings.verify && plan.authorization.iter().any(|state| state.name == ROLES) {
+        let may_read = rights.allow_on("admin", ROLES, "find") || rights.allow("admin", "viewRole");
+        if !may_read {
+            missing.insert(format!("find on admin.{ROLES}, or viewRole on admin"));
+        }
+    }
     if !missing.is_empty() {
         let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
         problems.push(format!(
             "user {user} lacks {missing}; grant it the roles restore and readAnyDatabase"
         ));
-    }
-}
-
-fn check_features(plan: &Plan, facts: &TargetFacts, problems: &mut Vec<String>) {
-    if facts.set_name.is_some() {
-        return;
-    }
-    for collection in &plan.collections {
-        let options = Doc::new(&collection.state.options);
-        let encrypted = options.and_then(|options| options.get(b"encryptedFields"));
-        if encrypted.is_ok_and(|option| option.is_some()) {
-            problems.push(format!(
-                "it is a standalone server, which takes no encrypted collections, and {} is one; \
-                 restore into a replica set",
-                collection.state.namespace()
-            ));
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a server does to a document on insert, found out before it does it.
 //!
-//! Seen on 6.0.5: an `insert` moves a late `_id` to the front and replaces every `Timestamp(0, 0)` at the top
+//! Seen on 4.4.2 to 7.0.28: an `insert` moves a late `_id` to the front and replaces every `Timestamp(0, 0)` at the top
 //! level (outside `_id`) by its own time; it stores everything else as it is, duplicate names, invalid UTF-8 and
-//! deprecated types included. An `applyOps` insert does the same. An update by pipeline with a literal document
-//! stores zero timestamps, so that is how they are put back.
+//! deprecated types included. An update by pipeline with a literal document stores zero timestamps, so that is
+//! how they are put back. An `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry does;
+//! it takes a right of its own, so only documents with a late `_id` go that way.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
@@ -14,6 +15,8 @@ pub(super) enum Passage {
     AsItIs,
     /// After the insert its zero timestamps must be put back.
     Repaired,
+    /// Its `_id` is not its first field: only `applyOps` stores it so.
+    Verbatim,
     /// The server cannot be made to store this.
     Impossible(&'static str),
 }
@@ -23,7 +26,10 @@ pub(super) fn passage(document: &[u8]) -> Result<Passage, Malformed> {
     for element in Doc::new(document)?.elements() {
         let element = element?;
         if first && element.name != b"_id" {
-            return Ok(Passage::Impossible("a server would move its _id to the front"));
+            return Ok(match Doc::new(document)?.get(b"_id")? {
+                Some(_) => Passage::Verbatim,
+                None => Passage::Impossible("it has no _id"),
+            });
         }
         if !first && element.kind == kind::TIMESTAMP && element.value == [0; 8] {
             passage = Passage::Repaired;
@@ -64,7 +70,8 @@ mod tests {
         assert_eq!(of(rawdoc! { "_id": 1, "a.b": 2, "$c": 3 }), Passage::AsItIs);
         assert_eq!(of(rawdoc! { "_id": ZERO, "n": { "t": ZERO } }), Passage::AsItIs);
         assert_eq!(of(rawdoc! { "_id": 1, "t": ZERO }), Passage::Repaired);
-        assert!(matches!(of(rawdoc! { "a": 1, "_id": 1 }), Passage::Impossible(_)));
+        assert_eq!(of(rawdoc! { "a": 1, "t": ZERO, "_id": 1 }), Passage::Verbatim);
+        assert!(matches!(of(rawdoc! { "a": 1 }), Passage::Impossible(_)));
         assert!(matches!(of(rawdoc! {}), Passage::Impossible(_)));
     }
 

@@ -23,7 +23,8 @@ const DUPLICATE_KEY: i32 = 11000;
 ///
 /// When the network fails, the same batch is sent again: its documents' `_id`s are unique and only we write
 /// there, so what the target calls a duplicate `_id` then is what it took the first time. Not so for a capped
-/// collection, where a second try could change the order: that one ends the restore.
+/// collection, where a second try could change the order, nor for `applyOps`, which would make an update of it: those
+/// end the restore.
 pub(super) async fn insert(
     client: &Client,
     collection: &PlannedCollection,
@@ -33,7 +34,7 @@ pub(super) async fn insert(
     loop {
         match try_insert(client, collection, batch, backoff.failures() > 0).await {
             Err(RestoreError::Unavailable { doing, reason })
-                if !collection.ordered && backoff.failures() + 1 < TRIES =>
+                if !collection.ordered && !batch.verbatim && backoff.failures() + 1 < TRIES =>
             {
                 tracing::warn!(doing, reason, "sending a batch again");
                 tokio::time::sleep(backoff.next_delay()).await;
@@ -51,16 +52,21 @@ async fn try_insert(
 ) -> Result<(), RestoreError> {
     let db = &collection.state.db;
     let namespace = collection.state.namespace();
-    let send = async |command: &RawDocumentBuf, what: &str| {
+    let send = async |db: &str, command: &RawDocumentBuf, what: &str| {
         let reply = command::run_raw(client, db, command.clone()).await;
         reply.map_err(|failure| failure.writing(&namespace, what))
     };
-    let reply = send(&batch.insert, "documents").await?;
+    if batch.verbatim {
+        let reply =
+            send("admin", &batch.insert, "a document whose _id is not its first field").await?;
+        return look_at(&reply, &namespace, false, |_| None);
+    }
+    let reply = send(db, &batch.insert, "documents").await?;
     let name_document = |index| document_at(&batch.insert, index).map(display_id);
     look_at(&reply, &namespace, again, name_document)?;
     if let Some(repair) = &batch.repair {
         let what = "zero timestamps (which takes the right to update, as readWriteAnyDatabase has)";
-        let reply = send(repair, what).await?;
+        let reply = send(db, repair, what).await?;
         look_at(&reply, &namespace, false, |_| None)?;
     }
     Ok(())

@@ -23,6 +23,7 @@ use super::plan::{Plan, PlannedCollection};
 use super::progress::Progress;
 use super::settings::RestoreSettings;
 use super::snapshot::Snapshot;
+use super::verbatim::Verbatim;
 
 /// What loading needs, shared by its tasks.
 pub(super) struct Loader {
@@ -31,6 +32,7 @@ pub(super) struct Loader {
     pub(super) plan: Arc<Plan>,
     pub(super) settings: RestoreSettings,
     pub(super) progress: Arc<Progress>,
+    pub(super) verbatim: Arc<Verbatim>,
 }
 
 /// A batch on its way to the target.
@@ -124,21 +126,41 @@ impl Loader {
         );
         for document in self.snapshot.documents(&collection.state).map_err(failed)? {
             let document = document.map_err(failed)?;
-            let full = builder.add(&document).map_err(|unfit| refused(namespace(), unfit))?;
+            let Some(ready) = self.take_in(&mut builder, collection, &document)? else { continue };
             match collection.ordered {
                 true => digest.add_next(&document),
                 false => digest.add(&document),
             }
-            if let Some(batch) = full
-                && !enqueue(queue, index, batch, collection.ordered, stop)
-            {
-                return Ok(None);
+            for batch in ready.into_iter().flatten() {
+                if !enqueue(queue, index, batch, collection.ordered, stop) {
+                    return Ok(None);
+                }
             }
         }
         let sent = builder
             .take()
             .is_none_or(|batch| enqueue(queue, index, batch, collection.ordered, stop));
         Ok(sent.then_some(digest))
+    }
+
+    /// The batches that are full with this document, in the order to send them; none when the document is left out.
+    fn take_in(
+        &self,
+        builder: &mut BatchBuilder,
+        collection: &PlannedCollection,
+        document: &[u8],
+    ) -> Result<Option<[Option<Batch>; 2]>, RestoreError> {
+        let unfit = match builder.add(document) {
+            Ok(full) => return Ok(Some([full, None])),
+            Err(unfit) => unfit,
+        };
+        let namespace = collection.state.namespace();
+        if unfit != Unfit::Verbatim {
+            return Err(refused(namespace, unfit));
+        }
+        let is_written = self.verbatim.decide(&namespace, document)?;
+        let alone = || Batch::verbatim(&namespace, document);
+        Ok(is_written.then(|| [builder.take(), Some(alone())]))
     }
 
     async fn send_batches(
@@ -188,6 +210,7 @@ fn enqueue(
 fn refused(namespace: String, unfit: Unfit) -> RestoreError {
     match unfit {
         Unfit::Malformed(error) => RestoreError::Source { namespace, source: error.into() },
+        Unfit::Verbatim => RestoreError::Defect(format!("{namespace}: a document was not sent")),
         Unfit::Impossible { id, reason } => RestoreError::WriteRefused {
             namespace,
             what: format!("the document with _id {id} as it is"),

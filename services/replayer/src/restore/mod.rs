@@ -21,6 +21,7 @@ mod digest;
 mod documents;
 mod error;
 mod expiry;
+mod fit;
 mod indexes;
 mod insert;
 mod load;
@@ -32,7 +33,9 @@ mod run;
 mod settings;
 mod snapshot;
 mod target;
+mod verbatim;
 mod verify;
+mod version;
 
 pub use digest::Digest;
 pub use error::{RestoreError, RestoreFailure, listed};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, Element, Malformed};
 
-use super::catalog::{self, without};
+use super::catalog;
 use super::snapshot::CollectionState;
 
 /// Everything a restore will write. Collections and views are in the order of their namespaces.
@@ -149,9 +149,9 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
         } else if spec.get(b"clustered")?.is_some() {
             // listIndexes shows a clustered collection's order as if it were an index.
         } else if spec.get(b"expireAfterSeconds")?.is_some() {
-            expiring_indexes.push(without(spec, &[b"ns"])?);
+            expiring_indexes.push(catalog::create_index(options, spec)?);
         } else {
-            indexes.push(without(spec, &[b"ns"])?);
+            indexes.push(catalog::create_index(options, spec)?);
         }
     }
     let expire = options.get(b"expireAfterSeconds")?;
@@ -166,7 +166,9 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
         create: catalog::create_collection(&state.name, options, id_index)?,
         cap: catalog::cap_afterwards(&state.name, options)?,
         bounds: None,
-        expire: expire.map(|seconds| catalog::set_expiry(&state.name, seconds)),
+        expire: expire
+            .map(|seconds| catalog::set_expiry(&state.name, seconds, options))
+            .transpose()?,
         indexes,
         expiring_indexes,
         state,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, Element};
 
 use super::authorization::read_all;
 use super::checks::check;
 use super::error::RestoreError;
+use super::fit::{Limits, fit};
 use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
@@ -33,22 +35,28 @@ pub async fn prepare(
     settings: RestoreSettings,
 ) -> Result<Prepared, RestoreError> {
     settings.validate().map_err(RestoreError::Settings)?;
-    let (reading, users_and_roles) = (Arc::clone(&snapshot), settings.users_and_roles);
-    let read = tokio::task::spawn_blocking(move || read_plan(reading.as_ref(), users_and_roles));
+    let reading = Arc::clone(&snapshot);
+    let read = tokio::task::spawn_blocking(move || read_catalog(reading.as_ref()));
     let facts = target.probe().await;
-    let (plan, feature_version) =
-        read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
+    let catalog = read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
+    let feature_version = catalog.feature_version.clone();
+    let limits = Limits::of(&facts, feature_version.as_deref());
+    let (plan, unfit) = catalog.planned(snapshot.timestamp(), limits, &settings)?;
     let mut warnings = plan.warnings.clone();
-    check(&plan, &facts, feature_version.as_deref(), &settings, &mut warnings)?;
+    check(&plan, &facts, feature_version.as_deref(), &settings, unfit, &mut warnings)?;
     Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
 }
 
-/// The plan, and the source's feature compatibility version at that time if the state tells it.
-fn read_plan(
-    snapshot: &dyn Snapshot,
-    users_and_roles: bool,
-) -> Result<(Plan, Option<String>), RestoreError> {
+/// What the state holds besides documents.
+struct Catalog {
+    collections: Vec<CollectionState>,
+    views: ViewDocuments,
+    /// The source's feature compatibility version at that time, if the state tells it.
+    feature_version: Option<String>,
+}
+
+fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
     let catalog = || "the catalog".to_owned();
     let collections = snapshot
         .collections()
@@ -62,16 +70,34 @@ fn read_plan(
             feature_version = read_feature_version(snapshot, state)?;
         }
     }
-    let planned = plan::plan(snapshot.timestamp(), collections, &views, users_and_roles);
-    let failed = |(namespace, error): (String, hindsight_oplog::raw::Malformed)| {
-        RestoreError::Source { namespace, source: error.into() }
-    };
-    let mut planned = planned.map_err(failed)?;
-    // The target is of the source's version or the next.
-    if feature_version.as_deref().is_some_and(can_move_bounds) {
-        planned.load_before_bounds().map_err(failed)?;
+    Ok(Catalog { collections, views, feature_version })
+}
+
+impl Catalog {
+    /// The plan for a target, and what of the catalog that target cannot hold.
+    fn planned(
+        mut self,
+        timestamp: Timestamp,
+        limits: Option<Limits>,
+        settings: &RestoreSettings,
+    ) -> Result<(Plan, Vec<String>), RestoreError> {
+        let failed = |(namespace, error): (String, hindsight_oplog::raw::Malformed)| {
+            RestoreError::Source { namespace, source: error.into() }
+        };
+        let leave_out = settings.leave_out_unrestorable;
+        let found = limits.map(|limits| fit(&mut self.collections, limits, leave_out));
+        let found = found.transpose().map_err(failed)?.unwrap_or_default();
+        let planned =
+            plan::plan(timestamp, self.collections, &self.views, settings.users_and_roles);
+        let mut planned = planned.map_err(failed)?;
+        // The target is of the source's version or the next.
+        if self.feature_version.as_deref().is_some_and(can_move_bounds) {
+            planned.load_before_bounds().map_err(failed)?;
+        }
+        planned.skipped.extend(found.left_out);
+        planned.warnings.extend(found.warnings);
+        Ok((planned, found.problems))
     }
-    Ok((planned, feature_version))
 }
 
 /// Whether servers of that feature compatibility version have `collMod` with `cappedSize`.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hindsight_oplog::raw::{DocWriter, kind};
+use hindsight_oplog::raw::{Doc, DocWriter, kind};
 use tokio_util::sync::CancellationToken;
 
 use super::authorization;
+use super::catalog::keep_pre_images;
 use super::command;
 use super::digest::Digest;
 use super::error::{RestoreError, RestoreFailure};
@@ -18,6 +19,7 @@ use super::plan::PlannedCollection;
 use super::prepare::Prepared;
 use super::progress::{Phase, Progress};
 use super::report::{CollectionReport, Durations, Outcome, RestoreReport};
+use super::verbatim::Verbatim;
 use super::verify::{Mismatches, compare_catalog, compare_documents};
 
 impl Prepared {
@@ -129,14 +131,17 @@ impl Prepared {
         let began = Instant::now();
         let (documents, bytes) = self.plan.totals();
         progress.begin(Phase::Documents, documents, bytes);
+        let verbatim = Arc::new(Verbatim::of(&self.facts, &self.settings));
         let loader = Arc::new(Loader {
             snapshot: Arc::clone(&self.snapshot),
             client: self.target.client.clone(),
             plan: Arc::clone(&self.plan),
             settings: self.settings.clone(),
             progress: Arc::clone(progress),
+            verbatim: Arc::clone(&verbatim),
         });
         let loaded = loader.load(cancel).await;
+        report.skipped.extend(verbatim.left_out());
         report.durations.documents = began.elapsed();
         let seen = progress.snapshot();
         (report.documents, report.bytes) = (seen.done, seen.bytes_done);
@@ -216,19 +221,14 @@ impl Prepared {
         if !self.settings.verify {
             return Ok(());
         }
-        match authorization::missing(&self.target.client, &found).await {
-            Ok(missing) if missing.is_empty() => Ok(()),
-            Ok(mismatches) => {
-                report.verified = false;
-                Err(RestoreError::VerificationFailed { mismatches })
-            }
-            Err(failure) => {
-                report.verified = false;
-                let error = failure.reading("users and roles back");
-                report.warnings.push(format!("users and roles were not verified: {error}"));
-                Ok(())
-            }
+        let read = authorization::read_back(&self.target.client, &found).await;
+        report.verified &= read.mismatches.is_empty() && read.unread.is_empty();
+        let tell = |reason| format!("users and roles were not wholly verified: {reason}");
+        report.warnings.extend(read.unread.into_iter().map(tell));
+        if read.mismatches.is_empty() {
+            return Ok(());
         }
+        Err(RestoreError::VerificationFailed { mismatches: read.mismatches })
     }
 
     /// Returns when the majority has journalled everything written so far. A `collMod` that changes nothing is
@@ -237,10 +237,14 @@ impl Prepared {
         let Some(collection) = self.plan.collections.first() else { return Ok(()) };
         let mut command = DocWriter::new();
         command.string(b"collMod", &collection.state.name);
+        let (db, namespace) = (&collection.state.db, collection.state.namespace());
+        let options = Doc::new(&collection.state.options);
+        options.and_then(|options| keep_pre_images(&mut command, options)).map_err(|error| {
+            RestoreError::Source { namespace: namespace.clone(), source: error.into() }
+        })?;
         command.open(kind::DOCUMENT, b"writeConcern").string(b"w", "majority");
         command.value(kind::BOOL, b"j", &[1]);
         command.int64(b"wtimeout", BARRIER_TIMEOUT_MS).close();
-        let (db, namespace) = (&collection.state.db, collection.state.namespace());
         let reply = command::run(&self.target.client, db, command.finish()).await;
         let reply = reply.map_err(|failure| failure.writing(&namespace, "the last barrier"))?;
         look_at(&reply, &namespace, false, |_| None)

@@ -22,6 +22,9 @@ pub struct RestoreSettings {
     /// Write into a target that holds other collections. Those of the plan must not exist even then: nothing
     /// is ever overwritten.
     pub allow_non_empty: bool,
+    /// Leave out what the target can never hold (single indexes, options and documents), and name it in the report,
+    /// instead of refusing to restore.
+    pub leave_out_unrestorable: bool,
     /// What is known about the deployment the state comes from.
     pub source: SourceIdentity,
 }
@@ -47,6 +50,7 @@ impl Default for RestoreSettings {
             verify: true,
             users_and_roles: true,
             allow_non_empty: false,
+            leave_out_unrestorable: false,
             source: SourceIdentity::default(),
         }
     }

@@ -47,9 +47,17 @@ pub(super) struct Incarnation {
     process_id: Option<String>,
 }
 
-/// Actions by database, the empty name standing for all databases.
+/// Actions by what they may be done to: a database, one collection (`db.collection`, or `.collection` in any database),
+/// or one of the names below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rights(pub(super) BTreeMap<String, Vec<String>>);
+
+/// Every database, but not its system collections.
+const ANY_DATABASE: &str = "";
+/// Everything there is.
+const ANY_RESOURCE: &str = "*";
+/// The deployment as a whole.
+const CLUSTER: &str = "cluster";
 
 impl Target {
     /// Connects lazily: an unreachable target shows in [`prepare`](super::prepare).
@@ -210,23 +218,40 @@ fn read_rights(privileges: &[bson::Bson]) -> Rights {
     let mut rights = Rights::default();
     for privilege in privileges.iter().filter_map(bson::Bson::as_document) {
         let Ok(resource) = privilege.get_document("resource") else { continue };
-        let everywhere = resource.get_bool("anyResource").unwrap_or(false);
-        let whole_database = resource.get_str("collection").is_ok_and(str::is_empty);
-        let db = match resource.get_str("db") {
-            Ok(db) if whole_database => db,
-            _ if everywhere => "",
+        let is = |name| resource.get_bool(name).unwrap_or(false);
+        let on = match (resource.get_str("db"), resource.get_str("collection")) {
+            (Ok(db), Ok("")) => db.to_owned(),
+            (Ok(db), Ok(collection)) => format!("{db}.{collection}"),
+            _ if is("anyResource") => ANY_RESOURCE.to_owned(),
+            _ if is("cluster") => CLUSTER.to_owned(),
             _ => continue,
         };
         let actions = privilege.get_array("actions").into_iter().flatten();
         let actions = actions.filter_map(|action| action.as_str().map(str::to_owned));
-        rights.0.entry(db.to_owned()).or_default().extend(actions);
+        rights.0.entry(on).or_default().extend(actions);
     }
     rights
 }
 
 impl Rights {
+    /// On the ordinary collections of a database.
     pub(super) fn allow(&self, db: &str, action: &str) -> bool {
-        let granted = ["", db].into_iter().filter_map(|db| self.0.get(db)).flatten();
+        self.grant(&[ANY_RESOURCE, ANY_DATABASE, db], action)
+    }
+
+    /// On a system collection.
+    pub(super) fn allow_on(&self, db: &str, collection: &str, action: &str) -> bool {
+        let named = [format!("{db}.{collection}"), format!(".{collection}")];
+        self.grant(&[ANY_RESOURCE, &named[0], &named[1]], action)
+    }
+
+    /// On the deployment as a whole.
+    pub(super) fn allow_on_cluster(&self, action: &str) -> bool {
+        self.grant(&[ANY_RESOURCE, CLUSTER], action)
+    }
+
+    fn grant(&self, on: &[&str], action: &str) -> bool {
+        let granted = on.iter().filter_map(|on| self.0.get(*on)).flatten();
         granted.into_iter().any(|granted| granted == action || granted == "anyAction")
     }
 }
@@ -248,6 +273,13 @@ mod tests {
         let rights = read_rights(&privileges);
         assert!(rights.allow("any", "insert") && rights.allow("shop", "find"));
         assert!(!rights.allow("any", "find") && !rights.allow("shop", "collMod"));
+        assert!(rights.allow_on("shop", "a", "collMod") && !rights.allow_on("any", "a", "collMod"));
+        assert!(rights.allow_on_cluster("listDatabases") && !rights.allow_on_cluster("applyOps"));
+        let anywhere = bson!({
+            "resource": { "db": "", "collection": "system.users" }, "actions": ["find"],
+        });
+        let rights = read_rights(&[anywhere]);
+        assert!(rights.allow_on("admin", "system.users", "find") && !rights.allow("admin", "find"));
         let all = [bson!({ "resource": { "anyResource": true }, "actions": ["anyAction"] })];
         assert!(read_rights(&all).allow("any", "createIndex"));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use hindsight_history::form::Meaning;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 use mongodb::Client;
 
@@ -122,11 +123,9 @@ async fn compare_collection(
     let namespace = collection.state.namespace();
     let bad = |error| garbled(&namespace, error);
     let expected = Doc::new(&collection.state.options).map_err(bad)?;
-    // Whether the mark of a temporary collection could be set has been told when it was made.
-    let same =
-        options_of(entry).and_then(|held| same_definition(expected, held, &[b"temp", b"uuid"]));
-    if !same.map_err(bad)? {
-        return Ok(Some("its options differ".into()));
+    let held = options_of(entry).and_then(Meaning::of_options).map_err(bad)?;
+    if let Some(fields) = Meaning::of_options(expected).map_err(bad)?.difference(&held) {
+        return Ok(Some(format!("its options differ: {fields}")));
     }
     let list = command::named("listIndexes", &collection.state.name);
     let held = command::collect(client, &collection.state.db, list).await;
@@ -144,8 +143,9 @@ fn compare_indexes(expected: &[Vec<u8>], held: &[Vec<u8>]) -> Result<Option<Stri
         let Some(other) = held.iter().find(|other| index_name(other) == name) else {
             return Ok(Some(format!("its index {name} is missing")));
         };
-        if !same_definition(Doc::new(spec)?, Doc::new(other)?, &[b"ns"])? {
-            return Ok(Some(format!("its index {name} differs")));
+        let meaning = |spec: &[u8]| Doc::new(spec).and_then(Meaning::of_index);
+        if let Some(fields) = meaning(spec)?.difference(&meaning(other)?) {
+            return Ok(Some(format!("its index {name} differs: {fields}")));
         }
     }
     let unknown = held.iter().map(|spec| index_name(spec));
@@ -236,7 +236,7 @@ mod tests {
         };
         assert_eq!(compare(&[a(), b()], &[b(), a()]), "");
         assert_eq!(compare(&[a(), b()], &[b()]), "its index a_1 is missing");
-        assert_eq!(compare(&[a()], &[hidden]), "its index a_1 differs");
+        assert_eq!(compare(&[a()], &[hidden]), "its index a_1 differs: hidden");
         assert_eq!(compare(&[a()], &[a(), b()]), "it has an index b_1 that the state has not");
         let order = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "byid", "clustered": true };
         assert_eq!(compare(&[a()], &[a(), spec(order)]), "");

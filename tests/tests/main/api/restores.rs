@@ -57,7 +57,7 @@ async fn slow_target() -> Result<Mongod> {
 
 fn request(target: &Mongod) -> api::CreateRestoreRequest {
     let time = Some(api::TimeSpec { text: "latest".into(), exclusive: false });
-    let restore = api::RestoreSpec { time, to: target.uri(), allow_non_empty: false };
+    let restore = api::RestoreSpec { time, to: target.uri(), ..Default::default() };
     api::CreateRestoreRequest { restore: Some(restore), ..Default::default() }
 }
 

@@ -32,7 +32,7 @@ mod tests {
 
     fn spec(time: &str, exclusive: bool, to: &str, allow_non_empty: bool) -> api::RestoreSpec {
         let time = Some(api::TimeSpec { text: time.into(), exclusive });
-        api::RestoreSpec { time, to: to.into(), allow_non_empty }
+        api::RestoreSpec { time, to: to.into(), allow_non_empty, ..Default::default() }
     }
 
     #[test]

@@ -55,6 +55,7 @@ async fn prepare_at_leisure(
     let target = Target::connect(&restore.to).await.map_err(|error| status_of_restore(&error))?;
     let settings = RestoreSettings {
         allow_non_empty: restore.allow_non_empty,
+        leave_out_unrestorable: restore.leave_out_unrestorable,
         source: source_of(engine, at).await.map_err(status_of)?,
         ..RestoreSettings::default()
     };

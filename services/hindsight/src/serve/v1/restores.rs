@@ -36,6 +36,10 @@ pub(super) struct RestoreBody {
     #[serde(default)]
     #[schema(required = false)]
     allow_non_empty: bool,
+    /// Leave out single indexes, options and documents that the target can never hold, and name them in the report.
+    #[serde(default)]
+    #[schema(required = false)]
+    leave_out_unrestorable: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -63,8 +67,12 @@ fn spec(body: RestoreBody) -> Result<Option<api::RestoreSpec>, Problem> {
             );
         }
     };
-    let allow_non_empty = body.allow_non_empty;
-    Ok(Some(api::RestoreSpec { time: Some(time), to: body.to, allow_non_empty }))
+    Ok(Some(api::RestoreSpec {
+        time: Some(time),
+        to: body.to,
+        allow_non_empty: body.allow_non_empty,
+        leave_out_unrestorable: body.leave_out_unrestorable,
+    }))
 }
 
 /// What a restore would write, and whether the target can take it. Writes nothing.

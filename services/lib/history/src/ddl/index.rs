@@ -2,32 +2,40 @@
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
-use crate::CollectionState;
+use super::era::Era;
+use crate::{CollectionState, form};
 
 /// `createIndexes`: one spec stands in the command itself.
-pub(super) fn create_one(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
+pub(super) fn create_one(state: &mut CollectionState, o: Doc<'_>, era: Era) -> Result<(), String> {
     let mut spec = DocWriter::new();
     for element in o.elements().skip(1) {
-        let element = element.map_err(|malformed| malformed.to_string())?;
-        // Where the index lies in the storage of that server (8.2 on).
-        if element.name != b"indexIdent" {
-            spec.element(element);
-        }
+        spec.element(element.map_err(|malformed| malformed.to_string())?);
     }
-    add(state, spec.finish())
+    add(state, spec.finish(), era)
 }
 
 /// `commitIndexBuild`: the specs are listed.
-pub(super) fn create_listed(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
+pub(super) fn create_listed(
+    state: &mut CollectionState,
+    o: Doc<'_>,
+    era: Era,
+) -> Result<(), String> {
     let listed = o.get(b"indexes").ok().flatten().and_then(Element::as_array);
     for spec in listed.ok_or("no list of indexes")?.elements() {
         let spec = spec.ok().and_then(Element::as_doc).ok_or("an index that is no document")?;
-        add(state, spec.as_bytes().to_vec())?;
+        add(state, spec.as_bytes().to_vec(), era)?;
     }
     Ok(())
 }
 
-fn add(state: &mut CollectionState, spec: Vec<u8>) -> Result<(), String> {
+/// Adds a spec as the server lists it. The entry has the user's own words.
+fn add(state: &mut CollectionState, spec: Vec<u8>, era: Era) -> Result<(), String> {
+    let spec = match era.lists_repaired() {
+        true => {
+            Doc::new(&spec).and_then(form::repaired).map_err(|malformed| malformed.to_string())?
+        }
+        false => spec,
+    };
     let name = name_of(&spec).ok_or("an index without a name")?.to_vec();
     if name == b"_id_" {
         state.id_index = Some(spec);

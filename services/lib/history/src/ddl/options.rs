@@ -3,6 +3,7 @@
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
+use super::era::Era;
 use crate::CollectionState;
 
 /// The order in which the server writes options. Unknown ones follow in the order they had.
@@ -32,9 +33,16 @@ const ORDER: &[&[u8]] = &[
 
 /// Sizes of capped collections are rounded up to this.
 const CAPPED_UNIT: i64 = 256;
+/// What is listed for a capped collection whose number of documents was made unlimited.
+const NO_MAX: i64 = 2_147_483_647;
 
 /// The collection that a `create` entry makes.
-pub(super) fn created(uuid: [u8; 16], ns: String, o: Doc<'_>) -> Result<CollectionState, String> {
+pub(super) fn created(
+    uuid: [u8; 16],
+    ns: String,
+    o: Doc<'_>,
+    era: Era,
+) -> Result<CollectionState, String> {
     let mut state = CollectionState::new(uuid, ns);
     let mut options = DocWriter::new();
     for element in o.elements().skip(1) {
@@ -45,6 +53,8 @@ pub(super) fn created(uuid: [u8; 16], ns: String, o: Doc<'_>) -> Result<Collecti
                 state.id_index = Some(spec.as_bytes().to_vec());
             }
             b"uuid" => {}
+            // 7.0 takes it in an applyOps command, and forgets it.
+            b"recordPreImages" if !era.records_pre_images() => {}
             b"viewOn" => return Err("a view outside system.views".to_owned()),
             _ => drop(options.element(element)),
         }
@@ -78,9 +88,15 @@ pub(super) fn remove_temporary(state: &mut CollectionState) -> Result<(), String
 }
 
 /// Applies a `collMod`, but for its `index`.
-pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
+pub(super) fn modify(
+    state: &mut CollectionState,
+    o: Doc<'_>,
+    o2: Option<Doc<'_>>,
+    era: Era,
+) -> Result<(), String> {
     let mut options = Options::of(state)?;
     let mut validation = false;
+    recall_pre_images(&mut options, o, o2, era);
     for element in o.elements().skip(1) {
         let element = element.map_err(|malformed| malformed.to_string())?;
         match element.name {
@@ -96,23 +112,28 @@ pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), Stri
                 validation = true;
             }
             b"recordPreImages" => {
-                let on = element.as_bool().unwrap_or(true);
-                options.set(element.name, on.then(|| Value::of(element)));
+                // 4.4 logs a number as it was given, and lists a flag.
+                let on = element.as_bool().unwrap_or(element.as_integer() != Some(0));
+                options.set(element.name, on.then(Value::on));
+                if on {
+                    options.set(b"changeStreamPreAndPostImages", None);
+                }
             }
             b"changeStreamPreAndPostImages" => {
                 let enabled = element.as_doc().and_then(|doc| doc.get(b"enabled").ok().flatten());
                 let on = enabled.and_then(Element::as_bool).ok_or("it is neither on nor off")?;
                 options.set(element.name, on.then(|| Value::of(element)));
+                if on {
+                    options.set(b"recordPreImages", None);
+                }
             }
             b"cappedSize" => {
                 let size = element.as_integer().ok_or("its cappedSize is not a number")?;
-                let rounded =
-                    size.checked_add(CAPPED_UNIT - 1).ok_or("its cappedSize is absurd")?;
-                options.set(b"size", Some(Value::number(rounded / CAPPED_UNIT * CAPPED_UNIT)));
+                options.set(b"size", Some(Value::number(capped_size(size, era)?)));
             }
             b"cappedMax" => {
                 let max = element.as_integer().ok_or("its cappedMax is not a number")?;
-                options.set(b"max", (max > 0).then(|| Value::number(max)));
+                options.set(b"max", Some(Value::number(if max > 0 { max } else { NO_MAX })));
             }
             b"expireAfterSeconds" => match element.as_integer() {
                 Some(seconds) => options.set(element.name, Some(Value::int64(seconds))),
@@ -135,6 +156,29 @@ pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), Stri
     }
     state.options = options.finish();
     Ok(())
+}
+
+/// What a server keeps of a `cappedSize`.
+fn capped_size(size: i64, era: Era) -> Result<i64, &'static str> {
+    if !era.rounds_capped() {
+        return Ok(size);
+    }
+    let rounded = size.checked_add(CAPPED_UNIT - 1).ok_or("its cappedSize is absurd")?;
+    Ok(rounded / CAPPED_UNIT * CAPPED_UNIT)
+}
+
+/// Whether `recordPreImages` was on before a `collMod` (`o2` tells what an earlier one did silently), and whether this
+/// one, which does not name it, leaves it on.
+fn recall_pre_images(options: &mut Options, o: Doc<'_>, o2: Option<Doc<'_>>, era: Era) {
+    const NAME: &[u8] = b"recordPreImages";
+    let field = |doc: Doc<'_>, name: &[u8]| doc.get(name).ok().flatten().map(Value::of);
+    let before = o2.and_then(|o2| field(o2, b"collectionOptions_old"));
+    if let Some(before) = before.as_ref().and_then(Value::as_doc) {
+        options.set(NAME, field(before, NAME));
+    }
+    if field(o, NAME).is_none() && era.forgets_pre_images() {
+        options.set(NAME, None);
+    }
 }
 
 /// A changed granularity brings its own bucket span; a custom span takes the granularity away.
@@ -187,6 +231,10 @@ struct Value {
 impl Value {
     fn of(element: Element<'_>) -> Self {
         Value { kind: element.kind, bytes: element.value.to_vec() }
+    }
+
+    fn on() -> Self {
+        Value { kind: kind::BOOL, bytes: vec![1] }
     }
 
     fn int64(number: i64) -> Self {

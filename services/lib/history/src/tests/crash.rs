@@ -92,7 +92,12 @@ fn a_base_not_loaded_to_its_end_leaves_nothing() {
     let fixture = Fixture::with_base(&[doc! {"_id": 1}]);
     fixture.run(&[], 25);
     let expected = fixture.history.digest().unwrap();
-    let base = BaseInfo { name: "late".to_owned(), start: ts(50), exact_from: ts(60) };
+    let base = BaseInfo {
+        name: "late".to_owned(),
+        start: ts(50),
+        exact_from: ts(60),
+        server_version: None,
+    };
     let mut load = fixture.history.begin_generation(base.clone()).unwrap();
     let number = load.collection(CollectionState::new(UUID, NS)).unwrap();
     load.put(number, &bytes(doc! {"_id": 5})).unwrap();

@@ -25,7 +25,7 @@ fn good_facts() -> TargetFacts {
 }
 
 fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
-    match check(&some_plan(), facts, Some("6.0"), settings, &mut Vec::new()) {
+    match check(&some_plan(), facts, Some("6.0"), settings, Vec::new(), &mut Vec::new()) {
         Ok(()) => Vec::new(),
         Err(RestoreError::TargetUnsuitable { problems }) => problems,
         Err(other) => vec![other.to_string()],
@@ -36,7 +36,8 @@ fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
 fn an_empty_primary_of_the_same_version_is_fine() {
     let mut warnings = Vec::new();
     let settings = RestoreSettings::default();
-    check(&some_plan(), &good_facts(), Some("6.0"), &settings, &mut warnings).expect("suitable");
+    check(&some_plan(), &good_facts(), Some("6.0"), &settings, Vec::new(), &mut warnings)
+        .expect("suitable");
     assert_eq!(warnings, Vec::<String>::new());
 }
 
@@ -44,7 +45,7 @@ fn an_empty_primary_of_the_same_version_is_fine() {
 fn what_is_not_known_is_said() {
     let mut warnings = Vec::new();
     let facts = TargetFacts { feature_version: None, ..good_facts() };
-    check(&some_plan(), &facts, None, &RestoreSettings::default(), &mut warnings)
+    check(&some_plan(), &facts, None, &RestoreSettings::default(), Vec::new(), &mut warnings)
         .expect("suitable");
     assert_eq!(warnings.len(), 2, "{warnings:?}");
 }
@@ -72,8 +73,14 @@ fn all_that_is_wrong_is_listed_at_once() {
 #[test]
 fn a_non_empty_target_is_an_error_of_its_own() {
     let facts = TargetFacts { namespaces: Some(vec!["old.things".into()]), ..good_facts() };
-    let result =
-        check(&some_plan(), &facts, Some("6.0"), &RestoreSettings::default(), &mut Vec::new());
+    let result = check(
+        &some_plan(),
+        &facts,
+        Some("6.0"),
+        &RestoreSettings::default(),
+        Vec::new(),
+        &mut Vec::new(),
+    );
     let names = |error| match error {
         RestoreError::TargetNotEmpty { namespaces } => namespaces,
         other => panic!("{other}"),

@@ -7,6 +7,7 @@ use mongodb::options::ClientOptions;
 
 use super::super::memory::{MemorySnapshot, collection};
 use super::super::plan::plan;
+use super::super::target::{Rights, TargetFacts};
 use super::*;
 
 /// Nobody listens on port 1.
@@ -14,6 +15,12 @@ async fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
     let collections = snapshot.collections().expect("in memory");
     let plan = plan(snapshot.timestamp(), collections, &Default::default(), true).expect("plans");
     assert_eq!(plan.collections[0].ordered, capped);
+    // A user who may nothing.
+    let facts = TargetFacts {
+        version: "6.0.5".to_owned(),
+        rights: Some(Rights::default()),
+        ..TargetFacts::default()
+    };
     let mut options = ClientOptions::parse("mongodb://127.0.0.1:1").await.expect("parses");
     options.server_selection_timeout = Some(Duration::from_secs(60));
     Arc::new(Loader {
@@ -22,6 +29,7 @@ async fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
         plan: Arc::new(plan),
         settings: RestoreSettings { batch_documents: 10, ..RestoreSettings::default() },
         progress: Arc::new(Progress::default()),
+        verbatim: Arc::new(Verbatim::of(&facts, &RestoreSettings::default())),
     })
 }
 

@@ -21,15 +21,18 @@ fn snapshot() -> MemorySnapshot {
 
 #[test]
 fn the_plan_knows_views_and_the_feature_version() {
-    let (plan, feature_version) = read_plan(&snapshot(), true).expect("reads");
-    assert_eq!(feature_version.as_deref(), Some("6.0"));
+    let catalog = read_catalog(&snapshot()).expect("reads");
+    assert_eq!(catalog.feature_version.as_deref(), Some("6.0"));
+    let planned = catalog.planned(Timestamp::new(9, 1), None, &RestoreSettings::default());
+    let (plan, unfit) = planned.expect("plans");
+    assert_eq!(unfit, Vec::<String>::new());
     assert_eq!(plan.namespaces().collect::<Vec<_>>(), ["shop.orders", "shop.v"]);
 }
 
 #[test]
 fn a_source_that_fails_is_named() {
     let broken = MemorySnapshot { fails_after: Some(0), ..snapshot() };
-    let message = read_plan(&broken, true).expect_err("cannot read").to_string();
+    let message = read_catalog(&broken).map(drop).expect_err("cannot read").to_string();
     assert!(message.contains("admin.system.version") && message.contains("torn"), "{message}");
 }
 

@@ -41,7 +41,7 @@ fn nowhere() -> String {
 
 fn restore() -> Option<api::RestoreSpec> {
     let time = Some(api::TimeSpec { text: "latest".into(), exclusive: false });
-    Some(api::RestoreSpec { time, to: nowhere(), allow_non_empty: false })
+    Some(api::RestoreSpec { time, to: nowhere(), ..Default::default() })
 }
 
 pub async fn by_role(url: &str, keys: &Keys) -> Result<()> {

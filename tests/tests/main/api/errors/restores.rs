@@ -12,7 +12,7 @@ use super::{failed, problem};
 
 fn request(time: &str, to: &str, request_id: &str) -> api::CreateRestoreRequest {
     let time = Some(api::TimeSpec { text: time.into(), exclusive: false });
-    let restore = api::RestoreSpec { time, to: to.into(), allow_non_empty: false };
+    let restore = api::RestoreSpec { time, to: to.into(), ..Default::default() };
     let request_id = request_id.into();
     api::CreateRestoreRequest { restore: Some(restore), request_id, validate_only: false }
 }

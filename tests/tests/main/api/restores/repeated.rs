@@ -45,7 +45,7 @@ async fn a_request_is_one_restore_however_often_it_is_sent() -> Result<()> {
 
 fn request(to: &str, request_id: &str) -> api::CreateRestoreRequest {
     let time = Some(api::TimeSpec { text: "latest".into(), exclusive: false });
-    let restore = api::RestoreSpec { time, to: to.into(), allow_non_empty: false };
+    let restore = api::RestoreSpec { time, to: to.into(), ..Default::default() };
     let request_id = request_id.into();
     api::CreateRestoreRequest { restore: Some(restore), request_id, validate_only: false }
 }

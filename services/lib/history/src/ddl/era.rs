@@ -1,0 +1,77 @@
+//! Which server wrote an entry: the same words make different catalogs on different versions.
+
+/// What the version of the source at an entry decides. The feature compatibility version is known at every entry, the
+/// exact version only at the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Era {
+    /// The major number of the feature compatibility version.
+    feature_major: u32,
+    /// Major, minor and patch of the member that the base was copied from.
+    base: Option<(u32, u32, u32)>,
+}
+
+/// What a base without a feature compatibility version is taken for.
+const UNKNOWN: u32 = 6;
+
+impl Era {
+    pub(super) fn of(feature_major: Option<u32>, base_version: Option<&str>) -> Self {
+        let base = base_version.and_then(numbers);
+        let major = feature_major.or(base.map(|(major, ..)| major));
+        Era { feature_major: major.unwrap_or(UNKNOWN), base }
+    }
+
+    /// Servers list specs in their own words, not in the user's.
+    pub(super) fn lists_repaired(self) -> bool {
+        self.feature_major >= 5
+    }
+
+    /// Sizes of capped collections are rounded up (7.0.28 keeps what was asked for).
+    pub(super) fn rounds_capped(self) -> bool {
+        self.feature_major < 7
+    }
+
+    /// The option `recordPreImages` exists.
+    pub(super) fn records_pre_images(self) -> bool {
+        self.feature_major < 7
+    }
+
+    /// A `collMod` that does not name `recordPreImages` switches it off, and its entry does not say so. Seen on 5.0.4 and
+    /// 6.0.5; 4.4.2 and 6.0.27 leave it on. Of the versions between, none was to be had: a later `collMod` tells.
+    pub(super) fn forgets_pre_images(self) -> bool {
+        match self.base {
+            Some(base) if base.0 >= self.feature_major => (5, 0, 0) <= base && base < (6, 0, 27),
+            _ => (5..7).contains(&self.feature_major),
+        }
+    }
+}
+
+/// `(6, 0, 5)` of `6.0.5` and of `6.0.5-rc1`.
+fn numbers(version: &str) -> Option<(u32, u32, u32)> {
+    let release = version.split('-').next()?;
+    let mut numbers = release.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exact_version_decides_until_the_source_was_upgraded() {
+        let forgets = |feature, base| Era::of(Some(feature), base).forgets_pre_images();
+        assert!(!forgets(4, Some("4.4.2")) && forgets(5, Some("5.0.4")));
+        assert!(forgets(4, Some("5.0.4")), "5.0.4 that still has the features of 4.4");
+        assert!(forgets(6, Some("6.0.5")) && !forgets(6, Some("6.0.27")));
+        assert!(!forgets(7, Some("7.0.28")));
+        assert!(forgets(5, Some("4.4.2")) && forgets(6, None) && !forgets(7, Some("6.0.5")));
+    }
+
+    #[test]
+    fn a_version_is_read_with_or_without_a_suffix() {
+        assert_eq!(numbers("6.0.5-rc1"), Some((6, 0, 5)));
+        assert_eq!(numbers("4.4.2"), Some((4, 4, 2)));
+        assert_eq!(numbers("unknown"), None);
+        assert!(Era::of(None, Some("4.4.2")) == Era::of(Some(4), Some("4.4.2")));
+        assert!(Era::of(None, None).lists_repaired());
+    }
+}

@@ -1,0 +1,108 @@
+//! An index spec as servers list it from 5.0 on.
+
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+
+use super::number::{as_f64, is_nan, is_true, truncated};
+
+/// What kind of index a key makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexKind {
+    Ordered,
+    Text,
+    /// `2d`
+    Plane,
+    /// `2dsphere`, and `2dsphere_bucket` on the buckets of time-series.
+    Sphere,
+    Hashed,
+    /// `geoHaystack`, until 4.4.
+    Haystack,
+    Wildcard,
+    /// A plug-in by another name.
+    Other(String),
+}
+
+/// The kind of an index, by the values of its key.
+///
+/// # Errors
+/// The spec is no BSON, or holds no key.
+pub fn kind_of(spec: Doc<'_>) -> Result<IndexKind, Malformed> {
+    let key = spec.get(b"key")?.and_then(Element::as_doc).ok_or(Malformed("index without key"))?;
+    let mut found = IndexKind::Ordered;
+    for field in key.elements() {
+        let field = field?;
+        match field.as_string_bytes() {
+            Some(b"text") => return Ok(IndexKind::Text),
+            Some(b"2d") => return Ok(IndexKind::Plane),
+            Some(b"2dsphere" | b"2dsphere_bucket") => return Ok(IndexKind::Sphere),
+            Some(b"geoHaystack") => return Ok(IndexKind::Haystack),
+            Some(b"hashed") => return Ok(IndexKind::Hashed),
+            Some(other) => {
+                return Ok(IndexKind::Other(String::from_utf8_lossy(other).into_owned()));
+            }
+            None if field.name == b"$**" || field.name.ends_with(b".$**") => {
+                found = IndexKind::Wildcard;
+            }
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The spec as servers list it from 5.0 on: flags are booleans, numbers have the type and range of their option,
+/// and what no catalog keeps is gone. 4.4 lists the user's own words instead.
+///
+/// NaN seconds stay: what they mean changes with each upgrade of the server that has them. 4.4 never expires a
+/// document by them, 5.0.4 lists 0 and expires all, 6.0.5 lists 2147483647 (and logs that for a new index).
+///
+/// # Errors
+/// The spec is no BSON.
+pub fn repaired(spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
+    let mut listed = DocWriter::with_capacity(spec.as_bytes().len());
+    for element in spec.elements() {
+        let element = element?;
+        match element.name {
+            // Where the index lies in the storage of that server (8.2 on), and what catalogs of old held.
+            b"indexIdent" | b"ns" | b"dropDups" | b"_id" => {}
+            b"sparse" | b"background" if is_flag(element) => {
+                listed.value(kind::BOOL, element.name, &[u8::from(is_true(element))]);
+            }
+            b"sparse" | b"background" | b"unique" | b"hidden" | b"prepareUnique" => {
+                if is_true(element) {
+                    listed.value(kind::BOOL, element.name, &[1]);
+                }
+            }
+            b"expireAfterSeconds" if is_nan(element) => drop(listed.element(element)),
+            b"expireAfterSeconds"
+            | b"v"
+            | b"bits"
+            | b"textIndexVersion"
+            | b"2dsphereIndexVersion"
+            | b"coarsestIndexedLevel"
+            | b"finestIndexedLevel" => write_integer(&mut listed, element),
+            b"min" | b"max" | b"bucketSize" => match as_f64(element) {
+                Some(number) => {
+                    listed.value(kind::DOUBLE, element.name, &number.to_le_bytes());
+                }
+                None => drop(listed.element(element)),
+            },
+            _ => drop(listed.element(element)),
+        }
+    }
+    Ok(listed.finish())
+}
+
+/// Whether 5.0 takes the value for a flag. What is none (4.4 took strings and null) stands there for true or nothing.
+fn is_flag(element: Element<'_>) -> bool {
+    element.kind == kind::BOOL || as_f64(element).is_some()
+}
+
+/// In 32 bits if the number fits, as the server's `appendNumber`.
+fn write_integer(listed: &mut DocWriter, element: Element<'_>) {
+    match truncated(element) {
+        Some(number) => match i32::try_from(number) {
+            Ok(small) => drop(listed.int32(element.name, small)),
+            Err(_) => drop(listed.int64(element.name, number)),
+        },
+        None => drop(listed.element(element)),
+    }
+}

@@ -1,0 +1,143 @@
+//! What a definition says, whatever words it says it in.
+
+use std::collections::BTreeMap;
+
+use hindsight_oplog::raw::{self, Doc, Element, Malformed, kind};
+
+use super::index::{IndexKind, kind_of, repaired};
+
+/// The fields of a definition by name, each by its meaning. Two definitions of equal meaning make the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning(BTreeMap<Vec<u8>, Value>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    /// A number that is an integer, whatever its type: `collMod` and `create` may store different widths.
+    Integer(i64),
+    /// The paths taken or left out.
+    Projection(Vec<(Vec<u8>, bool)>),
+    /// Everything else, byte by byte, nested documents included.
+    Bytes(u8, Vec<u8>),
+}
+
+impl Meaning {
+    /// Of any document of a catalog, without the fields in `ignored`.
+    ///
+    /// # Errors
+    /// The document is no BSON.
+    pub fn of(doc: Doc<'_>, ignored: &[&[u8]]) -> Result<Self, Malformed> {
+        Self::of_fields(doc, |element| ignored.contains(&element.name))
+    }
+
+    /// Of an index spec. Flags that are off, simple collation and options for another kind of index say nothing.
+    ///
+    /// # Errors
+    /// The spec is no BSON, or holds no key.
+    pub fn of_index(spec: Doc<'_>) -> Result<Self, Malformed> {
+        let index_kind = kind_of(spec)?;
+        let repaired = repaired(spec)?;
+        Self::of_fields(Doc::new(&repaired)?, |element| {
+            element.as_bool() == Some(false)
+                || is_simple_collation(element)
+                || is_foreign(&index_kind, element.name)
+        })
+    }
+
+    /// Of a collection's options. The UUID is the server's own affair, and whether the mark of a temporary collection could
+    /// be set is told when the collection is made. That a collection has an `_id` index (`autoIndexId`) needs no option.
+    ///
+    /// # Errors
+    /// The options are no BSON.
+    pub fn of_options(options: Doc<'_>) -> Result<Self, Malformed> {
+        Self::of_fields(options, |element| match element.name {
+            b"uuid" | b"temp" => true,
+            b"autoIndexId" => element.as_bool() != Some(false),
+            b"capped" | b"recordPreImages" => element.as_bool() == Some(false),
+            _ => is_simple_collation(element),
+        })
+    }
+
+    fn of_fields(
+        doc: Doc<'_>,
+        says_nothing: impl Fn(Element<'_>) -> bool,
+    ) -> Result<Self, Malformed> {
+        let mut fields = BTreeMap::new();
+        for element in doc.elements() {
+            let element = element?;
+            if !says_nothing(element) {
+                fields.insert(element.name.to_vec(), Value::of(element));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// The fields in which two definitions differ, in words; none if they mean the same.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
+        let differing = names.filter(|name| self.0.get(*name) != other.0.get(*name));
+        let names: Vec<_> = differing.map(|name| String::from_utf8_lossy(name)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
+impl Value {
+    fn of(element: Element<'_>) -> Self {
+        let bytes = || Value::Bytes(element.kind, element.value.to_vec());
+        if element.name == b"wildcardProjection" {
+            let paths = element.as_doc().and_then(|doc| projection(doc).ok());
+            return paths.map_or_else(bytes, Value::Projection);
+        }
+        element.as_integer().map_or_else(bytes, Value::Integer)
+    }
+}
+
+/// Whether a field says what holds without it: strings are compared by their bytes. Servers leave it out until 8.x.
+pub fn is_simple_collation(element: Element<'_>) -> bool {
+    let locale = || element.as_doc()?.get(b"locale").ok().flatten()?.as_string_bytes();
+    element.name == b"collation" && locale() == Some(b"simple")
+}
+
+/// Whether an option belongs to another kind of index, and so does nothing. 4.4 to 6.0.5 list some of them all the same,
+/// 6.0.27 and 7.0 leave them out, and others are refused from 5.0 on.
+pub fn is_foreign(index_kind: &IndexKind, option: &[u8]) -> bool {
+    match option {
+        b"bits" | b"min" | b"max" => !matches!(index_kind, IndexKind::Plane | IndexKind::Haystack),
+        b"weights" | b"textIndexVersion" => *index_kind != IndexKind::Text,
+        b"2dsphereIndexVersion" | b"coarsestIndexedLevel" | b"finestIndexedLevel" => {
+            *index_kind != IndexKind::Sphere
+        }
+        b"bucketSize" => *index_kind != IndexKind::Haystack,
+        _ => false,
+    }
+}
+
+/// The paths taken, or those left out, sorted; nested paths dotted. That `_id` is left out is the default. 5.0 keeps a
+/// wildcard index's projection in its own words: flags for numbers, the default for `_id` written out.
+fn projection(doc: Doc<'_>) -> Result<Vec<(Vec<u8>, bool)>, Malformed> {
+    let mut paths = Vec::new();
+    add_paths(doc, &[], raw::MAX_DEPTH, &mut paths)?;
+    paths.retain(|(path, taken)| *taken || path != b"_id");
+    paths.sort();
+    Ok(paths)
+}
+
+fn add_paths(
+    doc: Doc<'_>,
+    prefix: &[u8],
+    depth_left: usize,
+    paths: &mut Vec<(Vec<u8>, bool)>,
+) -> Result<(), Malformed> {
+    for element in doc.elements() {
+        let element = element?;
+        let path = [prefix, element.name].concat();
+        if let Some(nested) = element.as_doc().filter(|_| depth_left > 0) {
+            add_paths(nested, &[path.as_slice(), b"."].concat(), depth_left - 1, paths)?;
+            continue;
+        }
+        if element.kind != kind::BOOL && super::number::as_f64(element).is_none() {
+            return Err(Malformed("a projection of something else than flags"));
+        }
+        paths.push((path, super::number::is_true(element)));
+    }
+    Ok(())
+}

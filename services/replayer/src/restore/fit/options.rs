@@ -1,0 +1,148 @@
+//! What a target makes of a collection's options.
+
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed};
+
+use super::super::version::Version;
+use super::{Limits, Obstacle};
+
+/// The version of the collations of every server from 4.4 to 7.0, as their specs tell it.
+const COLLATIONS: &str = "57.1";
+/// The newest major version whose options of collections and collations are known here.
+const NEWEST_KNOWN: u32 = 7;
+
+/// Options that `create` takes, up to [`NEWEST_KNOWN`], and those which are not for it to take.
+const KNOWN: [&[u8]; 23] = [
+    b"capped",
+    b"size",
+    b"max",
+    b"autoIndexId",
+    b"flags",
+    b"temp",
+    b"uuid",
+    b"idIndex",
+    b"storageEngine",
+    b"indexOptionDefaults",
+    b"validator",
+    b"validationLevel",
+    b"validationAction",
+    b"collation",
+    b"clusteredIndex",
+    b"expireAfterSeconds",
+    b"timeseries",
+    b"recordPreImages",
+    b"changeStreamPreAndPostImages",
+    b"encryptedFields",
+    b"viewOn",
+    b"pipeline",
+    b"comment",
+];
+
+/// The options without what the target cannot hold, and what that is.
+pub(super) fn fit(options: Doc<'_>, limits: Limits) -> Result<(Vec<u8>, Vec<Obstacle>), Malformed> {
+    let mut fitted = DocWriter::with_capacity(options.as_bytes().len());
+    let mut obstacles = Vec::new();
+    for element in options.elements() {
+        let element = element?;
+        // The upgrade to 7.0 dropped it without an entry.
+        if element.name == b"recordPreImages" && limits.source_feature_major >= Some(7) {
+            continue;
+        }
+        match obstacle(options, element, limits)? {
+            Some(obstacle) => obstacles.push(obstacle),
+            None => drop(fitted.element(element)),
+        }
+    }
+    Ok((fitted.finish(), obstacles))
+}
+
+fn obstacle(
+    options: Doc<'_>,
+    element: Element<'_>,
+    limits: Limits,
+) -> Result<Option<Obstacle>, Malformed> {
+    let version = limits.version;
+    let what = || format!("option {}", String::from_utf8_lossy(element.name));
+    let no = |removable: bool, reason: String, remedy: &str| {
+        Some(Obstacle { what: what(), reason, remedy: remedy.to_owned(), removable })
+    };
+    let needs = |first: Version, name: &str| {
+        let reason = format!("MongoDB {version} knows it not");
+        (version < first)
+            .then(|| no(false, reason, &format!("restore into MongoDB {name} or later")))
+    };
+    let is_on = |element: Element<'_>| element.as_bool() == Some(true);
+    Ok(match element.name {
+        b"timeseries" => needs(Version(5, 0, 0), "5.0").flatten(),
+        b"clusteredIndex" if options.get(b"timeseries")?.is_none() => {
+            needs(Version(5, 3, 0), "6.0").flatten()
+        }
+        b"encryptedFields" if limits.standalone => no(
+            false,
+            "a standalone server takes no encrypted collections".into(),
+            "restore into a replica set",
+        ),
+        b"encryptedFields" => needs(Version(6, 0, 0), "6.0").flatten(),
+        b"changeStreamPreAndPostImages" if version < Version(6, 0, 0) => {
+            no(true, format!("MongoDB {version} knows it not"), "restore into MongoDB 6.0 or later")
+        }
+        b"recordPreImages" if version >= Version(6, 2, 0) => no(
+            true,
+            format!("MongoDB {version} knows it no more, and an upgrade drops it too"),
+            "restore into the source's version",
+        ),
+        b"recordPreImages" if options.get(b"changeStreamPreAndPostImages")?.is_some() => no(
+            true,
+            "a server makes no collection with changeStreamPreAndPostImages besides".into(),
+            "",
+        ),
+        b"autoIndexId" if element.as_bool() == Some(false) => no(
+            false,
+            "a collection without an index on _id was replicated only by servers before 4.0".into(),
+            "no remedy is known",
+        ),
+        b"size" if element.as_integer() == Some(0) && version >= Version(5, 0, 0) => {
+            match options.get(b"capped")?.is_some_and(is_on) {
+                true => no(
+                    false,
+                    format!(
+                        "a capped collection of size 0 can be made by MongoDB 4.4, not by {version}"
+                    ),
+                    "restore into MongoDB 4.4, if the source was no newer",
+                ),
+                // It bounds nothing.
+                false => None,
+            }
+        }
+        b"collation" => match element.as_doc() {
+            Some(collation) => collation_obstacle(collation, what, false, limits)?,
+            None => None,
+        },
+        name if version.0 <= NEWEST_KNOWN && !KNOWN.contains(&name) => {
+            no(true, format!("MongoDB {version} knows it not"), "restore into the source's version")
+        }
+        _ => None,
+    })
+}
+
+/// A collation whose rules this target does not have.
+pub(super) fn collation_obstacle(
+    collation: Doc<'_>,
+    what: impl Fn() -> String,
+    removable: bool,
+    limits: Limits,
+) -> Result<Option<Obstacle>, Malformed> {
+    let version = collation.get(b"version")?.and_then(Element::as_str);
+    let Some(version) = version.filter(|version| *version != COLLATIONS) else { return Ok(None) };
+    if limits.version.0 > NEWEST_KNOWN {
+        return Ok(None);
+    }
+    Ok(Some(Obstacle {
+        what: what(),
+        reason: format!(
+            "its collation is of version {version}, and MongoDB {} has {COLLATIONS}",
+            limits.version
+        ),
+        remedy: "restore into the source's version".to_owned(),
+        removable,
+    }))
+}
