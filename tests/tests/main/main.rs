@@ -22,4 +22,5 @@ mod refusals;
 mod rollback;
 mod scan;
 mod settings;
+mod states;
 mod timeline;
