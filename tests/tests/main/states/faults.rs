@@ -1,7 +1,6 @@
 //! States that the product is known to get wrong, by the rows of the list of cases. A fault that is mended fails the
 //! test until it is taken out here.
 
-use super::recipe::at_least;
 use super::servers_own::Pair;
 
 /// Rows that concern states, and the pairs they concern.

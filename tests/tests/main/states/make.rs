@@ -4,8 +4,9 @@
 //! `"repeat"` (so many times, `{n}` from 0) or `"fails"` (the code of the error that must come); `{"transaction": [commands]}`, with
 //! `"abort": true`; `{"retryable": command}`, a write with a transaction number; `{"together": [[steps], …]}`, at the same time.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bson::{Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use mongodb::error::ErrorKind;
 use mongodb::{Client, ClientSession};
@@ -160,9 +161,9 @@ pub async fn ask(
     database: &str,
     command: RawDocumentBuf,
 ) -> Result<Vec<RawDocumentBuf>> {
-    use futures_util::TryStreamExt;
     let handle = client.database(database);
-    let has_cursor = matches!(command.into_iter().next(), Some(Ok((name, _))) if name.as_str() == "find" || name.as_str() == "aggregate");
+    let name = command.iter().next().context("an empty command")??.0.as_str().to_owned();
+    let has_cursor = ["find", "aggregate"].contains(&name.as_str());
     let answer = if has_cursor {
         match handle.run_raw_cursor_command(command).await {
             Ok(cursor) => {

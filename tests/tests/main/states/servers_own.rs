@@ -39,7 +39,7 @@ const OWN: [(Concerns, &str, TakeAway); 6] = [
         },
     ),
     (
-        Pair::differ,
+        |pair| pair.differ(),
         "the validator of buckets is the server's, and changes between patch versions (6.0.5, 6.0.27)",
         |namespace, collection| {
             if is_buckets(namespace) {
