@@ -24,4 +24,5 @@ mod restarts;
 mod rollback;
 mod scan;
 mod settings;
+mod states;
 mod timeline;

@@ -1,0 +1,193 @@
+//! The matrix of states: each state that servers are known to hold, made before the base and after it, restored into the
+//! same version, the next patch and the next major version, and compared in options, indexes, `dbHash` and answers.
+//!
+//! States are data: `states/*.json`. One source and one restore serve all of them.
+
+use anyhow::{Result, ensure};
+use hindsight_tests::{Mongod, MongodOptions};
+
+mod answers;
+mod faults;
+mod judge;
+mod make;
+mod recipe;
+mod servers_own;
+mod source;
+mod table;
+mod values;
+
+use faults::row_of;
+use judge::{Faults, judge, judge_refusals};
+use recipe::State;
+use servers_own::Pair;
+use source::{Chain, Source};
+use table::Row;
+
+/// Sources and the targets that what they hold is restored into.
+struct Run {
+    /// The version under test with which it runs.
+    tested: &'static str,
+    /// What ran on the source's files, with the feature compatibility version.
+    chain: &'static Chain,
+    targets: &'static [&'static str],
+}
+
+/// What one server makes.
+const RUNS: [Run; 6] = [
+    Run { tested: "6.0.5", chain: &[("6.0.5", "6.0")], targets: &["6.0.5", "6.0.27"] },
+    Run { tested: "4.4.2", chain: &[("4.4.2", "4.4")], targets: &["4.4.2", "5.0.4"] },
+    Run { tested: "5.0.4", chain: &[("5.0.4", "5.0")], targets: &["5.0.4", "6.0.5", "6.0.27"] },
+    Run { tested: "6.0.27", chain: &[("6.0.27", "6.0")], targets: &["6.0.27", "7.0.28"] },
+    Run { tested: "7.0.28", chain: &[("7.0.28", "7.0")], targets: &["7.0.28"] },
+    Run { tested: "7.0.28", chain: &[("6.0.5", "6.0")], targets: &["7.0.28"] },
+];
+
+/// What older servers made and newer ones opened, with the feature compatibility version raised and not raised.
+const LEFTOVERS: [Run; 4] = [
+    Run {
+        tested: "6.0.27",
+        chain: &[("4.4.2", "4.4"), ("5.0.4", "5.0"), ("6.0.5", "6.0")],
+        targets: &["6.0.5", "6.0.27"],
+    },
+    Run { tested: "5.0.4", chain: &[("4.4.2", "4.4"), ("5.0.4", "4.4")], targets: &["5.0.4"] },
+    Run { tested: "6.0.27", chain: &[("5.0.4", "5.0"), ("6.0.27", "5.0")], targets: &["6.0.27"] },
+    Run {
+        tested: "7.0.28",
+        chain: &[("5.0.4", "5.0"), ("6.0.27", "6.0"), ("7.0.28", "7.0")],
+        targets: &["7.0.28"],
+    },
+];
+
+/// A part of the names of the states to run, for whoever looks into some of them.
+const ONLY: &str = "HINDSIGHT_STATES";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_comes_back() -> Result<()> {
+    run_all(&RUNS).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_older_servers_made_comes_back() -> Result<()> {
+    run_all(&LEFTOVERS).await
+}
+
+async fn run_all(runs: &[Run]) -> Result<()> {
+    let tested = version_under_test().await?;
+    let mut wrong = Vec::new();
+    for run in runs.iter().filter(|run| run.tested == tested) {
+        run.run(&mut wrong).await?;
+    }
+    ensure!(wrong.is_empty(), "{} states are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// As the server itself tells it: `HINDSIGHT_MONGOD` may name any.
+async fn version_under_test() -> Result<String> {
+    let server = Mongod::standalone(&MongodOptions::default()).await?;
+    let client = server.client().await?;
+    let info = client.database("admin").run_command(bson::doc! {"buildInfo": 1}).await?;
+    Ok(info.get_str("version")?.to_owned())
+}
+
+impl Run {
+    /// One source holds all states that every target takes; what is refused or known to be wrong has others.
+    async fn run(&self, wrong: &mut Vec<String>) -> Result<()> {
+        let pairs = self.targets.iter().map(|target| Pair { source: self.chain[0].0, target });
+        let pairs: Vec<Pair<'_>> = pairs.collect();
+        let (plain, special) = partition(&self.states()?, |state| {
+            pairs.iter().all(|pair| {
+                row_of(&state.name(), pair).is_none() && state.refusal(pair.target).is_none()
+            })
+        });
+        let mut source = Source::start(self.chain, &plain).await?;
+        let mut rows = Vec::new();
+        for pair in &pairs {
+            let faults = judge(&mut source, pair).await?;
+            rows.push(self.row(pair, &plain, &faults));
+            tell(wrong, pair, faults);
+        }
+        source.stop().await?;
+        for (pair, row) in pairs.iter().zip(&mut rows) {
+            self.run_special(&special, pair, row, wrong).await?;
+        }
+        if std::env::var_os(ONLY).is_none() && wrong.is_empty() {
+            rows.iter().try_for_each(table::record)?;
+        }
+        Ok(())
+    }
+
+    async fn run_special(
+        &self,
+        special: &[State],
+        pair: &Pair<'_>,
+        row: &mut Row,
+        wrong: &mut Vec<String>,
+    ) -> Result<()> {
+        let (refused, held) = partition(special, |state| state.refusal(pair.target).is_some());
+        if !refused.is_empty() {
+            let source = Source::start(self.chain, &refused).await?;
+            tell(wrong, pair, judge_refusals(&source, pair).await?);
+            source.stop().await?;
+            row.refused = refused.len();
+        }
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut source = Source::start(self.chain, &held).await?;
+        let mut faults = judge(&mut source, pair).await?;
+        source.stop().await?;
+        for state in &held {
+            let Some(known) = row_of(&state.name(), pair) else { continue };
+            match faults.remove(&state.name()) {
+                Some(fault) => {
+                    println!("{pair:?}: {} is wrong, as {known} says: {fault}", state.name())
+                }
+                None => wrong.push(format!(
+                    "{pair:?}: {} is right now: take it out of {known}",
+                    state.name()
+                )),
+            }
+        }
+        row.add(&self.row(pair, &held, &faults));
+        tell(wrong, pair, faults);
+        Ok(())
+    }
+
+    /// The states that a server of the chain takes; of a chain of several, those that an older one made.
+    fn states(&self) -> Result<Vec<State>> {
+        let only = std::env::var(ONLY).ok();
+        let mut states = recipe::all()?;
+        states.retain(|state| only.as_ref().is_none_or(|only| state.name().contains(only)));
+        match self.chain {
+            [(version, _)] => states.retain(|state| state.exists_on(version)),
+            [older @ .., _] => states.retain(|state| {
+                state.is_left_behind() && older.iter().any(|(version, _)| state.exists_on(version))
+            }),
+            [] => {}
+        }
+        Ok(states)
+    }
+
+    fn row(&self, pair: &Pair<'_>, states: &[State], faults: &Faults) -> Row {
+        let made_by: Vec<&str> = self.chain.iter().map(|(version, _)| *version).collect();
+        let equal = states.iter().filter(|state| !faults.contains_key(&state.name())).count();
+        Row {
+            made_by: made_by.join(", "),
+            target: pair.target.to_owned(),
+            states: equal,
+            copies: if self.chain.len() == 1 { 2 * equal } else { equal },
+            refused: 0,
+        }
+    }
+}
+
+fn partition(states: &[State], is_first: impl Fn(&State) -> bool) -> (Vec<State>, Vec<State>) {
+    states.iter().cloned().partition(|state| is_first(state))
+}
+
+fn tell(wrong: &mut Vec<String>, pair: &Pair<'_>, faults: Faults) {
+    let lines = faults.into_iter();
+    wrong.extend(
+        lines.map(|(name, what)| format!("{} > {}: {name}: {what}", pair.source, pair.target)),
+    );
+}

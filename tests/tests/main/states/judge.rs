@@ -1,0 +1,116 @@
+//! Restores what a source holds and says of each state whether the target holds it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
+use hindsight_tests::{RunOutput, dbhash};
+
+use super::answers;
+use super::recipe::{Side, State};
+use super::servers_own::{Pair, take_away};
+use super::source::{Source, target};
+
+/// What is wrong with states, by their names.
+pub type Faults = BTreeMap<String, String>;
+
+/// Restores into a fresh target. A restore that fails names what it fails on: that is a fault of the state it belongs to, and
+/// without that state the restore is tried again.
+pub async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
+    let mut faults = Faults::new();
+    while !source.states.is_empty() {
+        let target = target(pair.target).await?;
+        let output = source.restore(&target, &[]).await?;
+        if output.code == Some(0) {
+            ensure!(output.json()?["verified"] == true, "not verified: {}", output.stdout);
+            faults.extend(compare(source, &target.client().await?, pair).await?);
+            return Ok(faults);
+        }
+        // Before the error stands the plan, whose warnings name collections too.
+        let error = output.stderr.rsplit("error: ").next().unwrap_or_default();
+        let found = blamed(&source.states, error.split("; "));
+        if found.is_empty() {
+            bail!("no state is to blame for: {}", shown(&output));
+        }
+        println!("  {pair:?}: the restore failed on {:?}", found.keys().collect::<Vec<_>>());
+        let names = found.keys().cloned().collect();
+        let code = output.code;
+        faults.extend(
+            found.into_iter().map(|(name, line)| (name, format!("exit code {code:?}: {line}"))),
+        );
+        source.drop_states(&names).await?;
+    }
+    Ok(faults)
+}
+
+/// The states that a target cannot hold must be refused in the plan, each with its collection and reason.
+pub async fn judge_refusals(source: &Source, pair: &Pair<'_>) -> Result<Faults> {
+    let target = target(pair.target).await?;
+    let mut faults = Faults::new();
+    for more in [&["--dry-run"][..], &[]] {
+        let output = source.restore(&target, more).await?;
+        for state in &source.states {
+            if let Some(missing) = not_refused(state, pair, &output) {
+                faults.insert(state.name(), format!("{missing} in {}", shown(&output)));
+            }
+        }
+    }
+    let held = dbhash::snapshot(&target.client().await?).await?;
+    ensure!(held.collections.is_empty(), "a refused restore has written: {held:?}");
+    Ok(faults)
+}
+
+fn not_refused(state: &State, pair: &Pair<'_>, output: &RunOutput) -> Option<String> {
+    let refusal = state.refusal(pair.target)?;
+    if matches!(output.code, None | Some(0)) {
+        return Some("it is not refused".to_owned());
+    }
+    let collections = [Side::Base, Side::Log]
+        .map(|side| format!("{}.{}", state.database(side), refusal.collection));
+    let mut wanted = collections.iter().chain(&refusal.words);
+    wanted.find(|word| !output.stderr.contains(*word)).map(|word| format!("{word:?} is missing"))
+}
+
+async fn compare(source: &Source, target: &mongodb::Client, pair: &Pair<'_>) -> Result<Faults> {
+    let mut held = dbhash::snapshot(source.client()).await?;
+    let mut restored = dbhash::snapshot(target).await?;
+    let asked = answers::of(source.client(), &held, &source.states).await?;
+    let answered = answers::of(target, &restored, &source.states).await?;
+    take_away(pair, &mut held);
+    take_away(pair, &mut restored);
+    let different = dbhash::diff(&held, &restored).unwrap_or_default();
+    let different_answers = answers::diff(&asked, &answered);
+    let lines = different.lines().chain(different_answers.iter().map(String::as_str));
+    let lines: Vec<&str> = lines.collect();
+    let faults = blamed(&source.states, lines.iter().copied());
+    ensure!(
+        lines.is_empty() || !faults.is_empty(),
+        "no state is to blame for: {}",
+        lines.join("\n")
+    );
+    Ok(faults)
+}
+
+/// What is said of each state, by the databases that are named; of several names that fit, the longest.
+fn blamed<'a>(states: &[State], lines: impl Iterator<Item = &'a str>) -> Faults {
+    let names: Vec<(String, String)> = states
+        .iter()
+        .flat_map(|state| [Side::Base, Side::Log].map(|side| (state.database(side), state.name())))
+        .collect();
+    let mut faults = Faults::new();
+    for line in lines {
+        let fits = names.iter().filter(|(database, _)| line.contains(database.as_str()));
+        if let Some((_, state)) = fits.max_by_key(|(database, _)| database.len()) {
+            let said = faults.entry(state.clone()).or_insert_with(String::new);
+            if said.len() < 1000 {
+                said.push_str(&line.chars().take(600).collect::<String>());
+                said.push('\n');
+            }
+        }
+    }
+    faults
+}
+
+fn shown(output: &RunOutput) -> String {
+    let text = format!("{:?}\n{}\n{}", output.code, output.stdout, output.stderr);
+    text.chars().take(3000).collect()
+}
