@@ -30,6 +30,7 @@ mod scan;
 mod settings;
 mod state;
 mod storing;
+mod user;
 mod value;
 mod versions;
 mod view;

@@ -4,7 +4,7 @@
 
 use bson::{Bson, Document, doc};
 use hindsight_oplog::raw::Doc;
-use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
+use hindsight_oplog::{OpKind, OpTime, Operation, Origin, Timestamp};
 use tempfile::TempDir;
 
 use crate::{Applied, ApplyError, BaseInfo, CollectionState, History, Progress, Settings, Writer};
@@ -43,6 +43,7 @@ pub(crate) struct Op {
     o: Vec<u8>,
     o2: Option<Vec<u8>>,
     upsert: bool,
+    origin: Origin,
 }
 
 impl Op {
@@ -64,7 +65,15 @@ impl Op {
     }
 
     pub(crate) fn new(kind: OpKind, ns: &str, o: Document) -> Self {
-        Op { kind, ns: ns.to_owned(), ui: Some(UUID), o: bytes(o), o2: None, upsert: false }
+        Op {
+            kind,
+            ns: ns.to_owned(),
+            ui: Some(UUID),
+            o: bytes(o),
+            o2: None,
+            upsert: false,
+            origin: Origin::Server,
+        }
     }
 
     pub(crate) fn on(mut self, ns: &str, ui: impl Into<Option<[u8; 16]>>) -> Self {
@@ -86,6 +95,7 @@ impl Op {
             o: Doc::new(&self.o).unwrap(),
             o2: self.o2.as_ref().map(|bytes| Doc::new(bytes).unwrap()),
             upsert: self.upsert,
+            origin: self.origin,
         }
     }
 }

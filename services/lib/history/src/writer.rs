@@ -38,6 +38,8 @@ pub struct Counts {
     /// Writes to unlogged and capped collections that met another state than a strict one would accept, as they
     /// may at any time.
     pub tolerated: u64,
+    /// Documents into which the server put its own clock, so that the history holds only about the same time.
+    pub clock_values: u64,
 }
 
 /// Applies units to the newest generation. What [`Writer::apply`] was given shows after [`Writer::commit`], and
@@ -74,6 +76,8 @@ pub(crate) struct Target {
     pub(crate) unlogged: bool,
     /// Tells the feature compatibility version.
     pub(crate) system_version: bool,
+    /// Its strings compare otherwise than by their bytes.
+    pub(crate) has_collation: bool,
 }
 
 /// The unit at hand.
@@ -393,6 +397,7 @@ impl Target {
             capped: state.is_capped(),
             unlogged: state::is_written_unlogged(&state.ns),
             system_version: state.ns == SYSTEM_VERSION,
+            has_collation: state.collation().is_some(),
         }
     }
 }

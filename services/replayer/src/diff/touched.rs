@@ -158,6 +158,7 @@ mod tests {
 
     use bson::{Document, doc};
     use hindsight_history::SameCollection;
+    use hindsight_oplog::Origin;
     use hindsight_oplog::raw::Doc;
 
     use super::*;
@@ -174,7 +175,16 @@ mod tests {
     fn insert(touched: &mut Touched, ns: &str, ui: Option<[u8; 16]>, id: i64) {
         let o = doc! {"_id": id}.to_vec().expect("BSON");
         let o = Doc::new(&o).expect("a document");
-        touched.note(&Operation { kind: OpKind::Insert, ns, ui, o, o2: None, upsert: false });
+        let origin = Origin::Server;
+        touched.note(&Operation {
+            kind: OpKind::Insert,
+            ns,
+            ui,
+            o,
+            o2: None,
+            upsert: false,
+            origin,
+        });
     }
 
     fn counts(touched: &Touched, places: usize) -> Vec<Option<usize>> {
