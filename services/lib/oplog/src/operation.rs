@@ -1,6 +1,6 @@
 //! The operations an entry stands for: itself, or what its `applyOps` holds.
 
-use crate::entry::optional;
+use crate::entry::{document_hash, optional};
 use crate::raw::{Doc, Element, Malformed};
 use crate::{CommandKind, Entry, Namespace, Namespaces, OpKind};
 
@@ -11,6 +11,8 @@ const MAX_NESTING: usize = 10;
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     pub kind: OpKind,
+    /// The `op` code as it stands, which names what this version does not know.
+    pub code: &'a [u8],
     pub ns: &'a str,
     /// The collection's UUID: the identity of a collection; `ns` is only its name at that moment.
     pub ui: Option<[u8; 16]>,
@@ -21,6 +23,8 @@ pub struct Operation<'a> {
     /// `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
     pub upsert: bool,
     pub origin: Origin,
+    /// `m.h`: the primary's hash of the document that this operation writes (9.0, behind a flag).
+    pub document_hash: Option<i64>,
 }
 
 /// Whose words an operation is in. What the server logs by itself fits the state before it; what a user gave in an
@@ -52,7 +56,7 @@ impl<'a> Operation<'a> {
         let keyed = match self.kind {
             OpKind::Insert | OpKind::Delete => self.o,
             OpKind::Update => self.o2?,
-            OpKind::Command | OpKind::Noop | OpKind::Unknown => return None,
+            OpKind::Command | OpKind::Noop | OpKind::Bookkeeping | OpKind::Unknown => return None,
         };
         keyed.get(b"_id").ok().flatten()
     }
@@ -70,12 +74,14 @@ impl<'a> Operation<'a> {
         let (mut op, mut o, mut upsert) = (None, None, None);
         let mut operation = Operation {
             kind: OpKind::Unknown,
+            code: b"",
             ns: "",
             ui: None,
             o: Doc::EMPTY,
             o2: None,
             upsert: false,
             origin,
+            document_hash: None,
         };
         for element in doc.elements() {
             let element = element?;
@@ -91,10 +97,12 @@ impl<'a> Operation<'a> {
                 b"o" => o = element.as_doc(),
                 b"o2" => operation.o2 = element.as_doc(),
                 b"b" => upsert = element.as_bool(),
+                b"m" => operation.document_hash = document_hash(element),
                 _ => {}
             }
         }
-        operation.kind = OpKind::of(op.ok_or(Malformed("inner operation without op"))?);
+        operation.code = op.ok_or(Malformed("inner operation without op"))?;
+        operation.kind = OpKind::of(operation.code);
         operation.o = o.ok_or(Malformed("inner operation without o"))?;
         let by_default = upsert_by_default && operation.kind == OpKind::Update;
         // `b: false` does not take back what the command says (seen on 4.4 to 6.0).
@@ -108,12 +116,14 @@ impl<'a> Entry<'a> {
     pub fn operation(&self) -> Operation<'a> {
         Operation {
             kind: OpKind::of(self.op),
+            code: self.op,
             ns: self.ns,
             ui: self.ui,
             o: self.o,
             o2: self.o2,
             upsert: self.upsert,
             origin: Origin::Server,
+            document_hash: self.document_hash,
         }
     }
 
