@@ -6,9 +6,9 @@
 //! server under test; unit tests have those. 4.4 writes operators (`$v: 1`) in the place of deltas,
 //! and takes no names with dots and dollars.
 
-mod documents;
+pub(crate) mod documents;
 mod forms;
-mod operators;
+pub(crate) mod operators;
 mod pipelines;
 mod statements;
 

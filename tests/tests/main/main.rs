@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod apply_ops;
 mod bases;
 mod between;
 mod capped;

@@ -2,30 +2,33 @@
 //!
 //! | | relaxed (visible at or before the base's end) | strict |
 //! |---|---|---|
-//! | insert of an existing document | replaces it | refused* |
+//! | insert of an existing document | replaces it | refused*, but for a user's |
 //! | update of a missing one | makes a stub of what it sets* | refused*, unless marked as an upsert |
-//! | delete of a missing one | nothing | refused, but for capped collections |
+//! | delete of a missing one | nothing | refused, but for capped collections and a user's |
 //!
 //! In the relaxed window the base may already hold what an entry does (O15). Later, a mismatch means
-//! that base or log is wrong. Collections which the server writes without logging are always relaxed.
+//! that base or log is wrong. Collections which the server writes without logging are always relaxed. A user's operations
+//! are those of an `applyOps` that was logged as given (`user.rs`); they need not fit what they meet.
 //!
 //! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have held a few documents
 //! more or fewer, so there the insert replaces and the update does nothing.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
 use hindsight_oplog::raw::{Doc, Element};
-use hindsight_oplog::update::{Update, UpdateError};
+use hindsight_oplog::update::{Update, UpdateError, UserUpdate};
 use hindsight_oplog::{Operation, id_key};
 
+use crate::proof::Change;
 use crate::value::{self, Order, Stored};
 use crate::writer::{Target, Unit};
-use crate::{ApplyError, Writer, key};
+use crate::{ApplyError, Writer, key, user};
 
 /// What the newest version of the document at hand is.
 #[derive(Default)]
 pub(crate) struct Found {
-    exists: bool,
+    pub(crate) exists: bool,
     order: Option<Order>,
 }
 
@@ -34,11 +37,17 @@ impl Writer<'_> {
         self.counts.inserts += 1;
         let target = self.target(unit, op)?;
         let trims = self.trims_what(&target)?;
+        let user = self.user(op)?;
+        let document = match user {
+            Some(_) => self.users_document(unit, op)?,
+            None => Cow::Borrowed(op.o.as_bytes()),
+        };
         let hash = self.point_at(&target, document_id(unit, op)?);
         let is_new = self.note_greatest(target.number)?;
-        // Relaxed, no one needs to know whether it exists.
-        let is_relaxed = unit.relaxed || target.unlogged;
-        let must_look = !is_new && (trims || !is_relaxed);
+        // Relaxed, no one needs to know whether it exists. A user's insert keeps the document's place.
+        let is_relaxed = unit.relaxed || target.unlogged || user.is_some();
+        let keeps_place = user.is_some() && target.capped;
+        let must_look = !is_new && (trims || keeps_place || !is_relaxed);
         let before = if must_look { self.find(hash, |_| Ok(()))? } else { Found::default() };
         if before.exists && !is_relaxed {
             if !trims {
@@ -46,10 +55,12 @@ impl Writer<'_> {
             }
             self.count_mismatch(unit, true);
         }
-        let order = Order { inserted: unit.visible, position: unit.position };
-        self.put(hash, unit, op.o.as_bytes(), target.capped.then_some(order));
+        self.prove(unit, op, &target, Change { before: None, after: Some(&document) })?;
+        let here = Order { inserted: unit.visible, position: unit.position };
+        let order = before.order.filter(|_| keeps_place).unwrap_or(here);
+        self.put(hash, unit, &document, target.capped.then_some(order));
         if trims {
-            self.trim(unit, &target, before.order, order, op.o.as_bytes().len())?;
+            self.trim(unit, &target, before.order, order, document.len())?;
         }
         Ok(())
     }
@@ -59,58 +70,107 @@ impl Writer<'_> {
         let target = self.target(unit, op)?;
         let trims = self.trims_what(&target)?;
         let id = document_id(unit, op)?;
-        let update = Update::parse(op.o).map_err(|error| unappliable(unit, op, &error))?;
+        let user = self.user(op)?;
+        let here = user::circumstances(unit, &target, user);
+        let update = match user {
+            Some(user) => UserUpdate::parse(op.o, user.server),
+            None => Update::parse(op.o).map(UserUpdate::Logged),
+        };
+        let update = update.map_err(|error| unappliable(unit, op, &error))?;
+        if user.is_some() {
+            self.note_clock(unit, op, update.takes_the_clock());
+        }
         let hash = self.point_at(&target, id);
         let mut post_image = None;
+        let mut pre_image = None;
         let found = self.find(hash, |document| {
-            let applied = update.apply(document);
+            let applied = update.apply(document, &here);
             post_image = Some(applied.map_err(|error| unappliable(unit, op, &error))?);
+            pre_image = op.document_hash.map(|_| document.as_bytes().to_vec());
             Ok(())
         })?;
         let post_image = match post_image {
+            Some(_) if unit.relaxed && !update.is_idempotent() => {
+                return Err(unit.unsupported(op.ns, user::NOT_IDEMPOTENT));
+            }
             Some(post_image) => post_image,
-            None if trims => {
+            None if trims && user.is_none() => {
                 // It is out already, or was when the base was read.
                 self.count_mismatch(unit, true);
                 return Ok(());
             }
             None if unit.relaxed || target.unlogged || op.upsert => {
                 self.count_mismatch(unit, !op.upsert);
-                update.apply_to_missing(id).map_err(|error| unappliable(unit, op, &error))?
+                let made = update.apply_to_missing(id, &here);
+                made.map_err(|error| unappliable(unit, op, &error))?
             }
             None => return Err(unit.inconsistent(op.ns, "updates a document that is missing")),
         };
+        let change = Change { before: pre_image.as_deref(), after: Some(&post_image) };
+        self.prove(unit, op, &target, change)?;
         self.note_greatest(target.number)?;
         let here = Order { inserted: unit.visible, position: unit.position };
         let order = target.capped.then(|| found.order.unwrap_or(here));
         self.put(hash, unit, &post_image, order);
-        if trims {
-            let bytes = Some(post_image.len());
-            self.trimming.changed(target.number, &self.prefix, order, bytes);
+        match order.filter(|_| trims) {
+            Some(order) if !found.exists => {
+                self.trim(unit, &target, None, order, post_image.len())?;
+            }
+            Some(_) => {
+                let bytes = Some(post_image.len());
+                self.trimming.changed(target.number, &self.prefix, order, bytes);
+            }
+            None => {}
         }
         Ok(())
     }
 
     pub(crate) fn delete(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.deletes += 1;
+        let user = self.user(op)?;
+        if user.is_some() && op.ui.is_none() && !self.is_named(op.ns) {
+            // A user may delete from a collection that does not exist.
+            self.count_mismatch(unit, true);
+            return Ok(());
+        }
         let target = self.target(unit, op)?;
         let trims = self.trims_what(&target)?;
         let hash = self.point_at(&target, document_id(unit, op)?);
-        let found = self.find(hash, |_| Ok(()))?;
+        let mut pre_image = None;
+        let found = self.find(hash, |document| {
+            pre_image = op.document_hash.map(|_| document.as_bytes().to_vec());
+            Ok(())
+        })?;
         if found.exists {
+            self.prove(unit, op, &target, Change { before: pre_image.as_deref(), after: None })?;
             if trims {
                 self.trimming.changed(target.number, &self.prefix, found.order, None);
             }
-            self.latest.push(hash, &self.prefix, unit.visible, |out| {
-                out.extend_from_slice(value::TOMBSTONE_VALUE);
-            });
+            self.remove(hash, unit);
             return Ok(());
         }
-        if unit.relaxed || target.unlogged || target.capped {
+        if unit.relaxed || target.unlogged || target.capped || user.is_some() {
             self.count_mismatch(unit, true);
             return Ok(());
         }
         Err(unit.inconsistent(op.ns, "deletes a document that is missing"))
+    }
+
+    /// Checks the change against the hash that the source gave, if it gave one. While the base was copied, and in
+    /// collections that the server writes without logging, the state before is not the source's.
+    fn prove(
+        &mut self,
+        unit: &Unit,
+        op: &Operation<'_>,
+        target: &Target,
+        change: Change<'_>,
+    ) -> Result<(), ApplyError> {
+        match op.document_hash {
+            Some(stated) if !unit.relaxed && !target.unlogged => {
+                self.proof.check(unit, op.ns, stated, change)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the history trims this collection. Called before the document is pointed at.
@@ -139,7 +199,7 @@ impl Writer<'_> {
 
     /// Notes the id at hand among those of its collection. True when it is greater than all that ever were: then it is
     /// new, and no one needs to look. Most inserts are such, for ids are made from a clock or a counter.
-    fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
+    pub(crate) fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
         let greatest = match self.greatest.entry(number) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
@@ -157,9 +217,16 @@ impl Writer<'_> {
         Ok(is_greater)
     }
 
-    fn put(&mut self, hash: u64, unit: &Unit, document: &[u8], order: Option<Order>) {
+    pub(crate) fn put(&mut self, hash: u64, unit: &Unit, document: &[u8], order: Option<Order>) {
         self.latest.push(hash, &self.prefix, unit.visible, |out| {
             value::push_document(out, document, order);
+        });
+    }
+
+    /// Makes the document at hand missing from the unit's time on.
+    pub(crate) fn remove(&mut self, hash: u64, unit: &Unit) {
+        self.latest.push(hash, &self.prefix, unit.visible, |out| {
+            out.extend_from_slice(value::TOMBSTONE_VALUE);
         });
     }
 
@@ -200,6 +267,6 @@ fn document_id<'a>(unit: &Unit, op: &Operation<'a>) -> Result<Element<'a>, Apply
     op.document_id().ok_or_else(|| unit.unsupported(op.ns, "a write without the document's _id"))
 }
 
-fn unappliable(unit: &Unit, op: &Operation<'_>, error: &UpdateError) -> ApplyError {
+pub(crate) fn unappliable(unit: &Unit, op: &Operation<'_>, error: &UpdateError) -> ApplyError {
     unit.unsupported(op.ns, format!("an update that cannot be applied: {error}"))
 }

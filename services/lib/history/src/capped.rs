@@ -28,6 +28,8 @@ const DEFAULT_SIZE: u64 = 4096;
 pub(crate) struct Trimming {
     /// Whether the history has to trim; none when the feature version was written to since it was looked up.
     needed: Option<bool>,
+    /// The feature compatibility version's major number, when it was looked up since it was last written to.
+    feature_version: Option<Option<u32>>,
     /// By number. Filled at a collection's first insert; none where nothing is trimmed.
     queues: HashMap<u32, Queue>,
 }
@@ -94,6 +96,7 @@ impl Trimming {
     /// The feature version may have changed.
     pub(crate) fn look_again(&mut self) {
         self.needed = None;
+        self.feature_version = None;
     }
 
     /// The collection was changed, or is gone.
@@ -134,6 +137,16 @@ impl Writer<'_> {
 
     /// The major number of the feature compatibility version. None if the base has none. Loses the document at hand.
     pub(crate) fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
+        match self.trimming.feature_version {
+            Some(known) => Ok(known),
+            None => {
+                let found = self.find_feature_version()?;
+                Ok(*self.trimming.feature_version.insert(found))
+            }
+        }
+    }
+
+    fn find_feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
         let live =
             self.history.read_catalog().live_named(self.generation.id, SYSTEM_VERSION).map(|l| l.0);
         let Some(number) = live else { return Ok(None) };

@@ -4,7 +4,7 @@
 
 use bson::{Bson, Document, doc};
 use hindsight_oplog::raw::Doc;
-use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
+use hindsight_oplog::{OpKind, OpTime, Operation, Origin, Timestamp};
 use tempfile::TempDir;
 
 use crate::{Applied, ApplyError, BaseInfo, CollectionState, History, Progress, Settings, Writer};
@@ -13,7 +13,10 @@ mod capped;
 mod crash;
 mod ddl;
 mod documents;
+mod newer;
+mod proof;
 mod reads;
+mod users;
 
 pub(crate) const NS: &str = "shop.orders";
 pub(crate) const UUID: [u8; 16] = [7; 16];
@@ -38,11 +41,14 @@ pub(crate) fn parsed(bytes: &[u8]) -> Document {
 #[derive(Clone)]
 pub(crate) struct Op {
     kind: OpKind,
+    code: &'static [u8],
     ns: String,
     ui: Option<[u8; 16]>,
     o: Vec<u8>,
     o2: Option<Vec<u8>>,
     upsert: bool,
+    origin: Origin,
+    document_hash: Option<i64>,
 }
 
 impl Op {
@@ -64,7 +70,17 @@ impl Op {
     }
 
     pub(crate) fn new(kind: OpKind, ns: &str, o: Document) -> Self {
-        Op { kind, ns: ns.to_owned(), ui: Some(UUID), o: bytes(o), o2: None, upsert: false }
+        Op {
+            kind,
+            code: b"x",
+            ns: ns.to_owned(),
+            ui: Some(UUID),
+            o: bytes(o),
+            o2: None,
+            upsert: false,
+            origin: Origin::Server,
+            document_hash: None,
+        }
     }
 
     pub(crate) fn on(mut self, ns: &str, ui: impl Into<Option<[u8; 16]>>) -> Self {
@@ -81,11 +97,14 @@ impl Op {
     pub(crate) fn view(&self) -> Operation<'_> {
         Operation {
             kind: self.kind,
+            code: self.code,
             ns: &self.ns,
             ui: self.ui,
             o: Doc::new(&self.o).unwrap(),
             o2: self.o2.as_ref().map(|bytes| Doc::new(bytes).unwrap()),
             upsert: self.upsert,
+            origin: self.origin,
+            document_hash: self.document_hash,
         }
     }
 }

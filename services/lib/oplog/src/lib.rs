@@ -25,7 +25,7 @@ pub mod update;
 pub use entry::Entry;
 pub use kind::{CommandKind, OpKind};
 pub use namespace::{Namespace, Namespaces};
-pub use operation::Operation;
+pub use operation::{Operation, Origin};
 pub use position::{OpTime, Timestamp};
 pub use time_spec::{TimeSpec, TimeSpecError};
 pub use transaction::{Assembler, AssemblyError, Incomplete, Step, Transaction};

@@ -1,8 +1,8 @@
 //! The operations an entry stands for: itself, or what its `applyOps` holds.
 
-use crate::entry::optional;
+use crate::entry::{document_hash, optional};
 use crate::raw::{Doc, Element, Malformed};
-use crate::{CommandKind, Entry, Namespaces, OpKind};
+use crate::{CommandKind, Entry, Namespace, Namespaces, OpKind};
 
 /// `applyOps` inside `applyOps` is followed this deep, as the server does (`kMaxApplyOpsDepth`).
 const MAX_NESTING: usize = 10;
@@ -11,6 +11,8 @@ const MAX_NESTING: usize = 10;
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     pub kind: OpKind,
+    /// The `op` code as it stands, which names what this version does not know.
+    pub code: &'a [u8],
     pub ns: &'a str,
     /// The collection's UUID: the identity of a collection; `ns` is only its name at that moment.
     pub ui: Option<[u8; 16]>,
@@ -20,6 +22,23 @@ pub struct Operation<'a> {
     /// `applyOps` that holds it: outside transactions the server's applier upserts unless the command said
     /// `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
     pub upsert: bool,
+    pub origin: Origin,
+    /// `m.h`: the primary's hash of the document that this operation writes (9.0, behind a flag).
+    pub document_hash: Option<i64>,
+}
+
+/// Whose words an operation is in. What the server logs by itself fits the state before it; what a user gave in an
+/// `applyOps` need not, and may hold what the server never logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// An entry of its own, or a part of a transaction or of a retryable write.
+    #[default]
+    Server,
+    /// A user's `applyOps`, which MongoDB 6.0 and earlier log as it was given. `wall_ms` is the entry's.
+    User { wall_ms: Option<i64> },
+    /// An `applyOps` whose entry does not tell: up to 6.0 a user's that was nested in another, later a batch that the
+    /// server made. `wall_ms` is the entry's.
+    UserOrBatch { wall_ms: Option<i64> },
 }
 
 impl<'a> Operation<'a> {
@@ -37,7 +56,7 @@ impl<'a> Operation<'a> {
         let keyed = match self.kind {
             OpKind::Insert | OpKind::Delete => self.o,
             OpKind::Update => self.o2?,
-            OpKind::Command | OpKind::Noop | OpKind::Unknown => return None,
+            OpKind::Command | OpKind::Noop | OpKind::Bookkeeping | OpKind::Unknown => return None,
         };
         keyed.get(b"_id").ok().flatten()
     }
@@ -47,15 +66,22 @@ impl<'a> Operation<'a> {
         Namespaces::of(self)
     }
 
-    fn parse_inner(doc: Doc<'a>, upsert_by_default: bool) -> Result<Self, Malformed> {
+    fn parse_inner(
+        doc: Doc<'a>,
+        upsert_by_default: bool,
+        origin: Origin,
+    ) -> Result<Self, Malformed> {
         let (mut op, mut o, mut upsert) = (None, None, None);
         let mut operation = Operation {
             kind: OpKind::Unknown,
+            code: b"",
             ns: "",
             ui: None,
             o: Doc::EMPTY,
             o2: None,
             upsert: false,
+            origin,
+            document_hash: None,
         };
         for element in doc.elements() {
             let element = element?;
@@ -71,13 +97,16 @@ impl<'a> Operation<'a> {
                 b"o" => o = element.as_doc(),
                 b"o2" => operation.o2 = element.as_doc(),
                 b"b" => upsert = element.as_bool(),
+                b"m" => operation.document_hash = document_hash(element),
                 _ => {}
             }
         }
-        operation.kind = OpKind::of(op.ok_or(Malformed("inner operation without op"))?);
+        operation.code = op.ok_or(Malformed("inner operation without op"))?;
+        operation.kind = OpKind::of(operation.code);
         operation.o = o.ok_or(Malformed("inner operation without o"))?;
         let by_default = upsert_by_default && operation.kind == OpKind::Update;
-        operation.upsert = upsert.unwrap_or(by_default);
+        // `b: false` does not take back what the command says (seen on 4.4 to 6.0).
+        operation.upsert = upsert == Some(true) || by_default;
         Ok(operation)
     }
 }
@@ -87,12 +116,30 @@ impl<'a> Entry<'a> {
     pub fn operation(&self) -> Operation<'a> {
         Operation {
             kind: OpKind::of(self.op),
+            code: self.op,
             ns: self.ns,
             ui: self.ui,
             o: self.o,
             o2: self.o2,
             upsert: self.upsert,
+            origin: Origin::Server,
+            document_hash: self.document_hash,
         }
+    }
+
+    /// Whose words the operations of this `applyOps` are in.
+    fn origin(&self) -> Result<Origin, Malformed> {
+        if self.txn_number.is_some() || self.prev_optime.is_some() || self.multi_op_type.is_some() {
+            return Ok(Origin::Server);
+        }
+        // A user's command is logged whole, with the fields of its envelope. One that is nested in it has none, and
+        // is in whatever database the user named.
+        let is_command =
+            self.o.get(b"$db")?.is_some() || Namespace::parse(self.ns).database != "admin";
+        Ok(match is_command {
+            true => Origin::User { wall_ms: self.wall_ms },
+            false => Origin::UserOrBatch { wall_ms: self.wall_ms },
+        })
     }
 
     /// The command, if this entry is one.
@@ -109,13 +156,26 @@ impl<'a> Entry<'a> {
         &self,
         visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,
     ) -> Result<(), E> {
-        open(self.operation(), self.txn_number.is_none(), MAX_NESTING, visit)
+        let operation = self.operation();
+        if operation.command() != Some(CommandKind::ApplyOps) {
+            return visit(operation);
+        }
+        let within = Within { upserts: self.txn_number.is_none(), origin: self.origin()? };
+        open(operation, within, MAX_NESTING, visit)
     }
+}
+
+/// What the operations of an `applyOps` have in common.
+#[derive(Clone, Copy)]
+struct Within {
+    /// They upsert unless they are told otherwise.
+    upserts: bool,
+    origin: Origin,
 }
 
 fn open<'a, E: From<Malformed>>(
     operation: Operation<'a>,
-    upserts: bool,
+    within: Within,
     depth_left: usize,
     visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -131,11 +191,11 @@ fn open<'a, E: From<Malformed>>(
         .and_then(Element::as_array)
         .ok_or(Malformed("applyOps does not hold an array"))?;
     let always_upsert = operation.o.get(b"alwaysUpsert")?.and_then(Element::as_bool);
-    let upsert_by_default = upserts && always_upsert.unwrap_or(true);
+    let upsert_by_default = within.upserts && always_upsert.unwrap_or(true);
     for element in array.elements() {
         let inner = element?.as_doc().ok_or(Malformed("applyOps holds a non-document"))?;
-        let inner = Operation::parse_inner(inner, upsert_by_default)?;
-        open(inner, upserts, depth_left - 1, visit)?;
+        let inner = Operation::parse_inner(inner, upsert_by_default, within.origin)?;
+        open(inner, within, depth_left - 1, visit)?;
     }
     Ok(())
 }

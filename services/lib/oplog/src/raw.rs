@@ -141,6 +141,10 @@ pub struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
+    /// Null, without a name.
+    pub const NULL: Element<'static> =
+        Element { kind: kind::NULL, name: b"", value: &[], raw: &[kind::NULL, 0] };
+
     /// The whole element: type byte, name, terminator, value.
     pub fn as_bytes(self) -> &'a [u8] {
         self.raw

@@ -1,7 +1,8 @@
 //! Updates (`op: u`) applied to documents, byte for byte as the server's oplog applier does.
 //!
 //! An update comes in one of three forms, all found in archives: a whole new document, a delta
-//! (`$v: 2`, `delta`), or the operators of MongoDB 4.4 and earlier (`$v: 1`, `modifier`).
+//! (`$v: 2`, `delta`), or the operators of MongoDB 4.4 and earlier (`$v: 1`, `modifier`). What a
+//! user put into an `applyOps` may be more than that ([`UserUpdate`]).
 //! Everything works on raw bytes: what an update does not touch is copied as it stands.
 
 use crate::id_key;
@@ -10,10 +11,14 @@ use crate::raw::{Doc, DocWriter, Element};
 mod delta;
 mod error;
 mod modifier;
+mod operators;
 mod output;
+mod user;
 mod writes;
 
 pub use error::{DiffFault, UpdateError};
+pub use operators::{Conditions, Now};
+pub use user::{Circumstances, UserUpdate, has_empty_timestamp, inserted};
 pub use writes::{FieldPath, FieldPathError};
 
 /// The largest document the server can hold: 16 MiB, and 16 KiB for its own additions
@@ -80,10 +85,15 @@ impl<'a> Update<'a> {
     /// catching up from an inexact base, where later entries complete or remove the stub; otherwise
     /// a missing target is corruption.
     pub fn apply_to_missing(&self, id: Element<'_>) -> Result<Vec<u8>, UpdateError> {
-        let mut stub = DocWriter::with_capacity(16 + id.value.len());
-        stub.value(id.kind, b"_id", id.value);
-        self.apply(Doc::new(&stub.finish())?)
+        self.apply(Doc::new(&stub(id))?)
     }
+}
+
+/// A document that holds its `_id` alone.
+fn stub(id: Element<'_>) -> Vec<u8> {
+    let mut stub = DocWriter::with_capacity(16 + id.value.len());
+    stub.value(id.kind, b"_id", id.value);
+    stub.finish()
 }
 
 /// The server's last step: `_id` is first, and is the same value as before. The same value, not the

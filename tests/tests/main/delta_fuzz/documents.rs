@@ -47,7 +47,7 @@ const NAMES: [&str; 30] = [
 ];
 
 /// A document for an insert; its `_id` is unlike that of every other slot.
-pub(super) fn whole(random: &mut StdRng, slot: usize) -> Document {
+pub(crate) fn whole(random: &mut StdRng, slot: usize) -> Document {
     let mut whole = doc! {"_id": id(random, slot)};
     whole.extend(document(random, 0));
     if random.random_ratio(1, 2) {
@@ -85,7 +85,7 @@ pub(super) fn name(random: &mut StdRng) -> String {
     NAMES[random.random_range(0..NAMES.len())].to_owned()
 }
 
-pub(super) fn document(random: &mut StdRng, depth: u32) -> Document {
+pub(crate) fn document(random: &mut StdRng, depth: u32) -> Document {
     let fields = random.random_range(0..if depth == 0 { 12 } else { 5 });
     (0..fields).map(|_| (name(random), value(random, depth))).collect()
 }
@@ -238,7 +238,7 @@ fn changed_array(random: &mut StdRng, elements: &[Bson], depth: u32) -> Vec<Bson
 }
 
 /// The same document with names that any version takes.
-pub(super) fn plainly_named(document: Document) -> Document {
+pub(crate) fn plainly_named(document: Document) -> Document {
     let plain = |name: String| name.replace('.', "_").replace('$', "s");
     document.into_iter().map(|(name, value)| (plain(name), with_plain_names(value))).collect()
 }

@@ -75,7 +75,7 @@ impl Paths {
 }
 
 /// Operators, and the `arrayFilters` they need.
-pub(super) fn update(random: &mut StdRng, document: &Document) -> (Document, Vec<Document>) {
+pub(crate) fn update(random: &mut StdRng, document: &Document) -> (Document, Vec<Document>) {
     let paths = Paths::of(document);
     let (mut update, mut taken, mut filters) = (Document::new(), Vec::new(), Vec::new());
     for _ in 0..random.random_range(1..7) {

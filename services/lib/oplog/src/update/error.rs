@@ -14,6 +14,9 @@ pub enum UpdateError {
     InvalidDelta { fault: DiffFault, at: String },
     #[error("operators break their grammar at {at:?}: {reason}")]
     InvalidModifier { reason: &'static str, at: String },
+    /// The condition of a `$pull` is in a part of the query language that is not known here.
+    #[error("$pull by a condition that cannot be judged: {reason}")]
+    Condition { reason: String },
     /// The server itself stops here.
     #[error("delta patches the binary value of {0:?}, which is no BSON column in the document")]
     NotAColumn(String),

@@ -1,5 +1,8 @@
-//! The operators that MongoDB 4.4 and earlier wrote into the oplog (`$v: 1`): `$set` and `$unset`
-//! with dotted paths. As in the server the paths form a tree that is walked along the document.
+//! Operators with dotted paths. As in the server the paths form a tree that is walked along the
+//! document.
+//!
+//! MongoDB 4.4 and earlier logged `$set` and `$unset` (`$v: 1`). In a user's `applyOps` all
+//! operators occur (`operators`).
 //!
 //! New fields are appended in the order of that tree, whose siblings the server sorts: by bytes up
 //! to 4.4, and since 5.0 with numbers by value. A primary also logs its `$set` in the order in
@@ -9,30 +12,20 @@
 use std::cmp::Ordering;
 
 use super::error::UpdateError;
+use super::operators::{self, Action, After, Rules};
 use super::output::{IndexName, Output, parse_index};
 use crate::raw::{Doc, Element, MAX_DEPTH, kind};
 
 /// How many nulls the server adds to an array to reach an index (`kMaxPaddingAllowed`).
 const MAX_PADDING: u64 = 1_500_000;
 
+/// The name that stands for every element of an array.
+pub(super) const EACH: &[u8] = b"$[]";
+
 type NameOrder = fn(&[u8], &[u8]) -> Ordering;
 
+/// `$set` and `$unset` as the server logs them.
 pub(super) fn apply(pre: Doc<'_>, o: Doc<'_>) -> Result<Vec<u8>, UpdateError> {
-    let (changes, order) = read(o)?;
-    let capacity = pre.as_bytes().len() + o.as_bytes().len();
-    let mut applier = Applier { order, out: Output::with_capacity(capacity) };
-    applier.document(pre, &changes, 0)?;
-    Ok(applier.out.into_bytes())
-}
-
-struct Change<'a> {
-    path: &'a [u8],
-    /// The new value, or nothing to remove the field.
-    value: Option<Element<'a>>,
-}
-
-/// The changes in the tree's order, and that order.
-fn read(o: Doc<'_>) -> Result<(Vec<Change<'_>>, NameOrder), UpdateError> {
     let mut changes = Vec::new();
     for operator in o.elements() {
         let operator = operator?;
@@ -42,19 +35,41 @@ fn read(o: Doc<'_>) -> Result<(Vec<Change<'_>>, NameOrder), UpdateError> {
             b"$unset" => false,
             _ => return Err(UpdateError::modifier("unknown operator", operator.name)),
         };
-        let fields = operator
-            .as_doc()
-            .ok_or_else(|| UpdateError::modifier("operator is not a document", operator.name))?;
-        for field in fields.elements() {
+        for field in fields(operator)?.elements() {
             let field = field?;
-            check_path(field.name)?;
-            changes.push(Change { path: field.name, value: is_set.then_some(field) });
+            let action = if is_set { Action::Set(field) } else { Action::Unset };
+            changes.push(Change { path: field.name, action });
         }
     }
-    let sets = changes.iter().filter(|change| change.value.is_some());
+    let sets = changes.iter().filter(|change| matches!(change.action, Action::Set(_)));
     let is_numeric_order =
         sets.is_sorted_by(|left, right| compare_paths(left.path, right.path, by_value).is_le());
     let order: NameOrder = if is_numeric_order { by_value } else { by_bytes };
+    walk(pre, o, changes, order, &Rules::LOGGED)
+}
+
+/// Any operators, as the server applies them when a user gives them in an `applyOps`.
+/// `numbers_by_value` tells the order of siblings: true from 5.0 on.
+pub(super) fn apply_operators(
+    pre: Doc<'_>,
+    o: Doc<'_>,
+    numbers_by_value: bool,
+    rules: &Rules<'_>,
+) -> Result<Vec<u8>, UpdateError> {
+    let order: NameOrder = if numbers_by_value { by_value } else { by_bytes };
+    walk(pre, o, operators::read(pre, o, rules)?, order, rules)
+}
+
+fn walk(
+    pre: Doc<'_>,
+    o: Doc<'_>,
+    mut changes: Vec<Change<'_>>,
+    order: NameOrder,
+    rules: &Rules<'_>,
+) -> Result<Vec<u8>, UpdateError> {
+    for change in &changes {
+        check_path(change.path, rules.is_logged())?;
+    }
     changes.sort_by(|left, right| compare_paths(left.path, right.path, order));
     for pair in changes.windows(2) {
         let rest = pair[1].path.strip_prefix(pair[0].path);
@@ -62,13 +77,30 @@ fn read(o: Doc<'_>) -> Result<(Vec<Change<'_>>, NameOrder), UpdateError> {
             return Err(UpdateError::modifier("path conflicts with another", pair[1].path));
         }
     }
-    Ok((changes, order))
+    let capacity = pre.as_bytes().len() + o.as_bytes().len();
+    let mut applier = Applier { order, rules, out: Output::with_capacity(capacity) };
+    applier.document(pre, &changes, 0)?;
+    Ok(applier.out.into_bytes())
 }
 
-fn check_path(path: &[u8]) -> Result<(), UpdateError> {
+/// What is done at one path.
+pub(super) struct Change<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) action: Action<'a>,
+}
+
+/// The paths below an operator.
+pub(super) fn fields(operator: Element<'_>) -> Result<Doc<'_>, UpdateError> {
+    operator
+        .as_doc()
+        .ok_or_else(|| UpdateError::modifier("operator is not a document", operator.name))
+}
+
+fn check_path(path: &[u8], is_logged: bool) -> Result<(), UpdateError> {
     for (depth, name) in names(path).enumerate() {
         let reason = match name {
             [] => "path has an empty name",
+            EACH if !is_logged => continue,
             b"$" | [b'$', b'[', ..] => "path has a positional operator",
             _ if depth >= MAX_DEPTH => "path is too deep",
             _ => continue,
@@ -133,7 +165,7 @@ impl<'a> Group<'_, 'a> {
     }
 
     fn creates(&self) -> bool {
-        self.changes.iter().any(|change| change.value.is_some())
+        self.changes.iter().any(|change| change.action.creates())
     }
 }
 
@@ -149,13 +181,14 @@ fn groups<'c, 'a>(changes: &'c [Change<'a>], start: usize) -> Vec<Group<'c, 'a>>
         .collect()
 }
 
-struct Applier {
+struct Applier<'r> {
     order: NameOrder,
+    rules: &'r Rules<'r>,
     out: Output,
 }
 
 /// Depth is bounded by the paths, which [`check_path`] bounds.
-impl Applier {
+impl Applier<'_> {
     fn document(
         &mut self,
         pre: Doc<'_>,
@@ -163,6 +196,9 @@ impl Applier {
         start: usize,
     ) -> Result<(), UpdateError> {
         let mut groups = groups(changes, start);
+        if let Some(each) = groups.iter().find(|group| group.name == EACH) {
+            return Err(UpdateError::modifier("not an array", each.changes[0].path));
+        }
         let at = self.out.start()?;
         for element in pre.elements() {
             let element = element?;
@@ -188,7 +224,13 @@ impl Applier {
         changes: &[Change<'_>],
         start: usize,
     ) -> Result<(), UpdateError> {
-        let groups = by_index(groups(changes, start))?;
+        let groups = groups(changes, start);
+        if let [each] = groups.as_slice()
+            && each.name == EACH
+        {
+            return self.each(pre, each);
+        }
+        let groups = by_index(groups)?;
         let mut groups = groups.iter().peekable();
         let at = self.out.start()?;
         let mut index = IndexName::zero();
@@ -214,6 +256,17 @@ impl Applier {
         self.out.end(at)
     }
 
+    /// Changes every element of an array.
+    fn each(&mut self, pre: Doc<'_>, group: &Group<'_, '_>) -> Result<(), UpdateError> {
+        let at = self.out.start()?;
+        let mut index = IndexName::zero();
+        for element in pre.elements() {
+            self.change(index.name(), element?, group, true)?;
+            index.advance();
+        }
+        self.out.end(at)
+    }
+
     /// Changes a value that exists. A path through a value of another type leads nowhere and is
     /// ignored: such an entry is applied again over a later state, which later entries put right.
     fn change(
@@ -224,10 +277,12 @@ impl Applier {
         in_array: bool,
     ) -> Result<(), UpdateError> {
         if let Some(leaf) = group.leaf() {
-            return match leaf.value {
-                Some(value) => self.out.renamed(name, value),
-                None if in_array => self.out.null(name),
-                None => Ok(()),
+            return match leaf.action.on(old, leaf.path, self.rules)? {
+                After::Same => self.out.renamed(name, old),
+                After::Element(value) => self.out.renamed(name, value),
+                After::Made(value) => self.out.value(name, value.kind, &value.bytes),
+                After::Gone if in_array => self.out.null(name),
+                After::Gone => Ok(()),
             };
         }
         match old.kind {
@@ -247,7 +302,11 @@ impl Applier {
     /// is created for the sake of a removal.
     fn create(&mut self, name: &[u8], group: &Group<'_, '_>) -> Result<(), UpdateError> {
         if let Some(leaf) = group.leaf() {
-            return leaf.value.map_or(Ok(()), |value| self.out.renamed(name, value));
+            return match leaf.action.on_missing(leaf.path, self.rules)? {
+                After::Element(value) => self.out.renamed(name, value),
+                After::Made(value) => self.out.value(name, value.kind, &value.bytes),
+                After::Same | After::Gone => Ok(()),
+            };
         }
         if !group.creates() {
             return Ok(());
@@ -255,6 +314,9 @@ impl Applier {
         self.out.head_of(kind::DOCUMENT, name)?;
         let at = self.out.start()?;
         for inner in groups(group.changes, group.next) {
+            if inner.name == EACH {
+                return Err(UpdateError::modifier("array does not exist", group.name));
+            }
             self.create(inner.name, &inner)?;
         }
         self.out.end(at)

@@ -25,8 +25,13 @@ impl Output {
 
     /// Writes an element's value under the given name.
     pub(super) fn renamed(&mut self, name: &[u8], of: Element<'_>) -> Result<(), UpdateError> {
-        self.head(of.kind, name, of.value.len())?;
-        self.bytes.extend_from_slice(of.value);
+        self.value(name, of.kind, of.value)
+    }
+
+    /// Writes a value given by its type and bytes.
+    pub(super) fn value(&mut self, name: &[u8], kind: u8, value: &[u8]) -> Result<(), UpdateError> {
+        self.head(kind, name, value.len())?;
+        self.bytes.extend_from_slice(value);
         Ok(())
     }
 

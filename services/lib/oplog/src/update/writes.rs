@@ -1,6 +1,7 @@
 //! Which fields an update writes, told from the update alone: the document is not at hand.
 
 use super::error::UpdateError;
+use super::modifier::EACH;
 use super::output::parse_index;
 use super::{Update, delta};
 use crate::raw::{Doc, MAX_DEPTH};
@@ -90,7 +91,13 @@ fn modifier_writes(o: Doc<'_>, path: &[u8]) -> Result<bool, UpdateError> {
             .as_doc()
             .ok_or_else(|| UpdateError::modifier("operator is not a document", operator.name))?;
         for field in fields.elements() {
-            if overlap(field?.name, path) {
+            let field = field?;
+            // A rename writes where it renames to as well.
+            let renamed_to = match operator.name {
+                b"$rename" => field.as_string_bytes(),
+                _ => None,
+            };
+            if overlap(field.name, path) || renamed_to.is_some_and(|to| overlap(to, path)) {
                 return Ok(true);
             }
         }
@@ -110,13 +117,23 @@ fn overlap(mut written: &[u8], mut path: &[u8]) -> bool {
                 return true;
             };
             (written, path, may_be_place) = (written_rest, path_rest, true);
-        } else if may_be_place && parse_index(name).is_some() && parse_index(wanted).is_none() {
+        } else if may_be_place && is_place(name) && parse_index(wanted).is_none() {
             let Some(written_rest) = written_rest else { return true };
             (written, may_be_place) = (written_rest, false);
+        } else if may_be_place && name == EACH {
+            // Every element, so the wanted one too.
+            let (Some(written_rest), Some(path_rest)) = (written_rest, path_rest) else {
+                return true;
+            };
+            (written, path, may_be_place) = (written_rest, path_rest, false);
         } else {
             return false;
         }
     }
+}
+
+fn is_place(name: &[u8]) -> bool {
+    name == EACH || parse_index(name).is_some()
 }
 
 #[cfg(test)]
