@@ -9,7 +9,7 @@ export CARGO_TERM_COLOR ?= auto
 # features differently and compile the third-party crates again.
 EVERYTHING = --workspace --all-targets
 # Servers beside the default one, oldest first.
-VERSIONS = 4.4.2 5.0.4 6.0.27
+VERSIONS = 4.4.2 5.0.4 6.0.27 7.0.28
 
 .DEFAULT_GOAL := help
 .PHONY: help tools sources build fmt lint test test-matrix demo bench
