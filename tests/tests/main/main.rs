@@ -23,3 +23,4 @@ mod rollback;
 mod scan;
 mod settings;
 mod timeline;
+mod upgrades;
