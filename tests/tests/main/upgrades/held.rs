@@ -17,9 +17,9 @@ pub type Held = BTreeMap<String, Collection>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Collection {
-    options: String,
+    options: Document,
     /// By name, the `_id` index included.
-    indexes: BTreeMap<String, String>,
+    indexes: BTreeMap<String, Document>,
     documents: u64,
     /// Over the bytes of the documents: in natural order where that means something, in any order elsewhere.
     hash: u64,
@@ -53,10 +53,10 @@ pub async fn of_source(client: &Client, database: &str) -> Result<Held> {
         }
         let name = found.get_str("name")?;
         let options = found.get_document("options")?;
-        let mut collection = Collection { options: options.to_string(), ..Collection::default() };
+        let mut collection = Collection { options: options.clone(), ..Collection::default() };
         let indexes = database.run_cursor_command(doc! {"listIndexes": name}).await?;
         for index in indexes.try_collect::<Vec<Document>>().await? {
-            collection.indexes.insert(index.get_str("name")?.to_owned(), index.to_string());
+            collection.indexes.insert(index.get_str("name")?.to_owned(), index);
         }
         let documents = database.collection::<RawDocumentBuf>(name);
         let mut documents = documents.find(doc! {}).sort(doc! {"$natural": 1}).await?;
@@ -81,10 +81,10 @@ pub fn of_history(view: &View<'_>, database: &str) -> Result<Held> {
             continue;
         }
         let options = Document::from_reader(&state.options[..])?;
-        let mut collection = Collection { options: options.to_string(), ..Collection::default() };
+        let mut collection = Collection { options: options.clone(), ..Collection::default() };
         for index in state.id_index.iter().chain(&state.indexes) {
             let index = Document::from_reader(&index[..])?;
-            collection.indexes.insert(index.get_str("name")?.to_owned(), index.to_string());
+            collection.indexes.insert(index.get_str("name")?.to_owned(), index);
         }
         for document in view.scan_natural(&state.ns)? {
             collection.add(&document?, is_capped(&options));

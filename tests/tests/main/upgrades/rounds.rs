@@ -95,22 +95,19 @@ impl Rounds {
             doc! {"_id": n * 10 + i, "n": n, "paid": false, "lines": lines, "note": "x".repeat(40)}
         };
         orders.insert_many((0..10).map(order)).await?;
-        let some = doc! {"_id": {"$gte": n * 10 - 15}};
-        let update = doc! {
-            "$set": {"paid": true, "lines.1.count": 100 + n, "added.deep": n},
-            "$inc": {"n": 1}, "$push": {"lines": {"sku": n}}, "$unset": {"note": 1},
-        };
-        orders.update_many(some.clone(), update).await?;
+        let some = doc! {"_id": {"$gte": n * 10 - 15}, "lines": {"$type": "array"}};
+        for update in [
+            doc! {"$set": {"paid": true, "lines.1.count": 100 + n}, "$inc": {"n": 1}, "$unset": {"note": 1}},
+            doc! {"$push": {"lines": {"sku": n}}},
+            doc! {"$set": {"lines.0.deep.a.2": -n, "added.deep": n}},
+            doc! {"$pull": {"lines": {"sku": 2}}},
+        ] {
+            orders.update_many(some.clone(), update).await?;
+        }
         let reordered = vec![
             doc! {"$replaceWith": {"_id": "$_id", "lines": "$lines", "n": "$n", "paid": "$paid"}},
         ];
         orders.update_many(doc! {"_id": {"$mod": [10, 3]}, "n": {"$gt": n - 2}}, reordered).await?;
-        orders
-            .update_many(
-                some,
-                doc! {"$set": {"lines.0.deep.a.2": -n}, "$pull": {"lines": {"sku": 2}}},
-            )
-            .await?;
         orders.replace_one(doc! {"_id": n * 10}, doc! {"_id": n * 10, "whole": n}).await?;
         orders.delete_many(doc! {"_id": {"$mod": [10, 7]}}).await?;
         let named = doc! {"_id": format!("Name{n}"), "n": n};
@@ -120,13 +117,13 @@ impl Rounds {
         Ok(())
     }
 
-    /// Both roll over from the first rounds on.
+    /// Both roll over from the first rounds on. Servers below 5.0 let no document change its size.
     async fn capped(&self) -> Result<()> {
         for name in ["sized", "counted"] {
             let document = |i: i32| doc! {"_id": self.number * 100 + i, "f": "x".repeat(90 + i.unsigned_abs() as usize)};
             self.collection(name).insert_many((0..12).map(document)).await?;
             let last = doc! {"_id": self.number * 100 + 11};
-            self.collection(name).update_one(last, doc! {"$inc": {"_n": 1}}).await?;
+            self.collection(name).update_one(last, doc! {"$set": {"f": "y".repeat(101)}}).await?;
         }
         Ok(())
     }
