@@ -9,7 +9,7 @@ export CARGO_TERM_COLOR ?= auto
 # features differently and compile the third-party crates again.
 EVERYTHING = --workspace --all-targets
 # Servers beside the default one, oldest first.
-VERSIONS = 4.4.2 5.0.4 6.0.27
+VERSIONS = 4.4.2 5.0.4 6.0.27 7.0.28
 
 .DEFAULT_GOAL := help
 .PHONY: help tools sources build fmt lint test test-matrix demo bench
@@ -47,16 +47,20 @@ test: lint build ## every test, on a real MongoDB and a real Kafka
 	cargo test --locked --workspace --no-fail-fast
 
 # HINDSIGHT_MONGOD names a server of your own: then the tests run on that one alone. What Kafka does is the same with
-# every server.
-test-matrix: build ## the end-to-end tests on the other MongoDB versions
+# every server, and what upgrades do needs several. Each version runs to its end, whatever failed on another.
+test-matrix: build ## the end-to-end tests on the other MongoDB versions, and the upgrade through all of them
 ifdef HINDSIGHT_MONGOD
-	cargo test --locked --workspace --test main -- --skip kafka::
+	cargo test --locked --workspace --no-fail-fast --test main -- --skip kafka:: --skip upgrades::
 else
-	set -e; for version in $(VERSIONS); do \
-	    deploy/dev/mongod $$version; \
+	failed=; for version in $(VERSIONS); do \
 	    echo "== MongoDB $$version"; \
-	    HINDSIGHT_TEST_MONGODB=$$version cargo test --locked --workspace --test main -- --skip kafka::; \
-	done
+	    deploy/dev/mongod $$version && HINDSIGHT_TEST_MONGODB=$$version \
+	        cargo test --locked --workspace --no-fail-fast --test main -- --skip kafka:: --skip upgrades:: \
+	        || failed="$$failed $$version"; \
+	done; \
+	echo "== upgrades"; \
+	cargo test --locked --workspace --test main -- --ignored upgrades:: || failed="$$failed upgrades"; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endif
 
 demo: build ## capture, an accident, and a restore to just before it

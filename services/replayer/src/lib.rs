@@ -11,6 +11,7 @@ pub mod restore;
 #[cfg(test)]
 mod sample;
 mod snapshot;
+mod source_version;
 mod timeline;
 mod verify;
 

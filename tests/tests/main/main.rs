@@ -27,3 +27,4 @@ mod scan;
 mod settings;
 mod states;
 mod timeline;
+mod upgrades;

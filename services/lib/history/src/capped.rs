@@ -6,18 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hindsight_oplog::id_key;
 use hindsight_oplog::raw::{Doc, DocWriter, Element};
+use hindsight_oplog::{FEATURE_VERSION_ID, FeatureVersion, Series, id_key};
 
 use crate::value::{self, Order, Stored};
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, CollectionState, HistoryError, Writer, key};
 
-/// Holds the feature compatibility version, under the id below.
+/// Holds the feature compatibility version.
 pub(crate) const SYSTEM_VERSION: &str = "admin.system.version";
-const FEATURE_VERSION: &str = "featureCompatibilityVersion";
 /// From this version on what is trimmed is logged.
-const LOGGED_SINCE: u32 = 5;
+const LOGGED_SINCE: Series = Series::new(5, 0);
 /// Sizes are rounded up to this.
 const SIZE_UNIT: u64 = 256;
 /// The size of a capped collection that has none.
@@ -28,8 +27,8 @@ const DEFAULT_SIZE: u64 = 4096;
 pub(crate) struct Trimming {
     /// Whether the history has to trim; none when the feature version was written to since it was looked up.
     needed: Option<bool>,
-    /// The feature compatibility version's major number, when it was looked up since it was last written to.
-    feature_version: Option<Option<u32>>,
+    /// The feature compatibility version, when it was looked up since it was last written to.
+    feature_version: Option<Option<FeatureVersion>>,
     /// By number. Filled at a collection's first insert; none where nothing is trimmed.
     queues: HashMap<u32, Queue>,
 }
@@ -126,7 +125,7 @@ impl Writer<'_> {
         if let Some(needed) = self.trimming.needed {
             return Ok(needed);
         }
-        let needed = self.feature_version()?.is_some_and(|major| major < LOGGED_SINCE);
+        let needed = self.feature_version()?.is_some_and(|it| it.version < LOGGED_SINCE);
         if !needed {
             // From here on they would not be kept up to date.
             self.trimming.queues.clear();
@@ -135,8 +134,8 @@ impl Writer<'_> {
         Ok(needed)
     }
 
-    /// The major number of the feature compatibility version. None if the base has none. Loses the document at hand.
-    pub(crate) fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
+    /// None if the base has none. Loses the document at hand.
+    pub(crate) fn feature_version(&mut self) -> Result<Option<FeatureVersion>, ApplyError> {
         match self.trimming.feature_version {
             Some(known) => Ok(known),
             None => {
@@ -146,25 +145,24 @@ impl Writer<'_> {
         }
     }
 
-    fn find_feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
+    fn find_feature_version(&mut self) -> Result<Option<FeatureVersion>, ApplyError> {
         let live =
             self.history.read_catalog().live_named(self.generation.id, SYSTEM_VERSION).map(|l| l.0);
         let Some(number) = live else { return Ok(None) };
         let mut id = DocWriter::new();
-        id.string(b"_id", FEATURE_VERSION);
+        id.string(b"_id", FEATURE_VERSION_ID);
         let id = id.finish();
         let id = Doc::new(&id).and_then(|id| id.first()).ok().flatten();
         let Some(id) = id else { return Ok(None) };
         self.prefix.clear();
         key::push_number(&mut self.prefix, number);
         id_key::encode(id, &mut self.prefix);
-        let mut major = None;
+        let mut found = None;
         self.find(self.latest.hash(&self.prefix), |document| {
-            let version = document.get(b"version").ok().flatten().and_then(Element::as_str);
-            major = version.and_then(|text| text.split('.').next()?.parse().ok());
+            found = FeatureVersion::read(document).ok().flatten();
             Ok(())
         })?;
-        Ok(major)
+        Ok(found)
     }
 
     /// After the insert of the document at hand, which had the place `before` until now: removes the oldest ones.

@@ -65,7 +65,7 @@ impl Writer<'_> {
 
     /// Which server wrote the entry at hand. Loses the document at hand.
     fn era(&mut self) -> Result<Era, ApplyError> {
-        let feature_major = self.feature_version()?;
+        let feature_major = self.feature_version()?.map(|it| u32::from(it.version.major));
         Ok(Era::of(feature_major, self.generation.base.server_version.as_deref()))
     }
 

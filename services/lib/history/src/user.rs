@@ -57,7 +57,7 @@ impl Writer<'_> {
             Origin::Server => return Ok(None),
             Origin::User { wall_ms } | Origin::UserOrBatch { wall_ms } => wall_ms,
         };
-        let server = self.feature_version()?;
+        let server = self.feature_version()?.map(|it| u32::from(it.version.major));
         let is_certain = matches!(op.origin, Origin::User { .. });
         let is_user = is_certain || server.is_some_and(|server| server < LOGGED_SINGLY_SINCE);
         Ok(is_user.then_some(User { server, wall_ms }))

@@ -8,6 +8,7 @@
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
 //! - [`Namespaces`]: which collections an operation is about
 //! - [`Assembler`]: which entries become visible together, and when
+//! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: which MongoDB a state comes from
 //! - [`connection_string`]: what of a source's or target's address may be said
 
 pub mod connection_string;
@@ -18,6 +19,7 @@ mod namespace;
 mod operation;
 mod position;
 pub mod raw;
+mod source_version;
 mod time_spec;
 mod transaction;
 pub mod update;
@@ -27,5 +29,6 @@ pub use kind::{CommandKind, OpKind};
 pub use namespace::{Namespace, Namespaces};
 pub use operation::{Operation, Origin};
 pub use position::{OpTime, Timestamp};
+pub use source_version::{FEATURE_VERSION_ID, FeatureVersion, NoVersion, Series, SourceVersion};
 pub use time_spec::{TimeSpec, TimeSpecError};
 pub use transaction::{Assembler, AssemblyError, Incomplete, Step, Transaction};

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use hindsight_oplog::SourceVersion;
+
+mod versions;
+
 use super::error::RestoreError;
 use super::plan::{Plan, ROLES};
 use super::settings::RestoreSettings;
 use super::target::TargetFacts;
-
-/// Major versions in the order of upgrades.
-const MAJORS: [&str; 9] = ["3.6", "4.0", "4.2", "4.4", "5.0", "6.0", "7.0", "8.0", "9.0"];
 
 /// What a restore does in every database; the names are the server's actions.
 const ACTIONS: [&str; 5] =
@@ -25,7 +26,7 @@ const READ_ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
 pub(super) fn check(
     plan: &Plan,
     facts: &TargetFacts,
-    source_feature_version: Option<&str>,
+    source: &SourceVersion,
     settings: &RestoreSettings,
     unfit: Vec<String>,
     warnings: &mut Vec<String>,
@@ -33,7 +34,7 @@ pub(super) fn check(
     let mut problems = Vec::new();
     check_role(facts, &mut problems);
     check_identity(facts, settings, &mut problems, warnings);
-    check_versions(facts, source_feature_version, settings, &mut problems, warnings);
+    versions::check(facts, source, &mut problems, warnings);
     check_rights(plan, facts, settings, &mut problems);
     problems.extend(unfit);
     let in_the_way = in_the_way(plan, facts, settings, &mut problems);
@@ -79,49 +80,6 @@ fn check_identity(
             "the target did not tell its replica set id (set {name}): not checked that it is not the source"
         )),
         _ => {}
-    }
-}
-
-fn check_versions(
-    facts: &TargetFacts,
-    source_feature_version: Option<&str>,
-    settings: &RestoreSettings,
-    problems: &mut Vec<String>,
-    warnings: &mut Vec<String>,
-) {
-    let source_major = settings.source.version.as_deref().map(major).or(source_feature_version);
-    match source_major {
-        Some(source) if !is_same_or_next(source, major(&facts.version)) => {
-            problems.push(format!(
-                "it runs MongoDB {}, and the source ran {source}; take the same major version or the next",
-                facts.version
-            ));
-        }
-        Some(_) => {}
-        None => warnings.push("the source's version is not known: not compared".to_owned()),
-    }
-    match (source_feature_version, &facts.feature_version) {
-        (Some(source), Some(target)) if source != target => problems.push(format!(
-            "its feature compatibility version is {target}, the source's was {source}; run \
-             db.adminCommand({{setFeatureCompatibilityVersion: \"{source}\"}}) on the target"
-        )),
-        (Some(_), Some(_)) => {}
-        _ => warnings.push("feature compatibility versions are not known: not compared".to_owned()),
-    }
-}
-
-/// `6.0` of `6.0.5`.
-fn major(version: &str) -> &str {
-    let second_dot = version.match_indices('.').nth(1);
-    second_dot.map_or(version, |(at, _)| &version[..at])
-}
-
-fn is_same_or_next(source: &str, target: &str) -> bool {
-    let place = |major: &str| MAJORS.iter().position(|known| *known == major);
-    match (place(source), place(target)) {
-        (Some(source), Some(target)) => target == source || target == source + 1,
-        // Versions between two majors: only the very same one is known to do.
-        _ => source == target,
     }
 }
 

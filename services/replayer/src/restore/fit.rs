@@ -6,6 +6,7 @@
 //! out when the user said so. Seen on 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28.
 
 use hindsight_history::form::Meaning;
+use hindsight_oplog::FeatureVersion;
 use hindsight_oplog::raw::{Doc, Malformed};
 
 use super::catalog::{index_name, is_id_index};
@@ -23,23 +24,18 @@ pub(super) struct Limits {
     version: Version,
     standalone: bool,
     /// The major number of the source's feature compatibility version: what a leftover meant there.
-    source_feature_major: Option<u32>,
+    source_feature_major: Option<u16>,
 }
 
 impl Limits {
     /// None for a server whose version cannot be read: then only the server itself can say.
-    pub(super) fn of(facts: &TargetFacts, source_feature_version: Option<&str>) -> Option<Self> {
+    pub(super) fn of(facts: &TargetFacts, source_feature_version: Option<FeatureVersion>) -> Option<Self> {
         Some(Self {
             version: Version::parse(&facts.version)?,
             standalone: facts.set_name.is_none(),
-            source_feature_major: source_feature_version.and_then(major),
+            source_feature_major: source_feature_version.map(|it| it.version.major),
         })
     }
-}
-
-/// `6` of `6.0`.
-fn major(version: &str) -> Option<u32> {
-    version.split('.').next()?.parse().ok()
 }
 
 /// What the target cannot hold, or holds in other words.

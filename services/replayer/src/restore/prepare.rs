@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hindsight_oplog::Timestamp;
-use hindsight_oplog::raw::{Doc, Element};
+use hindsight_oplog::raw::Doc;
+use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
 use super::authorization::read_all;
 use super::checks::check;
@@ -13,6 +13,9 @@ use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
+
+/// Servers of this feature compatibility version have `collMod` with `cappedSize`.
+const MOVES_BOUNDS: Series = Series::new(6, 0);
 
 /// A restore that may start: planned, and the target checked. Nothing has been written.
 pub struct Prepared {
@@ -40,11 +43,13 @@ pub async fn prepare(
     let facts = target.probe().await;
     let catalog = read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
-    let feature_version = catalog.feature_version.clone();
-    let limits = Limits::of(&facts, feature_version.as_deref());
+    let feature_version = catalog.feature_version;
+    let limits = Limits::of(&facts, feature_version);
     let (plan, unfit) = catalog.planned(snapshot.timestamp(), limits, &settings)?;
     let mut warnings = plan.warnings.clone();
-    check(&plan, &facts, feature_version.as_deref(), &settings, unfit, &mut warnings)?;
+    let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
+    let source = SourceVersion::new(feature_version, seen);
+    check(&plan, &facts, &source, &settings, unfit, &mut warnings)?;
     Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
 }
 
@@ -53,7 +58,7 @@ struct Catalog {
     collections: Vec<CollectionState>,
     views: ViewDocuments,
     /// The source's feature compatibility version at that time, if the state tells it.
-    feature_version: Option<String>,
+    feature_version: Option<FeatureVersion>,
 }
 
 fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
@@ -91,7 +96,7 @@ impl Catalog {
             plan::plan(timestamp, self.collections, &self.views, settings.users_and_roles);
         let mut planned = planned.map_err(failed)?;
         // The target is of the source's version or the next.
-        if self.feature_version.as_deref().is_some_and(can_move_bounds) {
+        if self.feature_version.is_some_and(|it| it.version >= MOVES_BOUNDS) {
             planned.load_before_bounds().map_err(failed)?;
         }
         planned.skipped.extend(found.left_out);
@@ -100,27 +105,18 @@ impl Catalog {
     }
 }
 
-/// Whether servers of that feature compatibility version have `collMod` with `cappedSize`.
-fn can_move_bounds(feature_version: &str) -> bool {
-    let major = feature_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    major.is_some_and(|major| major >= 6)
-}
-
 fn read_feature_version(
     snapshot: &dyn Snapshot,
     state: &CollectionState,
-) -> Result<Option<String>, RestoreError> {
+) -> Result<Option<FeatureVersion>, RestoreError> {
     for document in read_all(snapshot, state)? {
         let failed = |error: hindsight_oplog::raw::Malformed| RestoreError::Source {
             namespace: state.namespace(),
             source: error.into(),
         };
-        let document = Doc::new(&document).map_err(failed)?;
-        let text = |name: &[u8]| {
-            document.get(name).map_err(failed).map(|found| found.and_then(Element::as_str))
-        };
-        if text(b"_id")? == Some("featureCompatibilityVersion") {
-            return Ok(text(b"version")?.map(str::to_owned));
+        let found = Doc::new(&document).and_then(FeatureVersion::read).map_err(failed)?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

@@ -36,8 +36,9 @@ pub struct RestoreSettings {
 pub struct SourceIdentity {
     /// `settings.replicaSetId`, in hexadecimal.
     pub replica_set_id: Option<String>,
-    /// The server's version at the restored time, as `6.0.5`.
-    pub version: Option<String>,
+    /// Of which MongoDB series it is known to have been until the restored time, as `6.0`. It may have been upgraded
+    /// since, or its feature compatibility version lowered.
+    pub series: Vec<String>,
 }
 
 impl Default for RestoreSettings {

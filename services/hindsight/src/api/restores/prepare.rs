@@ -73,10 +73,8 @@ async fn source_of(engine: &Engine, at: Timestamp) -> Result<SourceIdentity, Que
     let replica_set_id = first.map(|first| {
         first.header.source.replica_set_id.iter().map(|byte| format!("{byte:02x}")).collect()
     });
-    let base = engine.index.plan(at).ok().map(|plan| engine.bases.join(plan.base.name));
-    let opened = base.and_then(|path| hindsight_base::Base::open(&path).ok());
-    let version = opened.map(|base| base.manifest().origin.source.server_version.clone());
-    Ok(SourceIdentity { replica_set_id, version })
+    let series = engine.series_seen(at)?.iter().map(ToString::to_string).collect();
+    Ok(SourceIdentity { replica_set_id, series })
 }
 
 fn plan_of(prepared: &Prepared, time: &api::TimeSpec, at: Timestamp) -> api::RestorePlan {

@@ -9,7 +9,8 @@ fn limits(version: &str, source_feature_version: &str) -> Limits {
         set_name: Some("rs".to_owned()),
         ..TargetFacts::default()
     };
-    Limits::of(&facts, Some(source_feature_version)).expect("a version")
+    let source = FeatureVersion::settled(source_feature_version.parse().expect("a version"));
+    Limits::of(&facts, Some(source)).expect("a version")
 }
 
 struct Fit {

@@ -22,7 +22,7 @@ fn snapshot() -> MemorySnapshot {
 #[test]
 fn the_plan_knows_views_and_the_feature_version() {
     let catalog = read_catalog(&snapshot()).expect("reads");
-    assert_eq!(catalog.feature_version.as_deref(), Some("6.0"));
+    assert_eq!(catalog.feature_version, Some(FeatureVersion::settled(Series::new(6, 0))));
     let planned = catalog.planned(Timestamp::new(9, 1), None, &RestoreSettings::default());
     let (plan, unfit) = planned.expect("plans");
     assert_eq!(unfit, Vec::<String>::new());

@@ -1,0 +1,130 @@
+//! What a source holds, in a form in which our own history can be compared with it without a restore.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, RawDocumentBuf, doc, rawdoc};
+use futures_util::TryStreamExt;
+use hindsight_history::{History, Settings, View};
+use hindsight_oplog::raw::Doc;
+use hindsight_oplog::{FEATURE_VERSION_ID, FeatureVersion, Timestamp};
+use mongodb::Client;
+
+/// All that is no view, by namespace: of time-series their buckets.
+pub type Held = BTreeMap<String, Collection>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Collection {
+    options: Document,
+    /// By name, the `_id` index included.
+    indexes: BTreeMap<String, Document>,
+    documents: u64,
+    /// Over the bytes of the documents: in natural order where that means something, in any order elsewhere.
+    hash: u64,
+}
+
+impl Collection {
+    fn add(&mut self, document: &[u8], ordered: bool) {
+        let mut hasher = DefaultHasher::new();
+        if ordered {
+            hasher.write_u64(self.hash);
+        }
+        hasher.write(document);
+        let hash = hasher.finish();
+        self.hash = if ordered { hash } else { self.hash.wrapping_add(hash) };
+        self.documents += 1;
+    }
+}
+
+fn is_capped(options: &Document) -> bool {
+    options.get_bool("capped").unwrap_or(false)
+}
+
+/// What the server has in a database now. Nothing else may be writing.
+pub async fn of_source(client: &Client, database: &str) -> Result<Held> {
+    let database = client.database(database);
+    let mut held = Held::new();
+    let list = database.run_cursor_command(doc! {"listCollections": 1}).await?;
+    for found in list.try_collect::<Vec<Document>>().await? {
+        if found.get_str("type")? != "collection" {
+            continue;
+        }
+        let name = found.get_str("name")?;
+        let options = found.get_document("options")?;
+        let mut collection = Collection { options: options.clone(), ..Collection::default() };
+        let indexes = database.run_cursor_command(doc! {"listIndexes": name}).await?;
+        for index in indexes.try_collect::<Vec<Document>>().await? {
+            collection.indexes.insert(index.get_str("name")?.to_owned(), index);
+        }
+        let documents = database.collection::<RawDocumentBuf>(name);
+        let mut documents = documents.find(doc! {}).sort(doc! {"$natural": 1}).await?;
+        while let Some(document) = documents.try_next().await? {
+            collection.add(document.as_bytes(), is_capped(options));
+        }
+        held.insert(format!("{}.{name}", database.name()), collection);
+    }
+    Ok(held)
+}
+
+/// The store of a stopped data directory.
+pub fn history(data: &Path) -> Result<History> {
+    Ok(History::open_read_only(&data.join("history"), Settings::default())?)
+}
+
+/// What the history says that the database held at a time.
+pub fn of_history(view: &View<'_>, database: &str) -> Result<Held> {
+    let mut held = Held::new();
+    for state in view.collections() {
+        if state.database() != database {
+            continue;
+        }
+        let options = Document::from_reader(&state.options[..])?;
+        let mut collection = Collection { options: options.clone(), ..Collection::default() };
+        for index in state.id_index.iter().chain(&state.indexes) {
+            let index = Document::from_reader(&index[..])?;
+            collection.indexes.insert(index.get_str("name")?.to_owned(), index);
+        }
+        for document in view.scan_natural(&state.ns)? {
+            collection.add(&document?, is_capped(&options));
+        }
+        held.insert(state.ns.clone(), collection);
+    }
+    Ok(held)
+}
+
+/// Compares what the history says of a time with what the source held then.
+pub fn compare(history: &History, at: bson::Timestamp, database: &str, held: &Held) -> Result<()> {
+    let view = view(history, at)?;
+    let ours = of_history(&view, database).with_context(|| format!("reading {at}"))?;
+    same(held, &ours).with_context(|| format!("at {at}"))
+}
+
+/// The feature compatibility version that the history tells of a time.
+pub fn feature_version(history: &History, at: bson::Timestamp) -> Result<Option<FeatureVersion>> {
+    let id = rawdoc! {"_id": FEATURE_VERSION_ID};
+    let id = Doc::new(id.as_bytes())?.first()?.context("it has an _id")?;
+    let Some(document) = view(history, at)?.get("admin.system.version", id)? else {
+        return Ok(None);
+    };
+    Ok(FeatureVersion::read(Doc::new(&document)?)?)
+}
+
+fn view(history: &History, at: bson::Timestamp) -> Result<View<'_>> {
+    Ok(history.reader_at(Timestamp::new(at.time, at.increment))?)
+}
+
+/// An error that names every difference.
+pub fn same(wanted: &Held, found: &Held) -> Result<()> {
+    let names: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
+    let differences: Vec<String> = names
+        .into_iter()
+        .filter(|name| wanted.get(*name) != found.get(*name))
+        .map(|name| {
+            format!("{name}:\n  wanted {:?}\n  found  {:?}", wanted.get(name), found.get(name))
+        })
+        .collect();
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
