@@ -9,6 +9,7 @@ mod log_copy;
 mod resolve;
 mod restore;
 mod restores;
+mod shown;
 mod status;
 mod time_travel;
 mod timeline;
@@ -27,8 +28,7 @@ use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
 use crate::exit::{Exit, Failure};
-use crate::extended_json::{self, Written};
-use crate::json::Notation;
+use crate::extended_json;
 
 /// Runs any command but those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
@@ -79,16 +79,6 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
 /// Prints one JSON object on one line.
 fn print_json(value: &impl Serialize) -> Result<()> {
     print_line(&serde_json::to_string(value)?)
-}
-
-/// Prints documents as canonical Extended JSON, each on a line, all at once.
-fn print_documents(documents: &[Bytes]) -> Result<()> {
-    let mut lines = Vec::new();
-    for document in documents {
-        serde_json::to_writer(&mut lines, &Written::of(document, Notation::Canonical)?)?;
-        lines.push(b'\n');
-    }
-    print(&lines)
 }
 
 fn print_line(line: &str) -> Result<()> {

@@ -1,41 +1,25 @@
-//! Documents and entries as Extended JSON v2, fields in order: canonical for scripts, relaxed for people.
-
-mod written;
+//! Documents and entries as Extended JSON v2: canonical for scripts, relaxed for people; and documents as people type
+//! them.
 
 use anyhow::{Context, Result};
-use bson::{Bson, Document, RawDocument, RawDocumentBuf};
+use bson::{Bson, RawDocumentBuf};
+use hindsight_extended_json::{Notation, Written};
 use serde_json::{Value, json};
 
 use hindsight_oplog::Timestamp;
-use hindsight_oplog::raw::Doc;
-
-use crate::cli::Output;
-
-pub use written::Written;
 
 /// # Errors
-/// Bytes that are no BSON, or that hold invalid UTF-8, which JSON cannot carry.
-pub fn of(bytes: &[u8]) -> Result<Value> {
-    Ok(parse(bytes)?.into_canonical_extjson())
+/// Bytes that are no BSON.
+pub fn written(bytes: &[u8], notation: Notation) -> Result<Written<'_>> {
+    Written::of(bytes, notation).context("read a document")
 }
 
 /// Easier to read, and numbers lose their types: for eyes only.
 ///
 /// # Errors
-/// As [`of`].
-pub fn relaxed(bytes: &[u8]) -> Result<Value> {
-    Ok(parse(bytes)?.into_relaxed_extjson())
-}
-
-/// What the output format asks for.
-///
-/// # Errors
-/// As [`of`].
-pub fn shown(output: Output, bytes: &[u8]) -> Result<Value> {
-    match output {
-        Output::Json => of(bytes),
-        Output::Text => relaxed(bytes),
-    }
+/// As [`written`].
+pub fn relaxed(bytes: &[u8]) -> Result<String> {
+    Ok(serde_json::to_string(&written(bytes, Notation::Relaxed)?)?)
 }
 
 /// A document as people type it, fields in order.
@@ -50,14 +34,6 @@ pub fn parse_document(text: &str) -> Result<RawDocumentBuf> {
     RawDocumentBuf::try_from(document).context("it cannot be written as BSON")
 }
 
-fn parse(bytes: &[u8]) -> Result<Bson> {
-    // Nesting has no other limit there, and every level takes some of the stack.
-    Doc::new(bytes).and_then(Doc::validate).context("read a document")?;
-    let raw = RawDocument::from_bytes(bytes).context("read a document")?;
-    let document = Document::try_from(raw).context("a document cannot be shown as JSON")?;
-    Ok(Bson::Document(document))
-}
-
 /// Our own positions: `{"t": …, "i": …}`.
 pub fn of_timestamp(ts: Timestamp) -> Value {
     json!({"t": ts.seconds(), "i": ts.increment()})
@@ -65,8 +41,6 @@ pub fn of_timestamp(ts: Timestamp) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use bson::rawdoc;
-
     use super::*;
 
     /// A caller may send this as an id or a filter.
@@ -81,16 +55,6 @@ mod tests {
         bytes.truncate(bytes.len() - 2);
         bytes.resize(bytes.len() + levels as usize, 0);
         assert_eq!(bytes.len(), 5 + 7 * (levels as usize - 1));
-        assert!(of(&bytes).is_err() && relaxed(&bytes).is_err());
-    }
-
-    #[test]
-    fn is_canonical_and_keeps_the_order() {
-        let document = rawdoc! {"z": 1_i32, "a": 2_i64, "n": {"y": 1.0, "b": bson::Timestamp {time: 1, increment: 2}}};
-        let json = of(document.as_bytes()).expect("valid").to_string();
-        assert_eq!(
-            json,
-            r#"{"z":{"$numberInt":"1"},"a":{"$numberLong":"2"},"n":{"y":{"$numberDouble":"1.0"},"b":{"$timestamp":{"t":1,"i":2}}}}"#
-        );
+        assert!(written(&bytes, Notation::Canonical).is_err() && relaxed(&bytes).is_err());
     }
 }
