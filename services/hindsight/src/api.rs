@@ -21,6 +21,7 @@ mod streams;
 mod time;
 mod timeline;
 mod verify;
+mod whereabouts;
 
 use std::pin::Pin;
 

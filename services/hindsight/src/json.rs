@@ -11,7 +11,7 @@ use hindsight_proto::v1 as api;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use answers::{BasesJson, TimelineJson, WindowJson, WindowsJson};
+pub use answers::{BasesJson, CommandJson, TimelineJson, WindowJson, WindowsJson};
 pub use collections::{CollectionJson, CollectionsJson};
 pub use documents::{
     ChangeJson, ChangesJson, DocumentJson, DocumentsJson, EntriesJson, ResolvedTimeJson,

@@ -33,6 +33,7 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
             say(&format!("from {} to {}", shown(answer.from), shown(answer.to)));
             told = true;
         }
+        answer.notes.iter().for_each(|note| say(note));
         for change in &answer.changes {
             match global.output {
                 Output::Json => {

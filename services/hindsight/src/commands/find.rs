@@ -5,7 +5,7 @@ use hindsight_oplog::{Entry, OpKind};
 use hindsight_proto::v1::SearchEntriesRequest;
 
 use super::shown::{name_of_entry, print_documents, shorten, warn};
-use super::{bson_of, print_line};
+use super::{bson_of, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
@@ -21,8 +21,11 @@ pub(super) const DROPPING: &str = ", dropping what was there";
 
 pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
     let mut answers = backend.search_entries(request_of(find)?).await?;
+    let mut found = 0;
     while let Some(answer) = answers.next().await {
         let answer = answer?;
+        answer.notes.iter().for_each(|note| say(note));
+        found += answer.entries.len();
         if global.output == Output::Json {
             print_documents(&answer.entries, name_of_entry)?;
             continue;
@@ -36,6 +39,9 @@ pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit
             };
             print_line(&format!("{mark}{}", summary(entry)?))?;
         }
+    }
+    if found == 0 {
+        say("no entry that is held is of this kind");
     }
     Ok(Exit::Done)
 }

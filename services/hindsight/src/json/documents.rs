@@ -56,6 +56,10 @@ pub struct EntriesJson {
     pub context: Vec<bool>,
     /// The limit was reached: there may be older entries that match.
     pub truncated: bool,
+    /// For people: where to look for what a time-series collection or a view of this name shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notes: Vec<String>,
     /// What JSON cannot carry exactly: paths within this object, each with its reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -79,6 +83,7 @@ impl EntriesJson {
         self.truncated = self.matches >= limit;
         self.entries.extend(entries);
         self.context.extend(&answer.context);
+        self.notes.extend_from_slice(&answer.notes);
         self.inexact.extend(texts.inexact);
         Ok(texts.bytes)
     }
@@ -191,6 +196,10 @@ pub struct ChangesJson {
     pub changes: Vec<ChangeJson>,
     /// There are more changes.
     pub truncated: bool,
+    /// For people: where to look for what a time-series collection or a view of this name shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notes: Vec<String>,
 }
 
 /// A document that is different.
@@ -241,6 +250,7 @@ impl ChangesJson {
         most: usize,
     ) -> Result<usize> {
         (self.from, self.to) = (answer.from.map(Into::into), answer.to.map(Into::into));
+        self.notes.extend_from_slice(&answer.notes);
         let left = most.saturating_sub(self.changes.len());
         self.truncated |= answer.changes.len() > left;
         let mut bytes = 0;

@@ -7,6 +7,7 @@ fn entries(of: &[(i32, bool)]) -> api::SearchEntriesResponse {
     api::SearchEntriesResponse {
         entries: of.iter().map(|(n, _)| entry(*n)).collect(),
         context: of.iter().map(|(_, is_context)| *is_context).collect(),
+        ..Default::default()
     }
 }
 

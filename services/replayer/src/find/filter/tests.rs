@@ -40,6 +40,32 @@ fn a_drop_is_found_under_its_collection() {
 }
 
 #[test]
+fn what_a_rename_drops_is_found_as_a_drop() {
+    let rename = |dropped: Option<bson::Uuid>| {
+        let mut o = rawdoc! {"renameCollection": "shop.tmp.agg_out.1", "to": "shop.totals"};
+        if let Some(dropped) = dropped {
+            o.append(bson::raw::cstr!("dropTarget"), dropped);
+        }
+        rawdoc! {"ts": at(), "t": 1_i64, "op": "c", "ns": "shop.$cmd", "o": o}
+    };
+    for (namespace, op, expected) in [
+        (Some("shop.totals"), "drop", (true, false)),
+        (None, "DROP", (true, false)),
+        (Some("shop.tmp.agg_out.1"), "drop", (false, false)),
+        (Some("shop.totals"), "renameCollection", (true, true)),
+        (Some("shop.tmp.agg_out.1"), "renameCollection", (true, true)),
+        (Some("shop.totals"), "d", (false, false)),
+    ] {
+        let mut wanted = EntryFilter::all();
+        wanted.namespace = namespace.map(NamespacePattern::parse);
+        wanted.ops = vec![op.into()];
+        let dropped = rename(Some(bson::Uuid::from_bytes([7; 16])));
+        let found = (matches(&wanted, &dropped), matches(&wanted, &rename(None)));
+        assert_eq!(found, expected, "{namespace:?} {op}");
+    }
+}
+
+#[test]
 fn one_operation_must_pass_all_that_is_asked_of_operations() {
     let update = |ns: &str, id: i32, field: &str| {
         let mut set = RawDocumentBuf::new();

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use super::super::{EntryFilter, NamespacePattern, Pattern, SearchOptions};
 use super::story::{SESSION, Story, entry, insert, of_session, pair, ts, update};
 
-const NAMESPACES: [&str; 4] = ["shop.a", "shop.b", "other.a", "other.b.c"];
+const NAMESPACES: [&str; 5] =
+    ["shop.a", "shop.b", "other.a", "other.b.c", "other.system.buckets.a"];
 
 /// One operation on a document.
 fn any_write() -> impl Strategy<Value = Document> {
@@ -36,6 +37,13 @@ fn any_command() -> impl Strategy<Value = Document> {
         command("shop.$cmd", doc! {"create": "b"}),
         command("admin.$cmd", doc! {"renameCollection": "shop.a", "to": "other.a"}),
         command("shop.$cmd", doc! {"renameCollection": "other.b.c"}),
+        command(
+            "shop.$cmd",
+            doc! {"renameCollection": "shop.t", "to": "shop.b", "dropTarget": bson::Uuid::new()},
+        ),
+        command("shop.$cmd", doc! {"renameCollection": "other.b.c", "dropTarget": true}),
+        doc! {"op": "i", "ns": "shop.system.views", "o": {"_id": "shop.v", "viewOn": "a"}},
+        doc! {"op": "d", "ns": "shop.system.views", "o": {"_id": "shop.b"}},
         command("admin.$cmd", doc! {"commitTransaction": 1}),
         command("admin.$cmd", doc! {"abortTransaction": 1}),
         command("other.$cmd", doc! {"commandOfTomorrow": "a"}),
@@ -102,7 +110,17 @@ fn segments_of(steps: &[Step]) -> Vec<(Vec<Vec<u8>>, bool)> {
 }
 
 fn any_filter() -> impl Strategy<Value = EntryFilter> {
-    let namespaces = vec!["shop.a", "shop.b", "shop.*", "other.a", "other", "other.b.c", "no.a"];
+    let namespaces = vec![
+        "shop.a",
+        "shop.b",
+        "shop.*",
+        "other.a",
+        "other",
+        "other.b.c",
+        "no.a",
+        "shop.v",
+        "shop.t",
+    ];
     let ops = vec![
         "i",
         "u",
