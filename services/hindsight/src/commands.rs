@@ -18,6 +18,7 @@ mod wait;
 mod windows;
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -39,17 +40,29 @@ pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,
     };
-    let backend = Backend::locate(global, needs).await?;
-    let result = dispatch(global, command, &backend).await;
+    // The time that a command may take counts from its call.
+    let begun = Instant::now();
+    let patience = match command {
+        Command::Wait(wait) => wait.timeout,
+        _ => Duration::ZERO,
+    };
+    let backend = Backend::locate(global, needs, patience).await?;
+    let left = patience.saturating_sub(begun.elapsed());
+    let result = dispatch(global, command, left, &backend).await;
     let closed = backend.close().await;
     let exit = result?;
     closed?;
     Ok(exit)
 }
 
-async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Result<Exit> {
+async fn dispatch(
+    global: &Global,
+    command: &Command,
+    left: Duration,
+    backend: &Backend,
+) -> Result<Exit> {
     match command {
-        Command::Wait(wait) => wait::run(global, wait, backend).await,
+        Command::Wait(wait) => wait::run(global, wait, left, backend).await,
         Command::Status => status::run(global, backend).await,
         Command::Windows => windows::run(global, backend).await,
         Command::Find(find) => find::run(global, find, backend).await,
