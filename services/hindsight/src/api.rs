@@ -11,6 +11,7 @@ mod collections;
 mod diff;
 mod documents;
 mod entries;
+mod filter_version;
 mod operations;
 mod page;
 mod reason;

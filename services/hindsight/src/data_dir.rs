@@ -164,6 +164,8 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {
                 let (api, token) = (self.root.join("api"), self.api_token());
+                // Of a process that was killed: who looks now is to see that this one does not listen yet.
+                let _ = fs::remove_file(&api);
                 Ok(Running::Nobody(Owner { _lock: lock, api, token }))
             }
             Err(TryLockError::WouldBlock) => Ok(Running::Somebody { api: self.api()? }),
@@ -193,7 +195,6 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // An address left behind by a killed process is harmless: the lock tells that nobody is there.
         let _ = fs::remove_file(&self.api);
         let _ = fs::remove_file(&self.token);
     }

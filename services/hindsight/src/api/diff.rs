@@ -20,10 +20,10 @@ pub(super) async fn diff(
     service: &Service,
     request: api::DiffTimesRequest,
 ) -> Result<Answers<api::DiffTimesResponse>, Status> {
-    let filter = filter_of(&request.filter)?;
     let from = request.from.ok_or_else(|| invalid("from", "it is missing"))?;
     let from = service.reach(Some(from)).await?;
     let to = service.reach(request.to).await?;
+    let filter = filter_of(&service.engine, Some(from.max(to)), &request.filter)?;
     let namespace = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
     for at in [from, to] {
         let states = service.engine.view(at).map_err(status_of)?.collections();

@@ -103,6 +103,7 @@ fn filter_of(engine: &Engine, request: &api::SearchEntriesRequest) -> Result<Ent
     filter.changed_field = parsed.map_err(|error| invalid("changed_field", error))?;
     let parsed = given(&request.grep).map(|text| Pattern::parse(&text)).transpose();
     filter.grep = parsed.map_err(|error| invalid("grep", error))?;
-    filter.query = query_of(&request.filter)?.map(Arc::new);
+    let until = request.to.as_ref().map(|_| filter.to);
+    filter.query = query_of(engine, until, &request.filter)?.map(Arc::new);
     Ok(filter)
 }

@@ -7,11 +7,14 @@ use bson::{Document, doc, rawdoc};
 use hindsight_oplog::Entry;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::update::FieldPath;
+use hindsight_query::{Filter, ServerVersion};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::super::{EntryFilter, NamespacePattern, Pattern, SearchOptions};
 use super::story::{SESSION, Story, entry, insert, of_session, pair, ts, update};
+
+const V6: ServerVersion = ServerVersion::new(6, 0);
 
 const NAMESPACES: [&str; 5] =
     ["shop.a", "shop.b", "other.a", "other.b.c", "other.system.buckets.a"];
@@ -171,7 +174,7 @@ fn any_filter() -> impl Strategy<Value = EntryFilter> {
         filter.session = session.then(|| SESSION.parse().unwrap());
         filter.changed_field = field.map(|field| FieldPath::parse(field).unwrap());
         filter.grep = grep.map(|text| Pattern::parse(text).unwrap());
-        let query = query.map(|id| hindsight_query::Filter::parse(&rawdoc! {"o._id": id}).unwrap());
+        let query = query.map(|id| Filter::parse(&rawdoc! {"o._id": id}, V6).unwrap());
         filter.query = query.map(Arc::new);
         filter
     })
