@@ -189,13 +189,14 @@ fn long(number: i64) -> One<String> {
     One("$numberLong", number.to_string())
 }
 
-/// The shortest text that reads as the same number.
+/// The shortest digits that read as the same number, without an exponent: scripts may compare texts of earlier versions.
 fn double(number: f64) -> String {
     match number {
         _ if number.is_nan() => "NaN".to_owned(),
         _ if number.is_infinite() && number < 0.0 => "-Infinity".to_owned(),
         _ if number.is_infinite() => "Infinity".to_owned(),
-        _ => format!("{number:?}"),
+        _ if number.fract() == 0.0 => format!("{number}.0"),
+        _ => number.to_string(),
     }
 }
 
