@@ -1,12 +1,16 @@
 //! Documents and entries as Extended JSON v2: canonical for scripts, relaxed for people; and documents as people type
 //! them.
 
+mod typed;
+
 use anyhow::{Context, Result};
-use bson::{Bson, RawDocumentBuf};
+use bson::{RawBson, RawDocumentBuf};
 use hindsight_extended_json::{Notation, Written};
 use serde_json::{Value, json};
 
 use hindsight_oplog::Timestamp;
+
+pub use typed::parse as parse_value;
 
 /// # Errors
 /// Bytes that are no BSON.
@@ -27,11 +31,10 @@ pub fn relaxed(bytes: &[u8]) -> Result<String> {
 /// # Errors
 /// Text that is no JSON object, or that Extended JSON gives no meaning.
 pub fn parse_document(text: &str) -> Result<RawDocumentBuf> {
-    let json: Value = serde_json::from_str(text).context("it is not JSON")?;
-    anyhow::ensure!(json.is_object(), "it is not a JSON object");
-    let value = Bson::try_from(json).context("it is not Extended JSON")?;
-    let document = value.as_document().context("it is a value, not a document")?;
-    RawDocumentBuf::try_from(document).context("it cannot be written as BSON")
+    match parse_value(text)? {
+        RawBson::Document(document) => Ok(document),
+        _ => anyhow::bail!("it is a value, not a document: write {{…}}"),
+    }
 }
 
 /// Our own positions: `{"t": …, "i": …}`.

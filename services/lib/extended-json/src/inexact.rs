@@ -48,6 +48,11 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Whether a reader of Extended JSON takes an object with this field for a value.
+pub fn is_type(name: &[u8]) -> bool {
+    TYPES.contains(&name)
+}
+
 /// Names by which a reader of Extended JSON takes an object for a value.
 const TYPES: [&[u8]; 16] = [
     b"$binary",
@@ -93,7 +98,7 @@ impl<'a> Walk<'a> {
             if self.found.len() >= MOST {
                 return Ok(());
             }
-            if !is_array && TYPES.contains(&element.name) {
+            if !is_array && is_type(element.name) {
                 self.tell(Reason::LooksLikeType);
             }
             let step = if is_array { Step::Number(number) } else { Step::Name(element.name) };

@@ -19,7 +19,7 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-pub use inexact::{Inexact, Reason};
+pub use inexact::{Inexact, Reason, is_type};
 pub use value::Value;
 pub use written::{Marked, Written};
 
