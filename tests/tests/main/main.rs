@@ -19,6 +19,7 @@ mod harness;
 mod kafka;
 mod odd_documents;
 mod query;
+mod query_versions;
 mod refusals;
 mod replaced_collections;
 mod rollback;

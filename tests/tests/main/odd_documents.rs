@@ -63,8 +63,8 @@ async fn insert(client: &Client, collection: &str, documents: Vec<RawDocumentBuf
 
 /// In the order of `_id`.
 async fn held(client: &Client, collection: &str) -> Result<Vec<RawDocumentBuf>> {
-    let all = client.database("odd").collection::<RawDocumentBuf>(collection).find(doc! {});
-    Ok(all.sort(doc! {"_id": 1}).await?.try_collect().await?)
+    let collection = client.database("odd").collection::<RawDocumentBuf>(collection);
+    Ok(collection.find(doc! {}).sort(doc! {"_id": 1}).await?.try_collect().await?)
 }
 
 async fn bytes_are_the_servers(api: &Api, name: &str, held: &[RawDocumentBuf]) -> Result<()> {

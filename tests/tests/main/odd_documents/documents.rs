@@ -74,7 +74,7 @@ fn with_other_ids() -> Vec<RawDocumentBuf> {
     odd.value(kind::STRING, b"_id", &sized(b"id\xff")).string(b"name", "odd id");
     vec![
         rawdoc! {"_id": {"b": "x", "a": [1_i64]}, "name": "nested id"},
-        rawdoc! {"_id": uuid, "name": "uuid"},
+        rawdoc! {"_id": bson::Binary::from(uuid), "name": "uuid"},
         rawdoc! {"_id": bson::DateTime::from_millis(253_402_300_800_000), "name": "date id"},
         rawdoc! {"_id": 1.5, "name": "double id"},
         rawdoc! {"_id": "a/b?c=%&d", "name": "slash"},

@@ -69,7 +69,7 @@ fn a_rename_drops_what_its_uuid_says() {
         let bytes = rawdoc! { "ts": ts, "op": "c", "ns": "shop.$cmd", "o": o }.into_bytes();
         Entry::parse(&bytes).unwrap().operation().drops_target()
     };
-    let uuid = || bson::Uuid::from_bytes([7; 16]);
+    let uuid = || bson::Binary::from(bson::Uuid::from_bytes([7; 16]));
     assert!(drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "dropTarget": uuid() }));
     assert!(drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "dropTarget": true }));
     assert!(!drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "dropTarget": false }));

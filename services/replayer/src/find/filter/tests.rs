@@ -42,7 +42,7 @@ fn a_drop_is_found_under_its_collection() {
 
 #[test]
 fn what_a_rename_drops_is_found_as_a_drop() {
-    let rename = |dropped: Option<bson::Uuid>| {
+    let rename = |dropped: Option<bson::Binary>| {
         let mut o = rawdoc! {"renameCollection": "shop.tmp.agg_out.1", "to": "shop.totals"};
         if let Some(dropped) = dropped {
             o.append(bson::raw::cstr!("dropTarget"), dropped);
@@ -60,7 +60,7 @@ fn what_a_rename_drops_is_found_as_a_drop() {
         let mut wanted = EntryFilter::all();
         wanted.namespace = namespace.map(NamespacePattern::parse);
         wanted.ops = vec![op.into()];
-        let dropped = rename(Some(bson::Uuid::from_bytes([7; 16])));
+        let dropped = rename(Some(bson::Uuid::from_bytes([7; 16]).into()));
         let found = (matches(&wanted, &dropped), matches(&wanted, &rename(None)));
         assert_eq!(found, expected, "{namespace:?} {op}");
     }
