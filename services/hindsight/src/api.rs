@@ -11,6 +11,7 @@ mod collections;
 mod diff;
 mod documents;
 mod entries;
+mod filter_version;
 mod operations;
 mod page;
 mod reason;
@@ -21,6 +22,7 @@ mod streams;
 mod time;
 mod timeline;
 mod verify;
+mod whereabouts;
 
 use std::pin::Pin;
 

@@ -4,6 +4,7 @@
 //! it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
@@ -31,6 +32,12 @@ use crate::open::open_offline;
 /// than the 4 MiB that clients take by default, too.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+/// How often a process that is starting is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// From calling a process until it has taken its directory. Whoever waits at all waits so long for one to come, and no
+/// longer: most likely nobody called one.
+const FORKED: Duration = Duration::from_secs(1);
+
 pub enum Backend {
     Remote(Box<Remote>),
     Local(Arc<Service>),
@@ -53,20 +60,20 @@ pub enum Needs {
 }
 
 impl Backend {
-    /// Finds who answers.
-    pub async fn locate(global: &Global, needs: Needs) -> Result<Self> {
+    /// Finds who answers. A process that is starting on the data directory is waited for as long as `patience` says.
+    pub async fn locate(global: &Global, needs: Needs, patience: Duration) -> Result<Self> {
         if let Some(address) = &global.server {
             return connect(address, Credentials::for_server(address, &global.client)?).await;
         }
         let data = DataDir::new(&global.data);
-        data.require()?;
-        match data.take()? {
+        data.check()?;
+        match running(&data, patience).await? {
             Running::Somebody { api: Some(address) } => {
                 let credentials = Credentials::for_process(&address, &data.api_token())?;
                 connect(&address, credentials).await
             }
             Running::Somebody { api: None } => Err(unavailable(format!(
-                "another process is starting (or working) on {}. Try again in a moment",
+                "another process is starting (or working) on {}, and does not listen yet. Try again in a moment",
                 data.root().display()
             ))),
             Running::Nobody(_) if needs == Needs::Process => Err(unavailable(format!(
@@ -83,6 +90,32 @@ impl Backend {
     }
 }
 
+/// Who runs on the directory once nobody is starting there any more, or patience is at an end.
+async fn running(data: &DataDir, patience: Duration) -> Result<Running> {
+    let begun = Instant::now();
+    let mut looked_again = patience.is_zero();
+    loop {
+        // A process that starts for the first time holds the lock before there is anything else.
+        let found = if data.was_taken() { Some(data.take()?) } else { None };
+        match found {
+            Some(Running::Somebody { api: None }) if begun.elapsed() < patience => {
+                tokio::time::sleep(POLL).await;
+            }
+            Some(somebody @ Running::Somebody { .. }) => return Ok(somebody),
+            free if looked_again => {
+                data.require()?;
+                return free.map_or_else(|| data.take(), Ok);
+            }
+            // Let go of the lock in the meantime: whoever comes must have it.
+            free => {
+                drop(free);
+                tokio::time::sleep(FORKED.min(patience)).await;
+                looked_again = true;
+            }
+        }
+    }
+}
+
 fn unavailable(message: String) -> anyhow::Error {
     Failure::new(Exit::ServerUnavailable, message).into()
 }
@@ -90,13 +123,11 @@ fn unavailable(message: String) -> anyhow::Error {
 async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
     let Credentials { endpoint, bearer } = credentials;
     let channel =
-        endpoint.connect_timeout(std::time::Duration::from_secs(5)).connect().await.map_err(
-            |error| {
-                let cause =
-                    std::error::Error::source(&error).map_or(String::new(), |it| format!(": {it}"));
-                unavailable(format!("no server answers at {address}{cause}"))
-            },
-        )?;
+        endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(|error| {
+            let cause =
+                std::error::Error::source(&error).map_or(String::new(), |it| format!(": {it}"));
+            unavailable(format!("no server answers at {address}{cause}"))
+        })?;
     let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
     let operations = operations.max_decoding_message_size(MAX_MESSAGE_BYTES);
     let hindsight = HindsightClient::with_interceptor(channel, bearer);

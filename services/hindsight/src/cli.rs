@@ -317,10 +317,12 @@ pub struct Wait {
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Find {
-    /// Namespace: db.collection, or db.* for a whole database.
+    /// Namespace: db.collection, or db.* for a whole database. Of a time-series collection its buckets, of a view its
+    /// definition.
     #[arg(long)]
     pub ns: Option<String>,
-    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated.
+    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated. A rename that drops the
+    /// collection whose name is taken, as `$out` ends with one, is a drop too.
     #[arg(long, value_delimiter = ',')]
     pub op: Vec<String>,
     /// `_id` of the document, as Extended JSON or a bare word.

@@ -9,6 +9,7 @@ mod log_copy;
 mod resolve;
 mod restore;
 mod restores;
+mod shown;
 mod status;
 mod time_travel;
 mod timeline;
@@ -17,6 +18,7 @@ mod wait;
 mod windows;
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -27,8 +29,7 @@ use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
 use crate::exit::{Exit, Failure};
-use crate::extended_json::{self, Written};
-use crate::json::Notation;
+use crate::extended_json;
 
 /// Runs any command but those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
@@ -39,17 +40,29 @@ pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,
     };
-    let backend = Backend::locate(global, needs).await?;
-    let result = dispatch(global, command, &backend).await;
+    // The time that a command may take counts from its call.
+    let begun = Instant::now();
+    let patience = match command {
+        Command::Wait(wait) => wait.timeout,
+        _ => Duration::ZERO,
+    };
+    let backend = Backend::locate(global, needs, patience).await?;
+    let left = patience.saturating_sub(begun.elapsed());
+    let result = dispatch(global, command, left, &backend).await;
     let closed = backend.close().await;
     let exit = result?;
     closed?;
     Ok(exit)
 }
 
-async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Result<Exit> {
+async fn dispatch(
+    global: &Global,
+    command: &Command,
+    left: Duration,
+    backend: &Backend,
+) -> Result<Exit> {
     match command {
-        Command::Wait(wait) => wait::run(global, wait, backend).await,
+        Command::Wait(wait) => wait::run(global, wait, left, backend).await,
         Command::Status => status::run(global, backend).await,
         Command::Windows => windows::run(global, backend).await,
         Command::Find(find) => find::run(global, find, backend).await,
@@ -79,16 +92,6 @@ async fn dispatch(global: &Global, command: &Command, backend: &Backend) -> Resu
 /// Prints one JSON object on one line.
 fn print_json(value: &impl Serialize) -> Result<()> {
     print_line(&serde_json::to_string(value)?)
-}
-
-/// Prints documents as canonical Extended JSON, each on a line, all at once.
-fn print_documents(documents: &[Bytes]) -> Result<()> {
-    let mut lines = Vec::new();
-    for document in documents {
-        serde_json::to_writer(&mut lines, &Written::of(document, Notation::Canonical)?)?;
-        lines.push(b'\n');
-    }
-    print(&lines)
 }
 
 fn print_line(line: &str) -> Result<()> {

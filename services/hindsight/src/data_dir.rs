@@ -25,6 +25,8 @@ use hindsight_log::Instance;
 
 use crate::exit::{Exit, Failure};
 
+const LOCK: &str = "LOCK";
+
 #[derive(Debug, Clone)]
 pub struct DataDir {
     root: PathBuf,
@@ -91,6 +93,20 @@ impl DataDir {
         self.root.join("api.token")
     }
 
+    /// Whether a directory of that name is there or can be made.
+    ///
+    /// # Errors
+    /// Something else has the name.
+    pub fn check(&self) -> Result<(), Failure> {
+        match fs::metadata(&self.root) {
+            Ok(found) if !found.is_dir() => {
+                let root = self.root.display();
+                Err(Failure::usage(format!("--data {root} is not a directory: name one")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the directory if it is missing.
     pub fn create(&self) -> Result<()> {
         for path in [self.root.clone(), self.bases()] {
@@ -135,14 +151,21 @@ impl DataDir {
         ))
     }
 
+    /// Whether a process has ever taken the directory: from its first moment on, before it makes anything else there.
+    pub fn was_taken(&self) -> bool {
+        self.root.join(LOCK).exists()
+    }
+
     /// Takes the directory, or finds who has it.
     pub fn take(&self) -> Result<Running> {
-        let path = self.root.join("LOCK");
+        let path = self.root.join(LOCK);
         let lock = File::options().create(true).write(true).truncate(false).open(&path);
         let lock = lock.with_context(|| format!("open {}", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {
                 let (api, token) = (self.root.join("api"), self.api_token());
+                // Of a process that was killed: who looks now is to see that this one does not listen yet.
+                let _ = fs::remove_file(&api);
                 Ok(Running::Nobody(Owner { _lock: lock, api, token }))
             }
             Err(TryLockError::WouldBlock) => Ok(Running::Somebody { api: self.api()? }),
@@ -172,7 +195,6 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // An address left behind by a killed process is harmless: the lock tells that nobody is there.
         let _ = fs::remove_file(&self.api);
         let _ = fs::remove_file(&self.token);
     }

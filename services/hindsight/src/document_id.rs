@@ -1,40 +1,41 @@
 //! Ids as people type them.
 
-use bson::{Bson, RawDocumentBuf, doc, oid::ObjectId};
+use bson::{RawBson, RawDocumentBuf, oid::ObjectId, rawdoc};
+use serde::de::IgnoredAny;
 
 use crate::exit::Failure;
+use crate::extended_json;
 
 /// Reads an `_id`: Extended JSON, 24 hex digits as an ObjectId, any other bare word as a string. Gives the
 /// document `{_id: …}`.
 pub fn parse(text: &str) -> Result<RawDocumentBuf, Failure> {
-    let id = parse_value(text)?;
-    RawDocumentBuf::try_from(&doc! {"_id": id}).map_err(|error| {
-        Failure::usage(format!("the id {text:?} cannot be written as BSON: {error}"))
-    })
+    Ok(rawdoc! {"_id": parse_value(text)?})
 }
 
-fn parse_value(text: &str) -> Result<Bson, Failure> {
+fn parse_value(text: &str) -> Result<RawBson, Failure> {
     // First, because 24 decimal digits are a JSON number too.
     if text.len() == 24
         && let Ok(oid) = ObjectId::parse_str(text)
     {
-        return Ok(Bson::ObjectId(oid));
+        return Ok(RawBson::ObjectId(oid));
     }
-    let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
         if text.is_empty() || text.starts_with(['{', '[', '"']) {
             return Err(Failure::usage(format!(
                 "the id {text:?} is not complete JSON. Quote it for the shell, for example \
                  '{{\"$oid\":\"65f0c0ffee0000000000cafe\"}}' or '\"abc\"'"
             )));
         }
-        return Ok(Bson::String(text.to_owned()));
-    };
-    Bson::try_from(json)
-        .map_err(|error| Failure::usage(format!("the id {text:?} is not Extended JSON: {error}")))
+        return Ok(RawBson::String(text.to_owned()));
+    }
+    extended_json::parse_value(text)
+        .map_err(|error| Failure::usage(format!("the id {text:?}: {error:#}")))
 }
 
 #[cfg(test)]
 mod tests {
+    use bson::{Bson, doc};
+
     use super::*;
 
     #[test]
@@ -55,7 +56,8 @@ mod tests {
             ("{\"a\":1}", Bson::Document(doc! {"a": 1})),
         ];
         for (text, expected) in cases {
-            assert_eq!(parse_value(text).expect(text), expected, "{text}");
+            let wanted = doc! {"_id": expected}.to_vec().expect("BSON");
+            assert_eq!(parse(text).expect(text).as_bytes(), wanted, "{text}");
         }
     }
 

@@ -1,20 +1,24 @@
 //! Answers as JSON: what `-o json` prints, and what HTTP/JSON answers. The field names are a contract.
 
 mod answers;
+mod collections;
 mod documents;
 pub mod operation;
 mod plan;
+mod texts;
 
 use hindsight_proto::v1 as api;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use answers::{BasesJson, TimelineJson, WindowJson, WindowsJson};
+pub use answers::{BasesJson, CommandJson, TimelineJson, WindowJson, WindowsJson};
+pub use collections::{CollectionJson, CollectionsJson};
 pub use documents::{
-    ChangeJson, ChangesJson, CollectionJson, CollectionsJson, DocumentJson, DocumentsJson,
-    EntriesJson, Notation, ResolvedTimeJson, VersionsJson, spelled,
+    ChangeJson, ChangesJson, DocumentJson, DocumentsJson, EntriesJson, ResolvedTimeJson,
+    VersionJson, VersionsJson, spelled,
 };
 pub use plan::PlanJson;
+pub use texts::Notation;
 
 /// A position: MongoDB's cluster time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

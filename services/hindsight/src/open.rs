@@ -73,6 +73,12 @@ pub async fn open(
         (None, Ok(error)) => error.into(),
         (_, Err(error)) => error,
     })?;
+    // Only now: the end of an outdated index was proof, too, that the log has lost nothing.
+    if index.begin_anew_if_outdated()? {
+        tracing::info!(
+            "the index is of an earlier version of this program: it is rebuilt from log and bases"
+        );
+    }
     match absorb_new(log.log.as_ref(), &index, positions).await {
         // Nobody appends from here, and what comes before the damage can be restored all the same.
         Err(CaptureError::Log(error @ LogError::Corrupt { .. }))

@@ -21,16 +21,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hindsight_history::History;
+use hindsight_oplog::connection_string;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_runtime::{Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_segment::Codec;
-use hindsight_tailer::{Boards, CaptureSettings, CutSettings, Preference, Source};
+use hindsight_tailer::{Boards, CaptureError, CaptureSettings, CutSettings, Preference, Source};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::access::{Guard, listen_address};
 use crate::api::{CopyBoard, Live, Restores, Service, SourceLook};
-use crate::cli::{CaptureArgs, CodecName, Global, Replayer, Tailer, Up};
+use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
+use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
 use crate::open::{Access, Opened, open, open_history};
@@ -43,14 +45,28 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks everything about the settings that can be checked without touching anything.
 pub fn check(global: &Global, up: &Up) -> Result<(), Failure> {
-    check_capture(&up.capture)?;
-    listen_address(&up.listen.listen, &up.listen.access)?;
-    Guard::open(&up.listen.access)?;
-    LogChoice::of(&global.log, &crate::data_dir::DataDir::new(&global.data)).map(drop)
+    check_all(global, &up.listen, Some(&up.capture))
+}
+
+fn check_all(
+    global: &Global,
+    listen: &Listen,
+    capture: Option<&CaptureArgs>,
+) -> Result<(), Failure> {
+    if let Some(capture) = capture {
+        check_capture(capture)?;
+    }
+    listen_address(&listen.listen, &listen.access)?;
+    Guard::open(&listen.access)?;
+    let data = DataDir::new(&global.data);
+    data.check()?;
+    LogChoice::of(&global.log, &data).map(drop)
 }
 
 fn check_capture(args: &CaptureArgs) -> Result<(), Failure> {
-    secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
+    let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
+    connection_string::check(&uri)
+        .map_err(|problem| Failure::usage(format!("the connection string of --uri: {problem}")))?;
     member_tags(args)?;
     if !(4096..=(64 << 20)).contains(&args.segment_bytes) {
         return Err(Failure::usage("--segment-bytes must be between 4096 and 67108864"));
@@ -72,24 +88,29 @@ fn member_tags(args: &CaptureArgs) -> Result<Vec<(String, String)>, Failure> {
 /// Everything in one process, until SIGTERM or Ctrl-C, or until a part fails for good.
 pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
     check(global, up)?;
+    let source = source_of(&up.capture).await?;
     let process = Process::begin(global, &up.listen)?;
     let boards = Boards::default();
-    let (settings, opened) = open_for_capture(global, &process, &up.capture, &boards).await?;
+    let (settings, opened) =
+        open_for_capture(global, &process, source, &up.capture, &boards).await?;
     let history = open_history(&process.data, up.store.cache_bytes, global.skipped()).await?;
     run(global, process, opened, boards, Some(settings), Some(history)).await
 }
 
 /// Capture only.
 pub async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
-    check_capture(&tailer.capture)?;
+    check_all(global, &tailer.listen, Some(&tailer.capture))?;
+    let source = source_of(&tailer.capture).await?;
     let process = Process::begin(global, &tailer.listen)?;
     let boards = Boards::default();
-    let (settings, opened) = open_for_capture(global, &process, &tailer.capture, &boards).await?;
+    let (settings, opened) =
+        open_for_capture(global, &process, source, &tailer.capture, &boards).await?;
     run(global, process, opened, boards, Some(settings), None).await
 }
 
 /// History and API of a log that a tailer writes.
 pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
+    check_all(global, &replayer.listen, None)?;
     let process = Process::begin(global, &replayer.listen)?;
     let boards = Boards::default();
     let choice = LogChoice::of(&global.log, &process.data)?;
@@ -99,14 +120,22 @@ pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     run(global, process, opened, boards, None, Some(history)).await
 }
 
+/// Before anything is touched: what is malformed leaves no directory behind.
+async fn source_of(args: &CaptureArgs) -> Result<Source> {
+    let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
+    Source::parse(&uri).await.map_err(|error| match error {
+        CaptureError::BadUri(text) => Failure::usage(text).into(),
+        other => other.into(),
+    })
+}
+
 async fn open_for_capture(
     global: &Global,
     process: &Process,
+    source: Source,
     args: &CaptureArgs,
     boards: &Boards,
 ) -> Result<(CaptureSettings, Opened)> {
-    let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
-    let source = Source::parse(&uri).await?;
     let survey = source.survey(&source.hosts()).await?;
     info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
     let choice = LogChoice::of(&global.log, &process.data)?;

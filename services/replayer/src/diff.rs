@@ -115,6 +115,6 @@ fn pairs(
     namespace: Option<&NamespacePattern>,
 ) -> Vec<NamePair> {
     let mut pairs = before.pair_with(after);
-    pairs.retain(|pair| namespace.is_none_or(|pattern| pattern.matches(&pair.ns)));
+    pairs.retain(|pair| namespace.is_none_or(|pattern| pattern.concerns(&pair.ns)));
     pairs
 }

@@ -94,5 +94,11 @@ pub(crate) fn gap(after: OpTime, before: OpTime) -> GapNotice {
 }
 
 pub(crate) fn command(at: OpTime, command: &str, ns: &str) -> CommandNote {
-    CommandNote { optime: at, command: command.to_owned(), ns: ns.to_owned() }
+    CommandNote {
+        optime: at,
+        command: command.to_owned(),
+        ns: ns.to_owned(),
+        renamed_to: None,
+        drops_target: false,
+    }
 }

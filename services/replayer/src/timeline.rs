@@ -27,8 +27,8 @@ pub struct Timeline {
 }
 
 impl Engine {
-    /// Operations on the namespaces that match (all, without a pattern), no-ops left out. Without bounds: all that is
-    /// held.
+    /// Operations on the collections meant (all, without a pattern) and their buckets, no-ops left out; of a rename on
+    /// either name. Without bounds: all that is held.
     pub fn timeline(
         &self,
         namespace: Option<&NamespacePattern>,
@@ -51,13 +51,15 @@ impl Engine {
         let to = to.map_or(newest.last.ts, |to| to.min(newest.last.ts));
         let length = bucket_seconds
             .unwrap_or_else(|| length_for(to.seconds().saturating_sub(from.seconds())));
-        let matches = |ns: &str| namespace.is_none_or(|pattern| pattern.matches(ns));
+        let matches = |ns: &str| namespace.is_none_or(|pattern| pattern.concerns(ns));
+        let is_of = |note: &CommandNote| {
+            matches(&note.ns) || note.renamed_to.as_deref().is_some_and(matches)
+        };
         let prefix = namespace.map_or("", NamespacePattern::prefix);
         let wanted = |ns: &str, counts: &OperationCounts| counts.changes() > 0 && matches(ns);
         let rows = view.timeline(prefix, from, to, length, &wanted).map_err(unanswered)?;
         let commands = view.commands_newest_first(from, to);
-        let of_wanted =
-            commands.filter(|note| note.as_ref().map_or(true, |note| matches(&note.ns)));
+        let of_wanted = commands.filter(|note| note.as_ref().map_or(true, is_of));
         let (commands, has_older_commands) =
             newest_of(of_wanted, MOST_COMMANDS).map_err(QueryError::corrupt)?;
         Ok(Timeline { bucket_seconds: length, rows, commands, has_older_commands })
@@ -123,6 +125,31 @@ mod tests {
         assert_eq!((told.len(), told[0].as_str(), has_older), (MOST_COMMANDS, "create2", true));
         assert_eq!(told.last().map(String::as_str), Some("drop"));
         assert_eq!(commands(&sample, "shop.carts"), (vec!["drop".to_owned()], false));
+    }
+
+    #[test]
+    fn a_rename_is_told_of_either_name_and_a_time_series_of_its_buckets() {
+        let mut sample = Sample::empty();
+        sample.append(optime(1000, 1), optime(1000, 1), |segment| {
+            segment.commands = vec![
+                CommandNote {
+                    renamed_to: Some("t.o".to_owned()),
+                    drops_target: true,
+                    ..command(optime(1000, 1), "renameCollection", "t.tmp.agg_out.1")
+                },
+                command(optime(1000, 1), "collMod", "t.system.buckets.w"),
+            ];
+            let ns = "t.system.buckets.w".to_owned();
+            segment.counts = vec![NamespaceCounts { ns, inserts: 7, ..NamespaceCounts::default() }];
+        });
+        let rename = (vec!["renameCollection".to_owned()], false);
+        assert_eq!(commands(&sample, "t.o"), rename);
+        assert_eq!(commands(&sample, "t.tmp.agg_out.1"), rename);
+        assert_eq!(commands(&sample, "t.tmp"), (vec![], false));
+        assert_eq!(commands(&sample, "t.w"), (vec!["collMod".to_owned()], false));
+        let pattern = NamespacePattern::parse("t.w");
+        let found = sample.engine.timeline(Some(&pattern), None, None, None).expect("a timeline");
+        assert_eq!(found.rows.iter().map(|row| row.counts.inserts).collect::<Vec<_>>(), [7]);
     }
 
     #[test]

@@ -7,6 +7,9 @@ pub enum CaptureError {
     /// Try again, perhaps on another member.
     #[error("{0}")]
     Unavailable(String),
+    /// The connection string is none: it has to be written otherwise. The message never repeats it.
+    #[error("{0}")]
+    BadUri(String),
     /// Nothing will change until a person changes something; the message says what.
     #[error("{0}")]
     Refused(String),

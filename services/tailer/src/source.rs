@@ -64,21 +64,24 @@ impl Source {
     /// Parses a connection string; nothing is connected yet.
     ///
     /// # Errors
-    /// [`CaptureError::Refused`] for a string that is not a MongoDB connection string. The message never
-    /// repeats it, because it may hold a password.
+    /// [`CaptureError::BadUri`] for a string that is not a MongoDB connection string, [`CaptureError::Refused`] when the
+    /// hosts it stands for cannot be looked up. The messages never repeat it, because it may hold a password.
     pub async fn parse(uri: &str) -> Result<Self, CaptureError> {
-        let refused = |problem: &str| {
-            CaptureError::Refused(format!(
+        let text = |problem: &str| {
+            format!(
                 "the connection string given with --uri is not usable: {problem}. It looks like \
                  mongodb://user:password@host:27017/?replicaSet=rs0"
-            ))
+            )
         };
-        connection_string::check(uri).map_err(refused)?;
+        let bad = |problem: &str| CaptureError::BadUri(text(problem));
+        connection_string::check(uri).map_err(bad)?;
         let parsed = ClientOptions::parse(uri).await;
         let mut options = parsed.map_err(|error| match error.kind.as_ref() {
-            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => refused(&error.kind.to_string()),
+            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => {
+                CaptureError::Refused(text(&error.kind.to_string()))
+            }
             // The driver's own words quote parts of the string, which may be parts of a password.
-            _ => refused(connection_string::problem(uri)),
+            _ => bad(connection_string::problem(uri)),
         })?;
         options.app_name = Some("hindsight".into());
         options.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -309,7 +312,9 @@ mod tests {
             ("mongodb://me:s3cret%aé@host/", "percent-encoded"),
             ("mongodb://host/?readPreference=s3cret", "option"),
         ] {
-            let text = Source::parse(uri).await.expect_err(uri).to_string();
+            let refused = Source::parse(uri).await.expect_err(uri);
+            assert!(matches!(refused, CaptureError::BadUri(_)), "{uri}: {refused:?}");
+            let text = refused.to_string();
             assert!(text.contains("--uri") && text.contains(word), "{uri}: {text}");
             assert!(!text.contains("s3cret"), "{uri}: {text}");
         }

@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
             }
             let raw = RawDocumentBuf::try_from(&filter)?;
             let theirs = self.server.find(&raw, &RawDocumentBuf::new()).await?;
-            let ours = Filter::parse(&raw);
+            let ours = Filter::parse(&raw, versions::named(self.server.version));
             tally.filters.count(&theirs, ours.as_ref().err());
             match (ours, theirs) {
                 (Err(QueryError::Unsupported(_)), _) => {}

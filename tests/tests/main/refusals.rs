@@ -37,7 +37,7 @@ async fn an_unreachable_host_is_named() -> Result<()> {
 #[tokio::test]
 async fn a_password_that_is_not_encoded_is_refused_and_never_shown() -> Result<()> {
     for uri in ["mongodb://root:s3cret?t@127.0.0.1:1/", "mongodb://root:s3cret%é@127.0.0.1:1/"] {
-        let output = up_refuses(uri).await?.expect_code(1)?;
+        let output = up_refuses(uri).await?.expect_code(2)?;
         says(&output, &["--uri", "percent-encoded"])?;
         ensure!(!output.stderr.contains("s3cret"), "the password is shown: {}", output.stderr);
     }

@@ -1,11 +1,13 @@
 //! What a call is about, for the audit file, and how much of it was answered.
 
+use hindsight_extended_json::Notation;
 use hindsight_oplog::connection_string;
 use hindsight_proto::longrunning as ops;
 use hindsight_proto::v1 as api;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::extended_json;
+use crate::extended_json::written;
 
 /// Never holds a connection string: those have passwords.
 pub(super) trait About {
@@ -32,15 +34,26 @@ fn document(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
-    extended_json::of(bytes).unwrap_or_else(|_| json!({"unreadable_bytes": bytes.len()}))
+    match written(bytes, Notation::Canonical) {
+        Ok(written) => told(&written),
+        Err(_) => json!({"unreadable_bytes": bytes.len()}),
+    }
 }
 
 fn id(bytes: &[u8]) -> Value {
-    let mut document = document(bytes);
-    match document.get_mut("_id") {
-        Some(id) => id.take(),
+    match written(bytes, Notation::Canonical).ok().and_then(|written| written.value(b"_id")) {
+        Some(id) => told(&id),
         // Whatever it is: it is told.
-        None => document,
+        None => document(bytes),
+    }
+}
+
+/// As JSON; as its text where an object would lose something, such as a field that comes twice.
+fn told(value: &impl Serialize) -> Value {
+    let Ok(text) = serde_json::to_string(value) else { return Value::Null };
+    match serde_json::from_str::<Value>(&text) {
+        Ok(value) if value.to_string() == text => value,
+        _ => Value::String(text),
     }
 }
 
@@ -195,5 +208,11 @@ mod tests {
         assert_eq!(wanted.about(), json!({"ns": "a.b"}));
         let odd = api::GetDocumentRequest { id: vec![1, 2].into(), ..Default::default() };
         assert_eq!(odd.about(), json!({"id": {"unreadable_bytes": 2}}));
+        // {"a": 1, "a": 2}
+        let twice = b"\x13\0\0\0\x10a\0\x01\0\0\0\x10a\0\x02\0\0\0\0";
+        let twice =
+            api::ScanCollectionRequest { filter: twice.to_vec().into(), ..Default::default() };
+        let text = r#"{"a":{"$numberInt":"1"},"a":{"$numberInt":"2"}}"#;
+        assert_eq!(twice.about(), json!({"filter": text}));
     }
 }

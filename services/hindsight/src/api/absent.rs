@@ -16,7 +16,7 @@ pub(super) fn no_such_collection(view: &View<'_>, ns: &str) -> Status {
 }
 
 /// The name of the collection that the view of this name shows, without its database.
-fn shown_by(view: &View<'_>, ns: &str) -> Option<String> {
+pub(super) fn shown_by(view: &View<'_>, ns: &str) -> Option<String> {
     let (database, _) = ns.split_once('.')?;
     let id = rawdoc! {"_id": ns};
     let id = Doc::new(id.as_bytes()).ok()?.first().ok()??;

@@ -13,24 +13,25 @@ use tonic::Status;
 
 use super::scan::filter_of;
 use super::streams::{AHEAD, Gather, answers};
-use super::{Answers, Reason, Service, collation, invalid, status_of};
+use super::{Answers, Reason, Service, collation, invalid, status_of, whereabouts};
 use crate::times::to_api;
 
 pub(super) async fn diff(
     service: &Service,
     request: api::DiffTimesRequest,
 ) -> Result<Answers<api::DiffTimesResponse>, Status> {
-    let filter = filter_of(&request.filter)?;
     let from = request.from.ok_or_else(|| invalid("from", "it is missing"))?;
     let from = service.reach(Some(from)).await?;
     let to = service.reach(request.to).await?;
+    let filter = filter_of(&service.engine, Some(from.max(to)), &request.filter)?;
     let namespace = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
     for at in [from, to] {
         let states = service.engine.view(at).map_err(status_of)?.collections();
-        let is_asked_for = |ns: &str| namespace.as_ref().is_none_or(|it| it.matches(ns));
+        let is_asked_for = |ns: &str| namespace.as_ref().is_none_or(|it| it.concerns(ns));
         let compared = states.iter().filter(|state| is_asked_for(&state.ns));
         collation::check_filter(filter.as_ref(), compared.map(|state| &**state))?;
     }
+    let notes = whereabouts::notes(&service.engine, &request.ns);
     let asked = DiffRequest { from, to, namespace };
     let limit = if request.limit == 0 { u64::MAX } else { request.limit };
     let (sender, receiver) = mpsc::channel(AHEAD);
@@ -41,9 +42,13 @@ pub(super) async fn diff(
             changes,
             from: Some(to_api(from)),
             to: Some(to_api(to)),
+            notes: Vec::new(),
         };
         let wanted = sender.clone();
         let mut gather = Gather::new(sender, message);
+        if !notes.is_empty() {
+            gather.send_amended(|first| first.notes = notes);
+        }
         let (mut left, mut failed) = (limit, None);
         let mut visit = |difference: Difference<'_>| {
             match change_of(&difference, filter.as_ref()) {

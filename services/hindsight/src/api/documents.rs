@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::absent::no_such_collection;
 use super::page::{Page, PageKey};
-use super::{Reason, Service, check_ns, collation, id_of, status_of};
+use super::{Reason, Service, check_ns, collation, id_of, status_of, whereabouts};
 use crate::times::to_api;
 
 pub(super) async fn get(
@@ -62,10 +62,13 @@ pub(super) fn versions(
     if seen == 0 {
         let states = history.states_named(&request.ns);
         collation::check_absent(id, states.iter().map(|state| &**state))?;
-        return Err(Reason::NoSuchDocument.status(format!(
+        let never = format!(
             "{} never held a document with this _id, as far as the history reaches",
             request.ns
-        )));
+        );
+        let notes = whereabouts::notes(engine, &request.ns);
+        let text: Vec<String> = std::iter::once(never).chain(notes).collect();
+        return Err(Reason::NoSuchDocument.status(text.join(". ")));
     }
     let next = skipped + page.items.len() as u64;
     let next_page_token = if page.is_cut { key.token(&next.to_be_bytes()) } else { String::new() };

@@ -15,7 +15,7 @@ use metrics::counter;
 use tonic::Status;
 
 use super::scan::filter_of as query_of;
-use super::{Answers, Service, id_of, invalid, status_of};
+use super::{Answers, Service, id_of, invalid, status_of, whereabouts};
 
 pub(super) fn search(
     service: &Service,
@@ -34,8 +34,12 @@ pub(super) fn search(
     let search =
         Search::new(log, index, filter, options, engine.memory.clone()).map_err(status_of)?;
     let with_context = request.before_context > 0;
+    let notes = whereabouts::notes(engine, &request.ns);
+    let first =
+        (!notes.is_empty()).then(|| api::SearchEntriesResponse { notes, ..Default::default() });
+    let first = stream::iter(first.map(Ok));
     if !request.follow {
-        return Ok(found(search, with_context));
+        return Ok(first.chain(found(search, with_context)).boxed());
     }
     let live = service.live.as_ref().ok_or_else(|| {
         invalid("follow", "no process takes in new entries here: start one, or ask without it")
@@ -45,7 +49,7 @@ pub(super) fn search(
         let next = search.follow(&mut news).await.map_err(status_of)?;
         Ok(Some((message(next, with_context), (search, news))))
     });
-    Ok(answers.boxed())
+    Ok(first.chain(answers).boxed())
 }
 
 /// Everything that is there by now.
@@ -99,6 +103,7 @@ fn filter_of(engine: &Engine, request: &api::SearchEntriesRequest) -> Result<Ent
     filter.changed_field = parsed.map_err(|error| invalid("changed_field", error))?;
     let parsed = given(&request.grep).map(|text| Pattern::parse(&text)).transpose();
     filter.grep = parsed.map_err(|error| invalid("grep", error))?;
-    filter.query = query_of(&request.filter)?.map(Arc::new);
+    let until = request.to.as_ref().map(|_| filter.to);
+    filter.query = query_of(engine, until, &request.filter)?.map(Arc::new);
     Ok(filter)
 }

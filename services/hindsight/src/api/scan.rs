@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::absent::no_such_collection;
+use super::filter_version::source_version;
 use super::page::PageKey;
 use super::streams::{AHEAD, Gather, MESSAGE_BYTES, answers};
 use super::{Answers, Reason, Service, check_ns, collation, invalid, status_of};
@@ -22,13 +23,18 @@ struct Selection {
     limit: usize,
 }
 
-/// A filter as it came; none for no bytes.
-pub(super) fn filter_of(bytes: &[u8]) -> Result<Option<Filter>, Status> {
+/// A filter as it came, for documents of that time (absent: of any); none for no bytes.
+pub(super) fn filter_of(
+    engine: &Engine,
+    at: Option<Timestamp>,
+    bytes: &[u8],
+) -> Result<Option<Filter>, Status> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let document = RawDocument::from_bytes(bytes).map_err(|error| invalid("filter", error))?;
-    Filter::parse(document).map(Some).map_err(|error| invalid("filter", error))
+    let version = source_version(engine, at);
+    Filter::parse(document, version).map(Some).map_err(|error| invalid("filter", error))
 }
 
 /// Copies of documents, many in one piece of memory: to allocate each, and to free it on another thread, takes longer
@@ -47,7 +53,11 @@ impl Copies {
 }
 
 impl Selection {
-    fn parse(request: &api::ScanCollectionRequest) -> Result<Self, Status> {
+    fn parse(
+        engine: &Engine,
+        at: Timestamp,
+        request: &api::ScanCollectionRequest,
+    ) -> Result<Self, Status> {
         let mut projection = None;
         if !request.projection.is_empty() {
             let document = RawDocument::from_bytes(&request.projection[..])
@@ -59,7 +69,8 @@ impl Selection {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        Ok(Self { filter: filter_of(&request.filter)?, projection, limit })
+        let filter = filter_of(engine, Some(at), &request.filter)?;
+        Ok(Self { filter, projection, limit })
     }
 
     /// What is answered for a document; nothing for one that the filter keeps out.
@@ -97,7 +108,6 @@ pub(super) async fn scan(
     request: api::ScanCollectionRequest,
 ) -> Result<Answers<api::ScanCollectionResponse>, Status> {
     check_ns(&request.ns)?;
-    let selection = Selection::parse(&request)?;
     let parts = [request.ns.as_bytes(), &request.filter, &request.projection];
     let key = PageKey::new("scan", &parts);
     let (at, after) = match key.position_and_time(&request.page_token)? {
@@ -106,8 +116,9 @@ pub(super) async fn scan(
             service.engine.check(at).map_err(status_of)?;
             (at, Some(after))
         }
-        None => (service.reach(request.at).await?, None),
+        None => (service.reach(request.at.clone()).await?, None),
     };
+    let selection = Selection::parse(&service.engine, at, &request)?;
     let scan = Scan { ns: request.ns, at, after, selection, key };
     // Answered here, so that it is the call's own status.
     let view = service.engine.view(at).map_err(status_of)?;

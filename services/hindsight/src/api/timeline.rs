@@ -7,7 +7,7 @@ use hindsight_replayer::Engine;
 use hindsight_replayer::find::NamespacePattern;
 use tonic::Status;
 
-use super::status_of;
+use super::{status_of, whereabouts};
 use crate::times::to_api;
 
 pub(super) fn timeline(
@@ -33,11 +33,14 @@ pub(super) fn timeline(
         at: Some(to_api(note.optime.ts)),
         command: note.command,
         ns: note.ns,
+        to: note.renamed_to.unwrap_or_default(),
+        drops_target: note.drops_target,
     });
     Ok(api::GetTimelineResponse {
         buckets: buckets.collect(),
         commands: commands.collect(),
         bucket_seconds: found.bucket_seconds.get(),
         commands_truncated: found.has_older_commands,
+        notes: whereabouts::notes(engine, &request.ns),
     })
 }

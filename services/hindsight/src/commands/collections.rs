@@ -1,11 +1,13 @@
 use anyhow::Result;
+use hindsight_extended_json::Notation as Form;
 use hindsight_proto::v1::ListCollectionsRequest;
 
+use super::shown::{warn, warn_of_texts};
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Collections, Global, Output};
 use crate::exit::Exit;
-use crate::extended_json;
+use crate::extended_json::written;
 use crate::json::{CollectionJson, Notation};
 use crate::times::{included, shown};
 
@@ -23,10 +25,13 @@ pub async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Re
         for collection in &answer.collections {
             if global.output == Output::Json {
                 let json = CollectionJson::of(collection, Notation::Canonical)?;
+                warn_of_texts(|| collection.ns.clone(), &json.inexact);
                 print_json(&json)?;
                 continue;
             }
-            let options = extended_json::relaxed(&collection.options)?;
+            let options = written(&collection.options, Form::Relaxed)?;
+            warn(|| format!("the options of {}", collection.ns), options.inexact());
+            let options = serde_json::to_string(&options)?;
             let indexes = match collection.indexes.len() {
                 1 => "1 index".to_owned(),
                 number => format!("{number} indexes"),

@@ -1,14 +1,16 @@
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use hindsight_extended_json::Notation as Form;
+use hindsight_oplog::raw::{Doc, kind};
 use hindsight_proto::v1::{Change, DiffTimesRequest};
-use serde_json::Value;
 
+use super::shown::{shorten, text_of, warn, warn_of_texts};
 use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Diff, Global, Output};
 use crate::exit::Exit;
-use crate::extended_json;
+use crate::extended_json::written;
 use crate::json::{ChangeJson, Notation};
 use crate::times::{included, shown};
 
@@ -31,10 +33,13 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
             say(&format!("from {} to {}", shown(answer.from), shown(answer.to)));
             told = true;
         }
+        answer.notes.iter().for_each(|note| say(note));
         for change in &answer.changes {
             match global.output {
                 Output::Json => {
                     let json = ChangeJson::of(change, Notation::Canonical)?;
+                    let name = || format!("{} {}", json.ns, json.id);
+                    warn_of_texts(name, &json.inexact);
                     print_json(&json)?;
                 }
                 Output::Text => print_change(change)?,
@@ -50,16 +55,23 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
 
 /// `+ shop.orders 42`, `- …`, or `~ …` with a line for each field.
 fn print_change(change: &Change) -> Result<()> {
-    let side = |bytes: &Option<Bytes>| bytes.as_deref().map(extended_json::relaxed).transpose();
-    let (before, after) = (side(&change.before)?, side(&change.after)?);
-    let (ns, id) = (&change.ns, &extended_json::relaxed(&change.id)?["_id"]);
-    match (&before, &after) {
-        (None, Some(after)) => print_line(&format!("+ {ns} {id}  {}", shorten(after))),
-        (Some(before), None) => print_line(&format!("- {ns} {id}  {}", shorten(before))),
-        (before, after) => {
-            print_line(&format!("~ {ns} {id}"))?;
+    let id = written(&change.id, Form::Relaxed)?;
+    let id = id.value(b"_id").context("a change without _id")?;
+    let name = format!("{} {}", change.ns, text_of(&id));
+    let side = |bytes: &Option<Bytes>| -> Result<Option<String>> {
+        let Some(bytes) = bytes else { return Ok(None) };
+        let written = written(bytes, Form::Relaxed)?;
+        warn(|| name.clone(), written.inexact());
+        Ok(Some(serde_json::to_string(&written)?))
+    };
+    match (side(&change.before)?, side(&change.after)?) {
+        (None, Some(after)) => print_line(&format!("+ {name}  {}", shorten(&after, VALUE_WIDTH))),
+        (Some(before), None) => print_line(&format!("- {name}  {}", shorten(&before, VALUE_WIDTH))),
+        _ => {
+            print_line(&format!("~ {name}"))?;
+            let at = |side: &Option<Bytes>, field: &str| values_at(side.as_deref(), field);
             for field in &change.fields {
-                let (before, after) = (at(before.as_ref(), field), at(after.as_ref(), field));
+                let (before, after) = (at(&change.before, field), at(&change.after, field));
                 print_line(&format!("    {field}: {before} -> {after}"))?;
             }
             Ok(())
@@ -67,39 +79,59 @@ fn print_change(change: &Change) -> Result<()> {
     }
 }
 
-/// The value at a dotted path, shortened; `nothing` where there is none.
-fn at(document: Option<&Value>, path: &str) -> String {
-    let found = path.split('.').try_fold(document, |value, name| {
-        Some(match value? {
-            Value::Array(items) => name.parse::<usize>().ok().and_then(|at| items.get(at)),
-            value => value.get(name),
-        })
-    });
-    found.flatten().map_or_else(|| "nothing".to_owned(), shorten)
+/// The values at a dotted path, each shortened: several where a name comes twice, `nothing` where there is none.
+fn values_at(document: Option<&[u8]>, path: &str) -> String {
+    let mut found = Vec::new();
+    if let Some(document) = document.and_then(|bytes| Doc::new(bytes).ok()) {
+        find_values(document, false, path, &mut found);
+    }
+    if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
 }
 
-fn shorten(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(VALUE_WIDTH) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
+/// Names are compared as they are shown; one with a dot in it may be any number of a path's parts.
+fn find_values(document: Doc<'_>, is_array: bool, path: &str, found: &mut Vec<String>) {
+    for (number, element) in document.elements().map_while(Result::ok).enumerate() {
+        let name = match is_array {
+            true => number.to_string().into(),
+            false => String::from_utf8_lossy(element.name),
+        };
+        let Some(rest) = path.strip_prefix(&*name) else { continue };
+        if rest.is_empty() {
+            let value = text_of(&hindsight_extended_json::Value::of(element, Form::Relaxed));
+            found.push(shorten(&value, VALUE_WIDTH));
+        } else if let Some(rest) = rest.strip_prefix('.')
+            && let Some(inner) = element.as_doc().or_else(|| element.as_array())
+        {
+            find_values(inner, element.kind == kind::ARRAY, rest, found);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use bson::rawdoc;
+    use hindsight_oplog::raw::DocWriter;
 
     use super::*;
 
     #[test]
     fn a_path_leads_through_documents_and_arrays() {
-        let document = json!({"a": [{"b": 1}, 2], "c": {"d": "x"}});
-        let found = |path| at(Some(&document), path);
+        let document = rawdoc! {"a": [{"b": 1}, 2], "c": {"d": "x", "e.f": {"g": 3}}};
+        let found = |path| values_at(Some(document.as_bytes()), path);
         assert_eq!(
-            [found("a.0.b"), found("a.1"), found("c.d"), found("c.e"), found("a.x")],
-            ["1", "2", "\"x\"", "nothing", "nothing"]
+            ["a.0.b", "a.1", "c.d", "c.e.f.g", "c.e", "a.x", "a.0.b.c"].map(found),
+            ["1", "2", "\"x\"", "3", "nothing", "nothing", "nothing"]
         );
-        assert_eq!(at(None, "a"), "nothing");
+        assert_eq!(values_at(None, "a"), "nothing");
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_has_two_values() {
+        let mut writer = DocWriter::new();
+        writer.int32(b"a", 1).open(kind::DOCUMENT, b"b").int32(b"c", 2).close().int32(b"a", 3);
+        writer.open(kind::DOCUMENT, b"b").int32(b"c", 4).close();
+        let document = writer.finish();
+        let found = |path| values_at(Some(&document), path);
+        assert_eq!((found("a"), found("b.c")), ("1, 3".to_owned(), "2, 4".to_owned()));
     }
 }

@@ -1,9 +1,11 @@
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
+use hindsight_extended_json::Notation;
 use hindsight_oplog::{Entry, OpKind};
 use hindsight_proto::v1::SearchEntriesRequest;
 
-use super::{bson_of, print_documents, print_line};
+use super::shown::{name_of_entry, print_documents, shorten, warn};
+use super::{bson_of, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
@@ -12,13 +14,20 @@ use crate::{document_id, extended_json};
 
 /// Entries, unless a number is given.
 const DEFAULT_LIMIT: u64 = 100;
+/// Characters of a command, which may hold a whole transaction.
+const COMMAND_WIDTH: usize = 160;
+/// What is said of a rename onto the name of another collection.
+pub(super) const DROPPING: &str = ", dropping what was there";
 
 pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
     let mut answers = backend.search_entries(request_of(find)?).await?;
+    let mut found = 0;
     while let Some(answer) = answers.next().await {
         let answer = answer?;
+        answer.notes.iter().for_each(|note| say(note));
+        found += answer.entries.len();
         if global.output == Output::Json {
-            print_documents(&answer.entries)?;
+            print_documents(&answer.entries, name_of_entry)?;
             continue;
         }
         for (nth, entry) in answer.entries.iter().enumerate() {
@@ -30,6 +39,9 @@ pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit
             };
             print_line(&format!("{mark}{}", summary(entry)?))?;
         }
+    }
+    if found == 0 {
+        say("no entry that is held is of this kind");
     }
     Ok(Exit::Done)
 }
@@ -70,23 +82,22 @@ pub(super) fn summary(bytes: &[u8]) -> Result<String> {
         Some(id) => {
             let mut writer = hindsight_oplog::raw::DocWriter::new();
             writer.element(id);
-            extended_json::relaxed(&writer.finish())?.to_string()
+            shown(bytes, &writer.finish())?
         }
         None if operation.kind == OpKind::Command => {
-            shorten(&extended_json::relaxed(operation.o.as_bytes())?.to_string())
+            shorten(&shown(bytes, operation.o.as_bytes())?, COMMAND_WIDTH)
         }
         None => String::new(),
     };
     let names: Vec<String> = operation.namespaces().iter().map(|ns| ns.to_string()).collect();
     let ns = if names.is_empty() { entry.ns.to_owned() } else { names.join(" to ") };
-    Ok(format!("{}  {what:<8} {ns}  {detail}", entry.ts().for_people()))
+    let dropping = if operation.drops_target() { DROPPING } else { "" };
+    Ok(format!("{}  {what:<8} {ns}{dropping}  {detail}", entry.ts().for_people()))
 }
 
-/// Commands may hold whole transactions.
-fn shorten(text: &str) -> String {
-    const LIMIT: usize = 160;
-    match text.char_indices().nth(LIMIT) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
+/// A part of an entry.
+fn shown(entry: &[u8], part: &[u8]) -> Result<String> {
+    let written = extended_json::written(part, Notation::Relaxed)?;
+    warn(|| name_of_entry(entry), written.inexact());
+    Ok(serde_json::to_string(&written)?)
 }

@@ -1,6 +1,7 @@
 use anyhow::Result;
 use hindsight_proto::v1::{ResolveTimeRequest, TimeSpec};
 
+use super::shown::warn_of_texts;
 use super::{find, print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Resolve};
@@ -13,6 +14,7 @@ pub async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Resul
     let answer = backend.resolve_time(ResolveTimeRequest { time: Some(time) }).await?;
     if global.output == Output::Json {
         let json = ResolvedTimeJson::of(answer, Notation::Canonical)?;
+        warn_of_texts(|| "an entry".to_owned(), &json.inexact);
         print_json(&json)?;
         return Ok(Exit::Done);
     }

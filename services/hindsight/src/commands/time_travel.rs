@@ -2,15 +2,20 @@
 
 use anyhow::Result;
 use futures_util::StreamExt;
-use hindsight_proto::v1::{GetDocumentRequest, ListVersionsRequest, ScanCollectionRequest};
-use serde_json::{Value, json};
+use hindsight_extended_json::Notation;
+use hindsight_proto::v1::{
+    GetDocumentRequest, ListVersionsRequest, ScanCollectionRequest, Version,
+};
 
-use super::{bson_of, print_documents, print_json, print_line, say};
+use super::shown::{name_of, print_documents, warn, warn_of_texts};
+use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
+use crate::document_id;
 use crate::exit::Exit;
-use crate::times::{included, json_of, shown};
-use crate::{document_id, extended_json};
+use crate::extended_json::written;
+use crate::json::{self, VersionJson};
+use crate::times::{included, shown};
 
 pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&get.id)?.into_bytes();
@@ -18,15 +23,17 @@ pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> 
         GetDocumentRequest { ns: get.ns.clone(), id: id.into(), at: Some(included(&get.at)) };
     let answer = backend.get_document(request).await?;
     say(&format!("{} as of {}", get.ns, shown(answer.at)));
-    print_document(global, &extended_json::shown(global.output, &answer.document)?)?;
-    Ok(Exit::Done)
-}
-
-fn print_document(global: &Global, document: &Value) -> Result<()> {
     match global.output {
-        Output::Json => print_json(document),
-        Output::Text => print_line(&serde_json::to_string_pretty(document)?),
+        Output::Json => {
+            print_documents(&[answer.document], |document| name_of(&get.ns, document))?;
+        }
+        Output::Text => {
+            let document = written(&answer.document, Notation::Relaxed)?;
+            warn(|| name_of(&get.ns, &answer.document), document.inexact());
+            print_line(&serde_json::to_string_pretty(&document)?)?;
+        }
     }
+    Ok(Exit::Done)
 }
 
 pub async fn history(global: &Global, history: &History, backend: &Backend) -> Result<Exit> {
@@ -35,22 +42,29 @@ pub async fn history(global: &Global, history: &History, backend: &Backend) -> R
         ListVersionsRequest { ns: history.ns.clone(), id: id.into(), ..Default::default() };
     loop {
         let answer = backend.list_versions(request.clone()).await?;
-        for version in answer.versions {
-            let show = |bytes| extended_json::shown(global.output, bytes);
-            let document = version.document.as_deref().map(show).transpose()?;
-            if global.output == Output::Json {
-                print_json(&json!({"from": json_of(version.from), "document": document}))?;
-                continue;
-            }
-            let state =
-                document.map_or_else(|| "deleted".to_owned(), |document| document.to_string());
-            print_line(&format!("{}  {state}", shown(version.from)))?;
+        for version in &answer.versions {
+            print_version(global, &history.ns, version)?;
         }
         if answer.next_page_token.is_empty() {
             return Ok(Exit::Done);
         }
         request.page_token = answer.next_page_token;
     }
+}
+
+fn print_version(global: &Global, ns: &str, version: &Version) -> Result<()> {
+    let notation = match global.output {
+        Output::Json => json::Notation::Canonical,
+        Output::Text => json::Notation::Relaxed,
+    };
+    let version_json = VersionJson::of(version, notation)?;
+    let from = shown(version.from);
+    warn_of_texts(|| format!("the version of {ns} from {from}"), &version_json.inexact);
+    if global.output == Output::Json {
+        return print_json(&version_json);
+    }
+    let document = version_json.document.as_ref();
+    print_line(&format!("{from}  {}", document.map_or("deleted", |document| document.get())))
 }
 
 pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {
@@ -70,7 +84,7 @@ pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Ex
             say(&format!("{} as of {}", scan.ns, shown(answer.at)));
             told = true;
         }
-        print_documents(&answer.documents)?;
+        print_documents(&answer.documents, |document| name_of(&scan.ns, document))?;
     }
     Ok(Exit::Done)
 }

@@ -7,14 +7,17 @@ use futures_util::StreamExt;
 use hindsight_oplog::{Entry, Timestamp};
 use hindsight_proto::v1::{
     self as api, GetTimelineRequest, GetTimelineResponse, SearchEntriesRequest, TimelineBucket,
+    TimelineCommand,
 };
 use serde_json::{Value, json};
 
+use super::find::DROPPING;
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Timeline};
 use crate::exit::{Exit, Failure};
-use crate::times::{included, json_of, shown, to_api};
+use crate::json::CommandJson;
+use crate::times::{included, shown, to_api};
 
 /// Cells of the longest bar.
 const WIDTH: u64 = 40;
@@ -38,6 +41,10 @@ pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Res
             print_bars(&answer, &storms)?;
         }
     }
+    answer.notes.iter().for_each(|note| say(note));
+    if answer.buckets.is_empty() && answer.commands.is_empty() {
+        say(&nothing(timeline.ns.as_deref()));
+    }
     if answer.commands_truncated {
         let shown = answer.commands.len();
         say(&format!(
@@ -46,6 +53,25 @@ pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Res
         ));
     }
     Ok(Exit::Done)
+}
+
+/// An empty answer is said to be one: a name may have been mistyped.
+fn nothing(ns: Option<&str>) -> String {
+    let what = ns.map_or(String::new(), |ns| format!(" of {ns}"));
+    format!(
+        "nothing{what} was written in this time, as far as entries are held (`hindsight windows`)"
+    )
+}
+
+fn print_command(command: &TimelineCommand) -> Result<()> {
+    let mut line = format!("    {}  {}  {}", shown(command.at), command.command, command.ns);
+    if !command.to.is_empty() {
+        line.push_str(&format!(" to {}", command.to));
+    }
+    if command.drops_target {
+        line.push_str(DROPPING);
+    }
+    print_line(&line)
 }
 
 fn seconds(bucket: Option<std::time::Duration>) -> Result<u32, Failure> {
@@ -64,8 +90,7 @@ fn print_json_lines(answer: &GetTimelineResponse) -> Result<()> {
         print_json(&json_of_bucket(bucket, answer.bucket_seconds))?;
     }
     for command in &answer.commands {
-        let at = json_of(command.at);
-        print_json(&json!({"at": at, "command": command.command, "ns": command.ns}))?;
+        print_json(&CommandJson::from(command.clone()))?;
     }
     Ok(())
 }
@@ -176,14 +201,14 @@ fn print_bars(answer: &GetTimelineResponse, storms: &BTreeMap<u32, Storm>) -> Re
             if let Some(storm) = storm.take_if(|storm| comes_first(storm)) {
                 print_storm(storm)?;
             }
-            print_line(&format!("    {}  {}  {}", shown(command.at), command.command, command.ns))?;
+            print_command(command)?;
         }
         if let Some(storm) = storm {
             print_storm(storm)?;
         }
     }
     for command in commands {
-        print_line(&format!("    {}  {}  {}", shown(command.at), command.command, command.ns))?;
+        print_command(command)?;
     }
     if !answer.commands.is_empty() || !storms.is_empty() {
         say(

@@ -100,6 +100,10 @@ pub struct TimelineJson {
     pub commands: Vec<CommandJson>,
     /// There are older commands than these within the time asked for.
     pub commands_truncated: bool,
+    /// For people: where to look for what a time-series collection or a view of this name shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notes: Vec<String>,
 }
 
 /// A stretch of time in one namespace.
@@ -122,12 +126,20 @@ pub struct CommandJson {
     pub at: Option<PositionJson>,
     pub command: String,
     pub ns: String,
+    /// Of a rename: the new name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub to: String,
+    /// That rename dropped the collection which had the new name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub drops_target: bool,
 }
 
 impl From<api::TimelineCommand> for CommandJson {
     fn from(command: api::TimelineCommand) -> Self {
-        let at = command.at.map(Into::into);
-        Self { at, command: command.command, ns: command.ns }
+        let api::TimelineCommand { at, command, ns, to, drops_target } = command;
+        Self { at: at.map(Into::into), command, ns, to, drops_target }
     }
 }
 
@@ -146,6 +158,7 @@ impl From<api::GetTimelineResponse> for TimelineJson {
             buckets: answer.buckets.into_iter().map(bucket).collect(),
             commands: answer.commands.into_iter().map(Into::into).collect(),
             commands_truncated: answer.commands_truncated,
+            notes: answer.notes,
         }
     }
 }

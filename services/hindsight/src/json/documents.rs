@@ -1,56 +1,12 @@
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result};
-use bytes::Bytes;
+use anyhow::Result;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::texts::{Notation, Text, Texts};
 use super::{PositionJson, WindowJson};
-use crate::extended_json::Written;
 use crate::times::from_api;
-
-/// How documents are written: both are Extended JSON v2 with fields in order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Notation {
-    /// Every type is kept: `{"$numberInt":"42"}`.
-    #[default]
-    Canonical,
-    /// Easier to read: `42`; numbers lose their types.
-    Relaxed,
-}
-
-/// A document's JSON: text, which takes as much memory as it is long.
-pub type Text = Box<RawValue>;
-
-impl Notation {
-    /// # Errors
-    /// Bytes that JSON cannot carry.
-    pub fn of(self, bytes: &[u8]) -> Result<Text> {
-        Ok(to_raw_value(&Written::of(bytes, self)?)?)
-    }
-
-    fn of_each(self, all: &[Bytes]) -> Result<Vec<Text>> {
-        all.iter().map(|bytes| self.of(bytes)).collect()
-    }
-
-    fn of_some(self, bytes: Option<&Bytes>) -> Result<Option<Text>> {
-        bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| self.of(bytes)).transpose()
-    }
-
-    /// The value of `_id` in `{_id: …}`.
-    fn of_id(self, bytes: &[u8]) -> Result<Text> {
-        let fields: BTreeMap<String, Text> = serde_json::from_str(self.of(bytes)?.get())?;
-        fields.into_iter().find(|(name, _)| name == "_id").map(|(_, id)| id).context("no _id")
-    }
-}
-
-fn length<'a>(of: impl IntoIterator<Item = &'a Text>) -> usize {
-    of.into_iter().map(|text| text.get().len()).sum()
-}
 
 /// What a time means.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,17 +23,23 @@ pub struct ResolvedTimeJson {
     /// The first entry after it.
     #[schema(value_type = Option<Object>)]
     pub first_excluded: Option<Text>,
+    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
 }
 
 impl ResolvedTimeJson {
     pub fn of(answer: api::ResolveTimeResponse, notation: Notation) -> Result<Self> {
         let utc = answer.at.map(|at| from_api(at).for_people().to_string());
+        let mut texts = Texts::new(notation);
         Ok(Self {
             at: answer.at.map(Into::into),
             utc,
             window: answer.window.map(Into::into),
-            last_included: notation.of_some(Some(&answer.last_included))?,
-            first_excluded: notation.of_some(Some(&answer.first_excluded))?,
+            last_included: texts.some("last_included", Some(&answer.last_included))?,
+            first_excluded: texts.some("first_excluded", Some(&answer.first_excluded))?,
+            inexact: texts.inexact,
         })
     }
 }
@@ -94,6 +56,14 @@ pub struct EntriesJson {
     pub context: Vec<bool>,
     /// The limit was reached: there may be older entries that match.
     pub truncated: bool,
+    /// For people: where to look for what a time-series collection or a view of this name shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notes: Vec<String>,
+    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
     #[serde(skip)]
     matches: u64,
 }
@@ -106,14 +76,16 @@ impl EntriesJson {
         notation: Notation,
         limit: u64,
     ) -> Result<usize> {
-        let texts = notation.of_each(&answer.entries)?;
-        let bytes = length(&texts);
+        let mut texts = Texts::new(notation);
+        let entries = texts.each("entries", self.entries.len(), &answer.entries)?;
         let context = answer.context.iter().filter(|is_context| **is_context).count();
-        self.matches += (texts.len() - context) as u64;
+        self.matches += (entries.len() - context) as u64;
         self.truncated = self.matches >= limit;
-        self.entries.extend(texts);
+        self.entries.extend(entries);
         self.context.extend(&answer.context);
-        Ok(bytes)
+        self.notes.extend_from_slice(&answer.notes);
+        self.inexact.extend(texts.inexact);
+        Ok(texts.bytes)
     }
 }
 
@@ -124,11 +96,17 @@ pub struct DocumentJson {
     pub at: Option<PositionJson>,
     #[schema(value_type = Object)]
     pub document: Text,
+    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
 }
 
 impl DocumentJson {
     pub fn of(answer: &api::GetDocumentResponse, notation: Notation) -> Result<Self> {
-        Ok(Self { at: answer.at.map(Into::into), document: notation.of(&answer.document)? })
+        let mut texts = Texts::new(notation);
+        let document = texts.document("document", &answer.document)?;
+        Ok(Self { at: answer.at.map(Into::into), document, inexact: texts.inexact })
     }
 }
 
@@ -141,6 +119,10 @@ pub struct DocumentsJson {
     pub documents: Vec<Text>,
     /// Empty: these were the last ones.
     pub next_page_token: String,
+    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
 }
 
 impl DocumentsJson {
@@ -150,12 +132,13 @@ impl DocumentsJson {
         answer: &api::ScanCollectionResponse,
         notation: Notation,
     ) -> Result<usize> {
-        let texts = notation.of_each(&answer.documents)?;
-        let bytes = length(&texts);
+        let mut texts = Texts::new(notation);
+        let documents = texts.each("documents", self.documents.len(), &answer.documents)?;
         self.at = answer.at.map(Into::into);
-        self.documents.extend(texts);
+        self.documents.extend(documents);
         self.next_page_token.clone_from(&answer.next_page_token);
-        Ok(bytes)
+        self.inexact.extend(texts.inexact);
+        Ok(texts.bytes)
     }
 }
 
@@ -178,14 +161,20 @@ pub struct VersionJson {
     pub document: Option<Text>,
     /// `base`, `entry`, `collection_named` or `collection_unnamed`.
     pub cause: String,
+    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
 }
 
 impl VersionJson {
     pub fn of(version: &api::Version, notation: Notation) -> Result<Self> {
+        let mut texts = Texts::new(notation);
         Ok(Self {
             from: version.from.map(Into::into),
-            document: notation.of_some(version.document.as_ref())?,
+            document: texts.some("document", version.document.as_ref())?,
             cause: version.cause().as_str_name().to_ascii_lowercase(),
+            inexact: texts.inexact,
         })
     }
 }
@@ -198,54 +187,6 @@ impl VersionsJson {
     }
 }
 
-/// The collections and views there were, by name.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Collections)]
-pub struct CollectionsJson {
-    pub at: Option<PositionJson>,
-    pub collections: Vec<CollectionJson>,
-    /// Empty: these were the last ones.
-    pub next_page_token: String,
-}
-
-/// A collection or a view.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Collection)]
-pub struct CollectionJson {
-    pub ns: String,
-    /// `collection`, `view` or `timeseries`.
-    pub r#type: String,
-    /// In hexadecimal; `null` for views.
-    pub uuid: Option<String>,
-    #[schema(value_type = Object)]
-    pub options: Text,
-    #[schema(value_type = Vec<Object>)]
-    pub indexes: Vec<Text>,
-}
-
-impl CollectionJson {
-    pub fn of(collection: &api::Collection, notation: Notation) -> Result<Self> {
-        let uuid =
-            bson::Uuid::from_bytes(<[u8; 16]>::try_from(&collection.uuid[..]).unwrap_or_default());
-        Ok(Self {
-            ns: collection.ns.clone(),
-            r#type: collection.r#type.clone(),
-            uuid: (collection.uuid.len() == 16).then(|| uuid.to_string()),
-            options: notation.of(&collection.options)?,
-            indexes: notation.of_each(&collection.indexes)?,
-        })
-    }
-}
-
-impl CollectionsJson {
-    pub fn of(answer: api::ListCollectionsResponse, notation: Notation) -> Result<Self> {
-        let all = answer.collections.iter().map(|it| CollectionJson::of(it, notation));
-        let collections = all.collect::<Result<_>>()?;
-        let next_page_token = answer.next_page_token;
-        Ok(Self { at: answer.at.map(Into::into), collections, next_page_token })
-    }
-}
-
 /// What is different between two times.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = Changes)]
@@ -255,6 +196,10 @@ pub struct ChangesJson {
     pub changes: Vec<ChangeJson>,
     /// There are more changes.
     pub truncated: bool,
+    /// For people: where to look for what a time-series collection or a view of this name shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notes: Vec<String>,
 }
 
 /// A document that is different.
@@ -272,17 +217,26 @@ pub struct ChangeJson {
     pub after: Option<Text>,
     /// Of a changed document: dotted paths of what is different.
     pub fields: Vec<String>,
+    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
+    #[serde(skip)]
+    bytes: usize,
 }
 
 impl ChangeJson {
     pub fn of(change: &api::Change, notation: Notation) -> Result<Self> {
+        let mut texts = Texts::new(notation);
         Ok(Self {
             change: change.kind().as_str_name().to_ascii_lowercase(),
             ns: change.ns.clone(),
-            id: notation.of_id(&change.id)?,
-            before: notation.of_some(change.before.as_ref())?,
-            after: notation.of_some(change.after.as_ref())?,
+            id: texts.id(&change.id)?,
+            before: texts.some("before", change.before.as_ref())?,
+            after: texts.some("after", change.after.as_ref())?,
             fields: change.fields.clone(),
+            inexact: texts.inexact,
+            bytes: texts.bytes,
         })
     }
 }
@@ -296,12 +250,13 @@ impl ChangesJson {
         most: usize,
     ) -> Result<usize> {
         (self.from, self.to) = (answer.from.map(Into::into), answer.to.map(Into::into));
+        self.notes.extend_from_slice(&answer.notes);
         let left = most.saturating_sub(self.changes.len());
         self.truncated |= answer.changes.len() > left;
         let mut bytes = 0;
         for change in answer.changes.iter().take(left) {
             let change = ChangeJson::of(change, notation)?;
-            bytes += length(change.before.iter().chain(&change.after));
+            bytes += change.bytes;
             self.changes.push(change);
         }
         Ok(bytes)

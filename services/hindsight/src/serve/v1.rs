@@ -39,7 +39,9 @@ const DESCRIPTION: &str = "/openapi.json";
             show positions, or `latest`. Ids are Extended JSON (`42`, `\"abc\"`, `{\"$oid\":\"…\"}`), 24 hex digits \
             for an ObjectId, or any other bare word for a string.\n\n\
             Documents and entries are Extended JSON v2 (`notation=canonical` or `relaxed`). Where it says so, \
-            `Accept: application/x-ndjson` streams one on each line, and `Accept: application/bson` the raw BSON.\n\n\
+            `Accept: application/x-ndjson` streams one on each line, and `Accept: application/bson` the raw BSON. \
+            What JSON cannot carry exactly, such as bytes that are not UTF-8 (shown as U+FFFD), is told in the field \
+            `inexact` beside it, and on a line of its own in a last field `$inexact`.\n\n\
             Errors are `application/problem+json` with a `reason` for programs."
     ),
     tags(

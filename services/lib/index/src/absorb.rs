@@ -43,6 +43,7 @@ impl Index {
     ) -> Result<Absorbed, IndexError> {
         segment.check()?;
         let _writing = self.writing();
+        self.check_current()?;
         let view = self.view();
         if let Some(held) = view.segment(segment.sequence)? {
             return already_held(&held, segment);
@@ -63,6 +64,7 @@ impl Index {
     pub fn absorb_base(&self, base: &BaseSummary) -> Result<Absorbed, IndexError> {
         base.check()?;
         let _writing = self.writing();
+        self.check_current()?;
         match self.view().base(&base.name)? {
             Some(held) if held == *base => return Ok(Absorbed::AlreadyHeld),
             Some(_) => return Err(IndexError::BaseNameTaken { name: base.name.clone() }),

@@ -32,7 +32,8 @@ pub enum IndexError {
     #[error("index {} is in use by another process", .path.display())]
     InUse { path: PathBuf },
 
-    /// Written by another version of this program: delete it, it is derived.
+    /// Written by a later version of this program, or by a very early one: delete it, it is derived. Formats in
+    /// between are rebuilt without a word.
     #[error(
         "index {} has format {found}, this program writes format {}: delete the directory, it is \
          rebuilt from log and bases", .path.display(), crate::index::FORMAT

@@ -1,9 +1,12 @@
 //! The store: opening it, its settings, its digest.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBatch,
+};
 
 use crate::error::{IndexError, PlanError};
 use crate::keys::{Key, Kind};
@@ -12,8 +15,10 @@ use crate::summary::Digest;
 use crate::view::{ResumePoint, View};
 
 /// Version of the keys and values. Raise it with every change of their meaning: the index is derived,
-/// so there is no upgrade, only a rebuild.
-pub(crate) const FORMAT: u64 = 2;
+/// so there is no upgrade, only a rebuild ([`Index::begin_anew_if_outdated`]).
+pub(crate) const FORMAT: u64 = 3;
+/// From this format on the newest segment can be read: that tells whether the log is still the one that was indexed.
+const OLDEST_READABLE: u64 = 2;
 
 /// The derived view of one log and its bases. One process opens it at a time; in it, share it freely:
 /// writes take turns, reads go through a [`View`].
@@ -22,11 +27,16 @@ pub struct Index {
     path: PathBuf,
     /// Held from reading what is there to writing what follows from it.
     writer: Mutex<()>,
+    /// It is of an earlier format: nothing is added to it.
+    outdated: AtomicBool,
 }
 
 impl Index {
     /// Opens the index in this directory, creating it if there is none. The same for commands that
     /// only read: they run when no other process owns the directory.
+    ///
+    /// One of an earlier format is opened, too, for [`Index::resume_point`] alone: once the log was compared with
+    /// that, [`Index::begin_anew_if_outdated`] is to be called.
     pub fn open(path: impl AsRef<Path>) -> Result<Index, IndexError> {
         let path = path.as_ref().to_owned();
         let db = DB::open(&settings(), &path).map_err(|source| {
@@ -35,9 +45,33 @@ impl Index {
             }
             IndexError::Storage { action: "open", source }
         })?;
-        let index = Index { db, path, writer: Mutex::new(()) };
+        let outdated = AtomicBool::new(false);
+        let index = Index { db, path, writer: Mutex::new(()), outdated };
         index.check_format()?;
         Ok(index)
+    }
+
+    /// Empties an index of an earlier format, so that log and bases can be absorbed again; says whether it was one.
+    pub fn begin_anew_if_outdated(&self) -> Result<bool, IndexError> {
+        let _writing = self.writing();
+        if !self.outdated.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let (start, end) = all_content();
+        let mut batch = WriteBatch::default();
+        batch.delete_range(start, end);
+        batch.put(Key::Format.encode(), FORMAT.to_string());
+        self.db.write(batch).map_err(IndexError::storage("rebuild"))?;
+        self.outdated.store(false, Ordering::Release);
+        Ok(true)
+    }
+
+    /// What is absorbed goes into an index of the current format only.
+    pub(crate) fn check_current(&self) -> Result<(), IndexError> {
+        match self.outdated.load(Ordering::Acquire) {
+            true => Err(self.other_format(self.view().value::<u64>(&Key::Format)?.unwrap_or(0))),
+            false => Ok(()),
+        }
     }
 
     /// Deletes the index in this directory. Nothing is lost: absorb the log and the bases again.
@@ -87,6 +121,10 @@ impl Index {
         let view = self.view();
         let found = match view.value::<u64>(&Key::Format)? {
             Some(FORMAT) => return Ok(()),
+            Some(OLDEST_READABLE..FORMAT) => {
+                self.outdated.store(true, Ordering::Release);
+                return Ok(());
+            }
             Some(found) => found,
             None if view.scan(Vec::new(), vec![0xFF]).next().is_none() => {
                 let key = Key::Format.encode();
@@ -95,7 +133,11 @@ impl Index {
             }
             None => 0,
         };
-        Err(IndexError::OtherFormat { path: self.path.clone(), found })
+        Err(self.other_format(found))
+    }
+
+    fn other_format(&self, found: u64) -> IndexError {
+        IndexError::OtherFormat { path: self.path.clone(), found }
     }
 }
 

@@ -59,7 +59,13 @@ pub(crate) fn after_gap(segment: SegmentSummary, after: u32) -> SegmentSummary {
 }
 
 pub(crate) fn command(at: u32, command: &str, ns: &str) -> CommandNote {
-    CommandNote { optime: optime(at), command: command.to_owned(), ns: ns.to_owned() }
+    CommandNote {
+        optime: optime(at),
+        command: command.to_owned(),
+        ns: ns.to_owned(),
+        renamed_to: None,
+        drops_target: false,
+    }
 }
 
 pub(crate) fn base(name: &str, capture_from: u32, exact_from: u32) -> BaseSummary {

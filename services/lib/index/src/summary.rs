@@ -64,7 +64,8 @@ pub struct GapNotice {
     pub noticed_wall_ms: i64,
 }
 
-/// Operations on one namespace in one segment; a transaction counts as the operations within it.
+/// Operations on one namespace in one segment; a transaction counts as the operations within it, and a rename as a
+/// command on either name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceCounts {
     pub ns: String,
@@ -82,6 +83,12 @@ pub struct CommandNote {
     pub optime: OpTime,
     pub command: String,
     pub ns: String,
+    /// The new name, for `renameCollection`.
+    #[serde(default)]
+    pub renamed_to: Option<String>,
+    /// That rename dropped the collection which had the new name. Segments of earlier programs do not tell.
+    #[serde(default)]
+    pub drops_target: bool,
 }
 
 /// What the index keeps of one base. Taken from its manifest, so it exists only for a finished base.

@@ -66,6 +66,16 @@ impl<'a> Operation<'a> {
         Namespaces::of(self)
     }
 
+    /// This rename drops the collection that had the new name: `$out`, `convertToCapped`, and a rename with
+    /// `dropTarget`. The server writes the UUID of what it dropped, and nothing where nothing was; a tool's `applyOps`
+    /// may say `true`.
+    pub fn drops_target(&self) -> bool {
+        let is_rename = self.command() == Some(CommandKind::RenameCollection);
+        let dropped = is_rename.then(|| self.o.get(b"dropTarget").ok().flatten()).flatten();
+        dropped
+            .is_some_and(|dropped| dropped.as_uuid().is_some() || dropped.as_bool() == Some(true))
+    }
+
     fn parse_inner(
         doc: Doc<'a>,
         upsert_by_default: bool,

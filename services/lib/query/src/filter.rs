@@ -10,6 +10,7 @@ use crate::error::QueryError;
 use crate::path::{AtArray, Path};
 use crate::pattern::Pattern;
 use crate::value::{OwnedValue, Value};
+use crate::version::ServerVersion;
 use types::TypeSet;
 
 mod all;
@@ -23,24 +24,29 @@ pub(crate) use parse::check;
 
 /// A parsed filter. It owns what it compares with, and may be used from many threads.
 #[derive(Debug)]
-pub struct Filter(Condition);
+pub struct Filter {
+    condition: Condition,
+    version: ServerVersion,
+}
 
 impl Filter {
-    /// Parses a filter as `find` takes it. The cost is linear in its size.
-    pub fn parse(filter: &RawDocument) -> Result<Self, QueryError> {
-        parse::filter(Doc::new(filter.as_bytes())?).map(Self)
+    /// Parses a filter as `find` of that version takes it. The cost is linear in its size.
+    pub fn parse(filter: &RawDocument, version: ServerVersion) -> Result<Self, QueryError> {
+        let condition = parse::filter(Doc::new(filter.as_bytes())?, version)?;
+        Ok(Self { condition, version })
     }
 
     /// Whether the document is one of those asked for. What is not well-formed in it counts as
     /// not there.
     pub fn matches(&self, document: &RawDocument) -> bool {
-        Doc::new(document.as_bytes()).is_ok_and(|document| self.0.holds_for(document))
+        Doc::new(document.as_bytes())
+            .is_ok_and(|document| self.condition.holds_for(document, self.version))
     }
 
     /// Whether some value of it is compared that is a string or holds one: a collection with a collation of its own
     /// may then hold other matches than those found here. Regular expressions do not go by the collation.
     pub fn compares_strings(&self) -> bool {
-        self.0.compares_strings()
+        self.condition.compares_strings()
     }
 }
 
@@ -98,26 +104,32 @@ impl Condition {
         }
     }
 
-    fn holds_for(&self, document: Doc<'_>) -> bool {
+    fn holds_for(&self, document: Doc<'_>, version: ServerVersion) -> bool {
+        let holds = |one: &Condition| one.holds_for(document, version);
         match self {
             Self::Always(answer) => *answer,
-            Self::All(conditions) => conditions.iter().all(|one| one.holds_for(document)),
-            Self::Any(conditions) => conditions.iter().any(|one| one.holds_for(document)),
-            Self::Not(condition) => !condition.holds_for(document),
+            Self::All(conditions) => conditions.iter().all(holds),
+            Self::Any(conditions) => conditions.iter().any(holds),
+            Self::Not(condition) => !holds(condition),
             Self::Field(path, test) => {
-                path.any(document, test.at_array(), &mut |value| test.passes(value))
+                let mut passes = |value: Option<Value<'_>>| test.passes(value, version);
+                path.any(document, test.at_array(), &mut passes)
+                    || version.null_finds_ends_at_arrays()
+                        && test.takes_null()
+                        && !path.any(document, AtArray::Whole, &mut |value| value.is_some())
             }
         }
     }
 
     /// Of an array's element itself: paths do not matter, and arrays in it are not entered.
-    fn holds_for_value(&self, value: Value<'_>) -> bool {
+    fn holds_for_value(&self, value: Value<'_>, version: ServerVersion) -> bool {
+        let holds = |one: &Condition| one.holds_for_value(value, version);
         match self {
             Self::Always(answer) => *answer,
-            Self::All(conditions) => conditions.iter().all(|one| one.holds_for_value(value)),
-            Self::Any(conditions) => conditions.iter().any(|one| one.holds_for_value(value)),
-            Self::Not(condition) => !condition.holds_for_value(value),
-            Self::Field(_, test) => test.passes(Some(value)),
+            Self::All(conditions) => conditions.iter().all(holds),
+            Self::Any(conditions) => conditions.iter().any(holds),
+            Self::Not(condition) => !holds(condition),
+            Self::Field(_, test) => test.passes(Some(value), version),
         }
     }
 }
@@ -146,10 +158,21 @@ impl Test {
         }
     }
 
+    /// Whether null is a value that is looked for.
+    fn takes_null(&self) -> bool {
+        match self {
+            Self::Compare(comparison, with) => {
+                with.get().kind == kind::NULL && comparison.takes_equal()
+            }
+            Self::In { null, .. } => *null,
+            _ => false,
+        }
+    }
+
     /// `None` is a missing value.
-    fn passes(&self, value: Option<Value<'_>>) -> bool {
+    fn passes(&self, value: Option<Value<'_>>, version: ServerVersion) -> bool {
         if let Self::Compare(comparison, with) = self {
-            return comparison.holds(value, with.get());
+            return comparison.holds(value, with.get(), version);
         }
         let Some(value) = value else {
             return matches!(self, Self::In { null: true, .. });
@@ -157,7 +180,7 @@ impl Test {
         match self {
             Self::Compare(..) | Self::Exists => true,
             Self::In { values, null, patterns } => {
-                *null && value.kind == kind::UNDEFINED
+                *null && value.kind == kind::UNDEFINED && version.null_finds_undefined()
                     || values.binary_search_by(|one| one.compare(value)).is_ok()
                     || patterns.iter().any(|pattern| is_found(pattern, value))
             }
@@ -169,10 +192,10 @@ impl Test {
             Self::Size(size) => elements(value)
                 .is_some_and(|array| usize::try_from(*size) == Ok(array.elements().count())),
             Self::ElementDocument(condition) => any_element(value, |element| {
-                element.embedded().is_some_and(|element| condition.holds_for(element))
+                element.embedded().is_some_and(|element| condition.holds_for(element, version))
             }),
             Self::ElementValue(conditions) => any_element(value, |element| {
-                conditions.iter().all(|condition| condition.holds_for_value(element))
+                conditions.iter().all(|condition| condition.holds_for_value(element, version))
             }),
         }
     }
@@ -197,15 +220,17 @@ fn any_element<'a>(value: Value<'a>, holds: impl Fn(Value<'a>) -> bool) -> bool 
 }
 
 impl Comparison {
-    /// Compares within a type only, with two exceptions: null is equal to undefined and to what is
-    /// missing, and the two keys are below and above everything.
-    fn holds(self, value: Option<Value<'_>>, with: Value<'_>) -> bool {
+    /// Compares within a type only, with two exceptions: null is equal to what is missing and, before 8.0, to
+    /// undefined, and the two keys are below and above everything.
+    fn holds(self, value: Option<Value<'_>>, with: Value<'_>, version: ServerVersion) -> bool {
         let kind = value.map_or(kind::UNDEFINED, |value| value.kind);
         match value {
             Some(value) if canonical(kind) == canonical(with.kind) => {
                 self.holds_within(value, with)
             }
-            _ if with.kind == kind::NULL && kind == kind::UNDEFINED => self.takes_equal(),
+            _ if with.kind == kind::NULL && kind == kind::UNDEFINED => {
+                self.takes_equal() && (value.is_none() || version.null_finds_undefined())
+            }
             _ if with.kind == kind::MAX_KEY => matches!(self, Self::Less | Self::LessOrEqual),
             _ if with.kind == kind::MIN_KEY => matches!(self, Self::Greater | Self::GreaterOrEqual),
             _ => false,

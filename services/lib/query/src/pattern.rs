@@ -1,12 +1,12 @@
 //! Regular expressions.
 //!
-//! MongoDB up to 6.0 matches with PCRE 8, from 6.1 on with PCRE2. This is PCRE2, always in UTF
-//! mode, with newlines being LF, as there. Differences that remain:
+//! MongoDB up to 6.0 matches with PCRE 8, from 6.1 on with PCRE2 (10.40 in 7.0). This is PCRE2, always in UTF
+//! mode, with newlines being LF, as there; patterns for PCRE 8 are rewritten (`rewriting`). Differences that remain:
 //!
-//! - What PCRE 8 refuses and PCRE2 knows is accepted: `\N{U+61}`, `(?n)`, `(?a)`, `(?R)`, names of
-//!   more than 32 bytes, a `\Q` or, under the flag x, a comment up to the end of the pattern.
-//! - What PCRE 8 lets pass and PCRE2 refuses is refused: a class such as `[\d-z]`, and `\8` without
-//!   eight groups.
+//! - What PCRE 8 refuses and PCRE2 knows is accepted up to 6.0: `(?n)`, `(?^)`, `(?R)`, `(*NO_JIT)`, names of
+//!   more than 32 bytes.
+//! - What PCRE2 10.40 refuses and later ones know is accepted from 6.1 on: `(?a)`.
+//! - `(?=\K)`, which PCRE 8 lets pass, is refused.
 //! - A match that takes too many steps is no match. The server has such a limit as well; the steps
 //!   are counted differently.
 //! - A string that is not UTF-8 never matches.
@@ -15,6 +15,9 @@ use pcre2::bytes::{Regex, RegexBuilder};
 
 use crate::error::QueryError;
 use crate::value::Value;
+use crate::version::ServerVersion;
+
+mod rewriting;
 
 /// Bounds a match to some tens of milliseconds, and fixes what a linked PCRE2 may have been built
 /// to do differently.
@@ -29,7 +32,12 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    pub(crate) fn new(field: &[u8], source: &[u8], flags: &[u8]) -> Result<Self, QueryError> {
+    pub(crate) fn new(
+        field: &[u8],
+        source: &[u8],
+        flags: &[u8],
+        version: ServerVersion,
+    ) -> Result<Self, QueryError> {
         let mut builder = RegexBuilder::new();
         builder.utf(true);
         for &flag in flags {
@@ -57,16 +65,33 @@ impl Pattern {
             return Err(refuse("it holds a null byte; write \\x00 for it"));
         }
         let text = std::str::from_utf8(source).map_err(|_| refuse("it is not UTF-8"))?;
+        let is_pcre_8 = version.has_pcre_8();
+        let text = rewriting::rewritten(text, is_pcre_8);
+        let (verbs, rest) = rewriting::after_verbs(&text);
+        // The name that PCRE 8 had for it; servers take it all the same.
+        let verbs = verbs.replace("(*UTF8)", "(*UTF)");
+        if is_pcre_8 {
+            // The server has two of each: one as it stands, and one in a group, for whole strings.
+            let grouped = builder.build(&format!("{PREFIX}{verbs}(?:{rest})"));
+            grouped.map_err(|error| refuse(&error.to_string()))?;
+            if rest.contains("\\N{") {
+                return Err(refuse("\\N{…} is not known before MongoDB 6.1"));
+            }
+        }
         let regex = builder
-            .build(&format!("{PREFIX}{}", as_pcre_8(text)))
+            .build(&format!("{PREFIX}{verbs}{rest}"))
             .map_err(|error| refuse(&error.to_string()))?;
         Ok(Self { source: source.into(), flags: flags.into(), regex })
     }
 
     /// From a BSON regular expression.
-    pub(crate) fn of_value(field: &[u8], value: Value<'_>) -> Result<Self, QueryError> {
+    pub(crate) fn of_value(
+        field: &[u8],
+        value: Value<'_>,
+        version: ServerVersion,
+    ) -> Result<Self, QueryError> {
         let (source, flags) = value.regex();
-        Self::new(field, source, flags)
+        Self::new(field, source, flags, version)
     }
 
     /// A string that it is found in.
@@ -78,59 +103,6 @@ impl Pattern {
     pub(crate) fn equals(&self, (source, flags): (&[u8], &[u8])) -> bool {
         *self.source == *source && *self.flags == *flags
     }
-}
-
-/// Writes for PCRE2 what PCRE 8 reads in another way. Since 10.43 `{,3}` and `{ 1, 3 }` are
-/// quantifiers, and were plain text: their brace is escaped. A letter that is no escape stood for
-/// itself, and is refused: its backslash goes.
-fn as_pcre_8(pattern: &str) -> String {
-    let bytes = pattern.as_bytes();
-    let mut out = String::with_capacity(pattern.len());
-    let mut copied = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            // Quoted text, to its end or the pattern's.
-            b'\\' if bytes.get(at + 1) == Some(&b'Q') => {
-                at = pattern[at..].find("\\E").map_or(bytes.len(), |length| at + length + 1);
-            }
-            b'\\' if bytes.get(at + 1).is_some_and(|byte| b"ijmqyFIJMOTY".contains(byte)) => {
-                out.push_str(&pattern[copied..at]);
-                copied = at + 1;
-                at += 1;
-            }
-            // A quoted byte, and what an escape such as \x{41} takes in braces.
-            b'\\' => {
-                let takes_braces = bytes.get(at + 1).is_some_and(|byte| b"gkNopPx".contains(byte));
-                at += 1 + usize::from(takes_braces && bytes.get(at + 2) == Some(&b'{'));
-            }
-            b'{' if only_lately_a_quantifier(&bytes[at + 1..]) => {
-                out.push_str(&pattern[copied..at]);
-                out.push('\\');
-                copied = at;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    out.push_str(&pattern[copied..]);
-    out
-}
-
-/// Whether that follows a brace which begins a quantifier for a late PCRE2 alone.
-fn only_lately_a_quantifier(rest: &[u8]) -> bool {
-    let digits = |from: usize| rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let first = digits(0);
-    let after = rest.get(first);
-    let is_old = first > 0
-        && match after {
-            Some(b'}') => true,
-            Some(b',') => rest.get(first + 1 + digits(first + 1)) == Some(&b'}'),
-            _ => false,
-        };
-    // Only digits, blanks and a comma up to the closing brace can be a new form.
-    let end = rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b' ' | b'\t' | b','));
-    !is_old && end.is_some_and(|end| end > 0 && rest[end] == b'}')
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ pub struct NamespaceCounts {
     pub counts: OpCounts,
 }
 
-/// A command in a segment, those that end transactions excepted.
+/// The name of the note of what a rename drops.
+const DROP: &str = "drop";
+
+/// A command in a segment, those that end transactions excepted. A rename that drops the collection of the new name has
+/// a note `drop` of that name before its own, which is not counted; segments of earlier programs have none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandNote {
     /// Of the entry that holds it, possibly inside its `applyOps`.
@@ -117,6 +121,16 @@ impl Tally {
         let renamed_to = (kind == CommandKind::RenameCollection)
             .then(|| operation.o.get(b"to").ok().flatten().and_then(Element::as_str))
             .flatten();
+        if operation.drops_target()
+            && let Some(dropped) = renamed_to
+        {
+            self.commands.push(CommandNote {
+                optime: at,
+                name: DROP.to_owned(),
+                namespace: dropped.to_owned(),
+                renamed_to: None,
+            });
+        }
         self.commands.push(CommandNote {
             optime: at,
             name: command_name(first),

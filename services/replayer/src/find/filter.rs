@@ -16,7 +16,8 @@ use super::{NamespacePattern, Pattern, SessionId, TransactionId};
 #[derive(Debug, Clone)]
 pub struct EntryFilter {
     pub namespace: Option<NamespacePattern>,
-    /// `i`, `u`, `d`, `n`, `c`, or command names, compared without regard to case; empty for all.
+    /// `i`, `u`, `d`, `n`, `c`, or command names, compared without regard to case; empty for all. `drop` is also a
+    /// rename that drops the collection whose name is taken.
     pub ops: Vec<String>,
     /// The encoded `_id`, and its hash for the key filters.
     pub id: Option<(Vec<u8>, u64)>,
@@ -94,15 +95,25 @@ impl EntryFilter {
     }
 
     fn matches_operation(&self, operation: &Operation<'_>) -> bool {
-        self.matches_namespace(operation)
-            && self.matches_op(operation)
+        (self.matches_namespace(operation) && self.matches_op(operation)
+            || self.matches_drop(operation))
             && self.matches_id(operation)
             && self.matches_changed_field(operation)
     }
 
     fn matches_namespace(&self, operation: &Operation<'_>) -> bool {
-        let Some(pattern) = &self.namespace else { return true };
-        operation.namespaces().iter().any(|namespace| pattern.matches_parts(&namespace))
+        self.namespace.as_ref().is_none_or(|pattern| pattern.concerns_operation(operation))
+    }
+
+    /// A rename onto the name of another collection is a `drop` of that.
+    fn matches_drop(&self, operation: &Operation<'_>) -> bool {
+        self.wants_drops()
+            && operation.drops_target()
+            && self.namespace.as_ref().is_none_or(|pattern| pattern.is_dropped_by(operation))
+    }
+
+    fn wants_drops(&self) -> bool {
+        self.ops.iter().any(|op| op.eq_ignore_ascii_case("drop"))
     }
 
     fn matches_op(&self, operation: &Operation<'_>) -> bool {

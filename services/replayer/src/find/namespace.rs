@@ -1,6 +1,12 @@
 //! Which collections are meant.
 
-use hindsight_oplog::Namespace;
+use hindsight_oplog::raw::Element;
+use hindsight_oplog::{Namespace, Namespaces, Operation};
+
+/// The prefix of the collection that holds what is in a time-series collection, up to MongoDB 8.
+const BUCKETS: &str = "system.buckets.";
+/// The collection whose documents define a database's views; their `_id` is the view's full name.
+const VIEWS: &str = "system.views";
 
 /// `db.collection`, or every collection of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,32 +32,107 @@ impl NamespacePattern {
         }
     }
 
+    /// Whether that is one of the collections meant, by its own name.
     pub fn matches(&self, namespace: &str) -> bool {
         self.matches_parts(&Namespace::parse(namespace))
     }
 
+    /// Whether that is one of the collections meant, or holds the buckets of one. From MongoDB 9.0 on a time-series
+    /// collection has its buckets under its own name.
+    pub fn concerns(&self, namespace: &str) -> bool {
+        self.concerns_parts(&Namespace::parse(namespace))
+    }
+
+    /// What is written to the collections meant, to their buckets, and to their definitions if they are views.
+    pub(super) fn concerns_operation(&self, operation: &Operation<'_>) -> bool {
+        let mut namespaces = operation.namespaces().iter();
+        namespaces.any(|namespace| self.concerns_parts(&namespace)) || self.is_defined_by(operation)
+    }
+
+    /// Whether a rename drops one of the collections meant, to take its name.
+    pub(super) fn is_dropped_by(&self, operation: &Operation<'_>) -> bool {
+        match operation.namespaces() {
+            Namespaces::Renamed { to, .. } => operation.drops_target() && self.concerns_parts(&to),
+            _ => false,
+        }
+    }
+
+    fn is_defined_by(&self, operation: &Operation<'_>) -> bool {
+        let Self::Collection(name) = self else { return false };
+        let namespace = Namespace::parse(operation.ns);
+        namespace.collection == VIEWS
+            && operation.document_id().and_then(Element::as_str) == Some(name)
+    }
+
     /// What concerns a whole database concerns each of its collections.
-    pub(super) fn matches_parts(&self, namespace: &Namespace<'_>) -> bool {
+    fn matches_parts(&self, namespace: &Namespace<'_>) -> bool {
+        self.takes(namespace, |wanted| wanted == namespace.collection)
+    }
+
+    fn concerns_parts(&self, namespace: &Namespace<'_>) -> bool {
+        let buckets_of = namespace.collection.strip_prefix(BUCKETS);
+        self.takes(namespace, |wanted| wanted == namespace.collection || buckets_of == Some(wanted))
+    }
+
+    fn takes(&self, namespace: &Namespace<'_>, is_wanted: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Database(name) => name == namespace.database,
             Self::Collection(name) => {
                 let wanted = Namespace::parse(name);
                 wanted.database == namespace.database
-                    && (namespace.collection.is_empty()
-                        || wanted.collection == namespace.collection)
+                    && (namespace.collection.is_empty() || is_wanted(wanted.collection))
             }
         }
     }
 
     /// Whether an operation that a segment counts under this name may match. Commands whose collection is not told
-    /// apart there are counted under `db.$cmd`: any collection of the database may be meant.
+    /// apart there are counted under `db.$cmd`: any collection of the database may be meant. So it is with the
+    /// definitions of views.
     pub(super) fn may_match_counted(&self, namespace: &str) -> bool {
         let parts = Namespace::parse(namespace);
-        self.matches_parts(&parts)
-            || (parts.collection == "$cmd" && parts.database == self.database())
+        self.concerns_parts(&parts)
+            || (matches!(parts.collection, "$cmd" | VIEWS) && parts.database == self.database())
     }
 
     fn database(&self) -> &str {
         self.prefix()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+    use hindsight_oplog::Entry;
+
+    use super::*;
+
+    fn concerns(pattern: &str, op: &str, ns: &str, o: RawDocumentBuf) -> bool {
+        let at = bson::Timestamp { time: 5, increment: 1 };
+        let entry = rawdoc! {"ts": at, "op": op, "ns": ns, "o": o, "o2": {"_id": "t.v"}};
+        let entry = Entry::parse(entry.as_bytes()).expect("an entry");
+        NamespacePattern::parse(pattern).concerns_operation(&entry.operation())
+    }
+
+    #[test]
+    fn a_time_series_collection_is_its_buckets_and_a_view_its_definition() {
+        let bucket = || rawdoc! {"_id": 1};
+        assert!(concerns("t.w", "i", "t.system.buckets.w", bucket()));
+        assert!(concerns("t.system.buckets.w", "i", "t.system.buckets.w", bucket()));
+        // From 9.0 on: {…, ns: "t.w", isTimeseries: true}, and `o` is a bucket.
+        assert!(concerns("t.w", "i", "t.w", bucket()));
+        assert!(!concerns("t.w", "i", "t.system.buckets.w2", bucket()));
+        assert!(!concerns("t.w", "i", "u.system.buckets.w", bucket()));
+        let drop = || rawdoc! {"drop": "system.buckets.w"};
+        assert!(concerns("t.w", "c", "t.$cmd", drop()) && !concerns("t.v", "c", "t.$cmd", drop()));
+
+        let view = |id: &str| rawdoc! {"_id": id, "viewOn": "o"};
+        assert!(concerns("t.v", "i", "t.system.views", view("t.v")));
+        assert!(concerns("t.v", "u", "t.system.views", rawdoc! {"$v": 2}));
+        assert!(!concerns("t.v", "i", "t.system.views", view("t.v2")));
+        assert!(!concerns("t.v", "i", "t.views", view("t.v")));
+        let pattern = NamespacePattern::parse("t.v");
+        assert!(pattern.may_match_counted("t.system.views"));
+        assert!(!pattern.may_match_counted("u.system.views"));
+        assert!(pattern.concerns("t.system.buckets.v") && !pattern.matches("t.system.buckets.v"));
     }
 }

@@ -12,6 +12,8 @@ use super::EntryFilter;
 /// A longer name may have been cut where it was noted.
 const LONGEST_NOTED: usize = hindsight_segment::limits::MAX_COMMAND_NAME_BYTES - 4;
 
+const RENAME: &str = "renameCollection";
+
 impl EntryFilter {
     pub(super) fn may_hold(&self, segment: &SegmentSummary) -> bool {
         if self.needs_document() {
@@ -48,11 +50,11 @@ impl EntryFilter {
         let counted = |of: fn(&NamespaceCounts) -> u64| {
             segment.counts.iter().any(|counts| self.may_count_under(&counts.ns) && of(counts) > 0)
         };
-        let noted = op.len() > LONGEST_NOTED
-            || segment
-                .commands
-                .iter()
-                .any(|note| note.command.eq_ignore_ascii_case(op) && self.may_note_under(note));
+        let is_noted = |note: &CommandNote| {
+            note.command.eq_ignore_ascii_case(op) && self.may_note_under(note)
+                || op.eq_ignore_ascii_case("drop") && self.may_drop(note)
+        };
+        let noted = op.len() > LONGEST_NOTED || segment.commands.iter().any(is_noted);
         // A command may have any name, also one that is the code of something else.
         noted
             || match op.to_ascii_lowercase().as_str() {
@@ -76,8 +78,18 @@ impl EntryFilter {
         self.namespace.as_ref().is_none_or(|pattern| pattern.may_match_counted(ns))
     }
 
-    /// A rename is noted under the name it had; the other name may be the one asked for.
+    /// A rename is noted under both names; under one where it has another form than servers write.
     fn may_note_under(&self, note: &CommandNote) -> bool {
-        note.command == "renameCollection" || self.may_count_under(&note.ns)
+        self.may_count_under(&note.ns)
+            || match &note.renamed_to {
+                Some(to) => self.may_count_under(to),
+                None => note.command == RENAME,
+            }
+    }
+
+    /// Not every segment tells whether a rename dropped anything.
+    fn may_drop(&self, note: &CommandNote) -> bool {
+        let to = note.renamed_to.as_deref();
+        note.command == RENAME && to.is_none_or(|to| self.may_count_under(to))
     }
 }

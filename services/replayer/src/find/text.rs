@@ -1,6 +1,6 @@
 //! Entries as text, for regular expressions.
 
-use bson::{Bson, Document, RawDocument, Utf8Lossy};
+use hindsight_extended_json::{Notation, Written};
 use hindsight_oplog::Entry;
 use regex::{Regex, RegexBuilder};
 
@@ -29,13 +29,9 @@ impl Pattern {
 }
 
 fn text_of(bytes: &[u8]) -> String {
-    let document = RawDocument::from_bytes(bytes).and_then(|raw| {
-        Document::try_from(raw).or_else(|_| Utf8Lossy::<Document>::try_from(raw).map(|it| it.0))
-    });
-    match document {
-        Ok(document) => Bson::Document(document).into_relaxed_extjson().to_string(),
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
-    }
+    let written = Written::of(bytes, Notation::Relaxed).ok();
+    let text = written.and_then(|written| serde_json::to_string(&written).ok());
+    text.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -79,6 +75,22 @@ mod tests {
                     "{text}"
                 );
             }
+        }
+    }
+
+    /// The last one alone was searched.
+    #[test]
+    fn every_field_of_a_name_is_matched_and_far_dates_are_numbers() {
+        let mut doc = DocWriter::new();
+        doc.string(b"op", "i").string(b"ns", "a.b");
+        doc.value(kind::TIMESTAMP, b"ts", &5_u64.to_le_bytes());
+        doc.open(kind::DOCUMENT, b"o").string(b"s", "first").string(b"s", "second");
+        doc.value(kind::DATE, b"never", &i64::MAX.to_le_bytes()).close();
+        let bytes = doc.finish();
+        let entry = Entry::parse(&bytes).expect("an entry");
+        let never = r#""never":\{"\$date":\{"\$numberLong":"9223372036854775807"\}\}"#;
+        for text in [r#""s":"first""#, r#""s":"second""#, never] {
+            assert!(Pattern::parse(text).expect("a pattern").matches(&entry), "{text}");
         }
     }
 

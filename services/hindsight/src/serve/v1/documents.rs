@@ -14,7 +14,7 @@ use super::answer::{Format, json, line, object, raw, stream};
 use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Params, Segments, document, id, time};
 use crate::api::{Service, invalid};
-use crate::extended_json::Written;
+use crate::extended_json::written;
 use crate::json::{ChangeJson, ChangesJson, DocumentJson, DocumentsJson, Notation, VersionsJson};
 
 /// Documents or changes in one JSON object.
@@ -147,7 +147,7 @@ pub(super) async fn scan(
             answer
                 .documents
                 .iter()
-                .try_for_each(|document| line(&Written::of(document, notation)?, to))
+                .try_for_each(|document| line(&written(document, notation.into())?.marked(), to))
         })),
         Format::Bson => Ok(stream(format, answers, |answer, to| {
             answer.documents.iter().for_each(|document| to.extend_from_slice(document));

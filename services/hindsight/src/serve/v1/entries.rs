@@ -13,7 +13,7 @@ use super::answer::{Format, json, line, object, stream};
 use super::problem::{Problem, ProblemJson};
 use super::question::{Asker, Params, document, id, time};
 use crate::api::{Service, invalid};
-use crate::extended_json::Written;
+use crate::extended_json::written;
 use crate::json::{EntriesJson, Notation, TimelineJson};
 
 /// Entries in one JSON object.
@@ -107,7 +107,10 @@ pub(super) async fn search(
             object(answers, add).await
         }
         Format::Lines => Ok(stream(format, answers, move |answer, to| {
-            answer.entries.iter().try_for_each(|entry| line(&Written::of(entry, notation)?, to))
+            answer
+                .entries
+                .iter()
+                .try_for_each(|entry| line(&written(entry, notation.into())?.marked(), to))
         })),
         Format::Bson => Ok(stream(format, answers, |answer, to| {
             answer.entries.iter().for_each(|entry| to.extend_from_slice(entry));

@@ -92,7 +92,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What we hold cannot be shown as JSON.
+/// What we hold is no BSON.
 pub(super) fn unshowable(error: anyhow::Error) -> Problem {
     Reason::Internal.status(format!("{error:#}. Accept: application/bson gives the bytes")).into()
 }

@@ -344,7 +344,7 @@ fn another_format_is_refused_with_the_remedy() {
     let Fixture { index, directory } = fixture;
     drop(index);
     let error = Index::open(directory.path()).expect_err("other format");
-    assert!(error.to_string().contains("has format 1, this program writes format 2"), "{error}");
+    assert!(error.to_string().contains("has format 1, this program writes format 3"), "{error}");
 
     Index::delete(directory.path()).expect("delete");
     let fixture = Fixture { index: Index::open(directory.path()).expect("open"), directory };
@@ -354,6 +354,34 @@ fn another_format_is_refused_with_the_remedy() {
     drop(index);
     let error = Index::open(directory.path()).expect_err("no format, but content");
     assert!(matches!(error, IndexError::OtherFormat { found: 0, .. }), "{error:?}");
+}
+
+/// The form in which segments were stored before a rename kept its new name.
+#[test]
+fn an_earlier_format_tells_its_end_and_then_begins_anew() {
+    let fixture = Fixture::with(&story());
+    let index = &fixture.index;
+    index.db.put(Key::Format.encode(), "2").expect("put");
+    for segment in story() {
+        let mut json = serde_json::to_value(&segment).expect("JSON");
+        for note in json["commands"].as_array_mut().expect("an array") {
+            let note = note.as_object_mut().expect("an object");
+            assert!(note.remove("renamed_to").is_some() && note.remove("drops_target").is_some());
+        }
+        index.db.put(Key::Segment(segment.sequence).encode(), json.to_string()).expect("put");
+    }
+    let outdated = fixture.reopened();
+    let end = outdated.index.resume_point().expect("read").map(|end| (end.sequence, end.last));
+    assert_eq!(end, Some((5, optime(111))));
+    let refused = outdated.index.absorb(&segment(6, 112, 113)).expect_err("another format");
+    assert!(matches!(refused, IndexError::OtherFormat { found: 2, .. }), "{refused:?}");
+
+    assert!(outdated.index.begin_anew_if_outdated().expect("emptied"));
+    assert_eq!(outdated.index.resume_point().expect("read"), None);
+    outdated.absorb(&story());
+    let rebuilt = outdated.reopened();
+    assert!(!rebuilt.index.begin_anew_if_outdated().expect("it is current"));
+    assert_eq!(rebuilt.digest(), Fixture::with(&story()).digest());
 }
 
 #[test]

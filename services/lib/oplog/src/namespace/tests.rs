@@ -63,6 +63,21 @@ fn a_rename_names_both() {
 }
 
 #[test]
+fn a_rename_drops_what_its_uuid_says() {
+    let drops = |o: RawDocumentBuf| {
+        let ts = bson::RawBson::Timestamp(bson::Timestamp { time: 7, increment: 9 });
+        let bytes = rawdoc! { "ts": ts, "op": "c", "ns": "shop.$cmd", "o": o }.into_bytes();
+        Entry::parse(&bytes).unwrap().operation().drops_target()
+    };
+    let uuid = || bson::Binary::from(bson::Uuid::from_bytes([7; 16]));
+    assert!(drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "dropTarget": uuid() }));
+    assert!(drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "dropTarget": true }));
+    assert!(!drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "dropTarget": false }));
+    assert!(!drops(rawdoc! { "renameCollection": "a.b", "to": "a.c", "stayTemp": false }));
+    assert!(!drops(rawdoc! { "drop": "b", "dropTarget": uuid() }));
+}
+
+#[test]
 fn what_names_no_collection_concerns_the_database_or_nothing() {
     assert_eq!(names("c", "shop.$cmd", rawdoc! { "commandOfTomorrow": 1 }), ["shop"]);
     assert_eq!(names("c", "shop.$cmd", rawdoc! { "drop": "" }), ["shop"]);

@@ -11,12 +11,14 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
+use crate::version::ServerVersion;
 
 /// All of these values, or an element for each of these `$elemMatch`. None at all match nothing.
 pub(super) fn all(
     field: &[u8],
     path: &Arc<Path>,
     value: Value<'_>,
+    version: ServerVersion,
 ) -> Result<Condition, QueryError> {
     let Some(array) = value.embedded().filter(|_| value.kind == kind::ARRAY) else {
         return Err(QueryError::invalid(field, "$all takes an array"));
@@ -26,8 +28,8 @@ pub(super) fn all(
     let one = |element: Result<Element<'_>, _>| {
         let element = element?;
         match element_query(element)? {
-            _ if !is_of_elements => one_value(field, path, element),
-            Some(query) => element_match::element(field, path, query),
+            _ if !is_of_elements => one_value(field, path, element, version),
+            Some(query) => element_match::element(field, path, query, version),
             None => {
                 let reason = "every value of $all has to be an $elemMatch if the first one is";
                 Err(QueryError::invalid(field, reason))
@@ -47,10 +49,11 @@ fn one_value(
     field: &[u8],
     path: &Arc<Path>,
     element: Element<'_>,
+    version: ServerVersion,
 ) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {
-        let pattern = Pattern::of_value(field, value)?;
+        let pattern = Pattern::of_value(field, value, version)?;
         return Ok(Condition::Field(Arc::clone(path), Test::Pattern(Box::new(pattern))));
     }
     let first = element.as_doc().map(Doc::first).transpose()?.flatten();

@@ -6,6 +6,7 @@ use super::Test;
 use crate::error::QueryError;
 use crate::pattern::Pattern;
 use crate::value::Value;
+use crate::version::ServerVersion;
 
 /// A number of any type without a fraction.
 pub(super) fn integer(value: Value<'_>) -> Option<i64> {
@@ -39,7 +40,11 @@ pub(super) fn modulo(field: &[u8], value: Value<'_>) -> Result<Test, QueryError>
 
 /// The pattern that `$regex` and `$options` say together. As on the server, options may come in
 /// either of them, but flags in the expression itself only before `$options` or without it.
-pub(super) fn pattern(field: &[u8], operators: Doc<'_>) -> Result<Pattern, QueryError> {
+pub(super) fn pattern(
+    field: &[u8],
+    operators: Doc<'_>,
+    version: ServerVersion,
+) -> Result<Pattern, QueryError> {
     let refuse = |reason| Err(QueryError::invalid(field, reason));
     let mut source: &[u8] = b"";
     let mut flags: &[u8] = b"";
@@ -67,5 +72,5 @@ pub(super) fn pattern(field: &[u8], operators: Doc<'_>) -> Result<Pattern, Query
             _ => {}
         }
     }
-    Pattern::new(field, source, flags)
+    Pattern::new(field, source, flags, version)
 }

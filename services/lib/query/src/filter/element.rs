@@ -9,6 +9,7 @@ use super::{Condition, Test, field as fields};
 use crate::error::QueryError;
 use crate::path::Path;
 use crate::value::Value;
+use crate::version::ServerVersion;
 
 /// An array with an element for which all of it holds. Operators are about the element itself; a
 /// query is about the fields of an element that is a document, or the places of one that is an
@@ -17,16 +18,17 @@ pub(super) fn element(
     field: &[u8],
     path: &Arc<Path>,
     value: Value<'_>,
+    version: ServerVersion,
 ) -> Result<Condition, QueryError> {
     let Some(query) = value.embedded().filter(|_| value.kind == kind::DOCUMENT) else {
         return Err(QueryError::invalid(field, "$elemMatch takes a document"));
     };
     let test = if is_of_operators(query)? {
         let mut all = Vec::new();
-        fields::operators(field, path, query, &mut all)?;
+        fields::operators(field, path, query, version, &mut all)?;
         Test::ElementValue(all)
     } else {
-        Test::ElementDocument(Box::new(document(query)?))
+        Test::ElementDocument(Box::new(document(query, version)?))
     };
     Ok(Condition::Field(Arc::clone(path), test))
 }

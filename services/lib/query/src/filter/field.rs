@@ -11,12 +11,14 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
+use crate::version::ServerVersion;
 
 /// Appends the conditions that a document of operators puts on a field.
 pub(super) fn operators(
     field: &[u8],
     path: &Arc<Path>,
     operators: Doc<'_>,
+    version: ServerVersion,
     out: &mut Vec<Condition>,
 ) -> Result<(), QueryError> {
     let mut has_options = false;
@@ -29,10 +31,10 @@ pub(super) fn operators(
             b"$regex" if has_regex => {}
             b"$regex" => {
                 has_regex = true;
-                let pattern = argument::pattern(field, operators)?;
+                let pattern = argument::pattern(field, operators, version)?;
                 out.push(Condition::Field(Arc::clone(path), Test::Pattern(Box::new(pattern))));
             }
-            _ => out.push(operator(field, path, element)?),
+            _ => out.push(operator(field, path, element, version)?),
         }
     }
     if has_options && !has_regex {
@@ -41,7 +43,12 @@ pub(super) fn operators(
     Ok(())
 }
 
-fn operator(field: &[u8], path: &Arc<Path>, element: Element<'_>) -> Result<Condition, QueryError> {
+fn operator(
+    field: &[u8],
+    path: &Arc<Path>,
+    element: Element<'_>,
+    version: ServerVersion,
+) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     let is = |test| Ok(Condition::Field(Arc::clone(path), test));
     let compare = |how| comparison(field, Arc::clone(path), how, value);
@@ -55,16 +62,16 @@ fn operator(field: &[u8], path: &Arc<Path>, element: Element<'_>) -> Result<Cond
             Err(QueryError::invalid(field, "$ne takes no regular expression; use $not"))
         }
         b"$ne" => compare(Comparison::Equal).map(not),
-        b"$in" => is(list(field, element)?),
-        b"$nin" => is(list(field, element)?).map(not),
-        b"$not" => negation(field, path, element),
+        b"$in" => is(list(field, element, version)?),
+        b"$nin" => is(list(field, element, version)?).map(not),
+        b"$not" => negation(field, path, element, version),
         b"$exists" if value.is_true() => is(Test::Exists),
         b"$exists" => is(Test::Exists).map(not),
         b"$type" => is(Test::Type(TypeSet::parse(field, value)?)),
         b"$mod" => is(argument::modulo(field, value)?),
         b"$size" => is(Test::Size(argument::size(field, value)?)),
-        b"$elemMatch" => element_match::element(field, path, value),
-        b"$all" => all::all(field, path, value),
+        b"$elemMatch" => element_match::element(field, path, value, version),
+        b"$all" => all::all(field, path, value, version),
         name if is_unsupported(name) => Err(QueryError::unsupported(name)),
         name => {
             let reason = format!("{} is no operator for a field", crate::error::shown(name));
@@ -115,10 +122,15 @@ pub(super) fn is_refused_in_all(name: &[u8]) -> bool {
         )
 }
 
-fn negation(field: &[u8], path: &Arc<Path>, element: Element<'_>) -> Result<Condition, QueryError> {
+fn negation(
+    field: &[u8],
+    path: &Arc<Path>,
+    element: Element<'_>,
+    version: ServerVersion,
+) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {
-        let pattern = Pattern::of_value(field, value)?;
+        let pattern = Pattern::of_value(field, value, version)?;
         return Ok(not(Condition::Field(Arc::clone(path), Test::Pattern(Box::new(pattern)))));
     }
     let Some(inner) = element.as_doc().filter(|inner| !inner.is_empty()) else {
@@ -126,12 +138,12 @@ fn negation(field: &[u8], path: &Arc<Path>, element: Element<'_>) -> Result<Cond
         return Err(QueryError::invalid(field, reason));
     };
     let mut all = Vec::new();
-    operators(field, path, inner, &mut all)?;
+    operators(field, path, inner, version, &mut all)?;
     Ok(not(conjunction(all)))
 }
 
 /// The values of `$in` and `$nin`.
-fn list(field: &[u8], element: Element<'_>) -> Result<Test, QueryError> {
+fn list(field: &[u8], element: Element<'_>, version: ServerVersion) -> Result<Test, QueryError> {
     let Some(array) = element.as_array() else {
         return Err(QueryError::invalid(field, "$in and $nin take an array"));
     };
@@ -139,7 +151,7 @@ fn list(field: &[u8], element: Element<'_>) -> Result<Test, QueryError> {
     for element in array.elements() {
         let value = Value::from(element?);
         match value.kind {
-            kind::REGEX => patterns.push(Pattern::of_value(field, value)?),
+            kind::REGEX => patterns.push(Pattern::of_value(field, value, version)?),
             kind::UNDEFINED => {
                 let reason = "$in and $nin cannot find undefined; use null, or $type";
                 return Err(QueryError::invalid(field, reason));

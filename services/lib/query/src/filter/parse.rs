@@ -10,12 +10,13 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
+use crate::version::ServerVersion;
 
 /// Parses a whole filter, after a look at all of it: what follows meets only well-formed documents
 /// of a bounded depth.
-pub(super) fn filter(doc: Doc<'_>) -> Result<Condition, QueryError> {
+pub(super) fn filter(doc: Doc<'_>, version: ServerVersion) -> Result<Condition, QueryError> {
     check(doc, MAX_DEPTH)?;
-    document(doc)
+    document(doc, version)
 }
 
 /// Walks a document and all in it. Shared with projections.
@@ -33,12 +34,12 @@ pub(crate) fn check(doc: Doc<'_>, depth_left: usize) -> Result<(), QueryError> {
 }
 
 /// All conditions of a document, those on fields and those without.
-pub(super) fn document(doc: Doc<'_>) -> Result<Condition, QueryError> {
+pub(super) fn document(doc: Doc<'_>, version: ServerVersion) -> Result<Condition, QueryError> {
     let mut all = Vec::new();
     for element in doc.elements() {
         let element = element?;
         if let Some(operator) = element.name.strip_prefix(b"$") {
-            all.extend(pathless(operator, element)?);
+            all.extend(pathless(operator, element, version)?);
             continue;
         }
         let path = Arc::new(Path::parse(element.name)?);
@@ -48,10 +49,11 @@ pub(super) fn document(doc: Doc<'_>) -> Result<Condition, QueryError> {
                 element.name,
                 &path,
                 element.as_doc().unwrap_or(Doc::EMPTY),
+                version,
                 &mut all,
             )?;
         } else if value.kind == kind::REGEX {
-            let pattern = Pattern::of_value(element.name, value)?;
+            let pattern = Pattern::of_value(element.name, value, version)?;
             all.push(Condition::Field(path, Test::Pattern(Box::new(pattern))));
         } else {
             all.push(equality(element.name, path, value)?);
@@ -128,12 +130,16 @@ fn is_unsupported_pathless(operator: &[u8]) -> bool {
 }
 
 /// `None` is an operator that asks nothing.
-fn pathless(operator: &[u8], element: Element<'_>) -> Result<Option<Condition>, QueryError> {
+fn pathless(
+    operator: &[u8],
+    element: Element<'_>,
+    version: ServerVersion,
+) -> Result<Option<Condition>, QueryError> {
     let value = Value::from(element);
     Ok(Some(match operator {
-        b"and" => conjunction(entries(element)?),
-        b"or" => Condition::Any(entries(element)?),
-        b"nor" => Condition::Not(Box::new(Condition::Any(entries(element)?))),
+        b"and" => conjunction(entries(element, version)?),
+        b"or" => Condition::Any(entries(element, version)?),
+        b"nor" => Condition::Not(Box::new(Condition::Any(entries(element, version)?))),
         b"comment" => return Ok(None),
         b"alwaysTrue" | b"alwaysFalse" => {
             if argument::integer(value) != Some(1) {
@@ -160,12 +166,12 @@ fn pathless(operator: &[u8], element: Element<'_>) -> Result<Option<Condition>, 
 }
 
 /// The filters of `$and`, `$or`, `$nor`.
-fn entries(element: Element<'_>) -> Result<Vec<Condition>, QueryError> {
+fn entries(element: Element<'_>, version: ServerVersion) -> Result<Vec<Condition>, QueryError> {
     let Some(array) = element.as_array().filter(|array| !array.is_empty()) else {
         return Err(QueryError::invalid(element.name, "takes an array of at least one filter"));
     };
     let entry = |entry: Result<Element<'_>, _>| match entry?.as_doc() {
-        Some(filter) => document(filter),
+        Some(filter) => document(filter, version),
         None => Err(QueryError::invalid(element.name, "every entry has to be a filter document")),
     };
     array.elements().map(entry).collect()

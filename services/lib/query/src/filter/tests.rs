@@ -4,8 +4,10 @@ use hindsight_oplog::raw::DocWriter;
 use super::*;
 use crate::MAX_DEPTH;
 
+const V6: ServerVersion = ServerVersion::new(6, 0);
+
 fn parse(filter: &Document) -> Result<Filter, QueryError> {
-    Filter::parse(&RawDocumentBuf::try_from(filter).unwrap())
+    Filter::parse(&RawDocumentBuf::try_from(filter).unwrap(), V6)
 }
 
 fn matches(filter: &Document, document: &Document) -> bool {
@@ -43,6 +45,62 @@ fn null_is_equal_to_what_is_missing_or_undefined() {
         &[doc! {"a": []}, doc! {"a": [1]}, doc! {"a": [{"b": 1}]}],
     );
     check(&doc! {"a": {"$gt": null}}, &[], &[null, undefined, doc! {}]);
+}
+
+/// Which of these documents, by their numbers, are found.
+fn numbers(filter: &Document, documents: &[Document], version: ServerVersion) -> Vec<usize> {
+    let filter = RawDocumentBuf::try_from(filter).unwrap();
+    let filter = Filter::parse(&filter, version).unwrap();
+    let matches =
+        |document: &Document| filter.matches(&RawDocumentBuf::try_from(document).unwrap());
+    (1..)
+        .zip(documents)
+        .filter(|(_, document)| matches(document))
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Up to 7.0 as 4.4.2, 6.0.5 and 7.0.28 answered; 8.0 by the server's source, 9.0 by the manual.
+#[test]
+fn what_null_finds_depends_on_the_version() {
+    let documents = [
+        doc! {"x": Bson::Undefined},
+        doc! {"x": null},
+        doc! {},
+        doc! {"x": [1]},
+        doc! {"x": []},
+        doc! {"x": [[{"y": 1}]]},
+        doc! {"x": [1, {"y": 2}]},
+        doc! {"x": [{"y": 2}, {}]},
+        doc! {"x": {"y": 2}},
+        doc! {"x": [1, {"y": null}]},
+        doc! {"x": 5},
+        doc! {"x": [3, Bson::Undefined]},
+        doc! {"x": {"y": Bson::Undefined}},
+    ];
+    let versions = [6, 7, 8, 9].map(|major| ServerVersion::new(major, 0));
+    let check = |filter: Document, expected: [&[usize]; 4]| {
+        for (version, expected) in versions.into_iter().zip(expected) {
+            assert_eq!(numbers(&filter, &documents, version), expected, "{filter} {version:?}");
+        }
+    };
+    let (early, late): (&[usize], &[usize]) = (&[1, 2, 3, 12], &[2, 3]);
+    for filter in [doc! {"x": null}, doc! {"x": {"$in": [null, 7]}}, doc! {"x": {"$gte": null}}] {
+        check(filter, [early, early, late, late]);
+    }
+    let (early, eight): (&[usize], &[usize]) = (&[4, 5, 6, 7, 9, 12], &[4, 5, 6, 7, 9, 12, 13]);
+    check(doc! {"x.y": {"$ne": null}}, [early, early, eight, &[7, 9, 13]]);
+    let (early, eight): (&[usize], &[usize]) = (&[1, 2, 3, 8, 10, 11, 13], &[1, 2, 3, 8, 10, 11]);
+    let nine: &[usize] = &[1, 2, 3, 4, 5, 6, 8, 10, 11, 12];
+    for filter in
+        [doc! {"x.y": null}, doc! {"x.y": {"$in": [null]}}, doc! {"x.y": {"$all": [null]}}]
+    {
+        check(filter, [early, early, eight, nine]);
+    }
+    // Nothing else goes by the version.
+    let exists: &[usize] = &[1, 2, 3, 4, 5, 6, 11, 12];
+    check(doc! {"x.y": {"$exists": false}}, [exists; 4]);
+    check(doc! {"x.y": {"$gt": null}}, [&[]; 4]);
 }
 
 #[test]
@@ -212,7 +270,7 @@ fn names_may_be_repeated() {
     }
     writer.close();
     let filter = RawDocumentBuf::from_bytes(writer.finish()).unwrap();
-    let filter = Filter::parse(&filter).unwrap();
+    let filter = Filter::parse(&filter, V6).unwrap();
     assert!(filter.matches(&RawDocumentBuf::try_from(&doc! {"a": "x"}).unwrap()));
 }
 
@@ -227,7 +285,7 @@ fn bytes_that_are_no_bson_are_no_danger() {
             broken[at] ^= 1 << bit;
             let broken = RawDocumentBuf::from_bytes(broken).unwrap();
             any.matches(&broken);
-            if let Ok(filter) = Filter::parse(&broken) {
+            if let Ok(filter) = Filter::parse(&broken, V6) {
                 filter.matches(&broken);
             }
         }

@@ -1,7 +1,14 @@
 use super::*;
 
+const V6: ServerVersion = ServerVersion::new(6, 0);
+const V7: ServerVersion = ServerVersion::new(7, 0);
+
 fn found(pattern: &str, flags: &str, text: &str) -> bool {
-    Pattern::new(b"f", pattern.as_bytes(), flags.as_bytes()).unwrap().is_in(text.as_bytes())
+    let of = |version| Pattern::new(b"f", pattern.as_bytes(), flags.as_bytes(), version);
+    let answer = of(V6).unwrap().is_in(text.as_bytes());
+    // Where a later server takes it at all, it means the same.
+    assert!(of(V7).is_ok_and(|it| it.is_in(text.as_bytes())) == answer || of(V7).is_err());
+    answer
 }
 
 #[test]
@@ -25,8 +32,9 @@ fn flags_do_what_they_say() {
 
 #[test]
 fn what_cannot_be_used_is_refused_with_its_reason() {
-    let refused =
-        |source: &[u8], flags: &[u8]| Pattern::new(b"name", source, flags).unwrap_err().to_string();
+    let refused = |source: &[u8], flags: &[u8]| {
+        Pattern::new(b"name", source, flags, V6).unwrap_err().to_string()
+    };
     assert!(refused(b"a", b"g").contains("unknown flag 'g'"));
     assert!(refused(b"(", b"").contains("missing closing parenthesis"));
     assert!(refused(b"a\0", b"").contains("null byte"));
@@ -44,13 +52,55 @@ fn late_quantifiers_are_plain_text() {
     );
     assert!(found("^a{}$", "", "a{}") && found("^a{b}$", "", "a{b}"));
     assert!(found("^\\x{61}\\\\{1,2}\\{,1}$", "", "a\\\\{,1}"));
-    assert!(found("^\\Qa{,3}\\E{,1}$", "", "a{,3}{,1}") && found("^\\Q{,1}", "", "{,1}"));
+    assert!(found("^\\Qa{,3}\\E{,1}$", "", "a{,3}{,1}") && found("^\\Q{,1}\\E", "", "{,1}"));
     assert!(found("^[{,3}]$", "", "{") && !found("^[{,3}]$", "", "\\"));
 }
 
 #[test]
 fn letters_that_are_no_escapes_stand_for_themselves() {
     assert!(found("^\\q[\\j]\\\\i$", "", "qj\\i") && found("\\Q\\q\\E", "", "\\q"));
+}
+
+/// As 6.0.5 and 7.0.28 answered each of them.
+#[test]
+fn up_to_6_0_patterns_are_read_as_pcre_8_reads_them_and_then_refused() {
+    for (pattern, text) in [
+        ("^\\q$", "q"),
+        ("^[\\z\\A\\C\\G\\K\\Z]$", "K"),
+        ("^[\\B\\R\\X]$", "R"),
+        ("^[\\k]$", "k"),
+        ("^[]\\q]$", "]"),
+        ("^[]\\q]$", "q"),
+        ("^[^]\\q]$", "k"),
+        ("^[[:alpha:]\\q-]$", "q"),
+        ("^\\8$", "8"),
+        ("^(a)?\\9$", "9"),
+        ("^\\81$", "81"),
+        ("^[\\d-z]$", "-"),
+        ("^[\\w-é]$", "é"),
+        ("^[[:digit:]-z]$", "z"),
+        ("^[\\pL-9]$", "-"),
+        ("^[\\p{Lu}-9]$", "9"),
+    ] {
+        assert!(found(pattern, "", text), "{pattern}");
+        let refused = Pattern::new(b"f", pattern.as_bytes(), b"", V7);
+        assert!(refused.is_err(), "{pattern}");
+    }
+    assert!(!found("^[\\d-z]$", "", "p") && !found("^[\\w-é]$", "", "ä"));
+    for pattern in ["\\Qabc", "\\N{U+61}", "(?x)a # x", "\\Q\\"] {
+        assert!(Pattern::new(b"f", pattern.as_bytes(), b"", V6).is_err(), "{pattern}");
+        assert!(Pattern::new(b"f", pattern.as_bytes(), b"", V7).is_ok(), "{pattern}");
+    }
+    assert!(Pattern::new(b"f", b"a #", b"xi", V6).is_err());
+    assert!(Pattern::new(b"f", b"a #", b"xi", V7).is_ok());
+    for pattern in ["(*UCP)a", "(*UTF8)(*UCP)a", "a # x\n", "[\\8]", "(?#[)\\w", "[a\\E-z]"] {
+        assert!(found(pattern, "", "8 a # x\n"), "{pattern}");
+    }
+    for pattern in ["a)(b", "a)|(b", "a)", "(?:a", "\\", "[[.a.]]", "[\\N]", "\\U"] {
+        for version in [V6, V7] {
+            assert!(Pattern::new(b"f", pattern.as_bytes(), b"", version).is_err(), "{pattern}");
+        }
+    }
 }
 
 #[test]
@@ -60,5 +110,5 @@ fn a_search_without_end_is_no_match() {
 
 #[test]
 fn text_that_is_not_utf8_does_not_match() {
-    assert!(!Pattern::new(b"f", b"a", b"").unwrap().is_in(b"a\xff"));
+    assert!(!Pattern::new(b"f", b"a", b"", V6).unwrap().is_in(b"a\xff"));
 }

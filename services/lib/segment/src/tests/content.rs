@@ -128,6 +128,10 @@ fn operations_are_counted_per_namespace_also_inside_apply_ops() {
         entry(optime(7), "c", "shop.$cmd", |o| {
             o.int32(b"dropDatabase", 1);
         }),
+        entry(optime(8), "c", "shop.$cmd", |o| {
+            o.string(b"renameCollection", "shop.tmp.agg_out.1").string(b"to", "shop.totals");
+            o.value(kind::BINARY, b"dropTarget", &[&b"\x10\0\0\0\x04"[..], &[7; 16]].concat());
+        }),
     ];
     let info = facts(&sealed(&entries, Codec::None));
     let counts = |namespace: &str| {
@@ -141,6 +145,9 @@ fn operations_are_counted_per_namespace_also_inside_apply_ops() {
     assert_eq!(counts("shop.stock"), stock);
     assert_eq!(counts("admin.$cmd"), OpCounts { commands: 1, ..OpCounts::default() });
     assert_eq!(counts("shop.$cmd"), OpCounts { commands: 1, ..OpCounts::default() });
+    // The drop within a rename is noted, and is no operation of its own.
+    assert_eq!(counts("shop.tmp.agg_out.1"), OpCounts { commands: 1, ..OpCounts::default() });
+    assert_eq!(counts("shop.totals"), OpCounts::default());
 
     let note = |at, name: &str, namespace: &str, to: Option<&str>| CommandNote {
         optime: optime(at),
@@ -152,6 +159,8 @@ fn operations_are_counted_per_namespace_also_inside_apply_ops() {
         note(4, "drop", "shop.orders", None),
         note(5, "renameCollection", "shop.stock", Some("old.stock")),
         note(7, "dropDatabase", "shop.$cmd", None),
+        note(8, "drop", "shop.totals", None),
+        note(8, "renameCollection", "shop.tmp.agg_out.1", Some("shop.totals")),
     ];
     assert_eq!(info.seal.commands, expected);
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bson::{RawDocumentBuf, rawdoc};
+use hindsight_query::{Filter, ServerVersion};
 
 use super::*;
 
@@ -36,6 +37,32 @@ fn a_drop_is_found_under_its_collection() {
         wanted.namespace = Some(NamespacePattern::parse(namespace));
         wanted.ops = vec!["drop".into()];
         assert_eq!(matches(&wanted, &entry), expected, "{namespace}");
+    }
+}
+
+#[test]
+fn what_a_rename_drops_is_found_as_a_drop() {
+    let rename = |dropped: Option<bson::Binary>| {
+        let mut o = rawdoc! {"renameCollection": "shop.tmp.agg_out.1", "to": "shop.totals"};
+        if let Some(dropped) = dropped {
+            o.append(bson::raw::cstr!("dropTarget"), dropped);
+        }
+        rawdoc! {"ts": at(), "t": 1_i64, "op": "c", "ns": "shop.$cmd", "o": o}
+    };
+    for (namespace, op, expected) in [
+        (Some("shop.totals"), "drop", (true, false)),
+        (None, "DROP", (true, false)),
+        (Some("shop.tmp.agg_out.1"), "drop", (false, false)),
+        (Some("shop.totals"), "renameCollection", (true, true)),
+        (Some("shop.tmp.agg_out.1"), "renameCollection", (true, true)),
+        (Some("shop.totals"), "d", (false, false)),
+    ] {
+        let mut wanted = EntryFilter::all();
+        wanted.namespace = namespace.map(NamespacePattern::parse);
+        wanted.ops = vec![op.into()];
+        let dropped = rename(Some(bson::Uuid::from_bytes([7; 16]).into()));
+        let found = (matches(&wanted, &dropped), matches(&wanted, &rename(None)));
+        assert_eq!(found, expected, "{namespace:?} {op}");
     }
 }
 
@@ -82,8 +109,9 @@ fn inserts_and_deletes_change_no_field_and_updates_of_an_unknown_form_may() {
 #[test]
 fn all_conditions_on_the_entry_must_hold() {
     let entry = rawdoc! {"ts": at(), "op": "i", "ns": "shop.a", "o": {"_id": 1, "status": "paid"}};
-    let query =
-        |query: RawDocumentBuf| Some(Arc::new(hindsight_query::Filter::parse(&query).unwrap()));
+    let query = |query: RawDocumentBuf| {
+        Some(Arc::new(Filter::parse(&query, ServerVersion::new(6, 0)).unwrap()))
+    };
     let mut wanted = EntryFilter::all();
     wanted.query = query(rawdoc! {"o.status": "paid"});
     assert!(matches(&wanted, &entry));

@@ -7,13 +7,17 @@ use bson::{Document, doc, rawdoc};
 use hindsight_oplog::Entry;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::update::FieldPath;
+use hindsight_query::{Filter, ServerVersion};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::super::{EntryFilter, NamespacePattern, Pattern, SearchOptions};
 use super::story::{SESSION, Story, entry, insert, of_session, pair, ts, update};
 
-const NAMESPACES: [&str; 4] = ["shop.a", "shop.b", "other.a", "other.b.c"];
+const V6: ServerVersion = ServerVersion::new(6, 0);
+
+const NAMESPACES: [&str; 5] =
+    ["shop.a", "shop.b", "other.a", "other.b.c", "other.system.buckets.a"];
 
 /// One operation on a document.
 fn any_write() -> impl Strategy<Value = Document> {
@@ -36,6 +40,13 @@ fn any_command() -> impl Strategy<Value = Document> {
         command("shop.$cmd", doc! {"create": "b"}),
         command("admin.$cmd", doc! {"renameCollection": "shop.a", "to": "other.a"}),
         command("shop.$cmd", doc! {"renameCollection": "other.b.c"}),
+        command(
+            "shop.$cmd",
+            doc! {"renameCollection": "shop.t", "to": "shop.b", "dropTarget": bson::Uuid::new()},
+        ),
+        command("shop.$cmd", doc! {"renameCollection": "other.b.c", "dropTarget": true}),
+        doc! {"op": "i", "ns": "shop.system.views", "o": {"_id": "shop.v", "viewOn": "a"}},
+        doc! {"op": "d", "ns": "shop.system.views", "o": {"_id": "shop.b"}},
         command("admin.$cmd", doc! {"commitTransaction": 1}),
         command("admin.$cmd", doc! {"abortTransaction": 1}),
         command("other.$cmd", doc! {"commandOfTomorrow": "a"}),
@@ -102,7 +113,17 @@ fn segments_of(steps: &[Step]) -> Vec<(Vec<Vec<u8>>, bool)> {
 }
 
 fn any_filter() -> impl Strategy<Value = EntryFilter> {
-    let namespaces = vec!["shop.a", "shop.b", "shop.*", "other.a", "other", "other.b.c", "no.a"];
+    let namespaces = vec![
+        "shop.a",
+        "shop.b",
+        "shop.*",
+        "other.a",
+        "other",
+        "other.b.c",
+        "no.a",
+        "shop.v",
+        "shop.t",
+    ];
     let ops = vec![
         "i",
         "u",
@@ -153,7 +174,7 @@ fn any_filter() -> impl Strategy<Value = EntryFilter> {
         filter.session = session.then(|| SESSION.parse().unwrap());
         filter.changed_field = field.map(|field| FieldPath::parse(field).unwrap());
         filter.grep = grep.map(|text| Pattern::parse(text).unwrap());
-        let query = query.map(|id| hindsight_query::Filter::parse(&rawdoc! {"o._id": id}).unwrap());
+        let query = query.map(|id| Filter::parse(&rawdoc! {"o._id": id}, V6).unwrap());
         filter.query = query.map(Arc::new);
         filter
     })

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use bson::{Document, RawDocumentBuf, Timestamp, rawdoc};
 use futures_util::TryStreamExt;
 use hindsight_proto::v1 as api;
-use hindsight_query::{Filter, Projection, QueryError};
+use hindsight_query::{Filter, Projection, QueryError, ServerVersion};
 use hindsight_tests::Api;
 use hindsight_tests::api::{encoded, reason};
 use mongodb::error::ErrorKind;
@@ -134,7 +134,8 @@ async fn queries(asked: &mut Asked) -> Result<()> {
             continue;
         }
         let query = (RawDocumentBuf::try_from(&filter)?, RawDocumentBuf::try_from(&projection)?);
-        if is_unsupported(&query) {
+        let version = versions::named(asked.version);
+        if is_unsupported(&query, version) {
             continue;
         }
         let theirs = find(held, ns, &query).await.with_context(about)?;
@@ -143,7 +144,8 @@ async fn queries(asked: &mut Asked) -> Result<()> {
             projection: query.1.as_bytes().to_vec().into(),
             ..request(ns, held.at)
         };
-        let compares_strings = Filter::parse(&query.0).is_ok_and(|it| it.compares_strings());
+        let compares_strings =
+            Filter::parse(&query.0, version).is_ok_and(|it| it.compares_strings());
         match (scan(&asked.api, request.clone()).await, theirs) {
             // What is found there under the simple collation is not what the collection's own finds.
             (Err(status), _) if collection.is_collated() && compares_strings => {
@@ -178,8 +180,11 @@ async fn queries(asked: &mut Asked) -> Result<()> {
     Ok(())
 }
 
-fn is_unsupported((filter, projection): &(RawDocumentBuf, RawDocumentBuf)) -> bool {
-    matches!(Filter::parse(filter), Err(QueryError::Unsupported(_)))
+fn is_unsupported(
+    (filter, projection): &(RawDocumentBuf, RawDocumentBuf),
+    version: ServerVersion,
+) -> bool {
+    matches!(Filter::parse(filter, version), Err(QueryError::Unsupported(_)))
         || matches!(Projection::parse(projection), Err(QueryError::Unsupported(_)))
 }
 

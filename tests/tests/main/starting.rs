@@ -1,0 +1,85 @@
+//! A service that is starting is waited for; an argument that is malformed is said to be, before anything is touched.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use hindsight_tests::hindsight::{run, run_json};
+use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
+
+/// The service is held up while it looks for its source.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_waits_for_a_service_that_is_starting() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    for first_time in [true, false] {
+        set.pause_member(0)?;
+        if !first_time {
+            // Of a process that was killed.
+            std::fs::write(data.join("api"), "127.0.0.1:1")?;
+            std::fs::remove_file(data.join("LOCK"))?;
+        }
+        let mut up = HindsightProcess::spawn_up(&set.uri(), &data, &[])?;
+        let arguments = ["wait", "--timeout", "40s"];
+        let waited = run_json(&data, &arguments);
+        let resumed = async {
+            while !data.join("LOCK").exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            // No process listens yet, and there is no time to wait.
+            let answers = run_json(&data, &["status"]).await?.expect_code(6)?;
+            ensure!(answers.stderr.contains("is starting"), "{}", answers.stderr);
+            let answers = run_json(&data, &["wait", "--timeout", "100ms"]).await?.expect_code(6)?;
+            ensure!(answers.elapsed < Duration::from_secs(2), "{:?}", answers.elapsed);
+            set.resume_member(0)
+        };
+        let (waited, resumed) = tokio::join!(waited, resumed);
+        resumed?;
+        waited?.expect_success()?;
+        ensure!(up.stop().await?.success(), "{}", up.stderr());
+    }
+    let begun = Instant::now();
+    let nobody = run_json(&data, &["wait", "--timeout", "40s"]).await?.expect_code(6)?;
+    ensure!(nobody.stderr.contains("no process runs"), "{}", nobody.stderr);
+    ensure!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_a_usage_error_and_touches_nothing() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("file");
+    std::fs::write(&file, "")?;
+    let (file, new) = (file.display().to_string(), directory.path().join("new"));
+    let data = new.display().to_string();
+    let nobody = "mongodb://127.0.0.1:1/?replicaSet=rs0";
+    for arguments in [
+        &["up", "--uri", "postgres://x"][..],
+        &["up", "--uri", "mongodb://"],
+        &["up", "--uri", "mongodb://h:99999/"],
+        &["up", "--uri", "mongodb://h/?readPreference=nearby"],
+        &["config", "check", "--uri", "postgres://x"],
+        &["tailer", "--uri", "postgres://x", "--log", "kafka://k:9092"],
+        &["tailer", "--uri", nobody, "--log", "kafka://k"],
+        &["tailer", "--uri", nobody, "--listen", "nowhere"],
+        &["replayer", "--log", "s3://bucket"],
+        &["replayer", "--log", "kafka://k:9092/x", "--listen", "0.0.0.0:1"],
+        &["up", "--uri", nobody, "--log", "file://relative"],
+        &["log", "copy", "--from", "file:///a", "--to", "nothing"],
+        &["windows", "--server", "ftp://h"],
+        &["wait", "--timeout", "soon"],
+    ] {
+        let all: Vec<&str> = arguments.iter().chain(&["--data", &data]).copied().collect();
+        run(&all).await?.expect_code(2)?;
+        ensure!(!Path::new(&data).exists(), "{arguments:?} has made a directory");
+    }
+    for arguments in [&["windows"][..], &["up", "--uri", nobody], &["wait", "--timeout", "1s"]] {
+        let all: Vec<&str> = arguments.iter().chain(&["--data", &file]).copied().collect();
+        let refused = run(&all).await?.expect_code(2)?;
+        ensure!(refused.stderr.contains("is not a directory"), "{}", refused.stderr);
+    }
+    Ok(())
+}
