@@ -5,6 +5,7 @@
 //!                                   replayer = following the log + history
 //! ```
 
+mod anteroom;
 mod bases;
 mod beat;
 mod capture;
@@ -16,6 +17,7 @@ mod process;
 mod registry;
 mod v1;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ use crate::api::{CopyBoard, Live, Restores, Service, SourceLook};
 use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
-use crate::log_choice::LogChoice;
+use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
@@ -91,8 +93,8 @@ pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
     let source = source_of(&up.capture).await?;
     let process = Process::begin(global, &up.listen)?;
     let boards = Boards::default();
-    let (settings, opened) =
-        open_for_capture(global, &process, source, &up.capture, &boards).await?;
+    let captured = open_for_capture(global, &process, source, &up.capture, &boards).await?;
+    let Some((settings, opened)) = captured else { return Ok(Exit::Done) };
     let history = open_history(&process.data, up.store.cache_bytes, global.skipped()).await?;
     run(global, process, opened, boards, Some(settings), Some(history)).await
 }
@@ -103,8 +105,8 @@ pub async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
     let source = source_of(&tailer.capture).await?;
     let process = Process::begin(global, &tailer.listen)?;
     let boards = Boards::default();
-    let (settings, opened) =
-        open_for_capture(global, &process, source, &tailer.capture, &boards).await?;
+    let captured = open_for_capture(global, &process, source, &tailer.capture, &boards).await?;
+    let Some((settings, opened)) = captured else { return Ok(Exit::Done) };
     run(global, process, opened, boards, Some(settings), None).await
 }
 
@@ -115,7 +117,8 @@ pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     let boards = Boards::default();
     let choice = LogChoice::of(&global.log, &process.data)?;
     let bases = global.bases.as_deref();
-    let opened = open(&process.data, &choice, bases, Access::Read, &boards.positions).await?;
+    let opened = open_log(&process, &choice, bases, Access::Read, &boards).await?;
+    let Some(opened) = opened else { return Ok(Exit::Done) };
     let history = open_history(&process.data, replayer.store.cache_bytes, global.skipped()).await?;
     run(global, process, opened, boards, None, Some(history)).await
 }
@@ -129,27 +132,53 @@ async fn source_of(args: &CaptureArgs) -> Result<Source> {
     })
 }
 
+/// None when the process was told to stop before the log was there.
 async fn open_for_capture(
     global: &Global,
     process: &Process,
     source: Source,
     args: &CaptureArgs,
     boards: &Boards,
-) -> Result<(CaptureSettings, Opened)> {
+) -> Result<Option<(CaptureSettings, Opened)>> {
     let survey = source.survey(&source.hosts()).await?;
     info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
     let choice = LogChoice::of(&global.log, &process.data)?;
     let access = Access::Capture(survey.identity.segment_source());
     let bases = global.bases.as_deref();
-    let opened = open(&process.data, &choice, bases, access, &boards.positions).await?;
+    let Some(opened) = open_log(process, &choice, bases, access, boards).await? else {
+        return Ok(None);
+    };
     let preference = Preference {
         member: args.member.clone(),
         tags: member_tags(args)?,
         allow_primary: args.allow_primary,
     };
-    let settings =
-        CaptureSettings { source, identity: survey.identity, preference, cut: cut_settings(args) };
-    Ok((settings, opened))
+    let settings = CaptureSettings {
+        source,
+        identity: survey.identity,
+        preference,
+        cut: cut_settings(args),
+        catalog_check_every: args.catalog_check_every,
+    };
+    Ok(Some((settings, opened)))
+}
+
+/// Opens the log; one on brokers is waited for. None when the process was told to stop before it was there.
+async fn open_log(
+    process: &Process,
+    choice: &LogChoice,
+    bases: Option<&Path>,
+    access: Access,
+    boards: &Boards,
+) -> Result<Option<Opened>> {
+    let (data, positions) = (&process.data, &boards.positions);
+    match choice.url {
+        LogUrl::Directory(_) => open(data, choice, bases, access, positions).await.map(Some),
+        LogUrl::Kafka { .. } => {
+            let open = async || open(data, choice, bases, access.clone(), positions).await;
+            anteroom::until_open(process, open).await
+        }
+    }
 }
 
 fn cut_settings(args: &CaptureArgs) -> CutSettings {

@@ -7,6 +7,7 @@ mod error;
 mod load;
 #[cfg(test)]
 mod shapes;
+mod sightings;
 mod units;
 
 use std::path::PathBuf;

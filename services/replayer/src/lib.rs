@@ -13,6 +13,7 @@ mod sample;
 mod snapshot;
 mod source_version;
 mod timeline;
+mod unlogged;
 mod verify;
 
 pub use diff::{DiffRequest, Difference, Visitor, changed_fields};

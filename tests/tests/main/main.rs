@@ -26,6 +26,7 @@ mod refusals;
 mod replaced_collections;
 mod restarts;
 mod rollback;
+mod rolling_index;
 mod scan;
 mod settings;
 mod starting;

@@ -8,7 +8,7 @@ use hindsight_segment::{DecodedFrame, Sequence};
 use tokio::runtime::Handle;
 
 use super::units::{Unit, Units};
-use super::{FollowError, NamedEntry};
+use super::{FollowError, NamedEntry, sightings};
 use crate::kept::{Kept, parse};
 use crate::read_ahead::DecodedSegment;
 
@@ -53,6 +53,7 @@ impl Applier<'_> {
                 }
             }
         }
+        sightings::take_in(&segment.info, writer)?;
         let progress = self.units.progress(segment.info.last(), writer.generation().progress);
         commit(progress, writer)?;
         Ok(Taken::Whole)

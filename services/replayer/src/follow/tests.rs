@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod restarts;
+mod sighted;
 mod stage;
 
 use std::fs;

@@ -37,6 +37,7 @@ mod verbatim;
 mod verify;
 mod version;
 
+pub(crate) use catalog::{index_name, same_definition};
 pub use digest::Digest;
 pub use error::{RestoreError, RestoreFailure, listed};
 pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};

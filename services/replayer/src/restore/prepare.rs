@@ -39,14 +39,16 @@ pub async fn prepare(
 ) -> Result<Prepared, RestoreError> {
     settings.validate().map_err(RestoreError::Settings)?;
     let reading = Arc::clone(&snapshot);
-    let read = tokio::task::spawn_blocking(move || read_catalog(reading.as_ref()));
+    let read = tokio::task::spawn_blocking(move || {
+        read_catalog(reading.as_ref()).map(|catalog| (catalog, reading.warnings()))
+    });
     let facts = target.probe().await;
-    let catalog = read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
+    let (catalog, known) = read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
     let feature_version = catalog.feature_version;
     let limits = Limits::of(&facts, feature_version);
     let (plan, unfit) = catalog.planned(snapshot.timestamp(), limits, &settings)?;
-    let mut warnings = plan.warnings.clone();
+    let mut warnings = [plan.warnings.clone(), known].concat();
     let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
     let source = SourceVersion::new(feature_version, seen);
     check(&plan, &facts, &source, &settings, unfit, &mut warnings)?;

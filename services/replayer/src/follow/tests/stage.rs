@@ -12,8 +12,8 @@ use hindsight_index::BaseSummary;
 use hindsight_log::{MemoryLog, ReadFault, SegmentLog};
 use hindsight_oplog::{Entry, OpTime, Timestamp};
 use hindsight_segment::{
-    Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput, SegmentDigest,
-    Sequence, SourceIdentity, WriterEpoch, seal,
+    CatalogSighting, Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput,
+    SegmentDigest, Sequence, Sightings, SourceIdentity, WriterEpoch, seal,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -29,10 +29,18 @@ pub(super) fn optime(tick: u32) -> OpTime {
     OpTime::new(1000, tick, 1)
 }
 
+fn uuid() -> Bson {
+    Bson::Binary(bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() })
+}
+
 /// In the collection of the base.
 pub(super) fn delete(id: &str) -> Document {
-    let uuid = bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() };
-    doc! {"op": "d", "ns": NAMESPACE, "ui": Bson::Binary(uuid), "o": {"_id": id}}
+    doc! {"op": "d", "ns": NAMESPACE, "ui": uuid(), "o": {"_id": id}}
+}
+
+/// On the collection of the base.
+pub(super) fn command(o: Document) -> Document {
+    doc! {"op": "c", "ns": "shop.$cmd", "ui": uuid(), "o": o}
 }
 
 fn bytes(document: &Document) -> Vec<u8> {
@@ -98,6 +106,11 @@ impl Stage {
 
     /// One more segment with these entries, by their ticks.
     pub(super) fn append(&mut self, entries: &[(u32, Document)]) {
+        self.append_with(entries, &[]);
+    }
+
+    /// As [`Stage::append`], with sightings of the catalog.
+    pub(super) fn append_with(&mut self, entries: &[(u32, Document)], sighted: &[CatalogSighting]) {
         let mut open = OpenSegment::new(FrameLimits::new(0));
         let mut frames: Vec<RawFrame> = Vec::new();
         for (tick, entry) in entries {
@@ -109,7 +122,8 @@ impl Stage {
             let entry = Entry::parse(&bytes).expect("an entry");
             frames.extend(open.push(&entry).expect("entries in order"));
         }
-        let (last, summary) = open.finish().expect("at least one entry");
+        let (last, mut summary) = open.finish().expect("at least one entry");
+        summary.sightings = Sightings::of(sighted).map(|(sightings, _)| sightings);
         frames.push(last);
         let (sequence, predecessor) = self.next;
         let segment = seal(SealInput {
