@@ -66,7 +66,7 @@ fn shown(collation: Doc<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use bson::{RawDocument, RawDocumentBuf, rawdoc};
-    use hindsight_query::ServerVersion;
+    use hindsight_query::Series;
     use tonic_types::StatusExt;
 
     use super::*;
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn filter(document: &RawDocument) -> Filter {
-        Filter::parse(document, ServerVersion::new(6, 0)).expect("a filter")
+        Filter::parse(document, Series::new(6, 0)).expect("a filter")
     }
 
     #[test]

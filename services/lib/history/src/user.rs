@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use bson::{RawDocument, RawDocumentBuf};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use hindsight_oplog::update::{self, Circumstances, Conditions, Now};
-use hindsight_oplog::{Operation, Origin};
+use hindsight_oplog::{Operation, Origin, Series};
 use hindsight_query::Filter;
 
 use crate::apply::unappliable;
@@ -18,6 +18,9 @@ use crate::{ApplyError, Writer};
 
 /// From this feature compatibility version on, no `applyOps` of a user is logged: each of its operations is.
 const LOGGED_SINGLY_SINCE: u32 = 7;
+
+/// Whose answers the conditions of `$pull` get: filters answer alike in every version that logs such an `applyOps`.
+const QUERIED_AS: Series = Series::new(6, 0);
 
 pub(crate) const NOT_IDEMPOTENT: &str = "an applyOps with an update that is not idempotent, while the base was being \
                                          copied: whether the base holds it already cannot be told";
@@ -121,7 +124,7 @@ impl Conditions for Queries {
 impl Queries {
     fn judge(&self, filter: &[u8], document: &[u8]) -> Result<bool, String> {
         let filter = RawDocumentBuf::from_bytes(filter.to_vec()).map_err(|e| e.to_string())?;
-        let filter = Filter::parse(&filter).map_err(|error| error.to_string())?;
+        let filter = Filter::parse(&filter, QUERIED_AS).map_err(|error| error.to_string())?;
         if matches!(self, Self::Collated) && filter.compares_strings() {
             return Err("it compares strings in a collection with a collation".to_owned());
         }
@@ -134,7 +137,7 @@ impl Queries {
 fn begins_with_test(filter: Doc<'_>) -> bool {
     let first = filter.first().ok().flatten().map(|element| element.name);
     let combines =
-        |name| matches!(name, b"$and" | b"$or" | b"$nor" | b"$expr" | b"$comment" | b"$not");
+        |name: &[u8]| matches!(name, b"$and" | b"$or" | b"$nor" | b"$expr" | b"$comment" | b"$not");
     first.is_some_and(|name| name.starts_with(b"$") && !combines(name))
 }
 

@@ -10,7 +10,8 @@ use crate::error::QueryError;
 use crate::path::{AtArray, Path};
 use crate::pattern::Pattern;
 use crate::value::{OwnedValue, Value};
-use crate::version::ServerVersion;
+use crate::version::Answers;
+use hindsight_oplog::Series;
 use types::TypeSet;
 
 mod all;
@@ -26,12 +27,12 @@ pub(crate) use parse::check;
 #[derive(Debug)]
 pub struct Filter {
     condition: Condition,
-    version: ServerVersion,
+    version: Series,
 }
 
 impl Filter {
     /// Parses a filter as `find` of that version takes it. The cost is linear in its size.
-    pub fn parse(filter: &RawDocument, version: ServerVersion) -> Result<Self, QueryError> {
+    pub fn parse(filter: &RawDocument, version: Series) -> Result<Self, QueryError> {
         let condition = parse::filter(Doc::new(filter.as_bytes())?, version)?;
         Ok(Self { condition, version })
     }
@@ -104,7 +105,7 @@ impl Condition {
         }
     }
 
-    fn holds_for(&self, document: Doc<'_>, version: ServerVersion) -> bool {
+    fn holds_for(&self, document: Doc<'_>, version: Series) -> bool {
         let holds = |one: &Condition| one.holds_for(document, version);
         match self {
             Self::Always(answer) => *answer,
@@ -122,7 +123,7 @@ impl Condition {
     }
 
     /// Of an array's element itself: paths do not matter, and arrays in it are not entered.
-    fn holds_for_value(&self, value: Value<'_>, version: ServerVersion) -> bool {
+    fn holds_for_value(&self, value: Value<'_>, version: Series) -> bool {
         let holds = |one: &Condition| one.holds_for_value(value, version);
         match self {
             Self::Always(answer) => *answer,
@@ -170,7 +171,7 @@ impl Test {
     }
 
     /// `None` is a missing value.
-    fn passes(&self, value: Option<Value<'_>>, version: ServerVersion) -> bool {
+    fn passes(&self, value: Option<Value<'_>>, version: Series) -> bool {
         if let Self::Compare(comparison, with) = self {
             return comparison.holds(value, with.get(), version);
         }
@@ -222,7 +223,7 @@ fn any_element<'a>(value: Value<'a>, holds: impl Fn(Value<'a>) -> bool) -> bool 
 impl Comparison {
     /// Compares within a type only, with two exceptions: null is equal to what is missing and, before 8.0, to
     /// undefined, and the two keys are below and above everything.
-    fn holds(self, value: Option<Value<'_>>, with: Value<'_>, version: ServerVersion) -> bool {
+    fn holds(self, value: Option<Value<'_>>, with: Value<'_>, version: Series) -> bool {
         let kind = value.map_or(kind::UNDEFINED, |value| value.kind);
         match value {
             Some(value) if canonical(kind) == canonical(with.kind) => {

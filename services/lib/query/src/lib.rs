@@ -1,6 +1,6 @@
 //! MongoDB's query language over raw BSON: no I/O, no clock.
 //!
-//! - [`Filter`]: which documents, as `find` of the given [`ServerVersion`] under simple collation;
+//! - [`Filter`]: which documents, as `find` of the given [`Series`] under simple collation;
 //!   [`Filter::compares_strings`] tells whether another collation could answer differently
 //! - [`Projection`]: which of their fields
 //! - [`compare`], [`compare_elements`]: the order of BSON values
@@ -26,8 +26,8 @@ mod version;
 pub use compare::{compare, compare_elements, holds_strings};
 pub use error::QueryError;
 pub use filter::Filter;
+pub use hindsight_oplog::Series;
 pub use projection::Projection;
-pub use version::ServerVersion;
 
 /// The deepest nesting of documents and arrays in a filter or projection, which is the server's
 /// own limit. Every recursion of the crate is bounded by it, or by the length of a path.

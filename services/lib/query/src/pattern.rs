@@ -15,7 +15,8 @@ use pcre2::bytes::{Regex, RegexBuilder};
 
 use crate::error::QueryError;
 use crate::value::Value;
-use crate::version::ServerVersion;
+use crate::version::Answers;
+use hindsight_oplog::Series;
 
 mod rewriting;
 
@@ -36,7 +37,7 @@ impl Pattern {
         field: &[u8],
         source: &[u8],
         flags: &[u8],
-        version: ServerVersion,
+        version: Series,
     ) -> Result<Self, QueryError> {
         let mut builder = RegexBuilder::new();
         builder.utf(true);
@@ -88,7 +89,7 @@ impl Pattern {
     pub(crate) fn of_value(
         field: &[u8],
         value: Value<'_>,
-        version: ServerVersion,
+        version: Series,
     ) -> Result<Self, QueryError> {
         let (source, flags) = value.regex();
         Self::new(field, source, flags, version)

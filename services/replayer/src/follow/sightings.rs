@@ -3,7 +3,7 @@
 use hindsight_history::{CollectionState, Writer};
 use hindsight_oplog::OpTime;
 use hindsight_oplog::raw::{Doc, Malformed};
-use hindsight_segment::{CatalogSighting, SegmentInfo};
+use hindsight_segment::{CatalogSighting, SegmentInfo, Sequence};
 
 use super::FollowError;
 use crate::restore::{index_name, same_definition};
@@ -37,13 +37,14 @@ pub(super) fn take_in(segment: &SegmentInfo, writer: &mut Writer<'_>) -> Result<
         detail: error.to_string(),
     })?;
     for sighting in sightings {
-        take_in_one(&sighting, last, writer)?;
+        take_in_one(&sighting, segment.sequence(), last, writer)?;
     }
     Ok(())
 }
 
 fn take_in_one(
     sighting: &CatalogSighting,
+    sequence: Sequence,
     last: OpTime,
     writer: &mut Writer<'_>,
 ) -> Result<(), FollowError> {
@@ -51,7 +52,11 @@ fn take_in_one(
     if state.implicit || since > sighting.seen_from || sighting.seen_to > last.ts {
         return Ok(());
     }
-    let Some(judged) = judge(sighting, &state)? else { return Ok(()) };
+    let judged = judge(sighting, &state).map_err(|error| FollowError::Damaged {
+        sequence,
+        detail: format!("what was listed of {}: {error}", state.ns),
+    })?;
+    let Some(judged) = judged else { return Ok(()) };
     metrics::counter!("hindsight_catalog_unlogged_total")
         .increment(judged.differences.len() as u64);
     tracing::warn!(

@@ -29,7 +29,10 @@ pub(super) struct Limits {
 
 impl Limits {
     /// None for a server whose version cannot be read: then only the server itself can say.
-    pub(super) fn of(facts: &TargetFacts, source_feature_version: Option<FeatureVersion>) -> Option<Self> {
+    pub(super) fn of(
+        facts: &TargetFacts,
+        source_feature_version: Option<FeatureVersion>,
+    ) -> Option<Self> {
         Some(Self {
             version: Version::parse(&facts.version)?,
             standalone: facts.set_name.is_none(),

@@ -43,7 +43,8 @@ pub async fn prepare(
         read_catalog(reading.as_ref()).map(|catalog| (catalog, reading.warnings()))
     });
     let facts = target.probe().await;
-    let (catalog, known) = read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
+    let (catalog, known) =
+        read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
     let feature_version = catalog.feature_version;
     let limits = Limits::of(&facts, feature_version);

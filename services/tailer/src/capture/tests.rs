@@ -81,7 +81,6 @@ async fn append(
         majority: summary.last,
         oldest_unresolved: transactions.oldest_unresolved(),
         oldest_prepared: transactions.oldest_prepared(),
-        sightings: None,
         reason: CutReason::Size,
         summary,
         frames: vec![frame.encode(Codec::Lz4, Effort::Normal)],

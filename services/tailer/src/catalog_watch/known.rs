@@ -160,7 +160,8 @@ mod tests {
         let mut all = Commands::default();
         for (command, ns, at) in commands {
             let (command, ns) = ((*command).to_owned(), (*ns).to_owned());
-            all.note(&CommandNote { optime: OpTime::new(*at, 5, 1), command, ns });
+            let optime = OpTime::new(*at, 5, 1);
+            all.note(&CommandNote { optime, command, ns, renamed_to: None, drops_target: false });
         }
         all
     }

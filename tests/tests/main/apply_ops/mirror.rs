@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use bson::spec::BinarySubtype;
-use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, RawDocument, RawDocumentBuf, Timestamp, doc};
 use futures_util::TryStreamExt;
 use hindsight_history::{BaseInfo, CollectionState, History, Progress, Settings};
 use hindsight_oplog::raw::Doc;
@@ -36,7 +36,8 @@ impl Mirror {
         let directory = tempfile::tempdir()?;
         let history = History::open(directory.path(), Settings::default())?;
         let start = oplog_time(last_timestamp(client).await?);
-        let base = BaseInfo { name: "b".to_owned(), start, exact_from: start };
+        let base =
+            BaseInfo { name: "b".to_owned(), start, exact_from: start, server_version: None };
         let mut load = history.begin_generation(base)?;
         let all = COLLECTIONS.map(|name| ("a", name));
         for (database, name) in all.into_iter().chain([("admin", "system.version")]) {
@@ -71,12 +72,9 @@ impl Mirror {
                 }
                 Ok(())
             })?;
-            writer.apply(entry.ts(), entry.optime, operations).with_context(|| {
-                format!(
-                    "{:?}",
-                    Document::try_from(&RawDocumentBuf::from_bytes(entry.doc.as_bytes().to_vec())?)
-                )
-            })?;
+            writer
+                .apply(entry.ts(), entry.optime, operations)
+                .with_context(|| format!("{:?}", RawDocument::from_bytes(entry.doc.as_bytes())))?;
             last = Some(entry.optime);
         }
         writer.commit(Progress::at(last.unwrap_or(OpTime::NONE)))?;

@@ -1,11 +1,11 @@
 //! What servers before 6.0 are known to answer differently. For those, filters are ours as 6.0 has them.
 
 use bson::{Bson, Document};
-use hindsight_query::ServerVersion;
+use hindsight_query::Series;
 
 /// As filters are told it.
-pub(crate) fn named((major, minor): (i32, i32)) -> ServerVersion {
-    ServerVersion::new(major as u16, minor as u16)
+pub(crate) fn named((major, minor): (i32, i32)) -> Series {
+    Series::new(major as u16, minor as u16)
 }
 
 /// Whether a server of that version may answer differently, on purpose or by a fault that was

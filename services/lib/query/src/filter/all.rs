@@ -11,14 +11,14 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use crate::version::ServerVersion;
+use hindsight_oplog::Series;
 
 /// All of these values, or an element for each of these `$elemMatch`. None at all match nothing.
 pub(super) fn all(
     field: &[u8],
     path: &Arc<Path>,
     value: Value<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Condition, QueryError> {
     let Some(array) = value.embedded().filter(|_| value.kind == kind::ARRAY) else {
         return Err(QueryError::invalid(field, "$all takes an array"));
@@ -49,7 +49,7 @@ fn one_value(
     field: &[u8],
     path: &Arc<Path>,
     element: Element<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {

@@ -6,7 +6,7 @@ use super::Test;
 use crate::error::QueryError;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use crate::version::ServerVersion;
+use hindsight_oplog::Series;
 
 /// A number of any type without a fraction.
 pub(super) fn integer(value: Value<'_>) -> Option<i64> {
@@ -43,7 +43,7 @@ pub(super) fn modulo(field: &[u8], value: Value<'_>) -> Result<Test, QueryError>
 pub(super) fn pattern(
     field: &[u8],
     operators: Doc<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Pattern, QueryError> {
     let refuse = |reason| Err(QueryError::invalid(field, reason));
     let mut source: &[u8] = b"";

@@ -9,7 +9,7 @@ use super::{Condition, Test, field as fields};
 use crate::error::QueryError;
 use crate::path::Path;
 use crate::value::Value;
-use crate::version::ServerVersion;
+use hindsight_oplog::Series;
 
 /// An array with an element for which all of it holds. Operators are about the element itself; a
 /// query is about the fields of an element that is a document, or the places of one that is an
@@ -18,7 +18,7 @@ pub(super) fn element(
     field: &[u8],
     path: &Arc<Path>,
     value: Value<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Condition, QueryError> {
     let Some(query) = value.embedded().filter(|_| value.kind == kind::DOCUMENT) else {
         return Err(QueryError::invalid(field, "$elemMatch takes a document"));

@@ -11,14 +11,14 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use crate::version::ServerVersion;
+use hindsight_oplog::Series;
 
 /// Appends the conditions that a document of operators puts on a field.
 pub(super) fn operators(
     field: &[u8],
     path: &Arc<Path>,
     operators: Doc<'_>,
-    version: ServerVersion,
+    version: Series,
     out: &mut Vec<Condition>,
 ) -> Result<(), QueryError> {
     let mut has_options = false;
@@ -47,7 +47,7 @@ fn operator(
     field: &[u8],
     path: &Arc<Path>,
     element: Element<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     let is = |test| Ok(Condition::Field(Arc::clone(path), test));
@@ -126,7 +126,7 @@ fn negation(
     field: &[u8],
     path: &Arc<Path>,
     element: Element<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {
@@ -143,7 +143,7 @@ fn negation(
 }
 
 /// The values of `$in` and `$nin`.
-fn list(field: &[u8], element: Element<'_>, version: ServerVersion) -> Result<Test, QueryError> {
+fn list(field: &[u8], element: Element<'_>, version: Series) -> Result<Test, QueryError> {
     let Some(array) = element.as_array() else {
         return Err(QueryError::invalid(field, "$in and $nin take an array"));
     };

@@ -10,11 +10,11 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use crate::version::ServerVersion;
+use hindsight_oplog::Series;
 
 /// Parses a whole filter, after a look at all of it: what follows meets only well-formed documents
 /// of a bounded depth.
-pub(super) fn filter(doc: Doc<'_>, version: ServerVersion) -> Result<Condition, QueryError> {
+pub(super) fn filter(doc: Doc<'_>, version: Series) -> Result<Condition, QueryError> {
     check(doc, MAX_DEPTH)?;
     document(doc, version)
 }
@@ -34,7 +34,7 @@ pub(crate) fn check(doc: Doc<'_>, depth_left: usize) -> Result<(), QueryError> {
 }
 
 /// All conditions of a document, those on fields and those without.
-pub(super) fn document(doc: Doc<'_>, version: ServerVersion) -> Result<Condition, QueryError> {
+pub(super) fn document(doc: Doc<'_>, version: Series) -> Result<Condition, QueryError> {
     let mut all = Vec::new();
     for element in doc.elements() {
         let element = element?;
@@ -133,7 +133,7 @@ fn is_unsupported_pathless(operator: &[u8]) -> bool {
 fn pathless(
     operator: &[u8],
     element: Element<'_>,
-    version: ServerVersion,
+    version: Series,
 ) -> Result<Option<Condition>, QueryError> {
     let value = Value::from(element);
     Ok(Some(match operator {
@@ -166,7 +166,7 @@ fn pathless(
 }
 
 /// The filters of `$and`, `$or`, `$nor`.
-fn entries(element: Element<'_>, version: ServerVersion) -> Result<Vec<Condition>, QueryError> {
+fn entries(element: Element<'_>, version: Series) -> Result<Vec<Condition>, QueryError> {
     let Some(array) = element.as_array().filter(|array| !array.is_empty()) else {
         return Err(QueryError::invalid(element.name, "takes an array of at least one filter"));
     };

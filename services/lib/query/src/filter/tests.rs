@@ -4,7 +4,7 @@ use hindsight_oplog::raw::DocWriter;
 use super::*;
 use crate::MAX_DEPTH;
 
-const V6: ServerVersion = ServerVersion::new(6, 0);
+const V6: Series = Series::new(6, 0);
 
 fn parse(filter: &Document) -> Result<Filter, QueryError> {
     Filter::parse(&RawDocumentBuf::try_from(filter).unwrap(), V6)
@@ -48,7 +48,7 @@ fn null_is_equal_to_what_is_missing_or_undefined() {
 }
 
 /// Which of these documents, by their numbers, are found.
-fn numbers(filter: &Document, documents: &[Document], version: ServerVersion) -> Vec<usize> {
+fn numbers(filter: &Document, documents: &[Document], version: Series) -> Vec<usize> {
     let filter = RawDocumentBuf::try_from(filter).unwrap();
     let filter = Filter::parse(&filter, version).unwrap();
     let matches =
@@ -78,7 +78,7 @@ fn what_null_finds_depends_on_the_version() {
         doc! {"x": [3, Bson::Undefined]},
         doc! {"x": {"y": Bson::Undefined}},
     ];
-    let versions = [6, 7, 8, 9].map(|major| ServerVersion::new(major, 0));
+    let versions = [6, 7, 8, 9].map(|major| Series::new(major, 0));
     let check = |filter: Document, expected: [&[usize]; 4]| {
         for (version, expected) in versions.into_iter().zip(expected) {
             assert_eq!(numbers(&filter, &documents, version), expected, "{filter} {version:?}");

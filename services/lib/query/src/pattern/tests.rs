@@ -1,7 +1,7 @@
 use super::*;
 
-const V6: ServerVersion = ServerVersion::new(6, 0);
-const V7: ServerVersion = ServerVersion::new(7, 0);
+const V6: Series = Series::new(6, 0);
+const V7: Series = Series::new(7, 0);
 
 fn found(pattern: &str, flags: &str, text: &str) -> bool {
     let of = |version| Pattern::new(b"f", pattern.as_bytes(), flags.as_bytes(), version);

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bson::{RawDocumentBuf, rawdoc};
-use hindsight_query::{Filter, ServerVersion};
+use hindsight_query::{Filter, Series};
 
 use super::*;
 
@@ -109,9 +109,8 @@ fn inserts_and_deletes_change_no_field_and_updates_of_an_unknown_form_may() {
 #[test]
 fn all_conditions_on_the_entry_must_hold() {
     let entry = rawdoc! {"ts": at(), "op": "i", "ns": "shop.a", "o": {"_id": 1, "status": "paid"}};
-    let query = |query: RawDocumentBuf| {
-        Some(Arc::new(Filter::parse(&query, ServerVersion::new(6, 0)).unwrap()))
-    };
+    let query =
+        |query: RawDocumentBuf| Some(Arc::new(Filter::parse(&query, Series::new(6, 0)).unwrap()));
     let mut wanted = EntryFilter::all();
     wanted.query = query(rawdoc! {"o.status": "paid"});
     assert!(matches(&wanted, &entry));

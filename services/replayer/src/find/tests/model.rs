@@ -7,14 +7,14 @@ use bson::{Document, doc, rawdoc};
 use hindsight_oplog::Entry;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::update::FieldPath;
-use hindsight_query::{Filter, ServerVersion};
+use hindsight_query::{Filter, Series};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::super::{EntryFilter, NamespacePattern, Pattern, SearchOptions};
 use super::story::{SESSION, Story, entry, insert, of_session, pair, ts, update};
 
-const V6: ServerVersion = ServerVersion::new(6, 0);
+const V6: Series = Series::new(6, 0);
 
 const NAMESPACES: [&str; 5] =
     ["shop.a", "shop.b", "other.a", "other.b.c", "other.system.buckets.a"];

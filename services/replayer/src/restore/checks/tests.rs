@@ -78,8 +78,7 @@ fn all_that_is_wrong_is_listed_at_once() {
 fn a_non_empty_target_is_an_error_of_its_own() {
     let facts = TargetFacts { namespaces: Some(vec!["old.things".into()]), ..good_facts() };
     let settings = RestoreSettings::default();
-    let result =
-        check(&some_plan(), &facts, &source(), &settings, Vec::new(), &mut Vec::new());
+    let result = check(&some_plan(), &facts, &source(), &settings, Vec::new(), &mut Vec::new());
     let names = |error| match error {
         RestoreError::TargetNotEmpty { namespaces } => namespaces,
         other => panic!("{other}"),

@@ -1,5 +1,7 @@
 use bson::{RawDocumentBuf, rawdoc};
 
+use hindsight_oplog::Series;
+
 use super::super::memory::collection;
 use super::*;
 
@@ -157,7 +159,8 @@ fn what_the_upgrade_dropped_is_no_obstacle() {
 #[test]
 fn a_standalone_server_takes_no_encrypted_collection() {
     let facts = TargetFacts { version: "6.0.5".to_owned(), ..TargetFacts::default() };
-    let alone = Limits::of(&facts, Some("6.0")).expect("a version");
+    let alone =
+        Limits::of(&facts, Some(FeatureVersion::settled(Series::new(6, 0)))).expect("a version");
     let options = rawdoc! { "encryptedFields": { "fields": [] } };
     let fit = Fit::of(&options, rawdoc! {}, alone, false);
     assert!(fit.findings.problems[0].contains("replica set"), "{:?}", fit.findings);

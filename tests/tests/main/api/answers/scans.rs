@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use bson::{Document, RawDocumentBuf, Timestamp, rawdoc};
 use futures_util::TryStreamExt;
 use hindsight_proto::v1 as api;
-use hindsight_query::{Filter, Projection, QueryError, ServerVersion};
+use hindsight_query::{Filter, Projection, QueryError, Series};
 use hindsight_tests::Api;
 use hindsight_tests::api::{encoded, reason};
 use mongodb::error::ErrorKind;
@@ -182,7 +182,7 @@ async fn queries(asked: &mut Asked) -> Result<()> {
 
 fn is_unsupported(
     (filter, projection): &(RawDocumentBuf, RawDocumentBuf),
-    version: ServerVersion,
+    version: Series,
 ) -> bool {
     matches!(Filter::parse(filter, version), Err(QueryError::Unsupported(_)))
         || matches!(Projection::parse(projection), Err(QueryError::Unsupported(_)))
