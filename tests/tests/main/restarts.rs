@@ -25,8 +25,6 @@ use crate::settings::setting;
 /// A failure can be run again with the same choices.
 const SEED: u64 = 20_261_130;
 const DEFAULT_STOPS: usize = 15;
-/// One in so many stops is a clean one.
-const CLEAN: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Two of them fit into one entry of 16 MB.
 const DOCUMENT_BYTES: usize = 7_500_000;
@@ -74,15 +72,16 @@ async fn stop_again_and_again(uri: &str, data: &Path, stops: usize) -> Result<us
     let mut kills = 0;
     for stop in 0..stops {
         let mut up = HindsightProcess::spawn_up(uri, data, &[])?;
-        // Most while it runs, some while it starts.
-        if stop % 3 != 2 {
+        // Of five, three are kills while it runs, one is a clean stop, and one is a kill while it starts.
+        let (starts, clean) = (stop % 5 == 4, stop % 5 == 2);
+        if !starts {
             up.wait_ready(PATIENCE).await.with_context(|| format!("stop {stop}"))?;
         }
         tokio::time::sleep(Duration::from_micros(rng.random_range(0..2_000_000))).await;
         if let Some(exit) = up.try_exit()? {
             bail!("stop {stop}: up ended by itself ({exit}):\n{}", up.stderr());
         }
-        if stop % CLEAN == CLEAN - 1 {
+        if clean {
             ensure!(up.stop().await?.success(), "stop {stop}:\n{}", up.stderr());
         } else {
             up.kill()?;

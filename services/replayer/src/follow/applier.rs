@@ -98,7 +98,10 @@ impl Applier<'_> {
 }
 
 fn commit(progress: Option<Progress>, writer: &mut Writer<'_>) -> Result<(), FollowError> {
-    Ok(progress.map_or(Ok(()), |progress| writer.commit(progress))?)
+    if let Some(progress) = progress {
+        writer.commit(progress)?;
+    }
+    Ok(())
 }
 
 /// Versions would appear at a time that readers were told to be complete.

@@ -51,7 +51,7 @@ impl Follower {
         let base = applier.units.base();
         let first = self.first_of_chain(entry, base.capture_from)?;
         warn!(%first, "the history did not note an open transaction; its beginning is read again");
-        let resume = applier.units.resume().from_earlier(first);
+        let resume = applier.units.resume().reading_from(first);
         applier.units = Units::new(base, resume, Kept::weight);
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Resume {
     }
 
     /// To read more than was thought necessary.
-    pub(super) fn from_earlier(self, from: OpTime) -> Self {
+    pub(super) fn reading_from(self, from: OpTime) -> Self {
         Self { from, ..self }
     }
 }

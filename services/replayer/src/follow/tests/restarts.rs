@@ -38,7 +38,7 @@ fn everything() -> Entries {
 fn only(name: &str) -> Entries {
     let mut lane = shape(name)(1);
     lane.extend(shape("left behind by a primary")(2).pop());
-    weave(&[lane.clone()], &vec![0; lane.len()])
+    weave(std::slice::from_ref(&lane), &vec![0; lane.len()])
 }
 
 fn digest(stage: &Stage) -> Digest {

@@ -101,7 +101,7 @@ impl Story {
         let mut resume = Resume::after(Some(lost), self.base.capture_from);
         let mut told = vec![None; self.entries.len()];
         while let Err(missing) = self.tell(resume, &mut told) {
-            let earlier = resume.from_earlier(self.first_of_chain(missing));
+            let earlier = resume.reading_from(self.first_of_chain(missing));
             assert!(earlier.from < resume.from, "{resume:?} {missing:?} of {self}");
             resume = earlier;
         }
