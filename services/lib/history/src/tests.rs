@@ -89,6 +89,11 @@ impl Op {
         self
     }
 
+    pub(crate) fn with_o2(mut self, o2: Document) -> Self {
+        self.o2 = Some(bytes(o2));
+        self
+    }
+
     pub(crate) fn upsert(mut self) -> Self {
         self.upsert = true;
         self

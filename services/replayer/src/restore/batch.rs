@@ -283,7 +283,7 @@ mod tests {
             "applyOps": [{ "op": "i", "ns": "shop.things", "o": late }],
             "allowAtomic": false, "bypassDocumentValidation": true, "writeConcern": { "w": 1 },
         };
-        assert_eq!((batch.insert, batch.documents, batch.bytes), (expected, 1, 19));
+        assert_eq!((batch.insert, batch.documents, batch.bytes), (expected, 1, 21));
         let unfit = builder.add(rawdoc! { "a": 1 }.as_bytes()).expect_err("no _id");
         assert!(matches!(unfit, Unfit::Impossible { .. }), "{unfit:?}");
         let malformed = builder.add(&[9, 0, 0, 0]).expect_err("not a document");

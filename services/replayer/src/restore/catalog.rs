@@ -215,43 +215,4 @@ pub(crate) fn same_definition(
 }
 
 #[cfg(test)]
-mod tests {
-    use bson::{RawDocumentBuf, rawdoc};
-
-    use super::*;
-
-    fn same(left: &RawDocumentBuf, right: &RawDocumentBuf) -> bool {
-        let (left, right) = (Doc::new(left.as_bytes()), Doc::new(right.as_bytes()));
-        let (left, right) = (left.expect("a document"), right.expect("a document"));
-        same_definition(left, right, &[b"ns"]).expect("well formed")
-    }
-
-    #[test]
-    fn definitions_are_compared_by_meaning() {
-        let spec = rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "name": "ab" };
-        assert!(same(&spec, &rawdoc! { "name": "ab", "v": 2_i64, "key": { "a": 1, "b": 1 } }));
-        assert!(same(
-            &spec,
-            &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "name": "ab", "ns": "x.y" }
-        ));
-        assert!(!same(&spec, &rawdoc! { "v": 2, "key": { "b": 1, "a": 1 }, "name": "ab" }));
-        assert!(!same(&spec, &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 } }));
-        assert!(!same(
-            &spec,
-            &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "name": "ab", "hidden": true }
-        ));
-        assert!(!same(&spec, &rawdoc! { "v": 2, "key": { "a": 1, "b": 1 }, "unique": true }));
-    }
-
-    #[test]
-    fn only_the_ascending_index_on_id_alone_is_the_id_index() {
-        let is = |raw: RawDocumentBuf| {
-            is_id_index(Doc::new(raw.as_bytes()).expect("a document")).expect("well formed")
-        };
-        assert!(is(rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }));
-        assert!(is(rawdoc! { "v": 1, "key": { "_id": 1.0 }, "name": "other" }));
-        assert!(!is(rawdoc! { "key": { "_id": "hashed" }, "name": "_id_hashed" }));
-        assert!(!is(rawdoc! { "key": { "_id": 1, "a": 1 }, "name": "both" }));
-        assert!(!is(rawdoc! { "key": { "_id": 1 }, "name": "byid", "clustered": true }));
-    }
-}
+mod tests;

@@ -29,6 +29,7 @@ mod plan;
 mod prepare;
 mod progress;
 mod report;
+mod rights;
 mod run;
 mod settings;
 mod snapshot;

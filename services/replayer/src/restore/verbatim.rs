@@ -99,11 +99,12 @@ impl LeftOut {
 mod tests {
     use bson::rawdoc;
 
-    use super::super::target::Rights;
+    use super::super::rights::Rights;
     use super::*;
 
     fn facts(version: &str, actions: Option<&str>) -> TargetFacts {
-        let rights = actions.map(|action| Rights([("cluster".into(), vec![action.into()])].into()));
+        let rights =
+            actions.map(|action| Rights([("$cluster".into(), vec![action.into()])].into()));
         TargetFacts { version: version.to_owned(), rights, ..TargetFacts::default() }
     }
 

@@ -10,6 +10,8 @@ pub(super) struct Era {
     base: Option<(u32, u32, u32)>,
 }
 
+/// Sizes of capped collections are multiples of this.
+const CAPPED_UNIT: i64 = 256;
 /// What a base without a feature compatibility version is taken for.
 const UNKNOWN: u32 = 6;
 
@@ -25,9 +27,14 @@ impl Era {
         self.feature_major >= 5
     }
 
-    /// Sizes of capped collections are rounded up (7.0.28 keeps what was asked for).
-    pub(super) fn rounds_capped(self) -> bool {
-        self.feature_major < 7
+    /// What is kept of the size asked for of a capped collection: rounded up until 6.0 (7.0.28 does so too, as long as
+    /// its feature compatibility version is 6.0).
+    pub(super) fn capped_size(self, size: i64) -> Result<i64, &'static str> {
+        if self.feature_major >= 7 {
+            return Ok(size);
+        }
+        let rounded = size.checked_add(CAPPED_UNIT - 1).ok_or("its cappedSize is absurd")?;
+        Ok(rounded / CAPPED_UNIT * CAPPED_UNIT)
     }
 
     /// The option `recordPreImages` exists.
@@ -64,6 +71,14 @@ mod tests {
         assert!(forgets(6, Some("6.0.5")) && !forgets(6, Some("6.0.27")));
         assert!(!forgets(7, Some("7.0.28")));
         assert!(forgets(5, Some("4.4.2")) && forgets(6, None) && !forgets(7, Some("6.0.5")));
+    }
+
+    #[test]
+    fn capped_sizes_are_rounded_up_before_7_0() {
+        let size = |feature, size| Era::of(Some(feature), None).capped_size(size);
+        assert_eq!((size(6, 5000), size(6, 1), size(6, 4096)), (Ok(5120), Ok(256), Ok(4096)));
+        assert_eq!(size(7, 5000), Ok(5000));
+        assert!(size(6, i64::MAX).is_err());
     }
 
     #[test]

@@ -31,8 +31,6 @@ const ORDER: &[&[u8]] = &[
     b"recordIdsReplicated",
 ];
 
-/// Sizes of capped collections are rounded up to this.
-const CAPPED_UNIT: i64 = 256;
 /// What is listed for a capped collection whose number of documents was made unlimited.
 const NO_MAX: i64 = 2_147_483_647;
 
@@ -142,7 +140,7 @@ pub(super) fn modify(
             }
             b"cappedSize" => {
                 let size = element.as_integer().ok_or("its cappedSize is not a number")?;
-                options.set(b"size", Some(Value::number(capped_size(size, era)?)));
+                options.set(b"size", Some(Value::number(era.capped_size(size)?)));
             }
             b"cappedMax" => {
                 let max = element.as_integer().ok_or("its cappedMax is not a number")?;
@@ -169,15 +167,6 @@ pub(super) fn modify(
     }
     state.options = options.finish();
     Ok(())
-}
-
-/// What a server keeps of a `cappedSize`.
-fn capped_size(size: i64, era: Era) -> Result<i64, &'static str> {
-    if !era.rounds_capped() {
-        return Ok(size);
-    }
-    let rounded = size.checked_add(CAPPED_UNIT - 1).ok_or("its cappedSize is absurd")?;
-    Ok(rounded / CAPPED_UNIT * CAPPED_UNIT)
 }
 
 /// Whether `recordPreImages` was on before a `collMod` (`o2` tells what an earlier one did silently), and whether this

@@ -91,8 +91,58 @@ fn coll_mod_of_images_sets_and_removes() {
     check_options(recorded, doc! {"recordPreImages": false}, validator);
 }
 
+/// As 6.0.5 does, which the base came from: each switches the other off, any `collMod` that does not name
+/// `recordPreImages` does so too, and only `o2` of a later one tells.
+#[test]
+fn images_of_the_old_kind_are_switched_off_in_silence() {
+    let recorded = doc! {"recordPreImages": true};
+    let enabled = doc! {"changeStreamPreAndPostImages": {"enabled": true}};
+    check_options(
+        recorded.clone(),
+        doc! {"validator": {}},
+        doc! {
+            "validationLevel": "strict", "validationAction": "error",
+        },
+    );
+    check_options(recorded.clone(), enabled.clone(), enabled.clone());
+    check_options(enabled.clone(), recorded.clone(), recorded.clone());
+    check_options(enabled.clone(), doc! {"recordPreImages": false}, enabled);
+    check_options(doc! {}, doc! {"recordPreImages": 1}, recorded.clone());
+
+    let o = doc! {"collMod": "orders", "recordPreImages": true};
+    let changed = Op::command("shop", Some(UUID), doc! {"collMod": "orders", "validator": {}})
+        .with_o2(doc! {"collectionOptions_old": {"uuid": 1, "recordPreImages": true}});
+    let told = Op::command("shop", Some(UUID), o).with_o2(doc! {"collectionOptions_old": {}});
+    let fixture = Fixture::with_state(state_with(doc! {}, &[]), &[]);
+    fixture.run(&[(30, vec![changed]), (40, vec![told])], 50);
+    let options = |at| {
+        let state = fixture.history.reader_at(ts(at)).unwrap().collection(NS).unwrap();
+        parsed(&state.options).contains_key("recordPreImages")
+    };
+    assert!(!options(35) && options(45));
+}
+
+/// From the oplogs of 5.0.4 to 7.0.28.
+#[test]
+fn specs_are_held_as_servers_list_them() {
+    let given = doc! {"sparse": 1, "background": 2.0, "expireAfterSeconds": 10.7};
+    let listed = doc! {"sparse": true, "background": true, "expireAfterSeconds": 10};
+    let mut create = doc! {"createIndexes": "orders"};
+    create.extend(k1(given.clone()));
+    let (_, indexes) = after(state_with(doc! {}, &[]), &[create]);
+    assert_eq!(indexes, [k1(listed.clone())]);
+    let commit = doc! {"commitIndexBuild": "orders", "indexBuildUUID": 1, "indexes": [k1(given)]};
+    let (_, indexes) = after(state_with(doc! {}, &[]), &[commit]);
+    assert_eq!(indexes, [k1(listed)]);
+}
+
 #[test]
 fn coll_mod_of_capped_clustered_and_time_series() {
+    check_options(
+        doc! {"capped": true, "size": 1024, "max": 3},
+        doc! {"cappedMax": 0_i64},
+        doc! {"capped": true, "size": 1024, "max": 2_147_483_647},
+    );
     check_options(
         doc! {"capped": true, "size": 1024, "max": 3},
         doc! {"cappedSize": 9000_i64, "cappedMax": 5_i64},

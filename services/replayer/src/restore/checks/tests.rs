@@ -5,8 +5,8 @@ use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
 use super::super::memory::collection;
 use super::super::plan::plan;
+use super::super::rights::Rights;
 use super::super::settings::SourceIdentity;
-use super::super::target::Rights;
 use super::*;
 
 fn some_plan() -> Plan {

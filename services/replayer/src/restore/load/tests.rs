@@ -7,7 +7,8 @@ use mongodb::options::ClientOptions;
 
 use super::super::memory::{MemorySnapshot, collection};
 use super::super::plan::plan;
-use super::super::target::{Rights, TargetFacts};
+use super::super::rights::Rights;
+use super::super::target::TargetFacts;
 use super::*;
 
 /// Nobody listens on port 1.
