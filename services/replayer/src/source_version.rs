@@ -34,7 +34,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::source_version`].
-    pub fn series_seen(&self, at: Timestamp) -> Result<Vec<Series>, QueryError> {
+    fn series_seen(&self, at: Timestamp) -> Result<Vec<Series>, QueryError> {
         let mut seen: Vec<Series> = self.series_of_base(at).into_iter().collect();
         let mut malformed = Ok(());
         with_id(|id| {

@@ -6,17 +6,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use hindsight_oplog::id_key;
 use hindsight_oplog::raw::{Doc, DocWriter, Element};
-use hindsight_oplog::{FEATURE_VERSION_ID, FeatureVersion, Series, id_key};
 
 use crate::value::{self, Order, Stored};
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, CollectionState, HistoryError, Writer, key};
 
-/// Holds the feature compatibility version.
+/// Holds the feature compatibility version, under the id below.
 pub(crate) const SYSTEM_VERSION: &str = "admin.system.version";
+const FEATURE_VERSION: &str = "featureCompatibilityVersion";
 /// From this version on what is trimmed is logged.
-const LOGGED_SINCE: Series = Series::new(5, 0);
+const LOGGED_SINCE: u32 = 5;
 /// Sizes are rounded up to this.
 const SIZE_UNIT: u64 = 256;
 /// The size of a capped collection that has none.
@@ -122,7 +123,7 @@ impl Writer<'_> {
         if let Some(needed) = self.trimming.needed {
             return Ok(needed);
         }
-        let needed = self.feature_version()?.is_some_and(|it| it.version < LOGGED_SINCE);
+        let needed = self.feature_version()?.is_some_and(|major| major < LOGGED_SINCE);
         if !needed {
             // From here on they would not be kept up to date.
             self.trimming.queues.clear();
@@ -131,25 +132,26 @@ impl Writer<'_> {
         Ok(needed)
     }
 
-    /// None if the base has none.
-    fn feature_version(&mut self) -> Result<Option<FeatureVersion>, ApplyError> {
+    /// The major number of the feature compatibility version. None if the base has none.
+    fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
         let live =
             self.history.read_catalog().live_named(self.generation.id, SYSTEM_VERSION).map(|l| l.0);
         let Some(number) = live else { return Ok(None) };
         let mut id = DocWriter::new();
-        id.string(b"_id", FEATURE_VERSION_ID);
+        id.string(b"_id", FEATURE_VERSION);
         let id = id.finish();
         let id = Doc::new(&id).and_then(|id| id.first()).ok().flatten();
         let Some(id) = id else { return Ok(None) };
         self.prefix.clear();
         key::push_number(&mut self.prefix, number);
         id_key::encode(id, &mut self.prefix);
-        let mut found = None;
+        let mut major = None;
         self.find(self.latest.hash(&self.prefix), |document| {
-            found = FeatureVersion::read(document).ok().flatten();
+            let version = document.get(b"version").ok().flatten().and_then(Element::as_str);
+            major = version.and_then(|text| text.split('.').next()?.parse().ok());
             Ok(())
         })?;
-        Ok(found)
+        Ok(major)
     }
 
     /// After the insert of the document at hand, which had the place `before` until now: removes the oldest ones.

@@ -1,11 +1,10 @@
 //! What must be so before anything is written. Pure: facts in, everything that is wrong out.
 
+mod versions;
+
 use std::collections::BTreeSet;
 
-use hindsight_oplog::SourceVersion;
 use hindsight_oplog::raw::Doc;
-
-mod versions;
 
 use super::error::RestoreError;
 use super::plan::Plan;
@@ -26,14 +25,14 @@ const READ_ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
 pub(super) fn check(
     plan: &Plan,
     facts: &TargetFacts,
-    source: &SourceVersion,
+    source_feature_version: Option<&str>,
     settings: &RestoreSettings,
     warnings: &mut Vec<String>,
 ) -> Result<(), RestoreError> {
     let mut problems = Vec::new();
     check_role(facts, &mut problems);
     check_identity(facts, settings, &mut problems, warnings);
-    versions::check(facts, source, &mut problems, warnings);
+    versions::check(facts, source_feature_version, settings, &mut problems, warnings);
     check_rights(plan, facts, settings, &mut problems);
     check_features(plan, facts, &mut problems);
     let in_the_way = in_the_way(plan, facts, settings, &mut problems);

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use hindsight_oplog::raw::Doc;
-use hindsight_oplog::{FeatureVersion, Series, SourceVersion};
+use hindsight_oplog::raw::{Doc, Element};
 
 use super::authorization::read_all;
 use super::checks::check;
@@ -12,9 +11,6 @@ use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
-
-/// Servers of this feature compatibility version have `collMod` with `cappedSize`.
-const MOVES_BOUNDS: Series = Series::new(6, 0);
 
 /// A restore that may start: planned, and the target checked. Nothing has been written.
 pub struct Prepared {
@@ -44,9 +40,7 @@ pub async fn prepare(
         read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
     let mut warnings = plan.warnings.clone();
-    let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
-    let source = SourceVersion::new(feature_version, seen);
-    check(&plan, &facts, &source, &settings, &mut warnings)?;
+    check(&plan, &facts, feature_version.as_deref(), &settings, &mut warnings)?;
     Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
 }
 
@@ -54,7 +48,7 @@ pub async fn prepare(
 fn read_plan(
     snapshot: &dyn Snapshot,
     users_and_roles: bool,
-) -> Result<(Plan, Option<FeatureVersion>), RestoreError> {
+) -> Result<(Plan, Option<String>), RestoreError> {
     let catalog = || "the catalog".to_owned();
     let collections = snapshot
         .collections()
@@ -74,24 +68,33 @@ fn read_plan(
     };
     let mut planned = planned.map_err(failed)?;
     // The target is of the source's version or the next.
-    if feature_version.is_some_and(|it| it.version >= MOVES_BOUNDS) {
+    if feature_version.as_deref().is_some_and(can_move_bounds) {
         planned.load_before_bounds().map_err(failed)?;
     }
     Ok((planned, feature_version))
 }
 
+/// Whether servers of that feature compatibility version have `collMod` with `cappedSize`.
+fn can_move_bounds(feature_version: &str) -> bool {
+    let major = feature_version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major >= 6)
+}
+
 fn read_feature_version(
     snapshot: &dyn Snapshot,
     state: &CollectionState,
-) -> Result<Option<FeatureVersion>, RestoreError> {
+) -> Result<Option<String>, RestoreError> {
     for document in read_all(snapshot, state)? {
         let failed = |error: hindsight_oplog::raw::Malformed| RestoreError::Source {
             namespace: state.namespace(),
             source: error.into(),
         };
-        let found = Doc::new(&document).and_then(FeatureVersion::read).map_err(failed)?;
-        if found.is_some() {
-            return Ok(found);
+        let document = Doc::new(&document).map_err(failed)?;
+        let text = |name: &[u8]| {
+            document.get(name).map_err(failed).map(|found| found.and_then(Element::as_str))
+        };
+        if text(b"_id")? == Some("featureCompatibilityVersion") {
+            return Ok(text(b"version")?.map(str::to_owned));
         }
     }
     Ok(None)

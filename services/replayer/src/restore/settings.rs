@@ -33,9 +33,11 @@ pub struct RestoreSettings {
 pub struct SourceIdentity {
     /// `settings.replicaSetId`, in hexadecimal.
     pub replica_set_id: Option<String>,
-    /// Of which MongoDB series it is known to have been until the restored time, as `6.0`. It may have been upgraded
-    /// since, or its feature compatibility version lowered.
-    pub series: Vec<String>,
+    /// The newest MongoDB series that it is known to have been of until then, as `6.0`, if servers of that series can
+    /// have held the state.
+    pub series_seen: Option<String>,
+    /// The newer feature compatibility version, where it was just being changed.
+    pub changing_with: Option<String>,
 }
 
 impl Default for RestoreSettings {

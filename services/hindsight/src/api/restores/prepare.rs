@@ -72,8 +72,13 @@ async fn source_of(engine: &Engine, at: Timestamp) -> Result<SourceIdentity, Que
     let replica_set_id = first.map(|first| {
         first.header.source.replica_set_id.iter().map(|byte| format!("{byte:02x}")).collect()
     });
-    let series = engine.series_seen(at)?.iter().map(ToString::to_string).collect();
-    Ok(SourceIdentity { replica_set_id, series })
+    let version = engine.source_version(at)?;
+    let changing_with = version.feature_version.and_then(|it| it.changing_with);
+    Ok(SourceIdentity {
+        replica_set_id,
+        series_seen: version.seen.map(|series| series.to_string()),
+        changing_with: changing_with.map(|series| series.to_string()),
+    })
 }
 
 fn plan_of(prepared: &Prepared, time: &api::TimeSpec, at: Timestamp) -> api::RestorePlan {

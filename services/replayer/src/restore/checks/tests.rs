@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bson::rawdoc;
-use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
+use hindsight_oplog::Timestamp;
 
 use super::super::memory::collection;
 use super::super::plan::plan;
@@ -24,12 +24,8 @@ fn good_facts() -> TargetFacts {
     }
 }
 
-fn source() -> SourceVersion {
-    SourceVersion::new(Some(FeatureVersion::settled(Series::new(6, 0))), [])
-}
-
 fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
-    match check(&some_plan(), facts, &source(), settings, &mut Vec::new()) {
+    match check(&some_plan(), facts, Some("6.0"), settings, &mut Vec::new()) {
         Ok(()) => Vec::new(),
         Err(RestoreError::TargetUnsuitable { problems }) => problems,
         Err(other) => vec![other.to_string()],
@@ -40,7 +36,7 @@ fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
 fn an_empty_primary_of_the_same_version_is_fine() {
     let mut warnings = Vec::new();
     let settings = RestoreSettings::default();
-    check(&some_plan(), &good_facts(), &source(), &settings, &mut warnings).expect("suitable");
+    check(&some_plan(), &good_facts(), Some("6.0"), &settings, &mut warnings).expect("suitable");
     assert_eq!(warnings, Vec::<String>::new());
 }
 
@@ -48,14 +44,8 @@ fn an_empty_primary_of_the_same_version_is_fine() {
 fn what_is_not_known_is_said() {
     let mut warnings = Vec::new();
     let facts = TargetFacts { feature_version: None, ..good_facts() };
-    check(
-        &some_plan(),
-        &facts,
-        &SourceVersion::default(),
-        &RestoreSettings::default(),
-        &mut warnings,
-    )
-    .expect("suitable");
+    check(&some_plan(), &facts, None, &RestoreSettings::default(), &mut warnings)
+        .expect("suitable");
     assert_eq!(warnings.len(), 2, "{warnings:?}");
 }
 
@@ -83,7 +73,7 @@ fn all_that_is_wrong_is_listed_at_once() {
 fn a_non_empty_target_is_an_error_of_its_own() {
     let facts = TargetFacts { namespaces: Some(vec!["old.things".into()]), ..good_facts() };
     let result =
-        check(&some_plan(), &facts, &source(), &RestoreSettings::default(), &mut Vec::new());
+        check(&some_plan(), &facts, Some("6.0"), &RestoreSettings::default(), &mut Vec::new());
     let names = |error| match error {
         RestoreError::TargetNotEmpty { namespaces } => namespaces,
         other => panic!("{other}"),

@@ -2,6 +2,7 @@
 
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion};
 
+use super::super::settings::{RestoreSettings, SourceIdentity};
 use super::super::target::TargetFacts;
 
 /// From this series on `setFeatureCompatibilityVersion` wants to be confirmed.
@@ -10,6 +11,26 @@ const CONFIRMED_SINCE: Series = Series::new(7, 0);
 /// Lists what speaks against the target's version and feature compatibility version; what could not be compared goes
 /// into `warnings`.
 pub(super) fn check(
+    facts: &TargetFacts,
+    source_feature_version: Option<&str>,
+    settings: &RestoreSettings,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
+    let source = source_of(source_feature_version, &settings.source);
+    compare(facts, &source, problems, warnings);
+}
+
+fn source_of(feature_version: Option<&str>, known: &SourceIdentity) -> SourceVersion {
+    let series = |text: &str| text.parse::<Series>().ok();
+    let feature_version = feature_version.and_then(series).map(|version| FeatureVersion {
+        version,
+        changing_with: known.changing_with.as_deref().and_then(series),
+    });
+    SourceVersion::new(feature_version, known.series_seen.as_deref().and_then(series))
+}
+
+fn compare(
     facts: &TargetFacts,
     source: &SourceVersion,
     problems: &mut Vec<String>,
@@ -80,7 +101,7 @@ mod tests {
             ..TargetFacts::default()
         };
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-        check(&facts, source, &mut problems, &mut warnings);
+        compare(&facts, source, &mut problems, &mut warnings);
         (problems.join("; "), warnings.len())
     }
 
@@ -124,6 +145,19 @@ mod tests {
         }
         assert!(said(&changing, "5.0.4", "5.0").0.contains("take a server of 6.0"));
         assert!(said(&changing, "6.0.27", "6.3").0.contains("changing to or from 6.0"));
+    }
+
+    #[test]
+    fn what_the_caller_knows_of_the_source_is_taken_together() {
+        let known = |series_seen: &str, changing_with: Option<&str>| SourceIdentity {
+            series_seen: Some(series_seen.to_owned()),
+            changing_with: changing_with.map(str::to_owned),
+            ..SourceIdentity::default()
+        };
+        assert_eq!(source_of(Some("5.0"), &known("6.0", None)), source("5.0", None, "6.0"));
+        let changing = source_of(Some("5.0"), &known("6.0", Some("6.0")));
+        assert_eq!(changing, source("5.0", Some("6.0"), "6.0"));
+        assert_eq!(source_of(None, &SourceIdentity::default()), SourceVersion::default());
     }
 
     #[test]
