@@ -36,6 +36,26 @@ impl Collection {
         self.hash = if ordered { hash } else { self.hash.wrapping_add(hash) };
         self.documents += 1;
     }
+
+    fn differences(&self, found: &Self, name: &str, differences: &mut Vec<String>) {
+        let mut differs = |what: &str, wanted: String, found: String| {
+            if wanted != found {
+                differences.push(format!("{name}: {what}: wanted {wanted}, found {found}"));
+            }
+        };
+        if self.options != found.options {
+            differs("options", self.options.to_string(), found.options.to_string());
+        }
+        let all: BTreeSet<&String> = self.indexes.keys().chain(found.indexes.keys()).collect();
+        for index in all {
+            let (wanted, found) = (self.indexes.get(index), found.indexes.get(index));
+            if wanted != found {
+                differs("index", format!("{wanted:?}"), format!("{found:?}"));
+            }
+        }
+        let documents = |it: &Self| format!("{} with hash {:016x}", it.documents, it.hash);
+        differs("documents", documents(self), documents(found));
+    }
 }
 
 fn is_capped(options: &Document) -> bool {
@@ -118,13 +138,14 @@ fn view(history: &History, at: bson::Timestamp) -> Result<View<'_>> {
 /// An error that names every difference.
 pub fn same(wanted: &Held, found: &Held) -> Result<()> {
     let names: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
-    let differences: Vec<String> = names
-        .into_iter()
-        .filter(|name| wanted.get(*name) != found.get(*name))
-        .map(|name| {
-            format!("{name}:\n  wanted {:?}\n  found  {:?}", wanted.get(name), found.get(name))
-        })
-        .collect();
+    let mut differences = Vec::new();
+    for name in names {
+        match (wanted.get(name), found.get(name)) {
+            (Some(wanted), Some(found)) => wanted.differences(found, name, &mut differences),
+            (Some(_), None) => differences.push(format!("{name} is missing")),
+            (None, _) => differences.push(format!("{name} is there")),
+        }
+    }
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
     Ok(())
 }
