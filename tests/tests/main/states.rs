@@ -20,7 +20,7 @@ use faults::row_of;
 use judge::{Faults, judge, judge_refusals};
 use recipe::State;
 use servers_own::Pair;
-use source::{Chain, Source};
+use source::Chain;
 use table::Row;
 
 /// Sources and the targets that what they hold is restored into.
@@ -96,13 +96,15 @@ impl Run {
         let pairs: Vec<Pair<'_>> = pairs.collect();
         let (plain, special) = partition(&self.states()?, |state| {
             pairs.iter().all(|pair| {
-                row_of(&state.name(), pair).is_none() && state.refusal(pair.target).is_none()
+                row_of(&state.name(), pair).is_none()
+                    && state.refusal(pair.source, pair.target).is_none()
             })
         });
-        let mut source = Source::start(self.chain, &plain).await?;
+        let (mut source, not_followed) = judge::start(self.chain, &plain).await?;
         let mut rows = Vec::new();
         for pair in &pairs {
-            let faults = judge(&mut source, pair).await?;
+            let mut faults = judge(&mut source, pair).await?;
+            faults.extend(not_followed.clone());
             rows.push(self.row(pair, &plain, &faults));
             tell(wrong, pair, faults);
         }
@@ -123,9 +125,11 @@ impl Run {
         row: &mut Row,
         wrong: &mut Vec<String>,
     ) -> Result<()> {
-        let (refused, held) = partition(special, |state| state.refusal(pair.target).is_some());
+        let (refused, held) =
+            partition(special, |state| state.refusal(pair.source, pair.target).is_some());
         if !refused.is_empty() {
-            let source = Source::start(self.chain, &refused).await?;
+            let (source, not_followed) = judge::start(self.chain, &refused).await?;
+            tell(wrong, pair, not_followed);
             tell(wrong, pair, judge_refusals(&source, pair).await?);
             source.stop().await?;
             row.refused = refused.len();
@@ -133,8 +137,9 @@ impl Run {
         if held.is_empty() {
             return Ok(());
         }
-        let mut source = Source::start(self.chain, &held).await?;
+        let (mut source, not_followed) = judge::start(self.chain, &held).await?;
         let mut faults = judge(&mut source, pair).await?;
+        faults.extend(not_followed);
         source.stop().await?;
         for state in &held {
             let Some(known) = row_of(&state.name(), pair) else { continue };

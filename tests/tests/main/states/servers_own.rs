@@ -30,7 +30,7 @@ type Concerns = fn(&Pair<'_>) -> bool;
 type TakeAway = fn(namespace: &str, collection: &mut CollectionState);
 
 /// Where it applies, why it is so, and how it is taken away.
-const OWN: [(Concerns, &str, TakeAway); 6] = [
+const OWN: [(Concerns, &str, TakeAway); 7] = [
     (
         |_| true,
         "a deprecated option without effect: `create` refuses it beside the `_id` index that is listed with it",
@@ -62,6 +62,15 @@ const OWN: [(Concerns, &str, TakeAway); 6] = [
         |_, collection| {
             for spec in collection.indexes.values_mut() {
                 flags_as_booleans(spec);
+            }
+        },
+    ),
+    (
+        |pair| pair.cross("5.0"),
+        "4.4 lists NaN as the time to expire after, later servers the number that they take it for",
+        |_, collection| {
+            for spec in collection.indexes.values_mut() {
+                nan_as_never(spec);
             }
         },
     ),
@@ -107,6 +116,12 @@ fn flags_as_booleans(spec: &mut Document) {
             _ => continue,
         };
         spec.insert(flag, number != 0.0);
+    }
+}
+
+fn nan_as_never(spec: &mut Document) {
+    if spec.get_f64("expireAfterSeconds").is_ok_and(f64::is_nan) {
+        spec.insert("expireAfterSeconds", i32::MAX);
     }
 }
 

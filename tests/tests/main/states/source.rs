@@ -26,13 +26,15 @@ pub struct Source {
     directory: tempfile::TempDir,
     /// The states that it still holds.
     pub states: Vec<State>,
+    /// The copies of each.
+    pub sides: &'static [Side],
 }
 
 impl Source {
     /// Makes the states twice: each version of the chain those that it takes and no later version is left to make, in
     /// databases that the base will hold; then, once the base is copied, the last version all that it takes.
     pub async fn start(chain: &Chain, states: &[State]) -> Result<Self> {
-        let ((first, _), (last, _)) = chain.first().zip(chain.last()).context("a version")?;
+        let (first, _) = chain.first().context("a version")?;
         let mut set = ReplicaSet::start(server(first)).await?;
         let mut made = BTreeSet::new();
         for (version, feature_version) in chain {
@@ -51,11 +53,14 @@ impl Source {
         let directory = tempfile::tempdir()?;
         let up = HindsightProcess::up(&set.uri(), &directory.path().join("data"), &[]).await?;
         let states = states.iter().filter(|state| made.contains(&state.name())).cloned().collect();
-        let source = Self { set, client, up, directory, states };
+        // What only older versions make is in the base alone.
+        let sides: &[Side] =
+            if chain.len() == 1 { &[Side::Base, Side::Log] } else { &[Side::Base] };
+        let source = Self { set, client, up, directory, states, sides };
         source.wait().await.context("after the states that the base holds")?;
         for state in &source.states {
             take(&source.client, &state.database(Side::Base), &state.later).await?;
-            if chain.len() == 1 && state.exists_on(last) {
+            if sides.contains(&Side::Log) {
                 take(&source.client, &state.database(Side::Log), &state.steps()?).await?;
             }
         }
