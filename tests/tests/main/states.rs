@@ -8,6 +8,7 @@ use hindsight_tests::{Mongod, MongodOptions};
 
 mod answers;
 mod faults;
+mod forms;
 mod judge;
 mod make;
 mod recipe;
