@@ -8,10 +8,13 @@ use hindsight_tests::{RunOutput, dbhash};
 use super::answers;
 use super::recipe::{Side, State};
 use super::servers_own::{Pair, take_away};
-use super::source::{Chain, Source, target};
+use super::source::{Chain, Source, owner, target};
 
 /// What is wrong with states, by their names.
 pub type Faults = BTreeMap<String, String>;
+
+/// Letters that are shown of what is wrong with a state.
+const SAID_AT_MOST: usize = 1000;
 
 /// A source of these states. One that cannot be made or followed, as the error names it, is a fault, and there is a
 /// source without it.
@@ -116,21 +119,15 @@ async fn compare(source: &Source, target: &mongodb::Client, pair: &Pair<'_>) -> 
     Ok(faults)
 }
 
-/// What is said of each state, by the databases that are named; of several names that fit, the longest.
+/// What is said of each state, by the databases that are named.
 fn blamed<'a>(states: &[State], lines: impl Iterator<Item = &'a str>) -> Faults {
-    let names: Vec<(String, String)> = states
-        .iter()
-        .flat_map(|state| [Side::Base, Side::Log].map(|side| (state.database(side), state.name())))
-        .collect();
     let mut faults = Faults::new();
     for line in lines {
-        let fits = names.iter().filter(|(database, _)| line.contains(database.as_str()));
-        if let Some((_, state)) = fits.max_by_key(|(database, _)| database.len()) {
-            let said = faults.entry(state.clone()).or_insert_with(String::new);
-            if said.len() < 1000 {
-                said.push_str(&line.chars().take(600).collect::<String>());
-                said.push('\n');
-            }
+        let Some(state) = owner(states, line) else { continue };
+        let said = faults.entry(state.name()).or_default();
+        if said.len() < SAID_AT_MOST {
+            said.extend(line.chars().take(SAID_AT_MOST));
+            said.push('\n');
         }
     }
     faults

@@ -96,17 +96,9 @@ impl Source {
 
     /// Drops what belongs to some states, so that the others can be looked at.
     pub async fn drop_states(&mut self, names: &BTreeSet<String>) -> Result<()> {
-        let (gone, kept) = std::mem::take(&mut self.states)
-            .into_iter()
-            .partition(|state| names.contains(&state.name()));
-        self.states = kept;
-        let gone: Vec<State> = gone;
-        let databases = self.client.list_database_names().await?;
-        for prefix in
-            gone.iter().flat_map(|state| [state.database(Side::Base), state.database(Side::Log)])
-        {
-            for name in databases.iter().filter(|name| name.starts_with(&prefix)) {
-                let database = self.client.database(name);
+        for database in self.client.list_database_names().await? {
+            if owner(&self.states, &database).is_some_and(|owner| names.contains(&owner.name())) {
+                let database = self.client.database(&database);
                 for command in
                     ["dropAllUsersFromDatabase", "dropAllRolesFromDatabase", "dropDatabase"]
                 {
@@ -114,6 +106,7 @@ impl Source {
                 }
             }
         }
+        self.states.retain(|state| !names.contains(&state.name()));
         self.wait().await
     }
 
@@ -123,6 +116,14 @@ impl Source {
         drop(self.set);
         Ok(())
     }
+}
+
+/// The state whose database is named in a text; of several that are, the one with the longest name.
+pub fn owner<'a>(states: &'a [State], text: &str) -> Option<&'a State> {
+    let named = |state: &State| {
+        [Side::Base, Side::Log].iter().any(|side| text.contains(&state.database(*side)))
+    };
+    states.iter().filter(|state| named(state)).max_by_key(|state| state.name().len())
 }
 
 /// A server of that version on which nothing expires while it is compared.
