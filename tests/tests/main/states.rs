@@ -3,11 +3,12 @@
 //!
 //! States are data: `states/*.json`. One source and one restore serve all of them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use hindsight_tests::{Mongod, MongodOptions};
 
 mod answers;
 mod faults;
+mod forms;
 mod judge;
 mod make;
 mod recipe;
@@ -20,7 +21,7 @@ use faults::row_of;
 use judge::{Faults, judge, judge_refusals};
 use recipe::State;
 use servers_own::Pair;
-use source::{Chain, Source};
+use source::Chain;
 use table::Row;
 
 /// Sources and the targets that what they hold is restored into.
@@ -61,6 +62,9 @@ const LEFTOVERS: [Run; 4] = [
 /// A part of the names of the states to run, for whoever looks into some of them.
 const ONLY: &str = "HINDSIGHT_STATES";
 
+/// With it, every server is the same one.
+const SERVER_OF_YOUR_OWN: &str = "HINDSIGHT_MONGOD";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_comes_back() -> Result<()> {
     run_all(&RUNS).await
@@ -74,8 +78,20 @@ async fn what_older_servers_made_comes_back() -> Result<()> {
 async fn run_all(runs: &[Run]) -> Result<()> {
     let tested = version_under_test().await?;
     let mut wrong = Vec::new();
-    for run in runs.iter().filter(|run| run.tested == tested) {
+    if std::env::var_os(SERVER_OF_YOUR_OWN).is_some() {
+        // There is no other version to make states, or to restore them into.
+        let version: &'static str = tested.leak();
+        let major = version.rsplit_once('.').context("a version of three numbers")?.0;
+        let run = Run {
+            tested: version,
+            chain: Box::leak(Box::new([(version, major)])),
+            targets: Box::leak(Box::new([version])),
+        };
         run.run(&mut wrong).await?;
+    } else {
+        for run in runs.iter().filter(|run| run.tested == tested) {
+            run.run(&mut wrong).await?;
+        }
     }
     ensure!(wrong.is_empty(), "{} states are wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
@@ -96,13 +112,15 @@ impl Run {
         let pairs: Vec<Pair<'_>> = pairs.collect();
         let (plain, special) = partition(&self.states()?, |state| {
             pairs.iter().all(|pair| {
-                row_of(&state.name(), pair).is_none() && state.refusal(pair.target).is_none()
+                row_of(&state.name(), pair).is_none()
+                    && state.refusal(pair.source, pair.target).is_none()
             })
         });
-        let mut source = Source::start(self.chain, &plain).await?;
+        let (mut source, not_followed) = judge::start(self.chain, &plain).await?;
         let mut rows = Vec::new();
         for pair in &pairs {
-            let faults = judge(&mut source, pair).await?;
+            let mut faults = judge(&mut source, pair).await?;
+            faults.extend(not_followed.clone());
             rows.push(self.row(pair, &plain, &faults));
             tell(wrong, pair, faults);
         }
@@ -110,7 +128,8 @@ impl Run {
         for (pair, row) in pairs.iter().zip(&mut rows) {
             self.run_special(&special, pair, row, wrong).await?;
         }
-        if std::env::var_os(ONLY).is_none() && wrong.is_empty() {
+        let all = [ONLY, SERVER_OF_YOUR_OWN].iter().all(|name| std::env::var_os(name).is_none());
+        if all && wrong.is_empty() {
             rows.iter().try_for_each(table::record)?;
         }
         Ok(())
@@ -123,9 +142,11 @@ impl Run {
         row: &mut Row,
         wrong: &mut Vec<String>,
     ) -> Result<()> {
-        let (refused, held) = partition(special, |state| state.refusal(pair.target).is_some());
+        let (refused, held) =
+            partition(special, |state| state.refusal(pair.source, pair.target).is_some());
         if !refused.is_empty() {
-            let source = Source::start(self.chain, &refused).await?;
+            let (source, not_followed) = judge::start(self.chain, &refused).await?;
+            tell(wrong, pair, not_followed);
             tell(wrong, pair, judge_refusals(&source, pair).await?);
             source.stop().await?;
             row.refused = refused.len();
@@ -133,9 +154,11 @@ impl Run {
         if held.is_empty() {
             return Ok(());
         }
-        let mut source = Source::start(self.chain, &held).await?;
+        let (mut source, not_followed) = judge::start(self.chain, &held).await?;
         let mut faults = judge(&mut source, pair).await?;
+        faults.extend(not_followed);
         source.stop().await?;
+        row.add(&self.row(pair, &held, &faults));
         for state in &held {
             let Some(known) = row_of(&state.name(), pair) else { continue };
             match faults.remove(&state.name()) {
@@ -148,7 +171,6 @@ impl Run {
                 )),
             }
         }
-        row.add(&self.row(pair, &held, &faults));
         tell(wrong, pair, faults);
         Ok(())
     }

@@ -8,10 +8,32 @@ use hindsight_tests::{RunOutput, dbhash};
 use super::answers;
 use super::recipe::{Side, State};
 use super::servers_own::{Pair, take_away};
-use super::source::{Source, target};
+use super::source::{Chain, Source, owner, target};
 
 /// What is wrong with states, by their names.
 pub type Faults = BTreeMap<String, String>;
+
+/// Letters that are shown of what is wrong with a state.
+const SAID_AT_MOST: usize = 1000;
+
+/// A source of these states. One that cannot be made or followed, as the error names it, is a fault, and there is a
+/// source without it.
+pub async fn start(chain: &Chain, states: &[State]) -> Result<(Source, Faults)> {
+    let (mut states, mut faults) = (states.to_vec(), Faults::new());
+    loop {
+        let error = match Source::start(chain, &states).await {
+            Ok(source) => return Ok((source, faults)),
+            Err(error) => error,
+        };
+        let found = blamed(&states, [format!("{error:#}").as_str()].into_iter());
+        if found.is_empty() {
+            return Err(error);
+        }
+        println!("  {chain:?}: not to be followed: {found:?}");
+        states.retain(|state| !found.contains_key(&state.name()));
+        faults.extend(found);
+    }
+}
 
 /// Restores into a fresh target. A restore that fails names what it fails on: that is a fault of the state it belongs to, and
 /// without that state the restore is tried again.
@@ -49,7 +71,7 @@ pub async fn judge_refusals(source: &Source, pair: &Pair<'_>) -> Result<Faults> 
     for more in [&["--dry-run"][..], &[]] {
         let output = source.restore(&target, more).await?;
         for state in &source.states {
-            if let Some(missing) = not_refused(state, pair, &output) {
+            if let Some(missing) = not_refused(source, state, pair, &output) {
                 faults.insert(state.name(), format!("{missing} in {}", shown(&output)));
             }
         }
@@ -59,13 +81,20 @@ pub async fn judge_refusals(source: &Source, pair: &Pair<'_>) -> Result<Faults> 
     Ok(faults)
 }
 
-fn not_refused(state: &State, pair: &Pair<'_>, output: &RunOutput) -> Option<String> {
-    let refusal = state.refusal(pair.target)?;
+fn not_refused(
+    source: &Source,
+    state: &State,
+    pair: &Pair<'_>,
+    output: &RunOutput,
+) -> Option<String> {
+    let refusal = state.refusal(pair.source, pair.target)?;
     if matches!(output.code, None | Some(0)) {
         return Some("it is not refused".to_owned());
     }
-    let collections = [Side::Base, Side::Log]
-        .map(|side| format!("{}.{}", state.database(side), refusal.collection));
+    let collection = |side: &Side| format!("{}.{}", state.database(*side), refusal.collection);
+    // What is done to the base's copy later may make it another state.
+    let named = |side: &&Side| state.later.is_empty() || **side == Side::Log;
+    let collections: Vec<String> = source.sides.iter().filter(named).map(collection).collect();
     let mut wanted = collections.iter().chain(&refusal.words);
     wanted.find(|word| !output.stderr.contains(*word)).map(|word| format!("{word:?} is missing"))
 }
@@ -90,21 +119,15 @@ async fn compare(source: &Source, target: &mongodb::Client, pair: &Pair<'_>) -> 
     Ok(faults)
 }
 
-/// What is said of each state, by the databases that are named; of several names that fit, the longest.
+/// What is said of each state, by the databases that are named.
 fn blamed<'a>(states: &[State], lines: impl Iterator<Item = &'a str>) -> Faults {
-    let names: Vec<(String, String)> = states
-        .iter()
-        .flat_map(|state| [Side::Base, Side::Log].map(|side| (state.database(side), state.name())))
-        .collect();
     let mut faults = Faults::new();
     for line in lines {
-        let fits = names.iter().filter(|(database, _)| line.contains(database.as_str()));
-        if let Some((_, state)) = fits.max_by_key(|(database, _)| database.len()) {
-            let said = faults.entry(state.clone()).or_insert_with(String::new);
-            if said.len() < 1000 {
-                said.push_str(&line.chars().take(600).collect::<String>());
-                said.push('\n');
-            }
+        let Some(state) = owner(states, line) else { continue };
+        let said = faults.entry(state.name()).or_default();
+        if said.len() < SAID_AT_MOST {
+            said.extend(line.chars().take(SAID_AT_MOST));
+            said.push('\n');
         }
     }
     faults

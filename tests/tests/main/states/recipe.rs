@@ -54,8 +54,11 @@ pub struct State {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
-    /// The first version that cannot hold it.
+    /// The first version that cannot hold it, and the first later one that can.
     from: String,
+    before: Option<String>,
+    /// The version that made it so, where a later one makes something else of the same recipe.
+    made_by: Option<String>,
     /// The collection that the plan names.
     #[serde(rename = "in")]
     pub collection: String,
@@ -99,9 +102,13 @@ impl State {
             && self.until.as_ref().is_none_or(|until| at_most(version, until))
     }
 
-    /// What the plan of a restore into such a target must say, if the target cannot hold the state.
-    pub fn refusal(&self, target: &str) -> Option<&Refusal> {
-        self.refused.as_ref().filter(|refused| at_least(target, &refused.from))
+    /// What the plan of a restore must say, if the target cannot hold the state.
+    pub fn refusal(&self, source: &str, target: &str) -> Option<&Refusal> {
+        self.refused.as_ref().filter(|refused| {
+            at_least(target, &refused.from)
+                && refused.before.as_ref().is_none_or(|before| !at_least(target, before))
+                && refused.made_by.as_ref().is_none_or(|made_by| at_most(source, made_by))
+        })
     }
 
     /// All steps that make the state.

@@ -3,9 +3,9 @@
 //! Each is written out with its reason and for the pairs of versions it concerns, and is taken away on both sides before they
 //! are compared. Everything else must be equal.
 
-use bson::{Bson, Document};
 use hindsight_tests::dbhash::{CollectionState, Snapshot};
 
+use super::forms;
 use super::recipe::at_least;
 
 /// The oldest version that made states of a source, and the target's version.
@@ -58,10 +58,12 @@ const OWN: [(Concerns, &str, TakeAway); 6] = [
     ),
     (
         |pair| pair.cross("5.0"),
-        "4.4 lists flags as they were given, later servers as booleans",
+        "4.4 lists what it was given (`sparse: 2.0`), later servers what it means, and not `weights` of other kinds",
         |_, collection| {
+            forms::options_of_5_0(&mut collection.options);
             for spec in collection.indexes.values_mut() {
-                flags_as_booleans(spec);
+                forms::index_of_5_0(spec);
+                forms::drop_options_of_other_kinds(spec, &[("weights", "text")]);
             }
         },
     ),
@@ -70,7 +72,7 @@ const OWN: [(Concerns, &str, TakeAway); 6] = [
         "6.0.27 and later drop options of an index that belong to another kind of index",
         |_, collection| {
             for spec in collection.indexes.values_mut() {
-                drop_options_of_other_kinds(spec);
+                forms::drop_options_of_other_kinds(spec, &OF_OTHER_KINDS);
             }
         },
     ),
@@ -85,9 +87,23 @@ const OWN: [(Concerns, &str, TakeAway); 6] = [
     ),
 ];
 
+/// Options of indexes, and the kind that they belong to.
+const OF_OTHER_KINDS: [(&str, &str); 5] = [
+    ("bits", "2d"),
+    ("min", "2d"),
+    ("max", "2d"),
+    ("textIndexVersion", "text"),
+    ("2dsphereIndexVersion", "2dsphere"),
+];
+
 /// Takes away, on either side, what is the servers' own.
 pub fn take_away(pair: &Pair<'_>, snapshot: &mut Snapshot) {
     for (namespace, collection) in &mut snapshot.collections {
+        // Two documents are equal whatever the order of their fields; an index is another one.
+        for spec in collection.indexes.values_mut() {
+            let order = spec.get("key").map(ToString::to_string);
+            spec.insert("order", order);
+        }
         for (_, _, take_away) in OWN.iter().filter(|(concerns, ..)| concerns(pair)) {
             take_away(namespace, collection);
         }
@@ -96,45 +112,6 @@ pub fn take_away(pair: &Pair<'_>, snapshot: &mut Snapshot) {
 
 fn is_buckets(namespace: &str) -> bool {
     namespace.split_once('.').is_some_and(|(_, name)| name.starts_with("system.buckets."))
-}
-
-fn flags_as_booleans(spec: &mut Document) {
-    for flag in ["unique", "sparse", "background", "hidden"] {
-        let number = match spec.get(flag) {
-            Some(Bson::Int32(number)) => f64::from(*number),
-            Some(Bson::Int64(number)) => *number as f64,
-            Some(Bson::Double(number)) => *number,
-            _ => continue,
-        };
-        spec.insert(flag, number != 0.0);
-    }
-}
-
-fn drop_options_of_other_kinds(spec: &mut Document) {
-    let kinds: Vec<String> = spec
-        .get_document("key")
-        .map(|key| key.values().filter_map(Bson::as_str).map(str::to_owned).collect())
-        .unwrap_or_default();
-    for (option, kind) in [
-        ("bits", "2d"),
-        ("min", "2d"),
-        ("max", "2d"),
-        ("textIndexVersion", "text"),
-        ("2dsphereIndexVersion", "2dsphere"),
-    ] {
-        if !kinds.iter().any(|it| it == kind) {
-            spec.remove(option);
-        }
-    }
-}
-
-#[test]
-fn a_flag_is_a_flag_however_it_is_written() {
-    let mut spec =
-        bson::doc! {"sparse": 2.0, "unique": 0, "hidden": true, "key": {"x": 1}, "bits": 5};
-    flags_as_booleans(&mut spec);
-    drop_options_of_other_kinds(&mut spec);
-    assert_eq!(spec, bson::doc! {"sparse": true, "unique": false, "hidden": true, "key": {"x": 1}});
 }
 
 #[test]

@@ -26,13 +26,15 @@ pub struct Source {
     directory: tempfile::TempDir,
     /// The states that it still holds.
     pub states: Vec<State>,
+    /// The copies of each.
+    pub sides: &'static [Side],
 }
 
 impl Source {
     /// Makes the states twice: each version of the chain those that it takes and no later version is left to make, in
     /// databases that the base will hold; then, once the base is copied, the last version all that it takes.
     pub async fn start(chain: &Chain, states: &[State]) -> Result<Self> {
-        let ((first, _), (last, _)) = chain.first().zip(chain.last()).context("a version")?;
+        let (first, _) = chain.first().context("a version")?;
         let mut set = ReplicaSet::start(server(first)).await?;
         let mut made = BTreeSet::new();
         for (version, feature_version) in chain {
@@ -51,11 +53,14 @@ impl Source {
         let directory = tempfile::tempdir()?;
         let up = HindsightProcess::up(&set.uri(), &directory.path().join("data"), &[]).await?;
         let states = states.iter().filter(|state| made.contains(&state.name())).cloned().collect();
-        let source = Self { set, client, up, directory, states };
+        // What only older versions make is in the base alone.
+        let sides: &[Side] =
+            if chain.len() == 1 { &[Side::Base, Side::Log] } else { &[Side::Base] };
+        let source = Self { set, client, up, directory, states, sides };
         source.wait().await.context("after the states that the base holds")?;
         for state in &source.states {
             take(&source.client, &state.database(Side::Base), &state.later).await?;
-            if chain.len() == 1 && state.exists_on(last) {
+            if sides.contains(&Side::Log) {
                 take(&source.client, &state.database(Side::Log), &state.steps()?).await?;
             }
         }
@@ -91,17 +96,9 @@ impl Source {
 
     /// Drops what belongs to some states, so that the others can be looked at.
     pub async fn drop_states(&mut self, names: &BTreeSet<String>) -> Result<()> {
-        let (gone, kept) = std::mem::take(&mut self.states)
-            .into_iter()
-            .partition(|state| names.contains(&state.name()));
-        self.states = kept;
-        let gone: Vec<State> = gone;
-        let databases = self.client.list_database_names().await?;
-        for prefix in
-            gone.iter().flat_map(|state| [state.database(Side::Base), state.database(Side::Log)])
-        {
-            for name in databases.iter().filter(|name| name.starts_with(&prefix)) {
-                let database = self.client.database(name);
+        for database in self.client.list_database_names().await? {
+            if owner(&self.states, &database).is_some_and(|owner| names.contains(&owner.name())) {
+                let database = self.client.database(&database);
                 for command in
                     ["dropAllUsersFromDatabase", "dropAllRolesFromDatabase", "dropDatabase"]
                 {
@@ -109,6 +106,7 @@ impl Source {
                 }
             }
         }
+        self.states.retain(|state| !names.contains(&state.name()));
         self.wait().await
     }
 
@@ -118,6 +116,14 @@ impl Source {
         drop(self.set);
         Ok(())
     }
+}
+
+/// The state whose database is named in a text; of several that are, the one with the longest name.
+pub fn owner<'a>(states: &'a [State], text: &str) -> Option<&'a State> {
+    let named = |state: &State| {
+        [Side::Base, Side::Log].iter().any(|side| text.contains(&state.database(*side)))
+    };
+    states.iter().filter(|state| named(state)).max_by_key(|state| state.name().len())
 }
 
 /// A server of that version on which nothing expires while it is compared.
