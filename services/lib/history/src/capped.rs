@@ -134,6 +134,18 @@ impl Writer<'_> {
 
     /// The major number of the feature compatibility version. None if the base has none.
     fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
+        self.feature_document(|document| {
+            let version = document.get(b"version").ok().flatten().and_then(Element::as_str);
+            version.and_then(|text| text.split('.').next()?.parse().ok())
+        })
+    }
+
+    /// What `read` finds in the document of the feature compatibility version, as it is now. None if the base has none.
+    /// Loses the document at hand.
+    pub(crate) fn feature_document<T>(
+        &mut self,
+        read: impl FnOnce(Doc<'_>) -> Option<T>,
+    ) -> Result<Option<T>, ApplyError> {
         let live =
             self.history.read_catalog().live_named(self.generation.id, SYSTEM_VERSION).map(|l| l.0);
         let Some(number) = live else { return Ok(None) };
@@ -145,13 +157,12 @@ impl Writer<'_> {
         self.prefix.clear();
         key::push_number(&mut self.prefix, number);
         id_key::encode(id, &mut self.prefix);
-        let mut major = None;
+        let mut found = None;
         self.find(self.latest.hash(&self.prefix), |document| {
-            let version = document.get(b"version").ok().flatten().and_then(Element::as_str);
-            major = version.and_then(|text| text.split('.').next()?.parse().ok());
+            found = read(document);
             Ok(())
         })?;
-        Ok(major)
+        Ok(found)
     }
 
     /// After the insert of the document at hand, which had the place `before` until now: removes the oldest ones.

@@ -12,6 +12,7 @@ use crate::{ApplyError, CollectionState, Writer};
 
 mod index;
 mod options;
+mod time_series;
 
 /// The collection a command is about, as it is now.
 struct Subject {
@@ -28,10 +29,14 @@ impl Writer<'_> {
             CommandKind::Drop => self.drop_collection(unit, &command),
             CommandKind::DropDatabase => self.drop_database(unit, &command),
             CommandKind::RenameCollection => self.rename(unit, &command),
-            CommandKind::CollMod => self.modify(unit, &command, |state| {
-                options::modify(state, command.o)?;
-                index::modify(state, command.o)
-            }),
+            CommandKind::CollMod => {
+                let mark = self.mark_set_by_coll_mod(&command)?;
+                self.modify(unit, &command, |state| {
+                    options::modify(state, command.o)?;
+                    index::modify(state, command.o)?;
+                    time_series::set_mark(state, mark)
+                })
+            }
             CommandKind::CreateIndexes => {
                 self.modify(unit, &command, |state| index::create_one(state, command.o))
             }
@@ -193,6 +198,7 @@ struct Command<'a> {
     database: &'a str,
     first: Element<'a>,
     o: Doc<'a>,
+    o2: Option<Doc<'a>>,
     ui: Option<[u8; 16]>,
     shown: &'a str,
 }
@@ -202,7 +208,8 @@ impl<'a> Command<'a> {
         op.o.validate().map_err(|malformed| unit.unsupported(op.ns, malformed.to_string()))?;
         let first = op.o.first().ok().flatten();
         let first = first.ok_or_else(|| unit.unsupported(op.ns, "a command without a name"))?;
-        Ok(Command { database: database_of(op.ns), first, o: op.o, ui: op.ui, shown: op.ns })
+        let database = database_of(op.ns);
+        Ok(Command { database, first, o: op.o, o2: op.o2, ui: op.ui, shown: op.ns })
     }
 
     /// The namespace it is about: the value of its first field, in its database; whole for a rename.

@@ -14,6 +14,7 @@ mod crash;
 mod ddl;
 mod documents;
 mod reads;
+mod time_series;
 
 pub(crate) const NS: &str = "shop.orders";
 pub(crate) const UUID: [u8; 16] = [7; 16];

@@ -8,6 +8,7 @@
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
 //! - [`Namespaces`]: which collections an operation is about
 //! - [`Assembler`]: which entries become visible together, and when
+//! - [`time_series`]: buckets of mixed types
 //! - [`connection_string`]: what of a source's or target's address may be said
 
 pub mod connection_string;
@@ -18,6 +19,7 @@ mod namespace;
 mod operation;
 mod position;
 pub mod raw;
+pub mod time_series;
 mod time_spec;
 mod transaction;
 pub mod update;
