@@ -9,7 +9,11 @@ pub(super) fn without(doc: Doc<'_>, names: &[&[u8]]) -> Result<Vec<u8>, Malforme
     Ok(writer.finish())
 }
 
-fn copy_without(writer: &mut DocWriter, doc: Doc<'_>, names: &[&[u8]]) -> Result<(), Malformed> {
+pub(super) fn copy_without(
+    writer: &mut DocWriter,
+    doc: Doc<'_>,
+    names: &[&[u8]],
+) -> Result<(), Malformed> {
     for element in doc.elements() {
         let element = element?;
         if !names.contains(&element.name) {
@@ -98,18 +102,6 @@ pub(super) fn set_bounds(name: &str, options: Doc<'_>) -> Result<Vec<u8>, Malfor
     Ok(command.finish())
 }
 
-/// `create` of a time-series over buckets that exist already: it only makes the view.
-pub(super) fn create_time_series(name: &str, buckets: Doc<'_>) -> Result<Vec<u8>, Malformed> {
-    let mut command = DocWriter::new();
-    command.string(b"create", name);
-    let time_series = buckets.get(b"timeseries")?;
-    command.element(time_series.ok_or(Malformed("buckets without the option timeseries"))?);
-    if let Some(collation) = buckets.get(b"collation")? {
-        command.element(collation);
-    }
-    Ok(command.finish())
-}
-
 pub(super) fn create_view(name: &str, definition: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     command.string(b"create", name);
@@ -125,14 +117,14 @@ pub(super) fn set_expiry(name: &str, seconds: Element<'_>) -> Vec<u8> {
 }
 
 /// `createIndexes` for all of them at once: the collection is scanned once.
-pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
     let mut command = DocWriter::new();
     command.string(b"createIndexes", name).open(kind::ARRAY, b"indexes");
     for (number, spec) in specs.iter().enumerate() {
         command.value(kind::DOCUMENT, number.to_string().as_bytes(), spec);
     }
     command.close();
-    command.finish()
+    command
 }
 
 /// The name of an index; for messages, so never an error.

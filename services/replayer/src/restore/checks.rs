@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hindsight_oplog::raw::Doc;
 
 use super::error::RestoreError;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedCollection};
 use super::settings::RestoreSettings;
 use super::target::TargetFacts;
 
@@ -30,7 +30,7 @@ pub(super) fn check(
     settings: &RestoreSettings,
     warnings: &mut Vec<String>,
 ) -> Result<(), RestoreError> {
-    let mut problems = Vec::new();
+    let mut problems = plan.unfit.clone();
     check_role(facts, &mut problems);
     check_identity(facts, settings, &mut problems, warnings);
     check_versions(facts, source_feature_version, settings, &mut problems, warnings);
@@ -147,6 +147,26 @@ fn check_rights(
             if !rights.allow(db, action) {
                 missing.insert(format!("{action} on {db}"));
             }
+        }
+    }
+    let surplus = |c: &&PlannedCollection| {
+        let series = c.time_series.as_ref();
+        series.is_some_and(|series| series.surplus_index.is_some())
+            && !rights.allow(&c.state.db, "dropIndex")
+    };
+    let kept: Vec<_> =
+        plan.collections.iter().filter(surplus).map(|c| c.state.namespace()).collect();
+    if !kept.is_empty() {
+        problems.push(format!(
+            "user {user} lacks dropIndex, and the target makes an index with every time-series that {} did not have \
+             so; grant it dropIndex, as readWriteAnyDatabase has it",
+            kept.join(", ")
+        ));
+    }
+    for collection in plan.collections.iter().filter(|collection| collection.raw_data) {
+        let db = &collection.state.db;
+        if !rights.allow(db, "performRawDataOperations") {
+            missing.insert(format!("performRawDataOperations on {db}"));
         }
     }
     if !missing.is_empty() {

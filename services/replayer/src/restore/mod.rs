@@ -13,6 +13,7 @@
 //! [`prepare`] plans and checks without writing; what it returns is shown to the user (I12) and then run.
 
 mod authorization;
+mod barrier;
 mod batch;
 mod catalog;
 mod checks;
@@ -32,6 +33,7 @@ mod run;
 mod settings;
 mod snapshot;
 mod target;
+mod time_series;
 mod verify;
 
 pub use digest::Digest;

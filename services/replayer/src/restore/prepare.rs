@@ -1,6 +1,7 @@
 //! What comes before the first write: the plan, and the checks of the target.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hindsight_oplog::raw::{Doc, Element};
 
@@ -11,6 +12,7 @@ use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
+use super::time_series::Abilities;
 
 /// A restore that may start: planned, and the target checked. Nothing has been written.
 pub struct Prepared {
@@ -19,6 +21,7 @@ pub struct Prepared {
     pub(super) settings: RestoreSettings,
     pub(super) plan: Arc<Plan>,
     pub(super) facts: TargetFacts,
+    pub(super) abilities: Abilities,
     pub(super) warnings: Vec<String>,
 }
 
@@ -39,9 +42,55 @@ pub async fn prepare(
     let (plan, feature_version) =
         read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
+    let abilities = abilities(&target, &plan, &facts, feature_version.as_deref()).await?;
+    let plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
     let mut warnings = plan.warnings.clone();
     check(&plan, &facts, feature_version.as_deref(), &settings, &mut warnings)?;
-    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
+    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, abilities, warnings })
+}
+
+/// How long buckets are looked at before a plan is shown.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// What the target does with time-series. Asks nothing where the plan has none.
+async fn abilities(
+    target: &Target,
+    plan: &Plan,
+    facts: &TargetFacts,
+    feature_version: Option<&str>,
+) -> Result<Abilities, RestoreError> {
+    let first = plan.collections.iter().find(|collection| collection.time_series.is_some());
+    let knows_mark = match first {
+        // What is not a primary is refused by the checks.
+        Some(collection) if facts.writable => {
+            target.knows_mixed_schema(&collection.state.db).await?
+        }
+        _ => false,
+    };
+    let major = |version: &str| version.split('.').next().and_then(|text| text.parse().ok());
+    Ok(Abilities {
+        knows_mark,
+        feature_version: feature_version.and_then(major),
+        guards_buckets: major(&facts.version).is_some_and(|major: u32| major >= 7),
+    })
+}
+
+/// Fits the plan's time-series to the target, which may take a look at their buckets.
+async fn fit_time_series(
+    snapshot: Arc<dyn Snapshot>,
+    mut plan: Plan,
+    abilities: Abilities,
+) -> Result<Plan, RestoreError> {
+    let to_look_at = plan
+        .fit_time_series(abilities)
+        .map_err(|(namespace, error)| RestoreError::Source { namespace, source: error.into() })?;
+    let look = move || {
+        let deadline = Instant::now() + LOOK;
+        plan.look_at_buckets(snapshot.as_ref(), &to_look_at, deadline).map(|()| plan)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    let looked = looked.map_err(|panic| RestoreError::Defect(panic.to_string()))?;
+    looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
 }
 
 /// The plan, and the source's feature compatibility version at that time if the state tells it.

@@ -13,6 +13,7 @@ use super::error::RestoreError;
 use super::plan::{Plan, PlannedCollection, VIEWS};
 use super::progress::Progress;
 use super::target::Target;
+use super::time_series;
 
 /// What differs, by namespace.
 pub(super) type Mismatches = BTreeMap<String, String>;
@@ -52,6 +53,7 @@ async fn digest_collection(
     let mut find = DocWriter::new();
     find.string(b"find", &collection.state.name);
     find.open(kind::DOCUMENT, b"hint").int32(b"$natural", 1).close();
+    let find = time_series::raw_if_needed(find, collection);
     let mut digest = Digest::default();
     let (mut counted, mut counted_bytes) = (0, 0);
     let add = |document: &[u8]| {
@@ -65,7 +67,7 @@ async fn digest_collection(
         }
         Ok(())
     };
-    command::for_each_document(client, &collection.state.db, find.finish(), add).await?;
+    command::for_each_document(client, &collection.state.db, find, add).await?;
     progress.add(digest.documents - counted, digest.bytes - counted_bytes);
     Ok(digest)
 }
@@ -122,16 +124,32 @@ async fn compare_collection(
     let namespace = collection.state.namespace();
     let bad = |error| garbled(&namespace, error);
     let expected = Doc::new(&collection.state.options).map_err(bad)?;
-    // Whether the mark of a temporary collection could be set has been told when it was made.
-    let same =
-        options_of(entry).and_then(|held| same_definition(expected, held, &[b"temp", b"uuid"]));
+    let same = options_of(entry).and_then(|held| same_options(collection, expected, held));
     if !same.map_err(bad)? {
         return Ok(Some("its options differ".into()));
     }
-    let list = command::named("listIndexes", &collection.state.name);
+    let mut list = DocWriter::new();
+    list.string(b"listIndexes", &collection.state.name);
+    let list = time_series::raw_if_needed(list, collection);
     let held = command::collect(client, &collection.state.db, list).await;
     let held = held.map_err(|failure| failure.reading(&format!("the indexes of {namespace}")))?;
     compare_indexes(&collection.state.indexes, &held).map_err(bad)
+}
+
+fn same_options(
+    collection: &PlannedCollection,
+    expected: Doc<'_>,
+    held: Doc<'_>,
+) -> Result<bool, Malformed> {
+    // Whether the mark of a temporary collection could be set has been told when it was made.
+    const IGNORED: [&[u8]; 2] = [b"temp", b"uuid"];
+    let Some(series) = &collection.time_series else {
+        return same_definition(expected, held, &IGNORED);
+    };
+    let (expected, _) = time_series::comparable(expected)?;
+    let (held, mark) = time_series::comparable(held)?;
+    Ok((series.mark.is_none() || series.mark == mark)
+        && same_definition(Doc::new(&expected)?, Doc::new(&held)?, &IGNORED)?)
 }
 
 /// The first difference between two sets of indexes, in words. What `listIndexes` shows of a clustered
@@ -163,7 +181,7 @@ fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
     Ok(real)
 }
 
-/// Byte by byte where the target shows `system.views`, else by what `listCollections` says of each view.
+/// Byte by byte (time-series by what they mean) where the target shows `system.views`, else by what `listCollections` says of each view.
 async fn compare_views(
     client: &Client,
     db: &str,
@@ -181,6 +199,9 @@ async fn compare_views(
     };
     let is_held = |view: &super::plan::PlannedView| -> Result<bool, Malformed> {
         if let Some(definitions) = &definitions {
+            if view.time_series {
+                return has_time_series(definitions, &view.definition);
+            }
             return Ok(definitions.contains(&view.definition));
         }
         let Some(entry) = listed.get(&view.name) else { return Ok(false) };
@@ -198,6 +219,16 @@ async fn compare_views(
         }
     }
     Ok(mismatches)
+}
+
+fn has_time_series(definitions: &[Vec<u8>], expected: &[u8]) -> Result<bool, Malformed> {
+    let expected = Doc::new(expected)?;
+    for held in definitions {
+        if time_series::same_view(expected, Doc::new(held)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Collections the target has and the state has not: someone else is writing there.
