@@ -153,6 +153,14 @@ impl Mongod {
         self.launch().await
     }
 
+    /// From its next start on it runs another version on the same data. It must be stopped, cleanly: a server does not
+    /// read the journal of another version.
+    pub fn change_version(&mut self, version: &str) -> Result<()> {
+        ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
+        self.binary = tools::mongod(Some(version))?;
+        Ok(())
+    }
+
     async fn launch(&mut self) -> Result<()> {
         let mut command = Command::new(&self.binary);
         command

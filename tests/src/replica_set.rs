@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bson::{Bson, Document, Timestamp, doc};
 use mongodb::Client;
 
-use crate::mongod::{Mongod, MongodOptions, client_of};
+use crate::mongod::{Mongod, MongodOptions, client_of, server_version};
 
 /// The administrator of a set that is started with authentication.
 pub const ROOT_USER: &str = "root";
@@ -227,6 +227,15 @@ impl ReplicaSet {
         self.members[member].restart().await
     }
 
+    /// Stops a member cleanly and starts it on the same files with another version. Waits until the set has a primary.
+    pub async fn change_version(&mut self, member: usize, version: &str) -> Result<()> {
+        self.members[member].stop().await?;
+        self.members[member].change_version(version)?;
+        self.members[member].restart().await?;
+        self.wait_for_primary(ELECTION_TIMEOUT).await?;
+        Ok(())
+    }
+
     /// Takes a member's files away and starts it again: it copies the data of another one, and its oplog begins then.
     pub async fn resync_member(&mut self, member: usize) -> Result<()> {
         self.members[member].kill()?;
@@ -268,6 +277,17 @@ impl ReplicaSet {
         }
         Ok(())
     }
+}
+
+/// Raises or lowers the feature compatibility version, as `6.0`.
+pub async fn set_feature_version(client: &Client, version: &str) -> Result<()> {
+    let mut command = doc! {"setFeatureCompatibilityVersion": version};
+    // From 7.0 on it wants to be asked for in earnest, and older servers do not know the field.
+    if server_version(client).await? >= (7, 0) {
+        command.insert("confirm", true);
+    }
+    client.database("admin").run_command(command).await?;
+    Ok(())
 }
 
 /// The timestamp of the newest entry in a member's oplog.

@@ -22,4 +22,5 @@ mod refusals;
 mod rollback;
 mod scan;
 mod settings;
+mod time_series;
 mod timeline;
