@@ -62,7 +62,9 @@ async fn add_database(client: &Client, name: &str, snapshot: &mut Snapshot) -> R
     while let Some(found) = list.try_next().await? {
         let collection = found.get_str("name")?;
         let kind = found.get_str("type")?.to_owned();
-        let is_view = kind == "view";
+        // A time-series whose buckets were renamed has no indexes to list either.
+        let is_view =
+            kind == "view" || kind == "timeseries" && found.get_document("options")?.is_empty();
         let documents = match kind.as_str() {
             "collection" => Some(count(client, name, collection).await?),
             _ => None,

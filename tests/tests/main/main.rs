@@ -31,5 +31,6 @@ mod scan;
 mod settings;
 mod starting;
 mod states;
+mod time_series;
 mod timeline;
 mod upgrades;

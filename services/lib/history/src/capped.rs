@@ -139,13 +139,19 @@ impl Writer<'_> {
         match self.trimming.feature_version {
             Some(known) => Ok(known),
             None => {
-                let found = self.find_feature_version()?;
+                let read = |document: Doc<'_>| FeatureVersion::read(document).ok().flatten();
+                let found = self.feature_document(read)?;
                 Ok(*self.trimming.feature_version.insert(found))
             }
         }
     }
 
-    fn find_feature_version(&mut self) -> Result<Option<FeatureVersion>, ApplyError> {
+    /// What `read` finds in the document of the feature compatibility version, as it is now. None if the base has none.
+    /// Loses the document at hand.
+    pub(crate) fn feature_document<T>(
+        &mut self,
+        read: impl FnOnce(Doc<'_>) -> Option<T>,
+    ) -> Result<Option<T>, ApplyError> {
         let live =
             self.history.read_catalog().live_named(self.generation.id, SYSTEM_VERSION).map(|l| l.0);
         let Some(number) = live else { return Ok(None) };
@@ -159,7 +165,7 @@ impl Writer<'_> {
         id_key::encode(id, &mut self.prefix);
         let mut found = None;
         self.find(self.latest.hash(&self.prefix), |document| {
-            found = FeatureVersion::read(document).ok().flatten();
+            found = read(document);
             Ok(())
         })?;
         Ok(found)

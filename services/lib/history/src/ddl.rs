@@ -13,8 +13,9 @@ use era::Era;
 
 mod era;
 mod index;
+mod mixed_schema;
 mod options;
-mod timeseries;
+mod viewless;
 
 /// The collection a command is about, as it is now.
 struct Subject {
@@ -32,10 +33,14 @@ impl Writer<'_> {
             CommandKind::Drop => self.drop_collection(unit, &command),
             CommandKind::DropDatabase => self.drop_database(unit, &command),
             CommandKind::RenameCollection => self.rename(unit, &command),
-            CommandKind::CollMod => self.modify(unit, &command, |state| {
-                options::modify(state, command.o, command.o2, era)?;
-                index::modify(state, command.o)
-            }),
+            CommandKind::CollMod => {
+                let mark = self.mark_set_by_coll_mod(&command)?;
+                self.modify(unit, &command, |state| {
+                    options::modify(state, command.o, command.o2, era)?;
+                    index::modify(state, command.o)?;
+                    mixed_schema::set_mark(state, mark)
+                })
+            }
             CommandKind::CreateIndexes => {
                 self.modify(unit, &command, |state| index::create_one(state, command.o, era))
             }
@@ -212,14 +217,8 @@ impl<'a> Command<'a> {
         op.o.validate().map_err(|malformed| unit.unsupported(op.ns, malformed.to_string()))?;
         let first = op.o.first().ok().flatten();
         let first = first.ok_or_else(|| unit.unsupported(op.ns, "a command without a name"))?;
-        Ok(Command {
-            database: database_of(op.ns),
-            first,
-            o: op.o,
-            o2: op.o2,
-            ui: op.ui,
-            shown: op.ns,
-        })
+        let database = database_of(op.ns);
+        Ok(Command { database, first, o: op.o, o2: op.o2, ui: op.ui, shown: op.ns })
     }
 
     /// The namespace it is about: the value of its first field, in its database; whole for a rename.

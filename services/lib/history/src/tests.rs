@@ -16,6 +16,7 @@ mod documents;
 mod newer;
 mod proof;
 mod reads;
+mod time_series;
 mod users;
 
 pub(crate) const NS: &str = "shop.orders";

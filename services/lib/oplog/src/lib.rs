@@ -9,6 +9,7 @@
 //! - [`Namespaces`]: which collections an operation is about
 //! - [`Assembler`]: which entries become visible together, and when
 //! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: which MongoDB a state comes from
+//! - [`time_series`]: buckets of mixed types
 //! - [`connection_string`]: what of a source's or target's address may be said
 
 pub mod connection_string;
@@ -20,6 +21,7 @@ mod operation;
 mod position;
 pub mod raw;
 mod source_version;
+pub mod time_series;
 mod time_spec;
 mod transaction;
 pub mod update;

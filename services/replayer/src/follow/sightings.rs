@@ -1,12 +1,13 @@
 //! What members of the source listed of their catalog, against what the entries made.
 
+use hindsight_history::form::Meaning;
 use hindsight_history::{CollectionState, Writer};
 use hindsight_oplog::OpTime;
 use hindsight_oplog::raw::{Doc, Malformed};
 use hindsight_segment::{CatalogSighting, SegmentInfo, Sequence};
 
 use super::FollowError;
-use crate::restore::{index_name, same_definition};
+use crate::restore::{index_name, without};
 
 /// Options that decide how documents are kept. They never change without an entry, and a history that took up another
 /// value would keep the documents to come otherwise than those that are there.
@@ -93,10 +94,10 @@ fn judge_options(
     differences: &mut Vec<String>,
 ) -> Result<bool, Malformed> {
     let listed = Doc::new(&sighting.options)?;
-    if same_definition(state.options(), listed, ignored_options(&state.ns))? {
+    let changed = differing_options(&state.ns, state.options(), listed)?;
+    if changed.is_empty() {
         return Ok(true);
     }
-    let changed = names_of_changed(state.options(), listed, ignored_options(&state.ns))?;
     differences.push(format!("the options differ: {}", changed.join(", ")));
     if changed.iter().any(|name| FIXED_OPTIONS.contains(&name.as_bytes())) {
         return Ok(false);
@@ -105,32 +106,14 @@ fn judge_options(
     Ok(true)
 }
 
-/// A primary that steps up drops temporary collections, so the mark never stays. Of buckets, later patch versions of 6.0
-/// list under `storageEngine` what is no option of a user's.
-fn ignored_options(ns: &str) -> &'static [&'static [u8]] {
+/// The names of the options that differ. Of buckets, the validator and `storageEngine` are the server's own and change
+/// with its patch version.
+fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<String>, Malformed> {
     let is_buckets =
         ns.split_once('.').is_some_and(|(_, name)| name.starts_with("system.buckets."));
-    if is_buckets { &[b"temp", b"uuid", b"storageEngine"] } else { &[b"temp", b"uuid"] }
-}
-
-/// Names of the options that only one side has, or that differ.
-fn names_of_changed(
-    ours: Doc<'_>,
-    theirs: Doc<'_>,
-    ignored: &[&[u8]],
-) -> Result<Vec<String>, Malformed> {
-    let mut names = Vec::new();
-    for (one, other) in [(ours, theirs), (theirs, ours)] {
-        for element in one.elements() {
-            let element = element?;
-            let name = String::from_utf8_lossy(element.name).into_owned();
-            let is_same = other.get(element.name)?.is_some_and(|it| it.value == element.value);
-            if !is_same && !ignored.contains(&element.name) && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
-    Ok(names)
+    let ignored: &[&[u8]] = if is_buckets { &[b"validator", b"storageEngine"] } else { &[] };
+    let meaning = |options| Meaning::of_options(Doc::new(&without(options, ignored)?)?);
+    Ok(meaning(ours)?.differing(&meaning(theirs)?))
 }
 
 /// The indexes as they are to be from now on: those that are listed the same stay as they are, in their order.
@@ -149,7 +132,7 @@ fn judge_indexes(
         }
         match listed.iter().find(|other| index_name(other) == name) {
             None => differences.push(format!("index {name} is not on the members any more")),
-            Some(other) if same_definition(Doc::new(spec)?, Doc::new(other)?, &[b"ns"])? => {
+            Some(other) if index_meaning(spec)? == index_meaning(other)? => {
                 indexes.push(spec.clone());
             }
             Some(other) => {
@@ -166,6 +149,10 @@ fn judge_indexes(
         }
     }
     Ok(indexes)
+}
+
+fn index_meaning(spec: &[u8]) -> Result<Meaning, Malformed> {
+    Doc::new(spec).and_then(Meaning::of_index)
 }
 
 fn secondary_indexes(listed: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {

@@ -7,6 +7,7 @@ use bson::RawDocumentBuf;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
 use super::documents::{Passage, display_id, passage, write_repair};
+use super::time_series::RAW_DATA;
 
 /// A full `insert`, and the update that must follow it, if one must.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ pub(super) enum Unfit {
 pub(super) struct BatchBuilder {
     collection: String,
     ordered: bool,
+    raw_data: bool,
     limit_bytes: usize,
     limit_documents: usize,
     insert: DocWriter,
@@ -84,6 +86,7 @@ impl BatchBuilder {
         Self {
             collection: collection.to_owned(),
             ordered,
+            raw_data: false,
             limit_bytes,
             limit_documents,
             insert: begin("insert", collection, ordered, b"documents", limit_bytes.min(64 << 10)),
@@ -93,6 +96,12 @@ impl BatchBuilder {
             bytes: 0,
             digits: Vec::with_capacity(8),
         }
+    }
+
+    /// The documents are buckets of a time-series that has no view, which takes measurements unless told.
+    pub(super) fn of_buckets(mut self) -> Self {
+        self.raw_data = true;
+        self
     }
 
     /// Adds a document. Gives the batch it did not fit into any more, if there was one.
@@ -127,10 +136,10 @@ impl BatchBuilder {
         }
         let capacity = self.bytes + PER_DOCUMENT * self.documents + FRAME;
         let fresh = begin("insert", &self.collection, self.ordered, b"documents", capacity);
-        let insert = finish(std::mem::replace(&mut self.insert, fresh));
+        let insert = std::mem::replace(&mut self.insert, fresh);
         let batch = Batch {
-            insert,
-            repair: self.repair.take().map(finish),
+            insert: finish(insert, self.raw_data),
+            repair: self.repair.take().map(|repair| finish(repair, self.raw_data)),
             verbatim: false,
             documents: self.documents as u64,
             bytes: self.bytes as u64,
@@ -165,8 +174,11 @@ fn begin(verb: &str, collection: &str, ordered: bool, array: &[u8], capacity: us
     command
 }
 
-fn finish(mut command: DocWriter) -> RawDocumentBuf {
+fn finish(mut command: DocWriter, raw_data: bool) -> RawDocumentBuf {
     command.close();
+    if raw_data {
+        command.value(kind::BOOL, RAW_DATA, &[1]);
+    }
     RawDocumentBuf::from_bytes(command.finish()).expect("DocWriter frames what it writes")
 }
 
@@ -270,6 +282,16 @@ mod tests {
             builder.take().expect("a batch").repair.is_none(),
             "repairs do not outlive a batch"
         );
+    }
+
+    #[test]
+    fn buckets_without_a_view_are_marked_as_such() {
+        let mut builder = BatchBuilder::new("weather", false, 1 << 20, 100).of_buckets();
+        for _ in 0..2 {
+            builder.add(rawdoc! { "_id": 1 }.as_bytes()).expect("fits");
+            let raw = builder.take().expect("a batch").insert;
+            assert_eq!(raw.get_bool("rawData").ok(), Some(true));
+        }
     }
 
     #[test]

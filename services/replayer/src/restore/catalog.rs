@@ -4,13 +4,17 @@ use hindsight_history::form::{IndexKind, Meaning, kind_of};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
 /// The document without some of its top-level fields.
-pub(super) fn without(doc: Doc<'_>, names: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn without(doc: Doc<'_>, names: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
     let mut writer = DocWriter::with_capacity(doc.as_bytes().len());
     copy_without(&mut writer, doc, names)?;
     Ok(writer.finish())
 }
 
-fn copy_without(writer: &mut DocWriter, doc: Doc<'_>, names: &[&[u8]]) -> Result<(), Malformed> {
+pub(super) fn copy_without(
+    writer: &mut DocWriter,
+    doc: Doc<'_>,
+    names: &[&[u8]],
+) -> Result<(), Malformed> {
     for element in doc.elements() {
         let element = element?;
         if !names.contains(&element.name) {
@@ -155,18 +159,6 @@ pub(super) fn set_bounds(name: &str, options: Doc<'_>) -> Result<Vec<u8>, Malfor
     Ok(command.finish())
 }
 
-/// `create` of a time-series over buckets that exist already: it only makes the view.
-pub(super) fn create_time_series(name: &str, buckets: Doc<'_>) -> Result<Vec<u8>, Malformed> {
-    let mut command = DocWriter::new();
-    command.string(b"create", name);
-    let time_series = buckets.get(b"timeseries")?;
-    command.element(time_series.ok_or(Malformed("buckets without the option timeseries"))?);
-    if let Some(collation) = buckets.get(b"collation")? {
-        command.element(collation);
-    }
-    Ok(command.finish())
-}
-
 pub(super) fn create_view(name: &str, definition: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     command.string(b"create", name);
@@ -187,14 +179,14 @@ pub(super) fn set_expiry(
 }
 
 /// `createIndexes` for all of them at once: the collection is scanned once.
-pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
     let mut command = DocWriter::new();
     command.string(b"createIndexes", name).open(kind::ARRAY, b"indexes");
     for (number, spec) in specs.iter().enumerate() {
         command.value(kind::DOCUMENT, number.to_string().as_bytes(), spec);
     }
     command.close();
-    command.finish()
+    command
 }
 
 /// The name of an index; for messages, so never an error.
@@ -206,7 +198,7 @@ pub(crate) fn index_name(spec: &[u8]) -> String {
 
 /// Whether two documents of a catalog say the same: the same fields whatever their order, numbers compared by
 /// value, everything nested compared byte by byte. Fields in `ignored` are not looked at.
-pub(crate) fn same_definition(
+pub(super) fn same_definition(
     left: Doc<'_>,
     right: Doc<'_>,
     ignored: &[&[u8]],

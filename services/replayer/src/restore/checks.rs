@@ -7,7 +7,7 @@ use hindsight_oplog::SourceVersion;
 mod versions;
 
 use super::error::RestoreError;
-use super::plan::{Plan, ROLES};
+use super::plan::{Plan, PlannedCollection, ROLES};
 use super::settings::RestoreSettings;
 use super::target::TargetFacts;
 
@@ -17,8 +17,8 @@ const ACTIONS: [&str; 5] =
 /// What only the verification does.
 const READ_ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
 
-/// Lists everything that speaks against the target, with what it cannot hold (`unfit`); what could not be checked goes
-/// into `warnings`.
+/// Lists everything that speaks against the target, what it cannot hold included; what could not be checked goes into
+/// `warnings`.
 ///
 /// # Errors
 /// [`RestoreError::TargetNotEmpty`] when that is all that is wrong, else [`RestoreError::TargetUnsuitable`]
@@ -28,15 +28,13 @@ pub(super) fn check(
     facts: &TargetFacts,
     source: &SourceVersion,
     settings: &RestoreSettings,
-    unfit: Vec<String>,
     warnings: &mut Vec<String>,
 ) -> Result<(), RestoreError> {
-    let mut problems = Vec::new();
+    let mut problems = plan.unfit.clone();
     check_role(facts, &mut problems);
     check_identity(facts, settings, &mut problems, warnings);
     versions::check(facts, source, &mut problems, warnings);
     check_rights(plan, facts, settings, &mut problems);
-    problems.extend(unfit);
     let in_the_way = in_the_way(plan, facts, settings, &mut problems);
     if in_the_way.is_empty() && problems.is_empty() {
         return Ok(());
@@ -111,6 +109,26 @@ fn check_rights(
         let may_read = rights.allow_on("admin", ROLES, "find") || rights.allow("admin", "viewRole");
         if !may_read {
             missing.insert(format!("find on admin.{ROLES}, or viewRole on admin"));
+        }
+    }
+    let surplus = |c: &&PlannedCollection| {
+        let series = c.time_series.as_ref();
+        series.is_some_and(|series| series.surplus_index.is_some())
+            && !rights.allow(&c.state.db, "dropIndex")
+    };
+    let kept: Vec<_> =
+        plan.collections.iter().filter(surplus).map(|c| c.state.namespace()).collect();
+    if !kept.is_empty() {
+        problems.push(format!(
+            "user {user} lacks dropIndex, and the target makes an index with every time-series that {} did not have \
+             so; grant it dropIndex, as readWriteAnyDatabase has it",
+            kept.join(", ")
+        ));
+    }
+    for collection in plan.collections.iter().filter(|collection| collection.raw_data) {
+        let db = &collection.state.db;
+        if !rights.allow(db, "performRawDataOperations") {
+            missing.insert(format!("performRawDataOperations on {db}"));
         }
     }
     if !missing.is_empty() {

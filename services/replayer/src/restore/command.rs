@@ -11,6 +11,8 @@ use super::error::RestoreError;
 pub(super) const UNAUTHORIZED: i32 = 13;
 pub(super) const NAMESPACE_EXISTS: i32 = 48;
 pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
+pub(super) const INDEX_NOT_FOUND: i32 = 27;
+pub(super) const UNKNOWN_FIELD: i32 = 40415;
 
 /// Why a command failed.
 #[derive(Debug)]

@@ -5,10 +5,11 @@ use hindsight_oplog::raw::{Doc, DocWriter, kind};
 use mongodb::Client;
 
 use super::catalog::{create_indexes, index_name};
-use super::command::{self, Failure, NAMESPACE_EXISTS};
+use super::command::{self, Failure, INDEX_NOT_FOUND, NAMESPACE_EXISTS};
 use super::error::RestoreError;
 use super::plan::{Plan, PlannedCollection, Skipped, VIEWS};
 use super::progress::Progress;
+use super::time_series::{self, TimeSeries};
 
 /// Makes the plan's collections, several at once. Returns warnings.
 pub(super) async fn create_collections(
@@ -41,9 +42,36 @@ async fn create_collection(
         let capped = command::run(client, db, cap.clone()).await;
         capped.map_err(|failure| failure.writing(&namespace, "to cap the collection"))?;
     }
+    if let Some(series) = &collection.time_series {
+        prepare_time_series(client, collection, series).await?;
+    }
     let unmarked =
         || format!("{namespace} lost its mark as temporary: the target let us not set it");
     Ok(collection.temporary.then(unmarked))
+}
+
+/// What must be so before the first bucket is written, and takes commands of its own.
+async fn prepare_time_series(
+    client: &Client,
+    collection: &PlannedCollection,
+    series: &TimeSeries,
+) -> Result<(), RestoreError> {
+    let (db, namespace) = (&collection.state.db, collection.state.namespace());
+    if let Some(mark) = series.mark {
+        let marked = command::run(client, db, time_series::set_mark(&series.view, mark)).await;
+        marked.map_err(|failure| failure.writing(&namespace, "the mark of mixed types"))?;
+    }
+    if let Some(index) = &series.surplus_index {
+        let dropped = command::run(client, db, time_series::drop_index(&series.view, index)).await;
+        match dropped {
+            Err(failure) if !failure.is(INDEX_NOT_FOUND) => {
+                let what = format!("without the index {index}, which the target makes by itself");
+                return Err(failure.writing(&namespace, what));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// `create` knows no option `temp`; an entry of an oplog does.
@@ -74,6 +102,7 @@ pub(super) async fn build_indexes(
         .try_for_each_concurrent(at_once, |collection| async move {
             let specs = which(collection);
             let command = create_indexes(&collection.state.name, specs);
+            let command = time_series::raw_if_needed(command, collection);
             let result = command::run(client, &collection.state.db, command).await;
             result.map_err(|failure| {
                 let names: Vec<_> = specs.iter().map(|spec| index_name(spec)).collect();
@@ -94,10 +123,12 @@ pub(super) async fn create_views(
     progress: &Progress,
 ) -> Result<Vec<Skipped>, RestoreError> {
     for view in &plan.views {
-        let result = command::run(client, &view.db, view.create.clone()).await;
-        result.map_err(|failure| {
-            failure.writing(&format!("{}.{}", view.db, view.name), "the view")
-        })?;
+        if let Some(create) = &view.create {
+            let result = command::run(client, &view.db, create.clone()).await;
+            result.map_err(|failure| {
+                failure.writing(&format!("{}.{}", view.db, view.name), "the view")
+            })?;
+        }
         progress.add(1, 0);
     }
     let mut skipped = Vec::new();

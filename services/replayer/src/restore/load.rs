@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hindsight_oplog::raw::Malformed;
 use hindsight_runtime::queue::{self, Held};
 use hindsight_runtime::{TaskFailure, Tasks};
 use mongodb::Client;
@@ -17,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, BatchBuilder, Unfit};
 use super::digest::Digest;
+use super::documents::display_id;
 use super::error::RestoreError;
 use super::insert::insert;
 use super::plan::{Plan, PlannedCollection};
 use super::progress::Progress;
 use super::settings::RestoreSettings;
 use super::snapshot::Snapshot;
+use super::time_series;
 use super::verbatim::Verbatim;
 
 /// What loading needs, shared by its tasks.
@@ -117,6 +120,8 @@ impl Loader {
     ) -> Result<Option<Digest>, RestoreError> {
         let namespace = || collection.state.namespace();
         let failed = |source| RestoreError::Source { namespace: namespace(), source };
+        let garbled = |error: Malformed| failed(error.into());
+        let refuses_mixed = collection.time_series.as_ref().is_some_and(|it| it.refuses_mixed);
         let mut digest = Digest::default();
         let mut builder = BatchBuilder::new(
             &collection.state.name,
@@ -124,8 +129,21 @@ impl Loader {
             self.settings.batch_bytes,
             self.settings.batch_documents,
         );
+        if collection.raw_data {
+            builder = builder.of_buckets();
+        }
         for document in self.snapshot.documents(&collection.state).map_err(failed)? {
             let document = document.map_err(failed)?;
+            if refuses_mixed
+                && let Some(reason) = time_series::refusal(&document).map_err(garbled)?
+            {
+                let what = format!("the bucket with _id {}", display_id(&document));
+                return Err(RestoreError::WriteRefused {
+                    namespace: namespace(),
+                    what,
+                    reason: reason.to_owned(),
+                });
+            }
             let Some(ready) = self.take_in(&mut builder, collection, &document)? else { continue };
             match collection.ordered {
                 true => digest.add_next(&document),

@@ -13,6 +13,7 @@
 //! [`prepare`] plans and checks without writing; what it returns is shown to the user (I12) and then run.
 
 mod authorization;
+mod barrier;
 mod batch;
 mod catalog;
 mod checks;
@@ -34,11 +35,12 @@ mod run;
 mod settings;
 mod snapshot;
 mod target;
+mod time_series;
 mod verbatim;
 mod verify;
 mod version;
 
-pub(crate) use catalog::{index_name, same_definition};
+pub(crate) use catalog::{index_name, without};
 pub use digest::Digest;
 pub use error::{RestoreError, RestoreFailure, listed};
 pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, Element, Malformed};
+use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
 use super::catalog;
 use super::snapshot::CollectionState;
+use super::time_series::{TimeSeries, is_buckets, make_through, other_span, without_view};
 
 /// Everything a restore will write. Collections and views are in the order of their namespaces.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Plan {
     pub skipped: Vec<Skipped>,
     /// What the user should know before it starts.
     pub warnings: Vec<String>,
+    /// What the target cannot hold, and the remedies.
+    pub(super) unfit: Vec<String>,
 }
 
 /// A collection and the commands that make it.
@@ -42,6 +46,10 @@ pub struct PlannedCollection {
     pub(super) expiring_indexes: Vec<Vec<u8>>,
     /// The `collMod` that sets the collection's own `expireAfterSeconds`.
     pub(super) expire: Option<Vec<u8>>,
+    /// Of buckets whose view exists: they are made and changed through it.
+    pub(super) time_series: Option<TimeSeries>,
+    /// Its documents are buckets, and commands that do not say so see measurements (from 9.0 on).
+    pub(super) raw_data: bool,
 }
 
 /// A view, a time-series' view over its buckets included.
@@ -52,7 +60,8 @@ pub struct PlannedView {
     pub time_series: bool,
     /// Its document in `system.views`.
     pub(super) definition: Vec<u8>,
-    pub(super) create: Vec<u8>,
+    /// None for the view of a time-series, which is made with its buckets.
+    pub(super) create: Option<Vec<u8>>,
 }
 
 /// What exists in the state and is not written, and why.
@@ -65,7 +74,6 @@ pub struct Skipped {
 /// The documents of each database's `system.views`.
 pub(super) type ViewDocuments = BTreeMap<String, Vec<Vec<u8>>>;
 
-const BUCKETS: &str = "system.buckets.";
 pub(super) const VIEWS: &str = "system.views";
 pub(super) const USERS: &str = "system.users";
 pub(super) const ROLES: &str = "system.roles";
@@ -89,6 +97,7 @@ pub(super) fn plan(
         authorization: Vec::new(),
         skipped: Vec::new(),
         warnings: Vec::new(),
+        unfit: Vec::new(),
     };
     for state in collections {
         if let Some(reason) = skip_reason(&state.db, &state.name) {
@@ -102,7 +111,8 @@ pub(super) fn plan(
             plan.view_databases.push(state.db);
         } else {
             let namespace = state.namespace();
-            plan.collections.push(plan_collection(state).map_err(|error| (namespace, error))?);
+            let planned = plan_collection(state).and_then(without_view);
+            plan.collections.push(planned.map_err(|error| (namespace, error))?);
         }
     }
     plan.add_views(views)?;
@@ -171,6 +181,8 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
             .transpose()?,
         indexes,
         expiring_indexes,
+        time_series: None,
+        raw_data: options.get(b"timeseries")?.is_some() && !is_buckets(&state.name),
         state,
     })
 }
@@ -218,7 +230,7 @@ impl Plan {
 
     /// The outer error is the document's fault; the inner one names a view that cannot be made.
     fn plan_view(
-        &self,
+        &mut self,
         db: &str,
         document: &[u8],
     ) -> Result<Result<PlannedView, String>, Malformed> {
@@ -233,16 +245,21 @@ impl Plan {
             .strip_prefix(db)
             .and_then(|rest| rest.strip_prefix('.'))
             .ok_or(Malformed("a view's _id is not in its database"))?;
-        let time_series = view_on.strip_prefix(BUCKETS) == Some(name);
+        let time_series = view_on.strip_prefix(BUCKETS_PREFIX) == Some(name);
         let create = if time_series {
-            match self.collections.iter().find(|c| c.state.db == db && c.state.name == view_on) {
-                Some(buckets) => {
-                    catalog::create_time_series(name, Doc::new(&buckets.state.options)?)?
-                }
-                None => return Ok(Err(id.to_owned())),
+            let mut collections = self.collections.iter_mut();
+            let found = collections.find(|c| c.state.db == db && c.state.name == view_on);
+            let Some(buckets) = found else { return Ok(Err(id.to_owned())) };
+            make_through(buckets, name)?;
+            if let Some(span) = other_span(definition, Doc::new(&buckets.state.options)?)? {
+                self.warnings.push(format!(
+                    "the view {id} says that its buckets span {span} seconds, and they say otherwise (a collMod failed \
+                     half-way, or changed the buckets alone): the restored view says what the buckets say"
+                ));
             }
+            None
         } else {
-            catalog::create_view(name, definition)?
+            Some(catalog::create_view(name, definition)?)
         };
         let definition = document.to_vec();
         Ok(Ok(PlannedView { db: db.into(), name: name.into(), time_series, definition, create }))

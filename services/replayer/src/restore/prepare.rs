@@ -1,6 +1,7 @@
 //! What comes before the first write: the plan, and the checks of the target.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
@@ -13,6 +14,7 @@ use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
+use super::time_series::Abilities;
 
 /// Servers of this feature compatibility version have `collMod` with `cappedSize`.
 const MOVES_BOUNDS: Series = Series::new(6, 0);
@@ -24,6 +26,7 @@ pub struct Prepared {
     pub(super) settings: RestoreSettings,
     pub(super) plan: Arc<Plan>,
     pub(super) facts: TargetFacts,
+    pub(super) abilities: Abilities,
     pub(super) warnings: Vec<String>,
 }
 
@@ -48,12 +51,58 @@ pub async fn prepare(
     let facts = facts?;
     let feature_version = catalog.feature_version;
     let limits = Limits::of(&facts, feature_version);
-    let (plan, unfit) = catalog.planned(snapshot.timestamp(), limits, &settings)?;
+    let plan = catalog.planned(snapshot.timestamp(), limits, &settings)?;
+    let abilities = abilities(&target, &plan, &facts, feature_version).await?;
+    let plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
     let mut warnings = [plan.warnings.clone(), known].concat();
     let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
     let source = SourceVersion::new(feature_version, seen);
-    check(&plan, &facts, &source, &settings, unfit, &mut warnings)?;
-    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
+    check(&plan, &facts, &source, &settings, &mut warnings)?;
+    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, abilities, warnings })
+}
+
+/// How long buckets are looked at before a plan is shown.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// What the target does with time-series. Asks nothing where the plan has none.
+async fn abilities(
+    target: &Target,
+    plan: &Plan,
+    facts: &TargetFacts,
+    feature_version: Option<FeatureVersion>,
+) -> Result<Abilities, RestoreError> {
+    let first = plan.collections.iter().find(|collection| collection.time_series.is_some());
+    let knows_mark = match first {
+        // What is not a primary is refused by the checks.
+        Some(collection) if facts.writable => {
+            target.knows_mixed_schema(&collection.state.db).await?
+        }
+        _ => false,
+    };
+    let major = facts.version.split('.').next().and_then(|text| text.parse::<u32>().ok());
+    Ok(Abilities {
+        knows_mark,
+        feature_version: feature_version.map(|it| u32::from(it.version.major)),
+        guards_buckets: major.is_some_and(|major| major >= 7),
+    })
+}
+
+/// Fits the plan's time-series to the target, which may take a look at their buckets.
+async fn fit_time_series(
+    snapshot: Arc<dyn Snapshot>,
+    mut plan: Plan,
+    abilities: Abilities,
+) -> Result<Plan, RestoreError> {
+    let to_look_at = plan
+        .fit_time_series(abilities)
+        .map_err(|(namespace, error)| RestoreError::Source { namespace, source: error.into() })?;
+    let look = move || {
+        let deadline = Instant::now() + LOOK;
+        plan.look_at_buckets(snapshot.as_ref(), &to_look_at, deadline).map(|()| plan)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    let looked = looked.map_err(|panic| RestoreError::Defect(panic.to_string()))?;
+    looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
 }
 
 /// What the state holds besides documents.
@@ -82,13 +131,13 @@ fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
 }
 
 impl Catalog {
-    /// The plan for a target, and what of the catalog that target cannot hold.
+    /// The plan for a target, with what of the catalog that target cannot hold.
     fn planned(
         mut self,
         timestamp: Timestamp,
         limits: Option<Limits>,
         settings: &RestoreSettings,
-    ) -> Result<(Plan, Vec<String>), RestoreError> {
+    ) -> Result<Plan, RestoreError> {
         let failed = |(namespace, error): (String, hindsight_oplog::raw::Malformed)| {
             RestoreError::Source { namespace, source: error.into() }
         };
@@ -104,7 +153,8 @@ impl Catalog {
         }
         planned.skipped.extend(found.left_out);
         planned.warnings.extend(found.warnings);
-        Ok((planned, found.problems))
+        planned.unfit.extend(found.problems);
+        Ok(planned)
     }
 }
 

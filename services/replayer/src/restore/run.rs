@@ -3,17 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hindsight_oplog::raw::{Doc, DocWriter, kind};
 use tokio_util::sync::CancellationToken;
 
 use super::authorization;
-use super::catalog::keep_pre_images;
-use super::command;
 use super::digest::Digest;
 use super::error::{RestoreError, RestoreFailure};
 use super::expiry::set_expiry;
 use super::indexes::{build_indexes, create_collections, create_views};
-use super::insert::look_at;
 use super::load::Loader;
 use super::plan::PlannedCollection;
 use super::prepare::Prepared;
@@ -231,25 +227,6 @@ impl Prepared {
         Err(RestoreError::VerificationFailed { mismatches: read.mismatches })
     }
 
-    /// Returns when the majority has journalled everything written so far. A `collMod` that changes nothing is
-    /// still an entry of the target's oplog, and one that the role `restore` may write (it may not delete).
-    async fn barrier(&self) -> Result<(), RestoreError> {
-        let Some(collection) = self.plan.collections.first() else { return Ok(()) };
-        let mut command = DocWriter::new();
-        command.string(b"collMod", &collection.state.name);
-        let (db, namespace) = (&collection.state.db, collection.state.namespace());
-        let options = Doc::new(&collection.state.options);
-        options.and_then(|options| keep_pre_images(&mut command, options)).map_err(|error| {
-            RestoreError::Source { namespace: namespace.clone(), source: error.into() }
-        })?;
-        command.open(kind::DOCUMENT, b"writeConcern").string(b"w", "majority");
-        command.value(kind::BOOL, b"j", &[1]);
-        command.int64(b"wtimeout", BARRIER_TIMEOUT_MS).close();
-        let reply = command::run(&self.target.client, db, command.finish()).await;
-        let reply = reply.map_err(|failure| failure.writing(&namespace, "the last barrier"))?;
-        look_at(&reply, &namespace, false, |_| None)
-    }
-
     fn empty_report(&self) -> RestoreReport {
         RestoreReport {
             outcome: Outcome::Incomplete,
@@ -274,9 +251,6 @@ impl Prepared {
         }
     }
 }
-
-/// How long the majority may take to catch up with what the primary took.
-const BARRIER_TIMEOUT_MS: i64 = 600_000;
 
 /// Drops the step when cancelled; what it has asked the target to do may still happen there.
 async fn unless<T>(

@@ -1,6 +1,5 @@
 //! The deployment that is written to, and what can be learnt about it without writing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Document;
@@ -9,9 +8,10 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use mongodb::Client;
 use mongodb::options::ClientOptions;
 
-use super::command::{self, Failure, UNAUTHORIZED};
+use super::command::{self, Failure, UNAUTHORIZED, UNKNOWN_FIELD};
 use super::error::RestoreError;
 use super::rights::Rights;
+use super::time_series;
 
 /// A connected target.
 #[derive(Clone, Debug)]
@@ -164,6 +164,19 @@ impl Target {
     /// The entries of `listCollections`, raw.
     pub(super) async fn list_collections(&self, db: &str) -> Result<Vec<Vec<u8>>, Failure> {
         command::collect(&self.client, db, command::simple("listCollections")).await
+    }
+
+    /// Whether `collMod` knows the mark of mixed types. Asked about a collection that does not exist, so nothing is
+    /// changed: a server that knows the mark misses the collection, others do not know the parameter.
+    pub(super) async fn knows_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
+        const NO_COLLECTION: &str = "hindsight.asks.for.a.parameter";
+        let ask = time_series::set_mark(NO_COLLECTION, true);
+        match command::run(&self.client, db, ask).await {
+            Err(failure) if failure.is(UNKNOWN_FIELD) => Ok(false),
+            Err(failure @ Failure::Unavailable(_)) => Err(self.unreachable(failure)),
+            // Without the right nothing is restored, as the checks tell.
+            Ok(_) | Err(Failure::Refused { .. }) => Ok(true),
+        }
     }
 
     async fn admin(&self, name: &str) -> Result<Document, Failure> {

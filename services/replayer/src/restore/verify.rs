@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hindsight_history::form::Meaning;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+use hindsight_oplog::time_series::MIXED_SCHEMA;
 use mongodb::Client;
 
 use super::catalog::{index_name, same_definition};
@@ -14,6 +15,7 @@ use super::error::RestoreError;
 use super::plan::{Plan, PlannedCollection, VIEWS};
 use super::progress::Progress;
 use super::target::Target;
+use super::time_series;
 
 /// What differs, by namespace.
 pub(super) type Mismatches = BTreeMap<String, String>;
@@ -53,6 +55,7 @@ async fn digest_collection(
     let mut find = DocWriter::new();
     find.string(b"find", &collection.state.name);
     find.open(kind::DOCUMENT, b"hint").int32(b"$natural", 1).close();
+    let find = time_series::raw_if_needed(find, collection);
     let mut digest = Digest::default();
     let (mut counted, mut counted_bytes) = (0, 0);
     let add = |document: &[u8]| {
@@ -66,7 +69,7 @@ async fn digest_collection(
         }
         Ok(())
     };
-    command::for_each_document(client, &collection.state.db, find.finish(), add).await?;
+    command::for_each_document(client, &collection.state.db, find, add).await?;
     progress.add(digest.documents - counted, digest.bytes - counted_bytes);
     Ok(digest)
 }
@@ -123,14 +126,35 @@ async fn compare_collection(
     let namespace = collection.state.namespace();
     let bad = |error| garbled(&namespace, error);
     let expected = Doc::new(&collection.state.options).map_err(bad)?;
-    let held = options_of(entry).and_then(Meaning::of_options).map_err(bad)?;
-    if let Some(fields) = Meaning::of_options(expected).map_err(bad)?.difference(&held) {
+    let differs = options_of(entry).and_then(|held| options_difference(collection, expected, held));
+    if let Some(fields) = differs.map_err(bad)? {
         return Ok(Some(format!("its options differ: {fields}")));
     }
-    let list = command::named("listIndexes", &collection.state.name);
+    let mut list = DocWriter::new();
+    list.string(b"listIndexes", &collection.state.name);
+    let list = time_series::raw_if_needed(list, collection);
     let held = command::collect(client, &collection.state.db, list).await;
     let held = held.map_err(|failure| failure.reading(&format!("the indexes of {namespace}")))?;
     compare_indexes(&collection.state.indexes, &held).map_err(bad)
+}
+
+/// The names of options that differ. The mark of mixed types is compared where the plan sets one; whether the mark of a
+/// temporary collection could be set has been told when it was made.
+fn options_difference(
+    collection: &PlannedCollection,
+    expected: Doc<'_>,
+    held: Doc<'_>,
+) -> Result<Option<String>, Malformed> {
+    let Some(series) = &collection.time_series else {
+        return Ok(Meaning::of_options(expected)?.difference(&Meaning::of_options(held)?));
+    };
+    let (expected, _) = time_series::comparable(expected)?;
+    let (held, mark) = time_series::comparable(held)?;
+    if series.mark.is_some() && series.mark != mark {
+        return Ok(Some(MIXED_SCHEMA.to_owned()));
+    }
+    let meaning = |options: &[u8]| Doc::new(options).and_then(Meaning::of_options);
+    Ok(meaning(&expected)?.difference(&meaning(&held)?))
 }
 
 /// The first difference between two sets of indexes, in words. What `listIndexes` shows of a clustered
@@ -163,7 +187,7 @@ fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
     Ok(real)
 }
 
-/// Byte by byte where the target shows `system.views`, else by what `listCollections` says of each view.
+/// Byte by byte (time-series by what they mean) where the target shows `system.views`, else by what `listCollections` says of each view.
 async fn compare_views(
     client: &Client,
     db: &str,
@@ -181,6 +205,9 @@ async fn compare_views(
     };
     let is_held = |view: &super::plan::PlannedView| -> Result<bool, Malformed> {
         if let Some(definitions) = &definitions {
+            if view.time_series {
+                return has_time_series(definitions, &view.definition);
+            }
             return Ok(definitions.contains(&view.definition));
         }
         let Some(entry) = listed.get(&view.name) else { return Ok(false) };
@@ -198,6 +225,16 @@ async fn compare_views(
         }
     }
     Ok(mismatches)
+}
+
+fn has_time_series(definitions: &[Vec<u8>], expected: &[u8]) -> Result<bool, Malformed> {
+    let expected = Doc::new(expected)?;
+    for held in definitions {
+        if time_series::same_view(expected, Doc::new(held)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Collections the target has and the state has not: someone else is writing there.

@@ -10,6 +10,7 @@ use mongodb::bson::{self, RawBson, RawDocumentBuf, rawdoc};
 use super::error::{CopyError, Reaction, Result};
 use super::member::{Member, document};
 use super::reply::Incarnation;
+use super::time_series::{self, VIEWLESS, raw_if_viewless};
 
 /// How often a listing is begun again because the member changed its state meanwhile.
 const LISTINGS: u32 = 20;
@@ -22,6 +23,7 @@ pub(super) async fn read(member: &Member, timeout: Duration) -> Result<Vec<Colle
         let confirmation = Confirmation::begin(member).await?;
         let first = with_indexes(member, list_all(member).await?).await?;
         let listed = with_missed(member, first, list_all(member).await?).await?;
+        let listed = time_series::with_marks(member, listed).await?;
         if confirmation.holds(member, timeout).await? {
             return Ok(listed.into_values().collect());
         }
@@ -68,7 +70,7 @@ impl Confirmation {
     }
 }
 
-type ByUuid = BTreeMap<Uuid, CollectionInfo>;
+pub(super) type ByUuid = BTreeMap<Uuid, CollectionInfo>;
 
 async fn list_all(member: &Member) -> Result<ByUuid> {
     let doing = "list databases";
@@ -117,7 +119,8 @@ pub(super) fn collection(db: &str, listed: Doc<'_>) -> Result<Option<CollectionI
         // Documents of `system.views`; the measurements of a time-series are in its
         // `system.buckets`.
         ("view", _) | ("timeseries", None) => return Ok(None),
-        ("collection", Some(uuid)) => uuid,
+        // From 9.0 on a time-series is one collection, which has no view.
+        ("collection" | VIEWLESS, Some(uuid)) => uuid,
         _ => {
             return Err(CopyError::Refused(format!(
                 "{db}.{name} is of type {kind:?} ({}), which this version cannot copy",
@@ -166,6 +169,7 @@ pub(super) async fn list_indexes(member: &Member, info: &CollectionInfo) -> Resu
         "listIndexes": by_uuid(info),
         "includeBuildUUIDs": true,
     };
+    let command = raw_if_viewless(info, command);
     let listed = match member.documents(&doing, &info.db, command).await {
         Err(error) if error.reaction() == Reaction::Vanished => return Ok(Vec::new()),
         listed => listed?,
@@ -199,7 +203,7 @@ pub(super) fn scan_command(
     info: &CollectionInfo,
     after: hindsight_oplog::Timestamp,
 ) -> RawDocumentBuf {
-    rawdoc! {
+    let command = rawdoc! {
         "find": by_uuid(info),
         "filter": {},
         "hint": { "$natural": 1 },
@@ -208,5 +212,6 @@ pub(super) fn scan_command(
             "afterClusterTime": super::start::bson_timestamp(after),
         },
         "comment": format!("hindsight base copy of {}.{} {}", info.db, info.name, uuid_text(&info.uuid)),
-    }
+    };
+    raw_if_viewless(info, command)
 }

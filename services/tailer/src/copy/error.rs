@@ -68,7 +68,7 @@ impl CopyError {
 /// No built-in role but `root` with `__system` will do: `backup` may not read `system.views`, for
 /// one.
 const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes on \
-    {anyResource: true}, and listDatabases and useUUID on {cluster: true}";
+    {anyResource: true} (from 8.3 on performRawDataOperations, too), and listDatabases and useUUID on {cluster: true}";
 
 /// A server's error in a line. The driver's own text carries the whole reply.
 fn server_text(error: &ServerError) -> String {

@@ -62,6 +62,7 @@ mod reply;
 mod scan;
 mod start;
 mod throttle;
+mod time_series;
 
 pub use error::{CopyError, CopyErrorKind};
 pub use progress::{CopyProgress, CopyStage};

@@ -165,15 +165,31 @@ fn the_catalog_keeps_raw_options_and_leaves_out_views() {
     assert_eq!(buckets.unwrap().unwrap().id_index, None);
 
     // What we do not know how to copy is refused, not passed over.
-    for (kind, info) in [
-        ("timeseries", doc! { "uuid": uuid(1) }),
-        ("collection", doc! { "readOnly": false }),
-        ("something new", doc! { "uuid": uuid(1) }),
-    ] {
+    for (kind, info) in
+        [("collection", doc! { "readOnly": false }), ("something new", doc! { "uuid": uuid(1) })]
+    {
         let error = unlisted("odd", kind, info).unwrap_err();
         assert_eq!(error.kind(), CopyErrorKind::Refused);
         assert!(error.to_string().contains("shop.odd"), "{error}");
     }
+}
+
+/// Made by hand after the sources of 9.0.
+#[test]
+fn a_time_series_without_a_view_is_read_as_buckets() {
+    let listed = |kind: &str| {
+        let options = doc! { "timeseries": { "timeField": "t" } };
+        let info = doc! { "readOnly": false, "uuid": uuid(7) };
+        let listed = doc! { "name": "weather", "type": kind, "options": options, "info": info };
+        with(listed, |listed| collection("shop", listed).unwrap().unwrap())
+    };
+    let scan = |kind: &str| {
+        let info = listed(kind);
+        assert_eq!(info.kind, kind);
+        Document::try_from(scan_command(&info, Timestamp::new(100, 9))).unwrap()
+    };
+    assert_eq!(scan("timeseries").get("rawData"), Some(&Bson::Boolean(true)));
+    assert_eq!(scan("collection").get("rawData"), None);
 }
 
 #[test]

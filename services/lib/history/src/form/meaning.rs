@@ -73,10 +73,15 @@ impl Meaning {
 
     /// The fields in which two definitions differ, in words; none if they mean the same.
     pub fn difference(&self, other: &Self) -> Option<String> {
+        let names = self.differing(other);
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// The names of the fields in which two definitions differ.
+    pub fn differing(&self, other: &Self) -> Vec<String> {
         let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
         let differing = names.filter(|name| self.0.get(*name) != other.0.get(*name));
-        let names: Vec<_> = differing.map(|name| String::from_utf8_lossy(name)).collect();
-        (!names.is_empty()).then(|| names.join(", "))
+        differing.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 }
 

@@ -50,7 +50,9 @@ fn a_text_index_that_expires_documents_is_made_with_one_field() {
             "v": 2, "key": { "_fts": "text", "_ftsx": 1 }, "name": "t",
             "weights": { "a": 1, "b": 5 },
         };
-        rest.into_iter().for_each(|seconds| spec.append("expireAfterSeconds", seconds));
+        if let Some(seconds) = rest {
+            spec.append(bson::raw::cstr!("expireAfterSeconds"), seconds);
+        }
         spec
     };
     let spec = rawdoc! {

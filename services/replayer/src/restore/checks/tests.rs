@@ -29,7 +29,7 @@ fn source() -> SourceVersion {
 }
 
 fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
-    match check(&some_plan(), facts, &source(), settings, Vec::new(), &mut Vec::new()) {
+    match check(&some_plan(), facts, &source(), settings, &mut Vec::new()) {
         Ok(()) => Vec::new(),
         Err(RestoreError::TargetUnsuitable { problems }) => problems,
         Err(other) => vec![other.to_string()],
@@ -40,8 +40,7 @@ fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
 fn an_empty_primary_of_the_same_version_is_fine() {
     let mut warnings = Vec::new();
     let settings = RestoreSettings::default();
-    check(&some_plan(), &good_facts(), &source(), &settings, Vec::new(), &mut warnings)
-        .expect("suitable");
+    check(&some_plan(), &good_facts(), &source(), &settings, &mut warnings).expect("suitable");
     assert_eq!(warnings, Vec::<String>::new());
 }
 
@@ -50,7 +49,7 @@ fn what_is_not_known_is_said() {
     let mut warnings = Vec::new();
     let facts = TargetFacts { feature_version: None, ..good_facts() };
     let (source, settings) = (SourceVersion::default(), RestoreSettings::default());
-    check(&some_plan(), &facts, &source, &settings, Vec::new(), &mut warnings).expect("suitable");
+    check(&some_plan(), &facts, &source, &settings, &mut warnings).expect("suitable");
     assert_eq!(warnings.len(), 2, "{warnings:?}");
 }
 
@@ -78,7 +77,7 @@ fn all_that_is_wrong_is_listed_at_once() {
 fn a_non_empty_target_is_an_error_of_its_own() {
     let facts = TargetFacts { namespaces: Some(vec!["old.things".into()]), ..good_facts() };
     let settings = RestoreSettings::default();
-    let result = check(&some_plan(), &facts, &source(), &settings, Vec::new(), &mut Vec::new());
+    let result = check(&some_plan(), &facts, &source(), &settings, &mut Vec::new());
     let names = |error| match error {
         RestoreError::TargetNotEmpty { namespaces } => namespaces,
         other => panic!("{other}"),

@@ -113,7 +113,7 @@ fn a_view_is_made_by_its_document() {
     let plan = planned(states, &[("shop", view)]);
     assert!(plan.collections.is_empty() && plan.skipped.is_empty());
     assert_eq!(plan.view_databases, ["shop"]);
-    let create = command(&plan.views[0].create);
+    let create = plan.views[0].create.as_deref().map(command).expect("a command of its own");
     assert_eq!(
         create,
         rawdoc! { "create": "v", "viewOn": "orders", "pipeline": [{ "$match": {} }] }
@@ -121,29 +121,76 @@ fn a_view_is_made_by_its_document() {
 }
 
 #[test]
-fn a_time_series_is_its_buckets_and_a_view_over_them() {
+fn a_time_series_is_made_through_its_view() {
     let time_series = rawdoc! { "timeField": "t", "granularity": "seconds" };
     let options = rawdoc! {
+        "storageEngine": { "wiredTiger": {} }, "indexOptionDefaults": { "storageEngine": {} },
         "validator": {}, "clusteredIndex": true, "expireAfterSeconds": 60_i64,
         "timeseries": time_series.clone(),
     };
-    let mut buckets = collection("iot", "system.buckets.temp", &options);
-    buckets.indexes.clear();
-    let view = rawdoc! { "_id": "iot.temp", "viewOn": "system.buckets.temp", "pipeline": [] };
-    let plan = planned(vec![buckets], &[("iot", view.clone())]);
-    let create = command(&plan.collections[0].create);
-    let expected = rawdoc! {
-        "create": "system.buckets.temp", "validator": {}, "clusteredIndex": true,
-        "timeseries": time_series.clone(),
+    let buckets = |name: &str| {
+        let mut buckets = collection("iot", name, &options);
+        buckets.indexes.clear();
+        buckets
     };
-    assert_eq!(create, expected);
-    assert!(plan.views[0].time_series);
-    let create = command(&plan.views[0].create);
-    assert_eq!(create, rawdoc! { "create": "temp", "timeseries": time_series });
+    let view = rawdoc! { "_id": "iot.temp", "viewOn": "system.buckets.temp", "pipeline": [] };
+    let plan = planned(vec![buckets("system.buckets.temp")], &[("iot", view.clone())]);
+    let expected = rawdoc! {
+        "create": "temp", "storageEngine": { "wiredTiger": {} },
+        "indexOptionDefaults": { "storageEngine": {} }, "timeseries": time_series.clone(),
+    };
+    let planned_buckets = &plan.collections[0];
+    assert_eq!(command(&planned_buckets.create), expected);
+    let expire = planned_buckets.expire.as_deref().map(command).expect("expires");
+    assert_eq!(expire, rawdoc! { "collMod": "temp", "expireAfterSeconds": 60_i64 });
+    assert!(plan.views[0].time_series && plan.views[0].create.is_none());
 
-    let without_buckets = planned(Vec::new(), &[("iot", view)]);
+    let without_buckets = planned(Vec::new(), &[("iot", view.clone())]);
     assert!(without_buckets.views.is_empty());
     assert_eq!(without_buckets.skipped[0].ns, "iot.temp");
+    let without_view = planned(vec![buckets("system.buckets.other")], &[("iot", view)]);
+    let create = command(&without_view.collections[0].create);
+    let expected = rawdoc! {
+        "create": "system.buckets.other", "storageEngine": { "wiredTiger": {} },
+        "indexOptionDefaults": { "storageEngine": {} }, "validator": {}, "clusteredIndex": true,
+        "timeseries": time_series,
+    };
+    assert_eq!(create, expected);
+}
+
+/// Made by hand after the sources of 9.0.
+#[test]
+fn a_time_series_without_a_view_is_made_by_its_name() {
+    let time_series = rawdoc! { "timeField": "t", "granularity": "seconds" };
+    let options = rawdoc! {
+        "clusteredIndex": true, "expireAfterSeconds": 60_i64, "timeseries": time_series.clone(),
+    };
+    let plan = planned(vec![collection("iot", "temp", &options)], &[]);
+    let planned = &plan.collections[0];
+    assert!(planned.raw_data && planned.time_series.is_some());
+    let create = command(&planned.create);
+    assert_eq!(create, rawdoc! { "create": "temp", "timeseries": time_series });
+    let expire = planned.expire.as_deref().map(command).expect("expires");
+    assert_eq!(expire, rawdoc! { "collMod": "temp", "expireAfterSeconds": 60_i64 });
+}
+
+#[test]
+fn a_view_that_contradicts_its_buckets_is_told() {
+    let options = rawdoc! { "timeseries": { "timeField": "t", "bucketMaxSpanSeconds": 3600 } };
+    let view = |span: i32| {
+        let unpack = rawdoc! { "timeField": "t", "bucketMaxSpanSeconds": span };
+        rawdoc! {
+            "_id": "iot.w", "viewOn": "system.buckets.w",
+            "pipeline": [{ "$_internalUnpackBucket": unpack }],
+        }
+    };
+    let warnings = |span| {
+        let buckets = collection("iot", "system.buckets.w", &options);
+        planned(vec![buckets], &[("iot", view(span))]).warnings
+    };
+    assert_eq!(warnings(3600), Vec::<String>::new());
+    let told = warnings(86_400);
+    assert!(told.len() == 1 && told[0].contains("iot.w") && told[0].contains("86400"), "{told:?}");
 }
 
 #[test]

@@ -24,8 +24,8 @@ fn the_plan_knows_views_and_the_feature_version() {
     let catalog = read_catalog(&snapshot()).expect("reads");
     assert_eq!(catalog.feature_version, Some(FeatureVersion::settled(Series::new(6, 0))));
     let planned = catalog.planned(Timestamp::new(9, 1), None, &RestoreSettings::default());
-    let (plan, unfit) = planned.expect("plans");
-    assert_eq!(unfit, Vec::<String>::new());
+    let plan = planned.expect("plans");
+    assert_eq!(plan.unfit, Vec::<String>::new());
     assert_eq!(plan.namespaces().collect::<Vec<_>>(), ["shop.orders", "shop.v"]);
 }
 
