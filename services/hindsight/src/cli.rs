@@ -44,8 +44,9 @@ pub struct Global {
     /// Ask the server at this address (https://host:port) instead of the one that runs on the data directory.
     #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
     pub server: Option<String>,
-    /// Go on past operations and commands of a newer server that carry no data: skip=NAME,NAME. Without it, one that
-    /// this version does not know ends the history; capture goes on in any case.
+    /// Go on past operations and commands of a newer server that carry no data: skip=NAME,NAME.
+    /// Without it, one that this version does not know ends the history; capture goes on in any
+    /// case.
     #[arg(long, global = true, env = "HINDSIGHT_UNKNOWN_COMMANDS", value_name = "skip=NAME,NAME")]
     pub unknown_commands: Option<UnknownCommands>,
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! `--unknown-commands`: what is to be done about operations and commands that this version does not know.
+//! `--unknown-commands`: what is to be done about operations and commands that this version does
+//! not know.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

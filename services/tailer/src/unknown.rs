@@ -1,4 +1,5 @@
-//! Tells of entries that this version does not know. They are captured like all others; what keeps a history ends there.
+//! Tells of entries that this version does not know. They are captured like all others; what keeps
+//! a history ends there.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ const OTHERS: &str = "(others)";
 pub(crate) struct UnknownNames(BTreeSet<String>);
 
 impl UnknownNames {
-    /// Counts the entry if it is not known. What an `applyOps` holds is not looked at here: the history tells of it.
+    /// Counts the entry if it is not known. What an `applyOps` holds is not looked at here: the
+    /// history tells of it.
     pub(crate) fn note(&mut self, entry: &Entry<'_>) {
         match OpKind::of(entry.op) {
             OpKind::Unknown => self.tell(entry, entry.op),

@@ -77,8 +77,8 @@ impl History {
         self.read_generations().iter().filter(|generation| generation.loaded).cloned().collect()
     }
 
-    /// For each name of [`Settings::skipped`], how many operations or commands of that name were passed over since
-    /// the store was opened.
+    /// For each name of [`Settings::skipped`], how many operations or commands of that name were
+    /// passed over since the store was opened.
     pub fn skipped(&self) -> BTreeMap<String, u64> {
         self.skips.counts()
     }

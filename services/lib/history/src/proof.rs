@@ -1,10 +1,10 @@
 //! The source's own proof: what the history builds is checked against hashes in the entries.
 //!
-//! A newer server may give an operation the hash of its document (`m.h`, behind a flag in 9.0): of the new document
-//! for an insert, of the old one for a delete, and both XORed for an update. Its first version used SHA-256 cut to 8
-//! bytes, of the new document alone. Which one is meant, the entry does not say (docs/decisions/0011). No server that
-//! writes such entries was at hand: all this is read from the server's source
-//! (`db/repl/internode_validation_hash_utils.cpp`).
+//! A newer server may give an operation the hash of its document (`m.h`, behind a flag in 9.0): of
+//! the new document for an insert, of the old one for a delete, and both XORed for an update. Its
+//! first version used SHA-256 cut to 8 bytes, of the new document alone. Which one is meant, the
+//! entry does not say (docs/decisions/0011). No server that writes such entries was at hand: all
+//! this is read from the server's source (`db/repl/internode_validation_hash_utils.cpp`).
 
 use sha2::{Digest as _, Sha256};
 
@@ -25,7 +25,8 @@ enum Algorithm {
 pub struct HashCounts {
     /// Documents that were what the source says.
     pub matched: u64,
-    /// Documents whose hash did not match, and before which none had: the algorithm may not be known here.
+    /// Documents whose hash did not match, and before which none had: the algorithm may not be
+    /// known here.
     pub unrecognised: u64,
     /// At most one: the history ends there.
     pub mismatched: u64,
@@ -55,8 +56,9 @@ fn sha256_64(document: &[u8]) -> u64 {
     digest.iter().take(8).rev().fold(0, |hash, &byte| hash << 8 | u64::from(byte))
 }
 
-/// Checks hashes. One that matches shows that the source's algorithm is known, for 64 bits do not agree by chance; one
-/// that does not match is a difference then. Before, it may be the algorithm that is not known.
+/// Checks hashes. One that matches shows that the source's algorithm is known, for 64 bits do not
+/// agree by chance; one that does not match is a difference then. Before, it may be the algorithm
+/// that is not known.
 #[derive(Debug)]
 pub(crate) struct Proof {
     hashes: Hashes,

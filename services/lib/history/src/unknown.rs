@@ -1,7 +1,8 @@
 //! Operations and commands that this version does not know.
 //!
-//! They end the history by name: what they do to documents cannot be told. An operator who knows that one carries no
-//! data has it skipped by that name (`--unknown-commands skip=NAME`), and every skip is counted.
+//! They end the history by name: what they do to documents cannot be told. An operator who knows
+//! that one carries no data has it skipped by that name (`--unknown-commands skip=NAME`), and every
+//! skip is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

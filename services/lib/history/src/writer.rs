@@ -40,7 +40,8 @@ pub struct Counts {
     /// Writes to unlogged and capped collections that met another state than a strict one would accept, as they
     /// may at any time.
     pub tolerated: u64,
-    /// Documents into which the server put its own clock, so that the history holds only about the same time.
+    /// Documents into which the server put its own clock, so that the history holds only about the
+    /// same time.
     pub clock_values: u64,
 }
 

@@ -129,7 +129,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The hash in an operation's `m`. That of a transaction's commit holds sizes of collections instead.
+/// The hash in an operation's `m`. That of a transaction's commit holds sizes of collections
+/// instead.
 pub(crate) fn document_hash(element: Element<'_>) -> Option<i64> {
     element.as_doc()?.get(b"h").ok()??.as_integer()
 }

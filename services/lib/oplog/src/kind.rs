@@ -9,8 +9,9 @@ pub enum OpKind {
     Delete,
     Command,
     Noop,
-    /// Known, and without effect on documents or catalog: `ci`, `cu` and `cd` write into tables of the storage engine
-    /// (index builds, counts), `km` and `cmk` are about encryption keys (8.3 and later).
+    /// Known, and without effect on documents or catalog: `ci`, `cu` and `cd` write into tables of
+    /// the storage engine (index builds, counts), `km` and `cmk` are about encryption keys (8.3 and
+    /// later).
     Bookkeeping,
     /// A code of a newer (or unreleased) server: `xi`, `xd`, `db`, …
     Unknown,
@@ -48,7 +49,8 @@ pub enum CommandKind {
     EmptyCapped,
     RenameCollection,
     StartIndexBuild,
-    /// `upgradeDowngradeViewlessTimeseries`: a time-series collection gets one namespace, or two again.
+    /// `upgradeDowngradeViewlessTimeseries`: a time-series collection gets one namespace, or two
+    /// again.
     ConvertTimeseries,
     /// Known, and without effect on data or catalog: bookkeeping of the server.
     Bookkeeping,

@@ -27,17 +27,18 @@ pub struct Operation<'a> {
     pub document_hash: Option<i64>,
 }
 
-/// Whose words an operation is in. What the server logs by itself fits the state before it; what a user gave in an
-/// `applyOps` need not, and may hold what the server never logs.
+/// Whose words an operation is in. What the server logs by itself fits the state before it; what a
+/// user gave in an `applyOps` need not, and may hold what the server never logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// An entry of its own, or a part of a transaction or of a retryable write.
     #[default]
     Server,
-    /// A user's `applyOps`, which MongoDB 6.0 and earlier log as it was given. `wall_ms` is the entry's.
+    /// A user's `applyOps`, which MongoDB 6.0 and earlier log as it was given. `wall_ms` is the
+    /// entry's.
     User { wall_ms: Option<i64> },
-    /// An `applyOps` whose entry does not tell: up to 6.0 a user's that was nested in another, later a batch that the
-    /// server made. `wall_ms` is the entry's.
+    /// An `applyOps` whose entry does not tell: up to 6.0 a user's that was nested in another,
+    /// later a batch that the server made. `wall_ms` is the entry's.
     UserOrBatch { wall_ms: Option<i64> },
 }
 
@@ -142,8 +143,8 @@ impl<'a> Entry<'a> {
         if self.txn_number.is_some() || self.prev_optime.is_some() || self.multi_op_type.is_some() {
             return Ok(Origin::Server);
         }
-        // A user's command is logged whole, with the fields of its envelope. One that is nested in it has none, and
-        // is in whatever database the user named.
+        // A user's command is logged whole, with the fields of its envelope. One that is nested in
+        // it has none, and is in whatever database the user named.
         let is_command =
             self.o.get(b"$db")?.is_some() || Namespace::parse(self.ns).database != "admin";
         Ok(match is_command {

@@ -14,8 +14,8 @@ use super::touched::Touched;
 use crate::engine::Engine;
 use crate::error::QueryError;
 
-/// An entry with one of these as `multiOpType` is part of a retryable write: its `prevOpTime` leads to
-/// another write of its session, not to a part of this one.
+/// An entry with one of these as `multiOpType` is part of a retryable write: its `prevOpTime` leads
+/// to another write of its session, not to a part of this one.
 const STANDS_ALONE: [i64; 2] = [1, 2];
 
 impl Engine {

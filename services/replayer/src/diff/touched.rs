@@ -53,7 +53,8 @@ impl Touched {
         for (at, pair) in pairs.iter().enumerate() {
             let is_capped = [&pair.before, &pair.after].into_iter().flatten();
             let is_capped = is_capped.map(AsRef::as_ref).any(CollectionState::is_capped);
-            // Converting a time-series collection writes a view's definition without an entry for it.
+            // Converting a time-series collection writes a view's definition without an entry for
+            // it.
             let holds_views = pair.ns.ends_with(".system.views");
             let same = pair.same.as_ref().filter(|_| !is_capped && !holds_views);
             touched.keys.push(same.map(|_| Gathered::default()));

@@ -85,7 +85,8 @@ pub(super) fn remove_temporary(state: &mut CollectionState) -> Result<(), String
     Ok(())
 }
 
-/// Puts a validator in the place of what there is, and takes level and action away, which then are the defaults.
+/// Puts a validator in the place of what there is, and takes level and action away, which then are
+/// the defaults.
 pub(super) fn set_validator(
     state: &mut CollectionState,
     validator: Option<Vec<u8>>,

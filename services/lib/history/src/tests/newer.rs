@@ -1,5 +1,5 @@
-//! What servers from 8.1 to 9.0 write. No such server was at hand: the entries are made by hand from the server's
-//! source, the options and definitions that they must make were read from 6.0.27.
+//! What servers from 8.1 to 9.0 write. No such server was at hand: the entries are made by hand
+//! from the server's source, the options and definitions that they must make were read from 6.0.27.
 
 use bson::{Bson, Document, doc};
 

@@ -1,5 +1,5 @@
-//! Hashes of documents in entries (9.0, behind a flag). No such server was at hand: the entries are made by hand, and
-//! the hashes of both generations by the Python packages xxhash and hashlib.
+//! Hashes of documents in entries (9.0, behind a flag). No such server was at hand: the entries are
+//! made by hand, and the hashes of both generations by the Python packages xxhash and hashlib.
 
 use bson::doc;
 

@@ -5,8 +5,9 @@ use crate::{CommandKind, Entry, Timestamp};
 
 /// `multiOpType` of an `applyOps` each of whose operations stands alone (vectored inserts, 8.0).
 const APPLIED_SEPARATELY: i64 = 1;
-/// `multiOpType` of an `applyOps` of a retryable write that is applied as one, and is visible at its own timestamp
-/// (9.0; read in `kApplyOpsAppliedAtomically` of the server's source, no such entry was at hand).
+/// `multiOpType` of an `applyOps` of a retryable write that is applied as one, and is visible at
+/// its own timestamp (9.0; read in `kApplyOpsAppliedAtomically` of the server's source, no such
+/// entry was at hand).
 const APPLIED_ATOMICALLY: i64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

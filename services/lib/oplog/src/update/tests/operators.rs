@@ -41,7 +41,8 @@ fn updated(o: &Document, server: u32) -> Result<Document, UpdateError> {
     Ok(Document::from_reader(post.as_slice()).unwrap())
 }
 
-/// Fields that the update sets, in the order of the document, with the new ones at its end; null for one that goes.
+/// Fields that the update sets, in the order of the document, with the new ones at its end; null
+/// for one that goes.
 #[track_caller]
 fn check(o: Document, changed: Document) {
     let mut wanted = pre();
