@@ -75,7 +75,8 @@ impl Backend {
             ))),
             Running::Nobody(owner) => {
                 let choice = LogChoice::of(&global.log, &data)?;
-                let service = open_offline(&data, &choice, global.bases.as_deref(), owner).await?;
+                let bases = global.bases.as_deref();
+                let service = open_offline(&data, &choice, bases, global.skipped(), owner).await?;
                 Ok(Self::Local(Arc::new(service)))
             }
         }

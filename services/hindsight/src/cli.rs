@@ -1,10 +1,12 @@
 //! The command line (design §10).
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::{AccessArgs, ClientArgs, TokenCreate};
+use crate::unknown_commands::UnknownCommands;
 
 /// Captures a MongoDB replica set's oplog and restores any document, collection or cluster as of any
 /// operation.
@@ -42,6 +44,11 @@ pub struct Global {
     /// Ask the server at this address (https://host:port) instead of the one that runs on the data directory.
     #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
     pub server: Option<String>,
+    /// Go on past operations and commands of a newer server that carry no data: skip=NAME,NAME.
+    /// Without it, one that this version does not know ends the history; capture goes on in any
+    /// case.
+    #[arg(long, global = true, env = "HINDSIGHT_UNKNOWN_COMMANDS", value_name = "skip=NAME,NAME")]
+    pub unknown_commands: Option<UnknownCommands>,
     #[command(flatten)]
     pub client: ClientArgs,
     /// Output format.
@@ -71,6 +78,13 @@ pub struct Global {
     /// Log filter, e.g. `info` or `hindsight_tailer=debug,warn`.
     #[arg(long, global = true, env = "HINDSIGHT_LOG_FILTER", value_name = "FILTER")]
     pub log_filter: Option<String>,
+}
+
+impl Global {
+    /// Names of operations and commands that the history passes over.
+    pub fn skipped(&self) -> BTreeSet<String> {
+        self.unknown_commands.clone().unwrap_or_default().skipped
+    }
 }
 
 /// Which log.

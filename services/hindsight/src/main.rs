@@ -17,6 +17,7 @@ mod open;
 mod secret;
 mod serve;
 mod times;
+mod unknown_commands;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Opening what a data directory and a log hold, and bringing the derived parts level with the log (I5).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -217,8 +218,13 @@ fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error
     Failure::new(Exit::Failed, text).into()
 }
 
-pub async fn open_history(data: &DataDir, cache_bytes: usize) -> Result<Arc<History>> {
-    let settings = Settings { cache_bytes, ..Settings::default() };
+/// `skipped` are names of operations and commands that the history passes over.
+pub async fn open_history(
+    data: &DataDir,
+    cache_bytes: usize,
+    skipped: BTreeSet<String>,
+) -> Result<Arc<History>> {
+    let settings = Settings { cache_bytes, skipped, ..Settings::default() };
     let path = data.history();
     let history = tokio::task::spawn_blocking(move || History::open(&path, settings));
     Ok(Arc::new(history.await?.context("open the history")?))
@@ -229,10 +235,11 @@ pub async fn open_offline(
     data: &DataDir,
     choice: &LogChoice,
     bases: Option<&Path>,
+    skipped: BTreeSet<String>,
     owner: Owner,
 ) -> Result<Service> {
     let opened = open(data, choice, bases, Access::Read, &PositionBoard::default()).await?;
-    let history = open_history(data, 64 << 20).await?;
+    let history = open_history(data, 64 << 20, skipped).await?;
     let board = Arc::new(watch::Sender::new(Applied::default()));
     let follower = Follower {
         log: Arc::clone(&opened.log.log),

@@ -75,7 +75,7 @@ pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
     let process = Process::begin(global, &up.listen)?;
     let boards = Boards::default();
     let (settings, opened) = open_for_capture(global, &process, &up.capture, &boards).await?;
-    let history = open_history(&process.data, up.store.cache_bytes).await?;
+    let history = open_history(&process.data, up.store.cache_bytes, global.skipped()).await?;
     run(global, process, opened, boards, Some(settings), Some(history)).await
 }
 
@@ -95,7 +95,7 @@ pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     let choice = LogChoice::of(&global.log, &process.data)?;
     let bases = global.bases.as_deref();
     let opened = open(&process.data, &choice, bases, Access::Read, &boards.positions).await?;
-    let history = open_history(&process.data, replayer.store.cache_bytes).await?;
+    let history = open_history(&process.data, replayer.store.cache_bytes, global.skipped()).await?;
     run(global, process, opened, boards, None, Some(history)).await
 }
 

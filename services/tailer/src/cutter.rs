@@ -19,6 +19,7 @@ use crate::error::CaptureError;
 use crate::positions::PositionBoard;
 use crate::reader::EntryBatch;
 use crate::tail::Received;
+use crate::unknown::UnknownNames;
 
 /// When a segment is cut, and how it is stored.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ pub struct Cutter {
     /// When the open segment must be cut.
     due: Option<Instant>,
     gap: Option<GapNotice>,
+    unknown: UnknownNames,
     sender: queue::Sender<CutSegment>,
 }
 
@@ -86,6 +88,7 @@ impl Cutter {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             due: None,
             gap: None,
+            unknown: UnknownNames::default(),
             sender,
         }
     }
@@ -178,6 +181,7 @@ impl Cutter {
             tracing::error!(optime = %entry.optime, %error, "a transaction cannot be followed");
             metrics::counter!("hindsight_unfollowed_transactions_total").increment(1);
         }
+        self.unknown.note(entry);
         if self.open.is_empty() {
             self.due = Some(Instant::now() + self.settings.age);
         }

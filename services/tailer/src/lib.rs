@@ -25,6 +25,7 @@ mod source;
 mod standby;
 mod status;
 mod tail;
+mod unknown;
 mod watch;
 
 pub use absorb::absorb_new;

@@ -163,6 +163,7 @@ fn status(service: &Service) -> Result<Value, QueryError> {
         "bases": bases.iter().map(|base| base.name.clone()).collect::<Vec<_>>(),
         "base_copy": live.and_then(|live| live.copy.now()),
         "history_loading": applied.loading,
+        "unknown_commands_skipped": service.engine.history.as_ref().map(|it| it.skipped()),
         "errors": errors(&capture, &applied),
     }))
 }

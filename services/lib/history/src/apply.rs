@@ -7,8 +7,9 @@
 //! | delete of a missing one | nothing | refused, but for capped collections and a user's |
 //!
 //! In the relaxed window the base may already hold what an entry does (reference §8). Later, a mismatch means
-//! that base or log is wrong. Collections which the server writes without logging are always relaxed. A user's operations
-//! are those of an `applyOps` that was logged as given (`user.rs`); they need not fit what they meet.
+//! that base or log is wrong. Collections which the server writes without logging are always relaxed.
+//! A user's operations are those of an `applyOps` that was logged as given (`user.rs`); they need not
+//! fit what they meet.
 //!
 //! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have held a few documents
 //! more or fewer, so there the insert replaces and the update does nothing.
@@ -20,6 +21,7 @@ use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::update::{Update, UpdateError, UserUpdate};
 use hindsight_oplog::{Operation, id_key};
 
+use crate::proof::Change;
 use crate::value::{self, Order, Stored};
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, Writer, key, user};
@@ -27,7 +29,7 @@ use crate::{ApplyError, Writer, key, user};
 /// What the newest version of the document at hand is.
 #[derive(Default)]
 pub(crate) struct Found {
-    exists: bool,
+    pub(crate) exists: bool,
     order: Option<Order>,
 }
 
@@ -43,7 +45,8 @@ impl Writer<'_> {
         };
         let hash = self.point_at(&target, document_id(unit, op)?);
         let is_new = self.note_greatest(target.number)?;
-        // Relaxed, no one needs to know whether it exists. A user's insert keeps the document's place.
+        // Relaxed, no one needs to know whether it exists. A user's insert keeps the document's
+        // place.
         let is_relaxed = unit.relaxed || target.unlogged || user.is_some();
         let keeps_place = user.is_some() && target.capped;
         let must_look = !is_new && (trims || keeps_place || !is_relaxed);
@@ -54,6 +57,7 @@ impl Writer<'_> {
             }
             self.count_mismatch(unit, true);
         }
+        self.prove(unit, op, &target, Change { before: None, after: Some(&document) })?;
         let here = Order { inserted: unit.visible, position: unit.position };
         let order = before.order.filter(|_| keeps_place).unwrap_or(here);
         self.put(hash, unit, &document, target.capped.then_some(order));
@@ -80,9 +84,11 @@ impl Writer<'_> {
         }
         let hash = self.point_at(&target, id);
         let mut post_image = None;
+        let mut pre_image = None;
         let found = self.find(hash, |document| {
             let applied = update.apply(document, &here);
             post_image = Some(applied.map_err(|error| unappliable(unit, op, &error))?);
+            pre_image = op.document_hash.map(|_| document.as_bytes().to_vec());
             Ok(())
         })?;
         let post_image = match post_image {
@@ -102,21 +108,20 @@ impl Writer<'_> {
             }
             None => return Err(unit.inconsistent(op.ns, "updates a document that is missing")),
         };
+        let change = Change { before: pre_image.as_deref(), after: Some(&post_image) };
+        self.prove(unit, op, &target, change)?;
         self.note_greatest(target.number)?;
         let here = Order { inserted: unit.visible, position: unit.position };
         let order = target.capped.then(|| found.order.unwrap_or(here));
         self.put(hash, unit, &post_image, order);
         match order.filter(|_| trims) {
-            Some(order) if !found.exists => {
-                self.trim(unit, &target, None, order, post_image.len())?;
-            }
-            Some(_) => {
+            Some(order) if !found.exists => self.trim(unit, &target, None, order, post_image.len()),
+            _ => {
                 let bytes = Some(post_image.len());
                 self.trimming.changed(target.number, &self.prefix, order, bytes);
+                Ok(())
             }
-            None => {}
         }
-        Ok(())
     }
 
     pub(crate) fn delete(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
@@ -130,14 +135,17 @@ impl Writer<'_> {
         let target = self.target(unit, op)?;
         let trims = self.trims_what(&target)?;
         let hash = self.point_at(&target, document_id(unit, op)?);
-        let found = self.find(hash, |_| Ok(()))?;
+        let mut pre_image = None;
+        let found = self.find(hash, |document| {
+            pre_image = op.document_hash.map(|_| document.as_bytes().to_vec());
+            Ok(())
+        })?;
         if found.exists {
+            self.prove(unit, op, &target, Change { before: pre_image.as_deref(), after: None })?;
             if trims {
                 self.trimming.changed(target.number, &self.prefix, found.order, None);
             }
-            self.latest.push(hash, &self.prefix, unit.visible, |out| {
-                out.extend_from_slice(value::TOMBSTONE_VALUE);
-            });
+            self.remove(hash, unit);
             return Ok(());
         }
         if unit.relaxed || target.unlogged || target.capped || user.is_some() {
@@ -145,6 +153,24 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(unit.inconsistent(op.ns, "deletes a document that is missing"))
+    }
+
+    /// Checks the change against the hash that the source gave, if it gave one. While the base was
+    /// copied, and in collections that the server writes without logging, the state before is not
+    /// the source's.
+    fn prove(
+        &mut self,
+        unit: &Unit,
+        op: &Operation<'_>,
+        target: &Target,
+        change: Change<'_>,
+    ) -> Result<(), ApplyError> {
+        match op.document_hash {
+            Some(stated) if !unit.relaxed && !target.unlogged => {
+                self.proof.check(unit, op.ns, stated, change)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the history trims this collection. Called before the document is pointed at.
@@ -173,7 +199,7 @@ impl Writer<'_> {
 
     /// Notes the id at hand among those of its collection. True when it is greater than all that ever were: then it is
     /// new, and no one needs to look. Most inserts are such, for ids are made from a clock or a counter.
-    fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
+    pub(crate) fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
         let greatest = match self.greatest.entry(number) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
@@ -191,9 +217,16 @@ impl Writer<'_> {
         Ok(is_greater)
     }
 
-    fn put(&mut self, hash: u64, unit: &Unit, document: &[u8], order: Option<Order>) {
+    pub(crate) fn put(&mut self, hash: u64, unit: &Unit, document: &[u8], order: Option<Order>) {
         self.latest.push(hash, &self.prefix, unit.visible, |out| {
             value::push_document(out, document, order);
+        });
+    }
+
+    /// Makes the document at hand missing from the unit's time on.
+    pub(crate) fn remove(&mut self, hash: u64, unit: &Unit) {
+        self.latest.push(hash, &self.prefix, unit.visible, |out| {
+            out.extend_from_slice(value::TOMBSTONE_VALUE);
         });
     }
 

@@ -28,7 +28,8 @@ const DEFAULT_SIZE: u64 = 4096;
 pub(crate) struct Trimming {
     /// Whether the history has to trim; none when the feature version was written to since it was looked up.
     needed: Option<bool>,
-    /// The feature compatibility version's major number, when it was looked up since it was last written to.
+    /// The feature compatibility version's major number, when it was looked up since it was last
+    /// written to.
     feature_version: Option<Option<u32>>,
     /// By number. Filled at a collection's first insert; none where nothing is trimmed.
     queues: HashMap<u32, Queue>,
@@ -135,7 +136,8 @@ impl Writer<'_> {
         Ok(needed)
     }
 
-    /// The major number of the feature compatibility version. None if the base has none. Loses the document at hand.
+    /// The major number of the feature compatibility version. None if the base has none. Loses the
+    /// document at hand.
     pub(crate) fn feature_version(&mut self) -> Result<Option<u32>, ApplyError> {
         match self.trimming.feature_version {
             Some(known) => Ok(known),

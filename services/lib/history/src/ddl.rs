@@ -12,6 +12,7 @@ use crate::{ApplyError, CollectionState, Writer};
 
 mod index;
 mod options;
+mod timeseries;
 
 /// The collection a command is about, as it is now.
 struct Subject {
@@ -54,9 +55,8 @@ impl Writer<'_> {
             CommandKind::ConvertToCapped | CommandKind::Unrecoverable => {
                 Err(command.unsupported(unit, "its data does not travel in the oplog"))
             }
-            CommandKind::Unknown => {
-                Err(command.unsupported(unit, "a command this version does not know"))
-            }
+            CommandKind::ConvertTimeseries => self.convert_timeseries(unit, &command),
+            CommandKind::Unknown => self.unknown(unit, op.ns, command.first.name),
         }
     }
 

@@ -45,6 +45,19 @@ pub struct Generation {
     pub progress: Option<Progress>,
     /// Its base was loaded to the end.
     pub(crate) loaded: bool,
+    pub(crate) hashes: Hashes,
+}
+
+/// What is known of the hashes that the source gives of its documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hashes {
+    /// None was checked yet.
+    #[default]
+    Unseen,
+    /// One matched, so their algorithm is known.
+    Known,
+    /// None matched, the first one that did not is in the entry at that time.
+    Unrecognised(Timestamp),
 }
 
 impl Generation {
@@ -75,6 +88,11 @@ pub(crate) fn encode(generation: &Generation) -> Vec<u8> {
     time(&mut record, b"start", generation.base.start);
     time(&mut record, b"exactFrom", generation.base.exact_from);
     record.value(kind::BOOL, b"loaded", &[u8::from(generation.loaded)]);
+    match generation.hashes {
+        Hashes::Unseen => {}
+        Hashes::Known => drop(record.value(kind::BOOL, b"hashesKnown", &[1])),
+        Hashes::Unrecognised(first) => time(&mut record, b"hashesUnrecognised", first),
+    }
     if let Some(progress) = generation.progress {
         time(&mut record, b"through", progress.through);
         time(&mut record, b"applied", progress.applied.ts);
@@ -110,7 +128,12 @@ fn decode_known(id: u32, bytes: &[u8]) -> Option<Generation> {
             oldest_open: optime(b"open", b"openTerm"),
         }),
     };
-    Some(Generation { id, base, progress, loaded: field(b"loaded")?.as_bool()? })
+    let hashes = match timestamp(record, b"hashesUnrecognised") {
+        Some(first) => Hashes::Unrecognised(first),
+        None if field(b"hashesKnown").is_some() => Hashes::Known,
+        None => Hashes::Unseen,
+    };
+    Some(Generation { id, base, progress, loaded: field(b"loaded")?.as_bool()?, hashes })
 }
 
 #[cfg(test)]
@@ -129,8 +152,13 @@ mod tests {
             through: Timestamp::new(8, 1),
             oldest_open: Some(OpTime::new(7, 3, 4)),
         };
-        for progress in [None, Some(progress), Some(Progress::at(OpTime::new(5, 5, -1)))] {
-            let generation = Generation { id: 3, base: base.clone(), progress, loaded: true };
+        for (progress, hashes) in [
+            (None, Hashes::Unseen),
+            (Some(progress), Hashes::Known),
+            (Some(Progress::at(OpTime::new(5, 5, -1))), Hashes::Unrecognised(Timestamp::new(5, 4))),
+        ] {
+            let base = base.clone();
+            let generation = Generation { id: 3, base, progress, loaded: true, hashes };
             assert_eq!(decode(3, &encode(&generation)).expect("a record"), generation);
         }
         assert!(decode(3, b"junk").is_err());
@@ -143,7 +171,8 @@ mod tests {
             start: Timestamp::new(1, 1),
             exact_from: Timestamp::new(5, 1),
         };
-        let mut generation = Generation { id: 1, base, progress: None, loaded: true };
+        let mut generation =
+            Generation { id: 1, base, progress: None, loaded: true, hashes: Hashes::Unseen };
         assert_eq!(generation.window(), None);
         generation.progress = Some(Progress::at(OpTime::new(4, 1, 1)));
         assert_eq!(generation.window(), None);

@@ -1,5 +1,6 @@
 //! The store: opening it, and what readers and the writer share.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -10,6 +11,7 @@ use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch};
 use crate::catalog::Catalog;
 use crate::generation::{self, BaseInfo, Generation};
 use crate::settings::{Settings, write_options};
+use crate::unknown::Skips;
 use crate::{HistoryError, Load, ReadError, View, Writer, key, state};
 
 /// Layout of keys and values. Another one is refused: the store is derived, and rebuilt.
@@ -22,6 +24,7 @@ pub struct History {
     catalog: RwLock<Catalog>,
     pub(crate) generations: Arc<RwLock<Vec<Generation>>>,
     claimed: AtomicBool,
+    pub(crate) skips: Skips,
 }
 
 impl History {
@@ -62,6 +65,7 @@ impl History {
         Ok(History {
             catalog: RwLock::new(stored_catalog(&db)?),
             db: Arc::new(db),
+            skips: Skips::new(&settings.skipped),
             settings,
             generations: Arc::new(RwLock::new(generations)),
             claimed: AtomicBool::new(false),
@@ -71,6 +75,12 @@ impl History {
     /// The bases loaded, oldest first, and how far each was taken.
     pub fn generations(&self) -> Vec<Generation> {
         self.read_generations().iter().filter(|generation| generation.loaded).cloned().collect()
+    }
+
+    /// For each name of [`Settings::skipped`], how many operations or commands of that name were
+    /// passed over since the store was opened.
+    pub fn skipped(&self) -> BTreeMap<String, u64> {
+        self.skips.counts()
     }
 
     /// Begins to load a base. Its generation is the one that [`History::writer`] goes on with, once

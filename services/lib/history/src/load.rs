@@ -7,7 +7,7 @@ use hindsight_oplog::id_key;
 use hindsight_oplog::raw::Doc;
 use rocksdb::WriteBatch;
 
-use crate::generation::{self, BaseInfo, Generation};
+use crate::generation::{self, BaseInfo, Generation, Hashes};
 use crate::history::Claim;
 use crate::settings::write_options;
 use crate::value::{self, Order};
@@ -46,7 +46,8 @@ impl<'h> Load<'h> {
             return Err(HistoryError::BadBase { name: base.name, reason });
         }
         let id = history.read_generations().last().map_or(1, |generation| generation.id + 1);
-        let generation = Generation { id, base, progress: None, loaded: false };
+        let generation =
+            Generation { id, base, progress: None, loaded: false, hashes: Hashes::Unseen };
         let mut batch = WriteBatch::default();
         batch.put(key::generation(id), generation::encode(&generation));
         history.publish(generation.clone());

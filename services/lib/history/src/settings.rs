@@ -1,5 +1,7 @@
 //! Settings of the store, and what they mean to RocksDB.
 
+use std::collections::BTreeSet;
+
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LruCacheOptions, Options,
     SliceTransform, WriteOptions,
@@ -25,6 +27,8 @@ pub struct Settings {
     pub background_jobs: i32,
     /// Files kept open; the rest is opened when read.
     pub open_files: i32,
+    /// Names of operations and commands that this version does not know and that are passed over.
+    pub skipped: BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -35,6 +39,7 @@ impl Default for Settings {
             latest_bytes: 40 << 20,
             background_jobs: 2,
             open_files: 512,
+            skipped: BTreeSet::new(),
         }
     }
 }

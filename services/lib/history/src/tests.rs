@@ -13,7 +13,10 @@ mod capped;
 mod crash;
 mod ddl;
 mod documents;
+mod newer;
+mod proof;
 mod reads;
+mod users;
 
 pub(crate) const NS: &str = "shop.orders";
 pub(crate) const UUID: [u8; 16] = [7; 16];
@@ -38,12 +41,14 @@ pub(crate) fn parsed(bytes: &[u8]) -> Document {
 #[derive(Clone)]
 pub(crate) struct Op {
     kind: OpKind,
+    code: &'static [u8],
     ns: String,
     ui: Option<[u8; 16]>,
     o: Vec<u8>,
     o2: Option<Vec<u8>>,
     upsert: bool,
     origin: Origin,
+    document_hash: Option<i64>,
 }
 
 impl Op {
@@ -67,12 +72,14 @@ impl Op {
     pub(crate) fn new(kind: OpKind, ns: &str, o: Document) -> Self {
         Op {
             kind,
+            code: b"x",
             ns: ns.to_owned(),
             ui: Some(UUID),
             o: bytes(o),
             o2: None,
             upsert: false,
             origin: Origin::Server,
+            document_hash: None,
         }
     }
 
@@ -90,12 +97,14 @@ impl Op {
     pub(crate) fn view(&self) -> Operation<'_> {
         Operation {
             kind: self.kind,
+            code: self.code,
             ns: &self.ns,
             ui: self.ui,
             o: Doc::new(&self.o).unwrap(),
             o2: self.o2.as_ref().map(|bytes| Doc::new(bytes).unwrap()),
             upsert: self.upsert,
             origin: self.origin,
+            document_hash: self.document_hash,
         }
     }
 }

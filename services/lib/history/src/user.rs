@@ -1,8 +1,8 @@
 //! Operations of a user's `applyOps`, which MongoDB 6.0 and earlier log as they were given.
 //!
-//! They are idempotent: an insert replaces what is there, a delete of what is missing does nothing, and an update
-//! inserts unless the command says `alwaysUpsert: false`. A transaction's operations are not: they fit the state
-//! before them, or base and log are wrong.
+//! They are idempotent: an insert replaces what is there, a delete of what is missing does nothing,
+//! and an update inserts unless the command says `alwaysUpsert: false`. A transaction's operations
+//! are not: they fit the state before them, or base and log are wrong.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,8 @@ use crate::apply::unappliable;
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, Writer};
 
-/// From this feature compatibility version on, no `applyOps` of a user is logged: each of its operations is.
+/// From this feature compatibility version on, no `applyOps` of a user is logged: each of its
+/// operations is.
 const LOGGED_SINGLY_SINCE: u32 = 7;
 
 pub(crate) const NOT_IDEMPOTENT: &str = "an applyOps with an update that is not idempotent, while the base was being \
@@ -79,8 +80,8 @@ impl Writer<'_> {
         self.history.read_catalog().live_named(self.generation.id, ns).is_some()
     }
 
-    /// Tells of a document into which the server put its own clock: each member of the set holds another value, and the
-    /// history holds the entry's time.
+    /// Tells of a document into which the server put its own clock: each member of the set holds
+    /// another value, and the history holds the entry's time.
     pub(crate) fn note_clock(&mut self, unit: &Unit, op: &Operation<'_>, takes_the_clock: bool) {
         if takes_the_clock {
             self.counts.clock_values += 1;
@@ -101,8 +102,8 @@ enum Queries {
 }
 
 impl Conditions for Queries {
-    /// As the server does: operators judge the element itself, other documents are filters of elements that are
-    /// documents (server: `PullNode`).
+    /// As the server does: operators judge the element itself, other documents are filters of
+    /// elements that are documents (server: `PullNode`).
     fn hold(&self, condition: Element<'_>, element: Element<'_>) -> Result<bool, String> {
         const VALUE: &[u8] = b"v";
         let filter = match condition.as_doc() {
@@ -132,10 +133,9 @@ impl Queries {
 
 /// Whether the first field is an operator that tests a value, not one that combines filters.
 fn begins_with_test(filter: Doc<'_>) -> bool {
+    const COMBINING: [&[u8]; 6] = [b"$and", b"$or", b"$nor", b"$expr", b"$comment", b"$not"];
     let first = filter.first().ok().flatten().map(|element| element.name);
-    let combines =
-        |name| matches!(name, b"$and" | b"$or" | b"$nor" | b"$expr" | b"$comment" | b"$not");
-    first.is_some_and(|name| name.starts_with(b"$") && !combines(name))
+    first.is_some_and(|name| name.starts_with(b"$") && !COMBINING.contains(&name))
 }
 
 fn holder(name: &[u8], element: Element<'_>) -> Vec<u8> {

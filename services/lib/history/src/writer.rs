@@ -11,6 +11,7 @@ use crate::catalog::Previous;
 use crate::generation::{self, Generation, Progress};
 use crate::history::Claim;
 use crate::latest::{Latest, Mark};
+use crate::proof::{HashCounts, Proof};
 use crate::storing::{Record, Storing};
 use crate::{ApplyError, CollectionState, History, HistoryError, key, state};
 
@@ -38,7 +39,8 @@ pub struct Counts {
     /// Writes to unlogged and capped collections that met another state than a strict one would accept, as they
     /// may at any time.
     pub tolerated: u64,
-    /// Documents into which the server put its own clock, so that the history holds only about the same time.
+    /// Documents into which the server put its own clock, so that the history holds only about the
+    /// same time.
     pub clock_values: u64,
 }
 
@@ -57,6 +59,7 @@ pub struct Writer<'h> {
     /// By number, the greatest prefix that it ever had.
     pub(crate) greatest: HashMap<u32, Vec<u8>>,
     pub(crate) trimming: Trimming,
+    pub(crate) proof: Proof,
     targets: HashMap<[u8; 16], Target>,
     last_target: Option<([u8; 16], Target)>,
     edits: Vec<Edit>,
@@ -114,6 +117,7 @@ impl<'h> Writer<'h> {
             storing: Storing::start(Arc::clone(&history.db), Arc::clone(&history.generations))?,
             greatest: HashMap::new(),
             trimming: Trimming::default(),
+            proof: Proof::new(generation.hashes),
             targets: HashMap::new(),
             last_target: None,
             edits: Vec::new(),
@@ -132,6 +136,11 @@ impl<'h> Writer<'h> {
 
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What came of the hashes that the source gave of its documents.
+    pub fn hash_counts(&self) -> HashCounts {
+        self.proof.counts
     }
 
     /// Bytes applied and not committed. They are held in memory; commit when they become many.
@@ -214,10 +223,8 @@ impl<'h> Writer<'h> {
             OpKind::Update => self.update(unit, operation),
             OpKind::Delete => self.delete(unit, operation),
             OpKind::Command => self.command(unit, operation),
-            OpKind::Noop => Ok(()),
-            OpKind::Unknown => {
-                Err(unit.unsupported(operation.ns, "an operation this version does not know"))
-            }
+            OpKind::Noop | OpKind::Bookkeeping => Ok(()),
+            OpKind::Unknown => self.unknown(unit, operation.ns, operation.code),
         }
     }
 
@@ -235,7 +242,11 @@ impl<'h> Writer<'h> {
         if progress.through >= self.generation.base.exact_from {
             self.close_window(progress.applied)?;
         }
-        let generation = Generation { progress: Some(progress), ..self.generation.clone() };
+        let generation = Generation {
+            progress: Some(progress),
+            hashes: self.proof.hashes(),
+            ..self.generation.clone()
+        };
         let records = self.records(&generation);
         self.storing.store(&self.latest, records, generation.clone())?;
         self.edits.clear();

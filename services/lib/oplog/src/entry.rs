@@ -27,6 +27,8 @@ pub struct Entry<'a> {
     pub multi_op_type: Option<i64>,
     /// `b`: apply this update as an upsert.
     pub upsert: bool,
+    /// `m.h`: the primary's hash of the document that the entry writes (9.0, behind a flag).
+    pub document_hash: Option<i64>,
 }
 
 impl<'a> Entry<'a> {
@@ -54,6 +56,7 @@ impl<'a> Entry<'a> {
             prev_optime: None,
             multi_op_type: None,
             upsert: false,
+            document_hash: None,
         };
         let (mut has_ts, mut has_o) = (false, false);
         for element in doc.elements() {
@@ -109,6 +112,7 @@ impl<'a> Entry<'a> {
                 self.multi_op_type = optional(element, Element::as_integer, COMPLAINT)?;
             }
             b"b" => self.upsert = element.as_bool().unwrap_or(false),
+            b"m" => self.document_hash = document_hash(element),
             _ => {}
         }
         Ok(())
@@ -117,6 +121,12 @@ impl<'a> Entry<'a> {
     pub fn ts(&self) -> Timestamp {
         self.optime.ts
     }
+}
+
+/// The hash in an operation's `m`. That of a transaction's commit holds sizes of collections
+/// instead.
+pub(crate) fn document_hash(element: Element<'_>) -> Option<i64> {
+    element.as_doc()?.get(b"h").ok()??.as_integer()
 }
 
 /// An optime whose term, like the entry's own, may have been lost on the way.

@@ -9,7 +9,11 @@ pub enum OpKind {
     Delete,
     Command,
     Noop,
-    /// A code of a newer (or unreleased) server: `xi`, `xd`, `ci`, `cu`, `cd`, `km`, `db`, …
+    /// Known, and without effect on documents or catalog: `ci`, `cu` and `cd` write into tables of
+    /// the storage engine (index builds, counts), `km` and `cmk` are about encryption keys (8.3 and
+    /// later).
+    Bookkeeping,
+    /// A code of a newer (or unreleased) server: `xi`, `xd`, `db`, …
     Unknown,
 }
 
@@ -21,6 +25,7 @@ impl OpKind {
             b"d" => OpKind::Delete,
             b"c" => OpKind::Command,
             b"n" => OpKind::Noop,
+            b"ci" | b"cu" | b"cd" | b"km" | b"cmk" => OpKind::Bookkeeping,
             _ => OpKind::Unknown,
         }
     }
@@ -44,6 +49,9 @@ pub enum CommandKind {
     EmptyCapped,
     RenameCollection,
     StartIndexBuild,
+    /// `upgradeDowngradeViewlessTimeseries`: a time-series collection gets one namespace, or two
+    /// again.
+    ConvertTimeseries,
     /// Known, and without effect on data or catalog: bookkeeping of the server.
     Bookkeeping,
     /// Known, and its effect cannot be rebuilt from the oplog (its data does not travel in it).
@@ -74,12 +82,16 @@ impl CommandKind {
             | b"createDatabaseMetadata"
             | b"dropDatabaseMetadata"
             | b"setMultikeyMetadata"
-            | b"dropIdent" => Self::Bookkeeping,
-            b"importCollection"
-            | b"createGlobalIndex"
-            | b"dropGlobalIndex"
-            | b"truncateRange"
-            | b"upgradeDowngradeViewlessTimeseries" => Self::Unrecoverable,
+            | b"dropIdent"
+            | b"initReplicatedFastCount"
+            | b"endOfTransaction"
+            | b"setAllowChunkOperations"
+            | b"updateCollectionMetadata"
+            | b"invalidateCollectionMetadata" => Self::Bookkeeping,
+            b"upgradeDowngradeViewlessTimeseries" => Self::ConvertTimeseries,
+            b"importCollection" | b"createGlobalIndex" | b"dropGlobalIndex" | b"truncateRange" => {
+                Self::Unrecoverable
+            }
             _ => Self::Unknown,
         }
     }
@@ -91,7 +103,7 @@ mod tests {
 
     #[test]
     fn codes_and_commands_of_tomorrow_are_unknown_and_no_error() {
-        for op in [&b"xi"[..], b"xd", b"ci", b"cu", b"cd", b"km", b"db", b"I", b"", b"\xff"] {
+        for op in [&b"xi"[..], b"xd", b"kmx", b"db", b"I", b"", b"\xff"] {
             assert_eq!(OpKind::of(op), OpKind::Unknown);
         }
         for name in [&b"commandOfTomorrow"[..], b"Create", b"create ", b"", b"\xff", b"doTxn"] {

@@ -43,7 +43,7 @@ impl<'a> Namespaces<'a> {
     fn of_document(kind: OpKind, ns: &'a str) -> Self {
         let namespace = Namespace::parse(ns);
         match (kind, namespace.collection) {
-            (OpKind::Noop | OpKind::Unknown, "$cmd") => {
+            (OpKind::Noop | OpKind::Bookkeeping | OpKind::Unknown, "$cmd") => {
                 Self::One(Namespace::database(namespace.database))
             }
             _ => Self::One(namespace),

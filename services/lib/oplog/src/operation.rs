@@ -1,6 +1,6 @@
 //! The operations an entry stands for: itself, or what its `applyOps` holds.
 
-use crate::entry::optional;
+use crate::entry::{document_hash, optional};
 use crate::raw::{Doc, Element, Malformed};
 use crate::{CommandKind, Entry, Namespace, Namespaces, OpKind};
 
@@ -11,6 +11,8 @@ const MAX_NESTING: usize = 10;
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     pub kind: OpKind,
+    /// The `op` code as it stands, which names what this version does not know.
+    pub code: &'a [u8],
     pub ns: &'a str,
     /// The collection's UUID: the identity of a collection; `ns` is only its name at that moment.
     pub ui: Option<[u8; 16]>,
@@ -21,19 +23,22 @@ pub struct Operation<'a> {
     /// `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
     pub upsert: bool,
     pub origin: Origin,
+    /// `m.h`: the primary's hash of the document that this operation writes (9.0, behind a flag).
+    pub document_hash: Option<i64>,
 }
 
-/// Whose words an operation is in. What the server logs by itself fits the state before it; what a user gave in an
-/// `applyOps` need not, and may hold what the server never logs.
+/// Whose words an operation is in. What the server logs by itself fits the state before it; what a
+/// user gave in an `applyOps` need not, and may hold what the server never logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// An entry of its own, or a part of a transaction or of a retryable write.
     #[default]
     Server,
-    /// A user's `applyOps`, which MongoDB 6.0 and earlier log as it was given. `wall_ms` is the entry's.
+    /// A user's `applyOps`, which MongoDB 6.0 and earlier log as it was given. `wall_ms` is the
+    /// entry's.
     User { wall_ms: Option<i64> },
-    /// An `applyOps` whose entry does not tell: up to 6.0 a user's that was nested in another, later a batch that the
-    /// server made. `wall_ms` is the entry's.
+    /// An `applyOps` whose entry does not tell: up to 6.0 a user's that was nested in another,
+    /// later a batch that the server made. `wall_ms` is the entry's.
     UserOrBatch { wall_ms: Option<i64> },
 }
 
@@ -52,7 +57,7 @@ impl<'a> Operation<'a> {
         let keyed = match self.kind {
             OpKind::Insert | OpKind::Delete => self.o,
             OpKind::Update => self.o2?,
-            OpKind::Command | OpKind::Noop | OpKind::Unknown => return None,
+            OpKind::Command | OpKind::Noop | OpKind::Bookkeeping | OpKind::Unknown => return None,
         };
         keyed.get(b"_id").ok().flatten()
     }
@@ -70,12 +75,14 @@ impl<'a> Operation<'a> {
         let (mut op, mut o, mut upsert) = (None, None, None);
         let mut operation = Operation {
             kind: OpKind::Unknown,
+            code: b"",
             ns: "",
             ui: None,
             o: Doc::EMPTY,
             o2: None,
             upsert: false,
             origin,
+            document_hash: None,
         };
         for element in doc.elements() {
             let element = element?;
@@ -91,10 +98,12 @@ impl<'a> Operation<'a> {
                 b"o" => o = element.as_doc(),
                 b"o2" => operation.o2 = element.as_doc(),
                 b"b" => upsert = element.as_bool(),
+                b"m" => operation.document_hash = document_hash(element),
                 _ => {}
             }
         }
-        operation.kind = OpKind::of(op.ok_or(Malformed("inner operation without op"))?);
+        operation.code = op.ok_or(Malformed("inner operation without op"))?;
+        operation.kind = OpKind::of(operation.code);
         operation.o = o.ok_or(Malformed("inner operation without o"))?;
         let by_default = upsert_by_default && operation.kind == OpKind::Update;
         // `b: false` does not take back what the command says (seen on 4.4 to 6.0).
@@ -108,12 +117,14 @@ impl<'a> Entry<'a> {
     pub fn operation(&self) -> Operation<'a> {
         Operation {
             kind: OpKind::of(self.op),
+            code: self.op,
             ns: self.ns,
             ui: self.ui,
             o: self.o,
             o2: self.o2,
             upsert: self.upsert,
             origin: Origin::Server,
+            document_hash: self.document_hash,
         }
     }
 
@@ -122,8 +133,8 @@ impl<'a> Entry<'a> {
         if self.txn_number.is_some() || self.prev_optime.is_some() || self.multi_op_type.is_some() {
             return Ok(Origin::Server);
         }
-        // A user's command is logged whole, with the fields of its envelope. One that is nested in it has none, and
-        // is in whatever database the user named.
+        // A user's command is logged whole, with the fields of its envelope. One that is nested in
+        // it has none, and is in whatever database the user named.
         let is_command =
             self.o.get(b"$db")?.is_some() || Namespace::parse(self.ns).database != "admin";
         Ok(match is_command {

@@ -34,7 +34,7 @@ impl OpCounts {
             OpKind::Delete => &mut self.deletes,
             OpKind::Command => &mut self.commands,
             OpKind::Noop => &mut self.noops,
-            OpKind::Unknown => &mut self.others,
+            OpKind::Bookkeeping | OpKind::Unknown => &mut self.others,
         } += 1;
     }
 }
@@ -158,8 +158,8 @@ fn namespace_of<'a>(kind: CommandKind, ns: &'a str, first: Option<Element<'a>>) 
     match (kind, named) {
         (RenameCollection, Some(full_name)) => full_name.into(),
         (
-            AbortIndexBuild | CollMod | CommitIndexBuild | ConvertToCapped | Create | CreateIndexes
-            | Drop | DropIndexes | EmptyCapped | StartIndexBuild,
+            AbortIndexBuild | CollMod | CommitIndexBuild | ConvertTimeseries | ConvertToCapped
+            | Create | CreateIndexes | Drop | DropIndexes | EmptyCapped | StartIndexBuild,
             Some(collection),
         ) => {
             let database = ns.split_once('.').map_or(ns, |(database, _)| database);

@@ -14,9 +14,9 @@ use super::touched::Touched;
 use crate::engine::Engine;
 use crate::error::QueryError;
 
-/// An entry with this `multiOpType` is a vectored insert: its `prevOpTime` leads to
-/// another write of its session, not to a part of this one.
-const APPLIED_SEPARATELY: i64 = 1;
+/// An entry with one of these as `multiOpType` is part of a retryable write: its `prevOpTime` leads
+/// to another write of its session, not to a part of this one.
+const STANDS_ALONE: [i64; 2] = [1, 2];
 
 impl Engine {
     /// Notes every document that an operation visible in the span writes. Tells whether it was ended early.
@@ -136,7 +136,7 @@ impl Reading<'_> {
         }
         self.note(entry)?;
         let is_part = command == Some(CommandKind::ApplyOps)
-            && entry.multi_op_type != Some(APPLIED_SEPARATELY);
+            && !entry.multi_op_type.is_some_and(|kind| STANDS_ALONE.contains(&kind));
         Ok(previous.filter(|previous| is_part && previous.ts <= self.span.after))
     }
 

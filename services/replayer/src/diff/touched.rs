@@ -53,7 +53,10 @@ impl Touched {
         for (at, pair) in pairs.iter().enumerate() {
             let is_capped = [&pair.before, &pair.after].into_iter().flatten();
             let is_capped = is_capped.map(AsRef::as_ref).any(CollectionState::is_capped);
-            let same = pair.same.as_ref().filter(|_| !is_capped);
+            // Converting a time-series collection writes a view's definition without an entry for
+            // it.
+            let holds_views = pair.ns.ends_with(".system.views");
+            let same = pair.same.as_ref().filter(|_| !is_capped && !holds_views);
             touched.keys.push(same.map(|_| Gathered::default()));
             if let Some(same) = same {
                 touched.by_uuid.insert(same.uuid, at);
@@ -85,7 +88,7 @@ impl Touched {
         match operation.kind {
             OpKind::Insert | OpKind::Update | OpKind::Delete | OpKind::Unknown => {}
             // What commands change of documents shows in the catalog: it is another collection then.
-            OpKind::Command | OpKind::Noop => return,
+            OpKind::Command | OpKind::Noop | OpKind::Bookkeeping => return,
         }
         match operation.ui {
             Some(uuid) => {
@@ -178,12 +181,14 @@ mod tests {
         let origin = Origin::Server;
         touched.note(&Operation {
             kind: OpKind::Insert,
+            code: b"i",
             ns,
             ui,
             o,
             o2: None,
             upsert: false,
             origin,
+            document_hash: None,
         });
     }
 

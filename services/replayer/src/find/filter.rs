@@ -118,7 +118,7 @@ impl EntryFilter {
                 Ok(Some(first)) => first.name,
                 _ => b"c",
             },
-            OpKind::Unknown => b"?",
+            OpKind::Bookkeeping | OpKind::Unknown => b"?",
         };
         let is_command = operation.kind == OpKind::Command;
         self.ops.iter().any(|op| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use bson::spec::BinarySubtype;
-use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, RawDocument, RawDocumentBuf, Timestamp, doc};
 use futures_util::TryStreamExt;
 use hindsight_history::{BaseInfo, CollectionState, History, Progress, Settings};
 use hindsight_oplog::raw::Doc;
@@ -71,12 +71,10 @@ impl Mirror {
                 }
                 Ok(())
             })?;
-            writer.apply(entry.ts(), entry.optime, operations).with_context(|| {
-                format!(
-                    "{:?}",
-                    Document::try_from(&RawDocumentBuf::from_bytes(entry.doc.as_bytes().to_vec())?)
-                )
-            })?;
+            let shown = RawDocument::from_bytes(entry.doc.as_bytes())?;
+            writer
+                .apply(entry.ts(), entry.optime, operations)
+                .with_context(|| format!("{shown:?}"))?;
             last = Some(entry.optime);
         }
         writer.commit(Progress::at(last.unwrap_or(OpTime::NONE)))?;

@@ -77,6 +77,20 @@ pub(super) fn remove_temporary(state: &mut CollectionState) -> Result<(), String
     Ok(())
 }
 
+/// Puts a validator in the place of what there is, and takes level and action away, which then are
+/// the defaults.
+pub(super) fn set_validator(
+    state: &mut CollectionState,
+    validator: Option<Vec<u8>>,
+) -> Result<(), String> {
+    let mut options = Options::of(state)?;
+    options.set(b"validator", validator.map(|bytes| Value { kind: kind::DOCUMENT, bytes }));
+    options.set(b"validationLevel", None);
+    options.set(b"validationAction", None);
+    state.options = options.finish();
+    Ok(())
+}
+
 /// Applies a `collMod`, but for its `index`.
 pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
     let mut options = Options::of(state)?;

@@ -3,8 +3,12 @@
 use crate::raw::{Doc, Element, Malformed, kind};
 use crate::{CommandKind, Entry, OpTime, Timestamp};
 
-/// `multiOpType` of an `applyOps` of vectored inserts, each entry of which stands alone.
+/// `multiOpType` of an `applyOps` each of whose operations stands alone (vectored inserts, 8.0).
 const APPLIED_SEPARATELY: i64 = 1;
+/// `multiOpType` of an `applyOps` of a retryable write that is applied as one, and is visible at
+/// its own timestamp (9.0; read in `kApplyOpsAppliedAtomically` of the server's source, no such
+/// entry was at hand).
+const APPLIED_ATOMICALLY: i64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -54,7 +58,7 @@ impl Shape {
     fn of_apply_ops(entry: &Entry<'_>) -> Result<Self, Malformed> {
         match entry.multi_op_type {
             None | Some(0) => {}
-            Some(APPLIED_SEPARATELY) => return Ok(Self::Alone),
+            Some(APPLIED_SEPARATELY | APPLIED_ATOMICALLY) => return Ok(Self::Alone),
             Some(_) => return Err(Malformed("applyOps with an unknown multiOpType")),
         }
         let options = Options::read(entry.o)?;

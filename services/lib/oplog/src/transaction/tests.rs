@@ -116,6 +116,12 @@ fn what_stands_alone_is_visible_at_once() {
         Build::apply_ops(9, [], none()).on(session(1), 8).after(0).bytes(),
         Build::command(10, rawdoc! { "drop": "orders" }).bytes(),
         Build::command(11, rawdoc! { "commandOfTomorrow": "orders" }).bytes(),
+        // A retryable write that is applied as one (9.0; made by hand).
+        Build::apply_ops(12, [11], none())
+            .on(session(1), 9)
+            .after(9)
+            .extra(rawdoc! { "multiOpType": 2_i32 })
+            .bytes(),
     ];
     let mut keeper = keeper();
     for bytes in &entries {
@@ -435,7 +441,7 @@ fn what_cannot_be_read_is_refused() {
         apply(rawdoc! { "applyOps": [], "partialTxn": true, "prepare": true }),
         apply(rawdoc! { "applyOps": [], "partialTxn": "yes" }),
         apply(rawdoc! { "applyOps": [], "count": "2" }),
-        on(Build::apply_ops(10, [1], none()).after(0).extra(rawdoc! { "multiOpType": 2 })),
+        on(Build::apply_ops(10, [1], none()).after(0).extra(rawdoc! { "multiOpType": 3 })),
     ] {
         assert!(matches!(refusal(&[bytes]), AssemblyError::Malformed { .. }));
     }

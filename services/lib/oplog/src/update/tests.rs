@@ -8,6 +8,7 @@ use crate::raw::kind;
 mod differ;
 mod malformed;
 mod modifiers;
+mod operators;
 
 fn doc(bytes: &RawDocumentBuf) -> Doc<'_> {
     Doc::new(bytes.as_bytes()).unwrap()

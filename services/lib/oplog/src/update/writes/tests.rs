@@ -177,6 +177,21 @@ fn values_at<'b>(value: &'b bson::Bson, path: &[&str], found: &mut Vec<&'b bson:
     }
 }
 
+/// As a user's `applyOps` may hold them.
+#[test]
+fn a_rename_writes_both_names_and_every_element_is_any_of_them() {
+    let renamed = rawdoc! {"$rename": {"a": "b.c"}};
+    for (path, wanted) in [("a", true), ("b.c", true), ("b", true), ("b.d", false), ("c", false)] {
+        assert_eq!(writes(&renamed, path), wanted, "{path}");
+    }
+    let each = rawdoc! {"$inc": {"v.$[].k": 1}};
+    for (path, wanted) in
+        [("v.k", true), ("v.3.k", true), ("v.3", true), ("v.m", false), ("k", false)]
+    {
+        assert_eq!(writes(&each, path), wanted, "{path}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 

@@ -1,0 +1,51 @@
+//! `--unknown-commands`: what is to be done about operations and commands that this version does
+//! not know.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use hindsight_oplog::{CommandKind, OpKind};
+
+const FORM: &str = "write skip=NAME,NAME with the names that `hindsight status` or the log tell";
+
+/// `skip=NAME,NAME`: these carry no data, and the history goes on past them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnknownCommands {
+    pub skipped: BTreeSet<String>,
+}
+
+impl FromStr for UnknownCommands {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = text.strip_prefix("skip=").ok_or_else(|| FORM.to_owned())?;
+        let names: BTreeSet<String> = names.split(',').map(str::to_owned).collect();
+        for name in &names {
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                return Err(format!("{name:?} is no name: {FORM}"));
+            }
+            let is_known = CommandKind::of(name.as_bytes()) != CommandKind::Unknown
+                || OpKind::of(name.as_bytes()) != OpKind::Unknown;
+            if is_known {
+                return Err(format!("{name} is known to this version, and cannot be skipped"));
+            }
+        }
+        Ok(Self { skipped: names })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_skipped_and_what_is_known_or_no_name_is_refused() {
+        let parsed: UnknownCommands = "skip=newThing,xz".parse().expect("two names");
+        assert_eq!(parsed.skipped, ["newThing", "xz"].map(str::to_owned).into());
+        for wrong in
+            ["newThing", "skip=", "skip=a,,b", "skip=a b", "skip=drop", "skip=i", "skip=km"]
+        {
+            assert!(wrong.parse::<UnknownCommands>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Operations and commands that this version does not know.
+//!
+//! They end the history by name: what they do to documents cannot be told. An operator who knows
+//! that one carries no data has it skipped by that name (`--unknown-commands skip=NAME`), and every
+//! skip is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use crate::writer::Unit;
+use crate::{ApplyError, Writer};
+
+/// Names in errors and metrics are cut at this length: whoever writes entries chooses them.
+const LONGEST_NAME: usize = 64;
+
+/// How often each of the names that are skipped was met since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Skips(Mutex<BTreeMap<String, u64>>);
+
+impl Skips {
+    pub(crate) fn new(names: &BTreeSet<String>) -> Self {
+        Self(Mutex::new(names.iter().map(|name| (name.clone(), 0)).collect()))
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.lock().expect("no one panics while counting").clone()
+    }
+
+    /// Counts one; none if the name is not to be skipped.
+    fn count(&self, name: &str) -> Option<u64> {
+        let mut counts = self.0.lock().expect("no one panics while counting");
+        let count = counts.get_mut(name)?;
+        *count += 1;
+        Some(*count)
+    }
+}
+
+impl Writer<'_> {
+    /// What to do about an operation or command of that name.
+    pub(crate) fn unknown(&self, unit: &Unit, ns: &str, name: &[u8]) -> Result<(), ApplyError> {
+        let name = String::from_utf8_lossy(&name[..name.len().min(LONGEST_NAME)]).into_owned();
+        if let Some(count) = self.history.skips.count(&name) {
+            metrics::counter!("hindsight_history_skipped_total", "name" => name.clone())
+                .increment(1);
+            if count == 1 {
+                tracing::warn!(
+                    entry = %unit.at, ns, name,
+                    "an unknown operation or command is skipped, as --unknown-commands says; further ones are counted"
+                );
+            }
+            return Ok(());
+        }
+        metrics::counter!("hindsight_history_unknown_total", "name" => name.clone()).increment(1);
+        let what = format!(
+            "{name:?} is an operation or command that this version does not know. If it is certain that it changes \
+             neither documents nor collections, --unknown-commands skip={name} goes on past it"
+        );
+        Err(unit.unsupported(ns, what))
+    }
+}
