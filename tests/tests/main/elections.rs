@@ -93,13 +93,19 @@ async fn write_until_stopped(
     Ok(())
 }
 
-/// Which member is read now.
+/// Which member is read now. Between two members, as when the one that was read became the primary, none is.
 async fn read_member(set: &ReplicaSet, data: &Path) -> Result<usize> {
-    let now = status(data).await?;
-    let host = now["member"].as_str().with_context(|| format!("no member is read: {now:#}"))?;
-    (0..set.len())
-        .find(|member| set.server(*member).address() == host)
-        .with_context(|| format!("{host} is no member"))
+    let deadline = Instant::now() + SWITCH;
+    loop {
+        let now = status(data).await?;
+        if let Some(host) = now["member"].as_str() {
+            return (0..set.len())
+                .find(|member| set.server(*member).address() == host)
+                .with_context(|| format!("{host} is no member"));
+        }
+        ensure!(Instant::now() < deadline, "no member is read for {SWITCH:?}: {now:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// What is committed after the failure, which is now, is durable within [`SWITCH`] of it.
