@@ -72,6 +72,10 @@ async fn every_state_comes_back() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_older_servers_made_comes_back() -> Result<()> {
+    if std::env::var_os(SERVER_OF_YOUR_OWN).is_some() {
+        println!("not run: {SERVER_OF_YOUR_OWN} names one server, and older ones are needed too");
+        return Ok(());
+    }
     run_all(&LEFTOVERS).await
 }
 
