@@ -46,8 +46,12 @@ fn add_paths(projection: &Document, prefix: &str, paths: &mut BTreeMap<String, b
         let path = format!("{prefix}{name}");
         match value {
             Bson::Document(nested) => add_paths(nested, &format!("{path}."), paths),
-            Bson::Boolean(taken) => drop(paths.insert(path, *taken)),
-            _ => drop(paths.insert(path, number(value) != Some(0.0))),
+            Bson::Boolean(taken) => {
+                paths.insert(path, *taken);
+            }
+            _ => {
+                paths.insert(path, number(value) != Some(0.0));
+            }
         }
     }
 }

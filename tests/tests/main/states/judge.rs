@@ -87,7 +87,7 @@ fn not_refused(
     pair: &Pair<'_>,
     output: &RunOutput,
 ) -> Option<String> {
-    let refusal = state.refusal(pair.source, pair.target)?;
+    let refusal = state.refusal(pair)?;
     if matches!(output.code, None | Some(0)) {
         return Some("it is not refused".to_owned());
     }

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::servers_own::Pair;
+
 /// The kinds, and the files of their states.
 const FILES: [(&str, &str); 8] = [
     ("indexes", include_str!("indexes.json")),
@@ -59,6 +61,8 @@ pub struct Refusal {
     before: Option<String>,
     /// The version that made it so, where a later one makes something else of the same recipe.
     made_by: Option<String>,
+    /// The source's feature compatibility version from which on it is so.
+    feature_version: Option<String>,
     /// The collection that the plan names.
     #[serde(rename = "in")]
     pub collection: String,
@@ -103,11 +107,15 @@ impl State {
     }
 
     /// What the plan of a restore must say, if the target cannot hold the state.
-    pub fn refusal(&self, source: &str, target: &str) -> Option<&Refusal> {
+    pub fn refusal(&self, pair: &Pair<'_>) -> Option<&Refusal> {
+        let fits = |bound: &Option<String>, test: fn(&str, &str) -> bool, version: &str| {
+            bound.as_ref().is_none_or(|bound| test(version, bound))
+        };
         self.refused.as_ref().filter(|refused| {
-            at_least(target, &refused.from)
-                && refused.before.as_ref().is_none_or(|before| !at_least(target, before))
-                && refused.made_by.as_ref().is_none_or(|made_by| at_most(source, made_by))
+            at_least(pair.target, &refused.from)
+                && fits(&refused.before, |version, bound| !at_least(version, bound), pair.target)
+                && fits(&refused.made_by, at_most, pair.source)
+                && fits(&refused.feature_version, at_least, pair.feature_version)
         })
     }
 
@@ -175,10 +183,6 @@ fn names_are_unique_and_databases_have_room_for_a_suffix() -> Result<()> {
     assert_eq!(databases.len(), states.len());
     for one in &databases {
         assert!(one.len() <= 45, "{one} is too long");
-        let hidden =
-            databases.iter().find(|other| *other != one && other.starts_with(&format!("{one}_")));
-        // A name that begins with another would take the blame for it.
-        assert!(hidden.is_none_or(|hidden| hidden.len() > one.len()), "{one}");
     }
     Ok(())
 }

@@ -8,10 +8,12 @@ use hindsight_tests::dbhash::{CollectionState, Snapshot};
 use super::forms;
 use super::recipe::at_least;
 
-/// The oldest version that made states of a source, and the target's version.
+/// The oldest version that made states of a source, and what they are restored into.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
     pub source: &'a str,
+    /// The source's feature compatibility version at the end.
+    pub feature_version: &'a str,
     pub target: &'a str,
 }
 
@@ -30,7 +32,7 @@ type Concerns = fn(&Pair<'_>) -> bool;
 type TakeAway = fn(namespace: &str, collection: &mut CollectionState);
 
 /// Where it applies, why it is so, and how it is taken away.
-const OWN: [(Concerns, &str, TakeAway); 6] = [
+const OWN: [(Concerns, &str, TakeAway); 7] = [
     (
         |_| true,
         "a deprecated option without effect: `create` refuses it beside the `_id` index that is listed with it",
@@ -77,6 +79,16 @@ const OWN: [(Concerns, &str, TakeAway); 6] = [
         },
     ),
     (
+        |pair| pair.cross("6.0.27"),
+        "6.0.27 and later list the mark of mixed types, which older servers keep to themselves; queries tell of it",
+        |_, collection| {
+            let engine = collection.options.get("storageEngine").map(ToString::to_string);
+            if engine.is_some_and(|engine| engine.contains("MayHaveMixedSchemaData")) {
+                collection.options.remove("storageEngine");
+            }
+        },
+    ),
+    (
         |pair| pair.cross("7.0"),
         "from 7.0 on the hash of a capped collection depends on the order of insertion; its documents are compared in that order instead",
         |_, collection| {
@@ -116,7 +128,7 @@ fn is_buckets(namespace: &str) -> bool {
 
 #[test]
 fn rules_concern_the_pairs_that_they_are_for() {
-    let pair = Pair { source: "6.0.5", target: "6.0.27" };
+    let pair = Pair { source: "6.0.5", feature_version: "6.0", target: "6.0.27" };
     assert!(pair.cross("6.0.27") && pair.differ() && !pair.cross("6.0"));
-    assert!(!Pair { source: "6.0.27", target: "7.0.28" }.cross("6.0.27"));
+    assert!(!Pair { source: "6.0.27", ..pair }.cross("6.0.27"));
 }
