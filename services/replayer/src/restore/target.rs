@@ -1,6 +1,5 @@
 //! The deployment that is written to, and what can be learnt about it without writing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Document;
