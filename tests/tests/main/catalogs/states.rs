@@ -180,7 +180,7 @@ fn text_and_geo() -> Vec<State> {
             "key": {"a": "text"}, "expireAfterSeconds": 10, "collation": {"locale": "simple"},
         }),
         State::index("text", doc! {"key": {"p": 1, "a": "text", "s": -1}, "weights": {"b": 3}}),
-        State::index("plane", doc! {"key": {"a": "2d"}, "bits": 20.0, "min": -5, "max": 5_i64}),
+        State::index("plane", doc! {"key": {"p": "2d"}, "bits": 20.0, "min": -5, "max": 5_i64}),
         State::index("sphere", doc! {"key": {"g": "2dsphere"}, "2dsphereIndexVersion": 2.0}),
         State::index(
             "wildcard",

@@ -72,11 +72,16 @@ pub(super) fn fit(
     Ok(Ok(fitted))
 }
 
-/// Options of other kinds of index that 5.0 and later refuse instead of ignoring them.
+/// Options of other kinds of index that are refused instead of ignored: `weights` from 5.0 on, `bucketSize` by 5.0.4 and
+/// 6.0.5, not by 6.0.27 and 7.0.28, which list it again.
 fn is_refused(index_kind: &IndexKind, option: &[u8], limits: Limits) -> bool {
-    limits.version >= Version(5, 0, 0)
-        && matches!(option, b"weights" | b"bucketSize")
-        && is_foreign(index_kind, option)
+    let version = limits.version;
+    let is_refused = match option {
+        b"weights" => version >= Version(5, 0, 0),
+        b"bucketSize" => (Version(5, 0, 0)..Version(6, 0, 27)).contains(&version),
+        _ => false,
+    };
+    is_refused && is_foreign(index_kind, option)
 }
 
 fn obstacle(

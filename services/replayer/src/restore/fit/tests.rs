@@ -62,6 +62,7 @@ fn what_has_no_effect_is_left_out_in_silence() {
         // Listed as given, so made as given.
         (k1(rawdoc! { "sparse": 1 }), "4.4.2", k1(rawdoc! { "sparse": 1 })),
         (k1(rawdoc! { "bits": 20 }), "5.0.4", k1(rawdoc! { "bits": 20 })),
+        (k1(rawdoc! { "bucketSize": 2 }), "7.0.28", k1(rawdoc! { "bucketSize": 2.0 })),
     ] {
         let fit = Fit::of(&rawdoc! {}, spec, limits(target, "4.4"), false);
         assert_eq!(fit.index(), Some(expected), "{target}");
