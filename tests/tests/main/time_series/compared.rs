@@ -61,7 +61,8 @@ pub async fn held(client: &Client, database: &str) -> Result<Held> {
     let database = client.database(database);
     let mut answers = BTreeMap::new();
     for (name, state) in &snapshot.collections {
-        if state.kind == "timeseries" {
+        // With a wildcard index 6.0 fails where 5.0 answers (16410).
+        if state.kind == "timeseries" && !name.ends_with("_wild") {
             let name = name.split_once('.').context("a namespace has a dot")?.1;
             ask(&database, name, &state.options, &mut answers).await.context(name.to_owned())?;
         }

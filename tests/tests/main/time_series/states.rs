@@ -166,14 +166,18 @@ pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
         ("odd_names", doc! {"timeField": "zeit punkt é", "metaField": "it's \"k\""}, doc! {}),
         ("indexed", series(), doc! {}),
         ("indexed_collation", series(), doc! {"collation": {"locale": "de"}}),
+        ("wild", series(), doc! {}),
         ("far_dates", series(), doc! {}),
         ("closed", series(), doc! {}),
         ("half_changed", series(), doc! {}),
         ("deleted", series(), doc! {}),
     ] {
         create(&db, &name(state), series, options).await?;
-        if !["empty", "odd_names", "far_dates"].contains(&state) {
-            insert(&db, &name(state), mixed(40, "t", "k")).await?;
+        match state {
+            "empty" | "odd_names" | "far_dates" => {}
+            // Measurements that are indexed (6.0 on) are no arrays.
+            "indexed" | "indexed_collation" | "wild" => insert(&db, &name(state), pure(40)).await?,
+            _ => insert(&db, &name(state), mixed(40, "t", "k")).await?,
         }
     }
     insert(&db, &name("odd_names"), mixed(40, "zeit punkt é", "it's \"k\"")).await?;
@@ -187,6 +191,8 @@ pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
         .await?;
     insert(&db, &name("collation"), ["b", "B"].map(|k| doc! {"t": at(1), "k": k, "v": k}).into())
         .await?;
+    let wild = doc! {"key": {"k.$**": 1}, "name": "wild"};
+    db.run_command(doc! {"createIndexes": name("wild"), "indexes": [wild]}).await?;
     make_indexes(&db, &name("indexed"), version, false).await?;
     make_indexes(&db, &name("indexed_collation"), version, true).await?;
     let view =
@@ -232,7 +238,6 @@ async fn make_indexes(db: &Database, name: &str, version: Version, collation: bo
         doc! {"key": {"k": 1}, "name": "k"},
         doc! {"key": {"k.a": 1, "t": -1}, "name": "k_t"},
         doc! {"key": {"k.b": 1}, "name": "hidden", "hidden": true},
-        doc! {"key": {"k.$**": 1}, "name": "wild"},
         doc! {"key": {"k.loc": "2dsphere"}, "name": "sphere"},
         doc! {"key": {"k.s": 1}, "name": "sparse", "sparse": true},
         doc! {"key": {"k.h": "hashed"}, "name": "hashed"},
