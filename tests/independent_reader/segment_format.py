@@ -12,6 +12,8 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 FORMAT_VERSION = 1
+# As version 1, and sightings of the catalog stand in the seal.
+FORMAT_WITH_SIGHTINGS = 2
 HEADER_LIMIT = 8 << 10
 SET_NAME_LIMIT = 1 << 10
 GAP_DETAIL_LIMIT = 4 << 10
@@ -19,6 +21,8 @@ COMMAND_NAME_LIMIT = 120
 ENTRY_LIMIT = FRAME_LIMIT = 32 << 20
 SEGMENT_LIMIT = 128 << 20
 SEAL_LIMIT = 512 << 20
+SIGHTINGS_RAW_LIMIT = 32 << 20
+SIGHTINGS_LIMIT = 16 << 20
 FRAME_HEADER_BYTES = 60
 TRAILER_BYTES = 16
 DIGEST_BYTES = 32
@@ -67,6 +71,7 @@ class Header(NamedTuple):
     predecessor: bytes
     gap: Gap | None
     length: int
+    has_sightings: bool
 
 
 class FrameLine(NamedTuple):
@@ -84,6 +89,7 @@ class Seal(NamedTuple):
     entries: int
     raw: int
     frames: list
+    has_sightings: bool
 
 
 class Segment(NamedTuple):
@@ -160,7 +166,7 @@ def read_header(data: bytes) -> Header:
     # Before the version: a flipped bit is damage and not a newer version.
     fields.must(crc32c(checked) == checksum, "its CRC32C is not that of its bytes")
     fields.must(version != 0, "its version is 0")
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, FORMAT_WITH_SIGHTINGS):
         raise Newer(f"segment format version {version}")
     fields.data = checked
     fields.must(fields.u8() in CODECS, "its codec is unknown")
@@ -172,7 +178,7 @@ def read_header(data: bytes) -> Header:
     set_name = fields.text(name_length)
     gap = read_gap(fields) if has_gap else None
     fields.finish()
-    return Header(replica_set_id, set_name, epoch, sequence, predecessor, gap, length)
+    return Header(replica_set_id, set_name, epoch, sequence, predecessor, gap, length, version == FORMAT_WITH_SIGHTINGS)
 
 
 def read_gap(fields: Fields) -> Gap:
@@ -189,7 +195,7 @@ def read_seal_body(body: bytes) -> Seal:
     fields.expect(b"HSSEAL\0\0", "it does not begin with HSSEAL")
     first, last, majority = fields.optime(), fields.optime(), fields.optime()
     flags, reason = fields.u8(), fields.u8()
-    fields.must(flags < 16, "its flags are unknown")
+    fields.must(flags < 32, "its flags are unknown")
     fields.must(1 <= reason <= 5, "its cut reason is unknown")
     fields.expect(bytes(2), "reserved bytes are not zero")
     frame_count = fields.u32()
@@ -202,6 +208,9 @@ def read_seal_body(body: bytes) -> Seal:
     namespaces = [read_namespace(fields) for _ in range(namespace_count)]
     commands = [read_command(fields) for _ in range(command_count)]
     frames = [read_frame_line(fields) for _ in range(frame_count)]
+    has_sightings = bool(flags & 16)
+    if has_sightings:
+        read_sightings(fields)
     fields.finish()
 
     fields.must(bool(frames), "it has no frames")
@@ -217,7 +226,14 @@ def read_seal_body(body: bytes) -> Seal:
     fields.must(all(a < b for a, b in zip(namespaces, namespaces[1:])), "its namespaces are not in order")
     places = [first, *commands, last]
     fields.must(places == sorted(places), "its commands are not in order")
-    return Seal(first, last, entries, raw, frames)
+    return Seal(first, last, entries, raw, frames, has_sightings)
+
+
+def read_sightings(fields: Fields) -> list:
+    """What members listed of their catalog: BSON documents, one after the other."""
+    raw, stored = fields.u32(), fields.u32()
+    fields.must(raw <= SIGHTINGS_RAW_LIMIT and stored <= SIGHTINGS_LIMIT, "its sightings are too long")
+    return list(split_entries(expand(CODEC_ZSTD, fields.bytes(stored), raw, fields), fields))
 
 
 def read_namespace(fields: Fields) -> bytes:
@@ -265,6 +281,7 @@ def open_segment(sealed: bytes, frames: list, length: int) -> Segment:
     found = blake3(sealed[: header.length] + body).digest()
     fields.must(found == digest, "its digest is not that of header and seal")
     facts = read_seal_body(body)
+    fields.must(header.has_sightings == facts.has_sightings, "header and seal disagree about sightings")
     fields.must(len(frames) == len(facts.frames), "there is another number of frames")
     fields.must(len(sealed) + sum(map(len, frames)) == length, "the parts do not add up to the segment")
     gap_ends_here = header.gap is None or header.gap.before == facts.first

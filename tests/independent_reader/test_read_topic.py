@@ -125,7 +125,8 @@ class Format(Case):
         for what, altered in {
             "begin and end": body[:12] + other + body[16:],
             "majority": body[:44] + other + body[48:],
-            "flags": body[:56] + b"\x10" + body[57:],
+            "flags": body[:56] + b"\x20" + body[57:],
+            "cut short": body[:56] + b"\x10" + body[57:],
             "cut reason": body[:57] + b"\6" + body[58:],
             "reserved": body[:58] + b"\1" + body[59:],
             "absent field": body[:64] + b"\1" + body[65:],
@@ -195,7 +196,7 @@ class Format(Case):
 
     def test_a_newer_version_is_told_from_damage(self):
         header = Writer().segment().header
-        newer = header[:8] + b"\2\0" + header[10:-4]
+        newer = header[:8] + b"\3\0" + header[10:-4]
         with self.assertRaises(Newer):
             read_header(newer + crc(newer))
         with self.assertRaises(Damaged):
@@ -222,6 +223,23 @@ class Rules(Case):
         self.assertEqual(summary["first"], {"t": 1_700_000_000, "i": 1})
         self.assertEqual(summary["last"], {"t": 1_700_000_023, "i": 1})
         self.assertEqual((summary["epoch"], summary["set"]), (1, "rs0"))
+
+    def test_sightings_of_the_catalog_are_passed_over(self):
+        self.topic.claim(A, 1, 0)
+        seen = {"uuid": bytes(16), "ns": "shop.orders", "options": {}, "indexes": [{"v": 2, "key": {"x": 1}, "name": "x_1"}]}
+        table = self.writer.next_entries(3)
+        self.append(self.writer.segment(table, sightings=[seen] * 40))
+        self.append(self.writer.segment())
+        summary, entries = read(self.topic)
+        self.sound(summary, 2)
+        self.assertEqual(entries[:3], table)
+
+    def test_header_and_seal_agree_about_sightings(self):
+        for sightings, version in ([{"a": 1}], 1), (None, 2):
+            writer = Writer()
+            writer.header = lambda first, gap, _: Writer.header(writer, first, gap, version)
+            with self.assertRaisesRegex(Damaged, "disagree about sightings"):
+                opened(writer.segment(sightings=sightings))
 
     def test_an_empty_topic(self):
         summary, entries = read(self.topic)
@@ -493,7 +511,8 @@ class Rules(Case):
         writer = Writer()
         writer.segment()
         first = writer.second + 1
-        writer.header = lambda _, gap: Writer.header(writer, written_topic.place(entry(first - 1)), gap)
+        earlier = written_topic.place(entry(first - 1))
+        writer.header = lambda _, gap, version: Writer.header(writer, earlier, gap, version)
         with self.assertRaisesRegex(Damaged, "gap does not end"):
             opened(writer.segment([entry(first)], gap=True))
 

@@ -99,7 +99,7 @@ class Writer:
         self.second += count
         return [entry(self.second - count + i) for i in range(count)]
 
-    def header(self, first: OpTime, gap: bool) -> bytes:
+    def header(self, first: OpTime, gap: bool, version: int) -> bytes:
         name = SET_NAME.encode()
         body = struct.pack("<BBH", self.codec, gap, len(name)) + SET_ID
         body += struct.pack("<QQ", self.epoch, self.end.sequence + 1 if self.end else 1)
@@ -108,18 +108,19 @@ class Writer:
             detail = "rolled over"
             body += optime(self.end.last) + optime(first)
             body += struct.pack("<qBH", 1_700_000_000_000, 1, len(detail)) + detail.encode()
-        head = b"HSSEGMNT" + struct.pack("<HH", 1, 12 + len(body) + 4) + body
+        head = b"HSSEGMNT" + struct.pack("<HH", version, 12 + len(body) + 4) + body
         return head + crc(head)
 
-    def segment(self, *frames_of_entries: list, gap: bool = False) -> Sealed:
+    def segment(self, *frames_of_entries: list, gap: bool = False, sightings: list | None = None) -> Sealed:
         """One frame for each list; three frames of new entries when there is none."""
+        version, flags = (1, 0) if sightings is None else (2, 16)
         tables = list(frames_of_entries) or [self.next_entries(4) for _ in range(3)]
         frames = [frame(i, self.codec, entries) for i, entries in enumerate(tables)]
         lines = b"".join(map(frame_line, frames, tables))
         entries = [it for table in tables for it in table]
         first, last = place(entries[0]), place(entries[-1])
-        header = self.header(first, gap)
-        body = b"HSSEAL\0\0" + optime(first) + optime(last) + optime(last) + bytes([0, 2, 0, 0])
+        header = self.header(first, gap, version)
+        body = b"HSSEAL\0\0" + optime(first) + optime(last) + optime(last) + bytes([flags, 2, 0, 0])
         body += struct.pack("<Iqq", len(frames), 0, 0) + optime(OpTime(0, 0)) + bytes(8)
         body += struct.pack("<QQQ", len(entries), sum(map(len, entries)), sum(map(len, frames)))
         body += struct.pack("<II", 2, 1)
@@ -127,6 +128,10 @@ class Writer:
         body += text("shop.orders") + struct.pack("<6I", len(entries), 0, 0, 0, 0, 0)
         body += optime(last) + b"\6create" + text("shop.customers") + b"\0"
         body += lines
+        if sightings is not None:
+            raw = b"".join(map(bson.encode, sightings))
+            stored = zstandard.ZstdCompressor(level=3).compress(raw)
+            body += struct.pack("<II", len(raw), len(stored)) + stored
         seal, digest = seal_with_trailer(header, body)
         self.end = Sealed(frames, header, seal, digest, self.end.sequence + 1 if self.end else 1, last)
         return self.end

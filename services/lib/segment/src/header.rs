@@ -11,6 +11,9 @@ use crate::limits::{MAX_GAP_DETAIL_BYTES, MAX_HEADER_BYTES, MAX_SET_NAME_BYTES};
 
 pub(crate) const HEADER_MAGIC: [u8; 8] = *b"HSSEGMNT";
 pub(crate) const FORMAT_VERSION: u16 = 1;
+/// As version 1, and the seal holds sightings of the catalog. A program that passed over them would derive another
+/// catalog, so one that does not know them must not read the segment.
+pub(crate) const FORMAT_WITH_SIGHTINGS: u16 = 2;
 /// Where the header's own length stands, in every format version.
 const LENGTH_AT: usize = 10;
 const CHECKSUM_BYTES: usize = 4;
@@ -27,6 +30,8 @@ pub struct Header {
     pub codec: Codec,
     /// Entries are missing between the segment before and this one.
     pub gap: Option<GapNotice>,
+    /// The seal holds sightings of the catalog.
+    pub has_sightings: bool,
 }
 
 /// Entries that existed and that the log does not hold. It is written in the log itself, in the header of the
@@ -81,7 +86,7 @@ impl Header {
         }
         let mut out = Vec::with_capacity(128);
         out.extend_from_slice(&HEADER_MAGIC);
-        put_u16(&mut out, FORMAT_VERSION);
+        put_u16(&mut out, self.format_version());
         put_u16(&mut out, 0);
         out.push(self.codec as u8);
         out.push(u8::from(self.gap.is_some()));
@@ -101,9 +106,13 @@ impl Header {
         Ok(out)
     }
 
+    fn format_version(&self) -> u16 {
+        if self.has_sightings { FORMAT_WITH_SIGHTINGS } else { FORMAT_VERSION }
+    }
+
     /// Reads the header at the front of `bytes`, which may be longer; gives its length too.
     pub(crate) fn read(bytes: &[u8]) -> Result<(Self, usize), Error> {
-        let length = checked_length(bytes)?;
+        let (length, has_sightings) = checked_length(bytes)?;
         let mut fields = FieldReader::new(&bytes[12..length - CHECKSUM_BYTES], Place::Header);
         let codec =
             Codec::from_stored(fields.u8()?).ok_or(fields.corrupt("its codec is unknown"))?;
@@ -117,13 +126,14 @@ impl Header {
         let gap = if has_gap { Some(GapNotice::read(&mut fields)?) } else { None };
         fields.finish()?;
         let source = SourceIdentity { replica_set_id, set_name };
-        Ok((Header { source, epoch, sequence, predecessor, codec, gap }, length))
+        let header = Header { source, epoch, sequence, predecessor, codec, gap, has_sightings };
+        Ok((header, length))
     }
 }
 
 /// Magic, length and checksum come first, in places no version may move: a flipped bit must not look like a
-/// newer version.
-fn checked_length(bytes: &[u8]) -> Result<usize, Error> {
+/// newer version. Gives the length, and whether the seal holds sightings.
+fn checked_length(bytes: &[u8]) -> Result<(usize, bool), Error> {
     let mut fields = FieldReader::new(bytes, Place::Header);
     fields.expect(&HEADER_MAGIC, "it does not begin with the mark of a segment")?;
     let version = fields.u16()?;
@@ -137,9 +147,10 @@ fn checked_length(bytes: &[u8]) -> Result<usize, Error> {
         return Err(fields.corrupt("its checksum does not match its bytes"));
     }
     match version {
-        FORMAT_VERSION => Ok(length),
+        FORMAT_VERSION => Ok((length, false)),
+        FORMAT_WITH_SIGHTINGS => Ok((length, true)),
         0 => Err(fields.corrupt("its format version is 0")),
-        found => Err(Error::Unsupported { found, known: FORMAT_VERSION }),
+        found => Err(Error::Unsupported { found, known: FORMAT_WITH_SIGHTINGS }),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod limits;
 mod open;
 mod seal;
 mod sealed;
+mod sighting;
 mod tally;
 mod view;
 
@@ -35,5 +36,6 @@ pub use identity::{Codec, CutReason, SegmentDigest, Sequence, SourceIdentity, Wr
 pub use open::{FrameLimits, OpenSegment, Summary};
 pub use seal::Seal;
 pub use sealed::{SealInput, SealedSegment, seal};
+pub use sighting::{CatalogSighting, Sightings};
 pub use tally::{CommandNote, NamespaceCounts, OpCounts};
 pub use view::{SegmentInfo, SegmentView, TRAILER_BYTES, tail_bytes};

@@ -17,6 +17,10 @@ pub const MAX_SEGMENT_RAW_BYTES: u64 = 128 << 20;
 /// The longest seal. It holds, for an operation, at most two names and 90 bytes that are not in its entry.
 pub const MAX_SEAL_BYTES: usize = 512 << 20;
 
+/// The most that sightings of the catalog may take in one seal, before and after they are compressed.
+pub const MAX_SIGHTINGS_RAW_BYTES: usize = 32 << 20;
+pub const MAX_SIGHTINGS_BYTES: usize = 16 << 20;
+
 pub const MAX_HEADER_BYTES: usize = 8 << 10;
 pub const MAX_SET_NAME_BYTES: usize = 1 << 10;
 pub const MAX_GAP_DETAIL_BYTES: usize = 4 << 10;

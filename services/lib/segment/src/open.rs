@@ -7,6 +7,7 @@ use crate::frame::RawFrame;
 use crate::limits::{
     MAX_ENTRY_BYTES, MAX_FRAME_RAW_BYTES, MAX_SEGMENT_RAW_BYTES, MIN_FRAME_LIMIT_BYTES,
 };
+use crate::sighting::Sightings;
 use crate::tally::{CommandNote, NamespaceCounts, Tally};
 
 /// How full a frame gets.
@@ -41,6 +42,8 @@ pub struct Summary {
     pub raw_bytes: u64,
     pub namespaces: Vec<NamespaceCounts>,
     pub commands: Vec<CommandNote>,
+    /// None as it comes from [`OpenSegment::finish`]: they are no entries, and are added before the segment is sealed.
+    pub sightings: Option<Sightings>,
 }
 
 /// Gathers entries, in oplog order, into frames.
@@ -166,6 +169,7 @@ impl OpenSegment {
             raw_bytes: self.raw_bytes,
             namespaces,
             commands,
+            sightings: None,
         };
         Some((frame, summary))
     }

@@ -7,7 +7,11 @@ use crate::fields::{FieldReader, length_u32, put_i64, put_optime, put_text, put_
 use crate::filter::KeyFilter;
 use crate::frame::{FRAME_HEADER_BYTES, FrameInfo};
 use crate::identity::CutReason;
-use crate::limits::{MAX_COMMAND_NAME_BYTES, MAX_FRAME_RAW_BYTES, MAX_SEGMENT_RAW_BYTES};
+use crate::limits::{
+    MAX_COMMAND_NAME_BYTES, MAX_FRAME_RAW_BYTES, MAX_SEGMENT_RAW_BYTES, MAX_SIGHTINGS_BYTES,
+    MAX_SIGHTINGS_RAW_BYTES,
+};
+use crate::sighting::Sightings;
 use crate::tally::{CommandNote, NamespaceCounts, OpCounts};
 
 pub(crate) const SEAL_MAGIC: [u8; 8] = *b"HSSEAL\0\0";
@@ -18,6 +22,9 @@ const HAS_FIRST_WALL: u8 = 1;
 const HAS_LAST_WALL: u8 = 2;
 const HAS_UNRESOLVED: u8 = 4;
 const HAS_PREPARED: u8 = 8;
+const HAS_SIGHTINGS: u8 = 16;
+const KNOWN_FLAGS: u8 =
+    HAS_FIRST_WALL | HAS_LAST_WALL | HAS_UNRESOLVED | HAS_PREPARED | HAS_SIGHTINGS;
 
 /// Bytes that one line of each table takes at least.
 const LEAST_NAMESPACE: usize = 4 + 6 * 4;
@@ -51,6 +58,8 @@ pub struct Seal {
     pub commands: Vec<CommandNote>,
     /// In the order of the segment.
     pub frames: Vec<FrameInfo>,
+    /// What members listed of their catalog, as of the segment's end.
+    pub sightings: Option<Sightings>,
 }
 
 impl Seal {
@@ -64,7 +73,8 @@ impl Seal {
             flag(self.first_wall_ms.is_some(), HAS_FIRST_WALL)
                 | flag(self.last_wall_ms.is_some(), HAS_LAST_WALL)
                 | flag(self.oldest_unresolved.is_some(), HAS_UNRESOLVED)
-                | flag(self.oldest_prepared.is_some(), HAS_PREPARED),
+                | flag(self.oldest_prepared.is_some(), HAS_PREPARED)
+                | flag(self.sightings.is_some(), HAS_SIGHTINGS),
         );
         out.extend_from_slice(&[self.reason as u8, 0, 0]);
         put_u32(&mut out, length_u32(self.frames.len()));
@@ -80,6 +90,9 @@ impl Seal {
         self.namespaces.iter().for_each(|it| put_namespace(&mut out, it));
         self.commands.iter().for_each(|it| put_command(&mut out, it));
         self.frames.iter().for_each(|it| put_frame(&mut out, it));
+        if let Some(sightings) = &self.sightings {
+            put_sightings(&mut out, sightings);
+        }
         out
     }
 
@@ -89,7 +102,7 @@ impl Seal {
         fields.expect(&SEAL_MAGIC, "it does not begin with the mark of a seal")?;
         let (first, last, majority) = (fields.optime()?, fields.optime()?, fields.optime()?);
         let flags = fields.u8()?;
-        if flags & !(HAS_FIRST_WALL | HAS_LAST_WALL | HAS_UNRESOLVED | HAS_PREPARED) != 0 {
+        if flags & !KNOWN_FLAGS != 0 {
             return Err(fields.corrupt("its flags are unknown"));
         }
         let reason = CutReason::from_stored(fields.u8()?)
@@ -115,16 +128,25 @@ impl Seal {
             namespaces: Vec::new(),
             commands: Vec::new(),
             frames: Vec::new(),
+            sightings: None,
         };
-        seal.read_tables(fields, frame_count)
+        seal.read_tables(fields, frame_count, flags & HAS_SIGHTINGS != 0)
     }
 
-    fn read_tables(mut self, mut fields: FieldReader<'_>, frames: u32) -> Result<Self, Error> {
+    fn read_tables(
+        mut self,
+        mut fields: FieldReader<'_>,
+        frames: u32,
+        has_sightings: bool,
+    ) -> Result<Self, Error> {
         let namespaces = fields.u32()?;
         let commands = fields.u32()?;
         self.namespaces = read_table(&mut fields, namespaces, LEAST_NAMESPACE, read_namespace)?;
         self.commands = read_table(&mut fields, commands, LEAST_COMMAND, read_command)?;
         self.frames = read_table(&mut fields, frames, LEAST_FRAME, read_frame)?;
+        if has_sightings {
+            self.sightings = Some(read_sightings(&mut fields)?);
+        }
         fields.finish()?;
         self.check().map_err(|what| Error::corrupt(Place::Seal, what))?;
         Ok(self)
@@ -272,4 +294,20 @@ fn read_frame(fields: &mut FieldReader<'_>) -> Result<FrameInfo, Error> {
         return Err(fields.corrupt("a line of its frame table is impossible"));
     }
     Ok(frame)
+}
+
+fn put_sightings(out: &mut Vec<u8>, sightings: &Sightings) {
+    put_u32(out, sightings.raw_len);
+    put_u32(out, length_u32(sightings.stored.len()));
+    out.extend_from_slice(&sightings.stored);
+}
+
+/// They are expanded by whoever needs them.
+fn read_sightings(fields: &mut FieldReader<'_>) -> Result<Sightings, Error> {
+    let raw_len = fields.u32()?;
+    let length = fields.u32()? as usize;
+    if raw_len as usize > MAX_SIGHTINGS_RAW_BYTES || length > MAX_SIGHTINGS_BYTES {
+        return Err(fields.corrupt("its sightings of the catalog are too long"));
+    }
+    Ok(Sightings { raw_len, stored: fields.bytes(length)?.to_vec() })
 }

@@ -59,6 +59,7 @@ pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
         predecessor: input.predecessor,
         codec: input.codec,
         gap: input.gap,
+        has_sightings: summary.sightings.is_some(),
     };
     let gap_ends_elsewhere = header.gap.as_ref().is_some_and(|gap| gap.before != summary.first);
     if gap_ends_elsewhere {
@@ -79,6 +80,7 @@ pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
         namespaces: summary.namespaces,
         commands: summary.commands,
         frames: frames.iter().map(|it| it.info.clone()).collect(),
+        sightings: summary.sightings,
     };
     facts.check().map_err(|what| Error::Refused(what.to_owned()))?;
     let header = header.encode()?;

@@ -96,3 +96,18 @@ fn entries_of(view: &SegmentView) -> Vec<Vec<u8>> {
     let decoded = view.frames().iter().map(|frame| frame.decode().unwrap());
     decoded.flat_map(|frame| frame.entries().map(<[u8]>::to_vec).collect::<Vec<_>>()).collect()
 }
+
+fn sighting() -> CatalogSighting {
+    let mut spec = DocWriter::new();
+    spec.int32(b"v", 2).open(kind::DOCUMENT, b"key").int32(b"x", 1).close();
+    spec.string(b"name", "x_1");
+    CatalogSighting {
+        uuid: [7; 16],
+        ns: "shop.orders".to_owned(),
+        seen_from: optime(1).ts,
+        seen_to: optime(2).ts,
+        members: vec!["a:1".to_owned()],
+        options: vec![5, 0, 0, 0, 0],
+        indexes: vec![spec.finish()],
+    }
+}

@@ -100,6 +100,9 @@ impl SegmentInfo {
         if header.gap.as_ref().is_some_and(|gap| gap.before != seal.first) {
             return Err(Error::corrupt(Place::Header, "its gap does not end at its first entry"));
         }
+        if header.has_sightings != seal.sightings.is_some() {
+            return Err(Error::corrupt(Place::Seal, "its header and it disagree about sightings"));
+        }
         Ok(SegmentInfo { header, seal, digest, header_bytes: header_bytes as u32, segment_bytes })
     }
 

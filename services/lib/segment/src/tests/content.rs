@@ -318,3 +318,38 @@ fn the_format_has_not_changed() {
         "95037bac043bed00dede3eb1dd9e57c8cdfff5f87bc94df3b950b0722c5dbd89"
     );
 }
+
+#[test]
+fn sightings_of_the_catalog_make_it_another_version_and_nothing_else_does() {
+    let entries = inserts(100);
+    let plain = sealed(&entries, Codec::None);
+    assert!(plain.info().seal.sightings.is_none());
+    assert_eq!(plain.to_bytes()[8], 1);
+    let mut input = seal_input(&entries, Codec::None, FrameLimits::new(4096));
+    let sighting = sighting();
+    let (sightings, count) = Sightings::of(std::slice::from_ref(&sighting)).unwrap();
+    assert_eq!(count, 1);
+    input.summary.sightings = Some(sightings);
+    let segment = seal(input).unwrap();
+    let bytes = segment.to_bytes();
+    assert_eq!(bytes[8], 2);
+    let view = SegmentView::open(bytes.clone()).unwrap();
+    assert_eq!(entries_of(&view), entries);
+    let found = view.info().seal.sightings.as_ref().expect("sightings").decode().unwrap();
+    assert_eq!(found, [sighting]);
+    // A copy of a log holds the same bytes.
+    assert_eq!(SealedSegment::of(&view).unwrap().to_bytes(), bytes);
+}
+
+#[test]
+fn header_and_seal_agree_about_sightings() {
+    let mut input = seal_input(&inserts(3), Codec::None, FrameLimits::new(4096));
+    input.summary.sightings = Sightings::of(&[sighting()]).map(|(sightings, _)| sightings);
+    for (segment, version) in [(seal(input).unwrap(), 1), (sealed(&inserts(3), Codec::None), 2)] {
+        let mut bytes = segment.to_bytes().to_vec();
+        bytes[8] = version;
+        super::hostile::repair(&mut bytes);
+        let error = SegmentView::open(bytes.into()).expect_err("a contradiction").to_string();
+        assert!(error.contains("disagree about sightings"), "{error}");
+    }
+}

@@ -12,11 +12,14 @@ fn read_all(bytes: Vec<u8>) -> Result<(), Error> {
         let decoded = frame.decode()?;
         decoded.parsed().try_for_each(|entry| entry.map(drop))?;
     }
+    if let Some(sightings) = &view.info().seal.sightings {
+        sightings.decode()?;
+    }
     Ok(())
 }
 
 /// Makes every checksum and digest true again, so that what was changed reaches the parsers behind them.
-fn repair(bytes: &mut [u8]) {
+pub(super) fn repair(bytes: &mut [u8]) {
     let length = bytes.len();
     let header = (u16::from_le_bytes([bytes[10], bytes[11]]) as usize).clamp(16, length);
     let checksum = crc32c::crc32c(&bytes[..header - 4]).to_le_bytes();
@@ -38,7 +41,9 @@ fn sample() -> Vec<u8> {
     entries.push(entry(optime(61), "c", "shop.$cmd", |o| {
         o.string(b"drop", "orders");
     }));
-    sealed(&entries, Codec::Lz4).to_bytes().to_vec()
+    let mut input = seal_input(&entries, Codec::Lz4, FrameLimits::new(4096));
+    input.summary.sightings = Sightings::of(&[sighting()]).map(|(sightings, _)| sightings);
+    seal(input).unwrap().to_bytes().to_vec()
 }
 
 proptest! {
