@@ -4,6 +4,7 @@ mod applier;
 mod board;
 mod error;
 mod load;
+mod sightings;
 
 use std::path::PathBuf;
 use std::sync::Arc;

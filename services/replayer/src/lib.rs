@@ -12,6 +12,7 @@ pub mod restore;
 mod sample;
 mod snapshot;
 mod timeline;
+mod unlogged;
 mod verify;
 
 pub use diff::{DiffRequest, Difference, Visitor, changed_fields};

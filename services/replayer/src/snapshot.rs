@@ -6,6 +6,7 @@ use hindsight_history::{History, View};
 use hindsight_oplog::Timestamp;
 
 use crate::restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
+use crate::unlogged;
 
 /// A restorable time of a history. That the history has it was checked by whoever made this.
 pub struct HistorySnapshot {
@@ -42,6 +43,10 @@ impl Snapshot for HistorySnapshot {
             })
         };
         self.view()?.collections().into_iter().map(of).collect()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        unlogged::warnings(&self.history, self.at)
     }
 
     fn documents<'a>(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hindsight_oplog::Timestamp;
 
+use crate::observed::Observed;
 use crate::state::CollectionState;
 
 /// The states of one number, oldest first; none is "dropped".
@@ -32,6 +33,8 @@ pub(crate) struct Catalog {
     by_uuid: HashMap<[u8; 16], Vec<u32>>,
     /// Every number that ever had the name.
     by_ns: HashMap<String, Vec<u32>>,
+    /// By number and time.
+    observed: BTreeMap<(u32, Timestamp), Observed>,
     next_number: u32,
 }
 
@@ -89,6 +92,25 @@ impl Catalog {
             Some(state) => collection.states[at].1 = state,
             None => drop(collection.states.remove(at)),
         }
+    }
+
+    /// Keeps what was observed of a collection.
+    pub(crate) fn note(&mut self, observed: Observed) {
+        self.observed.insert((observed.number, observed.at), observed);
+    }
+
+    /// Everything that was observed, in the order of the collections and then of time.
+    pub(crate) fn observed(&self) -> impl Iterator<Item = &Observed> {
+        self.observed.values()
+    }
+
+    /// Whether the last thing observed of the collection says the same.
+    pub(crate) fn is_noted(&self, observed: &Observed) -> bool {
+        let number = observed.number;
+        let noted = self.observed.range((number, Timestamp::ZERO)..=(number, Timestamp::MAX));
+        noted.last().is_some_and(|(_, last)| {
+            last.taken_up == observed.taken_up && last.differences == observed.differences
+        })
     }
 
     /// Forgets a number, whose data is gone.

@@ -1,6 +1,6 @@
 //! One digest over everything that matters, to compare two histories.
 
-use crate::{Generation, History, HistoryError, state};
+use crate::{Generation, History, HistoryError, observed, state};
 
 /// BLAKE3 over every generation, state and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,18 @@ impl History {
             hasher.update(&states);
             self.digest_versions(number, hasher)?;
         }
+        self.digest_observed(generation, hasher);
         Ok(())
+    }
+
+    /// Nothing is added where nothing was observed.
+    fn digest_observed(&self, generation: &Generation, hasher: &mut blake3::Hasher) {
+        let catalog = self.read_catalog();
+        let of_generation = catalog.observed().filter(|it| it.generation == generation.id);
+        let same = |it: &observed::Observed| observed::Observed { generation: 0, ..it.clone() };
+        let mut records: Vec<_> = of_generation.map(|it| observed::encode(&same(it))).collect();
+        records.sort_unstable();
+        records.iter().for_each(|record| update_framed(hasher, record));
     }
 
     fn digest_versions(

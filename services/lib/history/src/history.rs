@@ -10,7 +10,7 @@ use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch};
 use crate::catalog::Catalog;
 use crate::generation::{self, BaseInfo, Generation};
 use crate::settings::{Settings, write_options};
-use crate::{HistoryError, Load, ReadError, View, Writer, key, state};
+use crate::{HistoryError, Load, ReadError, View, Writer, key, observed, state};
 
 /// Layout of keys and values. Another one is refused: the store is derived, and rebuilt.
 const FORMAT_VERSION: &[u8] = b"1";
@@ -242,6 +242,12 @@ fn stored_catalog(db: &DB) -> Result<Catalog, HistoryError> {
             .ok_or_else(|| HistoryError::corrupt("a collection's key"))?;
         let (generation, state) = state::decode(record)?;
         catalog.set(generation, number, since, state.map(Arc::new));
+        Ok(())
+    })?;
+    for_each_under(db, key::OBSERVED, |rest, record| {
+        let (number, _) = key::split_collection(&[key::COLLECTIONS, rest].concat())
+            .ok_or_else(|| HistoryError::corrupt("an observation's key"))?;
+        catalog.note(observed::decode(number, record)?);
         Ok(())
     })?;
     Ok(catalog)

@@ -6,6 +6,7 @@
 //! next       := 00000000 'N'
 //! generation := 00000000 'G' ‖ id (u32 BE)
 //! collection := 00000000 'C' ‖ number (u32 BE) ‖ visible (u64 BE)
+//! observed   := 00000000 'O' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! ```
 //!
 //! A number stands for one collection of one generation, from a create to a drop (or to being emptied). Numbers are
@@ -68,6 +69,7 @@ pub(crate) const FORMAT: &[u8] = b"\0\0\0\0F";
 pub(crate) const NEXT_NUMBER: &[u8] = b"\0\0\0\0N";
 pub(crate) const GENERATIONS: &[u8] = b"\0\0\0\0G";
 pub(crate) const COLLECTIONS: &[u8] = b"\0\0\0\0C";
+pub(crate) const OBSERVED: &[u8] = b"\0\0\0\0O";
 
 pub(crate) fn generation(id: u32) -> Vec<u8> {
     [GENERATIONS, &id.to_be_bytes()].concat()
@@ -75,6 +77,10 @@ pub(crate) fn generation(id: u32) -> Vec<u8> {
 
 pub(crate) fn collection(number: u32, visible: Timestamp) -> Vec<u8> {
     [COLLECTIONS, &number.to_be_bytes(), &visible.as_u64().to_be_bytes()].concat()
+}
+
+pub(crate) fn observed(number: u32, visible: Timestamp) -> Vec<u8> {
+    [OBSERVED, &number.to_be_bytes(), &visible.as_u64().to_be_bytes()].concat()
 }
 
 /// Number and time of a collection key.

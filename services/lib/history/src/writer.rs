@@ -11,6 +11,7 @@ use crate::catalog::Previous;
 use crate::generation::{self, Generation, Progress};
 use crate::history::Claim;
 use crate::latest::{Latest, Mark};
+use crate::observed::{self, Observed};
 use crate::storing::{Record, Storing};
 use crate::{ApplyError, CollectionState, History, HistoryError, key, state};
 
@@ -58,6 +59,8 @@ pub struct Writer<'h> {
     targets: HashMap<[u8; 16], Target>,
     last_target: Option<([u8; 16], Target)>,
     edits: Vec<Edit>,
+    /// What was observed and is not stored yet.
+    pub(crate) observed: Vec<Observed>,
     last_unit: Option<OpTime>,
     stopped: Option<OpTime>,
     window_closed: bool,
@@ -113,6 +116,7 @@ impl<'h> Writer<'h> {
             targets: HashMap::new(),
             last_target: None,
             edits: Vec::new(),
+            observed: Vec::new(),
             last_unit: generation.applied(),
             stopped: None,
             window_closed: false,
@@ -235,6 +239,7 @@ impl<'h> Writer<'h> {
         let records = self.records(&generation);
         self.storing.store(&self.latest, records, generation.clone())?;
         self.edits.clear();
+        self.observed.clear();
         // The arena forgotten here was handed over at least one commit ago, so it is in the store.
         if self.latest.stored() {
             self.stored.refresh()?;
@@ -260,6 +265,9 @@ impl<'h> Writer<'h> {
                 records.push((key::collection(edit.number, edit.since), record));
             }
             records.push((key::NEXT_NUMBER.to_vec(), catalog.next_number().to_be_bytes().to_vec()));
+        }
+        for observed in &self.observed {
+            records.push((key::observed(observed.number, observed.at), observed::encode(observed)));
         }
         records.push((key::generation(generation.id), generation::encode(generation)));
         records

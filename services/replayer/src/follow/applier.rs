@@ -6,7 +6,7 @@ use hindsight_oplog::{Assembler, Entry, Namespaces, OpTime, Operation, Step, Tim
 use hindsight_segment::Sequence;
 use tokio::runtime::Handle;
 
-use super::FollowError;
+use super::{FollowError, sightings};
 use crate::kept::Kept;
 use crate::read_ahead::DecodedSegment;
 
@@ -41,6 +41,7 @@ impl Applier<'_> {
                 self.entries += 1;
             }
         }
+        sightings::take_in(&segment.info, writer)?;
         self.commit(segment.info.last(), writer)
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod sighted;
 mod stage;
 
 use std::fs;

@@ -136,7 +136,7 @@ pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// The name of an index; for messages, so never an error.
-pub(super) fn index_name(spec: &[u8]) -> String {
+pub(crate) fn index_name(spec: &[u8]) -> String {
     let name = Doc::new(spec).ok().and_then(|spec| spec.get(b"name").ok().flatten());
     let name = name.and_then(Element::as_string_bytes).unwrap_or(b"(unnamed)");
     String::from_utf8_lossy(name).into_owned()
@@ -145,7 +145,7 @@ pub(super) fn index_name(spec: &[u8]) -> String {
 /// Whether two documents of a catalog say the same: the same fields whatever their order, numbers compared by
 /// value (`collMod` and `create` may store different widths), everything nested compared byte by byte. Fields
 /// in `ignored` are not looked at.
-pub(super) fn same_definition(
+pub(crate) fn same_definition(
     left: Doc<'_>,
     right: Doc<'_>,
     ignored: &[&[u8]],

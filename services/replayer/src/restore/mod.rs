@@ -34,6 +34,7 @@ mod snapshot;
 mod target;
 mod verify;
 
+pub(crate) use catalog::{index_name, same_definition};
 pub use digest::Digest;
 pub use error::{RestoreError, RestoreFailure, listed};
 pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};

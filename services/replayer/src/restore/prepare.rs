@@ -34,12 +34,14 @@ pub async fn prepare(
 ) -> Result<Prepared, RestoreError> {
     settings.validate().map_err(RestoreError::Settings)?;
     let (reading, users_and_roles) = (Arc::clone(&snapshot), settings.users_and_roles);
-    let read = tokio::task::spawn_blocking(move || read_plan(reading.as_ref(), users_and_roles));
+    let read = tokio::task::spawn_blocking(move || {
+        read_plan(reading.as_ref(), users_and_roles).map(|read| (read, reading.warnings()))
+    });
     let facts = target.probe().await;
-    let (plan, feature_version) =
+    let ((plan, feature_version), known) =
         read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
-    let mut warnings = plan.warnings.clone();
+    let mut warnings = [plan.warnings.clone(), known].concat();
     check(&plan, &facts, feature_version.as_deref(), &settings, &mut warnings)?;
     Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, warnings })
 }

@@ -14,6 +14,11 @@ pub trait Snapshot: Send + Sync {
 
     fn collections(&self) -> Result<Vec<CollectionState>, SourceError>;
 
+    /// What is known of this state that people should know before it is restored.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// In natural order for capped collections, in the order of `_id` otherwise.
     fn documents<'a>(
         &'a self,

@@ -11,8 +11,8 @@ use hindsight_index::BaseSummary;
 use hindsight_log::{MemoryLog, SegmentLog};
 use hindsight_oplog::{Entry, Timestamp};
 use hindsight_segment::{
-    Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput, SegmentDigest,
-    SourceIdentity, WriterEpoch, seal,
+    CatalogSighting, Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput,
+    SegmentDigest, Sightings, SourceIdentity, WriterEpoch, seal,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-const COLLECTION: [u8; 16] = [7; 16];
+pub(super) const COLLECTION: [u8; 16] = [7; 16];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Entries come at ticks within one second.
@@ -32,10 +32,18 @@ pub(super) fn noop() -> Document {
     doc! {"op": "n", "ns": "", "o": {}}
 }
 
+fn uuid() -> Bson {
+    Bson::Binary(bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() })
+}
+
 /// In the collection of the base.
 pub(super) fn delete(id: &str) -> Document {
-    let uuid = bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() };
-    doc! {"op": "d", "ns": "shop.things", "ui": Bson::Binary(uuid), "o": {"_id": id}}
+    doc! {"op": "d", "ns": "shop.things", "ui": uuid(), "o": {"_id": id}}
+}
+
+/// On the collection of the base.
+pub(super) fn command(o: Document) -> Document {
+    doc! {"op": "c", "ns": "shop.$cmd", "ui": uuid(), "o": o}
 }
 
 fn bytes(document: &Document) -> Vec<u8> {
@@ -90,6 +98,11 @@ impl Stage {
 
     /// One more segment with these entries, by their ticks.
     pub(super) fn append(&mut self, entries: &[(u32, Document)]) {
+        self.append_with(entries, &[]);
+    }
+
+    /// As [`Stage::append`], with sightings of the catalog.
+    pub(super) fn append_with(&mut self, entries: &[(u32, Document)], sighted: &[CatalogSighting]) {
         let mut open = OpenSegment::new(FrameLimits::new(0));
         let mut frames: Vec<RawFrame> = Vec::new();
         for (tick, entry) in entries {
@@ -100,7 +113,8 @@ impl Stage {
             let entry = Entry::parse(&bytes).expect("an entry");
             frames.extend(open.push(&entry).expect("entries in order"));
         }
-        let (last, summary) = open.finish().expect("at least one entry");
+        let (last, mut summary) = open.finish().expect("at least one entry");
+        summary.sightings = Sightings::of(sighted).map(|(sightings, _)| sightings);
         frames.push(last);
         let (sequence, predecessor) = self.next;
         let segment = seal(SealInput {

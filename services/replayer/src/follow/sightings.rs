@@ -1,0 +1,271 @@
+//! What members of the source listed of their catalog, against what the entries made.
+
+use hindsight_history::{CollectionState, Writer};
+use hindsight_oplog::OpTime;
+use hindsight_oplog::raw::{Doc, Malformed};
+use hindsight_segment::{CatalogSighting, SegmentInfo};
+
+use super::FollowError;
+use crate::restore::{index_name, same_definition};
+
+/// Options that decide how documents are kept. They never change without an entry, and a history that took up another
+/// value would keep the documents to come otherwise than those that are there.
+const FIXED_OPTIONS: &[&[u8]] = &[b"capped", b"clusteredIndex", b"collation", b"timeseries"];
+
+/// What a sighting means for a collection.
+#[derive(Debug, PartialEq, Eq)]
+struct Judged {
+    differences: Vec<String>,
+    /// The collection as it was listed; nothing when that cannot be taken up.
+    state: Option<CollectionState>,
+}
+
+/// Takes in the sightings of a segment whose entries were all applied and not committed yet.
+///
+/// A sighting counts only when no entry changed the collection after the time up to which the listing holds every
+/// entry: what changed meanwhile may be in the listing, or not. Each difference that stays is sighted again.
+pub(super) fn take_in(segment: &SegmentInfo, writer: &mut Writer<'_>) -> Result<(), FollowError> {
+    let Some(sightings) = &segment.seal.sightings else { return Ok(()) };
+    let last = segment.last();
+    let generation = writer.generation();
+    let is_in_already = generation.applied().is_some_and(|applied| last <= applied);
+    if is_in_already || last.ts <= generation.base.start {
+        return Ok(());
+    }
+    let sightings = sightings.decode().map_err(|error| FollowError::Damaged {
+        sequence: segment.sequence(),
+        detail: error.to_string(),
+    })?;
+    for sighting in sightings {
+        take_in_one(&sighting, last, writer)?;
+    }
+    Ok(())
+}
+
+fn take_in_one(
+    sighting: &CatalogSighting,
+    last: OpTime,
+    writer: &mut Writer<'_>,
+) -> Result<(), FollowError> {
+    let Some((since, state)) = writer.newest(&sighting.uuid) else { return Ok(()) };
+    if state.implicit || since > sighting.seen_from || sighting.seen_to > last.ts {
+        return Ok(());
+    }
+    let Some(judged) = judge(sighting, &state)? else { return Ok(()) };
+    metrics::counter!("hindsight_catalog_unlogged_total")
+        .increment(judged.differences.len() as u64);
+    tracing::warn!(
+        ns = state.ns,
+        at = %last.ts,
+        members = sighting.members.join(", "),
+        taken_up = judged.state.is_some(),
+        differences = judged.differences.join("; "),
+        "the source's catalog differs from what its entries made"
+    );
+    writer.observe(last, &sighting.uuid, judged.state, judged.differences)?;
+    Ok(())
+}
+
+/// Nothing when the listing says what the entries made.
+fn judge(
+    sighting: &CatalogSighting,
+    current: &CollectionState,
+) -> Result<Option<Judged>, Malformed> {
+    let mut state = current.clone();
+    let mut differences = Vec::new();
+    let can_take_up = judge_options(sighting, &mut state, &mut differences)?;
+    state.indexes = judge_indexes(&sighting.indexes, &current.indexes, &mut differences)?;
+    if differences.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Judged { differences, state: can_take_up.then_some(state) }))
+}
+
+/// False when the listed options cannot be taken up.
+fn judge_options(
+    sighting: &CatalogSighting,
+    state: &mut CollectionState,
+    differences: &mut Vec<String>,
+) -> Result<bool, Malformed> {
+    let listed = Doc::new(&sighting.options)?;
+    if same_definition(state.options(), listed, ignored_options(&state.ns))? {
+        return Ok(true);
+    }
+    let changed = names_of_changed(state.options(), listed, ignored_options(&state.ns))?;
+    differences.push(format!("the options differ: {}", changed.join(", ")));
+    if changed.iter().any(|name| FIXED_OPTIONS.contains(&name.as_bytes())) {
+        return Ok(false);
+    }
+    sighting.options.clone_into(&mut state.options);
+    Ok(true)
+}
+
+/// A primary that steps up drops temporary collections, so the mark never stays. Of buckets, later patch versions of 6.0
+/// list under `storageEngine` what is no option of a user's.
+fn ignored_options(ns: &str) -> &'static [&'static [u8]] {
+    let is_buckets =
+        ns.split_once('.').is_some_and(|(_, name)| name.starts_with("system.buckets."));
+    if is_buckets { &[b"temp", b"uuid", b"storageEngine"] } else { &[b"temp", b"uuid"] }
+}
+
+/// Names of the options that only one side has, or that differ.
+fn names_of_changed(
+    ours: Doc<'_>,
+    theirs: Doc<'_>,
+    ignored: &[&[u8]],
+) -> Result<Vec<String>, Malformed> {
+    let mut names = Vec::new();
+    for (one, other) in [(ours, theirs), (theirs, ours)] {
+        for element in one.elements() {
+            let element = element?;
+            let name = String::from_utf8_lossy(element.name).into_owned();
+            let is_same = other.get(element.name)?.is_some_and(|it| it.value == element.value);
+            if !is_same && !ignored.contains(&element.name) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The indexes as they are to be from now on: those that are listed the same stay as they are, in their order.
+fn judge_indexes(
+    listed: &[Vec<u8>],
+    current: &[Vec<u8>],
+    differences: &mut Vec<String>,
+) -> Result<Vec<Vec<u8>>, Malformed> {
+    let listed = secondary_indexes(listed)?;
+    let mut indexes = Vec::with_capacity(listed.len());
+    for spec in current {
+        let name = index_name(spec);
+        if !is_secondary(spec)? {
+            indexes.push(spec.clone());
+            continue;
+        }
+        match listed.iter().find(|other| index_name(other) == name) {
+            None => differences.push(format!("index {name} is not on the members any more")),
+            Some(other) if same_definition(Doc::new(spec)?, Doc::new(other)?, &[b"ns"])? => {
+                indexes.push(spec.clone());
+            }
+            Some(other) => {
+                differences.push(format!("index {name} is another one on the members"));
+                indexes.push((*other).clone());
+            }
+        }
+    }
+    for spec in listed {
+        let name = index_name(spec);
+        if !current.iter().any(|other| index_name(other) == name) {
+            differences.push(format!("index {name} is on the members, and no entry made it"));
+            indexes.push(spec.clone());
+        }
+    }
+    Ok(indexes)
+}
+
+fn secondary_indexes(listed: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
+    let mut secondary = Vec::with_capacity(listed.len());
+    for spec in listed {
+        if is_secondary(spec)? {
+            secondary.push(spec);
+        }
+    }
+    Ok(secondary)
+}
+
+/// The index on `_id` goes with its collection, and what `listIndexes` shows of a clustered collection is no index.
+fn is_secondary(spec: &[u8]) -> Result<bool, Malformed> {
+    Ok(index_name(spec) != "_id_" && Doc::new(spec)?.get(b"clustered")?.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+    use hindsight_oplog::Timestamp;
+
+    use super::*;
+
+    fn index(name: &str) -> RawDocumentBuf {
+        rawdoc! { "v": 2, "key": { "x": 1 }, "name": name }
+    }
+
+    fn bytes(documents: &[RawDocumentBuf]) -> Vec<Vec<u8>> {
+        documents.iter().map(|it| it.as_bytes().to_vec()).collect()
+    }
+
+    fn judged(
+        (ours, our_indexes): (RawDocumentBuf, &[RawDocumentBuf]),
+        (theirs, their_indexes): (RawDocumentBuf, &[RawDocumentBuf]),
+    ) -> Option<Judged> {
+        let state = CollectionState {
+            options: ours.into_bytes(),
+            indexes: bytes(our_indexes),
+            ..CollectionState::new([7; 16], "shop.orders")
+        };
+        let sighting = CatalogSighting {
+            uuid: [7; 16],
+            ns: "shop.orders".to_owned(),
+            seen_from: Timestamp::new(5, 1),
+            seen_to: Timestamp::new(6, 1),
+            members: vec!["a:1".to_owned()],
+            options: theirs.into_bytes(),
+            indexes: bytes(their_indexes),
+        };
+        judge(&sighting, &state).expect("well formed")
+    }
+
+    fn indexes(
+        ours: &[RawDocumentBuf],
+        theirs: &[RawDocumentBuf],
+    ) -> Option<(String, Vec<String>)> {
+        let judged = judged((rawdoc! {}, ours), (rawdoc! {}, theirs))?;
+        let state = judged.state.expect("indexes are always taken up");
+        let names = state.indexes.iter().map(|spec| index_name(spec)).collect();
+        Some((judged.differences.join("; "), names))
+    }
+
+    #[test]
+    fn indexes_without_an_entry_are_taken_up_as_listed() {
+        let id = || rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
+        let order = || rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "by_id", "clustered": true };
+        let (a, b) = (|| index("a"), || index("b"));
+        assert_eq!(indexes(&[a(), b()], &[id(), order(), b(), a()]), None);
+        assert_eq!(indexes(&[order(), a()], &[a()]), None);
+        let (text, names) = indexes(&[b()], &[id(), a(), b()]).expect("a difference");
+        assert_eq!(text, "index a is on the members, and no entry made it");
+        assert_eq!(names, ["b", "a"]);
+        let (text, names) = indexes(&[a(), b()], &[b()]).expect("a difference");
+        assert_eq!(text, "index a is not on the members any more");
+        assert_eq!(names, ["b"]);
+        let hidden = rawdoc! { "v": 2, "key": { "x": 1 }, "name": "a", "hidden": true };
+        let (text, names) = indexes(&[a(), b()], &[hidden, b()]).expect("a difference");
+        assert_eq!(text, "index a is another one on the members");
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn definitions_are_compared_by_meaning() {
+        let ours = rawdoc! { "v": 2, "key": { "x": 1 }, "name": "a", "ns": "shop.orders" };
+        assert_eq!(
+            indexes(&[ours], &[rawdoc! { "name": "a", "key": { "x": 1 }, "v": 2_i64 }]),
+            None
+        );
+        let options = rawdoc! { "capped": true, "size": 4096, "temp": true };
+        let listed = rawdoc! { "size": 4096_i64, "capped": true };
+        assert_eq!(judged((options, &[]), (listed, &[])), None);
+    }
+
+    #[test]
+    fn options_are_taken_up_unless_they_decide_how_documents_are_kept() {
+        let ours = || rawdoc! { "validator": { "a": 1 }, "recordPreImages": true };
+        let judged_as = |theirs| judged((ours(), &[]), (theirs, &[])).expect("a difference");
+        let theirs = rawdoc! { "validator": { "a": 2 } };
+        let judged = judged_as(theirs.clone());
+        assert_eq!(judged.differences, ["the options differ: validator, recordPreImages"]);
+        assert_eq!(judged.state.expect("taken up").options, theirs.as_bytes());
+        let capped = rawdoc! { "capped": true, "size": 4096, "validator": { "a": 1 }, "recordPreImages": true };
+        let judged = judged_as(capped);
+        assert_eq!(judged.differences, ["the options differ: capped, size"]);
+        assert_eq!(judged.state, None);
+    }
+}
