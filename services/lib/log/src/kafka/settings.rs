@@ -49,7 +49,7 @@ impl Wanted<'_> {
     /// Everything that is wrong with a topic, each with what mends it.
     pub(super) fn problems(&self, found: &TopicState) -> Vec<String> {
         let mut problems = self.shape_problems(found.partitions, found.replicas);
-        problems.extend(self.setting_problems(found.replicas, &found.settings));
+        problems.extend(self.setting_problems(&found.settings));
         problems
     }
 
@@ -68,12 +68,8 @@ impl Wanted<'_> {
         problems
     }
 
-    /// What is wrong with the settings of a topic of so many replicas.
-    pub(super) fn setting_problems(
-        &self,
-        replicas: usize,
-        settings: &BTreeMap<String, String>,
-    ) -> Vec<String> {
+    /// What is wrong with the topic's settings.
+    pub(super) fn setting_problems(&self, settings: &BTreeMap<String, String>) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |name: &str, is_fine: &dyn Fn(&str) -> bool, why: &str, mended: &str| {
             let value = settings.get(name).map_or("", String::as_str);
@@ -82,21 +78,26 @@ impl Wanted<'_> {
                 problems.push(format!("{name} is {value:?}, {why}: {mend}"));
             }
         };
-        check("cleanup.policy", &|it| it == "delete", "records must stay", "delete");
-        let forever = "old segments would vanish without a word";
-        check("retention.ms", &|it| it == "-1", forever, "-1");
-        check("retention.bytes", &|it| it == "-1", forever, "-1");
+        // Kafka 4 takes no policy for an answer: nothing is ever deleted, whatever the retention.
+        let deletes_nothing = settings.get("cleanup.policy").is_some_and(String::is_empty);
+        if !deletes_nothing {
+            check("cleanup.policy", &|it| it == "delete", "records must stay", "delete");
+            let forever = "old segments would vanish without a word";
+            check("retention.ms", &|it| it == "-1", forever, "-1");
+            check("retention.bytes", &|it| it == "-1", forever, "-1");
+        }
         check(
             "unclean.leader.election.enable",
             &|it| it == "false",
             "a broker that missed segments could become the leader",
             "false",
         );
+        // More than there are replicas means all of them: brokers go by the lower number. That there are too few
+        // replicas is a problem of its own.
         let in_sync = self.in_sync();
-        let replicas = replicas.max(1);
         check(
             "min.insync.replicas",
-            &|it| it.parse().is_ok_and(|it: usize| (in_sync.into()..=replicas).contains(&it)),
+            &|it| it.parse().is_ok_and(|it: u32| it >= in_sync.into()),
             &format!("segments must be on {in_sync} brokers before they count as durable"),
             &in_sync.to_string(),
         );
@@ -171,7 +172,7 @@ mod tests {
             ("retention.ms", "604800000"),
             ("retention.bytes", "1073741824"),
             ("min.insync.replicas", "1"),
-            ("min.insync.replicas", "4"),
+            ("min.insync.replicas", "most of them"),
             ("unclean.leader.election.enable", "true"),
             ("compression.type", "gzip"),
             ("max.message.bytes", "1000"),
@@ -190,12 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_no_effect_is_no_problem() {
+        let with = |changes: &[(&str, &str)]| {
+            let mut found = created();
+            for (name, value) in changes {
+                found.settings.insert((*name).to_owned(), (*value).to_owned());
+            }
+            WANTED.problems(&found)
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(
+            with(&[("cleanup.policy", ""), ("retention.ms", "1"), ("retention.bytes", "1")]),
+            none
+        );
+        assert_eq!(with(&[("min.insync.replicas", "3")]), none);
+        assert_eq!(with(&[("min.insync.replicas", "4")]), none, "brokers take it for 3");
+        assert_eq!(with(&[("cleanup.policy", ""), ("min.insync.replicas", "1")]).len(), 1);
+        let mut untold = created();
+        untold.settings.remove("cleanup.policy");
+        assert_eq!(WANTED.problems(&untold).len(), 1, "what is not told is not empty");
+    }
+
+    #[test]
     fn everything_wrong_is_told_at_once() {
         let problems = WANTED.problems(&TopicState { partitions: 6, replicas: 1, ..created() });
-        assert_eq!(problems.len(), 3, "{problems:#?}");
+        assert_eq!(problems.len(), 2, "{problems:#?}");
         assert!(problems[0].starts_with("it has 6 partitions"));
         assert!(problems[1].ends_with("accept fewer with --kafka-replicas 1"));
-        assert!(problems[2].starts_with("min.insync.replicas is \"2\""), "of one replica");
         let nothing = WANTED.problems(&TopicState::default());
         assert_eq!(nothing.len(), 9, "{nothing:#?}");
     }
