@@ -211,6 +211,7 @@ async fn capture(
         identity: survey.identity,
         preference: Preference { member: None, tags: Vec::new(), allow_primary: true },
         cut: CutSettings::default(),
+        catalog_check_every: std::time::Duration::ZERO,
     };
     let start = Some(StartAt(backlog.first));
     let capture =

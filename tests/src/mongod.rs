@@ -82,6 +82,8 @@ pub struct Mongod {
     binary: PathBuf,
     args: Vec<String>,
     port: u16,
+    /// Port and arguments as a member of its set, while it runs outside of it.
+    as_member: Option<(u16, Vec<String>)>,
     directory: tempfile::TempDir,
 }
 
@@ -141,14 +143,31 @@ impl Mongod {
             binary: tools::mongod(options.version.as_deref())?,
             args: all,
             port: ports::free_port()?,
+            as_member: None,
             directory,
         })
+    }
+
+    /// Starts a stopped member on its data outside its replica set and on another port, as for maintenance. Stopped and
+    /// restarted, it is a member again.
+    pub async fn restart_alone(&mut self) -> Result<()> {
+        ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
+        let of_set = ["--replSet", "--oplogSize", "--keyFile"];
+        let is_of_set = |arg: &String| of_set.iter().any(|name| arg.starts_with(name));
+        let alone = self.args.iter().filter(|arg| !is_of_set(arg)).cloned().collect();
+        let args = std::mem::replace(&mut self.args, alone);
+        let port = std::mem::replace(&mut self.port, ports::free_port()?);
+        self.as_member = Some((port, args));
+        self.launch().await
     }
 
     /// Starts it again after [`Mongod::stop`] or [`Mongod::kill`], on the same data and port.
     pub async fn restart(&mut self) -> Result<()> {
         if self.is_running()? {
             bail!("mongod on port {} still runs", self.port);
+        }
+        if let Some((port, args)) = self.as_member.take() {
+            (self.port, self.args) = (port, args);
         }
         self.launch().await
     }

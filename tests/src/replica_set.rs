@@ -227,6 +227,23 @@ impl ReplicaSet {
         self.members[member].restart().await
     }
 
+    /// Stops a member, does work on it alone outside the set, and takes it back into the set: one step of maintenance
+    /// that goes round.
+    pub async fn maintain<T>(
+        &mut self,
+        member: usize,
+        work: impl AsyncFnOnce(Client) -> Result<T>,
+    ) -> Result<T> {
+        let server = &mut self.members[member];
+        server.stop().await?;
+        server.restart_alone().await?;
+        let done = work(server.client().await?).await?;
+        server.stop().await?;
+        server.restart().await?;
+        self.wait_replicated().await?;
+        Ok(done)
+    }
+
     /// Takes a member's files away and starts it again: it copies the data of another one, and its oplog begins then.
     pub async fn resync_member(&mut self, member: usize) -> Result<()> {
         self.members[member].kill()?;

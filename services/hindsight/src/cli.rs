@@ -242,6 +242,15 @@ pub struct CaptureArgs {
     /// Cut a segment at the latest this long after its first entry arrived.
     #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
     pub segment_age_ms: u64,
+    /// How often the members' indexes and options are compared with what the oplog says (`30s`, `5m`); `0s` for never.
+    #[arg(
+        long,
+        env = "HINDSIGHT_CATALOG_CHECK_EVERY",
+        default_value = "5m",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub catalog_check_every: std::time::Duration,
 }
 
 #[derive(Debug, Args)]

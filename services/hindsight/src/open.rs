@@ -173,11 +173,11 @@ async fn open_kafka(
     let log = match access {
         Access::Capture(_) => KafkaLog::open(options).await?,
         Access::Read => KafkaLog::open_reader(options).await.map_err(|error| match error {
-            LogError::NotFound { .. } => {
-                let text = format!("{error}: a tailer creates it when it starts");
-                Failure::new(Exit::Failed, text).into()
+            LogError::NotFound { place, what } => {
+                let what = format!("{what}: a tailer creates it when it starts");
+                LogError::NotFound { place, what }
             }
-            error => anyhow::Error::from(error),
+            error => error,
         })?,
     };
     if let Some(resume) = resume {

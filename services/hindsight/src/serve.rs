@@ -5,6 +5,7 @@
 //!                                   replayer = following the log + history
 //! ```
 
+mod anteroom;
 mod bases;
 mod beat;
 mod capture;
@@ -16,6 +17,7 @@ mod process;
 mod registry;
 mod v1;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +34,7 @@ use crate::access::{Guard, listen_address};
 use crate::api::{CopyBoard, Live, Restores, Service, SourceLook};
 use crate::cli::{CaptureArgs, CodecName, Global, Replayer, Tailer, Up};
 use crate::exit::{Exit, Failure};
-use crate::log_choice::LogChoice;
+use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
@@ -74,7 +76,8 @@ pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
     check(global, up)?;
     let process = Process::begin(global, &up.listen)?;
     let boards = Boards::default();
-    let (settings, opened) = open_for_capture(global, &process, &up.capture, &boards).await?;
+    let captured = open_for_capture(global, &process, &up.capture, &boards).await?;
+    let Some((settings, opened)) = captured else { return Ok(Exit::Done) };
     let history = open_history(&process.data, up.store.cache_bytes).await?;
     run(global, process, opened, boards, Some(settings), Some(history)).await
 }
@@ -84,7 +87,8 @@ pub async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
     check_capture(&tailer.capture)?;
     let process = Process::begin(global, &tailer.listen)?;
     let boards = Boards::default();
-    let (settings, opened) = open_for_capture(global, &process, &tailer.capture, &boards).await?;
+    let captured = open_for_capture(global, &process, &tailer.capture, &boards).await?;
+    let Some((settings, opened)) = captured else { return Ok(Exit::Done) };
     run(global, process, opened, boards, Some(settings), None).await
 }
 
@@ -94,17 +98,19 @@ pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     let boards = Boards::default();
     let choice = LogChoice::of(&global.log, &process.data)?;
     let bases = global.bases.as_deref();
-    let opened = open(&process.data, &choice, bases, Access::Read, &boards.positions).await?;
+    let opened = open_log(&process, &choice, bases, Access::Read, &boards).await?;
+    let Some(opened) = opened else { return Ok(Exit::Done) };
     let history = open_history(&process.data, replayer.store.cache_bytes).await?;
     run(global, process, opened, boards, None, Some(history)).await
 }
 
+/// None when the process was told to stop before the log was there.
 async fn open_for_capture(
     global: &Global,
     process: &Process,
     args: &CaptureArgs,
     boards: &Boards,
-) -> Result<(CaptureSettings, Opened)> {
+) -> Result<Option<(CaptureSettings, Opened)>> {
     let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
     let source = Source::parse(&uri).await?;
     let survey = source.survey(&source.hosts()).await?;
@@ -112,15 +118,40 @@ async fn open_for_capture(
     let choice = LogChoice::of(&global.log, &process.data)?;
     let access = Access::Capture(survey.identity.segment_source());
     let bases = global.bases.as_deref();
-    let opened = open(&process.data, &choice, bases, access, &boards.positions).await?;
+    let Some(opened) = open_log(process, &choice, bases, access, boards).await? else {
+        return Ok(None);
+    };
     let preference = Preference {
         member: args.member.clone(),
         tags: member_tags(args)?,
         allow_primary: args.allow_primary,
     };
-    let settings =
-        CaptureSettings { source, identity: survey.identity, preference, cut: cut_settings(args) };
-    Ok((settings, opened))
+    let settings = CaptureSettings {
+        source,
+        identity: survey.identity,
+        preference,
+        cut: cut_settings(args),
+        catalog_check_every: args.catalog_check_every,
+    };
+    Ok(Some((settings, opened)))
+}
+
+/// Opens the log; one on brokers is waited for. None when the process was told to stop before it was there.
+async fn open_log(
+    process: &Process,
+    choice: &LogChoice,
+    bases: Option<&Path>,
+    access: Access,
+    boards: &Boards,
+) -> Result<Option<Opened>> {
+    let (data, positions) = (&process.data, &boards.positions);
+    match choice.url {
+        LogUrl::Directory(_) => open(data, choice, bases, access, positions).await.map(Some),
+        LogUrl::Kafka { .. } => {
+            let open = async || open(data, choice, bases, access.clone(), positions).await;
+            anteroom::until_open(process, open).await
+        }
+    }
 }
 
 fn cut_settings(args: &CaptureArgs) -> CutSettings {

@@ -15,7 +15,9 @@ use tracing::{debug, warn};
 use crate::absorb::restorable_through;
 use crate::cutter::CutSegment;
 use crate::error::CaptureError;
+use crate::overdue::told_while_overdue;
 use crate::positions::PositionBoard;
+use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
 
 pub struct Appender {
@@ -28,6 +30,7 @@ pub struct Appender {
     pub end: Option<ChainEnd>,
     pub positions: PositionBoard,
     pub status: StatusBoard,
+    pub sightings: SightingQueue,
     pub shutdown: CancellationToken,
 }
 
@@ -50,7 +53,7 @@ impl Appender {
         Ok(())
     }
 
-    async fn seal(&self, cut: CutSegment) -> Result<SealedSegment, CaptureError> {
+    async fn seal(&self, mut cut: CutSegment) -> Result<SealedSegment, CaptureError> {
         let mut frames: Vec<StoredFrame> = Vec::with_capacity(cut.frames.len());
         for frame in cut.frames {
             frames.push(frame.await.expect("compressing a frame does not panic"));
@@ -59,6 +62,7 @@ impl Appender {
             Some(end) => (end.sequence.next(), end.digest),
             None => (Sequence::FIRST, SegmentDigest::NONE),
         };
+        cut.summary.sightings = self.sightings.take_for(cut.summary.last.ts);
         let input = SealInput {
             source: self.source.clone(),
             epoch: self.epoch,
@@ -83,8 +87,11 @@ impl Appender {
     /// written: what is not durable is read from the source again at the next start.
     async fn append(&self, segment: &SealedSegment) -> Result<bool, CaptureError> {
         let mut backoff = patience();
+        let appending = format!("appending segment {}", segment.info().sequence());
         loop {
-            match self.log.append(segment.clone()).await {
+            let append = self.log.append(segment.clone());
+            let log = self.log.as_ref();
+            match told_while_overdue(&self.status, log, &appending, append).await {
                 Ok(()) => {
                     self.written("log", &backoff);
                     return Ok(true);

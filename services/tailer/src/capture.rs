@@ -17,6 +17,7 @@ use crate::cutter::{CutSettings, Cutter};
 use crate::error::CaptureError;
 use crate::positions::PositionBoard;
 use crate::resume::ResumeAt;
+use crate::sightings::SightingQueue;
 use crate::source::{SetIdentity, Source};
 use crate::standby::Warm;
 use crate::status::StatusBoard;
@@ -39,6 +40,8 @@ pub struct CaptureSettings {
     pub identity: SetIdentity,
     pub preference: Preference,
     pub cut: CutSettings,
+    /// How often members' catalogs are looked at; zero for never.
+    pub catalog_check_every: Duration,
 }
 
 /// Where capture tells how far it is, and how it is.
@@ -58,6 +61,7 @@ pub struct Capture {
     epoch: WriterEpoch,
     transactions: Assembler<()>,
     boards: Boards,
+    sightings: SightingQueue,
 }
 
 impl Capture {
@@ -100,6 +104,7 @@ impl Capture {
             resume,
             transactions,
             boards,
+            sightings: SightingQueue::default(),
         })
     }
 
@@ -110,6 +115,11 @@ impl Capture {
 
     pub fn positions(&self) -> PositionBoard {
         self.boards.positions.clone()
+    }
+
+    /// Where to put what goes into the log besides entries.
+    pub fn sightings(&self) -> SightingQueue {
+        self.sightings.clone()
     }
 
     /// Captures until shutdown. What was received by then is made durable. With a tail that is under way, that one
@@ -146,6 +156,7 @@ impl Capture {
             end: self.end,
             positions: self.boards.positions,
             status: self.boards.status,
+            sightings: self.sightings,
             shutdown: shutdown.clone(),
         };
         // The cutter and the appender end when the queue before them does: what was read is not lost.

@@ -11,6 +11,8 @@ pub struct Member {
     /// `secondaryDelaySecs` (`slaveDelay` before 5.0) is not zero.
     pub delayed: bool,
     pub arbiter: bool,
+    /// False for a member of the configuration with `buildIndexes: false`: it lists no index but that on `_id`.
+    pub builds_indexes: bool,
     pub tags: Vec<(String, String)>,
     /// The newest entry the member has applied.
     pub applied: Timestamp,
@@ -165,6 +167,7 @@ mod tests {
             hidden: false,
             delayed: false,
             arbiter: false,
+            builds_indexes: true,
             tags: Vec::new(),
             applied: Timestamp::new(applied, 1),
         }

@@ -148,6 +148,7 @@ mod tests {
             hidden: false,
             delayed: false,
             arbiter: false,
+            builds_indexes: true,
             tags: Vec::new(),
             applied: Timestamp::new(200, 1),
         }

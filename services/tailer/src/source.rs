@@ -227,6 +227,7 @@ fn members_of(config: &Document, status: &Document) -> Vec<Member> {
             hidden: member.get_bool("hidden").unwrap_or(false),
             delayed: delay_seconds(member) != 0,
             arbiter: member.get_bool("arbiterOnly").unwrap_or(false),
+            builds_indexes: member.get_bool("buildIndexes").unwrap_or(true),
             tags: tags_of(member),
             applied: state.and_then(|state| optime(state, "optime")).unwrap_or_default().ts,
         })

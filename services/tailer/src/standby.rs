@@ -16,6 +16,7 @@ use crate::absorb::absorb_new;
 use crate::capture::{BATCH_QUEUE_BYTES, Boards, CaptureSettings, resume_at};
 use crate::election::{Verdict, Vigil};
 use crate::error::CaptureError;
+use crate::overdue::told_while_overdue;
 use crate::resume::ResumeAt;
 use crate::status::Role;
 use crate::tail::{Received, Tail};
@@ -82,11 +83,13 @@ impl StandBy {
         vigil: &mut Vigil,
         warm: &mut Option<Warm>,
     ) -> Result<Verdict, CaptureError> {
-        let leader = self.log.observe().await?;
+        let log: &dyn hindsight_log::SegmentLog = self.log.as_ref();
+        let observe = self.log.observe();
+        let status = &self.boards.status;
+        let leader = told_while_overdue(status, log, "following the log", observe).await?;
         self.boards
             .status
             .plays(Role::StandingBy { leader: leader.name.clone(), epoch: leader.epoch });
-        let log: &dyn hindsight_log::SegmentLog = self.log.as_ref();
         absorb_new(log, &self.index, &self.boards.positions).await?;
         let end = self.boards.positions.now().durable;
         match (warm.as_mut(), end) {

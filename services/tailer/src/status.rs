@@ -1,9 +1,11 @@
 //! What capture is doing, for people: the member read from, the last failure, whether it is paused.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hindsight_segment::WriterEpoch;
+
+use crate::catalog_watch::CatalogStatus;
 
 /// Of one tailer among several of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,8 +33,12 @@ pub struct CaptureStatus {
     pub source_error: Option<String>,
     /// Set while segments cannot be made durable: capture is paused, nothing is lost.
     pub log_error: Option<String>,
+    /// Set while something done to the log takes longer than it should.
+    pub log_overdue: Option<String>,
     /// What endangers segments that are held.
     pub risks: Vec<String>,
+    /// How members list their catalog.
+    pub catalog: CatalogStatus,
     /// Since when the source cannot be read.
     pub source_failed_at: Option<Instant>,
     /// Since when segments cannot be made durable.
@@ -86,6 +92,10 @@ impl StatusBoard {
         });
     }
 
+    pub(crate) fn log_overdue(&self, overdue: Option<String>) {
+        self.change(|status| status.log_overdue = overdue);
+    }
+
     /// This one leads now. It took the log over by writing to it: whatever failed before is over.
     pub fn leads(&self, epoch: WriterEpoch) {
         self.log_failed(None);
@@ -98,6 +108,24 @@ impl StatusBoard {
 
     pub fn at_risk(&self, risks: Vec<String>) {
         self.change(|status| status.risks = risks);
+    }
+
+    /// Members were listed; some may differ from each other.
+    pub(crate) fn looked_at_catalog(&self, differing: Vec<String>) {
+        let checked_at = Some(SystemTime::now());
+        self.change(|status| {
+            status.catalog = CatalogStatus { checked_at, failed: None, differing };
+        });
+    }
+
+    /// Members could not be listed; what was found before stays. False when that was told already.
+    pub(crate) fn catalog_unchecked(&self, reason: &str) -> bool {
+        let mut is_new = false;
+        self.change(|status| {
+            is_new = status.catalog.failed.as_deref() != Some(reason);
+            status.catalog.failed = Some(reason.to_owned());
+        });
+        is_new
     }
 
     fn change(&self, change: impl FnOnce(&mut CaptureStatus)) {

@@ -12,6 +12,7 @@ use hindsight_tests::kafka::stored::StoredPartition;
 use hindsight_tests::proxy::Fault;
 use hindsight_tests::{KafkaCluster, KafkaClusterOptions};
 
+mod effective;
 mod failover;
 mod full_disk;
 mod outage;
@@ -20,6 +21,7 @@ mod services;
 mod takeover;
 mod tls;
 mod topics;
+mod waiting;
 
 /// How records begin their headers: name and value, each after its length.
 const FRAME_HEADER: &[u8] = b"\x0ehs-kind\x0aframe";

@@ -20,6 +20,7 @@ mod kafka;
 mod query;
 mod refusals;
 mod rollback;
+mod rolling_index;
 mod scan;
 mod settings;
 mod timeline;

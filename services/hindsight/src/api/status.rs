@@ -1,5 +1,7 @@
 //! The running process's own state, and the JSON of `hindsight status`.
 
+mod catalog;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -163,6 +165,7 @@ fn status(service: &Service) -> Result<Value, QueryError> {
         "bases": bases.iter().map(|base| base.name.clone()).collect::<Vec<_>>(),
         "base_copy": live.and_then(|live| live.copy.now()),
         "history_loading": applied.loading,
+        "catalog": catalog::json(&capture.catalog, service.engine.history.as_deref()),
         "errors": errors(&capture, &applied),
     }))
 }
@@ -206,7 +209,9 @@ pub fn headroom(positions: &Positions) -> Option<u32> {
 
 fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<String> {
     let stopped = applied.stopped.as_ref().map(|stopped| stopped.reason.clone());
-    [capture.source_error.clone(), capture.log_error.clone(), applied.waiting.clone(), stopped]
+    // What failed is told until it succeeds, also while it is tried again.
+    let log = capture.log_error.clone().or_else(|| capture.log_overdue.clone());
+    [capture.source_error.clone(), log, applied.waiting.clone(), stopped]
         .into_iter()
         .flatten()
         .chain(capture.risks.iter().cloned())

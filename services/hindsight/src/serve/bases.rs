@@ -140,7 +140,13 @@ impl BaseKeeper {
     async fn begin(&self) -> Result<Started> {
         let survey = self.source.survey(&self.source.hosts()).await?;
         anyhow::ensure!(survey.identity == self.identity, "the source is another replica set now");
-        let found = candidates(&survey.members, &self.preference).map_err(anyhow::Error::msg)?;
+        let mut found =
+            candidates(&survey.members, &self.preference).map_err(anyhow::Error::msg)?;
+        // A base from a member without indexes is the last resort: it has none either.
+        let builds_indexes = |host: &str| {
+            survey.members.iter().any(|member| member.host == host && member.builds_indexes)
+        };
+        found.sort_by_key(|candidate| !builds_indexes(&candidate.host));
         let mut failures = Vec::new();
         for candidate in found {
             let client = self.source.member_client(&candidate.host)?;
@@ -149,7 +155,16 @@ impl BaseKeeper {
                 ..CopySettings::default()
             };
             match begin(&client, settings).await {
-                Ok(started) => return Ok(started),
+                Ok(started) => {
+                    if !builds_indexes(&candidate.host) {
+                        warn!(
+                            member = candidate.host,
+                            "no member that builds indexes can be copied from: indexes are missing in this base, until \
+                             the catalogs of other members are compared"
+                        );
+                    }
+                    return Ok(started);
+                }
                 Err(error) if error.kind() == CopyErrorKind::Refused => return Err(error.into()),
                 Err(error) => failures.push(format!("{}: {error}", candidate.host)),
             }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use hindsight_log::{LogError, SharedLog};
+use hindsight_log::{LogError, SegmentLog, SharedLog};
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::WriterEpoch;
-use hindsight_tailer::StatusBoard;
+use hindsight_tailer::{StatusBoard, told_while_overdue};
 use tracing::warn;
 
 /// A leader says at least so often that it lives.
@@ -56,7 +56,9 @@ pub(super) async fn beat(
             check_leads(shared.as_ref(), epoch).await?;
             continue;
         }
-        match shared.beat().await {
+        let log: &dyn SegmentLog = shared.as_ref();
+        let beat = told_while_overdue(&status, log, "a sign of life in the log", shared.beat());
+        match beat.await {
             Ok(written) => voice.said(written, Instant::now()),
             // An append fails too before long, and says so.
             Err(error) if error.is_retryable() => {

@@ -10,7 +10,8 @@ use hindsight_log::{Instance, LogError, SharedLog};
 use hindsight_runtime::{Backoff, CancellationToken, Tasks};
 use hindsight_segment::WriterEpoch;
 use hindsight_tailer::{
-    Boards, Capture, CaptureError, CaptureSettings, Role, StandBy, StartAt, Warm, absorb_new,
+    Boards, Capture, CaptureError, CaptureSettings, CatalogWatch, Role, StandBy, StartAt, Warm,
+    absorb_new,
 };
 use tracing::{info, warn};
 
@@ -196,7 +197,20 @@ impl CaptureService {
             Some(epoch) => capture.with_epoch(epoch),
             None => capture,
         };
-        Ok(Prepared { capture, keeper })
+        let watch = self.catalog_watch(&capture);
+        Ok(Prepared { capture, keeper, watch })
+    }
+
+    /// None when the catalog is not to be looked at.
+    fn catalog_watch(&self, capture: &Capture) -> Option<CatalogWatch> {
+        let every = self.settings.catalog_check_every;
+        (!every.is_zero()).then(|| CatalogWatch {
+            settings: self.settings.clone(),
+            index: Arc::clone(&self.index),
+            sightings: capture.sightings(),
+            status: self.boards.status.clone(),
+            every,
+        })
     }
 }
 
@@ -204,6 +218,7 @@ impl CaptureService {
 struct Prepared {
     capture: Capture,
     keeper: BaseKeeper,
+    watch: Option<CatalogWatch>,
 }
 
 impl Prepared {
@@ -211,6 +226,13 @@ impl Prepared {
         let mut tasks: Tasks<anyhow::Error> = Tasks::new(shutdown.clone());
         let capture = self.capture.run(warm, shutdown.clone());
         tasks.spawn("capture", async move { capture.await.map_err(error_of) });
+        if let Some(watch) = self.watch {
+            let watched = watch.run(shutdown.clone());
+            tasks.spawn("catalog", async move {
+                watched.await;
+                Ok(())
+            });
+        }
         tasks.spawn("bases", self.keeper.run(shutdown));
         tasks.join(STOP_PATIENCE).await.map_err(error_of)
     }

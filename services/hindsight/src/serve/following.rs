@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use hindsight_log::{LogError, Risks, SharedLog};
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_tailer::{Boards, CaptureError, StatusBoard, absorb_new};
+use hindsight_tailer::{Boards, CaptureError, StatusBoard, absorb_new, told_while_overdue};
 use metrics::gauge;
 use tracing::{error, info, warn};
 
@@ -29,7 +29,8 @@ pub(super) fn follow_log(
     async move {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         while !shutdown.is_cancelled() {
-            match absorb_new(log.as_ref(), &index, &positions).await {
+            let absorb = absorb_new(log.as_ref(), &index, &positions);
+            match told_while_overdue(&status, log.as_ref(), "following the log", absorb).await {
                 Ok(()) => {
                     status.log_failed(None);
                     backoff.reset();

@@ -158,6 +158,10 @@ impl SegmentLog for KafkaLog {
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
         self.run(|store| store.end()).await
     }
+
+    fn complaint(&self) -> Option<String> {
+        self.store.topic.complaints.recent()
+    }
 }
 
 #[async_trait]

@@ -65,4 +65,9 @@ pub trait SegmentLog: Send + Sync {
 
     /// Header and seal of the last durable segment; nothing for an empty log.
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError>;
+
+    /// What the client of the store complained about lately, for people: it tells why a call takes long.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
 }

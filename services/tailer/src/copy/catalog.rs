@@ -92,7 +92,7 @@ async fn list_all(member: &Member) -> Result<ByUuid> {
 }
 
 /// The collections of one database, their indexes not yet read.
-async fn list_database(member: &Member, db: &str) -> Result<Vec<CollectionInfo>> {
+pub(super) async fn list_database(member: &Member, db: &str) -> Result<Vec<CollectionInfo>> {
     let doing = format!("list the collections of {db}");
     let documents = member.documents(&doing, db, rawdoc! { "listCollections": 1 }).await?;
     let mut collections = Vec::with_capacity(documents.len());
@@ -160,7 +160,7 @@ async fn with_missed(member: &Member, mut first: ByUuid, second: ByUuid) -> Resu
 }
 
 /// The finished indexes; none of a collection that is gone by now.
-async fn list_indexes(member: &Member, info: &CollectionInfo) -> Result<Vec<Vec<u8>>> {
+pub(super) async fn list_indexes(member: &Member, info: &CollectionInfo) -> Result<Vec<Vec<u8>>> {
     let doing = format!("list the indexes of {}.{}", info.db, info.name);
     let command = rawdoc! {
         "listIndexes": by_uuid(info),

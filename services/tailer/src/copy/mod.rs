@@ -55,6 +55,7 @@ use hindsight_base::WriterSettings;
 mod catalog;
 mod error;
 mod finish;
+pub(crate) mod look;
 mod member;
 mod progress;
 mod reply;

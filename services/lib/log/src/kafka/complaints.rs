@@ -28,6 +28,8 @@ struct Complaint {
     text: String,
     /// That none can be reached follows from what was said before, which tells more.
     is_consequence: bool,
+    /// The brokers do not let this client in.
+    is_refusal: bool,
 }
 
 impl Complaints {
@@ -41,12 +43,19 @@ impl Complaints {
         })
     }
 
+    /// Whether the last one is recent, and is that the brokers do not let this client in.
+    pub(super) fn is_refused(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|last| last.is_refusal && last.at.elapsed() < RECENT)
+    }
+
     /// A consequence says nothing new beside a recent cause.
-    fn note(&self, text: &str, is_consequence: bool) {
+    fn note(&self, text: &str, is_consequence: bool, is_refusal: bool) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_told = |last: &Complaint| !last.is_consequence && last.at.elapsed() < RECENT;
         if !(is_consequence && last.as_ref().is_some_and(is_told)) {
-            *last = Some(Complaint { at: Instant::now(), text: text.to_owned(), is_consequence });
+            let (at, text) = (Instant::now(), text.to_owned());
+            *last = Some(Complaint { at, text, is_consequence, is_refusal });
         }
     }
 }
@@ -56,18 +65,25 @@ impl ClientContext for Complaints {
         tracing::debug!(?level, facility, message, "kafka client");
         // Of a connection that fails it tells here only.
         if facility == CONNECTION_FAILED {
-            self.note(message, false);
+            self.note(message, false, is_refusal(message));
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        let is_all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        self.note(reason, is_all_down);
+        let code = error.rdkafka_error_code();
+        let is_all_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
+        let is_refused = code == Some(RDKafkaErrorCode::Authentication) || is_refusal(reason);
+        self.note(reason, is_all_down, is_refused);
     }
 }
 
 impl ConsumerContext for Complaints {}
+
+/// The same is told twice, as an error and as the failure of a connection.
+fn is_refusal(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("authentication failed")
+}
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +108,10 @@ mod tests {
         }
         complaints.log(RDKafkaLogLevel::Error, "REQTMOUT", "something else");
         let error = KafkaError::Global(RDKafkaErrorCode::Authentication);
+        assert!(!complaints.is_refused());
         complaints.error(error, "wrong password");
         assert_eq!(complaints.recent().as_deref(), Some("wrong password"));
+        all_down(&complaints);
+        assert!(complaints.is_refused(), "as long as nothing else is told");
     }
 }

@@ -59,7 +59,12 @@ impl Topic {
             Some(reason) => format!("{error}: {reason}"),
             None => error.to_string(),
         };
-        LogError::unavailable(self.place(), action, io::Error::other(text))
+        // Whoever opens a topic waits for brokers that are not there, and not for a password to become right.
+        let kind = match self.complaints.is_refused() {
+            true => io::ErrorKind::PermissionDenied,
+            false => io::ErrorKind::Other,
+        };
+        LogError::unavailable(self.place(), action, io::Error::new(kind, text))
     }
 
     /// Why a client cannot be made. A setting that it refuses stays refused; a file that one names may be there later.

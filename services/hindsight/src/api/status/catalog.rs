@@ -1,0 +1,33 @@
+//! Whether the source's catalog is what its entries say, for `status`.
+
+use hindsight_history::{History, Observed};
+use hindsight_tailer::CatalogStatus;
+use serde_json::{Value, json};
+
+use crate::extended_json::of_timestamp;
+
+/// More of them are counted only.
+const MOST_LISTED: usize = 20;
+
+/// `history` is none in a process that keeps none.
+pub(super) fn json(looks: &CatalogStatus, history: Option<&History>) -> Value {
+    let mut observed = history.map(History::observed).unwrap_or_default();
+    observed.sort_by_key(|it| std::cmp::Reverse(it.at));
+    let ago = looks.checked_at.and_then(|at| at.elapsed().ok()).map(|ago| ago.as_secs());
+    json!({
+        "checked_seconds_ago": ago,
+        "unchecked": looks.failed,
+        "members_differ": looks.differing,
+        "unlogged": observed.len(),
+        "newest_unlogged": observed.iter().take(MOST_LISTED).map(unlogged).collect::<Vec<_>>(),
+    })
+}
+
+fn unlogged(observed: &Observed) -> Value {
+    json!({
+        "ns": observed.ns,
+        "at": of_timestamp(observed.at),
+        "differences": observed.differences,
+        "taken_up": observed.taken_up,
+    })
+}

@@ -1,0 +1,147 @@
+//! Waiting for a log that is not there yet: told in the messages and at `/readyz`, on the process's own address.
+//!
+//! Services are started in any order: a replayer before the first tailer has made the topic, both before the brokers.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use hindsight_log::LogError;
+use hindsight_runtime::{Backoff, CancellationToken};
+use hindsight_tailer::CaptureError;
+use tracing::{info, warn};
+
+use super::process::{Process, stop_on_signal};
+use crate::access;
+
+/// What takes longer to open is told of at `/readyz`.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// Why the process is not ready.
+#[derive(Clone)]
+struct Reason(Arc<Mutex<String>>);
+
+impl Reason {
+    fn now(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// False when it was so before.
+    fn set(&self, reason: &str) -> bool {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *now != reason;
+        reason.clone_into(&mut now);
+        is_new
+    }
+}
+
+/// Opens what is on brokers, again and again as long as what is missing can come by itself. None when the process was
+/// told to stop before that.
+///
+/// # Errors
+/// What no waiting mends; an address that cannot be listened on.
+pub(super) async fn until_open<T>(
+    process: &Process,
+    open: impl AsyncFn() -> Result<T>,
+) -> Result<Option<T>> {
+    let reason = Reason(Arc::new(Mutex::new("the log is being opened".to_owned())));
+    let done = CancellationToken::new();
+    let serving = serve(process, reason.clone(), done.clone());
+    tokio::pin!(serving);
+    let opened = tokio::select! {
+        opened = tries(open, &reason) => opened.map(Some),
+        stopped = stop_on_signal(done.clone()) => stopped.map(|()| None),
+        served = &mut serving => return served.map(|()| None),
+    };
+    // The address is to be free again.
+    done.cancel();
+    serving.await?;
+    opened
+}
+
+async fn tries<T>(open: impl AsyncFn() -> Result<T>, reason: &Reason) -> Result<T> {
+    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+    loop {
+        match open().await {
+            Err(error) if can_come(&error) => {
+                let missing = format!("{error:#}");
+                if reason.set(&missing) {
+                    warn!(reason = missing, "waiting for the log");
+                }
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Answers, once opening takes long, that the process lives and is not ready.
+async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(AT_ONCE) => {}
+        () = done.cancelled() => return Ok(()),
+    }
+    let doors = process.listen().await?;
+    info!(url = doors.url, "not ready yet; /readyz tells why");
+    let (metrics, tells) = (process.metrics.clone(), process.guard.is_open());
+    let unready = move || {
+        let text = if tells { format!("{}\n", reason.now()) } else { "not ready\n".to_owned() };
+        std::future::ready((StatusCode::SERVICE_UNAVAILABLE, text))
+    };
+    let routes = Router::new()
+        .route("/metrics", get(move || std::future::ready(metrics.render())))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(unready));
+    access::serve(doors.doors, routes, done).await;
+    Ok(())
+}
+
+/// Whether the brokers, or the topic, can come to be there by themselves. A refused password does not come right.
+fn can_come(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(error), _) | (_, Some(CaptureError::Log(error))) => match error {
+            LogError::Unavailable { cause, .. } => cause.kind() != io::ErrorKind::PermissionDenied,
+            LogError::NotFound { .. } => true,
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    fn unavailable(kind: io::ErrorKind) -> LogError {
+        let cause = io::Error::new(kind, "no answer");
+        LogError::Unavailable { place: "the topic".into(), action: "read it", cause }
+    }
+
+    #[test]
+    fn what_can_come_by_itself_is_waited_for() {
+        let absent = || LogError::NotFound { place: "k1:9092".into(), what: "topic t".into() };
+        let down = || unavailable(io::ErrorKind::Other);
+        let refused = || unavailable(io::ErrorKind::PermissionDenied);
+        let unfit = LogError::Misconfigured { place: "t".into(), problems: Vec::new() };
+        let cases: [(anyhow::Error, bool); 7] = [
+            (absent().into(), true),
+            (down().into(), true),
+            (Err::<(), _>(down()).context("open it").expect_err("an error"), true),
+            (CaptureError::Log(down()).into(), true),
+            (refused().into(), false),
+            (unfit.into(), false),
+            (anyhow::Error::msg("a port in use"), false),
+        ];
+        for (error, comes) in cases {
+            assert_eq!(can_come(&error), comes, "{error:#}");
+        }
+    }
+}

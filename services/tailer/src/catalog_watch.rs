@@ -1,0 +1,234 @@
+//! Looks, again and again, at what the source's members list of their catalog, and records it in the log.
+//!
+//! The oplog does not tell everything: an index that is built on each member alone, restarted as a standalone in turn,
+//! leaves no entry. What is recorded here is what members list, no more; a history compares it with what the entries made.
+//!
+//! One member is listed as a whole. What it lists otherwise than was recorded last is recorded when it was listed so
+//! twice, some time apart, and when most members that build indexes list it so: half-way through a rolling build
+//! members differ, and neither of their lists is the set's.
+
+mod known;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hindsight_base::Uuid;
+use hindsight_index::{Index, IndexError};
+use hindsight_oplog::Timestamp;
+use hindsight_runtime::CancellationToken;
+use hindsight_segment::CatalogSighting;
+use metrics::{counter, gauge};
+use tracing::{debug, warn};
+
+use crate::capture::CaptureSettings;
+use crate::choose::{Member, MemberState, Preference, candidates};
+use crate::copy::look::{CatalogListing, list_catalog, list_these};
+use crate::sightings::SightingQueue;
+use crate::status::StatusBoard;
+use known::{Commands, Form, Known, Stable, form, namespace};
+
+/// Between two looks while something was listed otherwise than it was recorded, and only once so.
+const RELOOK: Duration = Duration::from_secs(10);
+/// After a look that failed.
+const RETRY: Duration = Duration::from_secs(60);
+/// How long the majority point may take to pass what was listed.
+const MAJORITY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What watching the catalog takes.
+pub struct CatalogWatch {
+    pub settings: CaptureSettings,
+    pub index: Arc<Index>,
+    pub sightings: SightingQueue,
+    pub status: StatusBoard,
+    /// Between two looks.
+    pub every: Duration,
+}
+
+/// How the last look went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatalogStatus {
+    /// When the members were last listed.
+    pub checked_at: Option<SystemTime>,
+    /// Why they could not be listed at the last try.
+    pub failed: Option<String>,
+    /// Collections that members list differently.
+    pub differing: Vec<String>,
+}
+
+/// What was found at the looks before.
+#[derive(Debug, Default)]
+struct Memory {
+    known: Known,
+    /// Commands after this may be new since the last look.
+    looked_at: Option<Timestamp>,
+}
+
+/// What each of some members lists of some collections.
+type Lists = BTreeMap<String, BTreeMap<Uuid, Form>>;
+
+impl CatalogWatch {
+    /// Runs until shutdown. A look that fails is told, and made again.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut memory = Memory::default();
+        while !shutdown.is_cancelled() {
+            let looked = tokio::select! {
+                looked = self.look(&mut memory) => looked,
+                () = shutdown.cancelled() => return,
+            };
+            gauge!("hindsight_catalog_unchecked").set(f64::from(u8::from(looked.is_err())));
+            let delay = match looked {
+                Ok(differing) => {
+                    gauge!("hindsight_catalog_differing_members").set(differing.len() as f64);
+                    let is_settled = memory.known.pending() <= differing.len();
+                    self.status.looked_at_catalog(differing);
+                    if is_settled { self.every } else { RELOOK.min(self.every) }
+                }
+                Err(reason) => {
+                    counter!("hindsight_catalog_check_failures_total").increment(1);
+                    if self.status.catalog_unchecked(&reason) {
+                        warn!(reason, "the source's catalog cannot be compared; trying again");
+                    }
+                    RETRY.min(self.every)
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// One look; gives the collections that members list differently, for people.
+    async fn look(&self, memory: &mut Memory) -> Result<Vec<String>, String> {
+        let CaptureSettings { source, preference, .. } = &self.settings;
+        let survey = source.survey(&source.hosts()).await.map_err(|error| error.to_string())?;
+        if survey.identity != self.settings.identity {
+            return Err("the source is another replica set now".to_owned());
+        }
+        let host = whom_to_ask(&survey.members, preference)?;
+        let client = source.member_client(host).map_err(|error| error.to_string())?;
+        let listing = list_catalog(&client, MAJORITY_PATIENCE).await;
+        let listing = listing.map_err(|error| format!("{host}: {error}"))?;
+        let commands = self.read_log(memory, &listing);
+        let commands = commands.map_err(|error| format!("the index: {error}"))?;
+        let stable = memory.known.note(&listing, &commands);
+        if stable.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lists = self.ask_others(&survey.members, host, &stable).await;
+        let total = voters(&survey.members).count();
+        Ok(self.record(&mut memory.known, (host, &listing), stable, &lists, total))
+    }
+
+    /// What makes earlier listings worthless: the commands since the last look, and bases.
+    fn read_log(
+        &self,
+        memory: &mut Memory,
+        listing: &CatalogListing,
+    ) -> Result<Commands, IndexError> {
+        let view = self.index.view();
+        let durable = view.resume_point()?.map_or(listing.from, |resume| resume.last.ts);
+        let since = memory.looked_at.unwrap_or(listing.from);
+        let mut commands = Commands::default();
+        view.bases()?.iter().for_each(|base| commands.note_base(base.start));
+        for command in view.commands_newest_first(since, Timestamp::MAX) {
+            commands.note(&command?);
+        }
+        memory.looked_at = Some(durable.min(listing.from));
+        Ok(commands)
+    }
+
+    /// What the other members that answer list of these collections.
+    async fn ask_others(&self, members: &[Member], host: &str, stable: &[Stable<'_>]) -> Lists {
+        let wanted: BTreeSet<(String, Uuid)> =
+            stable.iter().map(|it| (it.info.db.clone(), it.info.uuid)).collect();
+        let others = voters(members).filter(|it| it.host != host && it.state != MemberState::Other);
+        let mut lists = Lists::new();
+        for other in others {
+            let listed = match self.settings.source.member_client(&other.host) {
+                Ok(client) => list_these(&client, &wanted).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match listed {
+                Ok(listed) => {
+                    let forms = listed.iter().map(|info| (info.uuid, form(info))).collect();
+                    lists.insert(other.host.clone(), forms);
+                }
+                Err(error) => debug!(host = other.host, error, "its catalog cannot be listed"),
+            }
+        }
+        lists
+    }
+
+    /// Hands on what most members list; gives what they do not, for people.
+    fn record(
+        &self,
+        known: &mut Known,
+        (host, listing): (&str, &CatalogListing),
+        stable: Vec<Stable<'_>>,
+        lists: &Lists,
+        total: usize,
+    ) -> Vec<String> {
+        let mut differing = Vec::new();
+        for Stable { info, form, from } in stable {
+            let agree = lists.iter().filter(|(_, forms)| forms.get(&info.uuid) == Some(&form));
+            let mut members = vec![host.to_owned()];
+            members.extend(agree.map(|(host, _)| host.clone()));
+            let ns = namespace(info);
+            if !is_majority(members.len(), total) {
+                let (number, members) = (members.len(), members.join(", "));
+                differing.push(format!(
+                    "{ns}: {number} of {total} members list these options and indexes ({members}), the others \
+                     list others or do not answer"
+                ));
+                continue;
+            }
+            known.record(info.uuid, form, from);
+            self.sightings.push(CatalogSighting {
+                uuid: info.uuid,
+                ns,
+                seen_from: from,
+                seen_to: listing.to,
+                members,
+                options: info.options.clone(),
+                indexes: info.indexes.clone(),
+            });
+        }
+        differing
+    }
+}
+
+/// The member to read from, or another one where that one does not have the set's indexes: its documents are not read.
+fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a str, String> {
+    let found = candidates(members, preference)?;
+    let place = |member: &Member| {
+        let preferred = found.iter().position(|candidate| candidate.host == member.host);
+        (preferred.unwrap_or(usize::MAX), member.state == MemberState::Primary)
+    };
+    let readable = voters(members).filter(|member| member.state != MemberState::Other);
+    let first = readable.min_by_key(|member| place(member));
+    first
+        .map(|member| member.host.as_str())
+        .ok_or_else(|| "no member that builds indexes and is not delayed answers".to_owned())
+}
+
+/// The members whose indexes are the set's: they hold data, build indexes, and are not behind on purpose.
+fn voters(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|it| !it.arbiter && !it.delayed && it.builds_indexes)
+}
+
+fn is_majority(members: usize, total: usize) -> bool {
+    2 * members > total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_is_more_than_half() {
+        assert!(is_majority(1, 1) && is_majority(2, 3) && is_majority(2, 2));
+        assert!(!is_majority(1, 2) && !is_majority(1, 3) && !is_majority(2, 4));
+    }
+}
