@@ -80,13 +80,15 @@ mod tests {
         let told = told_after(due * 20, &status, &log, "appending", work(due)).await;
         assert_eq!((told, status.now().log_overdue), (7, None));
         let late = told_after(due, &status, &log, "appending", work(due * 100));
-        tokio::select! {
+        let look = async {
+            tokio::time::sleep(due * 10).await;
+            status.now().log_overdue
+        };
+        let told = tokio::select! {
             _ = late => unreachable!("it takes longer"),
-            () = tokio::time::sleep(due * 10) => {
-                let told = status.now().log_overdue.expect("it is told");
-                assert!(told.starts_with("appending has taken"), "{told}");
-            }
-        }
+            told = look => told.expect("it is told"),
+        };
+        assert!(told.starts_with("appending has taken"), "{told}");
         assert_eq!(status.now().log_overdue, None, "given up");
     }
 
