@@ -114,7 +114,7 @@ impl Run {
     async fn run(&self, wrong: &mut Vec<String>) -> Result<()> {
         let ((source, _), (_, feature_version)) =
             self.chain.first().zip(self.chain.last()).context("a version")?;
-        let pair = |target: &&'static str| Pair { source, feature_version, target: *target };
+        let pair = |target: &&'static str| Pair { source, feature_version, target };
         let pairs: Vec<Pair<'_>> = self.targets.iter().map(pair).collect();
         let (plain, special) = partition(&self.states()?, |state| {
             pairs

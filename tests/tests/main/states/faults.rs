@@ -11,7 +11,7 @@ struct Fault {
     states: &'static [&'static str],
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault {
         row: "C1",
         pairs: |pair| at_least(pair.target, "5.0"),
@@ -74,6 +74,11 @@ const FAULTS: [Fault; 13] = [
         row: "C7",
         pairs: |pair| at_least(pair.source, "6.0"),
         states: &["collections.both_pre_images", "collections.pre_images_then_record"],
+    },
+    Fault {
+        row: "C7",
+        pairs: |pair| at_least(pair.feature_version, "6.0") && pair.target == "6.0.5",
+        states: &["collections.record_pre_images_capped"],
     },
     Fault {
         row: "C9",

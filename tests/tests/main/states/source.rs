@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bson::doc;
+use bson::{Timestamp, doc};
 use hindsight_tests::hindsight::run_json;
-use hindsight_tests::replica_set::{last_timestamp, set_feature_version};
+use hindsight_tests::replica_set::set_feature_version;
 use hindsight_tests::{HindsightProcess, ReplicaSet, RunOutput, SetOptions};
 use mongodb::Client;
 
 use super::make::take;
 use super::recipe::{Side, State};
-use crate::capture_checks::spelled;
+use crate::capture_checks::{spelled, timestamp};
 
 /// The versions that a source ran before and runs now, oldest first, each with its feature compatibility version.
 pub type Chain = [(&'static str, &'static str)];
@@ -76,9 +76,11 @@ impl Source {
         self.directory.path().join("data")
     }
 
-    async fn wait(&self) -> Result<()> {
-        run_json(&self.data(), &["wait", "--timeout", "120s"]).await?.expect_success()?;
-        Ok(())
+    /// Waits until all it holds now can be restored, and tells the time: the server itself goes on writing.
+    async fn wait(&self) -> Result<Timestamp> {
+        let waited = run_json(&self.data(), &["wait", "--timeout", "120s"]).await?;
+        let through = waited.expect_success()?.json()?;
+        timestamp(&through["restorable_through"]).context("wait tells no time")
     }
 
     /// Restores what it holds now; the target's feature compatibility version is set to the source's before.
@@ -88,7 +90,7 @@ impl Source {
         if feature_version(&target_client).await? != version {
             set_feature_version(&target_client, &version).await?;
         }
-        let at = spelled(last_timestamp(&self.client).await?);
+        let at = spelled(self.wait().await?);
         let uri = target.uri();
         let args = [&["restore", "--until", &at, "--to", &uri], more].concat();
         run_json(&self.data(), &args).await
@@ -107,7 +109,8 @@ impl Source {
             }
         }
         self.states.retain(|state| !names.contains(&state.name()));
-        self.wait().await
+        self.wait().await?;
+        Ok(())
     }
 
     pub async fn stop(mut self) -> Result<()> {
