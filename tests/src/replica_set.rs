@@ -13,7 +13,8 @@ use crate::mongod::{Mongod, MongodOptions, client_of, server_version};
 pub const ROOT_USER: &str = "root";
 /// Its password. It has characters that a URI must escape, on purpose.
 pub const ROOT_PASSWORD: &str = "p@ss:word/1";
-const ROOT_PASSWORD_ESCAPED: &str = "p%40ss%3Aword%2F1";
+/// The password as a connection string spells it.
+pub const ROOT_PASSWORD_ESCAPED: &str = "p%40ss%3Aword%2F1";
 
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const REPLICATION_TIMEOUT: Duration = Duration::from_secs(60);

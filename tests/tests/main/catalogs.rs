@@ -11,7 +11,7 @@ use bson::{Binary, Document, doc, spec::BinarySubtype};
 use hindsight_tests::dbhash;
 use hindsight_tests::hindsight::run_json;
 use hindsight_tests::mongod::{client_of, server_version};
-use hindsight_tests::replica_set::{ROOT_PASSWORD, ROOT_USER, last_timestamp};
+use hindsight_tests::replica_set::{ROOT_PASSWORD_ESCAPED, ROOT_USER, last_timestamp};
 use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, RunOutput, SetOptions};
 use mongodb::Client;
 
@@ -193,7 +193,7 @@ async fn roles_are_verified_with_the_rights_that_we_ask_for() -> Result<()> {
     let uri = |user: &str, password: &str| {
         format!("mongodb://{user}:{password}@{address}/?authSource=admin&directConnection=true")
     };
-    let root = client_of(&uri(ROOT_USER, ROOT_PASSWORD)).await?;
+    let root = client_of(&uri(ROOT_USER, ROOT_PASSWORD_ESCAPED)).await?;
     let create =
         doc! {"createUser": "restorer", "pwd": "pw", "roles": ["restore", "readAnyDatabase"]};
     root.database("admin").run_command(create).await?;

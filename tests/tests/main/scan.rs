@@ -75,7 +75,7 @@ async fn a_filtered_scan_answers_what_a_restored_server_answers() -> Result<()> 
     for (flag, text, word) in [
         ("--filter", "{\"a\":{\"$near\":1}}", "$near"),
         ("--filter", "{\"a\":", "JSON"),
-        ("--filter", "[1]", "JSON object"),
+        ("--filter", "[1]", "not a document"),
         ("--projection", "{\"a\":1,\"b\":0}", "projection"),
     ] {
         let refused =

@@ -17,7 +17,7 @@ pub type Held = BTreeMap<String, Collection>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Collection {
-    options: Document,
+    pub options: Document,
     /// By name, the `_id` index included.
     indexes: BTreeMap<String, Document>,
     documents: u64,
