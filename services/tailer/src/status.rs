@@ -111,6 +111,10 @@ impl StatusBoard {
     }
 
     /// Members were listed; some may differ from each other.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the wall clock is noted for people, never decided by"
+    )]
     pub(crate) fn looked_at_catalog(&self, differing: Vec<String>) {
         let checked_at = Some(SystemTime::now());
         self.change(|status| {

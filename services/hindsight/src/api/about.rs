@@ -52,7 +52,7 @@ fn id(bytes: &[u8]) -> Value {
 fn told(value: &impl Serialize) -> Value {
     let Ok(text) = serde_json::to_string(value) else { return Value::Null };
     match serde_json::from_str::<Value>(&text) {
-        Ok(value) if value.to_string() == text => value,
+        Ok(value) if serde_json::to_string(&value).is_ok_and(|again| again == text) => value,
         _ => Value::String(text),
     }
 }

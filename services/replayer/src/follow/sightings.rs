@@ -253,7 +253,7 @@ mod tests {
         let judged_as = |theirs| judged((ours(), &[]), (theirs, &[])).expect("a difference");
         let theirs = rawdoc! { "validator": { "a": 2 } };
         let judged = judged_as(theirs.clone());
-        assert_eq!(judged.differences, ["the options differ: validator, recordPreImages"]);
+        assert_eq!(judged.differences, ["the options differ: recordPreImages, validator"]);
         assert_eq!(judged.state.expect("taken up").options, theirs.as_bytes());
         let capped = rawdoc! { "capped": true, "size": 4096, "validator": { "a": 1 }, "recordPreImages": true };
         let judged = judged_as(capped);

@@ -76,8 +76,10 @@ impl RetainValues for Document {
     }
 }
 
+type Options = fn() -> Document;
+
 /// Collections of the end-to-end test, with the options to create them by.
-pub(super) const COLLECTIONS: [(&str, fn() -> Document); 3] = [
+pub(super) const COLLECTIONS: [(&str, Options); 3] = [
     ("plain", Document::new),
     ("collated", || doc! {"collation": {"locale": "en", "strength": 1}}),
     ("capped", || doc! {"capped": true, "size": 100_000}),

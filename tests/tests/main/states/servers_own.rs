@@ -32,7 +32,7 @@ type Concerns = fn(&Pair<'_>) -> bool;
 type TakeAway = fn(namespace: &str, collection: &mut CollectionState);
 
 /// Where it applies, why it is so, and how it is taken away.
-const OWN: [(Concerns, &str, TakeAway); 7] = [
+const OWN: [(Concerns, &str, TakeAway); 8] = [
     (
         |_| true,
         "a deprecated option without effect: `create` refuses it beside the `_id` index that is listed with it",
@@ -85,6 +85,17 @@ const OWN: [(Concerns, &str, TakeAway); 7] = [
             let engine = collection.options.get("storageEngine").map(ToString::to_string);
             if engine.is_some_and(|engine| engine.contains("MayHaveMixedSchemaData")) {
                 collection.options.remove("storageEngine");
+            }
+        },
+    ),
+    (
+        |pair| pair.cross("6.0.27"),
+        "6.0.27 and later list when documents of a clustered collection expire beside its order too, not in its options alone",
+        |_, collection| {
+            for spec in collection.indexes.values_mut() {
+                if spec.get_bool("clustered").unwrap_or(false) {
+                    spec.remove("expireAfterSeconds");
+                }
             }
         },
     ),

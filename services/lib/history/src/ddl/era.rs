@@ -46,7 +46,7 @@ impl Era {
     /// 6.0.5; 4.4.2 and 6.0.27 leave it on. Of the versions between, none was to be had: a later `collMod` tells.
     pub(super) fn forgets_pre_images(self) -> bool {
         match self.base {
-            Some(base) if base.0 >= self.feature_major => (5, 0, 0) <= base && base < (6, 0, 27),
+            Some(base) if base.0 >= self.feature_major => ((5, 0, 0)..(6, 0, 27)).contains(&base),
             _ => (5..7).contains(&self.feature_major),
         }
     }

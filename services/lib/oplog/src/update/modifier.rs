@@ -294,7 +294,10 @@ impl Applier<'_> {
                 self.out.head_of(old.kind, name)?;
                 self.array(Doc::new(old.value)?, group.changes, group.next)
             }
-            _ => self.out.renamed(name, old),
+            _ => match groups(group.changes, group.next).iter().any(|inner| inner.name == EACH) {
+                true => Err(UpdateError::modifier("not an array", group.name)),
+                false => self.out.renamed(name, old),
+            },
         }
     }
 
