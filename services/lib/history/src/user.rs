@@ -91,7 +91,8 @@ impl Writer<'_> {
             tracing::warn!(
                 entry = %unit.at, ns = op.ns,
                 "an applyOps lets each server put its own time into a document ($currentDate, or an empty \
-                 timestamp): the members of the set differ about it, and the history holds the time of the entry"
+                 timestamp): the members of the set differ about it, and the history holds the time of the entry, or the \
+                 empty timestamp as it was given"
             );
         }
     }
