@@ -250,8 +250,10 @@ async fn restore_into_the_next(data: &Path, story: &Story) -> Result<()> {
         }
         let (version, feature_version) = after.stage;
         let what = || format!("{:?} into {version}", before.stage);
-        let target = restore_into(data, before.at, version, feature_version).await;
-        let target = target.with_context(what)?.client().await?;
+        // The server lives as long as this.
+        let server = restore_into(data, before.at, version, feature_version).await;
+        let server = server.with_context(what)?;
+        let target = server.client().await?;
         let plain = |held: &Held| {
             let mut held = held.clone();
             held.retain(|name, _| !name.contains(".system."));
