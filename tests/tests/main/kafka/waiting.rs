@@ -99,6 +99,9 @@ async fn an_append_that_waits_is_told_at_once() -> Result<()> {
     let mut stage = Stage::new(1, SetOptions::members(1)).await?;
     let mut tailer = stage.tailer("tailer").await?;
     let mut replayer = stage.replayer("replayer").await?;
+    for process in [&mut tailer, &mut replayer] {
+        process.wait_ready(PATIENCE).await?;
+    }
     let client = stage.set.client().await?;
     let things = client.database("waiting").collection::<Document>("things");
     things.insert_one(doc! {"_id": 0}).await?;
