@@ -1,10 +1,9 @@
 //! Which collections are meant.
 
 use hindsight_oplog::raw::Element;
+use hindsight_oplog::time_series::BUCKETS_PREFIX;
 use hindsight_oplog::{Namespace, Namespaces, Operation};
 
-/// The prefix of the collection that holds what is in a time-series collection, up to MongoDB 8.
-const BUCKETS: &str = "system.buckets.";
 /// The collection whose documents define a database's views; their `_id` is the view's full name.
 const VIEWS: &str = "system.views";
 
@@ -70,7 +69,7 @@ impl NamespacePattern {
     }
 
     fn concerns_parts(&self, namespace: &Namespace<'_>) -> bool {
-        let buckets_of = namespace.collection.strip_prefix(BUCKETS);
+        let buckets_of = namespace.collection.strip_prefix(BUCKETS_PREFIX);
         self.takes(namespace, |wanted| wanted == namespace.collection || buckets_of == Some(wanted))
     }
 

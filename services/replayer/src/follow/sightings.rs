@@ -4,6 +4,7 @@ use hindsight_history::form::Meaning;
 use hindsight_history::{CollectionState, Writer};
 use hindsight_oplog::OpTime;
 use hindsight_oplog::raw::{Doc, Malformed};
+use hindsight_oplog::time_series::BUCKETS_PREFIX;
 use hindsight_segment::{CatalogSighting, SegmentInfo, Sequence};
 
 use super::FollowError;
@@ -109,8 +110,7 @@ fn judge_options(
 /// The names of the options that differ. Of buckets, the validator and `storageEngine` are the server's own and change
 /// with its patch version.
 fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<String>, Malformed> {
-    let is_buckets =
-        ns.split_once('.').is_some_and(|(_, name)| name.starts_with("system.buckets."));
+    let is_buckets = ns.split_once('.').is_some_and(|(_, name)| name.starts_with(BUCKETS_PREFIX));
     let ignored: &[&[u8]] = if is_buckets { &[b"validator", b"storageEngine"] } else { &[] };
     let meaning = |options| Meaning::of_options(Doc::new(&without(options, ignored)?)?);
     Ok(meaning(ours)?.differing(&meaning(theirs)?))

@@ -8,13 +8,12 @@
 
 use hindsight_oplog::id_key;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
 use super::{Command, options};
 use crate::state::database_of;
 use crate::writer::Unit;
 use crate::{ApplyError, CollectionState, Writer, key};
-
-const BUCKETS: &str = "system.buckets.";
 
 impl Writer<'_> {
     pub(super) fn convert_timeseries(
@@ -105,7 +104,7 @@ fn collection_of(ns: &str) -> &str {
 }
 
 fn buckets_of(ns: &str) -> String {
-    format!("{}.{BUCKETS}{}", database_of(ns), collection_of(ns))
+    format!("{}.{BUCKETS_PREFIX}{}", database_of(ns), collection_of(ns))
 }
 
 fn timeseries_option<'a>(state: &'a CollectionState, name: &[u8]) -> Option<Element<'a>> {
@@ -123,7 +122,7 @@ fn view(ns: &str, state: &CollectionState) -> Result<Vec<u8>, &'static str> {
     let time_field = need(b"timeField", "its time-series options have no timeField")?;
     let span = need(b"bucketMaxSpanSeconds", "its time-series options have no bucket span")?;
     let mut view = DocWriter::new();
-    view.string(b"_id", ns).string(b"viewOn", &format!("{BUCKETS}{}", collection_of(ns)));
+    view.string(b"_id", ns).string(b"viewOn", &format!("{BUCKETS_PREFIX}{}", collection_of(ns)));
     view.open(kind::ARRAY, b"pipeline").open(kind::DOCUMENT, b"0");
     view.open(kind::DOCUMENT, b"$_internalUnpackBucket").element(time_field);
     if let Some(meta_field) = timeseries_option(state, b"metaField") {
