@@ -102,16 +102,9 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
     Ok(())
 }
 
-/// What librdkafka and this program say of connections that other settings would mend: TLS with an authority that is not
-/// trusted here, and no TLS or password where brokers want one. Neither comes with a code of its own.
-const SETTINGS_ARE_WRONG: [&str; 2] = ["certificate verify failed", "want TLS or a password"];
-
-/// Whether the brokers, or the topic, can come to be there by themselves. A refused password does not come right.
+/// Whether the brokers, or the topic, can come to be there by themselves. Who is refused, for a
+/// password or a certificate, needs other settings first.
 fn can_come(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}");
-    if SETTINGS_ARE_WRONG.iter().any(|words| text.contains(words)) {
-        return false;
-    }
     error.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) | (_, Some(CaptureError::Log(error))) => match error {
             LogError::Unavailable { cause, .. } => cause.kind() != io::ErrorKind::PermissionDenied,

@@ -8,6 +8,7 @@ use hindsight_tests::hindsight::run;
 use hindsight_tests::replica_set::last_timestamp;
 
 use super::services::Stage;
+use super::waiting::{says, spawn};
 use super::*;
 use crate::capture_checks::wait_durable;
 
@@ -37,8 +38,12 @@ async fn brokers_are_reached_over_tls_and_only_those_that_are_trusted() -> Resul
     let tls = ["--kafka-config", "security.protocol=ssl", "--kafka-config", &by_trusted];
     let untrusted = ["--kafka-config", "security.protocol=ssl", "--kafka-config", &by_other];
     refused(&stage, &untrusted, "certificate verify failed").await?;
-    // Plain text where TLS is spoken: the connection is closed, and nothing else is said.
-    refused(&stage, &[], "want TLS or a password").await?;
+    // Plain text where TLS is spoken: the connection is closed, and nothing else is said. A broker that goes down looks
+    // the same, so this is waited for, and told.
+    let plain = stage.args("tailer", &["--uri", &stage.set.uri()]);
+    let mut waiting = spawn(&stage, "plain", &plain)?;
+    says(&mut waiting, "want TLS or a password").await?;
+    anyhow::ensure!(waiting.stop().await?.success(), "{}", waiting.stderr());
 
     let uri = stage.set.uri();
     let args = stage.args("tailer", &[&["--uri", &uri], &tls[..]].concat());

@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an append may wait before `status` tells, and room for a busy machine.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
-fn spawn(stage: &Stage, name: &str, args: &[String]) -> Result<HindsightProcess> {
+pub(super) fn spawn(stage: &Stage, name: &str, args: &[String]) -> Result<HindsightProcess> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     HindsightProcess::spawn(&stage.path(name), &args)
 }
 
 /// What `/readyz` of a process that is not ready yet says, once it says `word`.
-async fn says(process: &mut HindsightProcess, word: &str) -> Result<()> {
+pub(super) async fn says(process: &mut HindsightProcess, word: &str) -> Result<()> {
     let started = Instant::now();
     let mut last = String::new();
     while started.elapsed() < PATIENCE {

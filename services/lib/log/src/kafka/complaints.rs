@@ -28,7 +28,7 @@ struct Complaint {
     text: String,
     /// That none can be reached follows from what was said before, which tells more.
     is_consequence: bool,
-    /// The brokers do not let this client in.
+    /// The brokers do not let this client in, or it does not trust them.
     is_refusal: bool,
 }
 
@@ -43,7 +43,8 @@ impl Complaints {
         })
     }
 
-    /// Whether the last one is recent, and is that the brokers do not let this client in.
+    /// Whether the last one is recent, and only other settings would mend what it tells: brokers do not let this client
+    /// in, or their certificate is not of an authority that it trusts.
     pub(super) fn is_refused(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().is_some_and(|last| last.is_refusal && last.at.elapsed() < RECENT)
@@ -80,9 +81,11 @@ impl ClientContext for Complaints {
 
 impl ConsumerContext for Complaints {}
 
-/// The same is told twice, as an error and as the failure of a connection.
+/// The same is told twice, as an error and as the failure of a connection. Of certificates librdkafka tells in
+/// OpenSSL's words alone, without a code.
 fn is_refusal(text: &str) -> bool {
-    text.to_ascii_lowercase().contains("authentication failed")
+    let text = text.to_ascii_lowercase();
+    ["authentication failed", "certificate verify failed"].iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]
@@ -113,5 +116,10 @@ mod tests {
         assert_eq!(complaints.recent().as_deref(), Some("wrong password"));
         all_down(&complaints);
         assert!(complaints.is_refused(), "as long as nothing else is told");
+        complaints.log(RDKafkaLogLevel::Error, CONNECTION_FAILED, "connection refused");
+        assert!(!complaints.is_refused(), "brokers that are down come back");
+        let untrusted = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
+        complaints.log(RDKafkaLogLevel::Error, CONNECTION_FAILED, untrusted);
+        assert!(complaints.is_refused(), "no waiting makes a certificate trusted");
     }
 }
