@@ -200,7 +200,7 @@ async fn up_works_on_a_topic() -> Result<()> {
 }
 
 /// Waits until the log announces a base, so that what is written from now on lies in its window.
-async fn wait_for_base(stage: &Stage) -> Result<()> {
+pub(super) async fn wait_for_base(stage: &Stage) -> Result<()> {
     let started = std::time::Instant::now();
     let reader = KafkaLog::open_reader(stage.options.clone()).await?;
     while reader.announced().await?.is_empty() {

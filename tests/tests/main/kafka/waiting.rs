@@ -8,7 +8,7 @@ use hindsight_tests::{HindsightProcess, SetOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::services::{Stage, wait_for};
+use super::services::{Stage, wait_for, wait_for_base};
 use super::*;
 use crate::capture_checks::{status, wait_durable};
 
@@ -65,6 +65,7 @@ async fn services_wait_for_what_they_are_started_before() -> Result<()> {
     says(&mut replayer, "a tailer creates it when it starts").await?;
     let mut tailer = stage.tailer("tailer").await?;
     replayer.wait_ready(PATIENCE).await?;
+    wait_for_base(&stage).await?;
     let client = stage.set.client().await?;
     let things = client.database("waiting").collection::<Document>("things");
     things.insert_one(doc! {"_id": 1}).await?;
@@ -102,6 +103,7 @@ async fn an_append_that_waits_is_told_at_once() -> Result<()> {
     for process in [&mut tailer, &mut replayer] {
         process.wait_ready(PATIENCE).await?;
     }
+    wait_for_base(&stage).await?;
     let client = stage.set.client().await?;
     let things = client.database("waiting").collection::<Document>("things");
     things.insert_one(doc! {"_id": 0}).await?;
