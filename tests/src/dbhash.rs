@@ -190,11 +190,19 @@ fn diff_maps(
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     for name in names {
         match (left.get(name), right.get(name)) {
-            (Some(left), Some(right)) if left == right => {}
+            (Some(left), Some(right)) if left == right || same_bytes(left, right) => {}
             (Some(left), Some(right)) => lines.push(format!("{what} {name}: {left} <> {right}")),
             (Some(_), None) => lines.push(format!("{what} {name}: only on the left")),
             (None, _) => lines.push(format!("{what} {name}: only on the right")),
         }
+    }
+}
+
+/// NaN is not equal to itself.
+fn same_bytes(left: &Document, right: &Document) -> bool {
+    match (bson::serialize_to_vec(left), bson::serialize_to_vec(right)) {
+        (Ok(left), Ok(right)) => left == right,
+        _ => false,
     }
 }
 

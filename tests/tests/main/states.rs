@@ -112,9 +112,9 @@ async fn version_under_test() -> Result<String> {
 impl Run {
     /// One source holds all states that every target takes; what is refused or known to be wrong has others.
     async fn run(&self, wrong: &mut Vec<String>) -> Result<()> {
-        let ((source, _), (_, feature_version)) =
+        let ((source, _), (last, feature_version)) =
             self.chain.first().zip(self.chain.last()).context("a version")?;
-        let pair = |target: &&'static str| Pair { source, feature_version, target };
+        let pair = |target: &&'static str| Pair { source, last, feature_version, target };
         let pairs: Vec<Pair<'_>> = self.targets.iter().map(pair).collect();
         let (plain, special) = partition(&self.states()?, |state| {
             pairs

@@ -47,8 +47,8 @@ impl Batch {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
     Malformed(Malformed),
-    /// It goes in a batch of its own: [`Batch::verbatim`].
-    Verbatim,
+    /// It goes in a batch of its own ([`Batch::verbatim`]), for this reason.
+    Verbatim(&'static str),
     Impossible {
         id: String,
         reason: &'static str,
@@ -109,7 +109,7 @@ impl BatchBuilder {
         let passage = passage(document).map_err(Unfit::Malformed)?;
         match passage {
             Passage::AsItIs | Passage::Repaired => {}
-            Passage::Verbatim => return Err(Unfit::Verbatim),
+            Passage::Verbatim(reason) => return Err(Unfit::Verbatim(reason)),
             Passage::Impossible(reason) => {
                 return Err(Unfit::Impossible { id: display_id(document), reason });
             }
@@ -299,7 +299,7 @@ mod tests {
         let mut builder = BatchBuilder::new("things", false, 1 << 20, 100);
         let late = rawdoc! { "a": 1, "_id": 9 };
         let unfit = builder.add(late.as_bytes()).expect_err("late _id");
-        assert_eq!(unfit, Unfit::Verbatim);
+        assert_eq!(unfit, Unfit::Verbatim("its _id is not its first field"));
         let batch = Batch::verbatim("shop.things", late.as_bytes());
         let expected = rawdoc! {
             "applyOps": [{ "op": "i", "ns": "shop.things", "o": late }],

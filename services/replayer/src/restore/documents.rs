@@ -1,10 +1,11 @@
 //! What a server does to a document on insert, found out before it does it.
 //!
 //! Seen on 4.4.2 to 7.0.28: an `insert` moves a late `_id` to the front and replaces every `Timestamp(0, 0)` at the top
-//! level (outside `_id`) by its own time; it stores everything else as it is, duplicate names, invalid UTF-8 and
-//! deprecated types included. An update by pipeline with a literal document stores zero timestamps, so that is
-//! how they are put back. An `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry does;
-//! it takes a right of its own, so only documents with a late `_id` go that way.
+//! level (outside `_id`) by its own time; it refuses some documents that replication takes (`fixDocumentForInsert` in the
+//! server's `insert.cpp`); it stores everything else as it is, duplicate names, invalid UTF-8 and deprecated types
+//! included. An update by pipeline with a literal document stores zero timestamps, so that is how they are put back. An
+//! `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry does; it takes a right of its own,
+//! so only documents that an insert changes or refuses go that way.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
@@ -15,28 +16,95 @@ pub(super) enum Passage {
     AsItIs,
     /// After the insert its zero timestamps must be put back.
     Repaired,
-    /// Its `_id` is not its first field: only `applyOps` stores it so.
-    Verbatim,
+    /// Only `applyOps` stores it so, for this reason.
+    Verbatim(&'static str),
     /// The server cannot be made to store this.
     Impossible(&'static str),
 }
 
+/// Levels of documents and arrays, the document itself included, that an insert takes.
+const DEEPEST: usize = 180;
+/// What each level takes at least: length, type, empty name, and both terminators.
+const LEVEL_BYTES: usize = 7;
+
 pub(super) fn passage(document: &[u8]) -> Result<Passage, Malformed> {
-    let (mut passage, mut first) = (Passage::AsItIs, true);
-    for element in Doc::new(document)?.elements() {
+    let doc = Doc::new(document)?;
+    let (mut is_repaired, mut first) = (false, true);
+    for element in doc.elements() {
         let element = element?;
-        if first && element.name != b"_id" {
-            return Ok(match Doc::new(document)?.get(b"_id")? {
-                Some(_) => Passage::Verbatim,
-                None => Passage::Impossible("it has no _id"),
-            });
-        }
-        if !first && element.kind == kind::TIMESTAMP && element.value == [0; 8] {
-            passage = Passage::Repaired;
+        match (first, element.name == b"_id") {
+            (true, true) => {
+                if let Some(reason) = refused_id(element)? {
+                    return Ok(Passage::Verbatim(reason));
+                }
+            }
+            (true, false) => {
+                return Ok(match doc.get(b"_id")? {
+                    Some(_) => Passage::Verbatim("its _id is not its first field"),
+                    None => Passage::Impossible("it has no _id"),
+                });
+            }
+            (false, true) => return Ok(Passage::Verbatim("it has more than one _id")),
+            (false, false) => {
+                is_repaired |= element.kind == kind::TIMESTAMP && element.value == [0; 8];
+            }
         }
         first = false;
     }
-    Ok(if first { Passage::Impossible("it has no _id") } else { passage })
+    Ok(match (first, is_repaired) {
+        (true, _) => Passage::Impossible("it has no _id"),
+        _ if document.len() > DEEPEST * LEVEL_BYTES && is_deeper(doc, DEEPEST)? => {
+            Passage::Verbatim("it is nested more than 180 levels deep")
+        }
+        (false, true) => Passage::Repaired,
+        (false, false) => Passage::AsItIs,
+    })
+}
+
+/// Why an insert refuses such an `_id`.
+fn refused_id(id: Element<'_>) -> Result<Option<&'static str>, Malformed> {
+    Ok(match (id.kind, id.as_doc()) {
+        (kind::ARRAY, _) => Some("its _id is an array"),
+        (kind::REGEX, _) => Some("its _id is a regular expression"),
+        (kind::UNDEFINED, _) => Some("its _id is undefined"),
+        (_, Some(id)) if has_operator(id, DEEPEST)? => {
+            Some("its _id has a field whose name begins with $")
+        }
+        _ => None,
+    })
+}
+
+/// Whether a name begins with `$`, those of a DBRef left aside.
+fn has_operator(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
+    for element in doc.elements() {
+        let element = element?;
+        let is_reference = matches!(element.name, b"$ref" | b"$id" | b"$db");
+        let is_operator = element.name.starts_with(b"$") && !is_reference;
+        let inner = element.as_doc().or(element.as_array());
+        if is_operator
+            || inner.is_some_and(|_| levels == 0)
+            || inner.map(|inner| has_operator(inner, levels - 1)).transpose()? == Some(true)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether there are more levels than these.
+fn is_deeper(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
+    if levels == 0 {
+        return Ok(true);
+    }
+    for element in doc.elements() {
+        let element = element?;
+        if let Some(inner) = element.as_doc().or(element.as_array())
+            && is_deeper(inner, levels - 1)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The `_id` of a document, for messages.
@@ -70,9 +138,35 @@ mod tests {
         assert_eq!(of(rawdoc! { "_id": 1, "a.b": 2, "$c": 3 }), Passage::AsItIs);
         assert_eq!(of(rawdoc! { "_id": ZERO, "n": { "t": ZERO } }), Passage::AsItIs);
         assert_eq!(of(rawdoc! { "_id": 1, "t": ZERO }), Passage::Repaired);
-        assert_eq!(of(rawdoc! { "a": 1, "t": ZERO, "_id": 1 }), Passage::Verbatim);
+        let is_verbatim = |raw| matches!(of(raw), Passage::Verbatim(_));
+        assert!(is_verbatim(rawdoc! { "a": 1, "t": ZERO, "_id": 1 }));
+        assert!(is_verbatim(rawdoc! { "_id": 1, "a": 2, "_id": 1 }));
+        assert!(is_verbatim(rawdoc! { "_id": [1] }));
+        let mut regex = DocWriter::new();
+        regex.value(kind::REGEX, b"_id", b"a\0i\0");
+        assert!(matches!(passage(&regex.finish()), Ok(Passage::Verbatim(_))));
+        assert!(is_verbatim(rawdoc! { "_id": bson::RawBson::Undefined }));
+        assert!(is_verbatim(rawdoc! { "_id": { "a": [{ "$b": 2 }] } }));
+        assert_eq!(of(rawdoc! { "_id": { "$ref": "c", "$id": 1 } }), Passage::AsItIs);
         assert!(matches!(of(rawdoc! { "a": 1 }), Passage::Impossible(_)));
         assert!(matches!(of(rawdoc! {}), Passage::Impossible(_)));
+    }
+
+    #[test]
+    fn a_document_is_as_deep_as_an_insert_takes_or_deeper() {
+        let nested = |levels| (2..levels).fold(rawdoc! {}, |inner, _| rawdoc! { "a": inner });
+        let of = |levels| {
+            let document = rawdoc! { "_id": 1, "a": nested(levels), "filler": "x".repeat(2_000) };
+            passage(document.as_bytes()).expect("well formed")
+        };
+        assert_eq!(of(180), Passage::AsItIs);
+        assert!(matches!(of(181), Passage::Verbatim(_)));
+        let small = rawdoc! { "_id": 1, "a": nested(181) };
+        assert!(
+            matches!(passage(small.as_bytes()), Ok(Passage::Verbatim(_))),
+            "{}",
+            small.as_bytes().len()
+        );
     }
 
     #[test]

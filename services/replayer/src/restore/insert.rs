@@ -58,7 +58,7 @@ async fn try_insert(
     };
     if batch.verbatim {
         let reply =
-            send("admin", &batch.insert, "a document whose _id is not its first field").await?;
+            send("admin", &batch.insert, "a document that no insert stores as it is").await?;
         return look_at(&reply, &namespace, false, |_| None);
     }
     let reply = send(db, &batch.insert, "documents").await?;

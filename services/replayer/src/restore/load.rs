@@ -173,10 +173,8 @@ impl Loader {
             Err(unfit) => unfit,
         };
         let namespace = collection.state.namespace();
-        if unfit != Unfit::Verbatim {
-            return Err(refused(namespace, unfit));
-        }
-        let is_written = self.verbatim.decide(&namespace, document)?;
+        let Unfit::Verbatim(reason) = unfit else { return Err(refused(namespace, unfit)) };
+        let is_written = self.verbatim.decide(&namespace, document, reason)?;
         let alone = || Batch::verbatim(&namespace, document);
         Ok(is_written.then(|| [builder.take(), Some(alone())]))
     }
@@ -228,7 +226,7 @@ fn enqueue(
 fn refused(namespace: String, unfit: Unfit) -> RestoreError {
     match unfit {
         Unfit::Malformed(error) => RestoreError::Source { namespace, source: error.into() },
-        Unfit::Verbatim => RestoreError::Defect(format!("{namespace}: a document was not sent")),
+        Unfit::Verbatim(_) => RestoreError::Defect(format!("{namespace}: a document was not sent")),
         Unfit::Impossible { id, reason } => RestoreError::WriteRefused {
             namespace,
             what: format!("the document with _id {id} as it is"),

@@ -9,7 +9,7 @@ use super::settings::RestoreSettings;
 use super::target::TargetFacts;
 use super::version::Version;
 
-/// The way of documents whose `_id` is not their first field.
+/// The way of documents that an insert would change or refuse.
 #[derive(Debug)]
 pub(super) struct Verbatim {
     way: Way,
@@ -34,8 +34,8 @@ struct LeftOut {
 /// Documents that are named in a report.
 const NAMED: usize = 1_000;
 
-const REASON: &str =
-    "its _id is not its first field, and only applyOps, which this user may not run, stores it so";
+/// Follows the reason that the document itself gives.
+const NO_RIGHT: &str = "and only applyOps, which this user may not run, stores it so";
 
 impl Verbatim {
     pub(super) fn of(facts: &TargetFacts, settings: &RestoreSettings) -> Self {
@@ -56,19 +56,25 @@ impl Verbatim {
     ///
     /// # Errors
     /// [`RestoreError::WriteRefused`] when it can be neither.
-    pub(super) fn decide(&self, namespace: &str, document: &[u8]) -> Result<bool, RestoreError> {
+    pub(super) fn decide(
+        &self,
+        namespace: &str,
+        document: &[u8],
+        reason: &str,
+    ) -> Result<bool, RestoreError> {
         let id = display_id(document);
         match self.way {
             Way::Written => Ok(true),
             Way::LeftOut => {
-                self.left_out.lock().unwrap_or_else(PoisonError::into_inner).add(namespace, &id);
+                let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+                left_out.add(namespace, &id, reason);
                 Ok(false)
             }
             Way::Refused => Err(RestoreError::WriteRefused {
                 namespace: namespace.to_owned(),
                 what: format!("the document with _id {id} as it is"),
                 reason: format!(
-                    "{REASON}; grant it the action applyOps on the cluster (as dbAdminAnyDatabase has), or leave \
+                    "{reason}, {NO_RIGHT}; grant it the action applyOps on the cluster (as dbAdminAnyDatabase has), or leave \
                      such documents out (--leave-out-unrestorable)"
                 ),
             }),
@@ -78,20 +84,20 @@ impl Verbatim {
     /// What was left out, for the report.
     pub(super) fn left_out(&self) -> Vec<Skipped> {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = |ns| Skipped { ns, reason: REASON.to_owned() };
+        let skipped = |ns| Skipped { ns, reason: format!("each for such a reason, {NO_RIGHT}") };
         let others = (left_out.others > 0).then(|| format!("{} more documents", left_out.others));
         left_out.named.iter().cloned().chain(others.map(skipped)).collect()
     }
 }
 
 impl LeftOut {
-    fn add(&mut self, namespace: &str, id: &str) {
+    fn add(&mut self, namespace: &str, id: &str, reason: &str) {
         if self.named.len() == NAMED {
             self.others += 1;
             return;
         }
         let ns = format!("{namespace} (document with _id {id})");
-        self.named.push(Skipped { ns, reason: REASON.to_owned() });
+        self.named.push(Skipped { ns, reason: format!("{reason}, {NO_RIGHT}") });
     }
 }
 
@@ -101,6 +107,8 @@ mod tests {
 
     use super::super::rights::Rights;
     use super::*;
+
+    const LATE: &str = "its _id is not its first field";
 
     fn facts(version: &str, actions: Option<&str>) -> TargetFacts {
         let rights =
@@ -127,7 +135,7 @@ mod tests {
         let verbatim = Verbatim::of(&facts("5.0.4", Some("find")), &settings);
         for id in 0..1_003 {
             let document = rawdoc! { "a": 1, "_id": id };
-            assert!(!verbatim.decide("shop.orders", document.as_bytes()).expect("left out"));
+            assert!(!verbatim.decide("shop.orders", document.as_bytes(), LATE).expect("left out"));
         }
         let left_out = verbatim.left_out();
         assert_eq!(left_out.len(), NAMED + 1);
@@ -138,7 +146,8 @@ mod tests {
     #[test]
     fn a_document_that_ends_the_restore_is_named_with_the_remedy() {
         let verbatim = Verbatim::of(&facts("5.0.4", Some("find")), &RestoreSettings::default());
-        let error = verbatim.decide("shop.orders", rawdoc! { "a": 1, "_id": "x" }.as_bytes());
+        let document = rawdoc! { "a": 1, "_id": "x" };
+        let error = verbatim.decide("shop.orders", document.as_bytes(), LATE);
         let message = error.expect_err("refused").to_string();
         assert!(message.contains("\"x\"") && message.contains("dbAdminAnyDatabase"), "{message}");
     }

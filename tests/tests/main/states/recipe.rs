@@ -61,6 +61,8 @@ pub struct Refusal {
     before: Option<String>,
     /// The version that made it so, where a later one makes something else of the same recipe.
     made_by: Option<String>,
+    /// The newest version of the source, where a newer one lists something else of it.
+    listed_by: Option<String>,
     /// The source's feature compatibility version from which on it is so.
     feature_version: Option<String>,
     /// The collection that the plan names.
@@ -115,6 +117,7 @@ impl State {
             at_least(pair.target, &refused.from)
                 && fits(&refused.before, |version, bound| !at_least(version, bound), pair.target)
                 && fits(&refused.made_by, at_most, pair.source)
+                && fits(&refused.listed_by, at_most, pair.last)
                 && fits(&refused.feature_version, at_least, pair.feature_version)
         })
     }

@@ -3,6 +3,7 @@
 //! Each is written out with its reason and for the pairs of versions it concerns, and is taken away on both sides before they
 //! are compared. Everything else must be equal.
 
+use bson::Document;
 use hindsight_tests::dbhash::{CollectionState, Snapshot};
 
 use super::forms;
@@ -12,6 +13,8 @@ use super::recipe::at_least;
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
     pub source: &'a str,
+    /// The version that the source is when it is copied and followed.
+    pub last: &'a str,
     /// The source's feature compatibility version at the end.
     pub feature_version: &'a str,
     pub target: &'a str,
@@ -82,10 +85,7 @@ const OWN: [(Concerns, &str, TakeAway); 8] = [
         |pair| pair.cross("6.0.27"),
         "6.0.27 and later list the mark of mixed types, which older servers keep to themselves; queries tell of it",
         |_, collection| {
-            let engine = collection.options.get("storageEngine").map(ToString::to_string);
-            if engine.is_some_and(|engine| engine.contains("MayHaveMixedSchemaData")) {
-                collection.options.remove("storageEngine");
-            }
+            remove_mark(&mut collection.options);
         },
     ),
     (
@@ -109,6 +109,22 @@ const OWN: [(Concerns, &str, TakeAway); 8] = [
         },
     ),
 ];
+
+/// What 6.0.27 adds to the settings of the storage engine, and nothing else of them.
+fn remove_mark(options: &mut Document) {
+    const MARK: &str = "app_metadata=(timeseriesBucketsMayHaveMixedSchemaData=";
+    let settings = options.get_document_mut("storageEngine");
+    let settings = settings.and_then(|engine| engine.get_document_mut("wiredTiger"));
+    let Ok(settings) = settings else { return };
+    let Ok(text) = settings.get_str("configString") else { return };
+    let parts = text.split(',').filter(|part| !part.starts_with(MARK));
+    let rest = parts.collect::<Vec<_>>().join(",");
+    if rest.is_empty() {
+        options.remove("storageEngine");
+    } else {
+        settings.insert("configString", rest);
+    }
+}
 
 /// Options of indexes, and the kind that they belong to.
 const OF_OTHER_KINDS: [(&str, &str); 5] = [
@@ -139,7 +155,23 @@ fn is_buckets(namespace: &str) -> bool {
 
 #[test]
 fn rules_concern_the_pairs_that_they_are_for() {
-    let pair = Pair { source: "6.0.5", feature_version: "6.0", target: "6.0.27" };
+    let pair = Pair { source: "6.0.5", last: "6.0.5", feature_version: "6.0", target: "6.0.27" };
     assert!(pair.cross("6.0.27") && pair.differ() && !pair.cross("6.0"));
     assert!(!Pair { source: "6.0.27", ..pair }.cross("6.0.27"));
+}
+
+#[test]
+fn of_the_storage_engine_only_the_mark_is_taken_away() {
+    let of = |text: &str| bson::doc! {"storageEngine": {"wiredTiger": {"configString": text}}};
+    let mark = "app_metadata=(timeseriesBucketsMayHaveMixedSchemaData=false)";
+    let both = format!("block_compressor=zlib,{mark}");
+    for (text, left) in [
+        (mark, bson::doc! {}),
+        (&both, of("block_compressor=zlib")),
+        ("block_compressor=zlib", of("block_compressor=zlib")),
+    ] {
+        let mut options = of(text);
+        remove_mark(&mut options);
+        assert_eq!(options, left, "{text}");
+    }
 }

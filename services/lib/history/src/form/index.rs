@@ -2,7 +2,7 @@
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
-use super::number::{as_f64, is_nan, is_true, truncated};
+use super::number::{as_f64, double, integer, is_nan, is_true};
 
 /// What kind of index a key makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn repaired(spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
             | b"2dsphereIndexVersion"
             | b"coarsestIndexedLevel"
             | b"finestIndexedLevel" => write_integer(&mut listed, element),
-            b"min" | b"max" | b"bucketSize" => match as_f64(element) {
+            b"min" | b"max" | b"bucketSize" => match double(element) {
                 Some(number) => {
                     listed.value(kind::DOUBLE, element.name, &number.to_le_bytes());
                 }
@@ -98,7 +98,7 @@ fn is_flag(element: Element<'_>) -> bool {
 
 /// In 32 bits if the number fits, as the server's `appendNumber`.
 fn write_integer(listed: &mut DocWriter, element: Element<'_>) {
-    match truncated(element) {
+    match integer(element) {
         Some(number) => match i32::try_from(number) {
             Ok(small) => drop(listed.int32(element.name, small)),
             Err(_) => drop(listed.int64(element.name, number)),

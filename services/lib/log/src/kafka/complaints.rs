@@ -118,7 +118,8 @@ mod tests {
         assert!(complaints.is_refused(), "as long as nothing else is told");
         complaints.log(RDKafkaLogLevel::Error, CONNECTION_FAILED, "connection refused");
         assert!(!complaints.is_refused(), "brokers that are down come back");
-        let untrusted = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
+        let untrusted =
+            "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
         complaints.log(RDKafkaLogLevel::Error, CONNECTION_FAILED, untrusted);
         assert!(complaints.is_refused(), "no waiting makes a certificate trusted");
     }
