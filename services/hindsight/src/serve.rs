@@ -142,6 +142,13 @@ async fn open_for_capture(
 ) -> Result<Option<(CaptureSettings, Opened)>> {
     let survey = source.survey(&source.hosts()).await?;
     info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
+    if let Some(asked) = source.other_set_name(&survey.identity) {
+        let found = &survey.identity.set_name;
+        let text = format!(
+            "the source is the replica set {found}, and --uri names {asked}: give replicaSet={found}, or the hosts of {asked}"
+        );
+        return Err(Failure::new(Exit::Failed, text).into());
+    }
     let choice = LogChoice::of(&global.log, &process.data)?;
     let access = Access::Capture(survey.identity.segment_source());
     let bases = global.bases.as_deref();
@@ -238,7 +245,8 @@ async fn run(
     }
     match settings {
         Some(settings) => {
-            let capture = CaptureService::new(settings, &opened, boards.clone(), copy);
+            let history = engine.history.is_some().then(|| engine.applied.clone());
+            let capture = CaptureService::new(settings, &opened, boards.clone(), copy, history);
             capture.spawn(&mut tasks, &shutdown).await?;
         }
         None => tasks.spawn("log", following::follow_log(&opened, &boards, shutdown.clone())),

@@ -14,15 +14,12 @@ use tokio::sync::watch;
 use crate::error::{QueryError, Why};
 use crate::follow::Applied;
 
+mod windows;
+
+pub use windows::Window;
+
 /// How long a question about a restorable time waits for the history to get there.
 const APPLY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// A maximal interval one can restore into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    pub from: Timestamp,
-    pub through: Timestamp,
-}
 
 #[derive(Clone)]
 pub struct Engine {
@@ -41,18 +38,22 @@ pub const QUERY_MEMORY_BYTES: usize = 128 << 20;
 
 impl Engine {
     /// Restore windows, oldest first. Where the history had to stop before an entry it cannot apply, the
-    /// window ends there.
+    /// window ends there; where it began again with a later base, the next one begins.
     pub fn windows(&self) -> Result<Vec<Window>, QueryError> {
         let windows = self.index.windows().map_err(QueryError::corrupt)?;
+        let windows =
+            windows.into_iter().map(|it| Window { from: it.from.ts, through: it.through });
         let applied = self.applied.borrow().clone();
-        let clip = |window: hindsight_index::Window| {
-            let mut through = window.through;
-            if applied.stopped.is_some() {
-                through = applied.through.map_or(Timestamp::ZERO, |end| end.min(through));
-            }
-            Window { from: window.from.ts, through }
+        let end = match applied.stopped {
+            Some(_) => applied.through.unwrap_or(Timestamp::ZERO),
+            None => Timestamp::MAX,
         };
-        Ok(windows.into_iter().map(clip).filter(|window| window.from <= window.through).collect())
+        Ok(windows::of(windows.collect(), &self.holes(), end))
+    }
+
+    fn holes(&self) -> Vec<windows::Hole> {
+        let generations = self.history.as_ref().map(|history| history.generations());
+        windows::holes(&generations.unwrap_or_default())
     }
 
     pub fn gaps(&self) -> Result<Vec<GapNotice>, QueryError> {
@@ -96,6 +97,10 @@ impl Engine {
     pub fn check(&self, at: Timestamp) -> Result<(), QueryError> {
         if self.windows()?.iter().any(|window| window.from <= at && at <= window.through) {
             return Ok(());
+        }
+        if let Some(hole) = self.holes().iter().find(|hole| hole.contains(at)) {
+            let text = format!("{} cannot be restored: {hole}", at.for_people());
+            return Err(QueryError::NotRestorable { why: Why::HistoryStopped, text });
         }
         match self.index.plan(at) {
             Ok(_) => {

@@ -63,9 +63,15 @@ impl Follower {
         // What earlier processes applied is there to be read, also when there is nothing to add to it.
         self.publish_stored(0);
         let mut backoff = Backoff::new(IDLE, MAX_DELAY);
+        let mut ended = false;
         while !shutdown.is_cancelled() {
             let before = self.board.borrow().applied;
-            let Err(error) = self.follow(news, shutdown) else {
+            let done = match ended {
+                true => self.begin_again(news, shutdown),
+                false => self.follow(news, shutdown),
+            };
+            let Err(error) = done else {
+                ended = false;
                 self.goes_on();
                 backoff.reset();
                 continue;
@@ -73,6 +79,10 @@ impl Follower {
             match error.remedy() {
                 Remedy::Patience => self.waits_for(&error),
                 Remedy::Help => self.stops_for(&error),
+                Remedy::NewBase => {
+                    ended = true;
+                    self.stops_for(&error);
+                }
                 Remedy::None => {
                     self.stops_for(&error);
                     self.runtime.block_on(shutdown.cancelled());
@@ -88,24 +98,33 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes in everything the log holds now, and returns.
+    /// Takes in everything the log holds now, and returns. Where an entry ends the history, it begins again with the
+    /// next base, if there is one.
     pub fn catch_up(&self) -> Result<(), FollowError> {
         self.publish_stored(0);
         let never = CancellationToken::new();
         loop {
-            match self.next()? {
+            let next = self.next()?;
+            let done = match &next {
                 Next::Wait => return Ok(()),
-                Next::LoadBase(name) => self.load_base(&name, &never)?,
-                Next::Apply => self.apply::<()>(None, &never)?,
-            }
+                Next::LoadBase(name) => self.load_base(name, &never),
+                Next::Apply => self.apply::<()>(None, &never),
+            };
+            let Err(error) = done else { continue };
+            let later = match error.remedy() {
+                Remedy::NewBase => self.later_base()?,
+                _ => None,
+            };
+            let Some(later) = later else { return Err(error) };
+            tracing::warn!(%error, base = later, "the history ends here, and begins again with a later base");
+            self.load_base(&later, &never)?;
         }
     }
 
     /// As [`Follower::catch_up`]; what stops it is put on the board.
     pub fn catch_up_or_stop(&self) {
         if let Err(error) = self.catch_up() {
-            self.take_back(&error);
-            self.tell(Some(Stopped { reason: error.to_string() }), None);
+            self.stops_for(&error);
         }
     }
 

@@ -12,11 +12,18 @@ use crate::unlogged;
 pub struct HistorySnapshot {
     history: Arc<History>,
     at: Timestamp,
+    more_warnings: Vec<String>,
 }
 
 impl HistorySnapshot {
     pub fn new(history: Arc<History>, at: Timestamp) -> Self {
-        Self { history, at }
+        Self { history, at, more_warnings: Vec::new() }
+    }
+
+    /// What else must be said of a restore of it.
+    pub fn warning(mut self, warning: Option<String>) -> Self {
+        self.more_warnings.extend(warning);
+        self
     }
 
     fn view(&self) -> Result<View<'_>, SourceError> {
@@ -46,7 +53,9 @@ impl Snapshot for HistorySnapshot {
     }
 
     fn warnings(&self) -> Vec<String> {
-        unlogged::warnings(&self.history, self.at)
+        let mut warnings = unlogged::warnings(&self.history, self.at);
+        warnings.extend(self.more_warnings.iter().cloned());
+        warnings
     }
 
     fn documents<'a>(

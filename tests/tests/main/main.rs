@@ -5,6 +5,7 @@
 mod api;
 mod apply_ops;
 mod bases;
+mod begins_again;
 mod between;
 mod capped;
 mod capture_checks;

@@ -88,7 +88,10 @@ impl Live {
             Some(time) => engine.bound(&time.text, false).map_err(status_of)?,
             None => tokio::time::timeout_at(deadline, self.source()?.newest_write())
                 .await
-                .map_err(|_| Reason::TimedOut.status("the source did not answer in time"))??,
+                .map_err(|_| {
+                    Reason::TimedOut
+                        .status("the source did not say in time what was committed until now")
+                })??,
         };
         let mut applied = self.applied.clone();
         loop {
@@ -229,7 +232,7 @@ mod tests {
     fn a_wait_ends_where_the_history_stopped_only_for_later_times() {
         let ts = |seconds| Timestamp::new(seconds, 1);
         let at = |seconds| Applied { through: Some(ts(seconds)), ..Applied::default() };
-        let stopped = Some(Stopped { reason: "no such document".into() });
+        let stopped = Some(Stopped { reason: "no such document".into(), needs_base: false });
         let stopped_at = |seconds| Applied { stopped: stopped.clone(), ..at(seconds) };
         let reached = |seconds| Progress::Reached(ts(seconds));
         let stops = || Progress::Stopped("no such document".into());

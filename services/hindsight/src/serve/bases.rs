@@ -1,14 +1,15 @@
 //! Keeps a usable base: copies one when the newest stretch of the log has none, as at the start and after a
-//! gap.
+//! gap, and when the history met an entry that it cannot apply.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{BaseDigest, BaseNotice, LogError, SharedLog};
 use hindsight_oplog::OpTime;
+use hindsight_replayer::Applied;
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
 use hindsight_tailer::{CaptureSettings, Preference, SetIdentity, Source, candidates};
@@ -51,6 +52,10 @@ fn is_passing(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<IndexError>(), Some(IndexError::Storage { .. }))
 }
 
+/// Between two bases that the history needs, at first and at most.
+const FIRST_REST: Duration = Duration::from_secs(30);
+const LONGEST_REST: Duration = Duration::from_secs(3600);
+
 /// How often it is asked whether a base is missing.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -66,6 +71,30 @@ pub(super) struct BaseKeeper {
     begun: Option<Started>,
     /// The directory may hold bases that the log does not announce yet.
     may_announce: bool,
+    /// None in a process without a history, which then tells nobody that it needs a base.
+    history: Option<watch::Receiver<Applied>>,
+    for_history: Sparingly,
+}
+
+/// Bases for a history that stops again and again: each costs a copy of everything.
+struct Sparingly {
+    backoff: Backoff,
+    not_before: Instant,
+}
+
+impl Sparingly {
+    fn new() -> Self {
+        Self { backoff: Backoff::new(FIRST_REST, LONGEST_REST), not_before: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        let now = Instant::now();
+        let may = self.not_before <= now;
+        if may {
+            self.not_before = now + self.backoff.next_delay();
+        }
+        may
+    }
 }
 
 impl BaseKeeper {
@@ -75,6 +104,7 @@ impl BaseKeeper {
         directory: PathBuf,
         shared: Option<Arc<dyn SharedLog>>,
         board: CopyBoard,
+        history: Option<watch::Receiver<Applied>>,
     ) -> Self {
         Self {
             source: settings.source.clone(),
@@ -86,6 +116,8 @@ impl BaseKeeper {
             shared,
             board,
             begun: None,
+            history,
+            for_history: Sparingly::new(),
         }
     }
 
@@ -106,7 +138,7 @@ impl BaseKeeper {
         while !shutdown.is_cancelled() {
             let mut delay = INTERVAL;
             self.announce().await?;
-            if self.begun.is_some() || self.is_base_missing()? {
+            if self.begun.is_some() || self.is_base_missing()? || self.history_needs_base() {
                 match self.copy(&shutdown).await {
                     Ok(()) => {
                         backoff.reset();
@@ -135,6 +167,13 @@ impl BaseKeeper {
         let runs = view.runs()?;
         let Some(run) = runs.last() else { return Ok(false) };
         Ok(!view.bases()?.iter().any(|base| run.first <= base.capture_from))
+    }
+
+    /// The history cannot go on, and could from a base that is copied now.
+    fn history_needs_base(&mut self) -> bool {
+        let history = self.history.as_ref().map(|history| history.borrow());
+        let needs = history.is_some_and(|it| it.stopped.as_ref().is_some_and(|it| it.needs_base));
+        needs && self.for_history.take()
     }
 
     async fn begin(&self) -> Result<Started> {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{Instance, LogError, SharedLog};
+use hindsight_replayer::Applied;
 use hindsight_runtime::{Backoff, CancellationToken, Tasks};
 use hindsight_segment::WriterEpoch;
 use hindsight_tailer::{
     Boards, Capture, CaptureError, CaptureSettings, CatalogWatch, Role, StandBy, StartAt, Warm,
     absorb_new,
 };
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::bases::BaseKeeper;
@@ -36,6 +38,8 @@ pub(super) struct CaptureService {
     instance: Instance,
     boards: Boards,
     copy: CopyBoard,
+    /// Of the history that this process keeps too, if it does.
+    history: Option<watch::Receiver<Applied>>,
 }
 
 /// How a turn of leading ended.
@@ -55,6 +59,7 @@ impl CaptureService {
         opened: &Opened,
         boards: Boards,
         copy: CopyBoard,
+        history: Option<watch::Receiver<Applied>>,
     ) -> Self {
         Self {
             settings,
@@ -64,6 +69,7 @@ impl CaptureService {
             instance: opened.instance,
             boards,
             copy,
+            history,
         }
     }
 
@@ -183,6 +189,7 @@ impl CaptureService {
             self.bases.clone(),
             self.log.shared.clone(),
             self.copy.clone(),
+            self.history.clone(),
         );
         let (keeper, start) = keeper.first_copy().await?;
         let capture = Capture::prepare(

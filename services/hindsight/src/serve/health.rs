@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn what_must_work_and_does_not_is_told() {
         let reading = || CaptureStatus { member: Some("a:27017".into()), ..Default::default() };
-        let stopped = || Some(Stopped { reason: "base b: it is gone".into() });
+        let stopped = || Some(Stopped { reason: "base b: it is gone".into(), needs_base: false });
         assert_eq!(why_unready(reading(), true, None), None);
         assert_eq!(why_unready(CaptureStatus::default(), false, None), None);
         let reasons = |capture, captures, stopped| {

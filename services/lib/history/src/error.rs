@@ -40,7 +40,7 @@ impl HistoryError {
 pub enum ApplyError {
     /// The entry does something that cannot be rebuilt from the log, or that this version does not know.
     #[error(
-        "entry {at} on {ns}: {what}; the history ends just before it, a new base starts again after it"
+        "entry {at} on {ns}: {what}; the history ends just before it, and begins again with a base that is copied after it"
     )]
     Unsupported { at: OpTime, ns: String, what: String },
     /// The entry does not fit the state it meets: the base or the log is wrong.

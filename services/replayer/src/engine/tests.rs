@@ -75,7 +75,8 @@ fn a_second_is_not_shortened_to_where_the_history_stopped() {
     let sample = sample();
     sample.board.send_modify(|applied| {
         applied.through = Some(Timestamp::new(1500, 2));
-        applied.stopped = Some(Stopped { reason: "no such document".to_owned() });
+        applied.stopped =
+            Some(Stopped { reason: "no such document".to_owned(), needs_base: false });
     });
     let (why, text) = refused(sample.engine.resolve("1970-01-01T00:25:00Z", false));
     assert_eq!(why, Why::HistoryStopped, "{text}");

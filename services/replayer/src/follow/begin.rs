@@ -1,9 +1,12 @@
-//! Where reading the log begins, and when it must begin earlier.
+//! Where reading the log begins, when it must begin earlier, and how it begins again after what cannot be applied.
 
 use hindsight_history::Writer;
-use hindsight_oplog::OpTime;
+use hindsight_index::BaseSummary;
+use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_runtime::CancellationToken;
 use hindsight_segment::Sequence;
-use tracing::warn;
+use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::applier::Applier;
 use super::units::{Base, Resume, Units};
@@ -11,6 +14,34 @@ use super::{FollowError, Follower};
 use crate::kept::{Kept, parse, read_entry};
 
 impl Follower {
+    /// Waits for a base that was copied after the entry that ended the history, and loads it. Returns when shutdown comes.
+    pub(super) fn begin_again<T>(
+        &self,
+        news: &mut watch::Receiver<T>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        while !shutdown.is_cancelled() {
+            if let Some(name) = self.later_base()? {
+                info!(base = name, "the history begins again with a later base");
+                return self.load_base(&name, shutdown);
+            }
+            self.wait(news, shutdown);
+        }
+        Ok(())
+    }
+
+    /// Nothing but a base that is still to be copied helps. An index that cannot be read says nothing of the kind.
+    pub(super) fn lacks_later_base(&self) -> bool {
+        self.later_base().is_ok_and(|base| base.is_none())
+    }
+
+    /// The oldest base that was begun after everything the history could apply.
+    pub(super) fn later_base(&self) -> Result<Option<String>, FollowError> {
+        let Some(current) = self.history.generations().pop() else { return Ok(None) };
+        let ended = current.applied().map_or(current.base.exact_from, |applied| applied.ts);
+        Ok(first_after(self.index.view().bases()?, ended))
+    }
+
     /// To go on where the writer's generation ends.
     pub(super) fn applier(&self, writer: &Writer<'_>) -> Result<Applier<'_>, FollowError> {
         let generation = writer.generation();
@@ -73,4 +104,10 @@ impl Follower {
             }
         }
     }
+}
+
+/// The oldest of the bases whose copy began after that time: what lies between is in the base.
+fn first_after(bases: Vec<BaseSummary>, ended: Timestamp) -> Option<String> {
+    let later = bases.into_iter().filter(|base| base.capture_from.ts > ended);
+    later.min_by_key(|base| base.exact_from).map(|base| base.name)
 }

@@ -2,6 +2,7 @@
 
 use hindsight_oplog::{OpTime, Timestamp};
 
+use super::error::Remedy;
 use super::{FollowError, Follower};
 
 /// How far the history is.
@@ -22,6 +23,8 @@ pub struct Applied {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
     pub reason: String,
+    /// A base that is copied from now on lets the history begin again, and none that is there does.
+    pub needs_base: bool,
 }
 
 impl Follower {
@@ -50,7 +53,8 @@ impl Follower {
 
     /// It does not pass by itself. Told to the log once, however often it is met again.
     pub(super) fn stops_for(&self, error: &FollowError) {
-        let stopped = Some(Stopped { reason: error.to_string() });
+        let needs_base = error.remedy() == Remedy::NewBase && self.lacks_later_base();
+        let stopped = Some(Stopped { reason: error.to_string(), needs_base });
         self.take_back(error);
         let is_new = self.board.borrow().stopped != stopped;
         if is_new {

@@ -72,6 +72,8 @@ pub(super) enum Remedy {
     Patience,
     /// Somebody must put a base back. It is looked at again and again, so that nobody must restart anything then.
     Help,
+    /// The same would come of it again. What is held after that can be had from a base that is copied later.
+    NewBase,
     /// The same would come of it again.
     None,
 }
@@ -103,6 +105,10 @@ impl FollowError {
             Self::Base(error) if error.is_retryable() => Remedy::Patience,
             Self::UnusableBase { .. } => Remedy::Help,
             Self::History(error) | Self::Apply(ApplyError::Store(error)) => of_history(error),
+            Self::Apply(ApplyError::Unsupported { .. } | ApplyError::Inconsistent { .. })
+            | Self::Malformed { .. }
+            | Self::Transaction { .. }
+            | Self::TornTransaction { .. } => Remedy::NewBase,
             _ => Remedy::None,
         }
     }
@@ -145,5 +151,7 @@ mod tests {
         assert_eq!(FollowError::base_is_gone("b").remedy(), Remedy::Help);
         let later = FollowError::LogBeginsLater { from: OpTime::new(1, 1, 1) };
         assert_eq!(later.remedy(), Remedy::None);
+        let torn = FollowError::TornTransaction { at: OpTime::new(1, 1, 1) };
+        assert_eq!(torn.remedy(), Remedy::NewBase);
     }
 }

@@ -24,6 +24,42 @@ fn a_stop_at_the_first_entry_of_a_segment_is_told_again_with_its_reason() {
 }
 
 #[test]
+fn a_history_that_ended_begins_again_with_a_base_of_after_that() {
+    let mut stage = Stage::new();
+    stage.append(&[(5, delete("missing")), (6, noop()), (7, noop())]);
+    stage.add_base(3);
+    stage.follower.catch_up_or_stop();
+    let needs_base = |board: &Applied| board.stopped.as_ref().is_some_and(|it| it.needs_base);
+    assert!(
+        needs_base(&stage.follower.board.borrow()),
+        "the other base was begun before the entry"
+    );
+    let shutdown = CancellationToken::new();
+    let _ends_with_the_test = shutdown.clone().drop_guard();
+    let following = stage.run(&shutdown);
+    stage.wait_until("it has ended", needs_base);
+    stage.add_base(6);
+    stage.append(&[(9, noop())]);
+    stage.wait_until("it goes on", |board| board.applied == Some(optime(9)));
+    stage.wait_until("nothing is told", |board| board.stopped.is_none());
+    shutdown.cancel();
+    stage.ended(following).unwrap();
+    let windows = |stage: &Stage| {
+        let generations = stage.follower.history.generations();
+        generations.iter().filter_map(|it| it.window()).collect::<Vec<_>>()
+    };
+    let expected = [(1, 4), (6, 9)].map(|(from, through)| (optime(from).ts, optime(through).ts));
+    assert_eq!(windows(&stage), expected);
+    let stage = stage.restarted();
+    stage.follower.catch_up().unwrap();
+    assert_eq!(windows(&stage), expected);
+    // From nothing, the same comes of it at once.
+    let stage = stage.without_history();
+    stage.follower.catch_up().unwrap();
+    assert_eq!(windows(&stage), expected);
+}
+
+#[test]
 fn a_history_goes_on_where_no_segment_ends() {
     let mut stage = Stage::new();
     stage.follower.catch_up().unwrap();

@@ -8,7 +8,7 @@ use hindsight_proto::v1 as api;
 use hindsight_replayer::restore::{
     Prepared, RestoreSettings, SourceIdentity, Target, prepare as prepare_restore,
 };
-use hindsight_replayer::{Engine, HistorySnapshot, QueryError};
+use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_segment::Sequence;
 use tonic::Status;
 
@@ -59,11 +59,23 @@ async fn prepare_at_leisure(
         source: source_of(engine, at).await.map_err(status_of)?,
         ..RestoreSettings::default()
     };
-    let snapshot = Arc::new(HistorySnapshot::new(history, at));
+    let ended = ended_at(&engine.applied.borrow(), at);
+    let snapshot = Arc::new(HistorySnapshot::new(history, at).warning(ended));
     let prepared = prepare_restore(snapshot, target, settings).await;
     let prepared = prepared.map_err(|error| status_of_restore(&error))?;
     let plan = plan_of(&prepared, &time, at);
     Ok((prepared, plan))
+}
+
+/// Who asks for the newest time there is must know that newer ones exist and cannot be had.
+fn ended_at(history: &Applied, at: Timestamp) -> Option<String> {
+    let stopped = history.stopped.as_ref()?;
+    history.through.is_some_and(|through| at >= through).then(|| {
+        format!(
+            "the history has ended here: what was written later is in the log, and cannot be restored for now ({})",
+            stopped.reason
+        )
+    })
 }
 
 /// What the log and the base tell about the source, for the checks of the target.
@@ -115,7 +127,19 @@ fn text_of(prepared: &Prepared, time: &api::TimeSpec, at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hindsight_replayer::Stopped;
+
     use super::*;
+
+    #[test]
+    fn a_restore_of_the_end_of_a_history_says_so() {
+        let stopped = Stopped { reason: "entry 9: unknown".into(), needs_base: true };
+        let at = |seconds| Timestamp::new(seconds, 1);
+        let ended = Applied { through: Some(at(5)), stopped: Some(stopped), ..Applied::default() };
+        assert!(ended_at(&ended, at(5)).is_some_and(|text| text.contains("entry 9")));
+        assert_eq!(ended_at(&ended, at(4)), None);
+        assert_eq!(ended_at(&Applied { stopped: None, ..ended }, at(5)), None);
+    }
 
     #[tokio::test]
     async fn a_target_that_does_not_answer_is_given_up() {

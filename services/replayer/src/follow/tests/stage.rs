@@ -10,7 +10,7 @@ use hindsight_base::{BaseKind, BaseWriter, CollectionInfo, Origin, Source, Write
 use hindsight_history::Settings;
 use hindsight_index::BaseSummary;
 use hindsight_log::{MemoryLog, ReadFault, SegmentLog};
-use hindsight_oplog::{Entry, OpTime, Timestamp};
+use hindsight_oplog::{Entry, OpTime};
 use hindsight_segment::{
     CatalogSighting, Codec, CutReason, Effort, FrameLimits, OpenSegment, RawFrame, SealInput,
     SegmentDigest, Sequence, Sightings, SourceIdentity, WriterEpoch, seal,
@@ -66,7 +66,7 @@ impl Stage {
             .enable_all()
             .build()
             .expect("a runtime");
-        let base = write_base(&directory.path().join("bases"));
+        let base = write_base(&directory.path().join("bases"), 1);
         Self::with_new_log("index", base, runtime, directory)
     }
 
@@ -74,6 +74,15 @@ impl Stage {
     pub(super) fn restarted(self) -> Self {
         let Self { follower, base, log, next, runtime, directory } = self;
         drop(follower);
+        let follower = Arc::new(follower_of(&directory, "index", &log, &runtime));
+        Self { follower, base, log, next, runtime, directory }
+    }
+
+    /// Another process, after somebody deleted the history.
+    pub(super) fn without_history(self) -> Self {
+        let Self { follower, base, log, next, runtime, directory } = self;
+        drop(follower);
+        std::fs::remove_dir_all(directory.path().join("history")).expect("a history");
         let follower = Arc::new(follower_of(&directory, "index", &log, &runtime));
         Self { follower, base, log, next, runtime, directory }
     }
@@ -96,8 +105,14 @@ impl Stage {
         let next = (Sequence::FIRST, SegmentDigest::NONE);
         let mut stage = Stage { follower, base, log, next, runtime, directory };
         stage.append(&[(1, noop()), (3, noop())]);
-        stage.follower.index.absorb_base(&summary_of(&stage.base)).expect("absorbed");
+        stage.follower.index.absorb_base(&summary_of(&stage.base, 1)).expect("absorbed");
         stage
+    }
+
+    /// Another base, exact from this tick on.
+    pub(super) fn add_base(&self, tick: u32) {
+        let name = write_base(&self.path("bases"), tick);
+        self.follower.index.absorb_base(&summary_of(&name, tick)).expect("absorbed");
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -204,8 +219,8 @@ fn follower_of(directory: &TempDir, index: &str, log: &MemoryLog, runtime: &Runt
     }
 }
 
-/// Gives its name.
-fn write_base(bases: &Path) -> String {
+/// With one document, exact from this tick on. Gives its name.
+fn write_base(bases: &Path, tick: u32) -> String {
     let settings = WriterSettings::default();
     let writer = BaseWriter::create(bases, "copy", settings).expect("a base");
     let mut collection = writer.collection(CollectionInfo {
@@ -219,22 +234,22 @@ fn write_base(bases: &Path) -> String {
     });
     collection.write(&bytes(&doc! {"_id": "there"})).expect("written");
     collection.finish().expect("written");
-    writer.finish(origin()).expect("a base").name()
+    writer.finish(origin(tick)).expect("a base").name()
 }
 
-fn summary_of(base: &str) -> BaseSummary {
+fn summary_of(base: &str, tick: u32) -> BaseSummary {
     BaseSummary {
         name: base.to_owned(),
-        start: optime(1).ts,
-        capture_from: optime(1),
-        exact_from: optime(1),
+        start: optime(tick).ts,
+        capture_from: optime(tick),
+        exact_from: optime(tick),
         created_wall_ms: 0,
         documents: 1,
         bytes: 1,
     }
 }
 
-fn origin() -> Origin {
+fn origin(tick: u32) -> Origin {
     Origin {
         kind: BaseKind::Copy,
         source: Source {
@@ -244,10 +259,10 @@ fn origin() -> Origin {
             server_version: "8.0.0".to_owned(),
             feature_compatibility_version: Some("8.0".to_owned()),
         },
-        start: optime(1),
+        start: optime(tick),
         oldest_open: None,
-        scanned_after: Timestamp::new(1000, 1),
-        exact_from: optime(1),
+        scanned_after: optime(tick).ts,
+        exact_from: optime(tick),
         created_ms: 0,
     }
 }

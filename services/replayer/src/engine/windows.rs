@@ -1,0 +1,105 @@
+//! Which times can be restored, by what the log holds and what the history could follow.
+
+use std::fmt;
+
+use hindsight_history::Generation;
+use hindsight_oplog::Timestamp;
+
+/// A maximal interval one can restore into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub from: Timestamp,
+    pub through: Timestamp,
+}
+
+/// Times between an entry that ended the history and the base with which it began again; neither bound is part of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hole {
+    after: Timestamp,
+    before: Timestamp,
+}
+
+impl Hole {
+    pub(super) fn contains(&self, at: Timestamp) -> bool {
+        self.after < at && at < self.before
+    }
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "after {} comes an entry that the history could not apply; it begins again with the base of {}",
+            self.after.for_people(),
+            self.before.for_people()
+        )
+    }
+}
+
+/// Between each two generations. Whether the log holds what lies there plays no part.
+pub(super) fn holes(generations: &[Generation]) -> Vec<Hole> {
+    let pairs = generations.iter().zip(generations.iter().skip(1));
+    let hole = |(ended, next): (&Generation, &Generation)| Hole {
+        after: ended.through(),
+        before: next.base.exact_from,
+    };
+    pairs.map(hole).filter(|hole| hole.after < hole.before).collect()
+}
+
+/// What is left of the log's windows without holes and without what comes after `end`.
+pub(super) fn of(mut windows: Vec<Window>, holes: &[Hole], end: Timestamp) -> Vec<Window> {
+    for hole in holes {
+        windows = windows.into_iter().flat_map(|window| without(window, *hole)).flatten().collect();
+    }
+    for window in &mut windows {
+        window.through = window.through.min(end);
+    }
+    windows.retain(|window| window.from <= window.through);
+    windows
+}
+
+/// What lies before and after the hole; one of them is none where the hole is beside the window.
+fn without(window: Window, hole: Hole) -> [Option<Window>; 2] {
+    let before = Window { through: window.through.min(hole.after), ..window };
+    let after = Window { from: window.from.max(hole.before), ..window };
+    [before, after].map(|part| (part.from <= part.through).then_some(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u32) -> Timestamp {
+        Timestamp::new(seconds, 1)
+    }
+
+    fn window(from: u32, through: u32) -> Window {
+        Window { from: at(from), through: at(through) }
+    }
+
+    fn hole(after: u32, before: u32) -> Hole {
+        Hole { after: at(after), before: at(before) }
+    }
+
+    #[test]
+    fn a_hole_parts_the_window_it_lies_in_and_no_other() {
+        let windows = || vec![window(10, 20), window(30, 60)];
+        let left = |holes: &[Hole], end| of(windows(), holes, end);
+        assert_eq!(left(&[], Timestamp::MAX), windows());
+        // Between two runs of the log.
+        assert_eq!(left(&[hole(20, 30)], Timestamp::MAX), windows());
+        let parted = [window(10, 20), window(30, 40), window(50, 60)];
+        assert_eq!(left(&[hole(20, 30), hole(40, 50)], Timestamp::MAX), parted);
+        assert_eq!(left(&[hole(40, 50)], at(55))[2], window(50, 55));
+        assert_eq!(left(&[hole(40, 50)], at(45)), [window(10, 20), window(30, 40)]);
+        assert_eq!(left(&[], Timestamp::ZERO), []);
+        // The base begins after all that is restorable.
+        assert_eq!(left(&[hole(40, 70)], Timestamp::MAX), [window(10, 20), window(30, 40)]);
+    }
+
+    #[test]
+    fn a_hole_holds_neither_of_its_bounds() {
+        let hole = hole(40, 50);
+        assert!(!hole.contains(at(40)) && hole.contains(at(45)) && !hole.contains(at(50)));
+    }
+}
