@@ -13,6 +13,9 @@ pub enum CaptureError {
     /// Nothing will change until a person changes something; the message says what.
     #[error("{0}")]
     Refused(String),
+    /// The member is no member now, and may be one again: it was started alone, to be mended or given an index.
+    #[error("{0}")]
+    Standalone(String),
     /// The source's history is not the one we hold (I2). Capture stops; what is held stays restorable.
     #[error(
         "the source's history diverges from the log at {at}: {detail}. Nothing was appended. The log \
@@ -56,6 +59,11 @@ impl CaptureError {
         }
     }
 
+    /// Whether it can pass while a source is followed. Before that, one that is no member most likely never was.
+    pub fn passes_while_followed(&self) -> bool {
+        matches!(self, Self::Standalone(_)) || self.is_retryable()
+    }
+
     /// Whether it can pass without anybody's help.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -66,11 +74,13 @@ impl CaptureError {
     }
 }
 
-/// The driver's message without its trailing topology dump.
+/// The driver's message without what it dumps after it: the topology, labels, the raw answer.
 fn describe(error: &mongodb::error::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(". Topology:") {
-        Some((message, _)) => message.to_owned(),
-        None => text,
+    let mut text = error.to_string();
+    for dump in [". Topology:", ", labels:", ", server_response:", ", raw_response:"] {
+        if let Some(at) = text.find(dump) {
+            text.truncate(at);
+        }
     }
+    text
 }

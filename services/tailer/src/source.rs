@@ -93,6 +93,11 @@ impl Source {
         self.options.hosts.iter().map(ToString::to_string).collect()
     }
 
+    /// The name of the set that the connection string asks for, if it is not that one's.
+    pub fn other_set_name(&self, found: &SetIdentity) -> Option<&str> {
+        self.options.repl_set_name.as_deref().filter(|asked| *asked != found.set_name)
+    }
+
     /// A client of the whole set, for reads and writes that may go to any member.
     pub fn set_client(&self) -> Result<Client, CaptureError> {
         client(self.options.clone())
@@ -203,7 +208,7 @@ fn require_replica_set(host: &str, hello: &Document) -> Result<(), CaptureError>
             "{host} has no replica-set configuration: it is starting, or rs.initiate() was never run"
         )));
     }
-    Err(CaptureError::Refused(format!(
+    Err(CaptureError::Standalone(format!(
         "{host} is a standalone mongod, which has no oplog. Start it with --replSet and run \
          rs.initiate() once; a replica set of one member is enough"
     )))

@@ -101,7 +101,7 @@ impl Tail {
             }
             match ended {
                 Ok(()) => {}
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.passes_while_followed() => {
                     metrics::counter!("hindsight_source_retries_total").increment(1);
                     warn!(%error, "reading the source stopped; trying again");
                     self.status.source_failed(&error.to_string());
@@ -139,7 +139,7 @@ impl Tail {
                     return Err(CaptureError::Diverged { at: self.resume.optime, detail });
                 }
                 Ok(Opened::Not(verdict)) => others.push(format!("{}: {verdict:?}", candidate.host)),
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.passes_while_followed() => {
                     self.avoid.insert(candidate.host.clone(), Instant::now());
                     others.push(error.to_string());
                 }

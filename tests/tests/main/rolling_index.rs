@@ -179,3 +179,35 @@ async fn a_load_with_many_commands_shows_no_difference() -> Result<()> {
     ensure!(up.stop().await?.success());
     Ok(())
 }
+
+/// Its only member is started alone, to be given an index: there is no set to be seen meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_may_stand_alone_for_a_while() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(PATIENCE).await?;
+    let client = set.client().await?;
+    let orders = client.database("shop").collection::<Document>("orders");
+    orders.insert_one(doc! {"_id": 1, "x": 1}).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &EVERY).await?;
+    run_json(&data, &["wait"]).await?.expect_success()?;
+    set.maintain(0, async |alone| {
+        create_index(&alone, "x").await?;
+        // Long enough to be looked at more than once.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        Ok(())
+    })
+    .await?;
+    set.wait_for_primary(PATIENCE).await?;
+    let client = set.client().await?;
+    let orders = client.database("shop").collection::<Document>("orders");
+    orders.insert_one(doc! {"_id": 2}).await?;
+    wait_for_catalog(&data, "it is taken up", |it| it["unlogged"] == 1).await?;
+    let last = spelled(last_timestamp(&client).await?);
+    run_json(&data, &["wait", "--for", &last]).await?.expect_success()?;
+    ensure!(restored_indexes(&data, &last).await? == ["_id_", "x_1"]);
+    ensure!(up.stderr().contains("is a standalone"), "nothing was seen: {}", up.stderr());
+    ensure!(up.stop().await?.success(), "{}", up.stderr());
+    Ok(())
+}
