@@ -133,6 +133,14 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
     let create = doc! {"create": "secret", "encryptedFields": {"fields": fields}};
     client.database("shop").run_command(create).await?;
 
+    // Servers keep roles of before that action was removed, and read past it.
+    let privilege =
+        doc! {"resource": {"db": "shop", "collection": ""}, "actions": ["find", "diagLogging"]};
+    let role = doc! {
+        "_id": "shop.ops", "role": "ops", "db": "shop", "privileges": [privilege], "roles": [],
+    };
+    client.database("admin").collection::<Document>("system.roles").insert_one(role).await?;
+
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
@@ -150,6 +158,7 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
         "shop.images, option recordPreImages",
         "shop.secret, option encryptedFields",
         "restore into a replica set",
+        "admin.system.roles, action diagLogging of shop.ops",
         "--leave-out-unrestorable",
     ] {
         ensure!(output.stderr.contains(words), "{words:?} is missing in: {}", output.stderr);
@@ -166,6 +175,18 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
     ensure!(report["verified"] == true, "{report}");
     let skipped = report["skipped"].to_string();
     ensure!(skipped.contains("shop.images (option recordPreImages)"), "{skipped}");
+    ensure!(skipped.contains("action diagLogging of shop.ops"), "{skipped}");
+    let roles = target.client().await?.database("admin").collection::<Document>("system.roles");
+    let role = roles.find_one(doc! {"_id": "shop.ops"}).await?.context("the role is missing")?;
+    let actions = role.get_array("privileges")?[0].as_document().map(|it| it.get_array("actions"));
+    ensure!(actions.transpose()? == Some(&vec!["find".into()]), "{role}");
+
+    // Another restore into this target meets a role that is there otherwise.
+    let change = doc! {"$set": {"privileges": []}};
+    roles.update_one(doc! {"_id": "shop.ops"}, change).await?;
+    target.client().await?.database("shop").drop().await?;
+    let output = restore(&["--leave-out-unrestorable"]).await?.expect_code(1)?;
+    ensure!(output.stderr.contains("each role of these: shop.ops"), "{}", output.stderr);
     up.stop().await?;
     Ok(())
 }

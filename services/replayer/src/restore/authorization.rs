@@ -4,6 +4,7 @@
 //! write two collections of its own and have the server merge them (`_mergeAuthzCollections`), as mongorestore
 //! does. Documents arrive unchanged. Users and roles the target has besides those of the state stay.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
@@ -17,6 +18,8 @@ use super::plan::{Plan, ROLES, Skipped, USERS};
 use super::snapshot::{CollectionState, Snapshot};
 use roles::Held;
 
+pub(super) mod accounts;
+pub(super) mod actions;
 mod roles;
 
 /// The documents of `admin.system.users` and `admin.system.roles` as they will be merged.
@@ -39,6 +42,7 @@ pub(super) async fn read(
     snapshot: Arc<dyn Snapshot>,
     plan: &Plan,
     own_user: Option<&str>,
+    unknown_actions: &BTreeSet<String>,
 ) -> Result<Authorization, RestoreError> {
     let mut found = Authorization::default();
     for state in &plan.authorization {
@@ -49,6 +53,13 @@ pub(super) async fn read(
         match is_users {
             true => found.users = documents,
             false => found.roles = documents,
+        }
+    }
+    if !unknown_actions.is_empty() {
+        for role in &mut found.roles {
+            *role = actions::without(role, unknown_actions).map_err(|error| {
+                RestoreError::Source { namespace: format!("admin.{ROLES}"), source: error.into() }
+            })?;
         }
     }
     let is_own = |user: &Vec<u8>| own_user.is_some_and(|own| id_of(user) == Some(own));

@@ -158,7 +158,25 @@ fn in_the_way(
             taken.join(", ")
         ));
     }
+    problems.extend(other_spellings(existing, &planned));
     Vec::new()
+}
+
+/// A server takes no database whose name differs from that of another one in case alone.
+fn other_spellings(existing: &[String], planned: &BTreeSet<String>) -> Vec<String> {
+    let database = |ns: &str| ns.split_once('.').map_or(ns, |(db, _)| db).to_owned();
+    let held: BTreeSet<_> = existing.iter().map(|ns| database(ns)).collect();
+    let wanted: BTreeSet<_> = planned.iter().map(|ns| database(ns)).collect();
+    let other = |wanted: &String| {
+        let is_other =
+            |held: &&String| *held != wanted && held.to_lowercase() == wanted.to_lowercase();
+        let held = held.iter().find(is_other)?;
+        Some(format!(
+            "it has the database {held}, beside which no server makes {wanted} (their names differ in case alone): \
+             drop {held} first"
+        ))
+    };
+    wanted.iter().filter_map(other).collect()
 }
 
 #[cfg(test)]

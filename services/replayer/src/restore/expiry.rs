@@ -5,7 +5,7 @@ use mongodb::Client;
 
 use super::command;
 use super::error::RestoreError;
-use super::indexes::build_indexes;
+use super::indexes::{Builds, build_indexes};
 use super::plan::Plan;
 use super::progress::Progress;
 
@@ -13,10 +13,10 @@ use super::progress::Progress;
 pub(super) async fn set_expiry(
     client: &Client,
     plan: &Plan,
-    at_once: usize,
+    builds: Builds,
     progress: &Progress,
 ) -> Result<(), RestoreError> {
-    build_indexes(client, plan, |collection| &collection.expiring_indexes, at_once, progress)
+    build_indexes(client, plan, |collection| &collection.expiring_indexes, builds, progress)
         .await?;
     for collection in &plan.collections {
         let what = [(&collection.expire, "expireAfterSeconds"), (&collection.bounds, "its bounds")];

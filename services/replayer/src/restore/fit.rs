@@ -10,6 +10,7 @@ use hindsight_oplog::FeatureVersion;
 use hindsight_oplog::raw::{Doc, Malformed};
 
 use super::catalog::{index_name, is_id_index};
+use super::error::listed;
 use super::plan::{Skipped, skip_reason};
 use super::snapshot::CollectionState;
 use super::target::TargetFacts;
@@ -18,11 +19,16 @@ use super::version::Version;
 mod index;
 mod options;
 
+/// Collections that are named with one reason; more are counted.
+const NAMED_TOGETHER: usize = 20;
+
 /// What decides what a target can hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     version: Version,
     standalone: bool,
+    /// By the target's clock, in seconds since 1970.
+    now: Option<i64>,
     /// The major number of the source's feature compatibility version: what a leftover meant there.
     source_feature_major: Option<u16>,
 }
@@ -36,6 +42,7 @@ impl Limits {
         Some(Self {
             version: Version::parse(&facts.version)?,
             standalone: facts.set_name.is_none(),
+            now: facts.now,
             source_feature_major: source_feature_version.map(|it| it.version.major),
         })
     }
@@ -44,10 +51,17 @@ impl Limits {
 /// What the target cannot hold, or holds in other words.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Each names collection, option or index, reason and remedy.
-    pub(super) problems: Vec<String>,
+    problems: Vec<Problem>,
     pub(super) left_out: Vec<Skipped>,
     pub(super) warnings: Vec<String>,
+}
+
+/// The collections that one and the same thing keeps out.
+#[derive(Debug)]
+struct Problem {
+    namespaces: Vec<String>,
+    /// Option or index, reason and remedy.
+    what: String,
 }
 
 /// One thing that a target cannot hold.
@@ -136,9 +150,23 @@ impl Findings {
             all_left_out = false;
             let without =
                 if removable { "; or leave it out (--leave-out-unrestorable)" } else { "" };
-            self.problems.push(format!("{namespace}, {what}: {reason}; {remedy}{without}"));
+            let what = format!("{what}: {reason}; {remedy}{without}");
+            match self.problems.iter_mut().find(|problem| problem.what == what) {
+                Some(problem) => problem.namespaces.push(namespace.to_owned()),
+                None => {
+                    self.problems.push(Problem { namespaces: vec![namespace.to_owned()], what })
+                }
+            }
         }
         all_left_out
+    }
+
+    /// Each names collections, option or index, reason and remedy.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let said = |problem: &Problem| {
+            format!("{}, {}", listed(&problem.namespaces, NAMED_TOGETHER), problem.what)
+        };
+        self.problems.iter().map(said).collect()
     }
 
     /// An option that does nothing is gone; that is worth a word only where the meaning is another one.

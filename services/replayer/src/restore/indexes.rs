@@ -74,6 +74,20 @@ async fn prepare_time_series(
     Ok(())
 }
 
+/// Takes marks away that were set only for buckets to be written.
+pub(super) async fn take_marks_away(client: &Client, plan: &Plan) -> Result<(), RestoreError> {
+    for collection in &plan.collections {
+        let Some(series) = collection.time_series.as_ref().filter(|series| series.unmark) else {
+            continue;
+        };
+        let unmark = time_series::set_mark(&series.view, false);
+        let result = command::run(client, &collection.state.db, unmark).await;
+        let what = "to take its mark of mixed types away";
+        result.map_err(|failure| failure.writing(&collection.state.namespace(), what))?;
+    }
+    Ok(())
+}
+
 /// `create` knows no option `temp`; an entry of an oplog does.
 async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Result<(), Failure> {
     let bad = |error| Failure::Refused { code: 0, message: format!("{error:?}") };
@@ -88,20 +102,34 @@ async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Re
     command::run(client, "admin", apply.finish()).await.map(drop)
 }
 
+/// How a target builds indexes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Builds {
+    /// So many collections at a time.
+    pub(super) at_once: usize,
+    /// The primary commits an index without waiting for other members, of which one may be down, or build no indexes and
+    /// have a vote, which makes the default quorum impossible (6.0.5: UnsatisfiableCommitQuorum). The barrier waits for
+    /// a majority instead. A standalone server takes no quorum.
+    pub(super) replicated: bool,
+}
+
 /// Builds indexes of several collections at once; those of one collection share one scan of it.
 pub(super) async fn build_indexes(
     client: &Client,
     plan: &Plan,
     which: fn(&PlannedCollection) -> &[Vec<u8>],
-    at_once: usize,
+    builds: Builds,
     progress: &Progress,
 ) -> Result<(), RestoreError> {
     let with_indexes = plan.collections.iter().filter(|collection| !which(collection).is_empty());
     stream::iter(with_indexes)
         .map(Ok)
-        .try_for_each_concurrent(at_once, |collection| async move {
+        .try_for_each_concurrent(builds.at_once, |collection| async move {
             let specs = which(collection);
-            let command = create_indexes(&collection.state.name, specs);
+            let mut command = create_indexes(&collection.state.name, specs);
+            if builds.replicated {
+                command.int32(b"commitQuorum", 1);
+            }
             let command = time_series::raw_if_needed(command, collection);
             let result = command::run(client, &collection.state.db, command).await;
             result.map_err(|failure| {

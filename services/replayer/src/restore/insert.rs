@@ -6,7 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_runtime::Backoff;
 use mongodb::Client;
 
-use super::batch::{Batch, document_at};
+use super::batch::{Batch, BatchBuilder, document_at};
 use super::command::{self, Failure};
 use super::documents::display_id;
 use super::error::RestoreError;
@@ -61,7 +61,12 @@ async fn try_insert(
             send("admin", &batch.insert, "a document that no insert stores as it is").await?;
         return look_at(&reply, &namespace, false, |_| None);
     }
-    let reply = send(db, &batch.insert, "documents").await?;
+    let reply = match send(db, &batch.insert, "documents").await {
+        Err(refused @ RestoreError::WriteRefused { .. }) => {
+            return Err(name_refused(client, collection, batch).await.unwrap_or(refused));
+        }
+        reply => reply?,
+    };
     let name_document = |index| document_at(&batch.insert, index).map(display_id);
     look_at(&reply, &namespace, again, name_document)?;
     if let Some(repair) = &batch.repair {
@@ -70,6 +75,31 @@ async fn try_insert(
         look_at(&reply, &namespace, false, |_| None)?;
     }
     Ok(())
+}
+
+/// A server that refuses a whole command, as for what it calls no BSON (6.0.27: a binary of subtype 7 that is no column), does
+/// not say whose fault it is. The documents are sent one after another, up to the one that is refused.
+async fn name_refused(
+    client: &Client,
+    collection: &PlannedCollection,
+    batch: &Batch,
+) -> Option<RestoreError> {
+    let (db, name) = (&collection.state.db, &collection.state.name);
+    let mut index = 0;
+    while let Some(document) = document_at(&batch.insert, index) {
+        let mut alone = BatchBuilder::new(name, true, document.len(), 1);
+        if collection.raw_data {
+            alone = alone.of_buckets();
+        }
+        alone.add(document).ok()?;
+        let reply = command::run_raw(client, db, alone.take()?.insert).await;
+        if let Err(failure @ Failure::Refused { .. }) = reply {
+            let what = format!("the document with _id {}", display_id(document));
+            return Some(failure.writing(&collection.state.namespace(), what));
+        }
+        index += 1;
+    }
+    None
 }
 
 /// Whether the answer to a write holds anything but success.

@@ -18,6 +18,7 @@ mod batch;
 mod catalog;
 mod checks;
 mod command;
+mod definitions;
 mod digest;
 mod documents;
 mod error;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use hindsight_oplog::Timestamp;
-use hindsight_oplog::raw::{Doc, Element, Malformed};
+use hindsight_oplog::raw::{Doc, Element, Malformed, kind};
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
 use super::catalog;
+use super::documents::display_id;
 use super::snapshot::CollectionState;
 use super::time_series::{TimeSeries, is_buckets, make_through, other_span, without_view};
 
@@ -124,13 +125,19 @@ pub(super) fn plan(
 pub(super) fn skip_reason(db: &str, name: &str) -> Option<&'static str> {
     match (db, name) {
         ("local", _) => Some("local to each server, not replicated"),
-        ("config", _) => Some("the deployment's own bookkeeping: sessions, transactions, sharding"),
+        ("config", _) => Some(
+            "the database config is the deployment's own: sessions, transactions, sharding; what users keep there is not \
+             restored",
+        ),
         ("admin", "system.version") => {
             Some("the target keeps its own feature compatibility version")
         }
         ("admin", "system.keys") => {
             Some("keys of the source's cluster time; the target has its own")
         }
+        ("admin", "system.new_users") => Some(
+            "left by the upgrade of users to MongoDB 2.6; no server reads it, and 5.0 and later refuse it",
+        ),
         ("admin", name) if name.starts_with("pbm") => Some("bookkeeping of a backup tool"),
         (db, _) if db.starts_with("mongosync_reserved_") => Some("bookkeeping of mongosync"),
         (_, "system.profile") => Some("profiles are local to each server"),
@@ -138,6 +145,15 @@ pub(super) fn skip_reason(db: &str, name: &str) -> Option<&'static str> {
         (_, name) if name.starts_with("system.drop.") => Some("dropped, waiting to be deleted"),
         _ => None,
     }
+}
+
+/// Servers take names of views that are no UTF-8; drivers cannot send them.
+fn has_unreadable_names(view: &[u8]) -> bool {
+    let unreadable = |name: &[u8]| {
+        let field = Doc::new(view).and_then(|view| view.get(name)).ok().flatten();
+        field.is_some_and(|it| it.kind == kind::STRING && it.as_str().is_none())
+    };
+    unreadable(b"_id") || unreadable(b"viewOn")
 }
 
 fn is_authorization(state: &CollectionState) -> bool {
@@ -214,6 +230,14 @@ impl Plan {
                 continue;
             }
             for document in documents {
+                if has_unreadable_names(document) {
+                    let id = display_id(document);
+                    self.unfit.push(format!(
+                        "{db}.{VIEWS}: the view with _id {id} has a name, its own or that of its source, that is not \
+                         UTF-8; drop it on the source, and restore a later time"
+                    ));
+                    continue;
+                }
                 let blame = |error| (format!("{db}.{VIEWS}"), error);
                 let view = self.plan_view(db, document).map_err(blame)?;
                 match view {
@@ -265,27 +289,6 @@ impl Plan {
         Ok(Ok(PlannedView { db: db.into(), name: name.into(), time_series, definition, create }))
     }
 
-    fn add_warnings(&mut self) {
-        let expires = |c: &&PlannedCollection| c.expire.is_some() || !c.expiring_indexes.is_empty();
-        let expiring: Vec<_> =
-            self.collections.iter().filter(expires).map(|c| c.state.namespace()).collect();
-        if !expiring.is_empty() {
-            self.warnings.push(format!(
-                "the target will delete documents that have expired by now from {}; to keep them, run \
-                 db.adminCommand({{setParameter: 1, ttlMonitorEnabled: false}}) on the target first",
-                expiring.join(", ")
-            ));
-        }
-        let temporary: Vec<_> =
-            self.collections.iter().filter(|c| c.temporary).map(|c| c.state.namespace()).collect();
-        if !temporary.is_empty() {
-            self.warnings.push(format!(
-                "temporary collections, which a primary drops when it steps up: {}",
-                temporary.join(", ")
-            ));
-        }
-    }
-
     /// Every namespace that will be written, views included, users and roles not.
     pub fn namespaces(&self) -> impl Iterator<Item = String> + '_ {
         let collections = self.collections.iter().map(|collection| collection.state.namespace());
@@ -300,6 +303,8 @@ impl Plan {
         (sum(|state| state.documents_hint), sum(|state| state.bytes_hint))
     }
 }
+
+mod warnings;
 
 #[cfg(test)]
 mod tests;

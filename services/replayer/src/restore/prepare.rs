@@ -1,16 +1,19 @@
 //! What comes before the first write: the plan, and the checks of the target.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
-use super::authorization::read_all;
+use super::authorization::actions::{self, actions_of};
+use super::authorization::{accounts, read_all};
 use super::checks::check;
-use super::error::RestoreError;
+use super::definitions::{self, Refused};
+use super::error::{RestoreError, listed};
 use super::fit::{Limits, fit};
-use super::plan::{self, Plan, ViewDocuments};
+use super::plan::{self, Plan, Skipped, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
@@ -28,6 +31,8 @@ pub struct Prepared {
     pub(super) facts: TargetFacts,
     pub(super) abilities: Abilities,
     pub(super) warnings: Vec<String>,
+    /// Actions that roles of the state name and the target does not know. They are left out.
+    pub(super) unknown_actions: BTreeSet<String>,
 }
 
 /// Plans the restore of a snapshot into a target and checks the target, without writing anything.
@@ -46,19 +51,35 @@ pub async fn prepare(
         read_catalog(reading.as_ref()).map(|catalog| (catalog, reading.warnings()))
     });
     let facts = target.probe().await;
-    let (catalog, known) =
+    let (mut catalog, known) =
         read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
     let feature_version = catalog.feature_version;
     let limits = Limits::of(&facts, feature_version);
+    let accounts = catalog.accounts.clone();
+    let refused = match facts.writable {
+        true => catalog.fit_definitions(&target, &settings).await?,
+        false => Refused::default(),
+    };
     let plan = catalog.planned(snapshot.timestamp(), limits, &settings)?;
     let abilities = abilities(&target, &plan, &facts, feature_version).await?;
-    let plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
+    let mut plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
+    plan.unfit.extend(refused.problems);
+    plan.skipped.extend(refused.left_out);
+    plan.warnings.extend(refused.warnings);
+    let mut unknown_actions = BTreeSet::new();
+    if settings.users_and_roles && facts.writable {
+        unknown_actions = fit_roles(&target, &accounts.roles, &facts, &mut plan, &settings).await?;
+        let present = accounts.present(&target, &facts, &unknown_actions).await?;
+        plan.unfit.extend(present.problems);
+        plan.warnings.extend(present.warnings);
+    }
     let mut warnings = [plan.warnings.clone(), known].concat();
     let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
     let source = SourceVersion::new(feature_version, seen);
     check(&plan, &facts, &source, &settings, &mut warnings)?;
-    Ok(Prepared { snapshot, target, settings, plan: Arc::new(plan), facts, abilities, warnings })
+    let plan = Arc::new(plan);
+    Ok(Prepared { snapshot, target, settings, plan, facts, abilities, warnings, unknown_actions })
 }
 
 /// How long buckets are looked at before a plan is shown.
@@ -105,9 +126,66 @@ async fn fit_time_series(
     looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
 }
 
+/// Roles that name actions which the target does not know are a problem, or lose those actions. Gives the actions.
+async fn fit_roles(
+    target: &Target,
+    roles: &[Vec<u8>],
+    facts: &TargetFacts,
+    plan: &mut Plan,
+    settings: &RestoreSettings,
+) -> Result<BTreeSet<String>, RestoreError> {
+    let namespace = || format!("admin.{}", plan::ROLES);
+    let granted = actions_of(roles)
+        .map_err(|error| RestoreError::Source { namespace: namespace(), source: error.into() })?;
+    let unknown = actions::unknown(&target.client, granted.keys().map(String::as_str)).await;
+    let unknown = unknown.map_err(|failure| failure.reading("which actions it knows"))?;
+    for (action, roles) in granted.iter().filter(|(action, _)| unknown.contains(*action)) {
+        let roles = listed(&roles.iter().cloned().collect::<Vec<_>>(), 20);
+        let reason = format!("MongoDB {} knows no such action", facts.version);
+        match settings.leave_out_unrestorable {
+            true => plan.skipped.push(Skipped {
+                ns: format!("{} (action {action} of {roles})", namespace()),
+                reason,
+            }),
+            false => plan.unfit.push(format!(
+                "{}, action {action} of {roles}: {reason}; revoke it on the source, or leave it out \
+                 (--leave-out-unrestorable)",
+                namespace()
+            )),
+        }
+    }
+    Ok(unknown)
+}
+
+/// The documents of `admin.system.users` and `admin.system.roles`.
+#[derive(Clone, Debug, Default)]
+struct Accounts {
+    users: Vec<Vec<u8>>,
+    roles: Vec<Vec<u8>>,
+}
+
+impl Accounts {
+    /// What the target has already. Roles are compared as they will be written.
+    async fn present(
+        &self,
+        target: &Target,
+        facts: &TargetFacts,
+        unknown_actions: &BTreeSet<String>,
+    ) -> Result<accounts::Present, RestoreError> {
+        let roles: Result<Vec<_>, _> =
+            self.roles.iter().map(|role| actions::without(role, unknown_actions)).collect();
+        let roles = roles.map_err(|error| RestoreError::Source {
+            namespace: format!("admin.{}", plan::ROLES),
+            source: error.into(),
+        })?;
+        accounts::present(&target.client, &self.users, &roles, facts.user.as_deref()).await
+    }
+}
+
 /// What the state holds besides documents.
 struct Catalog {
     collections: Vec<CollectionState>,
+    accounts: Accounts,
     views: ViewDocuments,
     /// The source's feature compatibility version at that time, if the state tells it.
     feature_version: Option<FeatureVersion>,
@@ -119,18 +197,34 @@ fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
         .collections()
         .map_err(|source| RestoreError::Source { namespace: catalog(), source })?;
     let mut views = ViewDocuments::new();
-    let mut feature_version = None;
+    let (mut feature_version, mut accounts) = (None, Accounts::default());
     for state in &collections {
         if state.name == plan::VIEWS {
             views.insert(state.db.clone(), read_all(snapshot, state)?);
         } else if state.db == "admin" && state.name == "system.version" {
             feature_version = read_feature_version(snapshot, state)?;
+        } else if state.db == "admin" && state.name == plan::ROLES {
+            accounts.roles = read_all(snapshot, state)?;
+        } else if state.db == "admin" && state.name == plan::USERS {
+            accounts.users = read_all(snapshot, state)?;
         }
     }
-    Ok(Catalog { collections, views, feature_version })
+    Ok(Catalog { collections, accounts, views, feature_version })
 }
 
 impl Catalog {
+    /// Takes out, or tells, what the target does not understand of validators and views.
+    async fn fit_definitions(
+        &mut self,
+        target: &Target,
+        settings: &RestoreSettings,
+    ) -> Result<Refused, RestoreError> {
+        let leave_out = settings.leave_out_unrestorable;
+        let asked =
+            definitions::fit(&target.client, &mut self.collections, &mut self.views, leave_out);
+        asked.await.map_err(|failure| failure.reading("which validators and views it understands"))
+    }
+
     /// The plan for a target, with what of the catalog that target cannot hold.
     fn planned(
         mut self,
@@ -151,9 +245,9 @@ impl Catalog {
         if self.feature_version.is_some_and(|it| it.version >= MOVES_BOUNDS) {
             planned.load_before_bounds().map_err(failed)?;
         }
+        planned.unfit.extend(found.problems());
         planned.skipped.extend(found.left_out);
         planned.warnings.extend(found.warnings);
-        planned.unfit.extend(found.problems);
         Ok(planned)
     }
 }

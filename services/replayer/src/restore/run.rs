@@ -9,7 +9,7 @@ use super::authorization;
 use super::digest::Digest;
 use super::error::{RestoreError, RestoreFailure};
 use super::expiry::set_expiry;
-use super::indexes::{build_indexes, create_collections, create_views};
+use super::indexes::{Builds, build_indexes, create_collections, create_views, take_marks_away};
 use super::load::Loader;
 use super::plan::PlannedCollection;
 use super::prepare::Prepared;
@@ -71,6 +71,7 @@ impl Prepared {
         } else {
             self.check_incarnation().await?;
         }
+        take_marks_away(&self.target.client, &self.plan).await?;
         self.let_documents_expire(progress).await?;
         if self.settings.verify {
             self.verify_catalog(report).await?;
@@ -165,10 +166,10 @@ impl Prepared {
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
         let began = Instant::now();
-        let (client, at_once) = (&self.target.client, self.settings.connections);
+        let (client, builds) = (&self.target.client, self.builds());
         let count = self.plan.collections.iter().map(|c| c.indexes.len() as u64).sum();
         progress.begin(Phase::Indexes, Some(count), None);
-        let built = build_indexes(client, &self.plan, |c| &c.indexes, at_once, progress).await;
+        let built = build_indexes(client, &self.plan, |c| &c.indexes, builds, progress).await;
         report.durations.indexes = began.elapsed();
         built?;
         progress.begin(Phase::Views, Some(self.plan.views.len() as u64), None);
@@ -200,7 +201,12 @@ impl Prepared {
         };
         let count = self.plan.collections.iter().map(each).sum();
         progress.begin(Phase::Expiry, Some(count), None);
-        set_expiry(&self.target.client, &self.plan, self.settings.connections, progress).await
+        set_expiry(&self.target.client, &self.plan, self.builds(), progress).await
+    }
+
+    fn builds(&self) -> Builds {
+        let at_once = self.settings.connections;
+        Builds { at_once, replicated: self.facts.set_name.is_some() }
     }
 
     async fn restore_authorization(
@@ -210,7 +216,7 @@ impl Prepared {
     ) -> Result<(), RestoreError> {
         progress.begin(Phase::Users, None, None);
         let (snapshot, own) = (Arc::clone(&self.snapshot), self.facts.user.as_deref());
-        let found = authorization::read(snapshot, &self.plan, own).await?;
+        let found = authorization::read(snapshot, &self.plan, own, &self.unknown_actions).await?;
         authorization::merge(&self.target.client, &found).await?;
         (report.users, report.roles) = (found.users.len() as u64, found.roles.len() as u64);
         report.skipped.extend(found.skipped.iter().cloned());

@@ -35,6 +35,8 @@ pub(super) struct TargetFacts {
     pub(super) incarnation: Incarnation,
     pub(super) version: String,
     pub(super) feature_version: Option<String>,
+    /// By its own clock, in seconds since 1970.
+    pub(super) now: Option<i64>,
     pub(super) namespaces: Option<Vec<String>>,
     pub(super) user: Option<String>,
     /// Rights by resource, empty where access is not controlled.
@@ -103,6 +105,7 @@ impl Target {
         facts.router = hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid");
         facts.set_name = hello.get_str("setName").ok().map(str::to_owned);
         facts.incarnation = Incarnation::of(&hello);
+        facts.now = hello.get_datetime("localTime").ok().map(|now| now.timestamp_millis() / 1_000);
         Ok(())
     }
 

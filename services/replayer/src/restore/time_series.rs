@@ -24,10 +24,19 @@ pub(super) struct TimeSeries {
     pub(super) view: String,
     /// The mark of mixed types that is set before the first bucket is written; none where none is set.
     pub(super) mark: Option<bool>,
+    /// The mark is taken away once the buckets are there: so it was on the source, whose buckets may be of before.
+    pub(super) unmark: bool,
     /// Buckets of mixed types must not be written: queries of the target would skip them.
     pub(super) refuses_mixed: bool,
     /// The name of an index that the target makes and the state has not, or has otherwise.
     pub(super) surplus_index: Option<String>,
+}
+
+impl TimeSeries {
+    /// The mark at the end; none where none is set.
+    pub(super) fn final_mark(&self) -> Option<bool> {
+        self.mark.map(|mark| mark && !self.unmark)
+    }
 }
 
 /// Options that the server gives to buckets by itself, or that are set later.
@@ -61,6 +70,7 @@ pub(super) fn make_through(buckets: &mut PlannedCollection, view: &str) -> Resul
     buckets.time_series = Some(TimeSeries {
         view: view.to_owned(),
         mark: None,
+        unmark: false,
         refuses_mixed: false,
         surplus_index: None,
     });

@@ -150,7 +150,7 @@ fn options_difference(
     };
     let (expected, _) = time_series::comparable(expected)?;
     let (held, mark) = time_series::comparable(held)?;
-    if series.mark.is_some() && series.mark != mark {
+    if series.mark.is_some() && series.final_mark() != mark {
         return Ok(Some(MIXED_SCHEMA.to_owned()));
     }
     let meaning = |options: &[u8]| Doc::new(options).and_then(Meaning::of_options);

@@ -112,10 +112,12 @@ fn report_of(report: &RestoreReport) -> api::RestoreReport {
     let verified = if report.verified { "verified" } else { "NOT verified" };
     let seconds = report.durations.total.as_secs_f64();
     let summary = format!(
-        "restored {} documents ({}) in {} collections through {} in {seconds:.1} s, {verified}",
+        "restored {} documents ({}) in {} collections, {} users and {} roles through {} in {seconds:.1} s, {verified}",
         report.documents,
         size(report.bytes),
         report.collections.len(),
+        report.users,
+        report.roles,
         Timestamp::for_people(report.timestamp)
     );
     json["summary"] = Value::String(summary);

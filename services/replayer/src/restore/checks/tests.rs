@@ -92,6 +92,9 @@ fn an_allowed_non_empty_target_must_not_hold_what_is_planned() {
     assert_eq!(problems(&holding("old.things"), &settings), Vec::<String>::new());
     let found = problems(&holding("shop.orders"), &settings);
     assert!(found[0].contains("drop shop.orders first"), "{found:?}");
+    let found = problems(&holding("Shop.other"), &settings);
+    assert!(found[0].contains("drop Shop first"), "{found:?}");
+    assert_eq!(problems(&holding("shop.other"), &settings), Vec::<String>::new());
 }
 
 #[test]

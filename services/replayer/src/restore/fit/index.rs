@@ -125,6 +125,9 @@ fn obstacle(
             return Ok(no(reason, "restore into MongoDB 4.4, or into 5.0.14 or later"));
         }
     }
+    if let Some(reason) = seconds_refused(spec, limits)? {
+        return Ok(no(reason, "restore into MongoDB 5.0.14 or later, or change it on the source"));
+    }
     let wildcard_compound = *index_kind == IndexKind::Wildcard && {
         let key = spec.get(b"key")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
         key.elements().count() > 1
@@ -136,6 +139,17 @@ fn obstacle(
     let collation = spec.get(b"collation")?.and_then(Element::as_doc);
     let what = || format!("index {}", index_name(spec.as_bytes()));
     collation.map_or(Ok(None), |collation| collation_obstacle(collation, what, true, limits))
+}
+
+/// `collMod` of 4.4.2 and 5.0.4 takes any number of seconds, `createIndexes` only those that lead to a time after 1970.
+fn seconds_refused(spec: Doc<'_>, limits: Limits) -> Result<Option<String>, Malformed> {
+    let version = limits.version;
+    let seconds = spec.get(b"expireAfterSeconds")?.filter(|seconds| !is_nan(*seconds));
+    let seconds = seconds.and_then(Element::as_integer);
+    let is_taken = |seconds: &i64| (0..=limits.now.unwrap_or(i64::MAX)).contains(seconds);
+    Ok(seconds.filter(|it| version < Version(5, 0, 14) && !is_taken(it)).map(|seconds| {
+        format!("its expireAfterSeconds is {seconds}, which createIndexes of MongoDB {version} does not take")
+    }))
 }
 
 /// 5.0.14 and 6.0.2 take NaN for "never", as 4.4 does, and store the largest number instead.

@@ -47,8 +47,11 @@ pub(super) fn fit(options: Doc<'_>, limits: Limits) -> Result<(Vec<u8>, Vec<Obst
         if element.name == b"recordPreImages" && limits.source_feature_major >= Some(7) {
             continue;
         }
+        // Without a size there is neither a cap nor a number of documents.
+        let is_of_cap = matches!(element.name, b"capped" | b"max");
         match obstacle(options, element, limits)? {
             Some(obstacle) => obstacles.push(obstacle),
+            None if is_of_cap && is_of_no_size(options, limits.version)? => {}
             None => drop(fitted.element(element)),
         }
     }
@@ -70,7 +73,6 @@ fn obstacle(
         (version < first)
             .then(|| no(false, reason, &format!("restore into MongoDB {name} or later")))
     };
-    let is_on = |element: Element<'_>| element.as_bool() == Some(true);
     Ok(match element.name {
         b"timeseries" => needs(Version(5, 0, 0), "5.0").flatten(),
         b"clusteredIndex" if options.get(b"timeseries")?.is_none() => {
@@ -100,19 +102,16 @@ fn obstacle(
             "a collection without an index on _id was replicated only by servers before 4.0".into(),
             "no remedy is known",
         ),
-        b"size" if element.as_integer() == Some(0) && version >= Version(5, 0, 0) => {
-            match options.get(b"capped")?.is_some_and(is_on) {
-                true => no(
-                    false,
-                    format!(
-                        "a capped collection of size 0 can be made by MongoDB 4.4, not by {version}"
-                    ),
-                    "restore into MongoDB 4.4, if the source was no newer",
-                ),
-                // It bounds nothing.
-                false => None,
-            }
-        }
+        b"size" if is_of_no_size(options, version)? => no(
+            true,
+            format!("a capped collection of size 0 can be made by MongoDB 4.4, not by {version}"),
+            "restore into MongoDB 4.4, if the source was no newer",
+        ),
+        b"storageEngine" if version >= Version(7, 0, 0) && names_other_engine(element)? => no(
+            true,
+            format!("MongoDB {version} has no storage engine of that name"),
+            "restore into MongoDB 6.0",
+        ),
         b"collation" => match element.as_doc() {
             Some(collation) => collation_obstacle(collation, what, false, limits)?,
             None => None,
@@ -122,6 +121,23 @@ fn obstacle(
         }
         _ => None,
     })
+}
+
+/// Settings of an engine for tests, which servers up to 6.0 take for any engine they know.
+fn names_other_engine(engines: Element<'_>) -> Result<bool, Malformed> {
+    for engine in engines.as_doc().unwrap_or(Doc::EMPTY).elements() {
+        if !matches!(engine?.name, b"wiredTiger" | b"inMemory") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A capped collection that holds nothing, which this target cannot make. Without `capped`, a size bounds nothing.
+fn is_of_no_size(options: Doc<'_>, version: Version) -> Result<bool, Malformed> {
+    let capped = options.get(b"capped")?.and_then(Element::as_bool) == Some(true);
+    let size = options.get(b"size")?.and_then(Element::as_integer);
+    Ok(capped && size == Some(0) && version >= Version(5, 0, 0))
 }
 
 /// A collation whose rules this target does not have.

@@ -9,6 +9,7 @@ fn limits(version: &str, source_feature_version: &str) -> Limits {
     let facts = TargetFacts {
         version: version.to_owned(),
         set_name: Some("rs".to_owned()),
+        now: Some(1_796_000_000),
         ..TargetFacts::default()
     };
     let source = FeatureVersion::settled(source_feature_version.parse().expect("a version"));
@@ -66,7 +67,7 @@ fn what_has_no_effect_is_left_out_in_silence() {
     ] {
         let fit = Fit::of(&rawdoc! {}, spec, limits(target, "4.4"), false);
         assert_eq!(fit.index(), Some(expected), "{target}");
-        assert!(fit.findings.problems.is_empty() && fit.findings.warnings.is_empty());
+        assert!(fit.findings.problems().is_empty() && fit.findings.warnings.is_empty());
     }
 }
 
@@ -94,10 +95,13 @@ fn what_a_target_can_never_hold_is_named_with_reason_and_remedy() {
         (none(), rawdoc! { "v": 0, "key": { "a": 1 }, "name": "o" }, "4.4.2", "version 0"),
         (capped, k1(rawdoc! { "expireAfterSeconds": 9 }), "6.0.5", "TTL index on a capped"),
         (none(), k1(rawdoc! { "expireAfterSeconds": nan }), "5.0.4", "expire all at once"),
+        (none(), k1(rawdoc! { "expireAfterSeconds": -1 }), "5.0.4", "expireAfterSeconds is -1"),
+        (none(), k1(rawdoc! { "expireAfterSeconds": i32::MAX }), "4.4.2", "does not take"),
         (none(), k1(rawdoc! { "collation": { "version": "58.1" } }), "6.0.5", "57.1"),
         (rawdoc! { "collation": { "version": "58.1" } }, none(), "6.0.5", "version 58.1"),
         (rawdoc! { "capped": true, "size": 0 }, none(), "5.0.4", "option size: a capped"),
         (rawdoc! { "recordPreImages": true }, none(), "7.0.28", "option recordPreImages"),
+        (rawdoc! { "storageEngine": { "other": {} } }, none(), "7.0.28", "no storage engine"),
         (rawdoc! { "timeseries": {} }, none(), "4.4.2", "MongoDB 5.0 or later"),
         (rawdoc! { "clusteredIndex": {} }, none(), "5.0.4", "MongoDB 6.0 or later"),
         (encrypted, none(), "5.0.4", "option encryptedFields"),
@@ -111,9 +115,8 @@ fn what_a_target_can_never_hold_is_named_with_reason_and_remedy() {
         (rawdoc! { "recordIdsReplicated": true }, none(), "7.0.28", "recordIdsReplicated"),
     ] {
         let fit = Fit::of(&options, index, limits(target, "4.4"), false);
-        let [problem] = fit.findings.problems.as_slice() else {
-            panic!("{words}: {:?}", fit.findings)
-        };
+        let problems = fit.findings.problems();
+        let [problem] = problems.as_slice() else { panic!("{words}: {:?}", fit.findings) };
         assert!(problem.starts_with("shop.orders, ") && problem.contains(words), "{problem}");
     }
 }
@@ -125,12 +128,16 @@ fn single_indexes_and_options_can_be_left_out_and_are_named() {
     let fit = Fit::of(&options, index, limits("7.0.28", "6.0"), true);
     assert_eq!(fit.index(), None);
     assert_eq!(fit.state.options, rawdoc! { "capped": true, "size": 4096 }.into_bytes());
-    assert!(fit.findings.problems.is_empty(), "{:?}", fit.findings);
+    assert!(fit.findings.problems().is_empty(), "{:?}", fit.findings);
     let names: Vec<_> = fit.findings.left_out.iter().map(|left| left.ns.as_str()).collect();
     assert_eq!(names, ["shop.orders (option recordPreImages)", "shop.orders (index a_1)"]);
+    let emptied = rawdoc! { "capped": true, "size": 0, "max": 5, "validator": {} };
+    let fit = Fit::of(&emptied, rawdoc! {}, limits("5.0.4", "5.0"), true);
+    assert_eq!(fit.state.options, rawdoc! { "validator": {} }.into_bytes(), "a plain collection");
+    assert_eq!(fit.findings.left_out.len(), 1);
     // Not a whole collection's way of being.
     let fit = Fit::of(&rawdoc! { "timeseries": {} }, rawdoc! {}, limits("4.4.2", "4.4"), true);
-    assert_eq!((fit.findings.problems.len(), fit.findings.left_out.len()), (1, 0));
+    assert_eq!((fit.findings.problems().len(), fit.findings.left_out.len()), (1, 0));
 }
 
 #[test]
@@ -138,7 +145,7 @@ fn seconds_that_are_no_number_mean_what_they_meant_on_the_source() {
     let seconds = |target: &str, source: &str| {
         let spec = k1(rawdoc! { "expireAfterSeconds": f64::NAN });
         let fit = Fit::of(&rawdoc! {}, spec, limits(target, source), false);
-        assert!(fit.findings.problems.is_empty(), "{:?}", fit.findings);
+        assert!(fit.findings.problems().is_empty(), "{:?}", fit.findings);
         let index = fit.index().expect("the index");
         index.get("expireAfterSeconds").expect("well formed").and_then(|value| value.as_i32())
     };
@@ -150,10 +157,30 @@ fn seconds_that_are_no_number_mean_what_they_meant_on_the_source() {
 }
 
 #[test]
+fn collections_with_the_same_obstacle_are_named_together() {
+    let mut findings = Findings::default();
+    let obstacle = || Obstacle {
+        what: "option recordPreImages".into(),
+        reason: "MongoDB 7.0.28 knows it no more".into(),
+        remedy: "restore into the source's version".into(),
+        removable: false,
+    };
+    for number in 0..23 {
+        findings.tell(&format!("shop.c{number}"), vec![obstacle()], false);
+    }
+    let problems = findings.problems();
+    assert_eq!(problems.len(), 1);
+    let problem = &problems[0];
+    assert!(
+        problem.starts_with("shop.c0, shop.c1, ") && problem.contains("c19 and 3 more, option")
+    );
+}
+
+#[test]
 fn what_the_upgrade_dropped_is_no_obstacle() {
     let options = rawdoc! { "recordPreImages": true };
     let fit = Fit::of(&options, rawdoc! {}, limits("7.0.28", "7.0"), false);
-    assert!(fit.findings.problems.is_empty() && fit.findings.left_out.is_empty());
+    assert!(fit.findings.problems().is_empty() && fit.findings.left_out.is_empty());
     assert_eq!(fit.state.options, rawdoc! {}.into_bytes());
 }
 
@@ -164,5 +191,5 @@ fn a_standalone_server_takes_no_encrypted_collection() {
         Limits::of(&facts, Some(FeatureVersion::settled(Series::new(6, 0)))).expect("a version");
     let options = rawdoc! { "encryptedFields": { "fields": [] } };
     let fit = Fit::of(&options, rawdoc! {}, alone, false);
-    assert!(fit.findings.problems[0].contains("replica set"), "{:?}", fit.findings);
+    assert!(fit.findings.problems()[0].contains("replica set"), "{:?}", fit.findings);
 }

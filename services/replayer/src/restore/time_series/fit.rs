@@ -126,8 +126,10 @@ fn fit(collection: &mut PlannedCollection, target: Abilities) -> Result<Fitted, 
     series.mark = match target {
         Abilities { knows_mark: false, .. } => None,
         _ if target.before_6() => Some(true),
-        _ => state_mark,
+        // Such a server takes buckets of mixed types into marked collections alone.
+        _ => state_mark.map(|_| true),
     };
+    series.unmark = series.mark == Some(true) && !target.before_6() && state_mark == Some(false);
     series.refuses_mixed = !target.before_6() && series.mark != Some(true);
     series.surplus_index = surplus;
     if !target.knows_mark {
@@ -136,7 +138,7 @@ fn fit(collection: &mut PlannedCollection, target: Abilities) -> Result<Fitted, 
     let is_lost = !target.knows_mark && !target.before_6() && state_mark == Some(true);
     Ok(Fitted {
         must_look_at: is_lost,
-        raised: series.mark == Some(true) && state_mark != Some(true),
+        raised: series.final_mark() == Some(true) && state_mark != Some(true),
     })
 }
 

@@ -23,12 +23,19 @@ fn view() -> RawDocumentBuf {
 }
 
 fn buckets(marked: bool) -> CollectionState {
+    buckets_marked(marked.then_some(true))
+}
+
+fn buckets_marked(mark: Option<bool>) -> CollectionState {
     let series = rawdoc! { "timeField": "t", "metaField": "m", "bucketMaxSpanSeconds": 3600 };
-    let options = match marked {
-        true => rawdoc! {
-            "storageEngine": { "wiredTiger": { "configString": MARK } }, "timeseries": series,
+    let options = match mark {
+        Some(mark) => rawdoc! {
+            "storageEngine": {
+                "wiredTiger": { "configString": MARK.replace("true", &mark.to_string()) },
+            },
+            "timeseries": series,
         },
-        false => rawdoc! { "timeseries": series },
+        None => rawdoc! { "timeseries": series },
     };
     let mut state = collection("iot", "system.buckets.w", &options);
     state.indexes.clear();
@@ -62,6 +69,16 @@ fn the_mark_is_set_where_the_target_knows_it() {
     let mut unmarked = planned(buckets(false));
     assert_eq!(unmarked.fit_time_series(abilities(6, true)), Ok(vec![]));
     assert_eq!((series(&unmarked).mark, series(&unmarked).refuses_mixed), (None, true));
+}
+
+#[test]
+fn a_mark_that_was_taken_away_is_there_while_buckets_are_written() {
+    let mut plan = planned(buckets_marked(Some(false)));
+    assert_eq!(plan.fit_time_series(abilities(6, true)), Ok(vec![]));
+    let found = series(&plan);
+    assert_eq!((found.mark, found.unmark, found.refuses_mixed), (Some(true), true, false));
+    assert_eq!(found.final_mark(), Some(false));
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 }
 
 #[test]
