@@ -11,6 +11,9 @@ use crate::writer::Unit;
 use crate::{ApplyError, CollectionState, Writer};
 use era::Era;
 
+/// Servers take such names; the history, whose names are text, does not.
+const NOT_UTF8: &str = "a name that is not UTF-8: rename or drop it on the source";
+
 mod era;
 mod index;
 mod mixed_schema;
@@ -146,9 +149,18 @@ impl Writer<'_> {
             }
         }
         let Some(mut subject) = self.subject(unit, command)? else { return Ok(()) };
-        let namesake = self.history.read_catalog().live_named(self.generation.id, target).is_some();
-        if !unit.relaxed && namesake && subject.state.ns != target {
-            return Err(unit.inconsistent(target, "renames over a collection that exists"));
+        let namesake = {
+            let catalog = self.history.read_catalog();
+            catalog.live_named(self.generation.id, target).map(|(number, _)| number)
+        };
+        if let Some(number) = namesake
+            && !unit.relaxed
+            && subject.state.ns != target
+        {
+            // A user's applyOps with dropTarget is logged without it; each member moves the namesake to a name of its own,
+            // which no entry tells and no other member has (4.4.2 to 6.0.27).
+            tracing::warn!(at = %unit.at, target, "a rename takes the name of a collection that exists: that counts as dropped");
+            self.set_state(unit, number, None);
         }
         target.clone_into(&mut subject.state.ns);
         if !stay_temporary {
@@ -218,6 +230,9 @@ impl<'a> Command<'a> {
         let first = op.o.first().ok().flatten();
         let first = first.ok_or_else(|| unit.unsupported(op.ns, "a command without a name"))?;
         let database = database_of(op.ns);
+        if database.is_empty() {
+            return Err(unit.unsupported(op.ns, NOT_UTF8));
+        }
         Ok(Command { database, first, o: op.o, o2: op.o2, ui: op.ui, shown: op.ns })
     }
 
@@ -226,6 +241,7 @@ impl<'a> Command<'a> {
         match self.first.as_str() {
             Some(ns) if self.first.name == b"renameCollection" => Ok(ns.to_owned()),
             Some(collection) => Ok(format!("{}.{collection}", self.database)),
+            None if self.first.kind == kind::STRING => Err(self.unsupported(unit, NOT_UTF8)),
             None => Err(self.unsupported(unit, "no collection's name")),
         }
     }

@@ -16,6 +16,8 @@ enum Value {
     Integer(i64),
     /// The paths taken or left out.
     Projection(Vec<(Vec<u8>, bool)>),
+    /// Of `timeseries`, whose order is the server's affair: 7.0.28 lists the two spans in the order of its own, after `collMod` too.
+    Fields(BTreeMap<Vec<u8>, Value>),
     /// Everything else, byte by byte, nested documents included.
     Bytes(u8, Vec<u8>),
 }
@@ -91,6 +93,10 @@ impl Value {
         if element.name == b"wildcardProjection" {
             let paths = element.as_doc().and_then(|doc| projection(doc).ok());
             return paths.map_or_else(bytes, Value::Projection);
+        }
+        if element.name == b"timeseries" {
+            let fields = element.as_doc().and_then(|doc| Meaning::of(doc, &[]).ok());
+            return fields.map_or_else(bytes, |Meaning(fields)| Value::Fields(fields));
         }
         element.as_integer().map_or_else(bytes, Value::Integer)
     }

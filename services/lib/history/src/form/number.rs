@@ -53,6 +53,12 @@ pub fn is_nan(element: Element<'_>) -> bool {
 
 /// The server's `trueValue`: a number other than zero, NaN included; anything else but false, null and undefined.
 pub(super) fn is_true(element: Element<'_>) -> bool {
+    if element.kind == kind::DECIMAL128 {
+        // Not by way of a double, which holds no number that small.
+        let bits = element.value.try_into().map(u128::from_le_bytes);
+        return !bits
+            .is_ok_and(|bits| matches!(Decimal::of(bits), Decimal::Finite { coefficient: 0, .. }));
+    }
     if let Some(number) = as_f64(element) {
         return number != 0.0;
     }
@@ -210,5 +216,6 @@ mod tests {
             assert!(!with(value.clone(), is_true), "{value}");
         }
         assert!(with(decimal_of("1"), is_true) && !with(decimal_of("0E+3"), is_true));
+        assert!(with(decimal_of("1E-6000"), is_true) && with(decimal_of("NaN"), is_true));
     }
 }

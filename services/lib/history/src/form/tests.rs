@@ -121,3 +121,15 @@ fn the_kind_of_an_index_is_read_from_its_key() {
         assert_eq!(kind_of(Doc::new(&spec).expect("a document")), Ok(kind), "{key}");
     }
 }
+
+#[test]
+fn the_options_of_a_time_series_have_no_order() {
+    let options = |series: Document| {
+        let options = bytes(&doc! { "timeseries": series });
+        Meaning::of_options(Doc::new(&options).expect("a document")).expect("well formed")
+    };
+    let spans = |span: i32| doc! { "bucketMaxSpanSeconds": span, "bucketRoundingSeconds": 60_i64 };
+    let other = doc! { "bucketRoundingSeconds": 60, "bucketMaxSpanSeconds": 60 };
+    assert_eq!(options(spans(60)), options(other.clone()));
+    assert_ne!(options(spans(61)), options(other));
+}
