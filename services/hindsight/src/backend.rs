@@ -38,6 +38,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// longer: most likely nobody called one.
 const FORKED: Duration = Duration::from_secs(1);
 
+/// A server that hangs is given up after twice this: it answers no ping, however long a call may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 pub enum Backend {
     Remote(Box<Remote>),
     Local(Arc<Service>),
@@ -122,12 +125,14 @@ fn unavailable(message: String) -> anyhow::Error {
 
 async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
     let Credentials { endpoint, bearer } = credentials;
-    let channel =
-        endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(|error| {
-            let cause =
-                std::error::Error::source(&error).map_or(String::new(), |it| format!(": {it}"));
-            unavailable(format!("no server answers at {address}{cause}"))
-        })?;
+    let endpoint = endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    let channel = endpoint.connect().await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |it| format!(": {it}"));
+        unavailable(format!("no server answers at {address}{cause}"))
+    })?;
     let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
     let operations = operations.max_decoding_message_size(MAX_MESSAGE_BYTES);
     let hindsight = HindsightClient::with_interceptor(channel, bearer);

@@ -4,6 +4,7 @@ mod base;
 mod collections;
 mod config_check;
 mod diff;
+mod drops;
 mod find;
 mod log_copy;
 mod resolve;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use hindsight_tests::hindsight::{run, run_json};
+use hindsight_tests::process::Signal;
 use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 
 /// The service is held up while it looks for its source.
@@ -45,6 +46,27 @@ async fn a_wait_waits_for_a_service_that_is_starting() -> Result<()> {
     let nobody = run_json(&data, &["wait", "--timeout", "40s"]).await?.expect_code(6)?;
     ensure!(nobody.stderr.contains("no process runs"), "{}", nobody.stderr);
     ensure!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    Ok(())
+}
+
+/// A service that hangs says nothing, not even that the time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_hangs_is_given_up() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    up.signal(Signal::Stop)?;
+    let (waited, asked) =
+        tokio::join!(run_json(&data, &["wait", "--timeout", "2s"]), run_json(&data, &["status"]));
+    up.signal(Signal::Continue)?;
+    let (waited, asked) = (waited?.expect_code(6)?, asked?.expect_code(6)?);
+    ensure!(waited.stderr.contains("did not answer within 2s"), "{}", waited.stderr);
+    ensure!(waited.elapsed < Duration::from_secs(15), "{:?}", waited.elapsed);
+    ensure!(asked.elapsed < Duration::from_secs(60), "{:?}", asked.elapsed);
+    ensure!(up.stop().await?.success(), "{}", up.stderr());
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use hindsight_extended_json::Notation;
-use hindsight_oplog::{Entry, OpKind};
+use hindsight_oplog::{Entry, OpKind, Operation};
 use hindsight_proto::v1::SearchEntriesRequest;
 
+use super::drops::Drops;
 use super::shown::{name_of_entry, print_documents, shorten, warn};
 use super::{bson_of, print_line, say};
 use crate::backend::Backend;
@@ -21,11 +22,12 @@ pub(super) const DROPPING: &str = ", dropping what was there";
 
 pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
     let mut answers = backend.search_entries(request_of(find)?).await?;
-    let mut found = 0;
+    let (mut found, mut drops) = (0, Drops::default());
     while let Some(answer) = answers.next().await {
         let answer = answer?;
         answer.notes.iter().for_each(|note| say(note));
         found += answer.entries.len();
+        answer.entries.iter().try_for_each(|entry| note_drops(entry, &mut drops))?;
         if global.output == Output::Json {
             print_documents(&answer.entries, name_of_entry)?;
             continue;
@@ -40,6 +42,7 @@ pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit
             print_line(&format!("{mark}{}", summary(entry)?))?;
         }
     }
+    drops.notes().iter().for_each(|note| say(note));
     if found == 0 {
         say("no entry that is held is of this kind");
     }
@@ -67,15 +70,27 @@ fn request_of(find: &Find) -> Result<SearchEntriesRequest> {
     })
 }
 
+fn note_drops(bytes: &[u8], drops: &mut Drops) -> Result<()> {
+    let entry = Entry::parse(bytes).context("read an entry")?;
+    let operation = entry.operation();
+    if operation.kind == OpKind::Command {
+        let name = name_of_command(&operation)?;
+        operation.namespaces().iter().for_each(|ns| drops.note(&name, &ns.to_string()));
+    }
+    Ok(())
+}
+
+fn name_of_command(operation: &Operation<'_>) -> Result<String> {
+    let first = operation.o.first().context("read a command")?;
+    Ok(first.map_or("c".into(), |first| String::from_utf8_lossy(first.name).into_owned()))
+}
+
 /// One line: when, `T,I` to restore to just before, what, where, which document.
 pub(super) fn summary(bytes: &[u8]) -> Result<String> {
     let entry = Entry::parse(bytes).context("read an entry")?;
     let operation = entry.operation();
     let what = match operation.kind {
-        OpKind::Command => {
-            let first = operation.o.first().context("read a command")?;
-            first.map_or("c".into(), |first| String::from_utf8_lossy(first.name).into_owned())
-        }
+        OpKind::Command => name_of_command(&operation)?,
         _ => String::from_utf8_lossy(entry.op).into_owned(),
     };
     let detail = match operation.document_id() {

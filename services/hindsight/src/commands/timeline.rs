@@ -11,6 +11,7 @@ use hindsight_proto::v1::{
 };
 use serde_json::{Value, json};
 
+use super::drops::Drops;
 use super::find::DROPPING;
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
@@ -42,6 +43,9 @@ pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Res
         }
     }
     answer.notes.iter().for_each(|note| say(note));
+    let mut drops = Drops::default();
+    answer.commands.iter().for_each(|command| drops.note(&command.command, &command.ns));
+    drops.notes().iter().for_each(|note| say(note));
     if answer.buckets.is_empty() && answer.commands.is_empty() {
         say(&nothing(timeline.ns.as_deref()));
     }

@@ -7,14 +7,24 @@ use serde_json::json;
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Wait};
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::times::{included, json_of, shown};
+
+/// The server tells by itself when the time is up. One that does not is given so much longer.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// `left` is what looking for the process has left of the time-out.
 pub async fn run(global: &Global, wait: &Wait, left: Duration, backend: &Backend) -> Result<Exit> {
     let time = wait.time.as_deref().map(included);
     let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    let answer = backend.wait_restorable(WaitRestorableRequest { time, timeout_ms }).await?;
+    let call = backend.wait_restorable(WaitRestorableRequest { time, timeout_ms });
+    let answer = tokio::time::timeout(left.saturating_add(GRACE), call).await;
+    let answer = answer.map_err(|_| {
+        Failure::new(
+            Exit::ServerUnavailable,
+            format!("the server did not answer within {left:.0?}; `hindsight status` shows whether it does now"),
+        )
+    })??;
     match global.output {
         Output::Json => {
             print_json(&json!({"restorable_through": json_of(answer.restorable_through)}))?
