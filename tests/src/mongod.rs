@@ -151,12 +151,21 @@ impl Mongod {
     /// Starts a stopped member on its data outside its replica set and on another port, as for maintenance. Stopped and
     /// restarted, it is a member again.
     pub async fn restart_alone(&mut self) -> Result<()> {
+        self.restart_alone_on(ports::free_port()?).await
+    }
+
+    /// As [`Mongod::restart_alone`], where its clients find it all the same.
+    pub async fn restart_alone_in_place(&mut self) -> Result<()> {
+        self.restart_alone_on(self.port).await
+    }
+
+    async fn restart_alone_on(&mut self, port: u16) -> Result<()> {
         ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
         let of_set = ["--replSet", "--oplogSize", "--keyFile"];
         let is_of_set = |arg: &String| of_set.iter().any(|name| arg.starts_with(name));
         let alone = self.args.iter().filter(|arg| !is_of_set(arg)).cloned().collect();
         let args = std::mem::replace(&mut self.args, alone);
-        let port = std::mem::replace(&mut self.port, ports::free_port()?);
+        let port = std::mem::replace(&mut self.port, port);
         self.as_member = Some((port, args));
         self.launch().await
     }

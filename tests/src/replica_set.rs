@@ -244,9 +244,28 @@ impl ReplicaSet {
         member: usize,
         work: impl AsyncFnOnce(Client) -> Result<T>,
     ) -> Result<T> {
+        self.members[member].stop().await?;
+        self.members[member].restart_alone().await?;
+        self.take_back_after(member, work).await
+    }
+
+    /// As [`ReplicaSet::maintain`], on the port that clients know.
+    pub async fn maintain_in_place<T>(
+        &mut self,
+        member: usize,
+        work: impl AsyncFnOnce(Client) -> Result<T>,
+    ) -> Result<T> {
+        self.members[member].stop().await?;
+        self.members[member].restart_alone_in_place().await?;
+        self.take_back_after(member, work).await
+    }
+
+    async fn take_back_after<T>(
+        &mut self,
+        member: usize,
+        work: impl AsyncFnOnce(Client) -> Result<T>,
+    ) -> Result<T> {
         let server = &mut self.members[member];
-        server.stop().await?;
-        server.restart_alone().await?;
         let done = work(server.client().await?).await?;
         server.stop().await?;
         server.restart().await?;

@@ -98,17 +98,14 @@ impl Engine {
         if self.windows()?.iter().any(|window| window.from <= at && at <= window.through) {
             return Ok(());
         }
-        if let Some(hole) = self.holes().iter().find(|hole| hole.contains(at)) {
-            let text = format!("{} cannot be restored: {hole}", at.for_people());
-            return Err(QueryError::NotRestorable { why: Why::HistoryStopped, text });
-        }
         match self.index.plan(at) {
             Ok(_) => {
+                let hole = self.holes().into_iter().find(|hole| hole.contains(at));
                 let stopped = self.applied.borrow().stopped.clone();
+                let reason = hole.map(|it| it.to_string()).or(stopped.map(|it| it.reason));
                 // Else the log has reached it since the windows were looked at.
-                stopped.map_or(Ok(()), |stopped| {
-                    let text =
-                        format!("{} cannot be restored: {}", at.for_people(), stopped.reason);
+                reason.map_or(Ok(()), |reason| {
+                    let text = format!("{} cannot be restored: {reason}", at.for_people());
                     Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
                 })
             }

@@ -192,7 +192,7 @@ async fn a_source_may_stand_alone_for_a_while() -> Result<()> {
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &EVERY).await?;
     run_json(&data, &["wait"]).await?.expect_success()?;
-    set.maintain(0, async |alone| {
+    set.maintain_in_place(0, async |alone| {
         create_index(&alone, "x").await?;
         // Long enough to be looked at more than once.
         tokio::time::sleep(Duration::from_secs(8)).await;
