@@ -102,8 +102,8 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
     Ok(())
 }
 
-/// Whether the brokers, or the topic, can come to be there by themselves. Who is refused, for a
-/// password or a certificate, needs other settings first.
+/// Whether the brokers, or the topic, can come to be there by themselves. A client that is refused, for a password or a
+/// certificate, needs other settings first.
 fn can_come(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) | (_, Some(CaptureError::Log(error))) => match error {

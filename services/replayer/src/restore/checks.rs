@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hindsight_oplog::SourceVersion;
+use hindsight_oplog::{Namespace, SourceVersion};
 
 mod versions;
 
@@ -164,7 +164,7 @@ fn in_the_way(
 
 /// A server takes no database whose name differs from that of another one in case alone.
 fn other_spellings(existing: &[String], planned: &BTreeSet<String>) -> Vec<String> {
-    let database = |ns: &str| ns.split_once('.').map_or(ns, |(db, _)| db).to_owned();
+    let database = |ns: &str| Namespace::parse(ns).database.to_owned();
     let held: BTreeSet<_> = existing.iter().map(|ns| database(ns)).collect();
     let wanted: BTreeSet<_> = planned.iter().map(|ns| database(ns)).collect();
     let other = |wanted: &String| {

@@ -37,7 +37,7 @@ pub enum RestoreError {
 }
 
 /// At most this many names appear in one message.
-const LISTED: usize = 20;
+pub(super) const LISTED: usize = 20;
 
 /// At most `shown` names, and how many more there are.
 pub fn listed(names: &[String], shown: usize) -> String {

@@ -10,7 +10,7 @@ use hindsight_oplog::FeatureVersion;
 use hindsight_oplog::raw::{Doc, Malformed};
 
 use super::catalog::{index_name, is_id_index};
-use super::error::listed;
+use super::error::{LISTED, listed};
 use super::plan::{Skipped, skip_reason};
 use super::snapshot::CollectionState;
 use super::target::TargetFacts;
@@ -18,9 +18,6 @@ use super::version::Version;
 
 mod index;
 mod options;
-
-/// Collections that are named with one reason; more are counted.
-const NAMED_TOGETHER: usize = 20;
 
 /// What decides what a target can hold.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +161,7 @@ impl Findings {
     /// Each names collections, option or index, reason and remedy.
     pub(super) fn problems(&self) -> Vec<String> {
         let said = |problem: &Problem| {
-            format!("{}, {}", listed(&problem.namespaces, NAMED_TOGETHER), problem.what)
+            format!("{}, {}", listed(&problem.namespaces, LISTED), problem.what)
         };
         self.problems.iter().map(said).collect()
     }

@@ -11,7 +11,7 @@ use super::authorization::actions::{self, actions_of};
 use super::authorization::{accounts, read_all};
 use super::checks::check;
 use super::definitions::{self, Refused};
-use super::error::{RestoreError, listed};
+use super::error::{LISTED, RestoreError, listed};
 use super::fit::{Limits, fit};
 use super::plan::{self, Plan, Skipped, ViewDocuments};
 use super::settings::RestoreSettings;
@@ -56,7 +56,7 @@ pub async fn prepare(
     let facts = facts?;
     let feature_version = catalog.feature_version;
     let limits = Limits::of(&facts, feature_version);
-    let accounts = catalog.accounts.clone();
+    let accounts = std::mem::take(&mut catalog.accounts);
     let refused = match facts.writable {
         true => catalog.fit_definitions(&target, &settings).await?,
         false => Refused::default(),
@@ -140,7 +140,7 @@ async fn fit_roles(
     let unknown = actions::unknown(&target.client, granted.keys().map(String::as_str)).await;
     let unknown = unknown.map_err(|failure| failure.reading("which actions it knows"))?;
     for (action, roles) in granted.iter().filter(|(action, _)| unknown.contains(*action)) {
-        let roles = listed(&roles.iter().cloned().collect::<Vec<_>>(), 20);
+        let roles = listed(&roles.iter().cloned().collect::<Vec<_>>(), LISTED);
         let reason = format!("MongoDB {} knows no such action", facts.version);
         match settings.leave_out_unrestorable {
             true => plan.skipped.push(Skipped {
@@ -158,7 +158,7 @@ async fn fit_roles(
 }
 
 /// The documents of `admin.system.users` and `admin.system.roles`.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Accounts {
     users: Vec<Vec<u8>>,
     roles: Vec<Vec<u8>>,

@@ -3,12 +3,9 @@
 use mongodb::Client;
 
 use super::super::command::{self, UNAUTHORIZED};
-use super::super::error::{RestoreError, listed};
+use super::super::error::{LISTED, RestoreError, listed};
 use super::super::plan::{ROLES, USERS};
 use super::id_of;
-
-/// Names in one message.
-const NAMED: usize = 20;
 
 /// Sentences about what a target has already.
 #[derive(Debug, Default)]
@@ -38,14 +35,14 @@ pub(in super::super) async fn present(
         if !more.is_empty() {
             present.warnings.push(format!(
                 "it has, and keeps, each {what} of these, which the state has not: {}",
-                listed(&more, NAMED)
+                listed(&more, LISTED)
             ));
         }
         let others = others(wanted, &held, own);
         if !others.is_empty() {
             present.problems.push(format!(
                 "it has already, and otherwise, each {what} of these: {}; drop them on the target first",
-                listed(&others, NAMED)
+                listed(&others, LISTED)
             ));
         }
     }
