@@ -8,7 +8,8 @@ use mongodb::Client;
 
 use super::command::{self, Failure, UNAUTHORIZED};
 use super::documents::display_id;
-use super::plan::{Skipped, VIEWS, ViewDocuments, skip_reason};
+use super::findings::{Findings, Obstacle};
+use super::plan::{VIEWS, ViewDocuments, skip_reason};
 use super::snapshot::CollectionState;
 
 /// No collection has this name.
@@ -19,16 +20,6 @@ const NOT_UNDERSTOOD: [i32; 4] = [51091, 51108, 40324, 168];
 /// What an explained pipeline of a missing collection ends with, for want of the collection or an index of it.
 const FOR_WANT_OF_DATA: [i32; 3] = [26, 27, 291];
 
-/// What the target does not understand.
-#[derive(Debug, Default)]
-pub(super) struct Refused {
-    /// Each names collection, reason and remedy.
-    pub(super) problems: Vec<String>,
-    pub(super) left_out: Vec<Skipped>,
-    /// What may be refused.
-    pub(super) warnings: Vec<String>,
-}
-
 /// A target's word against a definition.
 #[derive(Debug, PartialEq, Eq)]
 struct Refusal {
@@ -36,7 +27,8 @@ struct Refusal {
     message: String,
 }
 
-/// Asks the target for each validator and view. What it refuses is a problem; or is taken out of the state, to `leave_out`.
+/// Asks the target for each validator and view. What the target refuses is a problem, or is taken out of the state when
+/// `leave_out` says so.
 ///
 /// # Errors
 /// The target cannot be asked; a catalog that is no BSON, which is told as a refusal.
@@ -45,8 +37,8 @@ pub(super) async fn fit(
     collections: &mut [CollectionState],
     views: &mut ViewDocuments,
     leave_out: bool,
-) -> Result<Refused, Failure> {
-    let mut refused = Refused::default();
+) -> Result<Findings, Failure> {
+    let mut findings = Findings::default();
     for state in collections {
         if skip_reason(&state.db, &state.name).is_some() {
             continue;
@@ -55,8 +47,8 @@ pub(super) async fn fit(
         let Some(query) = asked else { continue };
         // A filter of a missing collection is parsed, and nothing else.
         if let Some(refusal) = refusal(client, &state.db, query).await? {
-            let what = format!("{}, option validator", state.namespace());
-            if refused.note(what, refusal.message, leave_out) {
+            let obstacle = obstacle("option validator".to_owned(), refusal.message);
+            if findings.tell(&state.namespace(), vec![obstacle], leave_out) {
                 state.options = without_validator(&state.options).map_err(malformed)?;
             }
         }
@@ -68,38 +60,43 @@ pub(super) async fn fit(
                 Some(query) => refusal(client, db, query).await?,
                 None => None,
             };
-            let what = format!("{db}.{VIEWS}, the view with _id {}", display_id(&document));
-            if !refusal.is_some_and(|refusal| refused.note_view(what, refusal, leave_out)) {
+            let is_left_out = refusal.is_some_and(|refusal| {
+                let what = format!("the view with _id {}", display_id(&document));
+                tell_view(&mut findings, &format!("{db}.{VIEWS}"), what, refusal, leave_out)
+            });
+            if !is_left_out {
                 kept.push(document);
             }
         }
         *documents = kept;
     }
-    Ok(refused)
+    Ok(findings)
 }
 
-impl Refused {
-    /// True when it is left out.
-    fn note_view(&mut self, what: String, refusal: Refusal, leave_out: bool) -> bool {
-        if NOT_UNDERSTOOD.contains(&refusal.code) {
-            return self.note(what, refusal.message, leave_out);
-        }
-        if !FOR_WANT_OF_DATA.contains(&refusal.code) {
-            self.warnings.push(format!("{what}: the target may refuse it: {}", refusal.message));
-        }
-        false
+/// Notes what the target says of a view. Returns true when the view is left out.
+fn tell_view(
+    findings: &mut Findings,
+    namespace: &str,
+    what: String,
+    refusal: Refusal,
+    leave_out: bool,
+) -> bool {
+    if NOT_UNDERSTOOD.contains(&refusal.code) {
+        return findings.tell(namespace, vec![obstacle(what, refusal.message)], leave_out);
     }
+    if !FOR_WANT_OF_DATA.contains(&refusal.code) {
+        let warning = format!("{namespace}, {what}: the target may refuse it: {}", refusal.message);
+        findings.warnings.push(warning);
+    }
+    false
+}
 
-    /// True when it is left out.
-    fn note(&mut self, what: String, reason: String, leave_out: bool) -> bool {
-        match leave_out {
-            true => self.left_out.push(Skipped { ns: what, reason }),
-            false => self.problems.push(format!(
-                "{what}: the target does not understand it: {reason}; change it on the source, restore into the source's \
-                 version, or leave it out (--leave-out-unrestorable)"
-            )),
-        }
-        leave_out
+fn obstacle(what: String, reason: String) -> Obstacle {
+    Obstacle {
+        what,
+        reason: format!("the target does not understand it: {reason}"),
+        remedy: "change it on the source, or restore into the source's version".to_owned(),
+        removable: true,
     }
 }
 
@@ -185,16 +182,24 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_named_and_what_is_not_has_a_remedy() {
-        let mut refused = Refused::default();
-        assert!(refused.note("a.c, option validator".into(), "no".into(), true));
-        assert!(!refused.note("a.d, option validator".into(), "no".into(), false));
-        assert_eq!(refused.left_out[0].ns, "a.c, option validator");
-        assert!(refused.problems[0].contains("--leave-out-unrestorable"), "{refused:?}");
-        let refusal = |code| Refusal { code, message: "no".into() };
-        assert!(refused.note_view("v".into(), refusal(40324), true));
-        assert!(!refused.note_view("v".into(), refusal(26), true));
-        assert!(refused.warnings.is_empty());
-        assert!(!refused.note_view("v".into(), refusal(7), true));
-        assert_eq!(refused.warnings.len(), 1);
+        let mut findings = Findings::default();
+        let mut tell = |code, leave_out| {
+            let refusal = Refusal { code, message: "no".into() };
+            let is_left_out =
+                tell_view(&mut findings, "a.system.views", format!("{code}"), refusal, leave_out);
+            (
+                is_left_out,
+                findings.problems().len(),
+                findings.left_out.len(),
+                findings.warnings.len(),
+            )
+        };
+        assert_eq!(tell(40324, true), (true, 0, 1, 0));
+        assert_eq!(tell(40324, false), (false, 1, 1, 0));
+        // The collection is missing, which says nothing about the view.
+        assert_eq!(tell(26, true), (false, 1, 1, 0));
+        assert_eq!(tell(7, true), (false, 1, 1, 1));
+        assert!(findings.problems()[0].contains("--leave-out-unrestorable"), "{findings:?}");
+        assert_eq!(findings.left_out[0].ns, "a.system.views (40324)");
     }
 }

@@ -10,8 +10,8 @@ use hindsight_oplog::FeatureVersion;
 use hindsight_oplog::raw::{Doc, Malformed};
 
 use super::catalog::{index_name, is_id_index};
-use super::error::{LISTED, listed};
-use super::plan::{Skipped, skip_reason};
+use super::findings::{Findings, Obstacle};
+use super::plan::skip_reason;
 use super::snapshot::CollectionState;
 use super::target::TargetFacts;
 use super::version::Version;
@@ -43,33 +43,6 @@ impl Limits {
             source_feature_major: source_feature_version.map(|it| it.version.major),
         })
     }
-}
-
-/// What the target cannot hold, or holds in other words.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    problems: Vec<Problem>,
-    pub(super) left_out: Vec<Skipped>,
-    pub(super) warnings: Vec<String>,
-}
-
-/// The collections that one and the same thing keeps out.
-#[derive(Debug)]
-struct Problem {
-    namespaces: Vec<String>,
-    /// Option or index, reason and remedy.
-    what: String,
-}
-
-/// One thing that a target cannot hold.
-#[derive(Debug, PartialEq, Eq)]
-struct Obstacle {
-    /// `option size`, `index a_1`
-    what: String,
-    reason: String,
-    remedy: String,
-    /// The collection can be restored without it.
-    removable: bool,
 }
 
 /// A definition as the target will list it.
@@ -134,36 +107,6 @@ impl Findings {
         }
         state.indexes = indexes;
         Ok(())
-    }
-
-    /// Notes what cannot be held. True when all of it may be left out.
-    fn tell(&mut self, namespace: &str, obstacles: Vec<Obstacle>, leave_out: bool) -> bool {
-        let mut all_left_out = true;
-        for Obstacle { what, reason, remedy, removable } in obstacles {
-            if leave_out && removable {
-                self.left_out.push(Skipped { ns: format!("{namespace} ({what})"), reason });
-                continue;
-            }
-            all_left_out = false;
-            let without =
-                if removable { "; or leave it out (--leave-out-unrestorable)" } else { "" };
-            let what = format!("{what}: {reason}; {remedy}{without}");
-            match self.problems.iter_mut().find(|problem| problem.what == what) {
-                Some(problem) => problem.namespaces.push(namespace.to_owned()),
-                None => {
-                    self.problems.push(Problem { namespaces: vec![namespace.to_owned()], what })
-                }
-            }
-        }
-        all_left_out
-    }
-
-    /// Each names collections, option or index, reason and remedy.
-    pub(super) fn problems(&self) -> Vec<String> {
-        let said = |problem: &Problem| {
-            format!("{}, {}", listed(&problem.namespaces, LISTED), problem.what)
-        };
-        self.problems.iter().map(said).collect()
     }
 
     /// An option that does nothing is gone; that is worth a word only where the meaning is another one.

@@ -23,6 +23,7 @@ mod digest;
 mod documents;
 mod error;
 mod expiry;
+mod findings;
 mod fit;
 mod indexes;
 mod insert;

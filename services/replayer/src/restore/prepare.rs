@@ -10,10 +10,11 @@ use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 use super::authorization::actions::{self, actions_of};
 use super::authorization::{accounts, read_all};
 use super::checks::check;
-use super::definitions::{self, Refused};
+use super::definitions;
 use super::error::{LISTED, RestoreError, listed};
+use super::findings::{Findings, Obstacle};
 use super::fit::{Limits, fit};
-use super::plan::{self, Plan, Skipped, ViewDocuments};
+use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
@@ -59,14 +60,12 @@ pub async fn prepare(
     let accounts = std::mem::take(&mut catalog.accounts);
     let refused = match facts.writable {
         true => catalog.fit_definitions(&target, &settings).await?,
-        false => Refused::default(),
+        false => Findings::default(),
     };
     let plan = catalog.planned(snapshot.timestamp(), limits, &settings)?;
     let abilities = abilities(&target, &plan, &facts, feature_version).await?;
     let mut plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
-    plan.unfit.extend(refused.problems);
-    plan.skipped.extend(refused.left_out);
-    plan.warnings.extend(refused.warnings);
+    refused.add_to(&mut plan);
     let mut unknown_actions = BTreeSet::new();
     if settings.users_and_roles && facts.writable {
         unknown_actions = fit_roles(&target, &accounts.roles, &facts, &mut plan, &settings).await?;
@@ -139,21 +138,18 @@ async fn fit_roles(
         .map_err(|error| RestoreError::Source { namespace: namespace(), source: error.into() })?;
     let unknown = actions::unknown(&target.client, granted.keys().map(String::as_str)).await;
     let unknown = unknown.map_err(|failure| failure.reading("which actions it knows"))?;
+    let mut findings = Findings::default();
     for (action, roles) in granted.iter().filter(|(action, _)| unknown.contains(*action)) {
         let roles = listed(&roles.iter().cloned().collect::<Vec<_>>(), LISTED);
-        let reason = format!("MongoDB {} knows no such action", facts.version);
-        match settings.leave_out_unrestorable {
-            true => plan.skipped.push(Skipped {
-                ns: format!("{} (action {action} of {roles})", namespace()),
-                reason,
-            }),
-            false => plan.unfit.push(format!(
-                "{}, action {action} of {roles}: {reason}; revoke it on the source, or leave it out \
-                 (--leave-out-unrestorable)",
-                namespace()
-            )),
-        }
+        let obstacle = Obstacle {
+            what: format!("action {action} of {roles}"),
+            reason: format!("MongoDB {} knows no such action", facts.version),
+            remedy: "revoke it on the source".to_owned(),
+            removable: true,
+        };
+        findings.tell(&namespace(), vec![obstacle], settings.leave_out_unrestorable);
     }
+    findings.add_to(plan);
     Ok(unknown)
 }
 
@@ -218,7 +214,7 @@ impl Catalog {
         &mut self,
         target: &Target,
         settings: &RestoreSettings,
-    ) -> Result<Refused, RestoreError> {
+    ) -> Result<Findings, RestoreError> {
         let leave_out = settings.leave_out_unrestorable;
         let asked =
             definitions::fit(&target.client, &mut self.collections, &mut self.views, leave_out);
@@ -245,9 +241,7 @@ impl Catalog {
         if self.feature_version.is_some_and(|it| it.version >= MOVES_BOUNDS) {
             planned.load_before_bounds().map_err(failed)?;
         }
-        planned.unfit.extend(found.problems());
-        planned.skipped.extend(found.left_out);
-        planned.warnings.extend(found.warnings);
+        found.add_to(&mut planned);
         Ok(planned)
     }
 }

@@ -157,26 +157,6 @@ fn seconds_that_are_no_number_mean_what_they_meant_on_the_source() {
 }
 
 #[test]
-fn collections_with_the_same_obstacle_are_named_together() {
-    let mut findings = Findings::default();
-    let obstacle = || Obstacle {
-        what: "option recordPreImages".into(),
-        reason: "MongoDB 7.0.28 knows it no more".into(),
-        remedy: "restore into the source's version".into(),
-        removable: false,
-    };
-    for number in 0..23 {
-        findings.tell(&format!("shop.c{number}"), vec![obstacle()], false);
-    }
-    let problems = findings.problems();
-    assert_eq!(problems.len(), 1);
-    let problem = &problems[0];
-    assert!(
-        problem.starts_with("shop.c0, shop.c1, ") && problem.contains("c19 and 3 more, option")
-    );
-}
-
-#[test]
 fn what_the_upgrade_dropped_is_no_obstacle() {
     let options = rawdoc! { "recordPreImages": true };
     let fit = Fit::of(&options, rawdoc! {}, limits("7.0.28", "7.0"), false);

@@ -1,0 +1,100 @@
+//! What a target cannot hold: found by several checks before anything is written, told in one way.
+
+use super::error::{LISTED, listed};
+use super::plan::{Plan, Skipped};
+
+/// What the target cannot hold, or holds in other words.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    problems: Vec<Problem>,
+    pub(super) left_out: Vec<Skipped>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// The namespaces that one and the same thing keeps out.
+#[derive(Debug)]
+struct Problem {
+    namespaces: Vec<String>,
+    /// Option or index, reason and remedy.
+    what: String,
+}
+
+/// One thing that a target cannot hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Obstacle {
+    /// `option size`, `index a_1`
+    pub(super) what: String,
+    pub(super) reason: String,
+    pub(super) remedy: String,
+    /// The rest can be restored without it.
+    pub(super) removable: bool,
+}
+
+impl Findings {
+    /// Notes what cannot be held. Returns true when all of it is left out.
+    pub(super) fn tell(
+        &mut self,
+        namespace: &str,
+        obstacles: Vec<Obstacle>,
+        leave_out: bool,
+    ) -> bool {
+        let mut all_left_out = true;
+        for Obstacle { what, reason, remedy, removable } in obstacles {
+            if leave_out && removable {
+                self.left_out.push(Skipped { ns: format!("{namespace} ({what})"), reason });
+                continue;
+            }
+            all_left_out = false;
+            let without =
+                if removable { "; or leave it out (--leave-out-unrestorable)" } else { "" };
+            let what = format!("{what}: {reason}; {remedy}{without}");
+            match self.problems.iter_mut().find(|problem| problem.what == what) {
+                Some(problem) => problem.namespaces.push(namespace.to_owned()),
+                None => {
+                    self.problems.push(Problem { namespaces: vec![namespace.to_owned()], what })
+                }
+            }
+        }
+        all_left_out
+    }
+
+    /// Each names the namespaces, the thing, the reason and the remedy.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let said = |problem: &Problem| {
+            format!("{}, {}", listed(&problem.namespaces, LISTED), problem.what)
+        };
+        self.problems.iter().map(said).collect()
+    }
+
+    /// Adds everything to what the plan says.
+    pub(super) fn add_to(self, plan: &mut Plan) {
+        plan.unfit.extend(self.problems());
+        plan.skipped.extend(self.left_out);
+        plan.warnings.extend(self.warnings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collections_with_the_same_obstacle_are_named_together() {
+        let mut findings = Findings::default();
+        let obstacle = || Obstacle {
+            what: "option recordPreImages".into(),
+            reason: "MongoDB 7.0.28 knows it no more".into(),
+            remedy: "restore into the source's version".into(),
+            removable: false,
+        };
+        for number in 0..23 {
+            findings.tell(&format!("shop.c{number}"), vec![obstacle()], false);
+        }
+        let problems = findings.problems();
+        assert_eq!(problems.len(), 1);
+        let problem = &problems[0];
+        assert!(
+            problem.starts_with("shop.c0, shop.c1, ") && problem.contains("c19 and 3 more, option")
+        );
+    }
+}
