@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hindsight_history::History;
-use hindsight_oplog::connection_string;
+use hindsight_mongo::connection_string;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_runtime::{Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_segment::Codec;

@@ -7,7 +7,6 @@ pub mod find;
 mod follow;
 mod kept;
 mod read_ahead;
-pub mod restore;
 #[cfg(test)]
 mod sample;
 mod snapshot;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hindsight_history::{History, View};
 use hindsight_oplog::Timestamp;
 
-use crate::restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 use crate::unlogged;
+use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 /// A restorable time of a history. That the history has it was checked by whoever made this.
 pub struct HistorySnapshot {

@@ -23,9 +23,9 @@ use tracing::{debug, warn};
 
 use crate::capture::CaptureSettings;
 use crate::choose::{Member, MemberState, Preference, candidates};
-use crate::copy::look::{CatalogListing, list_catalog, list_these};
 use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
+use hindsight_copy::{CatalogListing, list_catalog, list_these};
 use known::{Commands, Form, Known, Stable, form, namespace};
 
 /// Between two looks while something was listed otherwise than it was recorded, and only once so.

@@ -1,5 +1,6 @@
 //! What can go wrong while capturing, by what the caller must do next.
 
+use hindsight_mongo::{Failure, Kind, PRIVILEGES};
 use hindsight_oplog::OpTime;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,30 +33,18 @@ pub enum CaptureError {
     Malformed { after: OpTime, detail: String },
 }
 
-/// Codes with which a server says that these credentials do not suffice: Unauthorized (13),
-/// AuthenticationFailed (18).
-const NOT_ALLOWED: [i32; 2] = [13, 18];
-
 impl CaptureError {
-    /// Sorts a driver's error by what to do about it. Its text never holds credentials: the driver does not
-    /// put the connection string into errors.
-    pub fn from_driver(doing: &str, error: &mongodb::error::Error) -> Self {
-        use mongodb::error::ErrorKind;
-        let text = describe(error);
-        match error.kind.as_ref() {
-            ErrorKind::Authentication { .. } => Self::Refused(format!(
-                "{doing}: the server refused the credentials ({text}). Check user, password and authSource"
+    /// Sorts a failure by what to do about it. Only missing rights end a capture: what one member refuses, another one
+    /// may answer, and what a server of today refuses, it may answer once it was mended.
+    pub fn from_failure(doing: &str, failure: &Failure) -> Self {
+        match failure.kind() {
+            Kind::Credentials => Self::Refused(format!(
+                "{doing}: the server refused the credentials ({failure}). Check user, password and authSource"
             )),
-            ErrorKind::Command(command) if NOT_ALLOWED.contains(&command.code) => {
-                Self::Refused(format!(
-                    "{doing}: not authorized ({}). The user needs the role clusterMonitor and a role with the \
-                     actions find, listCollections and listIndexes on {{anyResource: true}} and \
-                     listDatabases on the cluster",
-                    command.message
-                ))
-            }
-            ErrorKind::InvalidArgument { .. } => Self::Refused(format!("{doing}: {text}")),
-            _ => Self::Unavailable(format!("{doing}: {text}")),
+            Kind::Forbidden => Self::Refused(format!(
+                "{doing}: not authorized ({failure}). The user needs {PRIVILEGES}"
+            )),
+            Kind::Passing | Kind::Refused => Self::Unavailable(format!("{doing}: {failure}")),
         }
     }
 
@@ -74,13 +63,22 @@ impl CaptureError {
     }
 }
 
-/// The driver's message without what it dumps after it: the topology, labels, the raw answer.
-fn describe(error: &mongodb::error::Error) -> String {
-    let mut text = error.to_string();
-    for dump in [". Topology:", ", labels:", ", server_response:", ", raw_response:"] {
-        if let Some(at) = text.find(dump) {
-            text.truncate(at);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_missing_rights_end_a_capture() {
+        let sorted = |code| {
+            let failure = Failure::from_server(code, "Name", "text");
+            CaptureError::from_failure("read the oplog of a:1", &failure)
+        };
+        for code in [13, 18] {
+            assert!(matches!(sorted(code), CaptureError::Refused(_)), "{code}");
         }
+        for code in [11600, 59, 136] {
+            assert!(sorted(code).is_retryable(), "{code}");
+        }
+        assert!(sorted(13).to_string().contains("clusterMonitor"), "{}", sorted(13));
     }
-    text
 }

@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use bson::doc;
-use futures_util::StreamExt;
-use hindsight_oplog::raw::Doc;
+use bson::rawdoc;
+use hindsight_mongo::{Batch, Batches, Client, Wait};
+use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::{Entry, OpTime};
-use mongodb::options::{CursorType, ReadConcern};
-use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
-use mongodb::{Client, Collection};
 
 use crate::error::CaptureError;
 use crate::resume::{FirstEntry, OplogEnds, ResumeAt, Verdict, judge};
 use crate::source::within;
 
+const OPLOG: &str = "oplog.rs";
 /// How long the server holds a getMore open when nothing new is there. Short, so that an answer comes often
 /// and a dead connection is noticed.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -25,7 +23,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 /// A cursor on one member's oplog, placed where reading goes on.
 pub struct OplogReader {
     pub host: String,
-    cursor: RawBatchCursor,
+    cursor: Box<dyn Batches>,
     /// The first batch, when it holds entries to deliver.
     first: Option<EntryBatch>,
 }
@@ -33,7 +31,7 @@ pub struct OplogReader {
 /// The reply to one find or getMore, kept whole: the entries are slices of it.
 #[derive(Debug)]
 pub struct EntryBatch {
-    batch: RawBatch,
+    batch: Batch,
     /// Entries at the front that were delivered before.
     skip: usize,
 }
@@ -46,10 +44,9 @@ impl EntryBatch {
     pub fn entries(
         &self,
     ) -> Result<impl Iterator<Item = Result<&[u8], CaptureError>>, CaptureError> {
-        let array = self.batch.doc_slices().map_err(|error| bad_reply(&error.to_string()))?;
-        let array = Doc::new(array.as_bytes()).map_err(|error| bad_reply(&error.to_string()))?;
-        let entries = array.elements().map(move |element| {
-            element.map(|element| element.value).map_err(|error| bad_reply(&error.to_string()))
+        let reply = self.batch.read().map_err(|error| bad_reply(&error.to_string()))?;
+        let entries = reply.documents().map(|entry| {
+            entry.map(|entry| entry.as_bytes()).map_err(|error| bad_reply(&error.to_string()))
         });
         Ok(entries.skip(self.skip))
     }
@@ -69,7 +66,7 @@ impl EntryBatch {
     }
 
     pub fn bytes(&self) -> usize {
-        self.batch.as_raw_document().as_bytes().len()
+        self.batch.as_bytes().len()
     }
 }
 
@@ -137,16 +134,16 @@ impl OplogReader {
 
     async fn tail(client: &Client, host: &str, from: OpTime) -> Result<Self, CaptureError> {
         let ts = bson::Timestamp { time: from.ts.seconds(), increment: from.ts.increment() };
-        let cursor = oplog(client)
-            .find(doc! {"ts": {"$gte": ts}})
-            .cursor_type(CursorType::TailableAwait)
-            .max_await_time(AWAIT)
-            .read_concern(ReadConcern::majority())
-            .batch()
-            .await
-            .map_err(|error| {
-                CaptureError::from_driver(&format!("read the oplog of {host}"), &error)
-            })?;
+        let command = rawdoc! {
+            "find": OPLOG,
+            "filter": { "ts": { "$gte": ts } },
+            "tailable": true,
+            "awaitData": true,
+            "readConcern": { "level": "majority" },
+        };
+        let cursor = client.open("local", command, Wait::Tail(AWAIT)).await.map_err(|failure| {
+            CaptureError::from_failure(&format!("read the oplog of {host}"), &failure)
+        })?;
         Ok(Self { host: host.to_owned(), cursor, first: None })
     }
 
@@ -160,7 +157,7 @@ impl OplogReader {
             match self.cursor.next().await {
                 None => Ok(None),
                 Some(Ok(batch)) => Ok(Some(EntryBatch { batch, skip: 0 })),
-                Some(Err(error)) => Err(CaptureError::from_driver(&doing, &error)),
+                Some(Err(failure)) => Err(CaptureError::from_failure(&doing, &failure)),
             }
         })
         .await
@@ -180,14 +177,16 @@ pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, Captur
     let doing = format!("read the ends of the oplog of {host}");
     let doing = doing.as_str();
     let end = |direction: i32| async move {
-        let found = oplog(client)
-            .find_one(doc! {})
-            .sort(doc! {"$natural": direction})
-            .projection(doc! {"ts": 1, "t": 1})
-            .await
-            .map_err(|error| CaptureError::from_driver(doing, &error))?;
-        let wrapped = found.map(|entry| doc! {"optime": entry});
-        wrapped.and_then(|entry| crate::source::optime(&entry, "optime")).ok_or_else(|| {
+        let command = rawdoc! {
+            "find": OPLOG,
+            "filter": {},
+            "sort": { "$natural": direction },
+            "projection": { "ts": 1, "t": 1 },
+            "limit": 1,
+        };
+        let found = client.documents("local", command).await;
+        let found = found.map_err(|failure| CaptureError::from_failure(doing, &failure))?;
+        found.first().and_then(|entry| optime(entry)).ok_or_else(|| {
             CaptureError::Unavailable(format!("the oplog of {host} is empty: it is being resynced"))
         })
     };
@@ -197,6 +196,10 @@ pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, Captur
     .await
 }
 
-fn oplog(client: &Client) -> Collection<bson::Document> {
-    client.database("local").collection("oplog.rs")
+/// The `ts` and `t` of an entry; an entry without `t` is of no term.
+fn optime(entry: &[u8]) -> Option<OpTime> {
+    let entry = Doc::new(entry).ok()?;
+    let ts = entry.get(b"ts").ok()?.and_then(Element::as_timestamp)?;
+    let term = entry.get(b"t").ok()?.and_then(Element::as_integer).unwrap_or(-1);
+    Some(OpTime { ts, term })
 }

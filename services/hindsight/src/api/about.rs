@@ -1,7 +1,7 @@
 //! What a call is about, for the audit file, and how much of it was answered.
 
 use hindsight_extended_json::Notation;
-use hindsight_oplog::connection_string;
+use hindsight_mongo::connection_string;
 use hindsight_proto::longrunning as ops;
 use hindsight_proto::v1 as api;
 use serde::Serialize;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use hindsight_replayer::restore::RestoreError;
 use hindsight_replayer::{QueryError, Why};
+use hindsight_restore::RestoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hindsight_copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{BaseDigest, BaseNotice, LogError, SharedLog};
 use hindsight_oplog::OpTime;
 use hindsight_replayer::Applied;
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_tailer::copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
 use hindsight_tailer::{CaptureSettings, Preference, SetIdentity, Source, candidates};
 use serde_json::json;
 use tokio::sync::watch;

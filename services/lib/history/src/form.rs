@@ -10,7 +10,7 @@ mod index;
 mod meaning;
 mod number;
 
-pub use index::{IndexKind, kind_of, repaired};
+pub use index::{IndexKind, index_name, kind_of, repaired};
 pub use meaning::{Meaning, is_foreign, is_simple_collation};
 pub use number::is_nan;
 

@@ -10,9 +10,7 @@
 //! - [`Assembler`]: which entries become visible together, and when
 //! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: which MongoDB a state comes from
 //! - [`time_series`]: buckets of mixed types
-//! - [`connection_string`]: what of a source's or target's address may be said
 
-pub mod connection_string;
 mod entry;
 pub mod id_key;
 mod kind;

@@ -1,14 +1,13 @@
 //! What members of the source listed of their catalog, against what the entries made.
 
-use hindsight_history::form::Meaning;
+use hindsight_history::form::{Meaning, index_name};
 use hindsight_history::{CollectionState, Writer};
 use hindsight_oplog::OpTime;
-use hindsight_oplog::raw::{Doc, Malformed};
+use hindsight_oplog::raw::{Doc, DocWriter, Malformed};
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
 use hindsight_segment::{CatalogSighting, SegmentInfo, Sequence};
 
 use super::FollowError;
-use crate::restore::{index_name, without};
 
 /// Options that decide how documents are kept. They never change without an entry, and a history that took up another
 /// value would keep the documents to come otherwise than those that are there.
@@ -112,7 +111,11 @@ fn judge_options(
 fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<String>, Malformed> {
     let is_buckets = ns.split_once('.').is_some_and(|(_, name)| name.starts_with(BUCKETS_PREFIX));
     let ignored: &[&[u8]] = if is_buckets { &[b"validator", b"storageEngine"] } else { &[] };
-    let meaning = |options| Meaning::of_options(Doc::new(&without(options, ignored)?)?);
+    let meaning = |options: Doc<'_>| {
+        let mut compared = DocWriter::with_capacity(options.as_bytes().len());
+        compared.copy_without(options, ignored)?;
+        Meaning::of_options(Doc::new(&compared.finish())?)
+    };
     Ok(meaning(ours)?.differing(&meaning(theirs)?))
 }
 

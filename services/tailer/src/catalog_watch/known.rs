@@ -6,7 +6,7 @@ use hindsight_base::{CollectionInfo, Uuid};
 use hindsight_index::CommandNote;
 use hindsight_oplog::Timestamp;
 
-use crate::copy::look::CatalogListing;
+use hindsight_copy::CatalogListing;
 
 /// A digest of what is compared: options, and indexes in whatever order.
 pub(super) type Form = [u8; 32];

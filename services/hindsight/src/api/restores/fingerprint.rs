@@ -1,6 +1,6 @@
 //! Whether two requests ask for the same.
 
-use hindsight_oplog::connection_string;
+use hindsight_mongo::connection_string;
 use hindsight_proto::v1 as api;
 use prost::Message;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
-use hindsight_replayer::restore::{
+use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
+use hindsight_restore::{
     Prepared, RestoreSettings, SourceIdentity, Target, prepare as prepare_restore,
 };
-use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_segment::Sequence;
 use tonic::Status;
 

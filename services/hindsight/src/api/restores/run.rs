@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
-use hindsight_replayer::restore::{
+use hindsight_restore::{
     Phase, Prepared, Progress, ProgressSnapshot, RestoreError, RestoreFailure, RestoreReport,
 };
 use serde_json::Value;

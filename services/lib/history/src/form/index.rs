@@ -106,3 +106,10 @@ fn write_integer(listed: &mut DocWriter, element: Element<'_>) {
         None => drop(listed.element(element)),
     }
 }
+
+/// The name of an index, for messages; `(unnamed)` for a spec without one.
+pub fn index_name(spec: &[u8]) -> String {
+    let name = Doc::new(spec).ok().and_then(|spec| spec.get(b"name").ok().flatten());
+    let name = name.and_then(Element::as_string_bytes).unwrap_or(b"(unnamed)");
+    String::from_utf8_lossy(name).into_owned()
+}

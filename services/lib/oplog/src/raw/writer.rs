@@ -1,6 +1,6 @@
 //! Writing BSON from pieces of other BSON.
 
-use super::{Doc, Element, kind};
+use super::{Doc, Element, Malformed, kind};
 
 /// Builds one document. Nested documents are opened and closed on the same buffer, so nothing is copied twice.
 #[derive(Debug)]
@@ -31,6 +31,20 @@ impl DocWriter {
     pub fn element(&mut self, element: Element<'_>) -> &mut Self {
         self.bytes.extend_from_slice(element.as_bytes());
         self
+    }
+
+    /// Appends the document's top-level elements, except those with one of these names.
+    ///
+    /// # Errors
+    /// The document is not well-formed; the elements before the fault are written.
+    pub fn copy_without(&mut self, doc: Doc<'_>, names: &[&[u8]]) -> Result<&mut Self, Malformed> {
+        for element in doc.elements() {
+            let element = element?;
+            if !names.contains(&element.name) {
+                self.element(element);
+            }
+        }
+        Ok(self)
     }
 
     /// Appends a value of the given type under another name.

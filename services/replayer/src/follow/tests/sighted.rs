@@ -1,14 +1,15 @@
 //! Sightings of the catalog in the log.
 
 use bson::{Document, doc};
+use hindsight_history::form::index_name;
 use hindsight_history::{Digest, Settings};
+use hindsight_restore::Snapshot;
 use hindsight_segment::CatalogSighting;
 
 use super::super::shapes::{COLLECTION, noop};
 use super::stage::{Stage, command, optime};
 use super::*;
 use crate::HistorySnapshot;
-use crate::restore::{Snapshot, index_name};
 
 fn spec(name: &str) -> Document {
     doc! {"v": 2, "key": {name: 1}, "name": name}

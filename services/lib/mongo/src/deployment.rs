@@ -1,0 +1,149 @@
+//! What a connection string names.
+
+use std::fmt;
+use std::time::Duration;
+
+use mongodb::error::ErrorKind;
+use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, ServerAddress};
+
+use crate::client::Client;
+use crate::connection_string;
+use crate::driver::Driver;
+use crate::failure::Failure;
+
+/// A replica set or a server, and how to log in there. Holds credentials, so `Debug` shows the hosts alone.
+#[derive(Clone)]
+pub struct Deployment {
+    options: ClientOptions,
+}
+
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deployment").field("hosts", &self.options.hosts).finish_non_exhaustive()
+    }
+}
+
+/// Why a connection string names nothing. The text never repeats the string, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UriError {
+    /// The string has to be written otherwise.
+    #[error("{0}")]
+    Unusable(&'static str),
+    /// The hosts that the string stands for cannot be looked up now.
+    #[error("{0}")]
+    Unresolved(String),
+}
+
+impl Deployment {
+    /// Parses a connection string; nothing is connected yet, but the hosts of a `mongodb+srv://` string are looked up.
+    ///
+    /// # Errors
+    /// [`UriError`].
+    pub async fn parse(uri: &str) -> Result<Self, UriError> {
+        connection_string::check(uri).map_err(UriError::Unusable)?;
+        let parsed = ClientOptions::parse(uri).await;
+        let options = parsed.map_err(|error| match error.kind.as_ref() {
+            ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => {
+                UriError::Unresolved(error.kind.to_string())
+            }
+            // The driver's own words quote parts of the string, which may be parts of a password.
+            _ => UriError::Unusable(connection_string::problem(uri)),
+        })?;
+        Ok(Self { options })
+    }
+
+    /// Shows this name in the servers' logs, unless the connection string gives one.
+    pub fn app_name(mut self, name: &str) -> Self {
+        self.options.app_name.get_or_insert_with(|| name.to_owned());
+        self
+    }
+
+    /// Limits how long connecting and finding a suitable member may take, unless the connection string does.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.options.server_selection_timeout.get_or_insert(patience);
+        self
+    }
+
+    /// Limits how long connecting and finding a suitable member may take, whatever the connection string says.
+    pub fn at_most(mut self, patience: Duration) -> Self {
+        self.options.connect_timeout = Some(patience);
+        self.options.server_selection_timeout = Some(patience);
+        self
+    }
+
+    pub fn hosts(&self) -> Vec<String> {
+        self.options.hosts.iter().map(ToString::to_string).collect()
+    }
+
+    /// The name of the replica set that the connection string asks for.
+    pub fn set_name(&self) -> Option<&str> {
+        self.options.repl_set_name.as_deref()
+    }
+
+    /// A client of the whole deployment, whose commands go to the primary. Connects when it is first used.
+    ///
+    /// # Errors
+    /// Options that contradict each other, or a certificate that cannot be read.
+    pub fn client(&self) -> Result<Client, Failure> {
+        connect(self.options.clone(), None)
+    }
+
+    /// A client that talks to this member alone, whatever the member's state.
+    ///
+    /// # Errors
+    /// As for [`Deployment::client`]; a host that is none.
+    pub fn member(&self, host: &str) -> Result<Client, Failure> {
+        let address = ServerAddress::parse(host).map_err(|error| {
+            Failure::refused(format!("{host:?} is not a host and port: {}", error.kind))
+        })?;
+        let mut options = self.options.clone();
+        options.hosts = vec![address];
+        options.repl_set_name = None;
+        options.direct_connection = Some(true);
+        let preferred =
+            SelectionCriteria::ReadPreference(ReadPreference::SecondaryPreferred { options: None });
+        let read_from = options.selection_criteria.clone().unwrap_or(preferred);
+        connect(options, Some(read_from))
+    }
+}
+
+fn connect(
+    options: ClientOptions,
+    read_from: Option<SelectionCriteria>,
+) -> Result<Client, Failure> {
+    let client = mongodb::Client::with_options(options)?;
+    Ok(Client::new(Driver { client, read_from }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bad_connection_string_is_refused_without_repeating_it() {
+        for (uri, word) in [
+            ("mongodb//me:s3cret@host", "mongodb+srv://"),
+            ("mongodb://me:s3cret", "HOST:PORT"),
+            ("mongodb://me:s3cret?t@host/", "percent-encoded"),
+            ("mongodb://me:s3cret/t@host/", "percent-encoded"),
+            ("mongodb://me:s3cret%aé@host/", "percent-encoded"),
+            ("mongodb://host/?s3cret", "option"),
+            ("mongodb://host/?readPreference=s3cret", "option"),
+        ] {
+            let refused = Deployment::parse(uri).await.expect_err(uri);
+            assert!(matches!(refused, UriError::Unusable(_)), "{uri}: {refused:?}");
+            let text = format!("{refused} {refused:?}");
+            assert!(text.contains(word) && !text.contains("s3cret"), "{uri}: {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_not_shown() {
+        let uri = "mongodb://me:s3cret@a:1,b:2/?replicaSet=rs7";
+        let deployment = Deployment::parse(uri).await.expect("usable");
+        assert!(!format!("{deployment:?}").contains("s3cret"), "{deployment:?}");
+        assert_eq!(deployment.hosts(), ["a:1", "b:2"]);
+        assert_eq!(deployment.set_name(), Some("rs7"));
+        assert!(deployment.member("a:b:c").is_err());
+    }
+}

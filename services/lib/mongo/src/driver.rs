@@ -1,0 +1,55 @@
+//! The driver as a [`Connection`].
+
+use async_trait::async_trait;
+use bson::{Document, RawDocumentBuf};
+use futures_util::StreamExt;
+use mongodb::options::{CursorType, SelectionCriteria};
+use mongodb::raw_batch_cursor::RawBatchCursor;
+
+use crate::client::{Connection, Wait};
+use crate::cursor::{Batch, Batches};
+use crate::failure::Failure;
+
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) client: mongodb::Client,
+    /// The members that are asked. `None`: the primary.
+    pub(crate) read_from: Option<SelectionCriteria>,
+}
+
+#[async_trait]
+impl Connection for Driver {
+    async fn run(&self, db: &str, command: RawDocumentBuf) -> Result<Document, Failure> {
+        let database = self.client.database(db);
+        let mut run = database.run_raw_command(command);
+        if let Some(from) = self.read_from.clone() {
+            run = run.selection_criteria(from);
+        }
+        Ok(run.await?)
+    }
+
+    async fn open(
+        &self,
+        db: &str,
+        command: RawDocumentBuf,
+        wait: Wait,
+    ) -> Result<Box<dyn Batches>, Failure> {
+        let database = self.client.database(db);
+        let mut run = database.run_raw_cursor_command(command);
+        if let Some(from) = self.read_from.clone() {
+            run = run.selection_criteria(from);
+        }
+        if let Wait::Tail(without_news) = wait {
+            run = run.cursor_type(CursorType::TailableAwait).max_time(without_news);
+        }
+        Ok(Box::new(run.batch().await?))
+    }
+}
+
+#[async_trait]
+impl Batches for RawBatchCursor {
+    async fn next(&mut self) -> Option<Result<Batch, Failure>> {
+        let batch = StreamExt::next(self).await?;
+        Some(batch.map(Batch::from).map_err(Failure::from))
+    }
+}

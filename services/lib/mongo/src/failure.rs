@@ -1,0 +1,150 @@
+//! Why a request to a server failed, by what the caller can do next.
+
+use std::fmt;
+
+use mongodb::error::{Error, ErrorKind};
+
+use crate::codes;
+
+/// What a caller can do about a [`Failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The network, or a state of the member that passes: ask again, perhaps another member.
+    Passing,
+    /// The server does not accept the user, the password or the certificate.
+    Credentials,
+    /// The user lacks a privilege.
+    Forbidden,
+    /// The server, or the driver, says no, and will say no again.
+    Refused,
+}
+
+/// A request that failed. Its text never holds credentials: the driver does not put the connection string into errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    kind: Kind,
+    /// The server's code, or 0 for an error that no server reported.
+    code: i32,
+    code_name: String,
+    message: String,
+}
+
+impl Failure {
+    /// A failure of the network, or of a member whose state passes.
+    pub fn passing(message: impl Into<String>) -> Self {
+        Self::without_code(Kind::Passing, message)
+    }
+
+    /// A failure that asking again does not mend, such as an answer that cannot be read.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::without_code(Kind::Refused, message)
+    }
+
+    /// A server's error, sorted by its code.
+    pub fn from_server(code: i32, code_name: &str, message: &str) -> Self {
+        // The server repeats the whole command to those who may not run it.
+        let message = message.split(" to execute command").next().unwrap_or_default();
+        Self {
+            kind: codes::kind_of(code),
+            code,
+            code_name: code_name.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    fn without_code(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, code: 0, code_name: String::new(), message: message.into() }
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn is_passing(&self) -> bool {
+        self.kind == Kind::Passing
+    }
+
+    /// The server's code, or 0 for an error that no server reported.
+    pub fn code(&self) -> i32 {
+        self.code
+    }
+
+    pub fn is(&self, code: i32) -> bool {
+        self.code == code
+    }
+
+    /// What the server said, without its code.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            0 => f.write_str(&self.message),
+            code => write!(f, "{} ({}, code {code})", self.message, self.code_name),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind.as_ref() {
+            ErrorKind::Command(command) => {
+                return Self::from_server(command.code, &command.code_name, &command.message);
+            }
+            ErrorKind::Authentication { .. } => Kind::Credentials,
+            ErrorKind::Io(_)
+            | ErrorKind::ConnectionPoolCleared { .. }
+            | ErrorKind::ServerSelection { .. }
+            | ErrorKind::DnsResolve { .. }
+            | ErrorKind::Shutdown => Kind::Passing,
+            _ => Kind::Refused,
+        };
+        Self::without_code(kind, without_dump(&error.kind.to_string()))
+    }
+}
+
+/// The driver's message without what it appends: the topology, labels, the raw answer.
+fn without_dump(text: &str) -> &str {
+    const DUMPS: [&str; 4] = [". Topology:", ", labels:", ", server_response:", ", raw_response:"];
+    let end = DUMPS.iter().filter_map(|dump| text.find(dump)).min();
+    &text[..end.unwrap_or(text.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_decides_what_to_do() {
+        for (code, kind) in [
+            (13, Kind::Forbidden),
+            (18, Kind::Credentials),
+            (26, Kind::Refused),
+            (91, Kind::Passing),
+            (11601, Kind::Passing),
+            (59, Kind::Refused),
+        ] {
+            assert_eq!(Failure::from_server(code, "Name", "text").kind(), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_command_is_not_repeated() {
+        let message = "not authorized on a to execute command { find: 1, secret: 2 }";
+        let failure = Failure::from_server(13, "Unauthorized", message);
+        assert_eq!(failure.to_string(), "not authorized on a (Unauthorized, code 13)");
+        assert_eq!(Failure::passing("gone").to_string(), "gone");
+    }
+
+    #[test]
+    fn what_the_driver_dumps_is_cut_off() {
+        let text = "no server. Topology: { Type: Unknown }, labels: {}";
+        assert_eq!(without_dump(text), "no server");
+        assert_eq!(without_dump("plain"), "plain");
+    }
+}

@@ -1,0 +1,87 @@
+//! Users and roles that a target has already, and has otherwise: a merge leaves them as they are.
+
+use hindsight_mongo::{Client, codes};
+
+use super::super::command;
+use super::super::error::{LISTED, RestoreError, listed};
+use super::super::plan::{ROLES, USERS};
+use super::id_of;
+
+/// Sentences about what a target has already.
+#[derive(Debug, Default)]
+pub(in super::super) struct Present {
+    /// Why users and roles cannot be merged.
+    pub(in super::super) problems: Vec<String>,
+    /// What there will be besides those of the state.
+    pub(in super::super) warnings: Vec<String>,
+}
+
+/// Looks at the users and roles of the target. `own` is whom this restore is logged in as: the target's own stays. A user who
+/// may not look learns nothing.
+pub(in super::super) async fn present(
+    client: &Client,
+    users: &[Vec<u8>],
+    roles: &[Vec<u8>],
+    own: Option<&str>,
+) -> Result<Present, RestoreError> {
+    let mut present = Present::default();
+    for (name, wanted, what) in [(USERS, users, "user"), (ROLES, roles, "role")] {
+        let held = match command::collect(client, "admin", command::named("find", name)).await {
+            Ok(held) => held,
+            Err(failure) if failure.is(codes::UNAUTHORIZED) => continue,
+            Err(failure) => return Err(RestoreError::reading(&failure, &format!("admin.{name}"))),
+        };
+        let more = more(wanted, &held, own);
+        if !more.is_empty() {
+            present.warnings.push(format!(
+                "it has, and keeps, each {what} of these, which the state has not: {}",
+                listed(&more, LISTED)
+            ));
+        }
+        let others = others(wanted, &held, own);
+        if !others.is_empty() {
+            present.problems.push(format!(
+                "it has already, and otherwise, each {what} of these: {}; drop them on the target first",
+                listed(&others, LISTED)
+            ));
+        }
+    }
+    Ok(present)
+}
+
+/// The names of those that are held and not wanted.
+fn more(wanted: &[Vec<u8>], held: &[Vec<u8>], own: Option<&str>) -> Vec<String> {
+    let names = held.iter().map(|document| id_of(document));
+    let is_more = |id: &Option<&str>| *id != own && !wanted.iter().any(|other| id_of(other) == *id);
+    names.filter(is_more).flatten().map(str::to_owned).collect()
+}
+
+/// The names of those that are held with other contents.
+fn others(wanted: &[Vec<u8>], held: &[Vec<u8>], own: Option<&str>) -> Vec<String> {
+    let is_other = |document: &&Vec<u8>| {
+        let id = id_of(document);
+        id != own && held.iter().any(|other| id_of(other) == id && other != *document)
+    };
+    let names = wanted.iter().filter(is_other).map(|document| id_of(document).unwrap_or_default());
+    names.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn only_those_that_differ_are_in_the_way() {
+        let user = |id: &str, key: &str| rawdoc! { "_id": id, "key": key }.into_bytes();
+        let wanted =
+            [user("a.same", "1"), user("a.other", "1"), user("a.me", "1"), user("a.new", "1")];
+        let held =
+            [user("a.same", "1"), user("a.other", "2"), user("a.me", "2"), user("a.more", "1")];
+        assert_eq!(others(&wanted, &held, Some("a.me")), ["a.other"]);
+        assert_eq!(others(&wanted, &held, None), ["a.other", "a.me"]);
+        assert_eq!(more(&wanted, &held, Some("a.me")), ["a.more"]);
+        assert_eq!(more(&wanted[..2], &held, Some("a.me")), ["a.more"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! Actions that roles name and a target does not know. Roles outlive actions: a server loads `diagLogging` of an older one and
+//! passes over it, and refuses to take it anew, with every other role of the same call.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hindsight_mongo::{Client, Failure};
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+
+use super::super::command;
+use super::id_of;
+
+/// No role has this name.
+const NO_ROLE: &str = "hindsight_no_such_role";
+/// How servers begin to say it: `Unrecognized action privilege strings: a,b` (4.4.2), `Unrecognized action: a` and
+/// `Unrecognized actions: a, b` (5.0.4 to 7.0.28).
+const UNRECOGNIZED: &str = "Unrecognized action";
+
+/// The actions that roles grant, each with the roles that do.
+pub(in super::super) fn actions_of(
+    roles: &[Vec<u8>],
+) -> Result<BTreeMap<String, BTreeSet<String>>, Malformed> {
+    let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+    for role in roles {
+        let id = id_of(role).unwrap_or("(unreadable)");
+        for privilege in privileges(Doc::new(role)?)? {
+            let actions = privilege.get(b"actions")?.and_then(Element::as_array);
+            for action in actions.unwrap_or(Doc::EMPTY).elements() {
+                if let Some(action) = action?.as_str() {
+                    found.entry(action.to_owned()).or_default().insert(id.to_owned());
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn privileges(role: Doc<'_>) -> Result<Vec<Doc<'_>>, Malformed> {
+    let privileges = role.get(b"privileges")?.and_then(Element::as_array).unwrap_or(Doc::EMPTY);
+    let documents = privileges.elements().map(|element| Ok(element?.as_doc()));
+    Ok(documents.collect::<Result<Vec<_>, Malformed>>()?.into_iter().flatten().collect())
+}
+
+/// Those of the actions that the target does not know. It is asked to grant them to a role that there is not, which it
+/// refuses in any case: for unknown actions first. A user who may not grant learns nothing.
+pub(in super::super) async fn unknown<'a>(
+    client: &Client,
+    actions: impl Iterator<Item = &'a str>,
+) -> Result<BTreeSet<String>, Failure> {
+    let actions: Vec<&str> = actions.collect();
+    if actions.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let mut ask = DocWriter::new();
+    ask.string(b"grantPrivilegesToRole", NO_ROLE).open(kind::ARRAY, b"privileges");
+    ask.open(kind::DOCUMENT, b"0").open(kind::DOCUMENT, b"resource");
+    ask.string(b"db", "").string(b"collection", "").close().open(kind::ARRAY, b"actions");
+    for (number, action) in actions.iter().enumerate() {
+        ask.string(number.to_string().as_bytes(), action);
+    }
+    ask.close().close().close();
+    match command::run(client, "admin", ask.finish()).await {
+        Err(failure) if !failure.is_passing() => Ok(named_in(failure.message(), &actions)),
+        Err(unavailable) => Err(unavailable),
+        Ok(_) => Ok(BTreeSet::new()),
+    }
+}
+
+fn named_in(message: &str, actions: &[&str]) -> BTreeSet<String> {
+    let list = message.split_once(UNRECOGNIZED).and_then(|(_, rest)| rest.split_once(": "));
+    let named: BTreeSet<&str> =
+        list.map(|(_, names)| names.split(',').map(str::trim).collect()).unwrap_or_default();
+    actions.iter().filter(|action| named.contains(*action)).map(|it| (*it).to_owned()).collect()
+}
+
+/// The role without these actions, and without privileges that grant nothing else.
+pub(in super::super) fn without(
+    role: &[u8],
+    unknown: &BTreeSet<String>,
+) -> Result<Vec<u8>, Malformed> {
+    let doc = Doc::new(role)?;
+    let mut fitted = DocWriter::with_capacity(role.len());
+    for element in doc.elements() {
+        let element = element?;
+        if element.name != b"privileges" || element.as_array().is_none() {
+            fitted.element(element);
+            continue;
+        }
+        fitted.open(kind::ARRAY, element.name);
+        let mut number = 0_usize;
+        for privilege in privileges(doc)? {
+            if let Some(privilege) = privilege_without(privilege, unknown)? {
+                fitted.value(kind::DOCUMENT, number.to_string().as_bytes(), &privilege);
+                number += 1;
+            }
+        }
+        fitted.close();
+    }
+    Ok(fitted.finish())
+}
+
+fn privilege_without(
+    privilege: Doc<'_>,
+    unknown: &BTreeSet<String>,
+) -> Result<Option<Vec<u8>>, Malformed> {
+    let is_known = |action: &Element<'_>| action.as_str().is_none_or(|it| !unknown.contains(it));
+    let listed = privilege.get(b"actions")?.and_then(Element::as_array).unwrap_or(Doc::EMPTY);
+    let listed = listed.elements().collect::<Result<Vec<_>, _>>()?;
+    let known: Vec<&Element<'_>> = listed.iter().filter(|action| is_known(action)).collect();
+    if known.is_empty() && !listed.is_empty() {
+        return Ok(None);
+    }
+    let mut fitted = DocWriter::with_capacity(privilege.as_bytes().len());
+    for element in privilege.elements() {
+        let element = element?;
+        if element.name != b"actions" {
+            fitted.element(element);
+            continue;
+        }
+        fitted.open(kind::ARRAY, element.name);
+        for (number, action) in known.iter().enumerate() {
+            fitted.value(action.kind, number.to_string().as_bytes(), action.value);
+        }
+        fitted.close();
+    }
+    Ok(Some(fitted.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
+    use super::*;
+
+    fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+        names.map(str::to_owned).into()
+    }
+
+    fn role(privileges: bson::RawArrayBuf) -> RawDocumentBuf {
+        rawdoc! { "_id": "admin.ops", "role": "ops", "privileges": privileges, "roles": [] }
+    }
+
+    fn privilege<const N: usize>(db: &str, actions: [&str; N]) -> RawDocumentBuf {
+        let actions: bson::RawArrayBuf = actions.into_iter().collect();
+        rawdoc! { "resource": { "db": db, "collection": "" }, "actions": actions }
+    }
+
+    #[test]
+    fn what_a_target_does_not_know_is_read_from_its_refusal() {
+        let asked = ["find", "diagLogging", "noSuch"];
+        for message in [
+            "Unrecognized action privilege strings: diagLogging,noSuch",
+            "Unrecognized actions: diagLogging, noSuch",
+        ] {
+            assert_eq!(named_in(message, &asked), set(["diagLogging", "noSuch"]), "{message}");
+        }
+        assert_eq!(named_in("Unrecognized action: noSuch", &asked), set(["noSuch"]));
+        for message in
+            ["Role hindsight_no_such_role@admin not found", "not authorized on admin: find"]
+        {
+            assert_eq!(named_in(message, &asked), set([]), "{message}");
+        }
+    }
+
+    #[test]
+    fn actions_are_collected_and_taken_out() {
+        let privileges = |with: bool| {
+            let mut all = bson::RawArrayBuf::new();
+            if with {
+                all.push(privilege("", ["diagLogging"]));
+                all.push(privilege("shop", ["find", "diagLogging", "insert"]));
+            } else {
+                all.push(privilege("shop", ["find", "insert"]));
+            }
+            all.push(privilege("empty", []));
+            all
+        };
+        let before = role(privileges(true)).into_bytes();
+        let found = actions_of(std::slice::from_ref(&before)).expect("well formed");
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["diagLogging", "find", "insert"]);
+        assert_eq!(found["diagLogging"], set(["admin.ops"]));
+        let after = without(&before, &set(["diagLogging"])).expect("well formed");
+        assert_eq!(after, role(privileges(false)).into_bytes());
+        assert_eq!(without(&before, &set(["other"])).expect("well formed"), before);
+    }
+}

@@ -1,0 +1,66 @@
+//! Running raw commands on the target.
+
+use bson::{Bson, Document, RawDocumentBuf};
+use hindsight_mongo::{Batch, Client, Failure};
+use hindsight_oplog::raw::{DocWriter, Element, Malformed};
+
+/// Runs one command and returns its reply, write errors inside it unexamined.
+pub(super) async fn run(client: &Client, db: &str, command: Vec<u8>) -> Result<Document, Failure> {
+    client.run(db, raw(command)?).await
+}
+
+/// `{name: 1}`.
+pub(super) fn simple(name: &str) -> Vec<u8> {
+    let mut command = DocWriter::new();
+    command.int32(name.as_bytes(), 1);
+    command.finish()
+}
+
+/// `{name: text}`.
+pub(super) fn named(name: &str, text: &str) -> Vec<u8> {
+    let mut command = DocWriter::new();
+    command.string(name.as_bytes(), text);
+    command.finish()
+}
+
+/// Runs a command that answers with a cursor and gives every document's raw bytes to `visit`.
+pub(super) async fn for_each_document(
+    client: &Client,
+    db: &str,
+    command: Vec<u8>,
+    mut visit: impl FnMut(&[u8]) -> Result<(), Malformed>,
+) -> Result<(), Failure> {
+    let visit_batch = |batch: &Batch| {
+        batch.read()?.documents().try_for_each(|document| visit(document?.as_bytes()))
+    };
+    client.for_each_batch(db, raw(command)?, visit_batch).await
+}
+
+/// All documents of a cursor, for lists that are short by nature.
+pub(super) async fn collect(
+    client: &Client,
+    db: &str,
+    command: Vec<u8>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    client.documents(db, raw(command)?).await
+}
+
+fn raw(command: Vec<u8>) -> Result<RawDocumentBuf, Failure> {
+    RawDocumentBuf::from_bytes(command).map_err(|error| Failure::refused(error.to_string()))
+}
+
+/// Canonical Extended JSON of one raw value, for messages; what JSON cannot show is shown in hexadecimal.
+pub(super) fn display_value(element: Element<'_>) -> String {
+    let mut writer = DocWriter::new();
+    writer.value(element.kind, b"v", element.value);
+    let bytes = writer.finish();
+    let decoded = RawDocumentBuf::from_bytes(bytes)
+        .ok()
+        .and_then(|raw| Document::try_from(raw.as_ref()).ok())
+        .and_then(|mut document| document.remove("v"))
+        .map(Bson::into_canonical_extjson);
+    match decoded {
+        Some(value) => value.to_string(),
+        None => element.value.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Errors by what the caller does next.
+
+use hindsight_mongo::Failure;
+
+use super::report::RestoreReport;
+use super::snapshot::SourceError;
+
+/// Why a restore did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Nothing was written. Take another target, drop these, or allow a non-empty target.
+    #[error(
+        "target not empty: it holds {}; restore into an empty deployment, or drop them", listed(.namespaces, LISTED)
+    )]
+    TargetNotEmpty { namespaces: Vec<String> },
+    /// Nothing was written. Every failing check is listed.
+    #[error("target unsuitable: {}", .problems.join("; "))]
+    TargetUnsuitable { problems: Vec<String> },
+    /// The settings contradict themselves; nothing was written.
+    #[error("restore settings: {0}")]
+    Settings(String),
+    /// The target cannot be reached now. Try again once it can.
+    #[error("target unavailable while {doing}: {reason}")]
+    Unavailable { doing: String, reason: String },
+    /// The target said no to a write, and will again.
+    #[error("{namespace}: the target refused {what}: {reason}")]
+    WriteRefused { namespace: String, what: String, reason: String },
+    /// The target does not hold what was written.
+    #[error("verification failed: {}", .mismatches.join("; "))]
+    VerificationFailed { mismatches: Vec<String> },
+    #[error("restore cancelled")]
+    Cancelled,
+    /// The state could not be read.
+    #[error("{namespace}: the state cannot be read: {source}")]
+    Source { namespace: String, source: SourceError },
+    /// A defect of this program.
+    #[error("defect in restore: {0}")]
+    Defect(String),
+}
+
+impl RestoreError {
+    /// The error of a write to `namespace`.
+    pub(super) fn writing(failure: &Failure, namespace: &str, what: impl Into<String>) -> Self {
+        let (namespace, what) = (namespace.to_owned(), what.into());
+        match failure.is_passing() {
+            true => Self::Unavailable {
+                doing: format!("writing {what} of {namespace}"),
+                reason: failure.to_string(),
+            },
+            false => Self::WriteRefused { namespace, what, reason: failure.message().to_owned() },
+        }
+    }
+
+    /// The error of a read of the target.
+    pub(super) fn reading(failure: &Failure, what: &str) -> Self {
+        Self::Unavailable { doing: format!("reading {what}"), reason: failure.message().to_owned() }
+    }
+}
+
+/// At most this many names appear in one message.
+pub(super) const LISTED: usize = 20;
+
+/// At most `shown` names, and how many more there are.
+pub fn listed(names: &[String], shown: usize) -> String {
+    let first = names[..names.len().min(shown)].join(", ");
+    match names.len().saturating_sub(shown) {
+        0 if names.is_empty() => "nothing".to_owned(),
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// A restore that began and did not end well: why, and how far it came.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RestoreFailure {
+    #[source]
+    pub error: RestoreError,
+    pub report: Box<RestoreReport>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut() {
+        let namespaces = (0..25).map(|number| format!("shop.c{number}")).collect();
+        let message = RestoreError::TargetNotEmpty { namespaces }.to_string();
+        assert!(message.contains("shop.c19 and 5 more"), "{message}");
+        assert!(!message.contains("shop.c20"), "{message}");
+    }
+}

@@ -1,0 +1,126 @@
+//! What of a catalog the target can hold. Pure: the state's catalog and the target's version in; out come the catalog
+//! that the target will list, everything that it can never hold, and everything that is lost without loss.
+//!
+//! Servers keep through upgrades what they refuse to make anew: a TTL index on a capped collection, a `size` of 0.
+//! What has no effect is left out, and the plan says so; what has one is refused before anything is written, or left
+//! out when the user said so. Seen on 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28.
+
+use hindsight_history::form::{Meaning, index_name};
+use hindsight_oplog::FeatureVersion;
+use hindsight_oplog::raw::{Doc, Malformed};
+
+use super::catalog::is_id_index;
+use super::findings::{Findings, Obstacle};
+use super::plan::skip_reason;
+use super::snapshot::CollectionState;
+use super::target::TargetFacts;
+use super::version::Version;
+
+mod index;
+mod options;
+
+/// What decides what a target can hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    version: Version,
+    standalone: bool,
+    /// By the target's clock, in seconds since 1970.
+    now: Option<i64>,
+    /// The major number of the source's feature compatibility version: what a leftover meant there.
+    source_feature_major: Option<u16>,
+}
+
+impl Limits {
+    /// None for a server whose version cannot be read: then only the server itself can say.
+    pub(super) fn of(
+        facts: &TargetFacts,
+        source_feature_version: Option<FeatureVersion>,
+    ) -> Option<Self> {
+        Some(Self {
+            version: Version::parse(&facts.version)?,
+            standalone: facts.set_name.is_none(),
+            now: facts.now,
+            source_feature_major: source_feature_version.map(|it| it.version.major),
+        })
+    }
+}
+
+/// A definition as the target will list it.
+#[derive(Debug, PartialEq, Eq)]
+struct Fitted {
+    bytes: Vec<u8>,
+    /// What was left out because it does nothing.
+    dropped: Vec<String>,
+}
+
+/// Makes each collection's catalog what the target will list. What it cannot hold is a problem, or is left out.
+///
+/// # Errors
+/// A catalog that is no BSON, with its namespace.
+pub(super) fn fit(
+    collections: &mut [CollectionState],
+    limits: Limits,
+    leave_out: bool,
+) -> Result<Findings, (String, Malformed)> {
+    let mut findings = Findings::default();
+    for state in collections {
+        if skip_reason(&state.db, &state.name).is_none() {
+            let namespace = state.namespace();
+            findings
+                .fit_collection(state, limits, leave_out)
+                .map_err(|error| (namespace, error))?;
+        }
+    }
+    Ok(findings)
+}
+
+impl Findings {
+    fn fit_collection(
+        &mut self,
+        state: &mut CollectionState,
+        limits: Limits,
+        leave_out: bool,
+    ) -> Result<(), Malformed> {
+        let namespace = state.namespace();
+        let (options, obstacles) = options::fit(Doc::new(&state.options)?, limits)?;
+        if self.tell(&namespace, obstacles, leave_out) {
+            state.options = options;
+        }
+        let mut indexes = Vec::with_capacity(state.indexes.len());
+        for spec in std::mem::take(&mut state.indexes) {
+            let doc = Doc::new(&spec)?;
+            if is_id_index(doc)? || doc.get(b"clustered")?.is_some() {
+                indexes.push(spec);
+                continue;
+            }
+            match index::fit(Doc::new(&state.options)?, doc, limits)? {
+                Ok(fitted) => {
+                    self.tell_dropped(&namespace, &spec, &fitted);
+                    indexes.push(fitted.bytes);
+                }
+                Err(obstacle) => {
+                    if !self.tell(&namespace, vec![obstacle], leave_out) {
+                        indexes.push(spec);
+                    }
+                }
+            }
+        }
+        state.indexes = indexes;
+        Ok(())
+    }
+
+    /// An option that does nothing is gone; that is worth a word only where the meaning is another one.
+    fn tell_dropped(&mut self, namespace: &str, spec: &[u8], fitted: &Fitted) {
+        let meaning = |bytes: &[u8]| Doc::new(bytes).and_then(Meaning::of_index).ok();
+        if !fitted.dropped.is_empty() && meaning(spec) != meaning(&fitted.bytes) {
+            self.warnings.push(format!(
+                "{namespace}, index {}: left out, because this target knows no such option: {}",
+                index_name(spec),
+                fitted.dropped.join(", ")
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

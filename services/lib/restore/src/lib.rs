@@ -1,0 +1,56 @@
+//! Writing the state of a cluster at one timestamp into a target MongoDB, and proving that it is there.
+//!
+//! ```text
+//! Snapshot ─▶ plan ─▶ checks ─▶ collections ─▶ documents ─▶ indexes ─▶ views ─▶ verification ─▶ expiry ─▶ users
+//! (state at T) pure    nothing    options        raw bytes    in parallel          reads back      TTL,
+//!                      written                                                                     collMod
+//! ```
+//!
+//! What expires documents is made last, after the verification, so that the target's TTL monitor cannot delete
+//! what we are about to count. Users come after everything else, so that a restored user cannot take our own
+//! rights away half-way.
+//!
+//! [`prepare`] plans and checks without writing; what it returns is shown to the user (I12) and then run.
+
+mod authorization;
+mod barrier;
+mod batch;
+mod catalog;
+mod checks;
+mod command;
+mod definitions;
+mod digest;
+mod documents;
+mod error;
+mod expiry;
+mod findings;
+mod fit;
+mod indexes;
+mod insert;
+mod load;
+mod plan;
+mod prepare;
+mod progress;
+mod report;
+mod rights;
+mod run;
+mod settings;
+mod snapshot;
+mod target;
+mod time_series;
+mod verbatim;
+mod verify;
+mod version;
+
+pub use digest::Digest;
+pub use error::{RestoreError, RestoreFailure, listed};
+pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};
+pub use prepare::{Prepared, prepare};
+pub use progress::{Phase, Progress, ProgressSnapshot};
+pub use report::{CollectionReport, Outcome, RestoreReport};
+pub use settings::{RestoreSettings, SourceIdentity};
+pub use snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
+pub use target::Target;
+
+#[cfg(test)]
+mod memory;

@@ -1,0 +1,287 @@
+//! What comes before the first write: the plan, and the checks of the target.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hindsight_oplog::raw::Doc;
+use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
+
+use super::authorization::actions::{self, actions_of};
+use super::authorization::{accounts, read_all};
+use super::checks::check;
+use super::definitions;
+use super::error::{LISTED, RestoreError, listed};
+use super::findings::{Findings, Obstacle};
+use super::fit::{Limits, fit};
+use super::plan::{self, Plan, ViewDocuments};
+use super::settings::RestoreSettings;
+use super::snapshot::{CollectionState, Snapshot};
+use super::target::{Target, TargetFacts};
+use super::time_series::Abilities;
+
+/// Servers of this feature compatibility version have `collMod` with `cappedSize`.
+const MOVES_BOUNDS: Series = Series::new(6, 0);
+
+/// A restore that may start: planned, and the target checked. Nothing has been written.
+pub struct Prepared {
+    pub(super) snapshot: Arc<dyn Snapshot>,
+    pub(super) target: Target,
+    pub(super) settings: RestoreSettings,
+    pub(super) plan: Arc<Plan>,
+    pub(super) facts: TargetFacts,
+    pub(super) abilities: Abilities,
+    pub(super) warnings: Vec<String>,
+    /// Actions that roles of the state name and the target does not know. They are left out.
+    pub(super) unknown_actions: BTreeSet<String>,
+}
+
+/// Plans the restore of a snapshot into a target and checks the target, without writing anything.
+///
+/// # Errors
+/// [`RestoreError::TargetNotEmpty`], [`RestoreError::TargetUnsuitable`] with everything that is wrong,
+/// [`RestoreError::Unavailable`], [`RestoreError::Source`], [`RestoreError::Settings`].
+pub async fn prepare(
+    snapshot: Arc<dyn Snapshot>,
+    target: Target,
+    settings: RestoreSettings,
+) -> Result<Prepared, RestoreError> {
+    settings.validate().map_err(RestoreError::Settings)?;
+    let reading = Arc::clone(&snapshot);
+    let read = tokio::task::spawn_blocking(move || {
+        read_catalog(reading.as_ref()).map(|catalog| (catalog, reading.warnings()))
+    });
+    let facts = target.probe().await;
+    let (mut catalog, known) =
+        read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
+    let facts = facts?;
+    let feature_version = catalog.feature_version;
+    let limits = Limits::of(&facts, feature_version);
+    let accounts = std::mem::take(&mut catalog.accounts);
+    let refused = match facts.writable {
+        true => catalog.fit_definitions(&target, &settings).await?,
+        false => Findings::default(),
+    };
+    let plan = catalog.planned(snapshot.timestamp(), limits, &settings)?;
+    let abilities = abilities(&target, &plan, &facts, feature_version).await?;
+    let mut plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
+    refused.add_to(&mut plan);
+    let mut unknown_actions = BTreeSet::new();
+    if settings.users_and_roles && facts.writable {
+        unknown_actions = fit_roles(&target, &accounts.roles, &facts, &mut plan, &settings).await?;
+        let present = accounts.present(&target, &facts, &unknown_actions).await?;
+        plan.unfit.extend(present.problems);
+        plan.warnings.extend(present.warnings);
+    }
+    let mut warnings = [plan.warnings.clone(), known].concat();
+    let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
+    let source = SourceVersion::new(feature_version, seen);
+    check(&plan, &facts, &source, &settings, &mut warnings)?;
+    let plan = Arc::new(plan);
+    Ok(Prepared { snapshot, target, settings, plan, facts, abilities, warnings, unknown_actions })
+}
+
+/// How long buckets are looked at before a plan is shown.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// What the target does with time-series. Asks nothing where the plan has none.
+async fn abilities(
+    target: &Target,
+    plan: &Plan,
+    facts: &TargetFacts,
+    feature_version: Option<FeatureVersion>,
+) -> Result<Abilities, RestoreError> {
+    let first = plan.collections.iter().find(|collection| collection.time_series.is_some());
+    let knows_mark = match first {
+        // What is not a primary is refused by the checks.
+        Some(collection) if facts.writable => {
+            target.knows_mixed_schema(&collection.state.db).await?
+        }
+        _ => false,
+    };
+    let major = facts.version.split('.').next().and_then(|text| text.parse::<u32>().ok());
+    Ok(Abilities {
+        knows_mark,
+        feature_version: feature_version.map(|it| u32::from(it.version.major)),
+        guards_buckets: major.is_some_and(|major| major >= 7),
+    })
+}
+
+/// Fits the plan's time-series to the target, which may take a look at their buckets.
+async fn fit_time_series(
+    snapshot: Arc<dyn Snapshot>,
+    mut plan: Plan,
+    abilities: Abilities,
+) -> Result<Plan, RestoreError> {
+    let to_look_at = plan
+        .fit_time_series(abilities)
+        .map_err(|(namespace, error)| RestoreError::Source { namespace, source: error.into() })?;
+    let look = move || {
+        let deadline = Instant::now() + LOOK;
+        plan.look_at_buckets(snapshot.as_ref(), &to_look_at, deadline).map(|()| plan)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    let looked = looked.map_err(|panic| RestoreError::Defect(panic.to_string()))?;
+    looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
+}
+
+/// Roles that name actions which the target does not know are a problem, or lose those actions. Gives the actions.
+async fn fit_roles(
+    target: &Target,
+    roles: &[Vec<u8>],
+    facts: &TargetFacts,
+    plan: &mut Plan,
+    settings: &RestoreSettings,
+) -> Result<BTreeSet<String>, RestoreError> {
+    let namespace = || format!("admin.{}", plan::ROLES);
+    let granted = actions_of(roles)
+        .map_err(|error| RestoreError::Source { namespace: namespace(), source: error.into() })?;
+    let unknown = actions::unknown(&target.client, granted.keys().map(String::as_str)).await;
+    let unknown =
+        unknown.map_err(|failure| RestoreError::reading(&failure, "which actions it knows"))?;
+    let mut findings = Findings::default();
+    for (action, roles) in granted.iter().filter(|(action, _)| unknown.contains(*action)) {
+        let roles = listed(&roles.iter().cloned().collect::<Vec<_>>(), LISTED);
+        let obstacle = Obstacle {
+            what: format!("action {action} of {roles}"),
+            reason: format!("MongoDB {} knows no such action", facts.version),
+            remedy: "revoke it on the source".to_owned(),
+            removable: true,
+        };
+        findings.tell(&namespace(), vec![obstacle], settings.leave_out_unrestorable);
+    }
+    findings.add_to(plan);
+    Ok(unknown)
+}
+
+/// The documents of `admin.system.users` and `admin.system.roles`.
+#[derive(Debug, Default)]
+struct Accounts {
+    users: Vec<Vec<u8>>,
+    roles: Vec<Vec<u8>>,
+}
+
+impl Accounts {
+    /// What the target has already. Roles are compared as they will be written.
+    async fn present(
+        &self,
+        target: &Target,
+        facts: &TargetFacts,
+        unknown_actions: &BTreeSet<String>,
+    ) -> Result<accounts::Present, RestoreError> {
+        let roles: Result<Vec<_>, _> =
+            self.roles.iter().map(|role| actions::without(role, unknown_actions)).collect();
+        let roles = roles.map_err(|error| RestoreError::Source {
+            namespace: format!("admin.{}", plan::ROLES),
+            source: error.into(),
+        })?;
+        accounts::present(&target.client, &self.users, &roles, facts.user.as_deref()).await
+    }
+}
+
+/// What the state holds besides documents.
+struct Catalog {
+    collections: Vec<CollectionState>,
+    accounts: Accounts,
+    views: ViewDocuments,
+    /// The source's feature compatibility version at that time, if the state tells it.
+    feature_version: Option<FeatureVersion>,
+}
+
+fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
+    let catalog = || "the catalog".to_owned();
+    let collections = snapshot
+        .collections()
+        .map_err(|source| RestoreError::Source { namespace: catalog(), source })?;
+    let mut views = ViewDocuments::new();
+    let (mut feature_version, mut accounts) = (None, Accounts::default());
+    for state in &collections {
+        if state.name == plan::VIEWS {
+            views.insert(state.db.clone(), read_all(snapshot, state)?);
+        } else if state.db == "admin" && state.name == "system.version" {
+            feature_version = read_feature_version(snapshot, state)?;
+        } else if state.db == "admin" && state.name == plan::ROLES {
+            accounts.roles = read_all(snapshot, state)?;
+        } else if state.db == "admin" && state.name == plan::USERS {
+            accounts.users = read_all(snapshot, state)?;
+        }
+    }
+    Ok(Catalog { collections, accounts, views, feature_version })
+}
+
+impl Catalog {
+    /// Takes out, or tells, what the target does not understand of validators and views.
+    async fn fit_definitions(
+        &mut self,
+        target: &Target,
+        settings: &RestoreSettings,
+    ) -> Result<Findings, RestoreError> {
+        let leave_out = settings.leave_out_unrestorable;
+        let asked =
+            definitions::fit(&target.client, &mut self.collections, &mut self.views, leave_out);
+        asked.await.map_err(|failure| {
+            RestoreError::reading(&failure, "which validators and views it understands")
+        })
+    }
+
+    /// The plan for a target, with what of the catalog that target cannot hold.
+    fn planned(
+        mut self,
+        timestamp: Timestamp,
+        limits: Option<Limits>,
+        settings: &RestoreSettings,
+    ) -> Result<Plan, RestoreError> {
+        let failed = |(namespace, error): (String, hindsight_oplog::raw::Malformed)| {
+            RestoreError::Source { namespace, source: error.into() }
+        };
+        let leave_out = settings.leave_out_unrestorable;
+        let found = limits.map(|limits| fit(&mut self.collections, limits, leave_out));
+        let found = found.transpose().map_err(failed)?.unwrap_or_default();
+        let planned =
+            plan::plan(timestamp, self.collections, &self.views, settings.users_and_roles);
+        let mut planned = planned.map_err(failed)?;
+        // The target is of the source's version or the next.
+        if self.feature_version.is_some_and(|it| it.version >= MOVES_BOUNDS) {
+            planned.load_before_bounds().map_err(failed)?;
+        }
+        found.add_to(&mut planned);
+        Ok(planned)
+    }
+}
+
+fn read_feature_version(
+    snapshot: &dyn Snapshot,
+    state: &CollectionState,
+) -> Result<Option<FeatureVersion>, RestoreError> {
+    for document in read_all(snapshot, state)? {
+        let failed = |error: hindsight_oplog::raw::Malformed| RestoreError::Source {
+            namespace: state.namespace(),
+            source: error.into(),
+        };
+        let found = Doc::new(&document).and_then(FeatureVersion::read).map_err(failed)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+impl Prepared {
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The target's hosts, and its set's name and version.
+    pub fn target(&self) -> String {
+        let set = self.facts.set_name.as_deref().unwrap_or("standalone");
+        format!("{} ({set}, MongoDB {})", self.target.name, self.facts.version)
+    }
+
+    /// What the user should know before it starts.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+#[cfg(test)]
+mod tests;

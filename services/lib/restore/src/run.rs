@@ -1,0 +1,288 @@
+//! A restore from its first write to its report.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::authorization;
+use super::digest::Digest;
+use super::error::{RestoreError, RestoreFailure};
+use super::expiry::set_expiry;
+use super::indexes::{Builds, build_indexes, create_collections, create_views, take_marks_away};
+use super::load::Loader;
+use super::plan::PlannedCollection;
+use super::prepare::Prepared;
+use super::progress::{Phase, Progress};
+use super::report::{CollectionReport, Durations, Outcome, RestoreReport};
+use super::verbatim::Verbatim;
+use super::verify::{Mismatches, compare_catalog, compare_documents};
+
+impl Prepared {
+    /// Writes and verifies. Cancelling stops it within a second; index builds that the target has begun may
+    /// then go on there.
+    ///
+    /// # Errors
+    /// Any failure comes with the report of what was done before it.
+    pub async fn run(
+        self,
+        progress: Arc<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<RestoreReport, RestoreFailure> {
+        let started = Instant::now();
+        let mut report = self.empty_report();
+        let ended = Box::pin(self.steps(&progress, &cancel, &mut report)).await;
+        report.durations.total = started.elapsed();
+        report.set_rates();
+        match ended {
+            Ok(()) => {
+                report.outcome = Outcome::Complete;
+                report.advice = None;
+                progress.begin(Phase::Done, None, None);
+                Ok(report)
+            }
+            Err(error) => Err(RestoreFailure { error, report: Box::new(report) }),
+        }
+    }
+
+    async fn steps(
+        &self,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        unless(cancel, self.make_collections(progress, report)).await?;
+        // Loading has tasks of its own, which must have ended when this returns: it looks at `cancel` itself.
+        let written = self.load_documents(progress, cancel, report).await?;
+        unless(cancel, self.finish(&written, progress, report)).await
+    }
+
+    /// Everything after the documents.
+    async fn finish(
+        &self,
+        written: &[Digest],
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        self.make_indexes_and_views(progress, report).await?;
+        self.barrier().await?;
+        if self.settings.verify {
+            fail_on(&self.verify_documents(written, progress, report).await?)?;
+        } else {
+            self.check_primacy().await?;
+        }
+        take_marks_away(&self.target.client, &self.plan).await?;
+        self.let_documents_expire(progress).await?;
+        if self.settings.verify {
+            self.verify_catalog(report).await?;
+        }
+        self.restore_authorization(progress, report).await?;
+        self.barrier().await
+    }
+
+    /// After an election or a crash, what the primary took before may be gone; only a verification could tell.
+    async fn check_primacy(&self) -> Result<(), RestoreError> {
+        if self.target.primacy().await? == self.facts.primacy {
+            return Ok(());
+        }
+        Err(RestoreError::Unavailable {
+            doing: "loading documents".into(),
+            reason:
+                "the target elected another primary meanwhile, and what the old one took may be \
+                     rolled back; restore again, or with verification"
+                    .into(),
+        })
+    }
+
+    async fn verify_catalog(&self, report: &mut RestoreReport) -> Result<(), RestoreError> {
+        let strangers_allowed = self.settings.allow_non_empty;
+        let mismatches = compare_catalog(&self.target, &self.plan, strangers_allowed).await?;
+        for collection in &mut report.collections {
+            collection.verified = !mismatches.contains_key(&collection.ns);
+        }
+        fail_on(&mismatches)?;
+        report.verified = true;
+        Ok(())
+    }
+
+    async fn make_collections(
+        &self,
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        let began = Instant::now();
+        progress.begin(Phase::Collections, Some(self.plan.collections.len() as u64), None);
+        let at_once = self.settings.connections;
+        let made = create_collections(&self.target.client, &self.plan, at_once, progress).await;
+        report.durations.collections = began.elapsed();
+        report.warnings.extend(made?);
+        Ok(())
+    }
+
+    async fn load_documents(
+        &self,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+        report: &mut RestoreReport,
+    ) -> Result<Vec<Digest>, RestoreError> {
+        let began = Instant::now();
+        let (documents, bytes) = self.plan.totals();
+        progress.begin(Phase::Documents, documents, bytes);
+        let verbatim = Arc::new(Verbatim::of(&self.facts, &self.settings));
+        let loader = Arc::new(Loader {
+            snapshot: Arc::clone(&self.snapshot),
+            client: self.target.client.clone(),
+            plan: Arc::clone(&self.plan),
+            settings: self.settings.clone(),
+            progress: Arc::clone(progress),
+            verbatim: Arc::clone(&verbatim),
+        });
+        let loaded = loader.load(cancel).await;
+        report.skipped.extend(verbatim.left_out());
+        report.durations.documents = began.elapsed();
+        let seen = progress.snapshot();
+        (report.documents, report.bytes) = (seen.done, seen.bytes_done);
+        let written = loaded?;
+        report.collections = self
+            .plan
+            .collections
+            .iter()
+            .zip(&written)
+            .map(|(collection, digest)| CollectionReport {
+                ns: collection.state.namespace(),
+                documents: digest.documents,
+                bytes: digest.bytes,
+                digest: *digest,
+                indexes: collection.state.indexes.len(),
+                verified: false,
+            })
+            .collect();
+        Ok(written)
+    }
+
+    async fn make_indexes_and_views(
+        &self,
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        let began = Instant::now();
+        let (client, builds) = (&self.target.client, self.builds());
+        let count = self.plan.collections.iter().map(|c| c.indexes.len() as u64).sum();
+        progress.begin(Phase::Indexes, Some(count), None);
+        let built = build_indexes(client, &self.plan, |c| &c.indexes, builds, progress).await;
+        report.durations.indexes = began.elapsed();
+        built?;
+        progress.begin(Phase::Views, Some(self.plan.views.len() as u64), None);
+        report.skipped.extend(create_views(client, &self.plan, progress).await?);
+        let names = self.plan.views.iter().map(|view| format!("{}.{}", view.db, view.name));
+        report.views = names.collect();
+        Ok(())
+    }
+
+    async fn verify_documents(
+        &self,
+        written: &[Digest],
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<Mismatches, RestoreError> {
+        let began = Instant::now();
+        progress.begin(Phase::Verification, Some(report.documents), Some(report.bytes));
+        let (client, at_once) = (&self.target.client, self.settings.connections);
+        let found = compare_documents(client, &self.plan, written, at_once, progress).await;
+        report.durations.verification = began.elapsed();
+        found
+    }
+
+    async fn let_documents_expire(&self, progress: &Progress) -> Result<(), RestoreError> {
+        let each = |c: &PlannedCollection| {
+            c.expiring_indexes.len() as u64
+                + u64::from(c.expire.is_some())
+                + u64::from(c.bounds.is_some())
+        };
+        let count = self.plan.collections.iter().map(each).sum();
+        progress.begin(Phase::Expiry, Some(count), None);
+        set_expiry(&self.target.client, &self.plan, self.builds(), progress).await
+    }
+
+    fn builds(&self) -> Builds {
+        let at_once = self.settings.connections;
+        Builds { at_once, replicated: self.facts.set_name.is_some() }
+    }
+
+    async fn restore_authorization(
+        &self,
+        progress: &Progress,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
+        progress.begin(Phase::Users, None, None);
+        let (snapshot, own) = (Arc::clone(&self.snapshot), self.facts.user.as_deref());
+        let found = authorization::read(snapshot, &self.plan, own, &self.unknown_actions).await?;
+        authorization::merge(&self.target.client, &found).await?;
+        (report.users, report.roles) = (found.users.len() as u64, found.roles.len() as u64);
+        report.skipped.extend(found.skipped.iter().cloned());
+        if !self.settings.verify {
+            return Ok(());
+        }
+        let read = authorization::read_back(&self.target.client, &found).await;
+        report.verified &= read.mismatches.is_empty() && read.unread.is_empty();
+        let tell = |reason| format!("users and roles were not wholly verified: {reason}");
+        report.warnings.extend(read.unread.into_iter().map(tell));
+        if read.mismatches.is_empty() {
+            return Ok(());
+        }
+        Err(RestoreError::VerificationFailed { mismatches: read.mismatches })
+    }
+
+    fn empty_report(&self) -> RestoreReport {
+        RestoreReport {
+            outcome: Outcome::Incomplete,
+            advice: Some(format!(
+                "the target {} is incomplete and must not be used; drop what was restored there (or start \
+                 with an empty deployment) and run the restore again",
+                self.target.name
+            )),
+            timestamp: self.plan.timestamp,
+            verified: false,
+            documents: 0,
+            bytes: 0,
+            collections: Vec::new(),
+            views: Vec::new(),
+            users: 0,
+            roles: 0,
+            skipped: self.plan.skipped.clone(),
+            warnings: self.warnings.clone(),
+            documents_per_second: 0.0,
+            bytes_per_second: 0.0,
+            durations: Durations::default(),
+        }
+    }
+}
+
+/// Drops the step when cancelled; what it has asked the target to do may still happen there.
+async fn unless<T>(
+    cancel: &CancellationToken,
+    step: impl Future<Output = Result<T, RestoreError>>,
+) -> Result<T, RestoreError> {
+    cancel.run_until_cancelled(step).await.unwrap_or(Err(RestoreError::Cancelled))
+}
+
+fn fail_on(mismatches: &Mismatches) -> Result<(), RestoreError> {
+    if mismatches.is_empty() {
+        return Ok(());
+    }
+    let mismatches = mismatches.iter().map(|(ns, differs)| format!("{ns}: {differs}")).collect();
+    Err(RestoreError::VerificationFailed { mismatches })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mismatches_are_listed_with_their_namespaces() {
+        assert!(fail_on(&Mismatches::new()).is_ok());
+        let found = Mismatches::from([("shop.orders".to_owned(), "its options differ".to_owned())]);
+        let message = fail_on(&found).expect_err("a mismatch").to_string();
+        assert_eq!(message, "verification failed: shop.orders: its options differ");
+    }
+}

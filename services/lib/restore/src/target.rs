@@ -1,0 +1,224 @@
+//! The deployment that is written to, and what can be learnt about it without writing.
+
+use std::time::Duration;
+
+use bson::Document;
+use hindsight_mongo::{Client, Deployment, Failure, Primacy, UriError, codes};
+use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+
+use super::command;
+use super::error::RestoreError;
+use super::rights::Rights;
+use super::time_series;
+
+/// A connected target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub(super) client: Client,
+    /// Hosts as given, without credentials; for messages.
+    pub(super) name: String,
+}
+
+/// How long to look for a server that can be written to, unless the URI says otherwise.
+const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was found out about a target. `None`: the server would not tell us.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TargetFacts {
+    pub(super) writable: bool,
+    pub(super) router: bool,
+    pub(super) set_name: Option<String>,
+    pub(super) replica_set_id: Option<String>,
+    /// Of the primary that answered.
+    pub(super) primacy: Primacy,
+    pub(super) version: String,
+    pub(super) feature_version: Option<String>,
+    /// By its own clock, in seconds since 1970.
+    pub(super) now: Option<i64>,
+    pub(super) namespaces: Option<Vec<String>>,
+    pub(super) user: Option<String>,
+    /// Rights by resource, empty where access is not controlled.
+    pub(super) rights: Option<Rights>,
+}
+
+impl Target {
+    /// Connects lazily: an unreachable target shows in [`prepare`](super::prepare).
+    ///
+    /// # Errors
+    /// [`RestoreError::Settings`] for a URI that is not one, which it does not repeat: it may hold a password;
+    /// [`RestoreError::Unavailable`] when its SRV record cannot be looked up.
+    pub async fn connect(uri: &str) -> Result<Self, RestoreError> {
+        let parsed = Deployment::parse(uri).await.map_err(|error| match error {
+            UriError::Unusable(problem) => RestoreError::Settings(format!("target URI: {problem}")),
+            UriError::Unresolved(reason) => {
+                RestoreError::Unavailable { doing: "resolving the target's URI".into(), reason }
+            }
+        })?;
+        let deployment = parsed.app_name("hindsight restore").patience(SELECTION_TIMEOUT);
+        let client = deployment
+            .client()
+            .map_err(|failure| RestoreError::Settings(format!("target URI: {failure}")))?;
+        Ok(Self { client, name: deployment.hosts().join(",") })
+    }
+
+    /// Over a client that exists; `name` is what messages call the target.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    /// Asks the target everything the checks need. It writes nothing.
+    pub(super) async fn probe(&self) -> Result<TargetFacts, RestoreError> {
+        let mut facts = TargetFacts::default();
+        self.probe_role(&mut facts).await.map_err(|failure| self.unreachable(&failure))?;
+        let info = self.admin("buildInfo").await.map_err(|failure| self.unreachable(&failure))?;
+        facts.version = info.get_str("version").unwrap_or("unknown").to_owned();
+        facts.feature_version = self.feature_version().await;
+        if facts.set_name.is_some() {
+            facts.replica_set_id = self.replica_set_id().await;
+        }
+        self.probe_rights(&mut facts).await;
+        facts.namespaces = match self.namespaces().await {
+            Ok(namespaces) => Some(namespaces),
+            Err(failure) if failure.is(codes::UNAUTHORIZED) => None,
+            Err(failure) => return Err(self.unreachable(&failure)),
+        };
+        Ok(facts)
+    }
+
+    async fn probe_role(&self, facts: &mut TargetFacts) -> Result<(), Failure> {
+        let hello = self.client.hello().await?;
+        facts.writable = hello.is_primary;
+        facts.router = hello.is_mongos;
+        facts.set_name = hello.set_name;
+        facts.primacy = hello.primacy;
+        facts.now = (hello.local_time_ms != 0).then_some(hello.local_time_ms / 1_000);
+        Ok(())
+    }
+
+    /// Which primary answers now.
+    pub(super) async fn primacy(&self) -> Result<Primacy, RestoreError> {
+        let hello = self.client.hello().await.map_err(|failure| self.unreachable(&failure))?;
+        Ok(hello.primacy)
+    }
+
+    async fn feature_version(&self) -> Option<String> {
+        let mut ask = DocWriter::new();
+        ask.int32(b"getParameter", 1).int32(b"featureCompatibilityVersion", 1);
+        let reply = command::run(&self.client, "admin", ask.finish()).await.ok()?;
+        let parameter = reply.get_document("featureCompatibilityVersion").ok()?;
+        parameter.get_str("version").ok().map(str::to_owned)
+    }
+
+    async fn replica_set_id(&self) -> Option<String> {
+        let reply = self.admin("replSetGetConfig").await.ok()?;
+        let settings = reply.get_document("config").ok()?.get_document("settings").ok()?;
+        settings.get_object_id("replicaSetId").ok().map(|id| id.to_hex())
+    }
+
+    async fn probe_rights(&self, facts: &mut TargetFacts) {
+        let mut ask = DocWriter::new();
+        ask.int32(b"connectionStatus", 1).value(kind::BOOL, b"showPrivileges", &[1]);
+        let Ok(reply) = command::run(&self.client, "admin", ask.finish()).await else { return };
+        let Ok(info) = reply.get_document("authInfo") else { return };
+        let users = info.get_array("authenticatedUsers").ok();
+        let user = users.and_then(|users| users.first()).and_then(bson::Bson::as_document);
+        let Some(user) = user else { return };
+        let part = |name| user.get_str(name).unwrap_or_default();
+        facts.user = Some(format!("{}.{}", part("db"), part("user")));
+        facts.rights =
+            info.get_array("authenticatedUserPrivileges").ok().map(|list| Rights::read(list));
+    }
+
+    /// Every collection and view that is not the server's own.
+    async fn namespaces(&self) -> Result<Vec<String>, Failure> {
+        let mut ask = DocWriter::new();
+        ask.int32(b"listDatabases", 1).value(kind::BOOL, b"nameOnly", &[1]);
+        let reply = command::run(&self.client, "admin", ask.finish()).await?;
+        let mut namespaces = Vec::new();
+        for database in reply.get_array("databases").into_iter().flatten() {
+            let db = database.as_document().and_then(|entry| entry.get_str("name").ok());
+            let Some(db) = db else { continue };
+            for entry in self.list_collections(db).await? {
+                let name =
+                    Doc::new(&entry).ok().and_then(|entry| entry.get(b"name").ok().flatten());
+                let name = name.and_then(Element::as_str).unwrap_or("(unreadable)");
+                if !is_the_servers_own(db, name) {
+                    namespaces.push(format!("{db}.{name}"));
+                }
+            }
+        }
+        Ok(namespaces)
+    }
+
+    /// The entries of `listCollections`, raw.
+    pub(super) async fn list_collections(&self, db: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        command::collect(&self.client, db, command::simple("listCollections")).await
+    }
+
+    /// Whether `collMod` knows the mark of mixed types. Asked about a collection that does not exist, so nothing is
+    /// changed: a server that knows the mark misses the collection, others do not know the parameter.
+    pub(super) async fn knows_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
+        const NO_COLLECTION: &str = "hindsight.asks.for.a.parameter";
+        let ask = time_series::set_mark(NO_COLLECTION, true);
+        match command::run(&self.client, db, ask).await {
+            Err(failure) if failure.is(codes::UNKNOWN_FIELD) => Ok(false),
+            Err(failure) if failure.is_passing() => Err(self.unreachable(&failure)),
+            // Without the right nothing is restored, as the checks tell.
+            _ => Ok(true),
+        }
+    }
+
+    async fn admin(&self, name: &str) -> Result<Document, Failure> {
+        command::run(&self.client, "admin", command::simple(name)).await
+    }
+
+    /// A target that answers and refuses (a wrong password, say) will not answer otherwise next time.
+    fn unreachable(&self, failure: &Failure) -> RestoreError {
+        let target = &self.name;
+        match failure.is_passing() {
+            true => RestoreError::Unavailable {
+                doing: format!("asking target {target}"),
+                reason: failure.to_string(),
+            },
+            false => RestoreError::TargetUnsuitable {
+                problems: vec![format!("{target} refused a question: {}", failure.message())],
+            },
+        }
+    }
+}
+
+/// Whether a freshly made deployment may hold this.
+fn is_the_servers_own(db: &str, name: &str) -> bool {
+    match db {
+        "local" | "config" => true,
+        "admin" => name.starts_with("system."),
+        _ => name == "system.profile",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bad_uri_is_refused_without_repeating_it() {
+        for (uri, word) in [
+            ("admin:s3cret@db1", "mongodb://"),
+            ("mongodb://admin:s3cret?t@db1/", "percent-encoded"),
+        ] {
+            let error = Target::connect(uri).await.map(drop).expect_err(uri);
+            assert!(matches!(&error, RestoreError::Settings(_)), "{uri}: {error}");
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(word) && !text.contains("s3cret"), "{uri}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_deployment_counts_as_empty() {
+        assert!(is_the_servers_own("admin", "system.version"));
+        assert!(is_the_servers_own("admin", "system.users"));
+        assert!(is_the_servers_own("config", "system.sessions"));
+        assert!(!is_the_servers_own("admin", "inventory"));
+        assert!(!is_the_servers_own("shop", "system.views"));
+    }
+}

@@ -1,0 +1,285 @@
+//! Reading the target back and comparing it with what was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use hindsight_history::form::{Meaning, index_name};
+use hindsight_mongo::{Client, Failure, codes};
+use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+use hindsight_oplog::time_series::MIXED_SCHEMA;
+
+use super::catalog::same_definition;
+use super::command;
+use super::digest::Digest;
+use super::error::RestoreError;
+use super::plan::{Plan, PlannedCollection, VIEWS};
+use super::progress::Progress;
+use super::target::Target;
+use super::time_series;
+
+/// What differs, by namespace.
+pub(super) type Mismatches = BTreeMap<String, String>;
+
+/// Digests every collection on the target and compares. By then no write of ours is under way and nothing
+/// expires, so a read of the primary, which has told us that the majority holds it, is enough.
+pub(super) async fn compare_documents(
+    client: &Client,
+    plan: &Plan,
+    written: &[Digest],
+    at_once: usize,
+    progress: &Progress,
+) -> Result<Mismatches, RestoreError> {
+    let mut pairs: Vec<_> = plan.collections.iter().zip(written).collect();
+    pairs.sort_by_key(|(_, digest)| std::cmp::Reverse(digest.bytes));
+    let compared = stream::iter(pairs).map(|(collection, written)| async move {
+        let held = digest_collection(client, collection, progress).await;
+        let namespace = collection.state.namespace();
+        let held = held.map_err(|failure| RestoreError::reading(&failure, &format!("{namespace} back")))?;
+        let differs = (held != *written).then(|| {
+            format!(
+                "{} documents, {} bytes, digest {written} were written; the target holds {}, {}, {held}",
+                written.documents, written.bytes, held.documents, held.bytes
+            )
+        });
+        Ok::<_, RestoreError>(differs.map(|differs| (namespace, differs)))
+    });
+    let found: Vec<_> = compared.buffer_unordered(at_once).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn digest_collection(
+    client: &Client,
+    collection: &PlannedCollection,
+    progress: &Progress,
+) -> Result<Digest, Failure> {
+    let mut find = DocWriter::new();
+    find.string(b"find", &collection.state.name);
+    find.open(kind::DOCUMENT, b"hint").int32(b"$natural", 1).close();
+    let find = time_series::raw_if_needed(find, collection);
+    let mut digest = Digest::default();
+    let (mut counted, mut counted_bytes) = (0, 0);
+    let add = |document: &[u8]| {
+        match collection.ordered {
+            true => digest.add_next(document),
+            false => digest.add(document),
+        }
+        if digest.documents.is_multiple_of(1024) {
+            progress.add(digest.documents - counted, digest.bytes - counted_bytes);
+            (counted, counted_bytes) = (digest.documents, digest.bytes);
+        }
+        Ok(())
+    };
+    command::for_each_document(client, &collection.state.db, find, add).await?;
+    progress.add(digest.documents - counted, digest.bytes - counted_bytes);
+    Ok(digest)
+}
+
+/// Compares options, indexes and views with the plan, and looks for collections that are not in it.
+pub(super) async fn compare_catalog(
+    target: &Target,
+    plan: &Plan,
+    strangers_allowed: bool,
+) -> Result<Mismatches, RestoreError> {
+    let mut databases: BTreeSet<&str> =
+        plan.collections.iter().map(|c| c.state.db.as_str()).collect();
+    databases.extend(plan.views.iter().map(|view| view.db.as_str()));
+    let mut mismatches = Mismatches::new();
+    for db in databases {
+        let blame = |failure: Failure| {
+            RestoreError::reading(&failure, &format!("the catalog of {db} back"))
+        };
+        let listed = target.list_collections(db).await.map_err(blame)?;
+        let listed = by_name(&listed).map_err(|error| garbled(db, error))?;
+        for collection in plan.collections.iter().filter(|c| c.state.db == db) {
+            let entry = listed.get(collection.state.name.as_str());
+            let differs = compare_collection(&target.client, collection, entry.copied()).await?;
+            mismatches.extend(differs.map(|differs| (collection.state.namespace(), differs)));
+        }
+        let views = compare_views(&target.client, db, plan, &listed).await.map_err(blame)?;
+        mismatches.extend(views);
+        if !strangers_allowed {
+            mismatches.extend(strangers(db, plan, &listed));
+        }
+    }
+    Ok(mismatches)
+}
+
+/// The entries of `listCollections` by name.
+fn by_name(entries: &[Vec<u8>]) -> Result<BTreeMap<String, Doc<'_>>, Malformed> {
+    let mut listed = BTreeMap::new();
+    for entry in entries {
+        let entry = Doc::new(entry)?;
+        let name = entry.get(b"name")?.and_then(Element::as_str);
+        listed.insert(name.ok_or(Malformed("collection without a name"))?.to_owned(), entry);
+    }
+    Ok(listed)
+}
+
+fn options_of<'a>(entry: Doc<'a>) -> Result<Doc<'a>, Malformed> {
+    Ok(entry.get(b"options")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY))
+}
+
+async fn compare_collection(
+    client: &Client,
+    collection: &PlannedCollection,
+    entry: Option<Doc<'_>>,
+) -> Result<Option<String>, RestoreError> {
+    let Some(entry) = entry else { return Ok(Some("it does not exist on the target".into())) };
+    let namespace = collection.state.namespace();
+    let bad = |error| garbled(&namespace, error);
+    let expected = Doc::new(&collection.state.options).map_err(bad)?;
+    let differs = options_of(entry).and_then(|held| options_difference(collection, expected, held));
+    if let Some(fields) = differs.map_err(bad)? {
+        return Ok(Some(format!("its options differ: {fields}")));
+    }
+    let mut list = DocWriter::new();
+    list.string(b"listIndexes", &collection.state.name);
+    let list = time_series::raw_if_needed(list, collection);
+    let held = command::collect(client, &collection.state.db, list).await;
+    let held = held.map_err(|failure| {
+        RestoreError::reading(&failure, &format!("the indexes of {namespace}"))
+    })?;
+    compare_indexes(&collection.state.indexes, &held).map_err(bad)
+}
+
+/// The names of options that differ. The mark of mixed types is compared where the plan sets one; whether the mark of a
+/// temporary collection could be set has been told when it was made.
+fn options_difference(
+    collection: &PlannedCollection,
+    expected: Doc<'_>,
+    held: Doc<'_>,
+) -> Result<Option<String>, Malformed> {
+    let Some(series) = &collection.time_series else {
+        return Ok(Meaning::of_options(expected)?.difference(&Meaning::of_options(held)?));
+    };
+    let (expected, _) = time_series::comparable(expected)?;
+    let (held, mark) = time_series::comparable(held)?;
+    if series.mark.is_some() && series.final_mark() != mark {
+        return Ok(Some(MIXED_SCHEMA.to_owned()));
+    }
+    let meaning = |options: &[u8]| Doc::new(options).and_then(Meaning::of_options);
+    Ok(meaning(&expected)?.difference(&meaning(&held)?))
+}
+
+/// The first difference between two sets of indexes, in words. What `listIndexes` shows of a clustered
+/// collection's own order is no index but an option, and is compared as one.
+fn compare_indexes(expected: &[Vec<u8>], held: &[Vec<u8>]) -> Result<Option<String>, Malformed> {
+    let expected = real_indexes(expected)?;
+    let held = real_indexes(held)?;
+    for spec in &expected {
+        let name = index_name(spec);
+        let Some(other) = held.iter().find(|other| index_name(other) == name) else {
+            return Ok(Some(format!("its index {name} is missing")));
+        };
+        let meaning = |spec: &[u8]| Doc::new(spec).and_then(Meaning::of_index);
+        if let Some(fields) = meaning(spec)?.difference(&meaning(other)?) {
+            return Ok(Some(format!("its index {name} differs: {fields}")));
+        }
+    }
+    let unknown = held.iter().map(|spec| index_name(spec));
+    let mut unknown = unknown.filter(|name| !expected.iter().any(|spec| index_name(spec) == *name));
+    Ok(unknown.next().map(|name| format!("it has an index {name} that the state has not")))
+}
+
+fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
+    let mut real = Vec::with_capacity(specs.len());
+    for spec in specs {
+        if Doc::new(spec)?.get(b"clustered")?.is_none() {
+            real.push(spec);
+        }
+    }
+    Ok(real)
+}
+
+/// Byte by byte (time-series by what they mean) where the target shows `system.views`, else by what `listCollections` says of each view.
+async fn compare_views(
+    client: &Client,
+    db: &str,
+    plan: &Plan,
+    listed: &BTreeMap<String, Doc<'_>>,
+) -> Result<Mismatches, Failure> {
+    let views = || plan.views.iter().filter(|view| view.db == db);
+    if views().next().is_none() {
+        return Ok(Mismatches::new());
+    }
+    let definitions = match command::collect(client, db, command::named("find", VIEWS)).await {
+        Ok(definitions) => Some(definitions),
+        Err(failure) if failure.is(codes::UNAUTHORIZED) => None,
+        Err(failure) => return Err(failure),
+    };
+    let is_held = |view: &super::plan::PlannedView| -> Result<bool, Malformed> {
+        if let Some(definitions) = &definitions {
+            if view.time_series {
+                return has_time_series(definitions, &view.definition);
+            }
+            return Ok(definitions.contains(&view.definition));
+        }
+        let Some(entry) = listed.get(&view.name) else { return Ok(false) };
+        let time_series = entry.get(b"type")?.and_then(Element::as_str) == Some("timeseries");
+        if view.time_series || time_series {
+            return Ok(view.time_series && time_series);
+        }
+        same_definition(Doc::new(&view.definition)?, options_of(*entry)?, &[b"_id"])
+    };
+    let mut mismatches = Mismatches::new();
+    for view in views() {
+        if !is_held(view).unwrap_or(false) {
+            let namespace = format!("{db}.{}", view.name);
+            mismatches.insert(namespace, "the view is missing or differs".into());
+        }
+    }
+    Ok(mismatches)
+}
+
+fn has_time_series(definitions: &[Vec<u8>], expected: &[u8]) -> Result<bool, Malformed> {
+    let expected = Doc::new(expected)?;
+    for held in definitions {
+        if time_series::same_view(expected, Doc::new(held)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Collections the target has and the state has not: someone else is writing there.
+fn strangers(db: &str, plan: &Plan, listed: &BTreeMap<String, Doc<'_>>) -> Mismatches {
+    let known = |name: &str| {
+        name == VIEWS
+            || super::plan::skip_reason(db, name).is_some()
+            || (db == "admin" && name.starts_with("system."))
+            || plan.collections.iter().any(|c| c.state.db == db && c.state.name == name)
+            || plan.views.iter().any(|view| view.db == db && view.name == name)
+    };
+    let strangers = listed.keys().filter(|name| !known(name));
+    let tell =
+        |name| (format!("{db}.{name}"), "someone else made it during the restore".to_owned());
+    strangers.map(tell).collect()
+}
+
+fn garbled(what: &str, error: Malformed) -> RestoreError {
+    RestoreError::reading(&Failure::refused(error.to_string()), what)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn indexes_are_compared_by_name_and_meaning() {
+        let spec = |raw: bson::RawDocumentBuf| raw.into_bytes();
+        let a = || spec(rawdoc! { "v": 2, "key": { "a": 1 }, "name": "a_1" });
+        let hidden = spec(rawdoc! { "v": 2, "key": { "a": 1 }, "name": "a_1", "hidden": true });
+        let b = || spec(rawdoc! { "v": 2, "key": { "b": 1 }, "name": "b_1" });
+        let compare = |expected: &[Vec<u8>], held: &[Vec<u8>]| {
+            compare_indexes(expected, held).expect("well formed").unwrap_or_default()
+        };
+        assert_eq!(compare(&[a(), b()], &[b(), a()]), "");
+        assert_eq!(compare(&[a(), b()], &[b()]), "its index a_1 is missing");
+        assert_eq!(compare(&[a()], &[hidden]), "its index a_1 differs: hidden");
+        assert_eq!(compare(&[a()], &[a(), b()]), "it has an index b_1 that the state has not");
+        let order = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "byid", "clustered": true };
+        assert_eq!(compare(&[a()], &[a(), spec(order)]), "");
+    }
+}
