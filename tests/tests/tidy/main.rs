@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+mod manifests;
+mod sizes;
+
 /// Folders that hold nothing of the project's own.
 const FOREIGN: &[&str] = &[".git", "target", "proto/google"];
 

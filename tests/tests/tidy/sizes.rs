@@ -1,0 +1,77 @@
+//! Sizes that keep files, functions and crates readable.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+
+use super::texts;
+
+/// Lines of a file of the product, its tests not counted.
+const LONGEST_FILE: usize = 400;
+/// Lines of a file of tests.
+const LONGEST_TEST_FILE: usize = 520;
+/// Columns of a comment. Code ends at 100 by `rustfmt.toml`.
+const WIDEST_COMMENT: usize = 120;
+/// Lines of a crate of the product, its tests not counted. The binary alone may be larger until its services are crates.
+const LARGEST_CRATE: usize = 6_500;
+const LARGEST_BINARY: usize = 15_000;
+
+fn is_test(name: &str) -> bool {
+    name.starts_with("tests/") || name.ends_with("/tests.rs") || name.contains("/tests/")
+}
+
+/// The lines before the tests that stand in the same file.
+fn product_lines(text: &str) -> usize {
+    let tests = text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text[..tests].lines().count()
+}
+
+#[test]
+fn files_fit_a_sitting() -> Result<()> {
+    let mut long = Vec::new();
+    for (name, text) in texts(&[".rs"])? {
+        let (lines, most) = match is_test(&name) {
+            true => (text.lines().count(), LONGEST_TEST_FILE),
+            false => (product_lines(&text), LONGEST_FILE),
+        };
+        if lines > most && !EXCEPTIONS.contains(&name.as_str()) {
+            long.push(format!("{name}: {lines} lines, and {most} at most"));
+        }
+    }
+    ensure!(long.is_empty(), "split these:\n{}", long.join("\n"));
+    Ok(())
+}
+
+/// Files whose length is that of a list.
+const EXCEPTIONS: &[&str] = &["services/hindsight/src/cli.rs"];
+
+#[test]
+fn comments_are_not_wider_than_a_screen() -> Result<()> {
+    let mut wide = Vec::new();
+    for (name, text) in texts(&[".rs"])? {
+        for (at, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if line.trim_start().starts_with("//") && columns > WIDEST_COMMENT {
+                wide.push(format!("{name}:{}: {columns} columns", at + 1));
+            }
+        }
+    }
+    ensure!(wide.is_empty(), "wrap these comments:\n{}", wide.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn crates_stay_small() -> Result<()> {
+    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, text) in texts(&[".rs"])? {
+        let Some((krate, _)) = name.split_once("/src/") else { continue };
+        if !is_test(&name) {
+            *sizes.entry(krate.to_owned()).or_default() += product_lines(&text);
+        }
+    }
+    let most =
+        |krate: &str| if krate == "services/hindsight" { LARGEST_BINARY } else { LARGEST_CRATE };
+    let large: Vec<_> = sizes.iter().filter(|(krate, lines)| **lines > most(krate)).collect();
+    ensure!(large.is_empty(), "divide these crates: {large:?}");
+    Ok(())
+}
