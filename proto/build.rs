@@ -1,4 +1,5 @@
-//! Generates the message types and the services from the proto files, and their descriptors, into `OUT_DIR`.
+//! Generates the message types and the services from the proto files, and their descriptors, into
+//! `OUT_DIR`.
 
 use std::path::PathBuf;
 

@@ -1,17 +1,18 @@
-//! How fast `hindsight up` answers about a long past, over gRPC and HTTP, and what many callers at the same time do to
-//! it.
+//! How fast `hindsight up` answers about a long past, over gRPC and HTTP, and what many callers at
+//! the same time do to it.
 //!
-//! Documents in 20 collections are inserted, updated, deleted and inserted again (`past.rs` says how) while `up` runs.
-//! Once everything is applied, one caller asks one question after another over one connection that is kept; times end
-//! when the last byte is read, and every answer is checked after that. Searches by `_id` are compared with the
-//! versions, the timeline with what was written, changes with the documents at both times, one transport with the
-//! others. The frames of the log that searches read, as the process counts them, are held against those whose filters
-//! do not keep the `_id` out.
+//! Documents in 20 collections are inserted, updated, deleted and inserted again (`past.rs` says
+//! how) while `up` runs. Once everything is applied, one caller asks one question after another
+//! over one connection that is kept; times end when the last byte is read, and every answer is
+//! checked after that. Searches by `_id` are compared with the versions, the timeline with what was
+//! written, changes with the documents at both times, one transport with the others. The frames of
+//! the log that searches read, as the process counts them, are held against those whose filters do
+//! not keep the `_id` out.
 //!
 //! At last 64 callers ask as fast as they are answered while the source is written to.
 //!
-//! `HINDSIGHT_BENCH_ENTRIES` (5,000,000; a fifth as many documents), `HINDSIGHT_BENCH_CALLS` (20,000) and
-//! `HINDSIGHT_BENCH_SECONDS` (60) change the numbers.
+//! `HINDSIGHT_BENCH_ENTRIES` (5,000,000; a fifth as many documents), `HINDSIGHT_BENCH_CALLS`
+//! (20,000) and `HINDSIGHT_BENCH_SECONDS` (60) change the numbers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

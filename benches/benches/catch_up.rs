@@ -1,9 +1,9 @@
 //! How fast a backlog is caught up with, against a bare cursor that only reads it.
 //!
-//! A: a raw-batch cursor of the same driver reads the range and counts its entries. B: capture reads the same range
-//! into durable, compressed, digested, indexed segments, as `hindsight up` does. K: the same into a Kafka topic, on one
-//! broker of this machine. They take turns, on the same server. C: `mongodump` of the same range, where it is on PATH,
-//! once.
+//! A: a raw-batch cursor of the same driver reads the range and counts its entries. B: capture
+//! reads the same range into durable, compressed, digested, indexed segments, as `hindsight up`
+//! does. K: the same into a Kafka topic, on one broker of this machine. They take turns, on the
+//! same server. C: `mongodump` of the same range, where it is on PATH, once.
 //! `HINDSIGHT_BENCH_ENTRIES` (1,000,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
 
 use std::sync::Arc;
@@ -65,7 +65,8 @@ async fn main() -> Result<()> {
     );
     let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1).direct()).await?;
     let (mut bare, mut captured, mut through_kafka) = (Vec::new(), Vec::new(), Vec::new());
-    // A broker that has just started compiles itself; it is not counted, as the first bare reading is not.
+    // A broker that has just started compiles itself; it is not counted, as the first bare reading
+    // is not.
     into_kafka(&set, &backlog, &cluster, 0).await?;
     for round in 1..=rounds {
         let a = read_bare(&set.member_client(0).await?, &backlog).await?;

@@ -1,15 +1,17 @@
-//! Documents per second of `hindsight restore`, against a bare bulk insert of the same documents by the same driver, and
-//! against `mongorestore` where it and `mongodump` are on PATH.
+//! Documents per second of `hindsight restore`, against a bare bulk insert of the same documents by
+//! the same driver, and against `mongorestore` where it and `mongodump` are on PATH.
 //!
 //! Each side writes into a new standalone server of its own, and the sides take turns:
-//! - restore: the command from its start to its end, answered by an `up` that runs on the data. It checks the target,
-//!   makes collections, loads documents over 4 connections, builds indexes, reads every document back and compares
-//!   it (its report tells how long this took: the rates without it subtract that), compares the catalog, restores
-//!   users and roles, and waits once for the journal.
-//! - bare: from documents in memory, in batches of as many bytes as restore's, 4 `insert_many` at a time into
-//!   collections without indexes, then the same indexes. Nothing is checked or read back, nor the journal waited for.
-//! - mongorestore: the command from its start to its end, from the files of a `mongodump`, 4 collections at a time. It
-//!   does not read anything back either.
+//! - restore: the command from its start to its end, answered by an `up` that runs on the data. It
+//!   checks the target, makes collections, loads documents over 4 connections, builds indexes,
+//!   reads every document back and compares it (its report tells how long this took: the rates
+//!   without it subtract that), compares the catalog, restores users and roles, and waits once for
+//!   the journal.
+//! - bare: from documents in memory, in batches of as many bytes as restore's, 4 `insert_many` at a
+//!   time into collections without indexes, then the same indexes. Nothing is checked or read back,
+//!   nor the journal waited for.
+//! - mongorestore: the command from its start to its end, from the files of a `mongodump`, 4
+//!   collections at a time. It does not read anything back either.
 //!
 //! `HINDSIGHT_BENCH_DOCUMENTS` (300,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
 

@@ -1,9 +1,11 @@
-//! How long a search takes in a long log, in both shapes a log has: few large segments, as a backlog is caught up with,
-//! and many small ones, as they come every 250 ms.
+//! How long a search takes in a long log, in both shapes a log has: few large segments, as a
+//! backlog is caught up with, and many small ones, as they come every 250 ms.
 //!
-//! 5,000,000 updates of 5,000,000 documents, among them 40 of one document. A: all operations on that document, found
-//! by its `_id`; the frames read are held against those whose filters do not keep it out. B: a `_id` that nothing is about. C: drops, of which the log has one. D: a regular expression over a
-//! tenth of the log, which has to be read; once. `HINDSIGHT_BENCH_ENTRIES` (5,000,000) changes the number.
+//! 5,000,000 updates of 5,000,000 documents, among them 40 of one document. A: all operations on
+//! that document, found by its `_id`; the frames read are held against those whose filters do not
+//! keep it out. B: a `_id` that nothing is about. C: drops, of which the log has one. D: a regular
+//! expression over a tenth of the log, which has to be read; once. `HINDSIGHT_BENCH_ENTRIES`
+//! (5,000,000) changes the number.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,9 +1,11 @@
-//! How long a write, once committed by a majority, takes until it is durable in the log, at 5,000 writes a second.
+//! How long a write, once committed by a majority, takes until it is durable in the log, at 5,000
+//! writes a second.
 //!
-//! `hindsight up` runs as users run it, with base, index and history; then `hindsight tailer` on a Kafka topic of one
-//! broker on this machine. A sample is an insert with `w: majority`: from its acknowledgement until a reader of the log
-//! finds a segment that holds its operation time. The reader looks every 5 ms, which the numbers include.
-//! `HINDSIGHT_BENCH_SECONDS` (30) changes the length.
+//! `hindsight up` runs as users run it, with base, index and history; then `hindsight tailer` on a
+//! Kafka topic of one broker on this machine. A sample is an insert with `w: majority`: from its
+//! acknowledgement until a reader of the log finds a segment that holds its operation time. The
+//! reader looks every 5 ms, which the numbers include. `HINDSIGHT_BENCH_SECONDS` (30) changes the
+//! length.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,19 +1,23 @@
-//! `hindsight up` as a whole: how fast and with how much memory it catches up, and how fast it then answers `get`.
+//! `hindsight up` as a whole: how fast and with how much memory it catches up, and how fast it then
+//! answers `get`.
 //!
-//! The backlog (60 % inserts, 30 % deltas, 10 % deletes) is written in rounds while `up` is stopped: two cores cannot
-//! write at the rate that is asked of reading. A round's time is from the start of the process until `hindsight wait`
-//! says that everything is durable and applied, so it includes opening the data directory. After the rounds, as many
-//! writes as one of them are made as fast as the server takes them while the last process goes on running. Peaks of
-//! memory are the kernel's.
+//! The backlog (60 % inserts, 30 % deltas, 10 % deletes) is written in rounds while `up` is
+//! stopped: two cores cannot write at the rate that is asked of reading. A round's time is from the
+//! start of the process until `hindsight wait` says that everything is durable and applied, so it
+//! includes opening the data directory. After the rounds, as many writes as one of them are made as
+//! fast as the server takes them while the last process goes on running. Peaks of memory are the
+//! kernel's.
 //!
-//! Then `get` is called as the command line calls it, over one connection, one call after another, for random
-//! documents at random times among all writes; that a document was not there then is an answer too. Every document
-//! found must have the `_id` asked for, and a sample of the newest ones must equal the source's, byte for byte.
+//! Then `get` is called as the command line calls it, over one connection, one call after another,
+//! for random documents at random times among all writes; that a document was not there then is an
+//! answer too. Every document found must have the `_id` asked for, and a sample of the newest ones
+//! must equal the source's, byte for byte.
 //!
-//! At last the history is deleted, and built again from the segments by a command that runs without `up`.
+//! At last the history is deleted, and built again from the segments by a command that runs without
+//! `up`.
 //!
-//! `HINDSIGHT_BENCH_ENTRIES` (1,000,000), `HINDSIGHT_BENCH_ROUNDS` (3) and `HINDSIGHT_BENCH_CALLS` (20,000) change the
-//! numbers.
+//! `HINDSIGHT_BENCH_ENTRIES` (1,000,000), `HINDSIGHT_BENCH_ROUNDS` (3) and `HINDSIGHT_BENCH_CALLS`
+//! (20,000) change the numbers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

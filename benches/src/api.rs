@@ -1,4 +1,5 @@
-//! What the bench `api` is made of: a long past to ask about, callers of the API, and what they measure.
+//! What the bench `api` is made of: a long past to ask about, callers of the API, and what they
+//! measure.
 
 pub mod asking;
 pub mod bodies;

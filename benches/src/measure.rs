@@ -9,8 +9,8 @@ pub fn wanted(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-/// A process's peak resident memory in bytes, since it was last forgotten. The kernel keeps it, so that no peak is
-/// too short to be seen.
+/// A process's peak resident memory in bytes, since it was last forgotten. The kernel keeps it, so
+/// that no peak is too short to be seen.
 pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -58,7 +58,8 @@ pub fn spread(times: &mut [Duration]) -> String {
     format!("min {min:.1?}, p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}")
 }
 
-/// Bytes that a process has read from files since it began, whether from disk or from the page cache.
+/// Bytes that a process has read from files since it began, whether from disk or from the page
+/// cache.
 pub fn bytes_read(pid: u32) -> Result<u64> {
     let counters = std::fs::read_to_string(format!("/proc/{pid}/io"))?;
     let read = counters.lines().find_map(|line| line.strip_prefix("rchar: "));

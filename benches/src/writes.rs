@@ -1,4 +1,5 @@
-//! The writes: 60 % inserts, 30 % `$set`, 10 % deletes, over four collections; an oplog entry takes about 440 bytes.
+//! The writes: 60 % inserts, 30 % `$set`, 10 % deletes, over four collections; an oplog entry takes
+//! about 440 bytes.
 
 use anyhow::{Result, ensure};
 use bson::oid::ObjectId;

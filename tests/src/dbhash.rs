@@ -34,7 +34,8 @@ pub struct CollectionState {
     pub id_index: Option<Document>,
     /// By name; a view has none.
     pub indexes: BTreeMap<String, Document>,
-    /// MD5 over the documents, from `dbHash`; `None` when the server hashes no such collection (views).
+    /// MD5 over the documents, from `dbHash`; `None` when the server hashes no such collection
+    /// (views).
     pub hash: Option<String>,
     /// Of a capped collection: a hash of the ids in natural order, which `dbHash` does not look at.
     pub natural_order: Option<String>,
@@ -110,7 +111,8 @@ async fn natural_order(client: &Client, database: &str, collection: &str) -> Res
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// Those that are built: an index that is being built answers no query yet, and may never come to be.
+/// Those that are built: an index that is being built answers no query yet, and may never come to
+/// be.
 async fn indexes(
     client: &Client,
     database: &str,

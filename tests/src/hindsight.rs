@@ -41,8 +41,8 @@ impl HindsightProcess {
         Self::spawn(data, &args)
     }
 
-    /// Starts a command that runs until it is stopped on a data directory and a free port, and waits until it is
-    /// ready.
+    /// Starts a command that runs until it is stopped on a data directory and a free port, and
+    /// waits until it is ready.
     pub async fn start(data: &Path, args: &[&str]) -> Result<Self> {
         let mut started = Self::spawn(data, args)?;
         started.wait_ready(READY_TIMEOUT).await?;
@@ -54,7 +54,8 @@ impl HindsightProcess {
         std::fs::create_dir_all(data)?;
         let mut command = Command::new(tools::hindsight()?);
         command.args(args).args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
-        // Beside the data, not in it; appended to, so that a restart's messages follow the old ones.
+        // Beside the data, not in it; appended to, so that a restart's messages follow the old
+        // ones.
         let stdout = data.with_extension("stdout.log");
         let stderr = data.with_extension("stderr.log");
         for file in [&stdout, &stderr] {

@@ -1,7 +1,7 @@
 //! A real Kafka: one broker or several, each also a controller, with small heaps.
 //!
-//! Clients reach each broker through a [`Proxy`] of its own, unless they are to reach it directly; brokers reach each
-//! other directly.
+//! Clients reach each broker through a [`Proxy`] of its own, unless they are to reach it directly;
+//! brokers reach each other directly.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,7 +56,8 @@ impl KafkaClusterOptions {
         )
     }
 
-    /// Clients must speak TLS; the brokers show this certificate and hold its key, both in PEM (PKCS #8).
+    /// Clients must speak TLS; the brokers show this certificate and hold its key, both in PEM
+    /// (PKCS #8).
     pub fn tls(self, certificate: &str, key: &str) -> Self {
         let line = |pem: &str| pem.trim().replace("\r\n", "\n").replace('\n', "\\n");
         self.property(
@@ -162,7 +163,8 @@ impl KafkaCluster {
             "auto.create.topics.enable=false".to_owned(),
             format!("offsets.topic.replication.factor={copies}"),
             "offsets.topic.num.partitions=1".to_owned(),
-            // A dead broker is noticed in seconds, and a slow one on a busy machine is not taken for dead.
+            // A dead broker is noticed in seconds, and a slow one on a busy machine is not taken
+            // for dead.
             "broker.session.timeout.ms=6000".to_owned(),
             "broker.heartbeat.interval.ms=500".to_owned(),
             "num.network.threads=2".to_owned(),
@@ -262,7 +264,8 @@ impl KafkaCluster {
         Ok(())
     }
 
-    /// Starts a broker again after [`KafkaCluster::kill`] or [`KafkaCluster::stop`], on the same files and ports.
+    /// Starts a broker again after [`KafkaCluster::kill`] or [`KafkaCluster::stop`], on the same
+    /// files and ports.
     pub async fn restart(&mut self, broker: usize) -> Result<()> {
         let broker = &mut self.brokers[broker];
         let before = broker.ready_count();

@@ -15,8 +15,9 @@ use crate::{ports, tools};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const BIND_ATTEMPTS: usize = 5;
-/// A limit, not what is taken. With a quarter of it, 4.4.2 hangs for ever in two concurrent transactions of 20 MB, and
-/// later ones roll them back: uncommitted updates may fill a tenth of it.
+/// A limit, not what is taken. With a quarter of it, 4.4.2 hangs for ever in two concurrent
+/// transactions of 20 MB, and later ones roll them back: uncommitted updates may fill a tenth of
+/// it.
 const CACHE_GB: &str = "1";
 /// Where the data is, below a server's directory.
 const FILES: &str = "db";
@@ -148,8 +149,8 @@ impl Mongod {
         })
     }
 
-    /// Starts a stopped member on its data outside its replica set and on another port, as for maintenance. Stopped and
-    /// restarted, it is a member again.
+    /// Starts a stopped member on its data outside its replica set and on another port, as for
+    /// maintenance. Stopped and restarted, it is a member again.
     pub async fn restart_alone(&mut self) -> Result<()> {
         self.restart_alone_on(ports::free_port()?).await
     }
@@ -181,8 +182,8 @@ impl Mongod {
         self.launch().await
     }
 
-    /// From its next start on it runs another version on the same data. It must be stopped, cleanly: a server does not
-    /// read the journal of another version.
+    /// From its next start on it runs another version on the same data. It must be stopped,
+    /// cleanly: a server does not read the journal of another version.
     pub fn change_version(&mut self, version: &str) -> Result<()> {
         ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
         self.binary = tools::mongod(Some(version))?;

@@ -1,7 +1,7 @@
 //! A TCP proxy on loopback whose connections go wrong on demand.
 //!
-//! A fault is laid once and waits for bytes that it knows; the connection that carries them suffers it for good, all
-//! others go on.
+//! A fault is laid once and waits for bytes that it knows; the connection that carries them suffers
+//! it for good, all others go on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

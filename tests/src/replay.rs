@@ -1,8 +1,9 @@
 //! What a mongod makes of oplog entries: an independent judge of what a restore should hold.
 //!
-//! A copy of a member's files, taken at a time T0, gets the entries after T0 into its own oplog. Started with
-//! `recoverFromOplogAsStandalone`, the server applies all that its oplog holds past its stable checkpoint, by the code
-//! with which members apply each other's entries. Nothing of ours interprets an entry.
+//! A copy of a member's files, taken at a time T0, gets the entries after T0 into its own oplog.
+//! Started with `recoverFromOplogAsStandalone`, the server applies all that its oplog holds past
+//! its stable checkpoint, by the code with which members apply each other's entries. Nothing of
+//! ours interprets an entry.
 
 use anyhow::{Context, Result, ensure};
 use bson::{RawDocumentBuf, Timestamp, doc};
@@ -20,7 +21,8 @@ const ID_BYTES: usize = 1 + "_id\0".len() + 12;
 /// Entries that grow at their end, and the files from which they are replayed.
 #[derive(Debug)]
 pub struct Replay {
-    /// Stopped but while entries are put in; it never applies any, so that each replay begins at T0.
+    /// Stopped but while entries are put in; it never applies any, so that each replay begins at
+    /// T0.
     stage: Mongod,
     start: Timestamp,
     entries: Vec<RawDocumentBuf>,

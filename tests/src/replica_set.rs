@@ -24,10 +24,12 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct SetOptions {
     pub name: String,
-    /// Fields added to each member's configuration (`hidden`, `priority`, `tags`, …); its length is the number of members.
+    /// Fields added to each member's configuration (`hidden`, `priority`, `tags`, …); its length is
+    /// the number of members.
     pub members: Vec<Document>,
     pub mongod: MongodOptions,
-    /// Short, so that tests of elections are; long enough that two busy cores hold none by themselves.
+    /// Short, so that tests of elections are; long enough that two busy cores hold none by
+    /// themselves.
     pub election_timeout_ms: i32,
     pub heartbeat_interval_ms: i32,
 }
@@ -228,7 +230,8 @@ impl ReplicaSet {
         self.members[member].restart().await
     }
 
-    /// Stops a member cleanly and starts it on the same files with another version. Waits until the set has a primary.
+    /// Stops a member cleanly and starts it on the same files with another version. Waits until the
+    /// set has a primary.
     pub async fn change_version(&mut self, member: usize, version: &str) -> Result<()> {
         self.members[member].stop().await?;
         self.members[member].change_version(version)?;
@@ -237,8 +240,8 @@ impl ReplicaSet {
         Ok(())
     }
 
-    /// Stops a member, does work on it alone outside the set, and takes it back into the set: one step of maintenance
-    /// that goes round.
+    /// Stops a member, does work on it alone outside the set, and takes it back into the set: one
+    /// step of maintenance that goes round.
     pub async fn maintain<T>(
         &mut self,
         member: usize,
@@ -273,7 +276,8 @@ impl ReplicaSet {
         Ok(done)
     }
 
-    /// Takes a member's files away and starts it again: it copies the data of another one, and its oplog begins then.
+    /// Takes a member's files away and starts it again: it copies the data of another one, and its
+    /// oplog begins then.
     pub async fn resync_member(&mut self, member: usize) -> Result<()> {
         self.members[member].kill()?;
         self.members[member].remove_files()?;

@@ -43,7 +43,8 @@ pub fn kafka() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A python with what the independent reader of a topic needs, made by `deploy/dev/python` when it is not there yet.
+/// A python with what the independent reader of a topic needs, made by `deploy/dev/python` when it
+/// is not there yet.
 pub fn python() -> Result<PathBuf> {
     run_script(PYTHON_SCRIPT, None)
 }
@@ -83,8 +84,8 @@ pub fn hindsight() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The root of the checkout that this runs in. Not the one it was built in: a build directory serves several, and one
-/// of them may be gone.
+/// The root of the checkout that this runs in. Not the one it was built in: a build directory
+/// serves several, and one of them may be gone.
 pub fn checkout() -> Result<PathBuf> {
     let here = match std::env::var_os("CARGO_MANIFEST_DIR") {
         Some(package) => PathBuf::from(package),

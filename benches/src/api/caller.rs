@@ -1,4 +1,5 @@
-//! The same questions over gRPC and HTTP, one connection each. Every answer is checked, after its time was taken.
+//! The same questions over gRPC and HTTP, one connection each. Every answer is checked, after its
+//! time was taken.
 
 use std::time::{Duration, Instant};
 

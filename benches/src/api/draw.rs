@@ -30,7 +30,8 @@ impl Draw {
         Self { random: SmallRng::seed_from_u64(seed), ..self.clone() }
     }
 
-    /// A collection, and the `_id` of a document that was once inserted there; every one is as likely.
+    /// A collection, and the `_id` of a document that was once inserted there; every one is as
+    /// likely.
     pub fn document(&mut self) -> (String, ObjectId) {
         let mut nth = self.random.random_range(0..self.sizes.iter().sum());
         for (collection, size) in (0..).zip(self.sizes.iter()) {

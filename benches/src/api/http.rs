@@ -1,4 +1,5 @@
-//! HTTP/1.1 over one connection that is kept: what the bench needs of it, and little enough not to be what is measured.
+//! HTTP/1.1 over one connection that is kept: what the bench needs of it, and little enough not to
+//! be what is measured.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -25,8 +26,8 @@ impl Connection {
         Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), host })
     }
 
-    /// Gives the body to `visit` as it comes, and returns the status code. After an error the connection is of no
-    /// more use.
+    /// Gives the body to `visit` as it comes, and returns the status code. After an error the
+    /// connection is of no more use.
     pub async fn get(
         &mut self,
         path: &str,

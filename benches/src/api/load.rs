@@ -1,4 +1,5 @@
-//! Many callers at the same time, each asking as soon as it was answered, while the source is written to.
+//! Many callers at the same time, each asking as soon as it was answered, while the source is
+//! written to.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,9 @@
 //! A long past: documents in twenty collections, and what happened to them since.
 //!
-//! Half of the documents are in the first collection, a hundredth is in the second, the others share the rest. They
-//! are inserted, and then 90 % of the writes are deltas, 5 % deletes, 5 % inserts of what was deleted long before. One
-//! update of ten is of one document of a hundred. Of a document only whether it is there is remembered.
+//! Half of the documents are in the first collection, a hundredth is in the second, the others
+//! share the rest. They are inserted, and then 90 % of the writes are deltas, 5 % deletes, 5 %
+//! inserts of what was deleted long before. One update of ten is of one document of a hundred. Of a
+//! document only whether it is there is remembered.
 
 use anyhow::{Context, Result, ensure};
 use bson::Timestamp;
@@ -81,8 +82,8 @@ impl Past {
         Ok(())
     }
 
-    /// 20 writes to each of `lanes` of the writers, from the one after the last that was asked. Returns how many, and
-    /// the newest time.
+    /// 20 writes to each of `lanes` of the writers, from the one after the last that was asked.
+    /// Returns how many, and the newest time.
     pub async fn change_some(&mut self, lanes: usize) -> Result<(u32, Timestamp)> {
         let lanes = lanes.min(self.lanes.len());
         self.lanes.rotate_left(lanes);
@@ -91,8 +92,8 @@ impl Past {
         Ok((made, self.newest()?))
     }
 
-    /// Updates `count` different documents of a collection, spread over all of it. Returns the newest time before,
-    /// and the newest one after.
+    /// Updates `count` different documents of a collection, spread over all of it. Returns the
+    /// newest time before, and the newest one after.
     pub async fn touch(&mut self, collection: u32, count: usize) -> Result<(Timestamp, Timestamp)> {
         let before = self.newest()?;
         let lanes = self.lanes.iter_mut().filter(|lane| lane.collection == collection);

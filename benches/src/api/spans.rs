@@ -23,7 +23,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// About `entries` entries, from the middle of `marks` on. None if there are not so many after it.
+    /// About `entries` entries, from the middle of `marks` on. None if there are not so many after
+    /// it.
     pub fn in_the_middle(marks: &[Mark], collection: Option<u32>, entries: u64) -> Option<Self> {
         let wanted = |mark: &&Mark| collection.is_none_or(|it| it == mark.collection);
         let mut marks = marks.iter().skip(marks.len() / 2).filter(wanted);
@@ -35,8 +36,8 @@ impl Span {
         Some(Self { collection, from, to: end?.time })
     }
 
-    /// As [`Span::in_the_middle`], with how many entries it holds: at least half of what was asked for. Writes of one
-    /// command may lie on both sides of a bound.
+    /// As [`Span::in_the_middle`], with how many entries it holds: at least half of what was asked
+    /// for. Writes of one command may lie on both sides of a bound.
     pub async fn of_about(
         api: &mut Api,
         marks: &[Mark],

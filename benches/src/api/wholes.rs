@@ -16,8 +16,8 @@ use crate::writes::collection_name;
 
 /// Documents a second into the client.
 const GOAL_SCAN: f64 = 200_000.0;
-/// How much more the same changes may cost in a collection of 50 times the size, and an entry of a long span than one
-/// of a short span.
+/// How much more the same changes may cost in a collection of 50 times the size, and an entry of a
+/// long span than one of a short span.
 const GOAL_PROPORTION: f64 = 2.0;
 const SCANS: usize = 3;
 const SPANS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];

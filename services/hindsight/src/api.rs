@@ -1,7 +1,8 @@
 //! The service: the engine's answers in the API's words.
 //!
-//! [`Service`] implements the traits that are generated from the proto files. gRPC, HTTP/JSON (`serve/http`) and the
-//! commands that work on files call the same methods, so an answer does not depend on how it was asked for.
+//! [`Service`] implements the traits that are generated from the proto files. gRPC, HTTP/JSON
+//! (`serve/http`) and the commands that work on files call the same methods, so an answer does not
+//! depend on how it was asked for.
 
 mod about;
 mod absent;

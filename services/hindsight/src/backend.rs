@@ -1,7 +1,7 @@
 //! Who answers a command: the process that runs on the data directory, or the files themselves.
 //!
-//! Both sides are the same service, called over gRPC or directly, so an answer does not depend on who gives
-//! it.
+//! Both sides are the same service, called over gRPC or directly, so an answer does not depend on
+//! who gives it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,17 +28,18 @@ use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
 use crate::open::open_offline;
 
-/// Largest message from the server: a 16 MiB document and its frame. A restore that names many collections is larger
-/// than the 4 MiB that clients take by default, too.
+/// Largest message from the server: a 16 MiB document and its frame. A restore that names many
+/// collections is larger than the 4 MiB that clients take by default, too.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// How often a process that is starting is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// From calling a process until it has taken its directory. Whoever waits at all waits so long for one to come, and no
-/// longer: most likely nobody called one.
+/// From calling a process until it has taken its directory. Whoever waits at all waits so long for
+/// one to come, and no longer: most likely nobody called one.
 const FORKED: Duration = Duration::from_secs(1);
 
-/// A server that hangs is given up after twice this: it answers no ping, however long a call may take.
+/// A server that hangs is given up after twice this: it answers no ping, however long a call may
+/// take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 pub enum Backend {
@@ -63,7 +64,8 @@ pub enum Needs {
 }
 
 impl Backend {
-    /// Finds who answers. A process that is starting on the data directory is waited for as long as `patience` says.
+    /// Finds who answers. A process that is starting on the data directory is waited for as long as
+    /// `patience` says.
     pub async fn locate(global: &Global, needs: Needs, patience: Duration) -> Result<Self> {
         if let Some(address) = &global.server {
             return connect(address, Credentials::for_server(address, &global.client)?).await;

@@ -1,4 +1,5 @@
-//! Which bases the index knows: those that lie whole in the directory of bases and belong to the log.
+//! Which bases the index knows: those that lie whole in the directory of bases and belong to the
+//! log.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ pub fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Tells the index of every finished base. Of a shared log only those count that were announced in it.
+/// Tells the index of every finished base. Of a shared log only those count that were announced in
+/// it.
 pub fn register_bases(
     index: &Index,
     directory: &Path,

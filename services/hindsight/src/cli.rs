@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::access::{AccessArgs, ClientArgs, TokenCreate};
 use crate::unknown_commands::UnknownCommands;
 
-/// Captures a MongoDB replica set's oplog and restores any document, collection or cluster as of any
-/// operation.
+/// Captures a MongoDB replica set's oplog and restores any document, collection or cluster as of
+/// any operation.
 #[derive(Debug, Parser)]
 #[command(
     name = "hindsight",
@@ -41,7 +41,8 @@ pub struct Global {
     /// Directory of bases, which tailers and replayers of a log share. Default: DATA/base.
     #[arg(long, global = true, env = "HINDSIGHT_BASES", value_name = "DIR")]
     pub bases: Option<PathBuf>,
-    /// Ask the server at this address (https://host:port) instead of the one that runs on the data directory.
+    /// Ask the server at this address (https://host:port) instead of the one that runs on the data
+    /// directory.
     #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
     pub server: Option<String>,
     /// Go on past operations and commands of a newer server that carry no data: skip=NAME,NAME.
@@ -100,8 +101,8 @@ pub struct LogArgs {
         value_name = "URL"
     )]
     pub log: Option<String>,
-    /// A setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated. Passwords belong into
-    /// the file.
+    /// A setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated.
+    /// Passwords belong into the file.
     #[arg(
         long = "kafka-config",
         global = true,
@@ -115,7 +116,8 @@ pub struct LogArgs {
     /// File with settings of the Kafka client, a NAME=VALUE on each line.
     #[arg(long, global = true, env = "HINDSIGHT_KAFKA_CONFIG_FILE", value_name = "FILE")]
     pub kafka_config_file: Option<PathBuf>,
-    /// Brokers that keep each record of a Kafka topic: what it is created with, and the least that is accepted.
+    /// Brokers that keep each record of a Kafka topic: what it is created with, and the least that
+    /// is accepted.
     #[arg(
         long,
         global = true,
@@ -208,7 +210,8 @@ pub struct Up {
     pub store: HistoryArgs,
 }
 
-/// Example: hindsight tailer --uri mongodb://db1.example/?replicaSet=rs0 --log kafka://k1:9092,k2:9092 --bases /bases
+/// Example: hindsight tailer --uri mongodb://db1.example/?replicaSet=rs0 --log
+/// kafka://k1:9092,k2:9092 --bases /bases
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Tailer {
@@ -256,7 +259,8 @@ pub struct CaptureArgs {
     /// Cut a segment at the latest this long after its first entry arrived.
     #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
     pub segment_age_ms: u64,
-    /// How often the members' indexes and options are compared with what the oplog says (`30s`, `5m`); `0s` for never.
+    /// How often the members' indexes and options are compared with what the oplog says (`30s`,
+    /// `5m`); `0s` for never.
     #[arg(
         long,
         env = "HINDSIGHT_CATALOG_CHECK_EVERY",
@@ -269,8 +273,8 @@ pub struct CaptureArgs {
 
 #[derive(Debug, Args)]
 pub struct Listen {
-    /// Address of the API, metrics and health checks; port 0 takes a free one. Other than loopback it needs TLS and
-    /// tokens.
+    /// Address of the API, metrics and health checks; port 0 takes a free one. Other than loopback
+    /// it needs TLS and tokens.
     #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
     pub listen: String,
     #[command(flatten)]
@@ -284,11 +288,13 @@ pub struct HistoryArgs {
     pub cache_bytes: usize,
 }
 
-/// The source's connection string. It may hold a password: the environment and a file keep it out of `ps`.
+/// The source's connection string. It may hold a password: the environment and a file keep it out
+/// of `ps`.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct SourceUri {
-    /// Connection string of the replica set (HINDSIGHT_URI keeps a password out of the process list).
+    /// Connection string of the replica set (HINDSIGHT_URI keeps a password out of the process
+    /// list).
     #[arg(
         long,
         alias = "mongodb-uri",
@@ -323,16 +329,18 @@ pub struct Wait {
 }
 
 /// Example: hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z
-///          hindsight find --ns shop.orders --changed-field total --grep '"status":"paid"' --before-context 3
+///          hindsight find --ns shop.orders --changed-field total --grep '"status":"paid"'
+///          --before-context 3
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Find {
-    /// Namespace: db.collection, or db.* for a whole database. Of a time-series collection its buckets, of a view its
-    /// definition.
+    /// Namespace: db.collection, or db.* for a whole database. Of a time-series collection its
+    /// buckets, of a view its definition.
     #[arg(long)]
     pub ns: Option<String>,
-    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated. A rename that drops the
-    /// collection whose name is taken, as `$out` ends with one, is a drop too.
+    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated. A
+    /// rename that drops the collection whose name is taken, as `$out` ends with one, is a drop
+    /// too.
     #[arg(long, value_delimiter = ',')]
     pub op: Vec<String>,
     /// `_id` of the document, as Extended JSON or a bare word.
@@ -350,13 +358,16 @@ pub struct Find {
     /// Only entries of this session: the UUID in `lsid.id`.
     #[arg(long, value_name = "UUID")]
     pub session: Option<String>,
-    /// Only updates that write this field, a part of it, or something that holds it, such as `items.price`.
+    /// Only updates that write this field, a part of it, or something that holds it, such as
+    /// `items.price`.
     #[arg(long, value_name = "PATH")]
     pub changed_field: Option<String>,
-    /// Only entries in which this regular expression is found, as relaxed Extended JSON without spaces.
+    /// Only entries in which this regular expression is found, as relaxed Extended JSON without
+    /// spaces.
     #[arg(long, value_name = "REGEX")]
     pub grep: Option<String>,
-    /// Only entries that match, in MongoDB's query language as Extended JSON: '{"o.status":"paid"}'.
+    /// Only entries that match, in MongoDB's query language as Extended JSON:
+    /// '{"o.status":"paid"}'.
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
     /// Also so many entries before each match, whatever they are.
@@ -388,7 +399,8 @@ pub struct Timeline {
     pub bucket: Option<std::time::Duration>,
 }
 
-/// Example: hindsight get shop.orders '{"$oid":"65f0c0ffee0000000000cafe"}' --at 2026-11-21T12:00:00Z
+/// Example: hindsight get shop.orders '{"$oid":"65f0c0ffee0000000000cafe"}' --at
+/// 2026-11-21T12:00:00Z
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Get {
@@ -413,7 +425,8 @@ pub struct History {
     pub id: String,
 }
 
-/// Example: hindsight scan shop.orders --at 1795000000,42 --filter '{"total":{"$gt":100}}' --limit 10
+/// Example: hindsight scan shop.orders --at 1795000000,42 --filter '{"total":{"$gt":100}}' --limit
+/// 10
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Scan {
@@ -506,8 +519,8 @@ pub struct Restore {
     /// Write into a target that already holds data.
     #[arg(long)]
     pub allow_non_empty: bool,
-    /// Leave out single indexes, options and documents that this target can never hold, and name them in the report,
-    /// instead of refusing the restore.
+    /// Leave out single indexes, options and documents that this target can never hold, and name
+    /// them in the report, instead of refusing the restore.
     #[arg(long)]
     pub leave_out_unrestorable: bool,
 }
@@ -515,7 +528,8 @@ pub struct Restore {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct RestoreTime {
-    /// Restore everything up to this time, included; of a whole second to its end, which must be held.
+    /// Restore everything up to this time, included; of a whole second to its end, which must be
+    /// held.
     #[arg(long, value_name = "T")]
     pub until: Option<String>,
     /// Restore everything before this time.
@@ -548,12 +562,14 @@ pub enum Base {
 
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
-    /// Copy segments from one log to the end of another, unchanged; goes on where an earlier copy stopped. A topic that is
-    /// copied to is told of the bases that the other one knows; from files, of those in --bases.
+    /// Copy segments from one log to the end of another, unchanged; goes on where an earlier copy
+    /// stopped. A topic that is copied to is told of the bases that the other one knows; from
+    /// files, of those in --bases.
     Copy(LogCopy),
 }
 
-/// Example: hindsight log copy --from file:///var/lib/hindsight/log --to kafka://k1:9092/hindsight.rs0
+/// Example: hindsight log copy --from file:///var/lib/hindsight/log --to
+/// kafka://k1:9092/hindsight.rs0
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct LogCopy {

@@ -1,7 +1,8 @@
-//! Where a setting comes from: flags, then `HINDSIGHT_*` variables, then the TOML file, then the default.
+//! Where a setting comes from: flags, then `HINDSIGHT_*` variables, then the TOML file, then the
+//! default.
 //!
-//! The file's keys are the long flags' names (`segment-bytes = 8388608`); a table named like a command
-//! holds keys for that command alone.
+//! The file's keys are the long flags' names (`segment-bytes = 8388608`); a table named like a
+//! command holds keys for that command alone.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,8 +22,8 @@ pub struct Loaded {
     pub from_file: BTreeMap<String, String>,
 }
 
-/// Parses the arguments, reads the configuration file they (or the environment) name, and parses again with
-/// its values as defaults.
+/// Parses the arguments, reads the configuration file they (or the environment) name, and parses
+/// again with its values as defaults.
 pub fn load(arguments: Vec<OsString>) -> Result<Loaded, LoadError> {
     let file = named_file(&arguments);
     let mut command = Cli::command();
@@ -76,7 +77,8 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     Ok(values)
 }
 
-/// What is wrong and where. The line itself is not shown, as the error would: it may hold a connection string.
+/// What is wrong and where. The line itself is not shown, as the error would: it may hold a
+/// connection string.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;

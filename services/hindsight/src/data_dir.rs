@@ -136,7 +136,8 @@ impl DataDir {
         }
     }
 
-    /// Requires that the directory is one of ours. Where the log is elsewhere there is an index all the same.
+    /// Requires that the directory is one of ours. Where the log is elsewhere there is an index all
+    /// the same.
     pub fn require(&self) -> Result<()> {
         if self.log().is_dir() || self.index().is_dir() {
             return Ok(());
@@ -151,7 +152,8 @@ impl DataDir {
         ))
     }
 
-    /// Whether a process has ever taken the directory: from its first moment on, before it makes anything else there.
+    /// Whether a process has ever taken the directory: from its first moment on, before it makes
+    /// anything else there.
     pub fn was_taken(&self) -> bool {
         self.root.join(LOCK).exists()
     }
@@ -164,7 +166,8 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {
                 let (api, token) = (self.root.join("api"), self.api_token());
-                // Of a process that was killed: who looks now is to see that this one does not listen yet.
+                // Of a process that was killed: who looks now is to see that this one does not
+                // listen yet.
                 let _ = fs::remove_file(&api);
                 Ok(Running::Nobody(Owner { _lock: lock, api, token }))
             }

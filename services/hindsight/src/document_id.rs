@@ -6,8 +6,8 @@ use serde::de::IgnoredAny;
 use crate::exit::Failure;
 use crate::extended_json;
 
-/// Reads an `_id`: Extended JSON, 24 hex digits as an ObjectId, any other bare word as a string. Gives the
-/// document `{_id: …}`.
+/// Reads an `_id`: Extended JSON, 24 hex digits as an ObjectId, any other bare word as a string.
+/// Gives the document `{_id: …}`.
 pub fn parse(text: &str) -> Result<RawDocumentBuf, Failure> {
     Ok(rawdoc! {"_id": parse_value(text)?})
 }

@@ -1,5 +1,5 @@
-//! Documents and entries as Extended JSON v2: canonical for scripts, relaxed for people; and documents as people type
-//! them.
+//! Documents and entries as Extended JSON v2: canonical for scripts, relaxed for people; and
+//! documents as people type them.
 
 mod typed;
 

@@ -1,4 +1,5 @@
-//! Answers as JSON: what `-o json` prints, and what HTTP/JSON answers. The field names are a contract.
+//! Answers as JSON: what `-o json` prints, and what HTTP/JSON answers. The field names are a
+//! contract.
 
 mod answers;
 mod collections;

@@ -63,7 +63,8 @@ fn parse(flag: &str, url: &str) -> Result<LogUrl, Failure> {
         }
         return Ok(LogUrl::Directory(PathBuf::from(path)));
     }
-    // Before anything that shows the URL: whatever else is wrong with it, what stands before an @ is a password.
+    // Before anything that shows the URL: whatever else is wrong with it, what stands before an @
+    // is a password.
     if url.contains('@') {
         return Err(Failure::usage(format!(
             "{flag} holds credentials: give them with --kafka-config-file (sasl.username, sasl.password)"

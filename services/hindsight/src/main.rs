@@ -29,11 +29,12 @@ use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{LoadError, Loaded};
 use crate::exit::{Exit, exit_of};
 
-/// Whatever must be done before the end was waited for already. A thread that still hangs, in a file system that does
-/// not answer, does not keep the process.
+/// Whatever must be done before the end was waited for already. A thread that still hangs, in a
+/// file system that does not answer, does not keep the process.
 const THREADS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The C library's allocator keeps what many threads freed: several times what is in use (docs/BENCHMARKS.md).
+/// The C library's allocator keeps what many threads freed: several times what is in use
+/// (docs/BENCHMARKS.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,4 +1,5 @@
-//! Opening what a data directory and a log hold, and bringing the derived parts level with the log (I5).
+//! Opening what a data directory and a log hold, and bringing the derived parts level with the log
+//! (I5).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -206,7 +207,8 @@ async fn check_known_end(log: &dyn SegmentLog, resume: &ResumePoint) -> Result<(
     Err(LogError::Corrupt { place: format!("segment {sequence}"), damage })
 }
 
-/// The index is never ahead of the log: one that is proves that the log has lost segments, or is another log.
+/// The index is never ahead of the log: one that is proves that the log has lost segments, or is
+/// another log.
 fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error {
     let LogError::Corrupt { damage, .. } = &error else { return error.into() };
     let what = match damage {
@@ -236,7 +238,8 @@ pub async fn open_history(
     Ok(Arc::new(history.await?.context("open the history")?))
 }
 
-/// What commands work on when no process runs: everything in the log is brought into the history first.
+/// What commands work on when no process runs: everything in the log is brought into the history
+/// first.
 pub async fn open_offline(
     data: &DataDir,
     choice: &LogChoice,

@@ -1,4 +1,5 @@
-//! Connection strings, which may hold passwords: read from a flag, the environment or a file, never shown.
+//! Connection strings, which may hold passwords: read from a flag, the environment or a file, never
+//! shown.
 
 use std::path::Path;
 

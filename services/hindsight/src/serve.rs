@@ -1,4 +1,5 @@
-//! The commands that run until they are stopped: `up`, `tailer` and `replayer` are put together from the same parts.
+//! The commands that run until they are stopped: `up`, `tailer` and `replayer` are put together
+//! from the same parts.
 //!
 //! ```text
 //! up       = capture + history      tailer   = capture
@@ -170,7 +171,8 @@ async fn open_for_capture(
     Ok(Some((settings, opened)))
 }
 
-/// Opens the log; one on brokers is waited for. None when the process was told to stop before it was there.
+/// Opens the log; one on brokers is waited for. None when the process was told to stop before it
+/// was there.
 async fn open_log(
     process: &Process,
     choice: &LogChoice,
@@ -200,8 +202,8 @@ fn cut_settings(args: &CaptureArgs) -> CutSettings {
     }
 }
 
-/// Runs the parts there are: with settings for capture it captures, else it follows the log; with a history it
-/// applies and answers.
+/// Runs the parts there are: with settings for capture it captures, else it follows the log; with a
+/// history it applies and answers.
 async fn run(
     global: &Global,
     process: Process,

@@ -1,10 +1,11 @@
 //! What is different between two times.
 //!
-//! The log tells which documents were written between them; each of those is looked up at both times. So the cost is
-//! that of what was written, not that of what is held. The log only proposes documents: a difference is what the
-//! history says, and a document proposed for nothing is not one. Where the log cannot propose, both times are read
-//! from end to end and merged: a name that is not the same collection at both times, a capped collection (what is
-//! trimmed need not be logged), and one with more documents written than fit in memory.
+//! The log tells which documents were written between them; each of those is looked up at both
+//! times. So the cost is that of what was written, not that of what is held. The log only proposes
+//! documents: a difference is what the history says, and a document proposed for nothing is not
+//! one. Where the log cannot propose, both times are read from end to end and merged: a name that
+//! is not the same collection at both times, a capped collection (what is trimmed need not be
+//! logged), and one with more documents written than fit in memory.
 
 mod compare;
 mod fields;
@@ -42,7 +43,8 @@ pub struct DiffRequest {
     pub namespace: Option<NamespacePattern>,
 }
 
-/// A document that is not the same, byte for byte, at the two times. Lent until the visitor returns.
+/// A document that is not the same, byte for byte, at the two times. Lent until the visitor
+/// returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference<'a> {
     pub ns: &'a str,
@@ -69,12 +71,13 @@ impl Difference<'_> {
 pub type Visitor<'a> = dyn FnMut(Difference<'_>) -> ControlFlow<()> + Send + 'a;
 
 impl Engine {
-    /// Calls `visit` with every document that differs between the two times, by namespace and then in the order of
-    /// their ids, until it breaks. `is_wanted` is asked again and again; once it says no, this ends too. Tells
-    /// whether it was ended.
+    /// Calls `visit` with every document that differs between the two times, by namespace and then
+    /// in the order of their ids, until it breaks. `is_wanted` is asked again and again; once it
+    /// says no, this ends too. Tells whether it was ended.
     ///
-    /// The history must have both times ([`Engine::wait_applied`]), and they must be restorable: who resolved them has
-    /// checked it. Reads the store, so the thread that polls it must be one that may block.
+    /// The history must have both times ([`Engine::wait_applied`]), and they must be restorable:
+    /// who resolved them has checked it. Reads the store, so the thread that polls it must be one
+    /// that may block.
     pub async fn diff(
         &self,
         request: &DiffRequest,

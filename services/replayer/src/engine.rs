@@ -37,8 +37,8 @@ pub struct Engine {
 pub const QUERY_MEMORY_BYTES: usize = 128 << 20;
 
 impl Engine {
-    /// Restore windows, oldest first. Where the history had to stop before an entry it cannot apply, the
-    /// window ends there; where it began again with a later base, the next one begins.
+    /// Restore windows, oldest first. Where the history had to stop before an entry it cannot
+    /// apply, the window ends there; where it began again with a later base, the next one begins.
     pub fn windows(&self) -> Result<Vec<Window>, QueryError> {
         let windows = self.index.windows().map_err(QueryError::corrupt)?;
         let windows =
@@ -65,7 +65,8 @@ impl Engine {
         Ok(self.windows()?.last().map(|window| window.through))
     }
 
-    /// Resolves what a person wrote to the last timestamp included, and checks that it is restorable.
+    /// Resolves what a person wrote to the last timestamp included, and checks that it is
+    /// restorable.
     pub fn resolve(&self, text: &str, exclusive: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec =
             text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
@@ -81,8 +82,8 @@ impl Engine {
         Ok(at)
     }
 
-    /// Resolves a bound of a search or of a wait, which need not be restorable: the first timestamp included
-    /// if it is the lower one, else the last.
+    /// Resolves a bound of a search or of a wait, which need not be restorable: the first timestamp
+    /// included if it is the lower one, else the last.
     pub fn bound(&self, text: &str, lower: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec =
             text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
@@ -157,8 +158,8 @@ impl Engine {
     }
 }
 
-/// A whole second is had whole or not at all (I8). Where its end is after everything that is restorable, the refusal
-/// says what can be asked for instead. `at` is the end of that second.
+/// A whole second is had whole or not at all (I8). Where its end is after everything that is
+/// restorable, the refusal says what can be asked for instead. `at` is the end of that second.
 fn explain_second(
     refused: QueryError,
     spec: TimeSpec,

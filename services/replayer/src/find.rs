@@ -1,4 +1,5 @@
-//! Searching entries in the log: what is read is narrowed by the index, by seals and by key filters first.
+//! Searching entries in the log: what is read is narrowed by the index, by seals and by key filters
+//! first.
 //!
 //! - [`EntryFilter`]: which entries are wanted
 //! - [`Search`]: finds them, in the order of the log, a frame at a time

@@ -31,7 +31,8 @@ pub use error::{FollowError, NamedEntry};
 const IDLE: Duration = Duration::from_millis(500);
 /// Between attempts to go on after a failure.
 const MAX_DELAY: Duration = Duration::from_secs(5);
-/// The history's memory is flushed at least this often, which bounds what a crash makes us apply again.
+/// The history's memory is flushed at least this often, which bounds what a crash makes us apply
+/// again.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What to do next: decided from values alone.
@@ -53,14 +54,15 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows until shutdown. An entry that cannot be applied stops the history, not the process: what it
-    /// holds stays readable, and the reason is on the board.
+    /// Follows until shutdown. An entry that cannot be applied stops the history, not the process:
+    /// what it holds stays readable, and the reason is on the board.
     pub fn run<T>(
         &self,
         news: &mut watch::Receiver<T>,
         shutdown: &CancellationToken,
     ) -> Result<(), FollowError> {
-        // What earlier processes applied is there to be read, also when there is nothing to add to it.
+        // What earlier processes applied is there to be read, also when there is nothing to add to
+        // it.
         self.publish_stored(0);
         let mut backoff = Backoff::new(IDLE, MAX_DELAY);
         let mut ended = false;
@@ -98,8 +100,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes in everything the log holds now, and returns. Where an entry ends the history, it begins again with the
-    /// next base, if there is one.
+    /// Takes in everything the log holds now, and returns. Where an entry ends the history, it
+    /// begins again with the next base, if there is one.
     pub fn catch_up(&self) -> Result<(), FollowError> {
         self.publish_stored(0);
         let never = CancellationToken::new();

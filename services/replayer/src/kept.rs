@@ -1,5 +1,5 @@
-//! What is kept of an entry while its transaction is open: its bytes, or, once those are many, its place in
-//! the log.
+//! What is kept of an entry while its transaction is open: its bytes, or, once those are many, its
+//! place in the log.
 
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::{Entry, OpTime, Timestamp};

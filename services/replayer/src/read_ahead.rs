@@ -29,7 +29,8 @@ impl<'a> ReadAhead<'a> {
         Self { log, runtime, next: None }
     }
 
-    /// Waits for the segment. With `go_on`, the one after it is in the log already, and read meanwhile.
+    /// Waits for the segment. With `go_on`, the one after it is in the log already, and read
+    /// meanwhile.
     pub(crate) fn take(
         &mut self,
         sequence: Sequence,

@@ -14,11 +14,12 @@ use crate::error::QueryError;
 const SYSTEM_VERSION: &str = "admin.system.version";
 
 impl Engine {
-    /// What the source was at a time that the history has: for everything that depends on its version. Reads the
-    /// manifest of a base.
+    /// What the source was at a time that the history has: for everything that depends on its
+    /// version. Reads the manifest of a base.
     ///
     /// # Errors
-    /// As [`Engine::view`]; [`QueryError::Corrupt`] for a feature compatibility version that cannot be read.
+    /// As [`Engine::view`]; [`QueryError::Corrupt`] for a feature compatibility version that cannot
+    /// be read.
     pub fn source_version(&self, at: Timestamp) -> Result<SourceVersion, QueryError> {
         let found = with_id(|id| match self.view(at)?.get(SYSTEM_VERSION, id) {
             // A base without it.
@@ -29,8 +30,9 @@ impl Engine {
         Ok(SourceVersion::new(feature_version, self.series_seen(at)?))
     }
 
-    /// Of which series the source is known to have been until this time: that of the member from which the base was
-    /// copied, and those of all feature compatibility versions that the history has of it.
+    /// Of which series the source is known to have been until this time: that of the member from
+    /// which the base was copied, and those of all feature compatibility versions that the history
+    /// has of it.
     ///
     /// # Errors
     /// As [`Engine::source_version`].
@@ -59,7 +61,8 @@ impl Engine {
         malformed.map(|()| seen)
     }
 
-    /// None where there is no base, or its manifest cannot be read: then a restore is refused for that, not for this.
+    /// None where there is no base, or its manifest cannot be read: then a restore is refused for
+    /// that, not for this.
     fn series_of_base(&self, at: Timestamp) -> Option<Series> {
         let base = self.index.plan(at).ok()?.base;
         let base = Base::open(&self.bases.join(base.name)).ok()?;

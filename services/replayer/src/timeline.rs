@@ -27,8 +27,8 @@ pub struct Timeline {
 }
 
 impl Engine {
-    /// Operations on the collections meant (all, without a pattern) and their buckets, no-ops left out; of a rename on
-    /// either name. Without bounds: all that is held.
+    /// Operations on the collections meant (all, without a pattern) and their buckets, no-ops left
+    /// out; of a rename on either name. Without bounds: all that is held.
     pub fn timeline(
         &self,
         namespace: Option<&NamespacePattern>,

@@ -32,11 +32,12 @@ pub struct Damage {
     pub detail: String,
 }
 
-/// Walks log and bases. Damage is a finding, not an error. Bases are read on the thread that polls this, which must be one
-/// that may block.
+/// Walks log and bases. Damage is a finding, not an error. Bases are read on the thread that polls
+/// this, which must be one that may block.
 ///
 /// # Errors
-/// Bases that cannot be listed; and nobody's wanting it any more, which is asked between two segments or bases.
+/// Bases that cannot be listed; and nobody's wanting it any more, which is asked between two
+/// segments or bases.
 pub async fn verify(
     log: &dyn SegmentLog,
     bases: &Path,

@@ -1,4 +1,5 @@
-//! Segments of the log into the index: what somebody else appended, or what was appended and not indexed.
+//! Segments of the log into the index: what somebody else appended, or what was appended and not
+//! indexed.
 
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{LogError, SegmentLog};
@@ -11,8 +12,8 @@ use crate::positions::PositionBoard;
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-/// Absorbs what the log has and the index lacks, and moves the positions there; of a damaged log what comes before the
-/// damage, before that is an error.
+/// Absorbs what the log has and the index lacks, and moves the positions there; of a damaged log
+/// what comes before the damage, before that is an error.
 ///
 /// # Errors
 /// A log or an index that cannot be read, or that do not belong together.

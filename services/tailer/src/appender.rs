@@ -1,4 +1,5 @@
-//! The appending task: seals segments, makes them durable, indexes them, and only then moves the positions.
+//! The appending task: seals segments, makes them durable, indexes them, and only then moves the
+//! positions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +84,8 @@ impl Appender {
         })
     }
 
-    /// Tries until the log says durable. False when shutdown was asked for while the log could not be
-    /// written: what is not durable is read from the source again at the next start.
+    /// Tries until the log says durable. False when shutdown was asked for while the log could not
+    /// be written: what is not durable is read from the source again at the next start.
     async fn append(&self, segment: &SealedSegment) -> Result<bool, CaptureError> {
         let mut backoff = patience();
         let appending = format!("appending segment {}", segment.info().sequence());
@@ -106,7 +107,8 @@ impl Appender {
         }
     }
 
-    /// As [`Self::append`], for the index. A segment that is durable and not indexed is indexed at the next start.
+    /// As [`Self::append`], for the index. A segment that is durable and not indexed is indexed at
+    /// the next start.
     async fn absorb(&self, info: &SegmentInfo) -> Result<bool, CaptureError> {
         let mut backoff = patience();
         loop {

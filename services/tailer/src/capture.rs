@@ -65,8 +65,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Prepares to go on at the end of the log, or to begin at `start` in an empty one. Everything derives
-    /// from the log alone (I5).
+    /// Prepares to go on at the end of the log, or to begin at `start` in an empty one. Everything
+    /// derives from the log alone (I5).
     ///
     /// # Errors
     /// A log that cannot be read, or belongs to another replica set.
@@ -122,8 +122,8 @@ impl Capture {
         self.sightings.clone()
     }
 
-    /// Captures until shutdown. What was received by then is made durable. With a tail that is under way, that one
-    /// goes on if it can.
+    /// Captures until shutdown. What was received by then is made durable. With a tail that is
+    /// under way, that one goes on if it can.
     ///
     /// # Errors
     /// The first failure that no retry can mend.
@@ -159,7 +159,8 @@ impl Capture {
             sightings: self.sightings,
             shutdown: shutdown.clone(),
         };
-        // The cutter and the appender end when the queue before them does: what was read is not lost.
+        // The cutter and the appender end when the queue before them does: what was read is not
+        // lost.
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("tail", tail.run(shutdown));
         tasks.spawn("cutter", cutter.run(received, batches));
@@ -216,8 +217,8 @@ async fn for_each_entry(
     Ok(())
 }
 
-/// Reads the log from the first entry of its oldest open transaction, so that transactions which complete
-/// later are followed. Gives the digest of the last entry's bytes.
+/// Reads the log from the first entry of its oldest open transaction, so that transactions which
+/// complete later are followed. Gives the digest of the last entry's bytes.
 async fn replay_open_transactions(
     log: &dyn SegmentLog,
     index: &Index,

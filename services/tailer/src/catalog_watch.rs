@@ -1,11 +1,13 @@
-//! Looks, again and again, at what the source's members list of their catalog, and records it in the log.
+//! Looks, again and again, at what the source's members list of their catalog, and records it in
+//! the log.
 //!
-//! The oplog does not tell everything: an index that is built on each member alone, restarted as a standalone in turn,
-//! leaves no entry. What is recorded here is what members list, no more; a history compares it with what the entries made.
+//! The oplog does not tell everything: an index that is built on each member alone, restarted as a
+//! standalone in turn, leaves no entry. What is recorded here is what members list, no more; a
+//! history compares it with what the entries made.
 //!
-//! One member is listed as a whole. What it lists otherwise than was recorded last is recorded when it was listed so
-//! twice, some time apart, and when most members that build indexes list it so: half-way through a rolling build
-//! members differ, and neither of their lists is the set's.
+//! One member is listed as a whole. What it lists otherwise than was recorded last is recorded when
+//! it was listed so twice, some time apart, and when most members that build indexes list it so:
+//! half-way through a rolling build members differ, and neither of their lists is the set's.
 
 mod known;
 
@@ -199,7 +201,8 @@ impl CatalogWatch {
     }
 }
 
-/// The member to read from, or another one where that one does not have the set's indexes: its documents are not read.
+/// The member to read from, or another one where that one does not have the set's indexes: its
+/// documents are not read.
 fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a str, String> {
     let found = candidates(members, preference)?;
     let place = |member: &Member| {
@@ -213,7 +216,8 @@ fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a
         .ok_or_else(|| "no member that builds indexes and is not delayed answers".to_owned())
 }
 
-/// The members whose indexes are the set's: they hold data, build indexes, and are not behind on purpose.
+/// The members whose indexes are the set's: they hold data, build indexes, and are not behind on
+/// purpose.
 fn voters(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|it| !it.arbiter && !it.delayed && it.builds_indexes)
 }

@@ -11,7 +11,8 @@ pub struct Member {
     /// `secondaryDelaySecs` (`slaveDelay` before 5.0) is not zero.
     pub delayed: bool,
     pub arbiter: bool,
-    /// False for a member of the configuration with `buildIndexes: false`: it lists no index but that on `_id`.
+    /// False for a member of the configuration with `buildIndexes: false`: it lists no index but
+    /// that on `_id`.
     pub builds_indexes: bool,
     pub tags: Vec<(String, String)>,
     /// The newest entry the member has applied.
@@ -42,9 +43,9 @@ pub struct Candidate {
     pub reason: String,
 }
 
-/// The members to try, best first: hidden, then secondary, then the primary if it is allowed or alone; ties
-/// by lowest lag, then by name. A delayed one only when it is asked for by name: it may be the last one that
-/// still has what follows the log.
+/// The members to try, best first: hidden, then secondary, then the primary if it is allowed or
+/// alone; ties by lowest lag, then by name. A delayed one only when it is asked for by name: it may
+/// be the last one that still has what follows the log.
 ///
 /// # Errors
 /// Why no member qualifies, member by member.

@@ -26,7 +26,8 @@ use crate::unknown::UnknownNames;
 pub struct CutSettings {
     /// Raw bytes of entries. 8 MiB: a few hundred segments for a busy hour, and memory stays small.
     pub bytes: u64,
-    /// Since the first entry of the segment arrived: what a crash of the source's whole set can cost.
+    /// Since the first entry of the segment arrived: what a crash of the source's whole set can
+    /// cost.
     pub age: Duration,
     pub codec: Codec,
 }
@@ -93,7 +94,8 @@ impl Cutter {
         }
     }
 
-    /// Takes what was received already, then runs until the reading task has ended, and cuts what is left then.
+    /// Takes what was received already, then runs until the reading task has ended, and cuts what
+    /// is left then.
     ///
     /// # Errors
     /// Entries out of order or malformed: capture stops rather than append them.
@@ -175,8 +177,8 @@ impl Cutter {
 
     fn take_entry(&mut self, entry: &Entry<'_>) -> Result<(), CaptureError> {
         self.check_order(entry.optime)?;
-        // An open transaction that this does not understand stays open: it holds the restorable point
-        // back, and the entry itself is stored all the same (I1).
+        // An open transaction that this does not understand stays open: it holds the restorable
+        // point back, and the entry itself is stored all the same (I1).
         if let Err(error) = self.transactions.push(entry, || ()) {
             tracing::error!(optime = %entry.optime, %error, "a transaction cannot be followed");
             metrics::counter!("hindsight_unfollowed_transactions_total").increment(1);
@@ -223,7 +225,8 @@ impl Cutter {
         }));
     }
 
-    /// False when the appending task is gone. Waits while the log is slow, which is what slows the reading.
+    /// False when the appending task is gone. Waits while the log is slow, which is what slows the
+    /// reading.
     async fn cut(&mut self, reason: CutReason) -> bool {
         self.due = None;
         let finished = std::mem::replace(&mut self.open, OpenSegment::new(FrameLimits::default()));

@@ -1,17 +1,19 @@
 //! May a tailer that stands by take the log over? Decided from what it sees alone.
 //!
-//! Taking over too early does no harm to the log: the one that led is fenced (I6). It only costs a change of roles.
+//! Taking over too early does no harm to the log: the one that led is fenced (I6). It only costs a
+//! change of roles.
 
 use std::time::{Duration, Instant};
 
 use hindsight_log::{Instance, Leader};
 use hindsight_segment::WriterEpoch;
 
-/// A leader says something at least every second. One that said nothing for so long, while the log could be
-/// looked at, is dead or cut off.
+/// A leader says something at least every second. One that said nothing for so long, while the log
+/// could be looked at, is dead or cut off.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// What two looks in a row are apart, and what counts of it: the log may have been out of reach between them.
+/// What two looks in a row are apart, and what counts of it: the log may have been out of reach
+/// between them.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +44,8 @@ impl Vigil {
         self.silent = Duration::ZERO;
     }
 
-    /// `can_capture`: the source can be read from here. Who cannot read it is no better than a dead leader.
+    /// `can_capture`: the source can be read from here. Who cannot read it is no better than a dead
+    /// leader.
     pub fn look(&mut self, leader: &Leader, can_capture: bool, now: Instant) -> Verdict {
         let step = self.looked.map_or(Duration::ZERO, |looked| now.duration_since(looked));
         self.looked = Some(now);

@@ -14,10 +14,12 @@ pub enum CaptureError {
     /// Nothing will change until a person changes something; the message says what.
     #[error("{0}")]
     Refused(String),
-    /// The member is no member now, and may be one again: it was started alone, to be mended or given an index.
+    /// The member is no member now, and may be one again: it was started alone, to be mended or
+    /// given an index.
     #[error("{0}")]
     Standalone(String),
-    /// The source's history is not the one we hold (I2). Capture stops; what is held stays restorable.
+    /// The source's history is not the one we hold (I2). Capture stops; what is held stays
+    /// restorable.
     #[error(
         "the source's history diverges from the log at {at}: {detail}. Nothing was appended. The log \
          stays restorable up to {at}; to capture the new history, start with another --data directory"
@@ -34,8 +36,9 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
-    /// Sorts a failure by what to do about it. Only missing rights end a capture: what one member refuses, another one
-    /// may answer, and what a server of today refuses, it may answer once it was mended.
+    /// Sorts a failure by what to do about it. Only missing rights end a capture: what one member
+    /// refuses, another one may answer, and what a server of today refuses, it may answer once it
+    /// was mended.
     pub fn from_failure(doing: &str, failure: &Failure) -> Self {
         match failure.kind() {
             Kind::Credentials => Self::Refused(format!(
@@ -48,7 +51,8 @@ impl CaptureError {
         }
     }
 
-    /// Whether it can pass while a source is followed. Before that, one that is no member most likely never was.
+    /// Whether it can pass while a source is followed. Before that, one that is no member most
+    /// likely never was.
     pub fn passes_while_followed(&self) -> bool {
         matches!(self, Self::Standalone(_)) || self.is_retryable()
     }

@@ -1,5 +1,5 @@
-//! What follows the resume point is gone from every member that may be read. Is it lost? Not while any other member
-//! of the set has it: a member that is resynced has lost what its peers hold.
+//! What follows the resume point is gone from every member that may be read. Is it lost? Not while
+//! any other member of the set has it: a member that is resynced has lost what its peers hold.
 
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use crate::reader::oplog_ends;
 use crate::resume::OplogEnds;
 use crate::source::Source;
 
-/// How long members that do not answer are waited for, all in all. A member that restarts or rolls back is there again
-/// within this time. Not much longer: while we wait, the oplogs that can be read lose their oldest entries too, and a
-/// member that is gone for good must not stop capture for good.
+/// How long members that do not answer are waited for, all in all. A member that restarts or rolls
+/// back is there again within this time. Not much longer: while we wait, the oplogs that can be
+/// read lose their oldest entries too, and a member that is gone for good must not stop capture for
+/// good.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a member has what follows the resume point.
@@ -89,8 +90,8 @@ fn holds(ends: Result<OplogEnds, CaptureError>, after: OpTime) -> Holds {
     }
 }
 
-/// May capture go on behind a gap, when every member that may be read begins after `after`? `waited`: for how long
-/// nothing but members that do not answer was in the way.
+/// May capture go on behind a gap, when every member that may be read begins after `after`?
+/// `waited`: for how long nothing but members that do not answer was in the way.
 pub(crate) fn decide(others: &[Other], after: OpTime, waited: Duration) -> Decision {
     let holding = |other: &Other| {
         let Other { host, excluded, holds } = other;

@@ -6,8 +6,8 @@
 //! tail ──batches──▶ cutter ──cut segments──▶ appender ──▶ log, then index, then positions
 //! ```
 //!
-//! Of several tailers of one log one captures. The others [stand by](StandBy): they tail too, and keep what the log
-//! does not hold yet.
+//! Of several tailers of one log one captures. The others [stand by](StandBy): they tail too, and
+//! keep what the log does not hold yet.
 
 mod absorb;
 mod appender;

@@ -1,4 +1,5 @@
-//! Work on the log that takes longer than it should is told while it lasts, and not only once it failed.
+//! Work on the log that takes longer than it should is told while it lasts, and not only once it
+//! failed.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use crate::status::StatusBoard;
 /// Work on a log that is well takes milliseconds.
 const DUE: Duration = Duration::from_secs(1);
 
-/// Does the work; what takes long, and what the store's client says of it, is on the board meanwhile.
+/// Does the work; what takes long, and what the store's client says of it, is on the board
+/// meanwhile.
 pub async fn told_while_overdue<T>(
     status: &StatusBoard,
     log: &dyn SegmentLog,

@@ -10,7 +10,8 @@ pub struct Positions {
     pub received: Option<OpTime>,
     pub durable: Option<OpTime>,
     pub indexed: Option<OpTime>,
-    /// Everything visible at or before this is durable, and every transaction prepared by then is resolved.
+    /// Everything visible at or before this is durable, and every transaction prepared by then is
+    /// resolved.
     pub restorable_through: Option<Timestamp>,
     /// The oldest entry the source still has: what is older can no longer be read from it.
     pub oldest_at_source: Option<OpTime>,
@@ -52,8 +53,8 @@ impl PositionBoard {
         self.board.send_modify(|positions| positions.oldest_at_source = Some(oldest));
     }
 
-    /// Entries are read with majority read concern, so what was received is majority committed, even
-    /// before the next look at the member's majority point says so.
+    /// Entries are read with majority read concern, so what was received is majority committed,
+    /// even before the next look at the member's majority point says so.
     pub fn received(&self, received: OpTime) {
         self.board.send_modify(|positions| {
             positions.received = positions.received.max(Some(received));

@@ -12,12 +12,12 @@ use crate::resume::{FirstEntry, OplogEnds, ResumeAt, Verdict, judge};
 use crate::source::within;
 
 const OPLOG: &str = "oplog.rs";
-/// How long the server holds a getMore open when nothing new is there. Short, so that an answer comes often
-/// and a dead connection is noticed.
+/// How long the server holds a getMore open when nothing new is there. Short, so that an answer
+/// comes often and a dead connection is noticed.
 const AWAIT: Duration = Duration::from_secs(1);
 
-/// How long any answer may take. The driver waits without end for a server that hangs; with this, reading goes on
-/// at another member within 15 s.
+/// How long any answer may take. The driver waits without end for a server that hangs; with this,
+/// reading goes on at another member within 15 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A cursor on one member's oplog, placed where reading goes on.
@@ -147,7 +147,8 @@ impl OplogReader {
         Ok(Self { host: host.to_owned(), cursor, first: None })
     }
 
-    /// The next batch, which may hold no entry when nothing new came. `None`: the server closed the cursor.
+    /// The next batch, which may hold no entry when nothing new came. `None`: the server closed the
+    /// cursor.
     pub async fn next_batch(&mut self) -> Result<Option<EntryBatch>, CaptureError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
@@ -171,8 +172,8 @@ fn first_entry(batch: &EntryBatch) -> Result<Option<FirstEntry>, CaptureError> {
     Ok(Some(FirstEntry { optime: entry.optime, digest: *blake3::hash(bytes).as_bytes() }))
 }
 
-/// The oldest and the newest entry of a member's oplog. The newest comes from a backward read and may have
-/// unfinished predecessors: it bounds, it is never a place to start from.
+/// The oldest and the newest entry of a member's oplog. The newest comes from a backward read and
+/// may have unfinished predecessors: it bounds, it is never a place to start from.
 pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, CaptureError> {
     let doing = format!("read the ends of the oplog of {host}");
     let doing = doing.as_str();

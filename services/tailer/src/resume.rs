@@ -6,8 +6,8 @@ use hindsight_oplog::OpTime;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumeAt {
     pub optime: OpTime,
-    /// BLAKE3 of the entry's bytes, when they are held. Two sets cloned from one backup may agree on an
-    /// optime and on nothing else.
+    /// BLAKE3 of the entry's bytes, when they are held. Two sets cloned from one backup may agree
+    /// on an optime and on nothing else.
     pub digest: Option<[u8; 32]>,
     /// The entry itself is not held yet, and belongs to what is read.
     pub deliver: bool,
@@ -39,7 +39,8 @@ pub enum Verdict {
     Diverged(String),
 }
 
-/// Judges what a member answered. `ends` is asked for only when the first entry is not the expected one.
+/// Judges what a member answered. `ends` is asked for only when the first entry is not the expected
+/// one.
 pub fn judge(resume: &ResumeAt, first: Option<FirstEntry>, ends: Option<OplogEnds>) -> Verdict {
     if let Some(first) = first.filter(|first| first.optime.ts <= resume.optime.ts) {
         return judge_same_timestamp(resume, first);
@@ -50,8 +51,8 @@ pub fn judge(resume: &ResumeAt, first: Option<FirstEntry>, ends: Option<OplogEnd
     if ends.oldest.ts > resume.optime.ts {
         return Verdict::RolledOver { oldest: ends.oldest };
     }
-    // Without a first entry nothing is known yet: a secondary applies entries before it learns that a majority
-    // has them, and its oplog's end is then ahead of what a majority read may see.
+    // Without a first entry nothing is known yet: a secondary applies entries before it learns that
+    // a majority has them, and its oplog's end is then ahead of what a majority read may see.
     if first.is_none() || ends.newest.ts < resume.optime.ts {
         return Verdict::Behind { newest: ends.newest };
     }

@@ -17,8 +17,8 @@ impl SightingQueue {
         waiting.push(sighting);
     }
 
-    /// Takes what goes into the segment that ends at `last`: a listing may hold what entries up to its end did, and so
-    /// must the log. What does not fit waits for the next segment.
+    /// Takes what goes into the segment that ends at `last`: a listing may hold what entries up to
+    /// its end did, and so must the log. What does not fit waits for the next segment.
     pub(crate) fn take_for(&self, last: Timestamp) -> Option<Sightings> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (ready, later): (Vec<_>, Vec<_>) =

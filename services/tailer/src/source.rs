@@ -13,8 +13,8 @@ use crate::choose::{Member, MemberState};
 use crate::error::CaptureError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a command may take. A server that hangs keeps its connections open, and the driver would wait for it
-/// without end.
+/// How long a command may take. A server that hangs keeps its connections open, and the driver
+/// would wait for it without end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How to reach the source.
@@ -56,8 +56,9 @@ impl Source {
     /// Parses a connection string; nothing is connected yet.
     ///
     /// # Errors
-    /// [`CaptureError::BadUri`] for a string that is not a MongoDB connection string, [`CaptureError::Refused`] when the
-    /// hosts it stands for cannot be looked up. The messages never repeat it, because it may hold a password.
+    /// [`CaptureError::BadUri`] for a string that is not a MongoDB connection string,
+    /// [`CaptureError::Refused`] when the hosts it stands for cannot be looked up. The messages
+    /// never repeat it, because it may hold a password.
     pub async fn parse(uri: &str) -> Result<Self, CaptureError> {
         let text = |problem: &str| {
             format!(
@@ -91,12 +92,13 @@ impl Source {
         self.deployment.member(host).map_err(|failure| unusable(&failure))
     }
 
-    /// Looks at the set through `hosts` (seeds, or members known from before), through all of them at once, so
-    /// that a dead or hanging one costs no time. The first look that sees a primary counts.
+    /// Looks at the set through `hosts` (seeds, or members known from before), through all of them
+    /// at once, so that a dead or hanging one costs no time. The first look that sees a primary
+    /// counts.
     ///
     /// # Errors
-    /// [`CaptureError::Unavailable`] when none answers; [`CaptureError::Refused`] for a server that is no
-    /// replica-set member, or for missing rights.
+    /// [`CaptureError::Unavailable`] when none answers; [`CaptureError::Refused`] for a server that
+    /// is no replica-set member, or for missing rights.
     pub async fn survey(&self, hosts: &[String]) -> Result<Survey, CaptureError> {
         let mut looks: FuturesUnordered<_> =
             hosts.iter().map(|host| self.survey_through(host)).collect();
@@ -269,8 +271,8 @@ fn optime(document: &Document, name: &str) -> Option<OpTime> {
     Some(OpTime { ts: Timestamp::new(ts.time, ts.increment), term })
 }
 
-/// Everything acknowledged before this call has a timestamp up to here: the member's operation time, which is
-/// never behind its majority point.
+/// Everything acknowledged before this call has a timestamp up to here: the member's operation
+/// time, which is never behind its majority point.
 pub async fn newest_write(client: &Client, host: &str) -> Result<Timestamp, CaptureError> {
     hello(client, host).await?.operation_time.ok_or_else(|| {
         CaptureError::Unavailable(format!("{host} reports no operation time: it is starting"))

@@ -1,5 +1,5 @@
-//! Standing by while another tailer captures: what it appends is absorbed, and the source is tailed all the same, so
-//! that capture goes on at once when this one takes over.
+//! Standing by while another tailer captures: what it appends is absorbed, and the source is tailed
+//! all the same, so that capture goes on at once when this one takes over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ use crate::tail::{Received, Tail};
 
 /// Between two looks at the log.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a tail that lags behind the log may take to get there, before capture begins with another one.
+/// How long a tail that lags behind the log may take to get there, before capture begins with
+/// another one.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A tailer that does not capture, and may have to.
@@ -36,7 +37,8 @@ pub struct StandBy {
 }
 
 impl StandBy {
-    /// Returns when the log is to be taken over, with the tail that is under way; with nothing at shutdown.
+    /// Returns when the log is to be taken over, with the tail that is under way; with nothing at
+    /// shutdown.
     ///
     /// # Errors
     /// A log that is damaged, a source that is not the log's: what no waiting mends.
@@ -165,14 +167,16 @@ impl Warm {
         goes_on
     }
 
-    /// Forgets what the log holds. The batch with its last entry stays, as the proof that the tail passed there.
+    /// Forgets what the log holds. The batch with its last entry stays, as the proof that the tail
+    /// passed there.
     fn forget_before(&mut self, end: OpTime) {
         while self.held.front().is_some_and(|first| first.item.last() < end) {
             self.held.pop_front();
         }
     }
 
-    /// Makes the tail go on after the log's last entry. None when that entry is not in it: it cannot be used then.
+    /// Makes the tail go on after the log's last entry. None when that entry is not in it: it
+    /// cannot be used then.
     pub(crate) async fn go_on_after(mut self, end: &ResumeAt) -> Option<Self> {
         if end.optime == self.from.optime {
             // Nothing was appended since it began, and nothing forgotten.

@@ -51,7 +51,8 @@ impl Received {
     }
 }
 
-/// The reading task's state. `resume` is where reading goes on, and moves with every batch handed on.
+/// The reading task's state. `resume` is where reading goes on, and moves with every batch handed
+/// on.
 pub struct Tail {
     source: Source,
     identity: SetIdentity,
@@ -80,7 +81,8 @@ impl Tail {
         }
     }
 
-    /// Reads until shutdown. Retryable failures are waited out, with the reason on the status board.
+    /// Reads until shutdown. Retryable failures are waited out, with the reason on the status
+    /// board.
     ///
     /// # Errors
     /// What no retry can mend: refused, diverged.
@@ -185,8 +187,8 @@ impl Tail {
         OplogReader::open(&client, &candidate.host, &self.resume).await
     }
 
-    /// Every member that may be read begins after the resume point. What follows it is lost only when no other
-    /// member has it either.
+    /// Every member that may be read begins after the resume point. What follows it is lost only
+    /// when no other member has it either.
     async fn stand_at_gap(
         &mut self,
         members: &[Member],
@@ -290,7 +292,8 @@ impl Tail {
         let digest = Some(*blake3::hash(last).as_bytes());
         let bytes = batch.bytes();
         metrics::counter!("hindsight_received_bytes_total").increment(bytes as u64);
-        // Positions move before the batch is handed on: `durable` must never be seen ahead of `received`.
+        // Positions move before the batch is handed on: `durable` must never be seen ahead of
+        // `received`.
         self.positions.received(optime);
         if sender.send(Received::Batch { batch, last: optime }, bytes).await.is_err() {
             return Ok(false);

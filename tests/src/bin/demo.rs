@@ -1,5 +1,5 @@
-//! `make demo`: an accident on a real replica set, and the way back. Every command is printed with its output
-//! and its time, so that one learns the tool by reading.
+//! `make demo`: an accident on a real replica set, and the way back. Every command is printed with
+//! its output and its time, so that one learns the tool by reading.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -51,7 +51,8 @@ impl StoredPartition {
         &self.bytes[record.value.clone()]
     }
 
-    /// Writes bytes over a part of a record's value, and makes the batch's checksum agree if told to.
+    /// Writes bytes over a part of a record's value, and makes the batch's checksum agree if told
+    /// to.
     pub fn overwrite(
         &mut self,
         record: usize,

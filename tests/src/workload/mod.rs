@@ -1,10 +1,10 @@
 //! A seeded, randomised workload: every kind of write and of schema change that an oplog can hold.
 //!
-//! The same seed and options ask for the same operations, as far as the server's answers are the same:
-//! each operation draws from a generator of its own, so that one that fails by bad timing (a transaction
-//! beside an index build) changes little of what follows.
-//! Operations may fail legitimately (a duplicate key, a path through a scalar): failures are counted,
-//! and a failed statement leaves entries of its own kind (aborted index builds, partial batches).
+//! The same seed and options ask for the same operations, as far as the server's answers are the
+//! same: each operation draws from a generator of its own, so that one that fails by bad timing (a
+//! transaction beside an index build) changes little of what follows. Operations may fail
+//! legitimately (a duplicate key, a path through a scalar): failures are counted, and a failed
+//! statement leaves entries of its own kind (aborted index builds, partial batches).
 
 mod ddl;
 mod indexes;
@@ -54,7 +54,8 @@ pub struct WorkloadOptions {
     pub quiet_points: usize,
     /// Transactions of more than 16 MB, spread evenly.
     pub big_transactions: usize,
-    /// Elections and killed members are part of the test: operations they hit are counted as failed.
+    /// Elections and killed members are part of the test: operations they hit are counted as
+    /// failed.
     pub tolerate_outages: bool,
 }
 
@@ -238,7 +239,8 @@ impl Worker {
         self.database(&target.database).collection(&target.name)
     }
 
-    /// For what answers with documents: to decode 80 levels of them, not optimised, overflows a test's stack.
+    /// For what answers with documents: to decode 80 levels of them, not optimised, overflows a
+    /// test's stack.
     fn raw_collection(&self, target: usize) -> Collection<RawDocumentBuf> {
         self.collection(target).clone_with_type()
     }

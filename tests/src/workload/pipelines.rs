@@ -7,7 +7,8 @@ use super::model::{Kind, Target};
 use super::{Outcome, Worker};
 
 impl Worker {
-    /// Replaces a collection, or makes one, with a part of another, by way of a temporary collection.
+    /// Replaces a collection, or makes one, with a part of another, by way of a temporary
+    /// collection.
     pub(super) async fn out(&mut self) -> Outcome {
         let Some(source) = self.any(Kind::Plain) else { return Ok(false) };
         let database = self.any_database();

@@ -113,7 +113,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// More than 16 MB in one transaction: several oplog entries. The last one's documents go first.
+    /// More than 16 MB in one transaction: several oplog entries. The last one's documents go
+    /// first.
     pub(super) async fn big_transaction(&mut self) -> Outcome {
         let collection = self.database(&self.databases[0]).collection(BIG_COLLECTION);
         collection.delete_many(doc! {}).await?;

@@ -108,7 +108,8 @@ async fn a_base_that_goes_away_takes_its_window_along_and_brings_it_back() -> Re
     wait_for_windows(&data, &whole).await.with_context(|| replayer.stderr())?;
     ensure!(replayer.stop().await?.success(), "{}", replayer.stderr());
 
-    // A history whose base is gone when it starts stops, says so, and goes on once all of the base is back.
+    // A history whose base is gone when it starts stops, says so, and goes on once all of the base
+    // is back.
     held.take_away()?;
     let mut replayer = HindsightProcess::start(&data, &["replayer"]).await?;
     wait_for_readyz(&replayer, 503, "Put it back").await?;

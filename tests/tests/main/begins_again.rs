@@ -32,7 +32,8 @@ async fn wait_until_it_goes_on(data: &Path) -> Result<()> {
     }
 }
 
-/// Times before the entry and after the base are restored, and one between is refused with both ends.
+/// Times before the entry and after the base are restored, and one between is refused with both
+/// ends.
 async fn only_the_hole_is_lost(data: &Path, amid: Timestamp) -> Result<()> {
     let nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1000";
     let restore = ["restore", "--until", &spelled(amid), "--to", nowhere, "--dry-run"];

@@ -30,7 +30,8 @@ const OPERATIONS: usize = 3_000;
 const QUIET_POINTS: usize = 4;
 const RANDOM_POINTS: usize = 6;
 
-/// 4.4.2 and 5.0.4 abort in their own replay of some entries of this workload, and can judge what comes before only.
+/// 4.4.2 and 5.0.4 abort in their own replay of some entries of this workload, and can judge what
+/// comes before only.
 const LEAST_COMPARED: usize = 3;
 
 /// Where nothing was being written, and what the source held there.
@@ -141,8 +142,8 @@ async fn the_replay_is_right(
     Ok(())
 }
 
-/// An error unless the replay and the restore are equal. Returns whether a restore to one entry less
-/// is not, so that it would have been seen.
+/// An error unless the replay and the restore are equal. Returns whether a restore to one entry
+/// less is not, so that it would have been seen.
 async fn compare(
     data: &Path,
     entries: &[RawDocumentBuf],

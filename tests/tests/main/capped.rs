@@ -1,5 +1,5 @@
-//! Capped collections: what a restore holds of them, and in which order. Servers below 5.0 do not log what they trim
-//! (docs/decisions/0003), later ones do.
+//! Capped collections: what a restore holds of them, and in which order. Servers below 5.0 do not
+//! log what they trim (docs/decisions/0003), later ones do.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -104,7 +104,8 @@ async fn what_a_capped_collection_held_is_restored_in_its_order() -> Result<()> 
     insert(&client, next..next + 100).await?;
     assert_equal(&held_and_restored(&client, &data).await?, "after more")?;
 
-    // Below 5.0 an insert that fails has removed the oldest documents all the same, on the primary alone.
+    // Below 5.0 an insert that fails has removed the oldest documents all the same, on the primary
+    // alone.
     for (name, ..) in COLLECTIONS {
         let failed = collection(&client, name).insert_one(document(next + 99)).await;
         ensure!(failed.is_err(), "a duplicate in {name} was accepted");

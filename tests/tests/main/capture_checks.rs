@@ -1,5 +1,5 @@
-//! What tests of capture ask again and again: where it is, whether the log is the source's oplog byte for
-//! byte, whether a restore equals the source.
+//! What tests of capture ask again and again: where it is, whether the log is the source's oplog
+//! byte for byte, whether a restore equals the source.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -57,7 +57,8 @@ pub struct Stored {
     pub bytes: Vec<u8>,
 }
 
-/// Every entry of the log in its order, every segment checked against its digest and its predecessor.
+/// Every entry of the log in its order, every segment checked against its digest and its
+/// predecessor.
 pub async fn stored_entries(data: &Path) -> Result<Vec<Stored>> {
     let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
     let Some(end) = log.end().await? else { return Ok(Vec::new()) };
@@ -82,8 +83,8 @@ pub async fn entries_of(log: &DirectoryLog, sequence: Sequence) -> Result<Vec<St
     Ok(entries)
 }
 
-/// Compares stored entries with what a member's oplog holds from the first of them to the last: as many,
-/// in this order, with these bytes.
+/// Compares stored entries with what a member's oplog holds from the first of them to the last: as
+/// many, in this order, with these bytes.
 pub async fn equal_to_oplog(entries: &[Stored], member: &Client) -> Result<()> {
     let (first, last) = entries.first().zip(entries.last()).context("the log is empty")?;
     let bson = |at: OpTime| Timestamp { time: at.ts.seconds(), increment: at.ts.increment() };

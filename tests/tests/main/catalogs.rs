@@ -1,8 +1,9 @@
-//! Catalogs as servers really hold them: index specs and options that are listed in other words than they were given
-//! in, that a server lists and does not take back, or that it can never hold.
+//! Catalogs as servers really hold them: index specs and options that are listed in other words
+//! than they were given in, that a server lists and does not take back, or that it can never hold.
 //!
-//! Each state is made once before the base is copied and once after, so that it comes from the server's list and from
-//! the log; one restore must bring all of them back. (Versions: `HINDSIGHT_TEST_MONGODB`.)
+//! Each state is made once before the base is copied and once after, so that it comes from the
+//! server's list and from the log; one restore must bring all of them back. (Versions:
+//! `HINDSIGHT_TEST_MONGODB`.)
 
 use std::time::Duration;
 
@@ -107,7 +108,8 @@ async fn every_catalog_comes_back_as_it_was_listed() -> Result<()> {
     Ok(())
 }
 
-/// What a server keeps from older ones, or holds and another cannot: all of it is told at once, and nothing written.
+/// What a server keeps from older ones, or holds and another cannot: all of it is told at once, and
+/// nothing written.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result<()> {
     let (set, client) = source().await?;

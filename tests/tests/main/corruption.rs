@@ -208,9 +208,9 @@ impl Captured {
         Ok(())
     }
 
-    /// Damages a copy with derived parts, and one that must build them from what is damaged. Both must find it (the
-    /// latter unless `found_without_index` is false), answer rightly or not at all, and be whole once
-    /// the files are.
+    /// Damages a copy with derived parts, and one that must build them from what is damaged. Both
+    /// must find it (the latter unless `found_without_index` is false), answer rightly or not at
+    /// all, and be whole once the files are.
     async fn check(
         &self,
         what: &str,
@@ -304,7 +304,8 @@ async fn verify(root: &Path) -> Result<RunOutput> {
     run_json(root, &["verify", "--deep"]).await
 }
 
-/// `verify --deep` fails, and one of the files is named: by itself, or as the segment or base that it is.
+/// `verify --deep` fails, and one of the files is named: by itself, or as the segment or base that
+/// it is.
 async fn is_found(root: &Path, names: &[&PathBuf]) -> Result<()> {
     let output = verify(root).await?;
     let text = format!("{}{}", output.stdout, output.stderr);

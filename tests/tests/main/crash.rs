@@ -145,8 +145,8 @@ pub(crate) async fn compare_with_source(client: &mongodb::Client, data: &Path) -
     Ok(entries.len())
 }
 
-/// I5: index and history that lived through the kills equal those built at once from log and base. The names are those
-/// of a document that there is.
+/// I5: index and history that lived through the kills equal those built at once from log and base.
+/// The names are those of a document that there is.
 pub(crate) async fn derived_parts_are_the_same_built_again(
     data: &Path,
     again: &Path,

@@ -1,5 +1,5 @@
-//! A set whose members step down, die and hang under load: capture goes on at another one, and nothing is
-//! lost.
+//! A set whose members step down, die and hang under load: capture goes on at another one, and
+//! nothing is lost.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -93,7 +93,8 @@ async fn write_until_stopped(
     Ok(())
 }
 
-/// Which member is read now. Between two members, as when the one that was read became the primary, none is.
+/// Which member is read now. Between two members, as when the one that was read became the primary,
+/// none is.
 async fn read_member(set: &ReplicaSet, data: &Path) -> Result<usize> {
     let deadline = Instant::now() + SWITCH;
     loop {

@@ -1,8 +1,9 @@
 //! I9: what is restored equals what the source held, at every quiet point of a random workload.
 //!
-//! The same comparison for every version: documents by `dbHash`, capped collections in natural order too. Below 5.0
-//! what a capped collection holds after an insert *failed* on a duplicate key is not promised (docs/decisions/0003);
-//! this workload makes no such inserts, the test of `capped.rs` does.
+//! The same comparison for every version: documents by `dbHash`, capped collections in natural
+//! order too. Below 5.0 what a capped collection holds after an insert *failed* on a duplicate key
+//! is not promised (docs/decisions/0003); this workload makes no such inserts, the test of
+//! `capped.rs` does.
 
 use std::sync::Arc;
 use std::time::Duration;

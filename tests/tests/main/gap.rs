@@ -61,8 +61,8 @@ async fn roll_over(client: &Client) -> Result<Timestamp> {
     Ok(lost)
 }
 
-/// From now on the oplog keeps everything (990 MB is the least that can be asked for): what follows is about one gap,
-/// however slow the machine is.
+/// From now on the oplog keeps everything (990 MB is the least that can be asked for): what follows
+/// is about one gap, however slow the machine is.
 async fn keep_everything(client: &Client) -> Result<()> {
     let resize = doc! {"replSetResizeOplog": 1, "size": 990.0};
     client.database("admin").run_command(resize).await?;
@@ -213,7 +213,8 @@ async fn has_no_gap(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The only secondary is resynced while nothing captures: its oplog begins anew, the primary's does not.
+/// The only secondary is resynced while nothing captures: its oplog begins anew, the primary's does
+/// not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_primary_still_has_is_no_gap() -> Result<()> {
     let arbiter = doc! {"arbiterOnly": true, "priority": 0};

@@ -1,5 +1,6 @@
-//! Documents that servers hold and JSON cannot carry, or that tools have been seen to lose parts of: every answer
-//! shows them, says what it cannot show, and goes on with everything else; the bytes are those of the server.
+//! Documents that servers hold and JSON cannot carry, or that tools have been seen to lose parts
+//! of: every answer shows them, says what it cannot show, and goes on with everything else; the
+//! bytes are those of the server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -75,7 +76,8 @@ async fn bytes_are_the_servers(api: &Api, name: &str, held: &[RawDocumentBuf]) -
     Ok(())
 }
 
-/// Lines of canonical text are read by another program: what it makes of them are the bytes that are held.
+/// Lines of canonical text are read by another program: what it makes of them are the bytes that
+/// are held.
 async fn scans(data: &Path, api: &Api, name: &str, held: &[RawDocumentBuf]) -> Result<()> {
     let ns = format!("odd.{name}");
     let scan = run_json(data, &["scan", &ns]).await?.expect_success()?;

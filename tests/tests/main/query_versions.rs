@@ -1,5 +1,5 @@
-//! What filters answer by the server's version, against the server under test: what it takes of regular expressions,
-//! and what null finds.
+//! What filters answer by the server's version, against the server under test: what it takes of
+//! regular expressions, and what null finds.
 
 use anyhow::{Result, ensure};
 use bson::{Bson, Document, RawDocumentBuf, doc};

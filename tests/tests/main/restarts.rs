@@ -1,7 +1,9 @@
-//! A process that is killed or stopped while large transactions are written goes on where it was, with nothing lost.
+//! A process that is killed or stopped while large transactions are written goes on where it was,
+//! with nothing lost.
 //!
-//! The entries of each transaction lie in several segments, and others are prepared meanwhile, so that most stops find
-//! transactions open. `HINDSIGHT_TEST_TRANSACTION_KILLS` says how many stops there are (default 15).
+//! The entries of each transaction lie in several segments, and others are prepared meanwhile, so
+//! that most stops find transactions open. `HINDSIGHT_TEST_TRANSACTION_KILLS` says how many stops
+//! there are (default 15).
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +36,8 @@ const COLLECTION: &str = "large";
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_amid_large_transactions_neither_hold_the_history_up_nor_change_it() -> Result<()> {
     let stops = setting("HINDSIGHT_TEST_TRANSACTION_KILLS", DEFAULT_STOPS)?;
-    // A transaction of a plain set can be prepared only by a test command; and all that is written stays for comparison.
+    // A transaction of a plain set can be prepared only by a test command; and all that is written
+    // stays for comparison.
     let options = SetOptions::members(1)
         .mongod(|m: MongodOptions| m.oplog_mb(200_000).parameter("enableTestCommands", "1"));
     let mut set = ReplicaSet::start(options).await?;
@@ -54,7 +57,8 @@ async fn stops_amid_large_transactions_neither_hold_the_history_up_nor_change_it
     let written = (large.await??, prepared.await??);
     println!("{killed} kills and {} clean stops amid {written:?} transactions", stops - killed);
     let (at, wanted) = (last_timestamp(&client).await?, dbhash::snapshot(&client).await?);
-    // A kill takes from the history what was not flushed yet, so after many of them much is applied again.
+    // A kill takes from the history what was not flushed yet, so after many of them much is applied
+    // again.
     let patience = format!("{}s", 120 + 2 * stops);
     run_json(&data, &["wait", "--timeout", &patience]).await?.expect_success()?;
     let now = status(&data).await?;
@@ -74,7 +78,8 @@ async fn stop_again_and_again(uri: &str, data: &Path, stops: usize) -> Result<us
     let mut kills = 0;
     for stop in 0..stops {
         let mut up = HindsightProcess::spawn_up(uri, data, &[])?;
-        // Of five, three are kills while it runs, one is a clean stop, and one is a kill while it starts.
+        // Of five, three are kills while it runs, one is a clean stop, and one is a kill while it
+        // starts.
         let (starts, clean) = (stop % 5 == 4, stop % 5 == 2);
         if !starts {
             up.wait_ready(PATIENCE).await.with_context(|| format!("stop {stop}"))?;
@@ -128,7 +133,8 @@ async fn write_until(
         let mut session = client.start_session().await?;
         let done = transaction(&client, &mut session, lane, documents, commits).await;
         if let Err(error) = done {
-            // The server gives a transaction up when its memory is short, and takes it the next time.
+            // The server gives a transaction up when its memory is short, and takes it the next
+            // time.
             failures += 1;
             ensure!(failures < 20, "{lane:?}: {error:#}");
             let _ = session.abort_transaction().await;
@@ -179,7 +185,8 @@ async fn transaction(
     Ok(())
 }
 
-/// Commits as of that time, or aborts. The driver takes no part in it: it does not know what is prepared.
+/// Commits as of that time, or aborts. The driver takes no part in it: it does not know what is
+/// prepared.
 async fn decide(
     client: &Client,
     session: &mut ClientSession,
@@ -202,7 +209,8 @@ async fn decide(
     }
 }
 
-/// As [`equal_to_oplog`] for all of the log, of which no more is held than a segment. Returns how many entries there are.
+/// As [`equal_to_oplog`] for all of the log, of which no more is held than a segment. Returns how
+/// many entries there are.
 async fn compare_segment_by_segment(client: &Client, data: &Path) -> Result<usize> {
     let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
     let end = log.end().await?.context("the log is empty")?;

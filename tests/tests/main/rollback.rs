@@ -65,7 +65,8 @@ async fn a_rolled_back_write_is_never_in_the_log() -> Result<()> {
     let journaled = WriteConcern::builder().w(mongodb::options::Acknowledgment::Nodes(1));
     write(&old_primary, 2, LOST, journaled.journal(true).build()).await?;
     let lost_at = last_timestamp(&old_primary).await?;
-    // It steps down to a secondary, whose oplog holds the write, and is the only member left to read.
+    // It steps down to a secondary, whose oplog holds the write, and is the only member left to
+    // read.
     wait_read_from(&data, &set.server(0).address()).await?;
     ensure!(last_timestamp(&old_primary).await? >= lost_at, "the write is not in its oplog");
     tokio::time::sleep(Duration::from_secs(2)).await;

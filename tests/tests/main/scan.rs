@@ -1,4 +1,5 @@
-//! `scan` at a time with a filter and a projection answers what a server restored to that time answers.
+//! `scan` at a time with a filter and a projection answers what a server restored to that time
+//! answers.
 
 use std::time::Duration;
 

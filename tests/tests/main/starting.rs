@@ -1,4 +1,5 @@
-//! A service that is starting is waited for; an argument that is malformed is said to be, before anything is touched.
+//! A service that is starting is waited for; an argument that is malformed is said to be, before
+//! anything is touched.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
-//! The matrix of states: each state that servers are known to hold, made before the base and after it, restored into the
-//! same version, the next patch and the next major version, and compared in options, indexes, `dbHash` and answers.
+//! The matrix of states: each state that servers are known to hold, made before the base and after
+//! it, restored into the same version, the next patch and the next major version, and compared in
+//! options, indexes, `dbHash` and answers.
 //!
 //! States are data: `states/*.json`. One source and one restore serve all of them.
 
@@ -43,7 +44,8 @@ const RUNS: [Run; 6] = [
     Run { tested: "7.0.28", chain: &[("6.0.5", "6.0")], targets: &["7.0.28"] },
 ];
 
-/// What older servers made and newer ones opened, with the feature compatibility version raised and not raised.
+/// What older servers made and newer ones opened, with the feature compatibility version raised and
+/// not raised.
 const LEFTOVERS: [Run; 4] = [
     Run {
         tested: "6.0.27",
@@ -110,7 +112,8 @@ async fn version_under_test() -> Result<String> {
 }
 
 impl Run {
-    /// One source holds all states that every target takes; what is refused or known to be wrong has others.
+    /// One source holds all states that every target takes; what is refused or known to be wrong
+    /// has others.
     async fn run(&self, wrong: &mut Vec<String>) -> Result<()> {
         let ((source, _), (last, feature_version)) =
             self.chain.first().zip(self.chain.last()).context("a version")?;
@@ -179,7 +182,8 @@ impl Run {
         Ok(())
     }
 
-    /// The states that a server of the chain takes; of a chain of several, those that an older one made.
+    /// The states that a server of the chain takes; of a chain of several, those that an older one
+    /// made.
     fn states(&self) -> Result<Vec<State>> {
         let only = std::env::var(ONLY).ok();
         let mut states = recipe::all()?;

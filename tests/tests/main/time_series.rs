@@ -1,5 +1,6 @@
-//! Time-series collections as servers really hold them, restored into the same version, the next patch and the next major
-//! version: options, indexes, `dbHash`, and answers to queries, which can differ where all of the others are equal.
+//! Time-series collections as servers really hold them, restored into the same version, the next
+//! patch and the next major version: options, indexes, `dbHash`, and answers to queries, which can
+//! differ where all of the others are equal.
 
 mod compared;
 mod states;
@@ -182,7 +183,8 @@ async fn refused(data: &Path, at: Timestamp, namespaces: &[&str]) -> Result<()> 
     Ok(())
 }
 
-/// A patched server takes such buckets at once when the collection is marked, and restores show the mark.
+/// A patched server takes such buckets at once when the collection is marked, and restores show the
+/// mark.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_that_a_command_sets_is_followed() -> Result<()> {
     let set = source_of("6.0.27").await?;

@@ -1,9 +1,9 @@
-//! A source that is upgraded in place, from one major version to the next, its feature compatibility version raised,
-//! lowered and raised again: one data directory follows all of it, and every time on either side restores to what was
-//! there then.
+//! A source that is upgraded in place, from one major version to the next, its feature
+//! compatibility version raised, lowered and raised again: one data directory follows all of it,
+//! and every time on either side restores to what was there then.
 //!
-//! Every point is compared with what our own history says; a few are restored for real, into a server of the version
-//! that the source had.
+//! Every point is compared with what our own history says; a few are restored for real, into a
+//! server of the version that the source had.
 
 mod held;
 mod rounds;
@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The server's version, and the feature compatibility version it is at.
 type Stage = (&'static str, &'static str);
 
-/// A server starts at the version its predecessor was at; then it is raised, lowered once, and raised again.
+/// A server starts at the version its predecessor was at; then it is raised, lowered once, and
+/// raised again.
 const WHOLE_WAY: [Stage; 13] = [
     ("4.4.2", "4.4"),
     ("5.0.4", "4.4"),
@@ -204,7 +205,8 @@ fn compare_all(data: &Path, story: &Story) -> Result<()> {
     Ok(())
 }
 
-/// The last point of each stage into a server as the source's was, and the first moment of each change.
+/// The last point of each stage into a server as the source's was, and the first moment of each
+/// change.
 async fn restore_some(data: &Path, story: &Story) -> Result<()> {
     let mut failures = Vec::new();
     for point in &story.points {
@@ -241,8 +243,9 @@ async fn restore_some(data: &Path, story: &Story) -> Result<()> {
     refused_by_version(data, story).await
 }
 
-/// The last state before each upgrade of the server, into the version that came next. Of time-series only that they can
-/// be restored is asked: servers of two versions list the buckets' options and the view differently.
+/// The last state before each upgrade of the server, into the version that came next. Of
+/// time-series only that they can be restored is asked: servers of two versions list the buckets'
+/// options and the view differently.
 async fn restore_into_the_next(data: &Path, story: &Story) -> Result<()> {
     for (before, after) in story.points.iter().zip(&story.points[1..]) {
         if before.stage.0 == after.stage.0 {
@@ -279,8 +282,8 @@ async fn restore_into(
     Ok(target)
 }
 
-/// The versions at the time asked for decide: the last state is none for a server of the first version, and neither is
-/// one whose feature compatibility version was lowered to that server's.
+/// The versions at the time asked for decide: the last state is none for a server of the first
+/// version, and neither is one whose feature compatibility version was lowered to that server's.
 async fn refused_by_version(data: &Path, story: &Story) -> Result<()> {
     let (first, last) = (&story.points[0], &story.points[story.points.len() - 1]);
     let target = Mongod::standalone(&MongodOptions::default().version(first.stage.0)).await?;

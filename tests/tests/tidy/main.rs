@@ -1,5 +1,5 @@
-//! Rules about the repository's own text that no compiler checks. They read the files of the checkout
-//! and start no server.
+//! Rules about the repository's own text that no compiler checks. They read the files of the
+//! checkout and start no server.
 
 use std::collections::BTreeSet;
 use std::fs;

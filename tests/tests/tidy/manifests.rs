@@ -1,4 +1,5 @@
-//! Rules about dependencies. `deny.toml` says who may link what; `cargo deny` reads it too, where it is installed.
+//! Rules about dependencies. `deny.toml` says who may link what; `cargo deny` reads it too, where
+//! it is installed.
 
 use std::collections::BTreeMap;
 use std::fs;

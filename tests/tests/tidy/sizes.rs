@@ -10,9 +10,10 @@ use super::texts;
 const LONGEST_FILE: usize = 400;
 /// Lines of a file of tests.
 const LONGEST_TEST_FILE: usize = 520;
-/// Columns of a comment. Code ends at 100 by `rustfmt.toml`.
-const WIDEST_COMMENT: usize = 120;
-/// Lines of a crate of the product, its tests not counted. The binary alone may be larger until its services are crates.
+/// Columns of a comment, as of code (`rustfmt.toml`).
+const WIDEST_COMMENT: usize = 100;
+/// Lines of a crate of the product, its tests not counted. The binary alone may be larger until its
+/// services are crates.
 const LARGEST_CRATE: usize = 6_500;
 const LARGEST_BINARY: usize = 15_000;
 

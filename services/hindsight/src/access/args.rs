@@ -97,9 +97,10 @@ impl Guard {
         self.tokens.is_none() && self.tls.is_none()
     }
 
-    /// Listens. Where callers must show something, commands on the data directory show the token that is written to
-    /// `token_path`; where TLS is wanted they come by a loopback port of their own, where no other token counts: then
-    /// neither the certificate's name nor client certificates are in their way.
+    /// Listens. Where callers must show something, commands on the data directory show the token
+    /// that is written to `token_path`; where TLS is wanted they come by a loopback port of their
+    /// own, where no other token counts: then neither the certificate's name nor client
+    /// certificates are in their way.
     pub async fn bind(&self, address: SocketAddr, token_path: &Path) -> Result<Doors> {
         let patience = Patience::default();
         let listener = listen(address).await?;

@@ -1,4 +1,5 @@
-//! The audit file: who read what, and who changed what. One JSON object on each line, only ever appended.
+//! The audit file: who read what, and who changed what. One JSON object on each line, only ever
+//! appended.
 //!
 //! A call is written down before it is answered. What cannot be written down is not answered.
 
@@ -61,7 +62,8 @@ impl AuditLog {
         Ok(Self { path: path.to_owned(), file, complaints: Complaints::new() })
     }
 
-    /// Writes an entry; `durable` waits until it is on the disk, which takes as long as the disk does.
+    /// Writes an entry; `durable` waits until it is on the disk, which takes as long as the disk
+    /// does.
     pub fn record(&self, entry: &AuditEntry<'_>, durable: bool) -> io::Result<()> {
         let line = line(entry, Timestamp::now());
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -29,7 +29,8 @@ impl Caller {
         Self { name: LOCAL.into(), role: Role::Restorer, peer }
     }
 
-    /// The caller of a request that came through the gate. There is no other way in: without one, nothing is answered.
+    /// The caller of a request that came through the gate. There is no other way in: without one,
+    /// nothing is answered.
     pub fn of(extensions: &Extensions) -> Result<&Self, Status> {
         extensions.get().ok_or_else(|| {
             error(Code::Internal, "INTERNAL", "the request did not come through the gate", None)

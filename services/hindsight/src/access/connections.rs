@@ -1,5 +1,6 @@
-//! Accepts connections and carries HTTP/1.1 and HTTP/2 over them, with or without TLS. Whoever connects is a stranger
-//! until a request of his was let through: everything before that is bounded in time and number.
+//! Accepts connections and carries HTTP/1.1 and HTTP/2 over them, with or without TLS. Whoever
+//! connects is a stranger until a request of his was let through: everything before that is bounded
+//! in time and number.
 
 use std::io;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ const MAX_STREAMS: u32 = 128;
 pub struct Patience {
     /// For a handshake, and its wait for others.
     pub handshake: Duration,
-    /// For a first request that is let through, where keys are needed: then the connection is closed.
+    /// For a first request that is let through, where keys are needed: then the connection is
+    /// closed.
     pub stranger: Duration,
     /// For the requests under way when shutdown is asked for.
     pub stop: Duration,
@@ -64,7 +66,8 @@ pub struct Door {
     pub gate: Arc<Gate>,
 }
 
-/// Serves the routes through every door until shutdown, and then until the requests under way are answered.
+/// Serves the routes through every door until shutdown, and then until the requests under way are
+/// answered.
 pub async fn serve(doors: Vec<Door>, routes: Router, shutdown: CancellationToken) {
     let open = doors.into_iter().map(|door| door.serve(&routes, &shutdown));
     futures_util::future::join_all(open).await;
@@ -153,7 +156,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 impl Porter {
     async fn take(self, stream: TcpStream, watcher: Watcher, _slot: OwnedSemaphorePermit) {
         let Ok(peer) = stream.peer_addr() else { return };
-        // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of the one before.
+        // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of
+        // the one before.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "answers on this connection may be late");
         }

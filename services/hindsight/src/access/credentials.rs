@@ -13,7 +13,8 @@ use super::local;
 use super::token::Token;
 use crate::exit::{Exit, Failure};
 
-/// The token itself, for programs that are started with it. There is no such flag: flags are shown by `ps`.
+/// The token itself, for programs that are started with it. There is no such flag: flags are shown
+/// by `ps`.
 const TOKEN_VARIABLE: &str = "HINDSIGHT_TOKEN";
 
 /// What a client shows, and trusts.
@@ -41,14 +42,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// For `--server`: `https://host:port`, `http://host:port`, or `host:port`, which is plain HTTP.
+    /// For `--server`: `https://host:port`, `http://host:port`, or `host:port`, which is plain
+    /// HTTP.
     pub fn for_server(server: &str, args: &ClientArgs) -> Result<Self, Failure> {
         let token = configured_token(args, std::env::var(TOKEN_VARIABLE).ok())?;
         Self::with_token(server, args, token)
     }
 
-    /// For the process that runs on a data directory: `address` is what it wrote there, and its token, if it wants
-    /// one, is at `token_path`.
+    /// For the process that runs on a data directory: `address` is what it wrote there, and its
+    /// token, if it wants one, is at `token_path`.
     pub fn for_process(address: &str, token_path: &Path) -> Result<Self, Failure> {
         let token = local::read(token_path).map_err(|error| {
             let path = token_path.display();

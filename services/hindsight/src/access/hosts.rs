@@ -1,7 +1,8 @@
-//! What keeps web pages from using a loopback address without tokens: somebody's browser reaches it too.
+//! What keeps web pages from using a loopback address without tokens: somebody's browser reaches it
+//! too.
 //!
-//! A page of another origin shows itself by `Origin`. A page whose own name was made to resolve to a loopback address
-//! (DNS rebinding) has the right origin, but the wrong name in `Host`.
+//! A page of another origin shows itself by `Origin`. A page whose own name was made to resolve to
+//! a loopback address (DNS rebinding) has the right origin, but the wrong name in `Host`.
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -16,8 +17,8 @@ pub enum Foreign {
     Origin,
 }
 
-/// Lets through what a program or a page of ours on this machine sends. gRPC clients name the host in `:authority`,
-/// which is in the URI.
+/// Lets through what a program or a page of ours on this machine sends. gRPC clients name the host
+/// in `:authority`, which is in the URI.
 pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
     let mut named: Vec<Authority> = uri.authority().into_iter().cloned().collect();
     for host in headers.get_all(HOST) {

@@ -1,5 +1,5 @@
-//! How commands on the data directory reach the process that runs on it, when it wants tokens: with a token that is
-//! made at each start and lies in the directory, where only its owner can read it.
+//! How commands on the data directory reach the process that runs on it, when it wants tokens: with
+//! a token that is made at each start and lies in the directory, where only its owner can read it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -1,4 +1,5 @@
-//! The whole way in: listeners, TLS, the gate, and a handler behind it, as strangers and clients see them.
+//! The whole way in: listeners, TLS, the gate, and a handler behind it, as strangers and clients
+//! see them.
 
 use std::fs;
 use std::net::SocketAddr;

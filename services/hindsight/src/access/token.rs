@@ -54,9 +54,9 @@ pub struct NoRandomness;
 
 /// The SHA-256 of a token.
 ///
-/// Digests are compared, and looked up, without care for how long that takes: who measures it learns where a digest of
-/// his differs from one of ours, and cannot choose tokens by their digests. No stretching: a token of ours is random
-/// and long, no password.
+/// Digests are compared, and looked up, without care for how long that takes: who measures it
+/// learns where a digest of his differs from one of ours, and cannot choose tokens by their
+/// digests. No stretching: a token of ours is random and long, no password.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 

@@ -26,7 +26,8 @@ pub struct TokenCreate {
     /// From this time on it is not valid any more (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
-    /// Add the entry to this tokens file, which is made if it is missing. Default: print it on stderr.
+    /// Add the entry to this tokens file, which is made if it is missing. Default: print it on
+    /// stderr.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }

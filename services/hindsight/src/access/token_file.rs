@@ -8,7 +8,8 @@
 //! expires = "2027-01-01T00:00:00Z"    # optional
 //! ```
 //!
-//! Errors name the file's entry and never quote a value: somebody may have written a token where its digest belongs.
+//! Errors name the file's entry and never quote a value: somebody may have written a token where
+//! its digest belongs.
 
 use std::collections::HashMap;
 use std::sync::Arc;

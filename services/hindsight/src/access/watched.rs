@@ -13,7 +13,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 type Read<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
-/// What was read from some files. Files that cannot be read any more leave what was read before in force.
+/// What was read from some files. Files that cannot be read any more leave what was read before in
+/// force.
 pub struct Watched<T> {
     what: &'static str,
     paths: Vec<PathBuf>,

@@ -111,8 +111,8 @@ pub(super) struct Ongoing {
     place: Place,
 }
 
-/// The room that a call takes. Whoever works for it on another thread holds it too, so that work that nobody waits for
-/// any more counts until it ends.
+/// The room that a call takes. Whoever works for it on another thread holds it too, so that work
+/// that nobody waits for any more counts until it ends.
 #[derive(Clone)]
 pub(super) struct Place(Arc<Taken>);
 
@@ -122,7 +122,8 @@ struct Taken {
 }
 
 impl Place {
-    /// Whether somebody still waits for the answer. Long work asks now and then, and ends when nobody does.
+    /// Whether somebody still waits for the answer. Long work asks now and then, and ends when
+    /// nobody does.
     pub(super) fn is_wanted(&self) -> bool {
         !self.0.is_abandoned.load(Ordering::Relaxed)
     }
@@ -149,7 +150,8 @@ impl Ongoing {
         Ok(Response::new(answer))
     }
 
-    /// A call whose answers come one after the other; it goes on until the last one, or until nobody wants more.
+    /// A call whose answers come one after the other; it goes on until the last one, or until
+    /// nobody wants more.
     pub(super) async fn many<A: Counted + 'static>(
         mut self,
         answers: impl Future<Output = Result<Answers<A>, Status>>,

@@ -1,5 +1,5 @@
-//! Collections that compare strings by a collation of their own. We compare bytes: what could be answered otherwise by
-//! a restored server is refused.
+//! Collections that compare strings by a collation of their own. We compare bytes: what could be
+//! answered otherwise by a restored server is refused.
 
 use hindsight_history::CollectionState;
 use hindsight_oplog::raw::{Doc, Element};
@@ -28,8 +28,8 @@ pub(super) fn check_filter<'a>(
     }
 }
 
-/// Refuses to say that there is no document of an id which was looked up by its bytes, where one that is written
-/// otherwise may be equal to it.
+/// Refuses to say that there is no document of an id which was looked up by its bytes, where one
+/// that is written otherwise may be equal to it.
 pub(super) fn check_absent<'a>(
     id: Element<'_>,
     states: impl IntoIterator<Item = &'a CollectionState>,

@@ -91,8 +91,8 @@ fn collection_of(state: &CollectionState) -> Result<api::Collection, Status> {
     })
 }
 
-/// A clustered collection has no index of `_id`, it is one: listIndexes shows what its options say of it. Buckets of
-/// time series only say `true`, and none is shown of them.
+/// A clustered collection has no index of `_id`, it is one: listIndexes shows what its options say
+/// of it. Buckets of time series only say `true`, and none is shown of them.
 fn clustered_index(options: &[u8]) -> Result<Option<bytes::Bytes>, String> {
     let raw = RawDocument::from_bytes(options).map_err(|error| error.to_string())?;
     let found = raw.get("clusteredIndex").map_err(|error| error.to_string())?;

@@ -16,7 +16,8 @@ use super::Reason;
 const DEFAULT_ITEMS: u32 = 1_000;
 const MAX_ITEMS: u32 = 10_000;
 const MAX_BYTES: usize = 4 << 20;
-/// An id may be as large as a document; a token travels in a URL. Pages end at longer ids only with an error.
+/// An id may be as large as a document; a token travels in a URL. Pages end at longer ids only with
+/// an error.
 const MAX_TOKEN: usize = 8 << 10;
 
 /// Items until one of the limits is reached; the first one always fits.
@@ -48,7 +49,8 @@ impl<T> Page<T> {
     }
 }
 
-/// What a token belongs to: the kind of list, and everything of the request that decides what it holds.
+/// What a token belongs to: the kind of list, and everything of the request that decides what it
+/// holds.
 pub(super) struct PageKey([u8; 8]);
 
 const VERSION: u8 = 1;

@@ -7,8 +7,8 @@
 //!                   the call's error      WatchRestore    DATA/restores/NAME
 //! ```
 //!
-//! A job goes on when its caller goes away, and ends with the process. A request is told from others by its `request_id`:
-//! who repeats one, at once or after a restart, gets the same job.
+//! A job goes on when its caller goes away, and ends with the process. A request is told from
+//! others by its `request_id`: who repeats one, at once or after a restart, gets the same job.
 
 mod fingerprint;
 mod job;
@@ -121,8 +121,8 @@ impl Restores {
         }
     }
 
-    /// The place of a restore that is to be prepared, or the job of an earlier call with the same request: while that
-    /// call prepares it, this one waits.
+    /// The place of a restore that is to be prepared, or the job of an earlier call with the same
+    /// request: while that call prepares it, this one waits.
     async fn reserve(
         &self,
         request_id: &str,
@@ -152,8 +152,8 @@ enum Reserved<'a> {
     Begun(Arc<Job>),
 }
 
-/// The place of a restore that is being prepared. It is free again when this is dropped, with the call of a caller who
-/// went away, say.
+/// The place of a restore that is being prepared. It is free again when this is dropped, with the
+/// call of a caller who went away, say.
 struct Place<'a> {
     restores: &'a Restores,
     request_id: String,

@@ -37,8 +37,8 @@ pub(super) fn filter_of(
     Filter::parse(document, version).map(Some).map_err(|error| invalid("filter", error))
 }
 
-/// Copies of documents, many in one piece of memory: to allocate each, and to free it on another thread, takes longer
-/// than to copy it.
+/// Copies of documents, many in one piece of memory: to allocate each, and to free it on another
+/// thread, takes longer than to copy it.
 #[derive(Default)]
 struct Copies(BytesMut);
 

@@ -74,8 +74,8 @@ impl Live {
         })
     }
 
-    /// Waits until a time (default: everything acknowledged when called) can be restored and read. What the
-    /// source cannot be asked now is an error: an older answer would promise too much.
+    /// Waits until a time (default: everything acknowledged when called) can be restored and read.
+    /// What the source cannot be asked now is an error: an older answer would promise too much.
     pub(super) async fn wait(
         &self,
         engine: &Engine,
@@ -98,8 +98,8 @@ impl Live {
             let through = engine.latest().map_err(status_of)?;
             let read = applied.borrow_and_update().clone();
             match progress(target, through, engine.history.is_some().then_some(&read)) {
-                // A time that was named may lie in a gap, or before every window. What was acknowledged until now is
-                // in each later state: it is not asked for itself.
+                // A time that was named may lie in a gap, or before every window. What was
+                // acknowledged until now is in each later state: it is not asked for itself.
                 Progress::Reached(through) if is_named => {
                     return engine.check(target).map(|()| through).map_err(status_of);
                 }

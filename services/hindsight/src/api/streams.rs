@@ -71,7 +71,8 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
         tokio::task::block_in_place(|| self.sender.blocking_send(message)).is_ok()
     }
 
-    /// The last word: a failure, or what is left. Nothing at all is an answer too, which says of which time it is.
+    /// The last word: a failure, or what is left. Nothing at all is an answer too, which says of
+    /// which time it is.
     pub(super) fn end(mut self, result: Result<(), Status>) {
         // What was found before a failure is true all the same.
         self.send();
@@ -87,7 +88,8 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
     }
 }
 
-/// What a thread of its own sends. If that ends by a defect, the answers end with an error: they are not all.
+/// What a thread of its own sends. If that ends by a defect, the answers end with an error: they
+/// are not all.
 pub(super) fn answers<T: Send + 'static>(
     messages: mpsc::Receiver<Result<T, Status>>,
     thread: JoinHandle<()>,

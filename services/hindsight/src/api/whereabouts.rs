@@ -1,13 +1,13 @@
-//! Names under which little or nothing is written: what is said beside an answer about them, so that an empty one is
-//! not taken for "nothing happened".
+//! Names under which little or nothing is written: what is said beside an answer about them, so
+//! that an empty one is not taken for "nothing happened".
 
 use hindsight_replayer::Engine;
 
 use super::absent::shown_by;
 use super::collections::BUCKETS;
 
-/// Where to look for what a time-series collection or a view of that name shows, as far as the history is; nothing of
-/// other names.
+/// Where to look for what a time-series collection or a view of that name shows, as far as the
+/// history is; nothing of other names.
 pub(super) fn notes(engine: &Engine, ns: &str) -> Vec<String> {
     let through = engine.applied.borrow().through;
     let view = through.and_then(|through| engine.view(through).ok());

@@ -79,7 +79,8 @@ fn print_change(change: &Change) -> Result<()> {
     }
 }
 
-/// The values at a dotted path, each shortened: several where a name comes twice, `nothing` where there is none.
+/// The values at a dotted path, each shortened: several where a name comes twice, `nothing` where
+/// there is none.
 fn values_at(document: Option<&[u8]>, path: &str) -> String {
     let mut found = Vec::new();
     if let Some(document) = document.and_then(|bytes| Doc::new(bytes).ok()) {

@@ -1,5 +1,5 @@
-//! What is said where a drop is shown that comes after other entries of the same accident: restoring to just before it would
-//! not bring everything back.
+//! What is said where a drop is shown that comes after other entries of the same accident:
+//! restoring to just before it would not bring everything back.
 
 use hindsight_oplog::Namespace;
 use hindsight_oplog::time_series::BUCKETS_PREFIX;

@@ -1,4 +1,5 @@
-//! `log copy`: segments from one log to the end of another, unchanged, and the notices of the bases that belong to it.
+//! `log copy`: segments from one log to the end of another, unchanged, and the notices of the bases
+//! that belong to it.
 
 mod ahead;
 mod bases;
@@ -53,7 +54,8 @@ pub async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
     copied.outcome(copy)
 }
 
-/// Brings the target level with the source. Bases first: they are known then however soon the copy ends.
+/// Brings the target level with the source. Bases first: they are known then however soon the copy
+/// ends.
 async fn fill(
     target: &Target,
     source: &OpenLog,
@@ -90,7 +92,8 @@ async fn open_source(choice: &LogChoice) -> Result<OpenLog> {
     })
 }
 
-/// The last segment to copy; nothing when the log is damaged: then it is found by reading up to the damage.
+/// The last segment to copy; nothing when the log is damaged: then it is found by reading up to the
+/// damage.
 async fn end_of(log: &dyn SegmentLog) -> Result<Option<Sequence>, LogError> {
     match log.end().await {
         Ok(end) => Ok(end.map(|end| end.sequence())),
@@ -254,7 +257,8 @@ async fn copy_segments(
     Ok(())
 }
 
-/// A store out of reach is tried for a while: a copy takes long, and goes on where it stopped all the same.
+/// A store out of reach is tried for a while: a copy takes long, and goes on where it stopped all
+/// the same.
 async fn patiently<T, F>(mut work: impl FnMut() -> F) -> Result<T, LogError>
 where
     F: Future<Output = Result<T, LogError>>,

@@ -26,7 +26,8 @@ pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Resul
         allow_non_empty: restore.allow_non_empty,
         leave_out_unrestorable: restore.leave_out_unrestorable,
     };
-    // First what would be done, then the doing: nothing is written before the plan is on the screen (I12).
+    // First what would be done, then the doing: nothing is written before the plan is on the screen
+    // (I12).
     let validate = CreateRestoreRequest {
         restore: Some(spec.clone()),
         validate_only: true,
@@ -53,7 +54,8 @@ fn planned_time(plan: &RestorePlan) -> Result<TimeSpec> {
     Ok(included(&from_api(through).to_string()))
 }
 
-/// Shows how a restore goes on, and its report once it is done. Warnings that were `shown` are not shown again.
+/// Shows how a restore goes on, and its report once it is done. Warnings that were `shown` are not
+/// shown again.
 pub async fn finish(
     global: &Global,
     operation: &Operation,

@@ -103,7 +103,8 @@ fn progress(metadata: &RestoreMetadata) -> String {
     text
 }
 
-/// Waits until it is done, and shows how far it is. Ctrl-C leaves it to the server, if there is one; else cancels it.
+/// Waits until it is done, and shows how far it is. Ctrl-C leaves it to the server, if there is
+/// one; else cancels it.
 pub async fn follow(
     operation: &Operation,
     backend: &Backend,

@@ -8,7 +8,8 @@ use hindsight_oplog::Entry;
 use super::{print, say};
 use crate::extended_json::written;
 
-/// Prints documents as canonical Extended JSON, each on a line, all at once. `name` tells people which one it is.
+/// Prints documents as canonical Extended JSON, each on a line, all at once. `name` tells people
+/// which one it is.
 pub(super) fn print_documents(documents: &[Bytes], name: impl Fn(&[u8]) -> String) -> Result<()> {
     let mut lines = Vec::new();
     for document in documents {

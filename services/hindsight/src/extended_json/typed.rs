@@ -1,4 +1,5 @@
-//! Extended JSON as people type it, to BSON: fields in their order, and one that comes twice is kept twice.
+//! Extended JSON as people type it, to BSON: fields in their order, and one that comes twice is
+//! kept twice.
 
 use std::fmt;
 

@@ -50,7 +50,8 @@ impl ResolvedTimeJson {
 pub struct EntriesJson {
     #[schema(value_type = Vec<Object>)]
     pub entries: Vec<Text>,
-    /// With `before_context`: for each entry whether it is there only because of the one that follows it.
+    /// With `before_context`: for each entry whether it is there only because of the one that
+    /// follows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub context: Vec<bool>,
@@ -242,7 +243,8 @@ impl ChangeJson {
 }
 
 impl ChangesJson {
-    /// Keeps the first `most`, of one more that were asked for. Gives the length of the text that came to it.
+    /// Keeps the first `most`, of one more that were asked for. Gives the length of the text that
+    /// came to it.
     pub fn add(
         &mut self,
         answer: &api::DiffTimesResponse,

@@ -34,7 +34,8 @@ pub struct OperationJson {
 #[schema(as = RestoreMetadata)]
 pub struct MetadataJson {
     pub plan: Option<PlanJson>,
-    /// `checks`, `collections`, `documents`, `indexes`, `views`, `verification`, `expiry`, `users`, `done`.
+    /// `checks`, `collections`, `documents`, `indexes`, `views`, `verification`, `expiry`, `users`,
+    /// `done`.
     pub phase: String,
     /// What the phase counts: collections, documents, indexes or views.
     pub progress: u64,

@@ -1,6 +1,8 @@
-//! Waiting for a log that is not there yet: told in the messages and at `/readyz`, on the process's own address.
+//! Waiting for a log that is not there yet: told in the messages and at `/readyz`, on the process's
+//! own address.
 //!
-//! Services are started in any order: a replayer before the first tailer has made the topic, both before the brokers.
+//! Services are started in any order: a replayer before the first tailer has made the topic, both
+//! before the brokers.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,8 +43,8 @@ impl Reason {
     }
 }
 
-/// Opens what is on brokers, again and again as long as what is missing can come by itself. None when the process was
-/// told to stop before that.
+/// Opens what is on brokers, again and again as long as what is missing can come by itself. None
+/// when the process was told to stop before that.
 ///
 /// # Errors
 /// What no waiting mends; an address that cannot be listened on.
@@ -102,8 +104,8 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
     Ok(())
 }
 
-/// Whether the brokers, or the topic, can come to be there by themselves. A client that is refused, for a password or a
-/// certificate, needs other settings first.
+/// Whether the brokers, or the topic, can come to be there by themselves. A client that is refused,
+/// for a password or a certificate, needs other settings first.
 fn can_come(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) | (_, Some(CaptureError::Log(error))) => match error {

@@ -1,5 +1,5 @@
-//! Keeps a usable base: copies one when the newest stretch of the log has none, as at the start and after a
-//! gap, and when the history met an entry that it cannot apply.
+//! Keeps a usable base: copies one when the newest stretch of the log has none, as at the start and
+//! after a gap, and when the history met an entry that it cannot apply.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use tracing::{info, warn};
 use crate::api::CopyBoard;
 use crate::base_registry::register_bases;
 
-/// Announces the bases of this replica set that the log does not know of; gives all that it knows of then.
+/// Announces the bases of this replica set that the log does not know of; gives all that it knows
+/// of then.
 async fn announce_missing(
     shared: &dyn SharedLog,
     identity: &SetIdentity,
@@ -233,8 +234,8 @@ impl BaseKeeper {
         }
     }
 
-    /// Says in a shared log which bases are its own, and then counts them. An error when the log is lost to another
-    /// tailer; log or directory out of reach, it is tried again.
+    /// Says in a shared log which bases are its own, and then counts them. An error when the log is
+    /// lost to another tailer; log or directory out of reach, it is tried again.
     async fn announce(&mut self) -> Result<()> {
         let Some(shared) = &self.shared else { return Ok(()) };
         if !self.may_announce {

@@ -1,4 +1,5 @@
-//! The sign of life of a tailer that leads: given every second, as long as a standby would do no better.
+//! The sign of life of a tailer that leads: given every second, as long as a standby would do no
+//! better.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,9 +29,9 @@ impl Voice {
         self.heard_since = written.then(|| self.heard_since.unwrap_or(now));
     }
 
-    /// Whether to go on saying that it lives. A log that cannot be written counts only while beats are: whoever writes
-    /// those, and cannot append or index, has a trouble of its own, such as a full disk. A log that is out of reach is
-    /// so for everybody, and deposes nobody.
+    /// Whether to go on saying that it lives. A log that cannot be written counts only while beats
+    /// are: whoever writes those, and cannot append or index, has a trouble of its own, such as a
+    /// full disk. A log that is out of reach is so for everybody, and deposes nobody.
     fn is_of_use(&self, source_failing: Duration, log_failing: Duration, now: Instant) -> bool {
         let heard = self.heard_since.map_or(Duration::ZERO, |since| now.duration_since(since));
         source_failing <= PATIENCE && log_failing.min(heard) <= PATIENCE

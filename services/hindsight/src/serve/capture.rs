@@ -73,7 +73,8 @@ impl CaptureService {
         }
     }
 
-    /// Begins to capture, or to stand by. What a log of one's own lacks to begin is an error at once.
+    /// Begins to capture, or to stand by. What a log of one's own lacks to begin is an error at
+    /// once.
     pub(super) async fn spawn(
         self,
         tasks: &mut Tasks<anyhow::Error>,

@@ -1,4 +1,5 @@
-//! Following a log that others write: its segments into the index, and whether it is safe where it lies.
+//! Following a log that others write: its segments into the index, and whether it is safe where it
+//! lies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,8 @@ pub(super) fn follow_log(
                     status.log_failed(Some(error.to_string()));
                     backoff.pause(&shutdown).await;
                 }
-                // What comes before the damage is served, and told is the damage with the other risks.
+                // What comes before the damage is served, and told is the damage with the other
+                // risks.
                 Err(CaptureError::Log(LogError::Corrupt { .. })) if is_shared => {
                     status.log_failed(None);
                     backoff.pause(&shutdown).await;
@@ -56,7 +58,8 @@ pub(super) fn follow_log(
     }
 }
 
-/// Looks, as long as the process runs, whether the log is safe where it lies: settings can change, records can vanish.
+/// Looks, as long as the process runs, whether the log is safe where it lies: settings can change,
+/// records can vanish.
 pub(super) async fn watch_risks(
     shared: Arc<dyn SharedLog>,
     status: StatusBoard,

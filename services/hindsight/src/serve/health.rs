@@ -1,6 +1,7 @@
 //! Whether the process works: `/healthz` and `/readyz` for HTTP, grpc.health.v1 for gRPC.
 //!
-//! The process as a whole (the empty name) serves while it lives; the service `hindsight.v1.Hindsight` while it is ready.
+//! The process as a whole (the empty name) serves while it lives; the service
+//! `hindsight.v1.Hindsight` while it is ready.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 type Described = HindsightServer<Service>;
 
-/// Why it is not ready. It is ready when the source is being read, where one captures or stands by, the log can be read
-/// or written, and the history goes on or will by itself.
+/// Why it is not ready. It is ready when the source is being read, where one captures or stands by,
+/// the log can be read or written, and the history goes on or will by itself.
 pub(super) fn unready(live: &Live) -> Option<String> {
     let stopped = live.applied.borrow().stopped.clone();
     why_unready(live.capture.now(), live.source.is_some(), stopped)

@@ -1,4 +1,5 @@
-//! One port: the gRPC API with health and reflection, the same as HTTP/JSON, `/metrics`, `/healthz`, `/readyz`.
+//! One port: the gRPC API with health and reflection, the same as HTTP/JSON, `/metrics`,
+//! `/healthz`, `/readyz`.
 
 use std::sync::Arc;
 

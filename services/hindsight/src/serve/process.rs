@@ -1,5 +1,5 @@
-//! What every long-running command does first and last: it takes its data directory, listens, says that it is ready,
-//! and stops on a signal.
+//! What every long-running command does first and last: it takes its data directory, listens, says
+//! that it is ready, and stops on a signal.
 
 use std::net::SocketAddr;
 

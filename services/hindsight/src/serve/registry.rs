@@ -19,12 +19,14 @@ use crate::open::Opened;
 
 /// Between two looks at what is cheap to see.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at every manifest while something is damaged or absent, for a file may change in its place.
+/// Between two looks at every manifest while something is damaged or absent, for a file may change
+/// in its place.
 const RELOOK: Duration = Duration::from_secs(5);
 /// A base is gone when it is not there at any look for so long.
 const GONE_AFTER: Duration = Duration::from_secs(10);
-/// And for so long when its directory holds nothing at all: so looks the place of a file system that is not mounted,
-/// which is no reason to take windows back and to copy another base onto what is below it.
+/// And for so long when its directory holds nothing at all: so looks the place of a file system
+/// that is not mounted, which is no reason to take windows back and to copy another base onto what
+/// is below it.
 const GONE_FROM_NOTHING_AFTER: Duration = Duration::from_secs(600);
 
 /// Runs until shutdown.
@@ -110,8 +112,8 @@ impl Registry {
         }
     }
 
-    /// Bases that came are told to the index, and those that are gone are taken back from it: no window may be published
-    /// that rests on them (I7).
+    /// Bases that came are told to the index, and those that are gone are taken back from it: no
+    /// window may be published that rests on them (I7).
     fn take_in(&mut self, announced: Option<&[BaseNotice]>) -> Result<Found> {
         let found = register_bases(&self.index, &self.directory, announced)?;
         let known = self.index.view().bases()?.into_iter().map(|base| base.name);
@@ -148,7 +150,8 @@ fn is_due(has_changed: bool, is_any_missing: bool, is_whole: bool, waited: Durat
     has_changed || is_any_missing || (!is_whole && waited >= RELOOK)
 }
 
-/// Bases that the index knows and that were not there at the last look, with the first look of that kind.
+/// Bases that the index knows and that were not there at the last look, with the first look of that
+/// kind.
 #[derive(Debug, Default)]
 struct Absences(BTreeMap<String, Instant>);
 
@@ -176,7 +179,8 @@ impl Absences {
 fn names_in(directory: &Path) -> Vec<(OsString, Option<SystemTime>)> {
     let changed = |entry: &DirEntry| entry.metadata().and_then(|it| it.modified()).ok();
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    // One that is being written changes all the time, and is told by its new name when it is complete.
+    // One that is being written changes all the time, and is told by its new name when it is
+    // complete.
     let entries =
         entries.filter(|entry| !entry.file_name().to_string_lossy().ends_with(".partial"));
     let mut names: Vec<_> = entries.map(|entry| (entry.file_name(), changed(&entry))).collect();

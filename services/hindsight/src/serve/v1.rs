@@ -1,4 +1,5 @@
-//! The API as HTTP/JSON, under /v1: every call is translated to the one that gRPC has, and its answer to JSON.
+//! The API as HTTP/JSON, under /v1: every call is translated to the one that gRPC has, and its
+//! answer to JSON.
 //!
 //! The description at /openapi.json is made from the handlers themselves.
 

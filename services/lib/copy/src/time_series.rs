@@ -1,7 +1,8 @@
 //! What listed options do not tell of time-series collections.
 //!
-//! From 9.0 on a time-series is one collection without a view (made by hand after the server's sources, for no 9.0
-//! was to be had): its buckets are read with `rawData: true`, which takes the privilege `performRawDataOperations`.
+//! From 9.0 on a time-series is one collection without a view (made by hand after the server's
+//! sources, for no 9.0 was to be had): its buckets are read with `rawData: true`, which takes the
+//! privilege `performRawDataOperations`.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +19,8 @@ use super::member::{Member, document};
 /// The type of a time-series that is one collection, in `listCollections`.
 pub(super) const VIEWLESS: &str = "timeseries";
 
-/// Replies of servers that keep no mark: below 6.0 there is no such stage, and below that feature compatibility version
-/// the stage is not enabled.
+/// Replies of servers that keep no mark: below 6.0 there is no such stage, and below that feature
+/// compatibility version the stage is not enabled.
 const NO_SUCH_STAGE: [i32; 2] = [40324, 224];
 
 /// Asks for the buckets, where the collection would show measurements.
@@ -33,8 +34,8 @@ pub(super) fn raw_if_viewless(
     command
 }
 
-/// Writes the mark of mixed types into the options of the collections that have the mark in the member's catalog. 6.0.5
-/// does not list it, and later patches do not list what 6.0.5 marked.
+/// Writes the mark of mixed types into the options of the collections that have the mark in the
+/// member's catalog. 6.0.5 does not list it, and later patches do not list what 6.0.5 marked.
 pub(super) async fn with_marks(member: &Member, mut listed: ByUuid) -> Result<ByUuid> {
     let mut is_needed = false;
     for info in listed.values() {

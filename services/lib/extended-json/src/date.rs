@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use jiff::civil::{DateTime, datetime};
 
-/// RFC 3339 with milliseconds only where there are some; `None` outside of the years 1970 to 9999, for which the
-/// relaxed notation has no text.
+/// RFC 3339 with milliseconds only where there are some; `None` outside of the years 1970 to 9999,
+/// for which the relaxed notation has no text.
 pub(crate) fn text(milliseconds: i64) -> Option<String> {
     let epoch: DateTime = datetime(1970, 1, 1, 0, 0, 0, 0);
     let since = SignedDuration::from_millis(milliseconds);

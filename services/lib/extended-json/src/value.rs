@@ -19,7 +19,8 @@ pub struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value of an element whose document was validated; of another one that fails when it is serialized.
+    /// The value of an element whose document was validated; of another one that fails when it is
+    /// serialized.
     pub fn of(element: Element<'a>, notation: Notation) -> Self {
         Self { kind: element.kind, bytes: element.value, notation }
     }
@@ -189,7 +190,8 @@ fn long(number: i64) -> One<String> {
     One("$numberLong", number.to_string())
 }
 
-/// The shortest digits that read as the same number, without an exponent: scripts may compare texts of earlier versions.
+/// The shortest digits that read as the same number, without an exponent: scripts may compare texts
+/// of earlier versions.
 fn double(number: f64) -> String {
     match number {
         _ if number.is_nan() => "NaN".to_owned(),

@@ -20,14 +20,16 @@ pub struct Written<'a> {
 
 impl<'a> Written<'a> {
     /// # Errors
-    /// Bytes that are no BSON, or that nest deeper than 256 levels: every level takes some of the stack.
+    /// Bytes that are no BSON, or that nest deeper than 256 levels: every level takes some of the
+    /// stack.
     pub fn of(bytes: &'a [u8], notation: Notation) -> Result<Self, Malformed> {
         let document = Doc::new(bytes)?;
         document.validate()?;
         Ok(Self { document, notation, inexact: inexact::of(document)? })
     }
 
-    /// What of it is not written as it is, at most [`inexact::MOST`] of it; nothing for nearly every document.
+    /// What of it is not written as it is, at most [`inexact::MOST`] of it; nothing for nearly
+    /// every document.
     pub fn inexact(&self) -> &[Inexact] {
         &self.inexact
     }
@@ -50,7 +52,8 @@ impl Serialize for Written<'_> {
     }
 }
 
-/// The same, and a document that JSON cannot carry exactly has a last field `$inexact`, with a text for each value.
+/// The same, and a document that JSON cannot carry exactly has a last field `$inexact`, with a text
+/// for each value.
 #[derive(Clone, Debug)]
 pub struct Marked<'a>(Written<'a>);
 

@@ -1,8 +1,9 @@
 //! How fast entries are applied, and how long a read of one document at a random time takes.
 //!
-//! One million entries: 60 % inserts of about 400 bytes, 30 % updates by delta and 10 % deletes, both of documents
-//! chosen evenly among all that exist. Each entry is parsed from its bytes, applied in strict mode, and committed with
-//! the others of its segment. `HINDSIGHT_BENCH_ENTRIES` and `HINDSIGHT_BENCH_READS` change the numbers.
+//! One million entries: 60 % inserts of about 400 bytes, 30 % updates by delta and 10 % deletes,
+//! both of documents chosen evenly among all that exist. Each entry is parsed from its bytes,
+//! applied in strict mode, and committed with the others of its segment. `HINDSIGHT_BENCH_ENTRIES`
+//! and `HINDSIGHT_BENCH_READS` change the numbers.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -159,7 +160,8 @@ fn apply_all(history: &History, log: &Log) {
     writer.flush().expect("durable");
 }
 
-/// What this thread has computed so far: on a busy machine this says more than the clock on the wall.
+/// What this thread has computed so far: on a busy machine this says more than the clock on the
+/// wall.
 fn thread_cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());

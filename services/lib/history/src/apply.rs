@@ -6,12 +6,13 @@
 //! | update of a missing one | makes a stub of what it sets* | refused*, unless marked as an upsert |
 //! | delete of a missing one | nothing | refused, but for capped collections and a user's |
 //!
-//! In the relaxed window the base may already hold what an entry does (O15). Later, a mismatch means
-//! that base or log is wrong. Collections which the server writes without logging are always relaxed. A user's operations
-//! are those of an `applyOps` that was logged as given (`user.rs`); they need not fit what they meet.
+//! In the relaxed window the base may already hold what an entry does (O15). Later, a mismatch
+//! means that base or log is wrong. Collections which the server writes without logging are always
+//! relaxed. A user's operations are those of an `applyOps` that was logged as given (`user.rs`);
+//! they need not fit what they meet.
 //!
-//! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have held a few documents
-//! more or fewer, so there the insert replaces and the update does nothing.
+//! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have
+//! held a few documents more or fewer, so there the insert replaces and the update does nothing.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -44,7 +45,8 @@ impl Writer<'_> {
         };
         let hash = self.point_at(&target, document_id(unit, op)?);
         let is_new = self.note_greatest(target.number)?;
-        // Relaxed, no one needs to know whether it exists. A user's insert keeps the document's place.
+        // Relaxed, no one needs to know whether it exists. A user's insert keeps the document's
+        // place.
         let is_relaxed = unit.relaxed || target.unlogged || user.is_some();
         let keeps_place = user.is_some() && target.capped;
         let must_look = !is_new && (trims || keeps_place || !is_relaxed);
@@ -156,8 +158,9 @@ impl Writer<'_> {
         Err(unit.inconsistent(op.ns, "deletes a document that is missing"))
     }
 
-    /// Checks the change against the hash that the source gave, if it gave one. While the base was copied, and in
-    /// collections that the server writes without logging, the state before is not the source's.
+    /// Checks the change against the hash that the source gave, if it gave one. While the base was
+    /// copied, and in collections that the server writes without logging, the state before is not
+    /// the source's.
     fn prove(
         &mut self,
         unit: &Unit,
@@ -197,8 +200,9 @@ impl Writer<'_> {
         self.latest.hash(&self.prefix)
     }
 
-    /// Notes the id at hand among those of its collection. True when it is greater than all that ever were: then it is
-    /// new, and no one needs to look. Most inserts are such, for ids are made from a clock or a counter.
+    /// Notes the id at hand among those of its collection. True when it is greater than all that
+    /// ever were: then it is new, and no one needs to look. Most inserts are such, for ids are made
+    /// from a clock or a counter.
     pub(crate) fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
         let greatest = match self.greatest.entry(number) {
             Entry::Occupied(known) => known.into_mut(),
@@ -230,7 +234,8 @@ impl Writer<'_> {
         });
     }
 
-    /// Finds the newest version of the document at hand, and shows it to `see` unless it is a tombstone.
+    /// Finds the newest version of the document at hand, and shows it to `see` unless it is a
+    /// tombstone.
     pub(crate) fn find(
         &mut self,
         hash: u64,

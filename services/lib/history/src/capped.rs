@@ -1,8 +1,9 @@
 //! Trimming of capped collections, where the log does not tell it.
 //!
-//! From feature compatibility version 5.0 on a primary logs what it removes from a capped collection. Below that,
-//! every member trims by itself and logs nothing, so the history does as the members do: after an insert the oldest
-//! documents go, until the collection is within its `size` and its `max` (docs/decisions/0003).
+//! From feature compatibility version 5.0 on a primary logs what it removes from a capped
+//! collection. Below that, every member trims by itself and logs nothing, so the history does as
+//! the members do: after an insert the oldest documents go, until the collection is within its
+//! `size` and its `max` (docs/decisions/0003).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,7 +26,8 @@ const DEFAULT_SIZE: u64 = 4096;
 /// What the writer knows for trimming.
 #[derive(Default)]
 pub(crate) struct Trimming {
-    /// Whether the history has to trim; none when the feature version was written to since it was looked up.
+    /// Whether the history has to trim; none when the feature version was written to since it was
+    /// looked up.
     needed: Option<bool>,
     /// The feature compatibility version, when it was looked up since it was last written to.
     feature_version: Option<Option<FeatureVersion>>,
@@ -79,7 +81,8 @@ impl Queue {
         self.bytes -= removed.unwrap_or(0);
     }
 
-    /// Takes the oldest document out, by its prefix, if there is too much. The newest one always stays.
+    /// Takes the oldest document out, by its prefix, if there is too much. The newest one always
+    /// stays.
     fn pop_excess(&mut self) -> Option<Box<[u8]>> {
         let held = self.documents.len();
         if held < 2 || (self.bytes <= self.limits.bytes && held <= self.limits.documents) {
@@ -146,8 +149,8 @@ impl Writer<'_> {
         }
     }
 
-    /// What `read` finds in the document of the feature compatibility version, as it is now. None if the base has none.
-    /// Loses the document at hand.
+    /// What `read` finds in the document of the feature compatibility version, as it is now. None
+    /// if the base has none. Loses the document at hand.
     pub(crate) fn feature_document<T>(
         &mut self,
         read: impl FnOnce(Doc<'_>) -> Option<T>,
@@ -171,7 +174,8 @@ impl Writer<'_> {
         Ok(found)
     }
 
-    /// After the insert of the document at hand, which had the place `before` until now: removes the oldest ones.
+    /// After the insert of the document at hand, which had the place `before` until now: removes
+    /// the oldest ones.
     pub(crate) fn trim(
         &mut self,
         unit: &Unit,

@@ -1,4 +1,5 @@
-//! The catalog by visible time, in memory. It is small beside the data: one state per create, drop, rename or change.
+//! The catalog by visible time, in memory. It is small beside the data: one state per create, drop,
+//! rename or change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

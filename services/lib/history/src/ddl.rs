@@ -1,7 +1,7 @@
 //! Commands: what changes the catalog (O19 to O24).
 //!
-//! Collections are compared by UUID. In the relaxed window the base may be ahead of an entry, so a repeated create or
-//! drop is fine there; afterwards it is not.
+//! Collections are compared by UUID. In the relaxed window the base may be ahead of an entry, so a
+//! repeated create or drop is fine there; afterwards it is not.
 
 use hindsight_oplog::raw::{Doc, Element, kind};
 use hindsight_oplog::{CommandKind, Operation};
@@ -95,8 +95,8 @@ impl Writer<'_> {
             return Err(unit.inconsistent(&state.ns, "creates a collection that exists"));
         }
         let number = match existing {
-            // The base is ahead. Everything since this entry follows, so it may start over; documents that are
-            // ahead are overtaken.
+            // The base is ahead. Everything since this entry follows, so it may start over;
+            // documents that are ahead are overtaken.
             Some(number) => number,
             None => self.new_number()?,
         };
@@ -111,8 +111,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Every collection was dropped by an entry of its own before. In the relaxed window, what is left
-    /// is what the base saw after a new create.
+    /// Every collection was dropped by an entry of its own before. In the relaxed window, what is
+    /// left is what the base saw after a new create.
     fn drop_database(&mut self, unit: &Unit, command: &Command<'_>) -> Result<(), ApplyError> {
         if unit.relaxed {
             return Ok(());
@@ -157,8 +157,9 @@ impl Writer<'_> {
             && !unit.relaxed
             && subject.state.ns != target
         {
-            // A user's applyOps with dropTarget is logged without it; each member moves the namesake to a name of its own,
-            // which no entry tells and no other member has (4.4.2 to 6.0.27).
+            // A user's applyOps with dropTarget is logged without it; each member moves the
+            // namesake to a name of its own, which no entry tells and no other member has (4.4.2 to
+            // 6.0.27).
             tracing::warn!(at = %unit.at, target, "a rename takes the name of a collection that exists: that counts as dropped");
             self.set_state(unit, number, None);
         }
@@ -171,7 +172,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Empties a capped collection: the same collection, from here on under a number that holds nothing.
+    /// Empties a capped collection: the same collection, from here on under a number that holds
+    /// nothing.
     fn empty(&mut self, unit: &Unit, command: &Command<'_>) -> Result<(), ApplyError> {
         if let Some(subject) = self.subject(unit, command)? {
             let number = self.new_number()?;
@@ -236,7 +238,8 @@ impl<'a> Command<'a> {
         Ok(Command { database, first, o: op.o, o2: op.o2, ui: op.ui, shown: op.ns })
     }
 
-    /// The namespace it is about: the value of its first field, in its database; whole for a rename.
+    /// The namespace it is about: the value of its first field, in its database; whole for a
+    /// rename.
     fn ns(&self, unit: &Unit) -> Result<String, ApplyError> {
         match self.first.as_str() {
             Some(ns) if self.first.name == b"renameCollection" => Ok(ns.to_owned()),

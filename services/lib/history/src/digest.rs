@@ -13,8 +13,9 @@ impl std::fmt::Display for Digest {
 }
 
 impl History {
-    /// Equal for two histories of the same bases and entries. Left out is what may differ between them:
-    /// numbers of generations and collections, names of bases, and how far transactions still open reach back.
+    /// Equal for two histories of the same bases and entries. Left out is what may differ between
+    /// them: numbers of generations and collections, names of bases, and how far transactions still
+    /// open reach back.
     pub fn digest(&self) -> Result<Digest, HistoryError> {
         let mut hasher = blake3::Hasher::new();
         for generation in self.generations() {

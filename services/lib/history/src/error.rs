@@ -2,12 +2,14 @@
 
 use hindsight_oplog::{OpTime, Timestamp};
 
-/// The store itself failed: stop, look at the disk, and if in doubt delete the directory and rebuild it.
+/// The store itself failed: stop, look at the disk, and if in doubt delete the directory and
+/// rebuild it.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     #[error("history store: {0}")]
     Store(#[from] rocksdb::Error),
-    /// The directory holds something that this version did not write. It is derived: delete it and it is rebuilt.
+    /// The directory holds something that this version did not write. It is derived: delete it and
+    /// it is rebuilt.
     #[error(
         "history store holds {what}; delete its directory, it is rebuilt from the base and the log"
     )]
@@ -34,11 +36,12 @@ impl HistoryError {
     }
 }
 
-/// An apply unit was not applied. Nothing of it is in the history, and nothing after it will be: the history stays
-/// restorable up to just before the named entry (I8).
+/// An apply unit was not applied. Nothing of it is in the history, and nothing after it will be:
+/// the history stays restorable up to just before the named entry (I8).
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The entry does something that cannot be rebuilt from the log, or that this version does not know.
+    /// The entry does something that cannot be rebuilt from the log, or that this version does not
+    /// know.
     #[error(
         "entry {at} on {ns}: {what}; the history ends just before it, and begins again with a base that is copied after it"
     )]

@@ -23,11 +23,11 @@ pub struct BaseInfo {
 pub struct Progress {
     /// The last entry of the log that was taken in.
     pub applied: OpTime,
-    /// The last time whose state is complete: every unit visible up to it is applied, no transaction prepared up to it
-    /// is open. Behind `applied` while a transaction is prepared.
+    /// The last time whose state is complete: every unit visible up to it is applied, no
+    /// transaction prepared up to it is open. Behind `applied` while a transaction is prepared.
     pub through: Timestamp,
-    /// First entry of the oldest transaction still open: after a restart the log is read from here, and
-    /// units that are in already are skipped.
+    /// First entry of the oldest transaction still open: after a restart the log is read from here,
+    /// and units that are in already are skipped.
     pub oldest_open: Option<OpTime>,
 }
 

@@ -17,7 +17,8 @@ use crate::{HistoryError, Load, ReadError, View, Writer, key, observed, state};
 /// Layout of keys and values. Another one is refused: the store is derived, and rebuilt.
 const FORMAT_VERSION: &[u8] = b"1";
 
-/// Every version of every document, by visible time. Share it in an `Arc`; reads go on while the writer writes.
+/// Every version of every document, by visible time. Share it in an `Arc`; reads go on while the
+/// writer writes.
 pub struct History {
     pub(crate) db: Arc<DB>,
     pub(crate) settings: Settings,
@@ -28,8 +29,8 @@ pub struct History {
 }
 
 impl History {
-    /// Opens or creates the store in a directory of its own. A base that was not loaded to its end is
-    /// thrown away.
+    /// Opens or creates the store in a directory of its own. A base that was not loaded to its end
+    /// is thrown away.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
         let db = DB::open(&settings.options(), path)?;
         match db.get(key::FORMAT)? {
@@ -46,7 +47,8 @@ impl History {
         Ok(history)
     }
 
-    /// Opens the store as it was when the process that has it open last flushed, without disturbing that one.
+    /// Opens the store as it was when the process that has it open last flushed, without disturbing
+    /// that one.
     pub fn open_read_only(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
         let mut options = settings.options();
         options.create_if_missing(false);
@@ -191,7 +193,8 @@ impl History {
         self.db.raw_iterator_opt(options)
     }
 
-    /// An iterator over all versions of a number, in the order of ids. Blocks read once are not cached.
+    /// An iterator over all versions of a number, in the order of ids. Blocks read once are not
+    /// cached.
     pub(crate) fn versions_of(&self, number: u32) -> DBRawIterator<'_> {
         let (from, to) = key::range(number);
         let mut options = ReadOptions::default();

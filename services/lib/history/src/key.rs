@@ -1,4 +1,5 @@
-//! Keys. One column family, because then a crash loses a suffix of the write batches and nothing else.
+//! Keys. One column family, because then a crash loses a suffix of the write batches and nothing
+//! else.
 //!
 //! ```text
 //! version    := number (u32 BE, ≥ 1) ‖ id key ‖ !visible (u64 BE, bitwise not: newest first)
@@ -9,8 +10,8 @@
 //! observed   := 00000000 'O' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! ```
 //!
-//! A number stands for one collection of one generation, from a create to a drop (or to being emptied). Numbers are
-//! never used again, so what a number's keys hold belongs together for ever.
+//! A number stands for one collection of one generation, from a create to a drop (or to being
+//! emptied). Numbers are never used again, so what a number's keys hold belongs together for ever.
 
 use hindsight_oplog::Timestamp;
 
@@ -38,8 +39,8 @@ pub(crate) fn push_time(key: &mut Vec<u8>, visible: Timestamp) {
     key.extend_from_slice(&(!visible.as_u64()).to_be_bytes());
 }
 
-/// The last key that a version with this prefix could have. No id's key begins with another one, so what follows is of
-/// another id.
+/// The last key that a version with this prefix could have. No id's key begins with another one, so
+/// what follows is of another id.
 pub(crate) fn last_of(prefix: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(prefix.len() + TIME_LENGTH);
     key.extend_from_slice(prefix);

@@ -1,8 +1,9 @@
 //! The newest version of the documents written last, and what of it is not in the store yet.
 //!
-//! Values live in two arenas, a young and an old one. A version is written to the young one; when that is full, it
-//! becomes the old one and what was the old one is forgotten at once: no bookkeeping per entry, and memory is bounded
-//! by both. Versions are put into the store from the young arena, so it turns old only when all of it is there.
+//! Values live in two arenas, a young and an old one. A version is written to the young one; when
+//! that is full, it becomes the old one and what was the old one is forgotten at once: no
+//! bookkeeping per entry, and memory is bounded by both. Versions are put into the store from the
+//! young arena, so it turns old only when all of it is there.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -75,8 +76,9 @@ struct PendingSlot {
 }
 
 impl Pending {
-    /// Keys and values in the order of keys: most are inserts with growing ids, and the store takes neighbours one after
-    /// the other in a third of the time. Of two versions with one key the one pushed last comes last, and stays.
+    /// Keys and values in the order of keys: most are inserts with growing ids, and the store takes
+    /// neighbours one after the other in a third of the time. Of two versions with one key the one
+    /// pushed last comes last, and stays.
     pub(crate) fn in_order(&mut self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let bytes = &self.bytes;
         self.slots.sort_by(|a, b| bytes[a.key.clone()].cmp(&bytes[b.key.clone()]));
@@ -154,8 +156,8 @@ impl Latest {
         Mark(self.young.slots.len())
     }
 
-    /// Takes back the versions after the mark from what is to be stored. They are still found: only a
-    /// writer that applies nothing more may do so.
+    /// Takes back the versions after the mark from what is to be stored. They are still found: only
+    /// a writer that applies nothing more may do so.
     pub(crate) fn take_back(&mut self, mark: Mark) {
         self.young.slots.truncate(mark.0);
     }
@@ -186,8 +188,8 @@ impl Latest {
         self.young.bytes.len() - from
     }
 
-    /// Everything pending is in the store. True when an arena was forgotten: from now on its versions must be found
-    /// in the store.
+    /// Everything pending is in the store. True when an arena was forgotten: from now on its
+    /// versions must be found in the store.
     pub(crate) fn stored(&mut self) -> bool {
         self.stored = self.young.slots.len();
         if self.young.bytes.len() < self.limit {

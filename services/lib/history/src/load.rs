@@ -16,8 +16,8 @@ use crate::{CollectionState, History, HistoryError, key, state};
 /// Documents are written in batches of about this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A base on its way into the history. Nothing of it shows before [`Load::finish`]; dropped before, it is discarded
-/// when the next one begins or the store is opened again.
+/// A base on its way into the history. Nothing of it shows before [`Load::finish`]; dropped before,
+/// it is discarded when the next one begins or the store is opened again.
 pub struct Load<'h> {
     history: &'h History,
     generation: Generation,

@@ -1,4 +1,5 @@
-//! What is known of the catalog from elsewhere than entries: taken up from a stated time on, and told.
+//! What is known of the catalog from elsewhere than entries: taken up from a stated time on, and
+//! told.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use crate::state::timestamp;
 use crate::writer::Unit;
 use crate::{CollectionState, History, HistoryError, Writer};
 
-/// A difference between the catalog that entries made and the one that members of the source listed.
+/// A difference between the catalog that entries made and the one that members of the source
+/// listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     pub(crate) generation: u32,
@@ -20,7 +22,8 @@ pub struct Observed {
     pub ns: String,
     /// Each difference in words.
     pub differences: Vec<String>,
-    /// False when the history goes on as the entries say, because what was listed cannot be taken up.
+    /// False when the history goes on as the entries say, because what was listed cannot be taken
+    /// up.
     pub taken_up: bool,
 }
 
@@ -48,10 +51,12 @@ impl Writer<'_> {
         Some((since, Arc::clone(state)))
     }
 
-    /// Notes how a collection was listed by members of the source, and goes by it from `at` on if a state is given.
+    /// Notes how a collection was listed by members of the source, and goes by it from `at` on if a
+    /// state is given.
     ///
-    /// `at` is the optime of the last entry that was applied, before it is committed: the catalog of that time was
-    /// shown to nobody yet. Without a state, a difference that was noted already is not noted again.
+    /// `at` is the optime of the last entry that was applied, before it is committed: the catalog
+    /// of that time was shown to nobody yet. Without a state, a difference that was noted already
+    /// is not noted again.
     ///
     /// # Errors
     /// The state is not BSON, or the collection is gone.

@@ -11,8 +11,8 @@ pub struct NamePair {
     pub ns: String,
     pub before: Option<Arc<CollectionState>>,
     pub after: Option<Arc<CollectionState>>,
-    /// Present if both are one collection, neither dropped nor emptied in between and read from one base: then
-    /// its documents differ only where one was written or deleted between the two times.
+    /// Present if both are one collection, neither dropped nor emptied in between and read from one
+    /// base: then its documents differ only where one was written or deleted between the two times.
     pub same: Option<SameCollection>,
 }
 
@@ -25,7 +25,8 @@ pub struct SameCollection {
 }
 
 impl View<'_> {
-    /// Every name that a collection has here or in the `other` view, in order. `other` is of the same history.
+    /// Every name that a collection has here or in the `other` view, in order. `other` is of the
+    /// same history.
     pub fn pair_with(&self, other: &View<'_>) -> Vec<NamePair> {
         debug_assert!(std::ptr::eq(self.history, other.history), "two views of one history");
         let names = |view: &View<'_>| view.collections().into_iter().map(|state| state.ns.clone());

@@ -12,14 +12,16 @@ const STEPS_BEFORE_SEEK: usize = 8;
 /// A document under a scan, lent until the scan goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scanned<'a> {
-    /// The key of its id, `id_key::encode`. A scan that begins after it goes on with the next document.
+    /// The key of its id, `id_key::encode`. A scan that begins after it goes on with the next
+    /// document.
     pub id_key: &'a [u8],
     pub document: &'a [u8],
 }
 
 /// The documents of one collection at one time, by id. After an error it ends.
 ///
-/// [`DocumentScan::next_document`] lends each document and copies nothing; as an iterator it gives copies.
+/// [`DocumentScan::next_document`] lends each document and copies nothing; as an iterator it gives
+/// copies.
 pub struct DocumentScan<'h> {
     iterator: DBRawIterator<'h>,
     at: Timestamp,
@@ -102,7 +104,8 @@ impl<'h> DocumentScan<'h> {
         }
     }
 
-    /// From the newest version of the document at hand to the one in force; false when there is none.
+    /// From the newest version of the document at hand to the one in force; false when there is
+    /// none.
     fn seek_visible(&mut self) -> Result<bool, HistoryError> {
         for step in 0.. {
             let Some(key) = self.iterator.key() else {

@@ -12,16 +12,16 @@ use crate::key;
 /// 16 shards: with RocksDB's own choice one is hardly larger than the top of a file's index.
 const CACHE_SHARD_BITS: i32 = 4;
 
-/// Sizes in bytes. The process holds up to about `cache_bytes + 4 * write_buffer_bytes + 2 * latest_bytes`, and
-/// what is applied and not yet committed.
+/// Sizes in bytes. The process holds up to about `cache_bytes + 4 * write_buffer_bytes + 2 *
+/// latest_bytes`, and what is applied and not yet committed.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Blocks, filters and indexes of the files, shared by readers and writer.
     pub cache_bytes: usize,
     /// One memtable; up to three are being written out at a time.
     pub write_buffer_bytes: usize,
-    /// Newest versions that the writer remembers, so that it need not read them back: half of them, in fact two
-    /// halves of this size.
+    /// Newest versions that the writer remembers, so that it need not read them back: half of them,
+    /// in fact two halves of this size.
     pub latest_bytes: usize,
     /// Threads for flushes and compactions.
     pub background_jobs: i32,
@@ -55,7 +55,8 @@ impl Settings {
 
         options.set_write_buffer_size(self.write_buffer_bytes);
         options.set_max_write_buffer_number(3);
-        // A lookup of an id that is not there must not walk every memtable: filters by (collection, id).
+        // A lookup of an id that is not there must not walk every memtable: filters by (collection,
+        // id).
         options.set_prefix_extractor(SliceTransform::create(
             key::PREFIX_NAME,
             key::prefix_of_version,
@@ -74,7 +75,8 @@ impl Settings {
         options.set_max_bytes_for_level_base(768 << 20);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        // Window and strategy as the level has them; level 1, because most of what is compacted is compacted again.
+        // Window and strategy as the level has them; level 1, because most of what is compacted is
+        // compacted again.
         options.set_bottommost_compression_options(-14, 1, 0, 0, true);
         options
     }
@@ -90,8 +92,9 @@ impl Settings {
         table.set_bloom_filter(10.0, false);
         // No key is ever looked up whole: the time in it is never known.
         table.set_whole_key_filtering(false);
-        // Indexes and filters share the cache, so that memory does not grow with the store, and lie in small pieces: a
-        // whole one is as large as a shard of the cache, and every lookup would read it again.
+        // Indexes and filters share the cache, so that memory does not grow with the store, and lie
+        // in small pieces: a whole one is as large as a shard of the cache, and every lookup would
+        // read it again.
         table.set_cache_index_and_filter_blocks(true);
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_partition_filters(true);

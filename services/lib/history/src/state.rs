@@ -17,8 +17,8 @@ pub struct CollectionState {
     pub id_index: Option<Vec<u8>>,
     /// The specs of the other indexes, in the order they were made.
     pub indexes: Vec<Vec<u8>>,
-    /// Made up for entries of the relaxed window whose collection is neither in the base nor created in the log. It
-    /// must be dropped before the window ends, and it never shows in a view.
+    /// Made up for entries of the relaxed window whose collection is neither in the base nor
+    /// created in the log. It must be dropped before the window ends, and it never shows in a view.
     pub implicit: bool,
 }
 
@@ -95,8 +95,8 @@ fn is_true(element: Element<'_>) -> bool {
     element.as_bool().unwrap_or_else(|| element.as_integer().is_some_and(|n| n != 0))
 }
 
-/// Namespaces whose documents the server writes without logging it, so that a logged delete may find nothing
-/// (O16). Nothing about their content is promised.
+/// Namespaces whose documents the server writes without logging it, so that a logged delete may
+/// find nothing (O16). Nothing about their content is promised.
 pub(crate) fn is_written_unlogged(ns: &str) -> bool {
     matches!(
         ns,
@@ -107,7 +107,8 @@ pub(crate) fn is_written_unlogged(ns: &str) -> bool {
     )
 }
 
-/// A collection's record: which generation it belongs to, and its state, or none once it is dropped.
+/// A collection's record: which generation it belongs to, and its state, or none once it is
+/// dropped.
 pub(crate) fn encode(generation: u32, state: Option<&CollectionState>) -> Vec<u8> {
     let mut record = DocWriter::with_capacity(256);
     record.int64(b"generation", i64::from(generation));

@@ -1,4 +1,5 @@
-//! Writes batches into the store beside the writer, so that applying goes on while RocksDB sorts what was applied.
+//! Writes batches into the store beside the writer, so that applying goes on while RocksDB sorts
+//! what was applied.
 //!
 //! At most one batch is in flight: memory stays bounded, and batches reach the store in order.
 

@@ -208,8 +208,8 @@ impl Fixture {
         view.collections().iter().map(|state| state.ns.clone()).collect()
     }
 
-    /// As after a kill: what was not flushed is gone. Closing the store would flush it, so the files are copied
-    /// from under it.
+    /// As after a kill: what was not flushed is gone. Closing the store would flush it, so the
+    /// files are copied from under it.
     pub(crate) fn killed(self) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(self.dir.path()).unwrap() {

@@ -1,8 +1,8 @@
 //! Operations of a user's `applyOps`, which MongoDB 6.0 and earlier log as they were given.
 //!
-//! They are idempotent: an insert replaces what is there, a delete of what is missing does nothing, and an update
-//! inserts unless the command says `alwaysUpsert: false`. A transaction's operations are not: they fit the state
-//! before them, or base and log are wrong.
+//! They are idempotent: an insert replaces what is there, a delete of what is missing does nothing,
+//! and an update inserts unless the command says `alwaysUpsert: false`. A transaction's operations
+//! are not: they fit the state before them, or base and log are wrong.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,12 @@ use crate::apply::unappliable;
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, Writer};
 
-/// From this feature compatibility version on, no `applyOps` of a user is logged: each of its operations is.
+/// From this feature compatibility version on, no `applyOps` of a user is logged: each of its
+/// operations is.
 const LOGGED_SINGLY_SINCE: u32 = 7;
 
-/// Whose answers the conditions of `$pull` get: filters answer alike in every version that logs such an `applyOps`.
+/// Whose answers the conditions of `$pull` get: filters answer alike in every version that logs
+/// such an `applyOps`.
 const QUERIED_AS: Series = Series::new(6, 0);
 
 pub(crate) const NOT_IDEMPOTENT: &str = "an applyOps with an update that is not idempotent, while the base was being \
@@ -82,8 +84,8 @@ impl Writer<'_> {
         self.history.read_catalog().live_named(self.generation.id, ns).is_some()
     }
 
-    /// Tells of a document into which the server put its own clock: each member of the set holds another value, and the
-    /// history holds the entry's time.
+    /// Tells of a document into which the server put its own clock: each member of the set holds
+    /// another value, and the history holds the entry's time.
     pub(crate) fn note_clock(&mut self, unit: &Unit, op: &Operation<'_>, takes_the_clock: bool) {
         if takes_the_clock {
             self.counts.clock_values += 1;
@@ -105,8 +107,8 @@ enum Queries {
 }
 
 impl Conditions for Queries {
-    /// As the server does: operators judge the element itself, other documents are filters of elements that are
-    /// documents (server: `PullNode`).
+    /// As the server does: operators judge the element itself, other documents are filters of
+    /// elements that are documents (server: `PullNode`).
     fn hold(&self, condition: Element<'_>, element: Element<'_>) -> Result<bool, String> {
         const VALUE: &[u8] = b"v";
         let filter = match condition.as_doc() {

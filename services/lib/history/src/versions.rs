@@ -39,9 +39,9 @@ type Walk = ControlFlow<()>;
 type Visit<'a> = dyn FnMut(Version<'_>) -> Walk + 'a;
 
 impl History {
-    /// Every version that the document with this id had under this name, oldest first, over all generations, until `visit`
-    /// breaks. What happened inside a relaxed window is not known exactly and left out, but for the version in force at
-    /// its end.
+    /// Every version that the document with this id had under this name, oldest first, over all
+    /// generations, until `visit` breaks. What happened inside a relaxed window is not known
+    /// exactly and left out, but for the version in force at its end.
     pub fn versions(
         &self,
         ns: &str,
@@ -132,8 +132,8 @@ impl History {
         Ok(visit(Version { generation, visible, document: None, cause }))
     }
 
-    /// An iterator over the versions of one document, at the one in force at `first`, or else at the oldest one that is
-    /// not newer than `last`.
+    /// An iterator over the versions of one document, at the one in force at `first`, or else at
+    /// the oldest one that is not newer than `last`.
     fn versions_forward(
         &self,
         prefix: &[u8],

@@ -68,7 +68,8 @@ impl<'h> View<'h> {
         self.get_by_key(ns, &id_key)
     }
 
-    /// As [`View::get`], by the key of the id (`id_key::encode`). For many of them take a [`View::lookup`].
+    /// As [`View::get`], by the key of the id (`id_key::encode`). For many of them take a
+    /// [`View::lookup`].
     pub fn get_by_key(&self, ns: &str, id_key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let mut lookup = self.lookup(ns)?;
         Ok(lookup.get(id_key)?.map(<[u8]>::to_vec))
@@ -86,8 +87,8 @@ impl<'h> View<'h> {
         self.scan_after(ns, None)
     }
 
-    /// As [`View::scan`], without the documents up to and with the one of this id, given by the key that the scan told
-    /// ([`crate::Scanned::id_key`]). There need not be such a document.
+    /// As [`View::scan`], without the documents up to and with the one of this id, given by the key
+    /// that the scan told ([`crate::Scanned::id_key`]). There need not be such a document.
     pub fn scan_after(
         &self,
         ns: &str,
@@ -108,7 +109,8 @@ impl<'h> View<'h> {
         Ok(DocumentScan::new(iterator, self.at))
     }
 
-    /// All documents of a collection in the order they were inserted, if it is capped; else as [`View::scan`].
+    /// All documents of a collection in the order they were inserted, if it is capped; else as
+    /// [`View::scan`].
     ///
     /// Holds about 60 bytes a document in memory.
     pub fn scan_natural(&self, ns: &str) -> Result<Documents<'h>, ReadError> {
@@ -144,7 +146,8 @@ impl<'h> View<'h> {
 }
 
 impl Lookup<'_> {
-    /// The document with this id, lent until the next one is asked for; none when there is no such document.
+    /// The document with this id, lent until the next one is asked for; none when there is no such
+    /// document.
     pub fn get(&mut self, id_key: &[u8]) -> Result<Option<&[u8]>, HistoryError> {
         // No id has an empty key, and what is only a number is no version's key.
         if id_key.is_empty() {

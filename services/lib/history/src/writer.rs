@@ -37,16 +37,17 @@ pub struct Counts {
     pub commands: u64,
     /// Writes of the relaxed window that met another state than a strict one would accept.
     pub relaxed: u64,
-    /// Writes to unlogged and capped collections that met another state than a strict one would accept, as they
-    /// may at any time.
+    /// Writes to unlogged and capped collections that met another state than a strict one would
+    /// accept, as they may at any time.
     pub tolerated: u64,
     /// Documents into which the server put its own clock, so that the history holds only about the
     /// same time.
     pub clock_values: u64,
 }
 
-/// Applies units to the newest generation. What [`Writer::apply`] was given shows after [`Writer::commit`], and
-/// survives a crash after [`Writer::flush`] (or when RocksDB flushes by itself).
+/// Applies units to the newest generation. What [`Writer::apply`] was given shows after
+/// [`Writer::commit`], and survives a crash after [`Writer::flush`] (or when RocksDB flushes by
+/// itself).
 pub struct Writer<'h> {
     pub(crate) history: &'h History,
     pub(crate) generation: Generation,
@@ -158,8 +159,8 @@ impl<'h> Writer<'h> {
     /// the commit, for a prepared transaction. Units come in the order of `at`.
     ///
     /// # Errors
-    /// After [`ApplyError::Unsupported`] or [`ApplyError::Inconsistent`] nothing of the unit is in, and nothing more
-    /// is taken; what came before may still be committed.
+    /// After [`ApplyError::Unsupported`] or [`ApplyError::Inconsistent`] nothing of the unit is in,
+    /// and nothing more is taken; what came before may still be committed.
     pub fn apply<'a>(
         &mut self,
         visible: Timestamp,
@@ -203,8 +204,8 @@ impl<'h> Writer<'h> {
         }
         let mut unit = Unit {
             at,
-            // A transaction prepared before the base's start and committed after it is, like all of the relaxed
-            // window, on top of the base; nothing is read before the window's end.
+            // A transaction prepared before the base's start and committed after it is, like all of
+            // the relaxed window, on top of the base; nothing is read before the window's end.
             visible: visible.max(base.start),
             relaxed: visible <= base.exact_from,
             position: 0,
@@ -232,15 +233,15 @@ impl<'h> Writer<'h> {
         }
     }
 
-    /// Stores what was applied since the last commit, and the progress with it, in one batch; returns when
-    /// readers see it.
+    /// Stores what was applied since the last commit, and the progress with it, in one batch;
+    /// returns when readers see it.
     pub fn commit(&mut self, progress: Progress) -> Result<(), ApplyError> {
         self.commit_behind(progress)?;
         Ok(self.storing.wait()?)
     }
 
-    /// Like [`Writer::commit`], but returns as soon as the commit before is stored: to catch up faster. Errors of the
-    /// store come with the next call.
+    /// Like [`Writer::commit`], but returns as soon as the commit before is stored: to catch up
+    /// faster. Errors of the store come with the next call.
     pub fn commit_behind(&mut self, progress: Progress) -> Result<(), ApplyError> {
         self.check_progress(&progress)?;
         if progress.through >= self.generation.base.exact_from {
@@ -315,7 +316,8 @@ impl<'h> Writer<'h> {
         self.history.flush()
     }
 
-    /// At the end of the relaxed window every collection written to must have turned out to be real.
+    /// At the end of the relaxed window every collection written to must have turned out to be
+    /// real.
     fn close_window(&mut self, at: OpTime) -> Result<(), ApplyError> {
         if self.window_closed {
             return Ok(());

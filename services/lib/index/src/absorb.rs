@@ -24,13 +24,14 @@ impl Index {
     /// Takes a durable segment in: one write batch, so it is in wholly or not at all.
     ///
     /// To be called only once the log has said that the segment is durable (I4). The first segment
-    /// may have any number, as a log's oldest segments may have been removed; after it they come in order.
+    /// may have any number, as a log's oldest segments may have been removed; after it they come in
+    /// order.
     pub fn absorb(&self, segment: &SegmentSummary) -> Result<Absorbed, IndexError> {
         self.absorb_with(segment, None)
     }
 
-    /// As [`Index::absorb`], from the segment's own header and seal, with the key filters of its frames: they let a
-    /// search by `_id` pass over the segment without reading its seal.
+    /// As [`Index::absorb`], from the segment's own header and seal, with the key filters of its
+    /// frames: they let a search by `_id` pass over the segment without reading its seal.
     pub fn absorb_segment(&self, info: &SegmentInfo) -> Result<Absorbed, IndexError> {
         let filters = filters_to_bytes(info.seal.frames.iter().map(|frame| &frame.filter));
         self.absorb_with(&SegmentSummary::of(info), Some(&filters))
@@ -89,8 +90,8 @@ impl Index {
 
     /// Takes back every segment after `sequence`, newest first, and says how many. Bases stay.
     ///
-    /// For when the log ends before the index does, or continues otherwise. A crash in between leaves
-    /// a consistent index that ends somewhere after `sequence`.
+    /// For when the log ends before the index does, or continues otherwise. A crash in between
+    /// leaves a consistent index that ends somewhere after `sequence`.
     pub fn truncate_to(&self, sequence: u64) -> Result<u64, IndexError> {
         let _writing = self.writing();
         let mut removed = 0;

@@ -32,8 +32,8 @@ pub enum IndexError {
     #[error("index {} is in use by another process", .path.display())]
     InUse { path: PathBuf },
 
-    /// Written by a later version of this program, or by a very early one: delete it, it is derived. Formats in
-    /// between are rebuilt without a word.
+    /// Written by a later version of this program, or by a very early one: delete it, it is
+    /// derived. Formats in between are rebuilt without a word.
     #[error(
         "index {} has format {found}, this program writes format {}: delete the directory, it is \
          rebuilt from log and bases", .path.display(), crate::index::FORMAT
@@ -47,7 +47,8 @@ pub enum IndexError {
     )]
     Damaged { key: String, reason: String },
 
-    /// The answer would not fit in memory: ask for a shorter time, longer buckets or fewer namespaces.
+    /// The answer would not fit in memory: ask for a shorter time, longer buckets or fewer
+    /// namespaces.
     #[error("timeline has more than {limit} rows: ask for a shorter time or longer buckets")]
     TooManyRows { limit: usize },
 

@@ -14,14 +14,15 @@ use crate::plan::{RestorePlan, Window};
 use crate::summary::Digest;
 use crate::view::{ResumePoint, View};
 
-/// Version of the keys and values. Raise it with every change of their meaning: the index is derived,
-/// so there is no upgrade, only a rebuild ([`Index::begin_anew_if_outdated`]).
+/// Version of the keys and values. Raise it with every change of their meaning: the index is
+/// derived, so there is no upgrade, only a rebuild ([`Index::begin_anew_if_outdated`]).
 pub(crate) const FORMAT: u64 = 3;
-/// From this format on the newest segment can be read: that tells whether the log is still the one that was indexed.
+/// From this format on the newest segment can be read: that tells whether the log is still the one
+/// that was indexed.
 const OLDEST_READABLE: u64 = 2;
 
-/// The derived view of one log and its bases. One process opens it at a time; in it, share it freely:
-/// writes take turns, reads go through a [`View`].
+/// The derived view of one log and its bases. One process opens it at a time; in it, share it
+/// freely: writes take turns, reads go through a [`View`].
 pub struct Index {
     pub(crate) db: DB,
     path: PathBuf,
@@ -35,8 +36,8 @@ impl Index {
     /// Opens the index in this directory, creating it if there is none. The same for commands that
     /// only read: they run when no other process owns the directory.
     ///
-    /// One of an earlier format is opened, too, for [`Index::resume_point`] alone: once the log was compared with
-    /// that, [`Index::begin_anew_if_outdated`] is to be called.
+    /// One of an earlier format is opened, too, for [`Index::resume_point`] alone: once the log was
+    /// compared with that, [`Index::begin_anew_if_outdated`] is to be called.
     pub fn open(path: impl AsRef<Path>) -> Result<Index, IndexError> {
         let path = path.as_ref().to_owned();
         let db = DB::open(&settings(), &path).map_err(|source| {
@@ -51,7 +52,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Empties an index of an earlier format, so that log and bases can be absorbed again; says whether it was one.
+    /// Empties an index of an earlier format, so that log and bases can be absorbed again; says
+    /// whether it was one.
     pub fn begin_anew_if_outdated(&self) -> Result<bool, IndexError> {
         let _writing = self.writing();
         if !self.outdated.load(Ordering::Acquire) {

@@ -120,7 +120,8 @@ pub(crate) fn counts_prefix(prefix: &str) -> Vec<u8> {
     out
 }
 
-/// The smallest byte string larger than every one that starts with `prefix`; `prefix` starts with a kind.
+/// The smallest byte string larger than every one that starts with `prefix`; `prefix` starts with a
+/// kind.
 pub(crate) fn end_of_prefix(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(byte) = end.pop() {

@@ -134,8 +134,8 @@ impl World {
         self.source.last().map_or(0, |entry| entry.tick) + 3
     }
 
-    /// Judged from the entries: from some base on everything up to T is held, more of the same run is
-    /// held at or after T, and every prepare of the run up to T has its answer in the run.
+    /// Judged from the entries: from some base on everything up to T is held, more of the same run
+    /// is held at or after T, and every prepare of the run up to T has its answer in the run.
     fn restorable(&self, tick: u32) -> bool {
         self.bases.iter().any(|base| {
             let needed =
@@ -236,7 +236,8 @@ fn judge_refusal(world: &World, tick: u32, why: &NotRestorable) -> Result<(), Te
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// Windows and decisions are right for every tick: nothing restorable is refused, nothing else allowed.
+    /// Windows and decisions are right for every tick: nothing restorable is refused, nothing else
+    /// allowed.
     #[test]
     fn decisions_equal_the_judgement_by_entries(world in any_world()) {
         let (runs, gaps) = folded(&world.segments);
@@ -305,7 +306,8 @@ proptest! {
     }
 }
 
-/// Truncated, the store tells what the shorter log tells; extended again, it is the same to the byte.
+/// Truncated, the store tells what the shorter log tells; extended again, it is the same to the
+/// byte.
 fn check_truncation(world: &World, index: &Index, kept: usize) -> Result<(), TestCaseError> {
     let whole = index.digest().expect("digest");
     index.truncate_to(kept as u64).expect("truncate");

@@ -125,7 +125,8 @@ fn usable<'a>(run: &Run, bases: &'a [BaseSummary]) -> impl Iterator<Item = &'a B
 
 /// Decides how the state at `at` is built, or why it cannot be.
 ///
-/// Of several bases the latest one exact at or before `at` is taken: it leaves the least log to read.
+/// Of several bases the latest one exact at or before `at` is taken: it leaves the least log to
+/// read.
 pub(crate) fn decide<'a>(
     runs: &'a [Run],
     gaps: &[GapNotice],
@@ -156,8 +157,8 @@ pub(crate) fn decide<'a>(
     }
 }
 
-/// A time held in the log that comes before any usable base is exact: either the run's window starts
-/// later, or the run has none.
+/// A time held in the log that comes before any usable base is exact: either the run's window
+/// starts later, or the run has none.
 fn without_base(
     run: &Run,
     bases: &[BaseSummary],

@@ -53,8 +53,8 @@ impl Run {
         })
     }
 
-    /// This run without its last segment, of which `before` is the predecessor; `None` if it had only
-    /// that one, or does not contain what is taken from it.
+    /// This run without its last segment, of which `before` is the predecessor; `None` if it had
+    /// only that one, or does not contain what is taken from it.
     pub(crate) fn shortened(&self, last: &SegmentSummary, before: &SegmentSummary) -> Option<Run> {
         if self.first_sequence > before.sequence {
             return None;
@@ -85,8 +85,8 @@ impl Run {
 
 /// Whether `next` extends the log that ends in `held`, and why not.
 ///
-/// Sequence, chain, epoch and time move forward (I3, I6), a gap starts where the log ended, and nothing
-/// published as restorable is taken back (I7).
+/// Sequence, chain, epoch and time move forward (I3, I6), a gap starts where the log ended, and
+/// nothing published as restorable is taken back (I7).
 pub(crate) fn check_follows(held: &SegmentSummary, next: &SegmentSummary) -> Result<(), String> {
     if next.predecessor != held.digest {
         return Err("it names another predecessor than the segment held before it".to_owned());

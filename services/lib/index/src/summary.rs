@@ -19,7 +19,8 @@ pub struct SegmentSummary {
     pub epoch: u64,
     #[serde(with = "serial::digest")]
     pub digest: Digest,
-    /// Digest of segment `sequence - 1`, also across a gap; not looked at for the first segment held.
+    /// Digest of segment `sequence - 1`, also across a gap; not looked at for the first segment
+    /// held.
     #[serde(with = "serial::digest")]
     pub predecessor: Digest,
     #[serde(with = "serial::optime")]
@@ -38,9 +39,9 @@ pub struct SegmentSummary {
     /// First optime of the oldest transaction that is unresolved at this segment's end.
     #[serde(with = "serial::optime_or_none")]
     pub oldest_unresolved: Option<OpTime>,
-    /// `ts` of the oldest prepare that is neither committed nor aborted at this segment's end. States
-    /// from here on are not known yet (I7). Whoever tracks it starts afresh after a gap: the answer to
-    /// an older prepare may lie in the gap.
+    /// `ts` of the oldest prepare that is neither committed nor aborted at this segment's end.
+    /// States from here on are not known yet (I7). Whoever tracks it starts afresh after a gap: the
+    /// answer to an older prepare may lie in the gap.
     #[serde(with = "serial::timestamp_or_none")]
     pub oldest_prepared: Option<Timestamp>,
     /// Present when entries are missing between the predecessor's last entry and our first.
@@ -64,8 +65,8 @@ pub struct GapNotice {
     pub noticed_wall_ms: i64,
 }
 
-/// Operations on one namespace in one segment; a transaction counts as the operations within it, and a rename as a
-/// command on either name.
+/// Operations on one namespace in one segment; a transaction counts as the operations within it,
+/// and a rename as a command on either name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceCounts {
     pub ns: String,
@@ -86,12 +87,14 @@ pub struct CommandNote {
     /// The new name, for `renameCollection`.
     #[serde(default)]
     pub renamed_to: Option<String>,
-    /// That rename dropped the collection which had the new name. Segments of earlier programs do not tell.
+    /// That rename dropped the collection which had the new name. Segments of earlier programs do
+    /// not tell.
     #[serde(default)]
     pub drops_target: bool,
 }
 
-/// What the index keeps of one base. Taken from its manifest, so it exists only for a finished base.
+/// What the index keeps of one base. Taken from its manifest, so it exists only for a finished
+/// base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseSummary {
     /// Unique; names the base's directory.
@@ -99,8 +102,8 @@ pub struct BaseSummary {
     /// Oplog top when the copy started.
     #[serde(with = "serial::timestamp")]
     pub start: Timestamp,
-    /// The log is needed from here on to use the base: the smaller of `start` and the first optime of
-    /// the oldest transaction open then.
+    /// The log is needed from here on to use the base: the smaller of `start` and the first optime
+    /// of the oldest transaction open then.
     #[serde(with = "serial::optime")]
     pub capture_from: OpTime,
     /// E: from here on (inclusive), base plus log give exact states.

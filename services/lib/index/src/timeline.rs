@@ -1,9 +1,9 @@
 //! Operations per namespace and time.
 //!
-//! A segment says how many operations it holds per namespace, not when each happened. All of them are
-//! attributed to the second of its first entry's `ts`. Segments are cut by age after a fraction of a
-//! second, so this is exact to about a second while capture keeps up; in a catch-up a segment spans what
-//! its bytes span, and a bucket's counts may belong to the buckets just after it.
+//! A segment says how many operations it holds per namespace, not when each happened. All of them
+//! are attributed to the second of its first entry's `ts`. Segments are cut by age after a fraction
+//! of a second, so this is exact to about a second while capture keeps up; in a catch-up a segment
+//! spans what its bytes span, and a bucket's counts may belong to the buckets just after it.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -53,9 +53,9 @@ const ROWS_MAX: usize = 500_000;
 type Wanted<'a> = dyn Fn(&str, &OperationCounts) -> bool + 'a;
 
 impl View<'_> {
-    /// Operations per bucket and namespace, ordered by bucket, then namespace; what is all zero is left
-    /// out, and what is not `wanted`. A wanted namespace starts with `ns_prefix`, so that others need not
-    /// be read.
+    /// Operations per bucket and namespace, ordered by bucket, then namespace; what is all zero is
+    /// left out, and what is not `wanted`. A wanted namespace starts with `ns_prefix`, so that
+    /// others need not be read.
     ///
     /// `from..=to` is widened to whole buckets. Buckets of whole minutes are read from stored sums;
     /// other lengths are summed up from the segments, which is exact too, but takes longer.
@@ -81,7 +81,8 @@ impl View<'_> {
         Ok(rows.into_rows())
     }
 
-    /// Per namespace, skips to the first minute asked for, and after the last to the next namespace.
+    /// Per namespace, skips to the first minute asked for, and after the last to the next
+    /// namespace.
     fn add_stored(
         &self,
         ns_prefix: &str,

@@ -65,8 +65,9 @@ impl<'a> View<'a> {
         Ok(self.started_by(optime)?.filter(|segment| optime <= segment.last))
     }
 
-    /// The number of the segment with which the log goes on from this position: the one whose range includes it, or,
-    /// for a position between two, the later one, which may not be held yet. `None` before the oldest segment.
+    /// The number of the segment with which the log goes on from this position: the one whose range
+    /// includes it, or, for a position between two, the later one, which may not be held yet.
+    /// `None` before the oldest segment.
     pub fn sequence_from(&self, optime: OpTime) -> Result<Option<u64>, IndexError> {
         let after_its_end = |segment: &SegmentSummary| u64::from(optime > segment.last);
         let before = self.started_by(optime)?;
@@ -110,8 +111,8 @@ impl<'a> View<'a> {
         Ok(first.zip(last).map(|(first, last)| (first.sequence, last.sequence)))
     }
 
-    /// The key filters of the segments with these numbers, in order. A segment that was absorbed without them is left
-    /// out: it may hold any key.
+    /// The key filters of the segments with these numbers, in order. A segment that was absorbed
+    /// without them is left out: it may hold any key.
     pub fn key_filters(
         &self,
         sequences: RangeInclusive<u64>,

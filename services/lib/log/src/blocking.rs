@@ -5,7 +5,8 @@ use std::io;
 
 use crate::error::LogError;
 
-/// Runs it on the threads meant for it. Work that began is finished even when nobody waits any more.
+/// Runs it on the threads meant for it. Work that began is finished even when nobody waits any
+/// more.
 pub(crate) async fn blocking<T: Send + 'static>(
     place: impl Display,
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,

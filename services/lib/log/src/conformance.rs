@@ -1,5 +1,5 @@
-//! What every [`SegmentLog`] does, as tests. An implementation describes itself as a [`Subject`] and calls [`run`]
-//! in a test of its own.
+//! What every [`SegmentLog`] does, as tests. An implementation describes itself as a [`Subject`]
+//! and calls [`run`] in a test of its own.
 //!
 //! Each case gets a subject of its own, and panics when the log does not keep its promise.
 

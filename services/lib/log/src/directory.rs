@@ -1,7 +1,8 @@
 //! The log as a directory: one file per segment.
 //!
-//! A segment is written under a temporary name, synced, renamed, and the directory synced; only then is it
-//! durable. So a file with a segment's name is whole, or the disk broke its word, and then its checksums tell.
+//! A segment is written under a temporary name, synced, renamed, and the directory synced; only
+//! then is it durable. So a file with a segment's name is whole, or the disk broke its word, and
+//! then its checksums tell.
 
 use std::fmt;
 use std::path::Path;
@@ -34,8 +35,8 @@ use store::Store;
 pub struct DirectoryOptions {
     /// The replica set whose log it must be.
     pub expected: Option<SourceIdentity>,
-    /// Up to here the log was read and found good. The chain is verified from there on, which makes opening a
-    /// long log fast, and a log that ends earlier has lost segments.
+    /// Up to here the log was read and found good. The chain is verified from there on, which makes
+    /// opening a long log fast, and a log that ends earlier has lost segments.
     pub known: Option<KnownEnd>,
 }
 
@@ -65,13 +66,13 @@ impl fmt::Debug for DirectoryLog {
 }
 
 impl DirectoryLog {
-    /// Opens the log for appending, and creates the directory if it is not there. Verifies the chain of all
-    /// segments by their headers and seals.
+    /// Opens the log for appending, and creates the directory if it is not there. Verifies the
+    /// chain of all segments by their headers and seals.
     ///
     /// # Errors
-    /// [`LogError::InUse`] while another process, or another handle that is no clone, has it open for appending.
-    /// [`LogError::Corrupt`] naming the file that is missing, double, damaged or does not belong;
-    /// [`LogError::Foreign`] for the log of another replica set.
+    /// [`LogError::InUse`] while another process, or another handle that is no clone, has it open
+    /// for appending. [`LogError::Corrupt`] naming the file that is missing, double, damaged or
+    /// does not belong; [`LogError::Foreign`] for the log of another replica set.
     pub async fn open_writer(path: &Path, options: DirectoryOptions) -> Result<Self, LogError> {
         let directory = path.to_owned();
         Self::open(path, move || Store::open_writer(directory, &options, Box::new(|_| Ok(()))))
@@ -81,7 +82,8 @@ impl DirectoryLog {
     /// Opens the log for reading; a writer may go on appending to it.
     ///
     /// # Errors
-    /// As [`DirectoryLog::open_writer`], and [`LogError::NotFound`] when there is no such directory.
+    /// As [`DirectoryLog::open_writer`], and [`LogError::NotFound`] when there is no such
+    /// directory.
     pub async fn open_reader(path: &Path, options: DirectoryOptions) -> Result<Self, LogError> {
         let directory = path.to_owned();
         Self::open(path, move || Store::open_reader(directory, &options)).await

@@ -7,7 +7,8 @@ use hindsight_segment::{ChainBreak, SegmentInfo, Sequence, SourceIdentity, Write
 /// `place` names the file, directory or record.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The store failed. Try again; what was to be appended is not lost as long as the caller holds it.
+    /// The store failed. Try again; what was to be appended is not lost as long as the caller holds
+    /// it.
     #[error("{place}: cannot {action}: {cause}")]
     Unavailable {
         place: String,
@@ -35,12 +36,14 @@ pub enum LogError {
     /// Another writer has the log.
     #[error("{place} is being written by {holder}: stop that first, or use another data directory")]
     InUse { place: String, holder: String },
-    /// Another writer took the log over. Stop: what was not durable by then is the other one's to capture.
+    /// Another writer took the log over. Stop: what was not durable by then is the other one's to
+    /// capture.
     #[error(
         "{place}: writer epoch {epoch} was superseded by epoch {newest}: another writer took over"
     )]
     Fenced { place: String, epoch: WriterEpoch, newest: WriterEpoch },
-    /// The store is there, and is not set up to keep what is appended. Each problem says what mends it.
+    /// The store is there, and is not set up to keep what is appended. Each problem says what mends
+    /// it.
     #[error("{place} is not fit to hold a log:{}", .problems.iter().map(|it| format!("\n  - {it}")).collect::<String>())]
     Misconfigured { place: String, problems: Vec<String> },
     /// A setting of the client cannot be used. Its value is never told: it may be a password.

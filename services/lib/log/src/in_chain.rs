@@ -4,8 +4,8 @@ use hindsight_segment::SegmentInfo;
 
 use crate::error::LogError;
 
-/// The next one, as it can be read, names its digest; the last one is the one that is known. A damaged next one is no
-/// reason to withhold it.
+/// The next one, as it can be read, names its digest; the last one is the one that is known. A
+/// damaged next one is no reason to withhold it.
 pub(crate) fn is_in_chain(
     info: &SegmentInfo,
     next: Option<Result<SegmentInfo, LogError>>,

@@ -1,8 +1,10 @@
-//! The log as a Kafka topic: one partition, a record per frame, and a record that seals the segment.
+//! The log as a Kafka topic: one partition, a record per frame, and a record that seals the
+//! segment.
 //!
-//! Kafka is asked for order and for durability (`acks=all`), and for nothing else. No transactions: published analyses
-//! saw them lose and tear writes. Instead every reader decides from the records alone, in [`chain`], which of them make
-//! up the log: the chain of digests says what follows what, and claims say who may write.
+//! Kafka is asked for order and for durability (`acks=all`), and for nothing else. No transactions:
+//! published analyses saw them lose and tear writes. Instead every reader decides from the records
+//! alone, in [`chain`], which of them make up the log: the chain of digests says what follows what,
+//! and claims say who may write.
 //!
 //! `docs/KAFKA.md` draws the records.
 
@@ -63,12 +65,13 @@ impl fmt::Debug for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Opens the log for following and for [leading](SharedLog::lead): creates the topic if it is not there, reads
-    /// and verifies all of it.
+    /// Opens the log for following and for [leading](SharedLog::lead): creates the topic if it is
+    /// not there, reads and verifies all of it.
     ///
     /// # Errors
-    /// [`LogError::Misconfigured`] for a topic that could lose what is appended. [`LogError::Corrupt`] when the log is
-    /// damaged. [`LogError::Foreign`] for the log of another replica set.
+    /// [`LogError::Misconfigured`] for a topic that could lose what is appended.
+    /// [`LogError::Corrupt`] when the log is damaged. [`LogError::Foreign`] for the log of another
+    /// replica set.
     pub async fn open(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         let max_message_bytes = topic.prepare().await?;
@@ -89,13 +92,13 @@ impl KafkaLog {
         Ok(log)
     }
 
-    /// Opens the log for reading; a writer may go on appending to it. Of a damaged log what comes before the damage is
-    /// read as always, and calls that reach the damage are errors: reading a segment after it, headers and seals from
-    /// there on, and asking for the end.
+    /// Opens the log for reading; a writer may go on appending to it. Of a damaged log what comes
+    /// before the damage is read as always, and calls that reach the damage are errors: reading a
+    /// segment after it, headers and seals from there on, and asking for the end.
     ///
     /// # Errors
-    /// [`LogError::NotFound`] when there is no such topic, and [`LogError::Corrupt`] when its first records are gone.
-    /// What the topic is set to is the writer's to check.
+    /// [`LogError::NotFound`] when there is no such topic, and [`LogError::Corrupt`] when its first
+    /// records are gone. What the topic is set to is the writer's to check.
     pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         topic.check_present().await?;

@@ -1,4 +1,5 @@
-//! Logs that several processes have open at once: one of them leads and appends, the others look on.
+//! Logs that several processes have open at once: one of them leads and appends, the others look
+//! on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +13,9 @@ use crate::kafka::Ignored;
 
 /// A log that any number of processes may have open, of which at most one leads.
 ///
-/// Whoever leads writes with an epoch. Taking the log over ends the epoch before: whoever had it learns so by
-/// [`LogError::Fenced`], at the latest when it appends, and what it appends is no part of the log (I6).
+/// Whoever leads writes with an epoch. Taking the log over ends the epoch before: whoever had it
+/// learns so by [`LogError::Fenced`], at the latest when it appends, and what it appends is no part
+/// of the log (I6).
 #[async_trait]
 pub trait SharedLog: SegmentLog {
     /// Takes in what was written since, by whomever, and tells who leads.
@@ -25,8 +27,9 @@ pub trait SharedLog: SegmentLog {
     /// [`LogError::Fenced`] when yet another process was sooner.
     async fn lead(&self) -> Result<WriterEpoch, LogError>;
 
-    /// Lets the others see that the leader lives though it has nothing to append. True when that was written; false
-    /// when nothing was said, because a segment is on its way, whose records say as much if they arrive.
+    /// Lets the others see that the leader lives though it has nothing to append. True when that
+    /// was written; false when nothing was said, because a segment is on its way, whose records say
+    /// as much if they arrive.
     ///
     /// # Errors
     /// [`LogError::Fenced`] when it leads no more.
@@ -35,7 +38,8 @@ pub trait SharedLog: SegmentLog {
     /// Gives the log up: another process need not wait until it counts as dead.
     async fn resign(&self) -> Result<(), LogError>;
 
-    /// Says that a base belongs to this log, so that whoever has the log knows which bases are its own.
+    /// Says that a base belongs to this log, so that whoever has the log knows which bases are its
+    /// own.
     async fn announce(&self, base: BaseNotice) -> Result<(), LogError>;
 
     /// The bases announced so far, oldest first.
@@ -44,8 +48,8 @@ pub trait SharedLog: SegmentLog {
     /// What was read so far and is no part of the log.
     fn ignored(&self) -> Ignored;
 
-    /// What endangers segments that are held: settings changed for the worse since the log was opened, segments that
-    /// are gone or damaged.
+    /// What endangers segments that are held: settings changed for the worse since the log was
+    /// opened, segments that are gone or damaged.
     async fn risks(&self) -> Risks;
 }
 
@@ -80,8 +84,9 @@ impl Leader {
     }
 }
 
-/// An installation: a data directory, across restarts of the process that runs on it. One process at a time runs on a
-/// data directory, so whoever runs there knows that the leader of the same instance is gone.
+/// An installation: a data directory, across restarts of the process that runs on it. One process
+/// at a time runs on a data directory, so whoever runs there knows that the leader of the same
+/// instance is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance(pub u64);
 

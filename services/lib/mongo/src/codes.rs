@@ -1,4 +1,5 @@
-//! Codes of servers' errors (server: `src/mongo/base/error_codes.yml`), and what a caller can do about each.
+//! Codes of servers' errors (server: `src/mongo/base/error_codes.yml`), and what a caller can do
+//! about each.
 
 use crate::Kind;
 

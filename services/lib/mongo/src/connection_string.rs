@@ -1,7 +1,8 @@
 //! MongoDB connection strings: what is wrong with one, and what of one may be shown and kept.
 //!
-//! One may hold a password. Where a character of it was not percent-encoded, the string is cut in the wrong place, and
-//! the driver's errors quote what it takes for a host, a port or an option. Nothing here quotes anything but hosts.
+//! One may hold a password. Where a character of it was not percent-encoded, the string is cut in
+//! the wrong place, and the driver's errors quote what it takes for a host, a port or an option.
+//! Nothing here quotes anything but hosts.
 
 use std::net::Ipv6Addr;
 
@@ -32,7 +33,8 @@ fn cut(uri: &str) -> Option<Parts<'_>> {
     Some(Parts { is_srv, user_info, hosts, options })
 }
 
-/// What must be right before the driver is asked: it panics where a `%` stands before a character that is not ASCII.
+/// What must be right before the driver is asked: it panics where a `%` stands before a character
+/// that is not ASCII.
 ///
 /// # Errors
 /// What is wrong, without a word of the string.
@@ -87,7 +89,8 @@ pub fn without_password(uri: &str) -> String {
     format!("{}{}", &uri[..start + user.len()], &uri[end..])
 }
 
-/// An @ after the first ? ends a password with a ? in it, most likely: what stands before is then its beginning.
+/// An @ after the first ? ends a password with a ? in it, most likely: what stands before is then
+/// its beginning.
 fn is_cut_in_a_password(parts: &Parts<'_>) -> bool {
     parts.options.is_some_and(|options| options.contains('@'))
 }

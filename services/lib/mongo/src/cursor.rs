@@ -10,8 +10,8 @@ use crate::failure::Failure;
 /// An open cursor.
 #[async_trait]
 pub trait Batches: Send {
-    /// The next batch. `None` when the cursor has ended, or when its connection broke: only a batch that
-    /// [is the last](CursorReply::is_last) ends an answer.
+    /// The next batch. `None` when the cursor has ended, or when its connection broke: only a batch
+    /// that [is the last](CursorReply::is_last) ends an answer.
     async fn next(&mut self) -> Option<Result<Batch, Failure>>;
 }
 

@@ -11,7 +11,8 @@ use crate::connection_string;
 use crate::driver::Driver;
 use crate::failure::Failure;
 
-/// A replica set or a server, and how to log in there. Holds credentials, so `Debug` shows the hosts alone.
+/// A replica set or a server, and how to log in there. Holds credentials, so `Debug` shows the
+/// hosts alone.
 #[derive(Clone)]
 pub struct Deployment {
     options: ClientOptions,
@@ -23,7 +24,8 @@ impl fmt::Debug for Deployment {
     }
 }
 
-/// Why a connection string names nothing. The text never repeats the string, which may hold a password.
+/// Why a connection string names nothing. The text never repeats the string, which may hold a
+/// password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
     /// The string has to be written otherwise.
@@ -35,7 +37,8 @@ pub enum UriError {
 }
 
 impl Deployment {
-    /// Parses a connection string; nothing is connected yet, but the hosts of a `mongodb+srv://` string are looked up.
+    /// Parses a connection string; nothing is connected yet, but the hosts of a `mongodb+srv://`
+    /// string are looked up.
     ///
     /// # Errors
     /// [`UriError`].
@@ -58,13 +61,15 @@ impl Deployment {
         self
     }
 
-    /// Limits how long connecting and finding a suitable member may take, unless the connection string does.
+    /// Limits how long connecting and finding a suitable member may take, unless the connection
+    /// string does.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.options.server_selection_timeout.get_or_insert(patience);
         self
     }
 
-    /// Limits how long connecting and finding a suitable member may take, whatever the connection string says.
+    /// Limits how long connecting and finding a suitable member may take, whatever the connection
+    /// string says.
     pub fn at_most(mut self, patience: Duration) -> Self {
         self.options.connect_timeout = Some(patience);
         self.options.server_selection_timeout = Some(patience);
@@ -80,7 +85,8 @@ impl Deployment {
         self.options.repl_set_name.as_deref()
     }
 
-    /// A client of the whole deployment, whose commands go to the primary. Connects when it is first used.
+    /// A client of the whole deployment, whose commands go to the primary. Connects when it is
+    /// first used.
     ///
     /// # Errors
     /// Options that contradict each other, or a certificate that cannot be read.

@@ -19,7 +19,8 @@ pub enum Kind {
     Refused,
 }
 
-/// A request that failed. Its text never holds credentials: the driver does not put the connection string into errors.
+/// A request that failed. Its text never holds credentials: the driver does not put the connection
+/// string into errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     kind: Kind,

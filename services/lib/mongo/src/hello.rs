@@ -32,7 +32,8 @@ pub struct Incarnation {
     topology_version: Vec<u8>,
 }
 
-/// A primary's election, and its process: when either changes, writes acknowledged before may be gone.
+/// A primary's election, and its process: when either changes, writes acknowledged before may be
+/// gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Primacy {
     election_id: Option<Vec<u8>>,

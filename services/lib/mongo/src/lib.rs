@@ -1,7 +1,9 @@
 //! Talking to MongoDB servers. No other crate of the product links the driver.
 //!
-//! - [`Deployment`] is what a connection string names, and opens [`Client`]s to all of it or to one member.
-//! - [`Client`] sends raw commands. Behind it is a [`Connection`]: the driver, or a script in tests.
+//! - [`Deployment`] is what a connection string names, and opens [`Client`]s to all of it or to one
+//!   member.
+//! - [`Client`] sends raw commands. Behind it is a [`Connection`]: the driver, or a script in
+//!   tests.
 //! - [`Failure`] says what the caller can do about an error; one table sorts the servers' codes.
 //! - [`Hello`] is what a server says about itself.
 //! - [`PRIVILEGES`] is what the user that reads the source needs.
@@ -21,7 +23,7 @@ pub use deployment::{Deployment, UriError};
 pub use failure::{Failure, Kind};
 pub use hello::{Hello, Incarnation, Primacy};
 
-/// What the user that reads the source must be allowed to do. No built-in role but `root` with `__system` allows all of
-/// this: `backup`, for one, may not read `system.views`.
+/// What the user that reads the source must be allowed to do. No built-in role but `root` with
+/// `__system` allows all of this: `backup`, for one, may not read `system.views`.
 pub const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes \
      on {anyResource: true} (from MongoDB 8.3 on performRawDataOperations, too), and listDatabases on {cluster: true}";

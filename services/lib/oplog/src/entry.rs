@@ -4,14 +4,16 @@ use crate::raw::{Doc, Element, Malformed, kind};
 use crate::{OpTime, Timestamp};
 
 /// One oplog document, its envelope read and its payload untouched. Fields as in the server's
-/// `db/repl/oplog_entry.idl`; unknown ones stay in [`Entry::doc`] and are stored like any other (I1).
+/// `db/repl/oplog_entry.idl`; unknown ones stay in [`Entry::doc`] and are stored like any other
+/// (I1).
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     pub doc: Doc<'a>,
     pub optime: OpTime,
     /// `i`, `u`, `d`, `c`, `n`, or what a newer server invents.
     pub op: &'a [u8],
-    /// Empty for a name that is not UTF-8: such an entry is stored like any other (I1), and cannot be addressed.
+    /// Empty for a name that is not UTF-8: such an entry is stored like any other (I1), and cannot
+    /// be addressed.
     pub ns: &'a str,
     /// The collection's UUID.
     pub ui: Option<[u8; 16]>,
@@ -35,10 +37,11 @@ impl<'a> Entry<'a> {
     /// Reads the envelope; the payload is not walked.
     ///
     /// # Errors
-    /// Without `ts`, `op` or `o`, and with another type than the server gives it in a field on which the
-    /// identity of the entry, of its collection or of its transaction rests: to take such a field for
-    /// absent would be to take the entry for another one. In the remaining optional fields another type
-    /// counts as absent, and so does `null` everywhere, which tools have been seen to write.
+    /// Without `ts`, `op` or `o`, and with another type than the server gives it in a field on
+    /// which the identity of the entry, of its collection or of its transaction rests: to take such
+    /// a field for absent would be to take the entry for another one. In the remaining optional
+    /// fields another type counts as absent, and so does `null` everywhere, which tools have been
+    /// seen to write.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let doc = Doc::new(bytes)?;
         let mut entry = Entry {
@@ -122,8 +125,8 @@ impl<'a> Entry<'a> {
         self.optime.ts
     }
 
-    /// The entry before this one in its transaction, or in what else its session wrote; what the server writes for
-    /// "none" is none.
+    /// The entry before this one in its transaction, or in what else its session wrote; what the
+    /// server writes for "none" is none.
     pub fn previous(&self) -> Option<OpTime> {
         self.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
     }

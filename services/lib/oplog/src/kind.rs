@@ -1,5 +1,6 @@
-//! What an entry is, by exhaustive tables. What the tables do not know is typed "unknown": it is stored like
-//! any other entry, and whoever must apply it refuses (server: `db/repl/oplog_entry.idl`).
+//! What an entry is, by exhaustive tables. What the tables do not know is typed "unknown": it is
+//! stored like any other entry, and whoever must apply it refuses (server:
+//! `db/repl/oplog_entry.idl`).
 
 /// The `op` code of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
-//! Which collections an operation is about. A command's own `ns` is `<db>.$cmd`, so that a filter that looks
-//! at it lets every command through; the collection is named in `o`.
+//! Which collections an operation is about. A command's own `ns` is `<db>.$cmd`, so that a filter
+//! that looks at it lets every command through; the collection is named in `o`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,14 +7,16 @@ use std::fmt;
 use crate::raw::Element;
 use crate::{CommandKind, OpKind, Operation};
 
-/// Names of collections or databases, for filters, counts and people. What a collection *is*, its UUID says.
+/// Names of collections or databases, for filters, counts and people. What a collection *is*, its
+/// UUID says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespaces<'a> {
-    /// Of no collection: most no-ops, `commitTransaction`, and an `applyOps` as such, which has to be
-    /// opened ([`crate::Entry::for_each_operation`]).
+    /// Of no collection: most no-ops, `commitTransaction`, and an `applyOps` as such, which has to
+    /// be opened ([`crate::Entry::for_each_operation`]).
     None,
     One(Namespace<'a>),
-    /// A filter that takes only one of the two loses a collection, or gains one whose documents it lacks.
+    /// A filter that takes only one of the two loses a collection, or gains one whose documents it
+    /// lacks.
     Renamed {
         from: Namespace<'a>,
         to: Namespace<'a>,
@@ -38,8 +40,8 @@ impl<'a> Namespaces<'a> {
         }
     }
 
-    /// An operation code of tomorrow may be a command of another kind (as `xi` was), whose collection
-    /// we cannot tell.
+    /// An operation code of tomorrow may be a command of another kind (as `xi` was), whose
+    /// collection we cannot tell.
     fn of_document(kind: OpKind, ns: &'a str) -> Self {
         let namespace = Namespace::parse(ns);
         match (kind, namespace.collection) {
@@ -75,8 +77,8 @@ impl<'a> Namespaces<'a> {
 #[derive(Clone, Copy)]
 pub struct Namespace<'a> {
     pub database: &'a str,
-    /// Empty for what concerns the database as a whole, or names no collection that we can read. A filter
-    /// that takes any collection of the database has to take it.
+    /// Empty for what concerns the database as a whole, or names no collection that we can read. A
+    /// filter that takes any collection of the database has to take it.
     pub collection: &'a str,
     /// Both as one string, if it stands so in the entry.
     full: Option<&'a str>,
@@ -135,8 +137,8 @@ fn of_command<'a>(operation: &Operation<'a>, command: CommandKind) -> Namespace<
     let Some(named) = operation.o.first().ok().flatten().and_then(Element::as_str) else {
         return Namespace::database(database);
     };
-    // `importCollection` and `truncateRange` give the full name (server: their IDL types). Elsewhere a
-    // collection may well be called like its database.
+    // `importCollection` and `truncateRange` give the full name (server: their IDL types).
+    // Elsewhere a collection may well be called like its database.
     let full = command == CommandKind::Unrecoverable
         && named.strip_prefix(database).is_some_and(|rest| rest.starts_with('.'));
     match named {

@@ -18,9 +18,9 @@ pub struct Operation<'a> {
     pub ui: Option<[u8; 16]>,
     pub o: Doc<'a>,
     pub o2: Option<Doc<'a>>,
-    /// This update inserts its document if there is none. Stated by the operation, or the default of the
-    /// `applyOps` that holds it: outside transactions the server's applier upserts unless the command said
-    /// `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
+    /// This update inserts its document if there is none. Stated by the operation, or the default
+    /// of the `applyOps` that holds it: outside transactions the server's applier upserts unless
+    /// the command said `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
     pub upsert: bool,
     pub origin: Origin,
     /// `m.h`: the primary's hash of the document that this operation writes (9.0, behind a flag).
@@ -62,14 +62,15 @@ impl<'a> Operation<'a> {
         keyed.get(b"_id").ok().flatten()
     }
 
-    /// The collections this operation is about, under their names of that moment. See [`Namespaces`].
+    /// The collections this operation is about, under their names of that moment. See
+    /// [`Namespaces`].
     pub fn namespaces(&self) -> Namespaces<'a> {
         Namespaces::of(self)
     }
 
-    /// This rename drops the collection that had the new name: `$out`, `convertToCapped`, and a rename with
-    /// `dropTarget`. The server writes the UUID of what it dropped, and nothing where nothing was; a tool's `applyOps`
-    /// may say `true`.
+    /// This rename drops the collection that had the new name: `$out`, `convertToCapped`, and a
+    /// rename with `dropTarget`. The server writes the UUID of what it dropped, and nothing where
+    /// nothing was; a tool's `applyOps` may say `true`.
     pub fn drops_target(&self) -> bool {
         let is_rename = self.command() == Some(CommandKind::RenameCollection);
         let dropped = is_rename.then(|| self.o.get(b"dropTarget").ok().flatten()).flatten();
@@ -158,11 +159,12 @@ impl<'a> Entry<'a> {
         self.operation().command()
     }
 
-    /// Calls `visit` for every operation this entry stands for, in order: itself, or, for an `applyOps`,
-    /// what it holds, nested ones opened too.
+    /// Calls `visit` for every operation this entry stands for, in order: itself, or, for an
+    /// `applyOps`, what it holds, nested ones opened too.
     ///
     /// # Errors
-    /// What `visit` returns, and [`Malformed`] for an `applyOps` that is not an array of operations.
+    /// What `visit` returns, and [`Malformed`] for an `applyOps` that is not an array of
+    /// operations.
     pub fn for_each_operation<E: From<Malformed>>(
         &self,
         visit: &mut dyn FnMut(Operation<'a>) -> Result<(), E>,

@@ -1,8 +1,8 @@
 //! Raw BSON: walking and writing documents without decoding them.
 //!
-//! Entries and documents are bytes we were entrusted with. Everything here works on those bytes and gives
-//! sub-slices back, so that field order, numeric types, NaN payloads, duplicate names, deprecated types and
-//! invalid UTF-8 all survive. Names are therefore `&[u8]`, not `&str`.
+//! Entries and documents are bytes we were entrusted with. Everything here works on those bytes and
+//! gives sub-slices back, so that field order, numeric types, NaN payloads, duplicate names,
+//! deprecated types and invalid UTF-8 all survive. Names are therefore `&[u8]`, not `&str`.
 //!
 //! ```text
 //! document := int32 total length (LE, itself included) ‖ element* ‖ 0x00
@@ -40,7 +40,8 @@ pub mod kind {
     pub const MIN_KEY: u8 = 0xff;
 }
 
-/// The deepest nesting we follow. The server refuses deeper than 200 (`BSONDepth`); anything beyond is hostile.
+/// The deepest nesting we follow. The server refuses deeper than 200 (`BSONDepth`); anything beyond
+/// is hostile.
 pub const MAX_DEPTH: usize = 256;
 
 /// Bytes that are not the BSON they claim to be.
@@ -48,8 +49,8 @@ pub const MAX_DEPTH: usize = 256;
 #[error("malformed BSON: {0}")]
 pub struct Malformed(pub &'static str);
 
-/// A document's bytes, whose length prefix and terminator have been checked. The elements are checked as
-/// they are walked.
+/// A document's bytes, whose length prefix and terminator have been checked. The elements are
+/// checked as they are walked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Doc<'a>(&'a [u8]);
 
@@ -167,7 +168,8 @@ impl<'a> Element<'a> {
         Some(Timestamp::from_u64(u64::from_le_bytes(self.value.try_into().ok()?)))
     }
 
-    /// An integer of either width; a double that is a whole number counts too (drivers send `2.0` for 2).
+    /// An integer of either width; a double that is a whole number counts too (drivers send `2.0`
+    /// for 2).
     pub fn as_integer(self) -> Option<i64> {
         match self.kind {
             kind::INT32 => Some(i64::from(i32::from_le_bytes(self.value.try_into().ok()?))),
@@ -273,8 +275,8 @@ fn find_null(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| byte == 0)
 }
 
-/// How many bytes the value of that type takes, and whether its own framing holds. `bytes` starts at the
-/// value and may be longer or, in malformed input, shorter than it.
+/// How many bytes the value of that type takes, and whether its own framing holds. `bytes` starts
+/// at the value and may be longer or, in malformed input, shorter than it.
 fn value_length(kind: u8, bytes: &[u8]) -> Result<usize, Malformed> {
     const CUT: Malformed = Malformed("value runs past the end of its document");
     let framed = |extra: usize, minimum: i32| -> Result<usize, Malformed> {

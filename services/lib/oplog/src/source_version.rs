@@ -1,12 +1,13 @@
-//! Which MongoDB a state comes from: the feature compatibility version at its time, and what a server that held the
-//! state can have run (docs/decisions/0016).
+//! Which MongoDB a state comes from: the feature compatibility version at its time, and what a
+//! server that held the state can have run (docs/decisions/0016).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::raw::{Doc, Element, Malformed};
 
-/// The `_id` in `admin.system.version` of the document that holds the feature compatibility version.
+/// The `_id` in `admin.system.version` of the document that holds the feature compatibility
+/// version.
 pub const FEATURE_VERSION_ID: &str = "featureCompatibilityVersion";
 
 /// A release series: `6.0` of `6.0.27`.
@@ -39,8 +40,8 @@ impl Series {
         LONG_LIVED.into_iter().find(|&known| known > self)
     }
 
-    /// Whether servers of this series run on data of a feature compatibility version: it is their own, or that of a
-    /// series before, back to the long-lived one.
+    /// Whether servers of this series run on data of a feature compatibility version: it is their
+    /// own, or that of a series before, back to the long-lived one.
     pub fn runs(self, feature_version: Series) -> bool {
         let newest = feature_version.next_long_lived().unwrap_or(feature_version);
         feature_version <= self && self <= newest
@@ -76,8 +77,8 @@ impl FromStr for Series {
 pub struct FeatureVersion {
     /// The version in force. While it is being changed, the lower of the two.
     pub version: Series,
-    /// The higher one while it is being raised or lowered, or after an attempt to do so that failed: only a server of
-    /// that series can be at it.
+    /// The higher one while it is being raised or lowered, or after an attempt to do so that
+    /// failed: only a server of that series can be at it.
     pub changing_with: Option<Series>,
 }
 
@@ -86,9 +87,9 @@ impl FeatureVersion {
         FeatureVersion { version, changing_with: None }
     }
 
-    /// Reads a document of `admin.system.version`; none when it is another one of that collection, or holds no version
-    /// that can be understood. Servers write `version`, and while it is raised `targetVersion`, while it is lowered
-    /// `previousVersion` too (seen on 4.4 to 7.0).
+    /// Reads a document of `admin.system.version`; none when it is another one of that collection,
+    /// or holds no version that can be understood. Servers write `version`, and while it is raised
+    /// `targetVersion`, while it is lowered `previousVersion` too (seen on 4.4 to 7.0).
     ///
     /// # Errors
     /// The document is malformed.
@@ -119,15 +120,17 @@ impl fmt::Display for FeatureVersion {
 pub struct SourceVersion {
     /// Exact: the oplog tells every change of it. None where the state does not hold it.
     pub feature_version: Option<FeatureVersion>,
-    /// The newest series known that can have held the state. None where servers were upgraded since, or replaced.
+    /// The newest series known that can have held the state. None where servers were upgraded
+    /// since, or replaced.
     pub seen: Option<Series>,
 }
 
 impl SourceVersion {
-    /// `seen` are the series of which the source is known to have been until then: that of the member that the base was
-    /// copied from, and those of the feature compatibility versions from there on. A version that was lowered leaves
-    /// things behind that only the newer servers can use (buckets of time-series that 6.0 compressed, which 5.0.4
-    /// cannot read), and no oplog tells what its members run.
+    /// `seen` are the series of which the source is known to have been until then: that of the
+    /// member that the base was copied from, and those of the feature compatibility versions from
+    /// there on. A version that was lowered leaves things behind that only the newer servers can
+    /// use (buckets of time-series that 6.0 compressed, which 5.0.4 cannot read), and no oplog
+    /// tells what its members run.
     pub fn new(
         feature_version: Option<FeatureVersion>,
         seen: impl IntoIterator<Item = Series>,
@@ -140,16 +143,16 @@ impl SourceVersion {
         SourceVersion { feature_version, seen: seen.into_iter().filter(can_have_held).max() }
     }
 
-    /// The series to go by where only one can be: the one seen, else the oldest that can have held the state. None where
-    /// nothing is known.
+    /// The series to go by where only one can be: the one seen, else the oldest that can have held
+    /// the state. None where nothing is known.
     pub fn series(&self) -> Option<Series> {
         let told = || self.feature_version.map(|it| it.changing_with.unwrap_or(it.version));
         self.seen.or_else(told)
     }
 
-    /// The series of servers that take what the source held, the oldest first: the source's own, and one upgrade on. Most
-    /// feature compatibility versions are of two series; which of the two the source was decides where it is known.
-    /// None where nothing is known.
+    /// The series of servers that take what the source held, the oldest first: the source's own,
+    /// and one upgrade on. Most feature compatibility versions are of two series; which of the two
+    /// the source was decides where it is known. None where nothing is known.
     pub fn targets(&self) -> Vec<Series> {
         let Some(series) = self.series() else { return Vec::new() };
         let held = self.feature_version.map_or(series, |it| it.version);

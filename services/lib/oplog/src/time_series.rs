@@ -1,10 +1,11 @@
 //! What catalogs and buckets of time-series collections say about measurements of mixed types.
 //!
-//! Servers below 6.0 put measurements whose fields differ in type into one bucket; later ones open a new bucket. A
-//! collection that may hold buckets of the old kind carries a mark, `timeseriesBucketsMayHaveMixedSchemaData`: without
-//! the mark queries skip such buckets and lose documents. 6.0.5 keeps the mark in its catalog alone (`$listCatalog`);
-//! later patches also list it, inside `storageEngine` (server: SERVER-91195). Hindsight keeps it as those list it, for
-//! all versions.
+//! Servers below 6.0 put measurements whose fields differ in type into one bucket; later ones open
+//! a new bucket. A collection that may hold buckets of the old kind carries a mark,
+//! `timeseriesBucketsMayHaveMixedSchemaData`: without the mark queries skip such buckets and lose
+//! documents. 6.0.5 keeps the mark in its catalog alone (`$listCatalog`); later patches also list
+//! it, inside `storageEngine` (server: SERVER-91195). Hindsight keeps it as those list it, for all
+//! versions.
 
 use crate::raw::{Doc, DocWriter, Element, Malformed, kind};
 
@@ -27,8 +28,8 @@ pub fn mixed_schema_mark(options: Doc<'_>) -> Result<Option<bool>, Malformed> {
     Ok(config_string(options)?.and_then(mark_of))
 }
 
-/// The options with that mark, or without one, as a patched server lists them after a `collMod`. The option
-/// `storageEngine` stays where it is, or comes first.
+/// The options with that mark, or without one, as a patched server lists them after a `collMod`.
+/// The option `storageEngine` stays where it is, or comes first.
 ///
 /// # Errors
 /// Options that are not BSON.
@@ -106,7 +107,8 @@ fn split(config: &str) -> Option<(&str, &str, &str)> {
     Some((before, metadata, after))
 }
 
-/// The mark comes first inside `app_metadata`, which a server appends where there is none (seen on 6.0.27 and 7.0.28).
+/// The mark comes first inside `app_metadata`, which a server appends where there is none (seen on
+/// 6.0.27 and 7.0.28).
 fn config_with(config: &str, mark: Option<bool>) -> Option<String> {
     let (before, metadata, after) = split(config).unwrap_or((config, "", ""));
     let is_mark = |entry: &&str| entry.trim().starts_with(MIXED_SCHEMA);
@@ -129,8 +131,8 @@ fn config_with(config: &str, mark: Option<bool>) -> Option<String> {
     Some(format!("{before}{comma}{METADATA}{entries})"))
 }
 
-/// Whether a bucket holds measurements of mixed types: the types of a field's least and greatest value differ
-/// (server: `doesMinMaxHaveMixedSchemaData`).
+/// Whether a bucket holds measurements of mixed types: the types of a field's least and greatest
+/// value differ (server: `doesMinMaxHaveMixedSchemaData`).
 ///
 /// # Errors
 /// A bucket that is not BSON.

@@ -1,8 +1,9 @@
 //! Times as people write and read them.
 //!
-//! Cluster time counts whole seconds and, within one, writes. A fraction of a second is therefore no cluster
-//! time: which write it falls between cannot be told, so it is refused and not rounded. A whole second stands
-//! for every write in it, whichever way the command asks; one that is not held to its end is refused, not cut short.
+//! Cluster time counts whole seconds and, within one, writes. A fraction of a second is therefore
+//! no cluster time: which write it falls between cannot be told, so it is refused and not rounded.
+//! A whole second stands for every write in it, whichever way the command asks; one that is not
+//! held to its end is refused, not cut short.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,9 +24,9 @@ pub enum TimeSpec {
 }
 
 impl TimeSpec {
-    /// The last timestamp included if this is the upper bound and belongs to what is asked for (`--until`,
-    /// `--at`, `--to`): for a second its very last, even if that is past `latest`, for a second that is not
-    /// over cannot be had whole.
+    /// The last timestamp included if this is the upper bound and belongs to what is asked for
+    /// (`--until`, `--at`, `--to`): for a second its very last, even if that is past `latest`, for
+    /// a second that is not over cannot be had whole.
     pub fn until_inclusive(self, latest: Timestamp) -> Timestamp {
         match self {
             Self::Exact(ts) => ts,
@@ -34,8 +35,8 @@ impl TimeSpec {
         }
     }
 
-    /// The last timestamp included if this is the first that is not (`--before`): for a second, the last
-    /// of the second before it.
+    /// The last timestamp included if this is the first that is not (`--before`): for a second, the
+    /// last of the second before it.
     pub fn before_exclusive(self, latest: Timestamp) -> Timestamp {
         self.since_inclusive(latest).predecessor()
     }
@@ -178,8 +179,8 @@ fn position(text: &str) -> Parsed<Timestamp> {
     Ok(ts)
 }
 
-/// `12:03` is a time of day; and `date +%s.%N` and its like print fractions, not increments (no second has
-/// a million writes). With a comma neither can be meant.
+/// `12:03` is a time of day; and `date +%s.%N` and its like print fractions, not increments (no
+/// second has a million writes). With a comma neither can be meant.
 fn check_not_something_else(seconds: &str, separator: char, increment: &str) -> Parsed<()> {
     let what = if seconds.len() < 9 {
         "a date or a time of day"
@@ -210,8 +211,8 @@ fn number(text: &str, what: &str) -> Parsed<u32> {
     text.parse().map_err(|_| format!("its {what} is above {}", u32::MAX))
 }
 
-/// Seconds since 1970, as `date +%s` prints them. Shorter numbers are a year or a date more likely than a
-/// second in 1970, longer ones are milliseconds.
+/// Seconds since 1970, as `date +%s` prints them. Shorter numbers are a year or a date more likely
+/// than a second in 1970, longer ones are milliseconds.
 fn epoch_second(text: &str) -> Parsed<u32> {
     match text.len() {
         0..=8 => Err("a number alone is seconds since 1970, and has 9 or 10 digits".into()),
@@ -220,8 +221,9 @@ fn epoch_second(text: &str) -> Parsed<u32> {
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SS`, with a zone or in UTC, in seconds since 1970. Checked strictly first: a library
-/// that reads more would give an hour's beginning for half an hour, or the second before a leap second.
+/// `YYYY-MM-DDTHH:MM:SS`, with a zone or in UTC, in seconds since 1970. Checked strictly first: a
+/// library that reads more would give an hour's beginning for half an hour, or the second before a
+/// leap second.
 fn date_time(text: &str) -> Parsed<u32> {
     const SHAPE: &str = "it is not of the form YYYY-MM-DDTHH:MM:SS with or without a zone";
     let shape = b"dddd-dd-ddTdd:dd:dd";

@@ -1,13 +1,14 @@
 //! Transaction assembly: which entries become visible together, and when.
 //!
-//! A transaction is one `applyOps` entry, or a chain of them linked by `prevOpTime`. It becomes visible at
-//! its last entry, or, once prepared, at the `commitTimestamp` of a later `commitTransaction`. Large
-//! batched writes are chains too, without a session. All else stands alone.
+//! A transaction is one `applyOps` entry, or a chain of them linked by `prevOpTime`. It becomes
+//! visible at its last entry, or, once prepared, at the `commitTimestamp` of a later
+//! `commitTransaction`. Large batched writes are chains too, without a session. All else stands
+//! alone.
 //!
-//! A chain that is not prepared is written by one primary in one piece, so it is dead once its session
-//! begins another transaction or another primary writes. Without the second rule a chain without session,
-//! or of a child session that is never used again, would stay open for ever. A prepared transaction
-//! outlives its primary: only its commit or its abort ends it.
+//! A chain that is not prepared is written by one primary in one piece, so it is dead once its
+//! session begins another transaction or another primary writes. Without the second rule a chain
+//! without session, or of a child session that is never used again, would stay open for ever. A
+//! prepared transaction outlives its primary: only its commit or its abort ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,12 +25,13 @@ use chain::Chain;
 use session::{SessionId, TransactionId};
 use shape::{Ending, Part, Shape};
 
-/// Puts transactions together from entries pushed in order of timestamp. `P` is what the caller keeps of
-/// an entry while its transaction is open: its bytes, where to find them again, or nothing.
+/// Puts transactions together from entries pushed in order of timestamp. `P` is what the caller
+/// keeps of an entry while its transaction is open: its bytes, where to find them again, or
+/// nothing.
 ///
 /// Memory: the payloads, weighed by the caller ([`Assembler::kept`]), and about 200 bytes per open
-/// transaction. A chain has no limit of its own. A caller that must not hold it looks at `kept` before it
-/// pushes and keeps a position instead of bytes once there is too much.
+/// transaction. A chain has no limit of its own. A caller that must not hold it looks at `kept`
+/// before it pushes and keeps a position instead of bytes once there is too much.
 #[derive(Debug)]
 pub struct Assembler<P> {
     /// By timestamp of the first known entry.
@@ -101,14 +103,15 @@ impl<P> Assembler<P> {
         Ok(step)
     }
 
-    /// The first known entry of the oldest open transaction. An assembler that is pushed the log from here
-    /// on comes to this state again, and reports transactions that began earlier as [`Step::Incomplete`].
+    /// The first known entry of the oldest open transaction. An assembler that is pushed the log
+    /// from here on comes to this state again, and reports transactions that began earlier as
+    /// [`Step::Incomplete`].
     pub fn oldest_unresolved(&self) -> Option<OpTime> {
         self.open.values().next().map(|chain| chain.first)
     }
 
-    /// The timestamp of the earliest prepare without commit or abort. Its transaction may yet become visible
-    /// at any time from there on, so no such time can be restored (I7).
+    /// The timestamp of the earliest prepare without commit or abort. Its transaction may yet
+    /// become visible at any time from there on, so no such time can be restored (I7).
     pub fn oldest_prepared(&self) -> Option<Timestamp> {
         self.prepared.first().copied()
     }
@@ -195,7 +198,8 @@ impl<P> Assembler<P> {
         })
     }
 
-    /// By session alone: a new primary aborts what it finds begun, and then names no previous entry.
+    /// By session alone: a new primary aborts what it finds begun, and then names no previous
+    /// entry.
     fn abort(&mut self, id: Option<&TransactionId>) -> Step<P> {
         if let Some(first) = self.of_session(id) {
             self.close(first);

@@ -1,8 +1,8 @@
 //! The order of BSON values, under simple collation.
 //!
-//! Types come first ([`canonical`]), values after. Numbers of all four types are one type and compare
-//! exactly, NaN below all and equal to itself; so are strings and symbols. Documents compare
-//! element by element: type, then name, then value; a prefix comes first.
+//! Types come first ([`canonical`]), values after. Numbers of all four types are one type and
+//! compare exactly, NaN below all and equal to itself; so are strings and symbols. Documents
+//! compare element by element: type, then name, then value; a prefix comes first.
 
 use std::cmp::Ordering;
 
@@ -39,8 +39,8 @@ pub fn compare_elements(a: Element<'_>, b: Element<'_>) -> Ordering {
     compare_values(a.into(), b.into())
 }
 
-/// Whether a value is a string or holds one, so that what it is equal to depends on the collation of its collection.
-/// The value has been validated: it is as deep as that allows at most.
+/// Whether a value is a string or holds one, so that what it is equal to depends on the collation
+/// of its collection. The value has been validated: it is as deep as that allows at most.
 pub fn holds_strings(element: Element<'_>) -> bool {
     Value::from(element).holds_strings()
 }

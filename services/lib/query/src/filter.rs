@@ -44,8 +44,9 @@ impl Filter {
             .is_ok_and(|document| self.condition.holds_for(document, self.version))
     }
 
-    /// Whether some value of it is compared that is a string or holds one: a collection with a collation of its own
-    /// may then hold other matches than those found here. Regular expressions do not go by the collation.
+    /// Whether some value of it is compared that is a string or holds one: a collection with a
+    /// collation of its own may then hold other matches than those found here. Regular expressions
+    /// do not go by the collation.
     pub fn compares_strings(&self) -> bool {
         self.condition.compares_strings()
     }
@@ -221,8 +222,8 @@ fn any_element<'a>(value: Value<'a>, holds: impl Fn(Value<'a>) -> bool) -> bool 
 }
 
 impl Comparison {
-    /// Compares within a type only, with two exceptions: null is equal to what is missing and, before 8.0, to
-    /// undefined, and the two keys are below and above everything.
+    /// Compares within a type only, with two exceptions: null is equal to what is missing and,
+    /// before 8.0, to undefined, and the two keys are below and above everything.
     fn holds(self, value: Option<Value<'_>>, with: Value<'_>, version: Series) -> bool {
         let kind = value.map_or(kind::UNDEFINED, |value| value.kind);
         match value {

@@ -1,10 +1,11 @@
 //! Regular expressions.
 //!
-//! MongoDB up to 6.0 matches with PCRE 8, from 6.1 on with PCRE2 (10.40 in 7.0). This is PCRE2, always in UTF
-//! mode, with newlines being LF, as there; patterns for PCRE 8 are rewritten (`rewriting`). Differences that remain:
+//! MongoDB up to 6.0 matches with PCRE 8, from 6.1 on with PCRE2 (10.40 in 7.0). This is PCRE2,
+//! always in UTF mode, with newlines being LF, as there; patterns for PCRE 8 are rewritten
+//! (`rewriting`). Differences that remain:
 //!
-//! - What PCRE 8 refuses and PCRE2 knows is accepted up to 6.0: `(?n)`, `(?^)`, `(?R)`, `(*NO_JIT)`, names of
-//!   more than 32 bytes.
+//! - What PCRE 8 refuses and PCRE2 knows is accepted up to 6.0: `(?n)`, `(?^)`, `(?R)`,
+//!   `(*NO_JIT)`, names of more than 32 bytes.
 //! - What PCRE2 10.40 refuses and later ones know is accepted from 6.1 on: `(?a)`.
 //! - `(?=\K)`, which PCRE 8 lets pass, is refused.
 //! - A match that takes too many steps is no match. The server has such a limit as well; the steps

@@ -26,7 +26,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether comparing it may compare strings: the code and the scope of a function are not, whatever the collation.
+    /// Whether comparing it may compare strings: the code and the scope of a function are not,
+    /// whatever the collation.
     pub(crate) fn holds_strings(self) -> bool {
         match self.kind {
             kind::STRING | kind::SYMBOL => true,

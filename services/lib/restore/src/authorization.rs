@@ -1,8 +1,9 @@
 //! Users and roles.
 //!
-//! Seen on 6.0.5: a user with the role `restore` or `root` may not write `admin.system.roles` itself, but may
-//! write two collections of its own and have the server merge them (`_mergeAuthzCollections`), as mongorestore
-//! does. Documents arrive unchanged. Users and roles the target has besides those of the state stay.
+//! Seen on 6.0.5: a user with the role `restore` or `root` may not write `admin.system.roles`
+//! itself, but may write two collections of its own and have the server merge them
+//! (`_mergeAuthzCollections`), as mongorestore does. Documents arrive unchanged. Users and roles
+//! the target has besides those of the state stay.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ const NEW_ROLES: &str = "hindsight_restore_roles";
 /// Users and roles are few; this is far beyond what a server can authorise with.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Reads users and roles. The user we are logged in as is left out: merging it would change its password and
-/// could end our own session half-way.
+/// Reads users and roles. The user we are logged in as is left out: merging it would change its
+/// password and could end our own session half-way.
 pub(super) async fn read(
     snapshot: Arc<dyn Snapshot>,
     plan: &Plan,

@@ -14,8 +14,8 @@ use super::time_series::is_buckets;
 const BARRIER_TIMEOUT_MS: i64 = 600_000;
 
 impl Prepared {
-    /// Returns when the majority has journalled everything written so far. The command changes nothing and waits all the
-    /// same, and the role `restore` may run it (it may not delete).
+    /// Returns when the majority has journalled everything written so far. The command changes
+    /// nothing and waits all the same, and the role `restore` may run it (it may not delete).
     pub(super) async fn barrier(&self) -> Result<(), RestoreError> {
         let Some(collection) = choose(&self.plan) else { return Ok(()) };
         let (db, namespace) = (&collection.state.db, collection.state.namespace());
@@ -34,15 +34,16 @@ impl Prepared {
     }
 }
 
-/// A collection that can be named in a command by itself or through its view, if there is one; else one of buckets whose
-/// view does not exist.
+/// A collection that can be named in a command by itself or through its view, if there is one; else
+/// one of buckets whose view does not exist.
 fn choose(plan: &Plan) -> Option<&PlannedCollection> {
     let by_itself = |c: &&PlannedCollection| !is_buckets(&c.state.name) || c.time_series.is_some();
     plan.collections.iter().find(by_itself).or_else(|| plan.collections.first())
 }
 
-/// A `collMod` that changes nothing is still an entry of the target's oplog. Buckets without a view let nobody do that
-/// from 7.0 on; there `createIndexes` of the index on `_id`, which is there always, waits for what came before.
+/// A `collMod` that changes nothing is still an entry of the target's oplog. Buckets without a view
+/// let nobody do that from 7.0 on; there `createIndexes` of the index on `_id`, which is there
+/// always, waits for what came before.
 fn harmless(collection: &PlannedCollection, guards_buckets: bool) -> Result<DocWriter, Malformed> {
     let mut command = DocWriter::new();
     let name = collection.state.name.as_str();

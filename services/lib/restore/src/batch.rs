@@ -1,7 +1,7 @@
 //! Filling `insert` commands with documents, byte by byte as they are.
 //!
-//! The documents travel in the command itself: the driver's own `insert_many` re-encodes each document, decodes
-//! its `_id` (which fails on invalid UTF-8) and adds one where it finds none.
+//! The documents travel in the command itself: the driver's own `insert_many` re-encodes each
+//! document, decodes its `_id` (which fails on invalid UTF-8) and adds one where it finds none.
 
 use bson::RawDocumentBuf;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
@@ -71,9 +71,11 @@ pub(super) struct BatchBuilder {
     digits: Vec<u8>,
 }
 
-/// Room for the command around the documents: a namespace takes at most 255 bytes, the rest is fixed.
+/// Room for the command around the documents: a namespace takes at most 255 bytes, the rest is
+/// fixed.
 const FRAME: usize = 512;
-/// What each element of an array costs besides its document: type byte, at most five digits, terminator.
+/// What each element of an array costs besides its document: type byte, at most five digits,
+/// terminator.
 const PER_DOCUMENT: usize = 7;
 
 impl BatchBuilder {
@@ -98,7 +100,8 @@ impl BatchBuilder {
         }
     }
 
-    /// The documents are buckets of a time-series that has no view, which takes measurements unless told.
+    /// The documents are buckets of a time-series that has no view, which takes measurements unless
+    /// told.
     pub(super) fn of_buckets(mut self) -> Self {
         self.raw_data = true;
         self
@@ -159,8 +162,8 @@ impl BatchBuilder {
     }
 }
 
-/// Acknowledged by the primary alone, whatever the deployment's default is: the barrier after the last batch
-/// waits for the majority once.
+/// Acknowledged by the primary alone, whatever the deployment's default is: the barrier after the
+/// last batch waits for the majority once.
 fn begin(verb: &str, collection: &str, ordered: bool, array: &[u8], capacity: usize) -> DocWriter {
     let mut command = DocWriter::with_capacity(capacity);
     command

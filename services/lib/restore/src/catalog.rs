@@ -3,7 +3,8 @@
 use hindsight_history::form::{IndexKind, Meaning, kind_of};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
-/// Whether this is the index on `_id` that every collection has (a hashed one is an ordinary index).
+/// Whether this is the index on `_id` that every collection has (a hashed one is an ordinary
+/// index).
 pub(super) fn is_id_index(spec: Doc<'_>) -> Result<bool, Malformed> {
     let key = spec.get(b"key")?.and_then(Element::as_doc).ok_or(Malformed("index without key"))?;
     let mut fields = key.elements();
@@ -14,8 +15,8 @@ pub(super) fn is_id_index(spec: Doc<'_>) -> Result<bool, Malformed> {
         && spec.get(b"clustered")?.is_none())
 }
 
-/// `create` with the collection's options. What makes it delete documents by itself is set later, and the
-/// mark of a temporary collection is no option of the command.
+/// `create` with the collection's options. What makes it delete documents by itself is set later,
+/// and the mark of a temporary collection is no option of the command.
 pub(super) fn create_collection(
     name: &str,
     options: Doc<'_>,
@@ -40,16 +41,17 @@ pub(super) fn create_collection(
     Ok(command.finish())
 }
 
-/// Whether a server makes this `_id` index when it is not told which. Its collation is the collection's in any case.
+/// Whether a server makes this `_id` index when it is not told which. Its collation is the
+/// collection's in any case.
 fn is_default_id_index(index: Doc<'_>) -> Result<bool, Malformed> {
     Ok(index.get(b"v")?.and_then(Element::as_integer) == Some(2))
 }
 
 /// The spec that makes an index which is then listed as `spec`.
 ///
-/// Without a collation the new index would take the collection's, which is refused for some kinds; listed without one it
-/// has simple collation (indexes of version 1 never have another). A text index that expires documents is listed with
-/// a key of two fields, and made with one.
+/// Without a collation the new index would take the collection's, which is refused for some kinds;
+/// listed without one it has simple collation (indexes of version 1 never have another). A text
+/// index that expires documents is listed with a key of two fields, and made with one.
 pub(super) fn create_index(options: Doc<'_>, spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut made = DocWriter::with_capacity(spec.as_bytes().len() + 64);
     let expires = spec.get(b"expireAfterSeconds")?.is_some();
@@ -79,7 +81,8 @@ fn write_text_key(made: &mut DocWriter, spec: Doc<'_>) -> Result<(), Malformed> 
     Ok(())
 }
 
-/// A `collMod` that names nothing else: some servers (5.0.4, 6.0.5) take that for a wish to switch it off.
+/// A `collMod` that names nothing else: some servers (5.0.4, 6.0.5) take that for a wish to switch
+/// it off.
 pub(super) fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Result<(), Malformed> {
     if let Some(option) = options.get(b"recordPreImages")? {
         command.element(option);
@@ -87,8 +90,8 @@ pub(super) fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Resu
     Ok(())
 }
 
-/// `convertToCapped` for a collection that is clustered and capped: servers refuse to create one (6.0 without
-/// test commands), and yet make one of a clustered collection with this command.
+/// `convertToCapped` for a collection that is clustered and capped: servers refuse to create one
+/// (6.0 without test commands), and yet make one of a clustered collection with this command.
 pub(super) fn cap_afterwards(name: &str, options: Doc<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     let clustered = options.get(b"clusteredIndex")?.is_some();
     let capped = options.get(b"capped")?.is_some_and(|flag| flag.as_bool() == Some(true));
@@ -168,8 +171,9 @@ pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
     command
 }
 
-/// Whether two documents of a catalog say the same: the same fields whatever their order, numbers compared by
-/// value, everything nested compared byte by byte. Fields in `ignored` are not looked at.
+/// Whether two documents of a catalog say the same: the same fields whatever their order, numbers
+/// compared by value, everything nested compared byte by byte. Fields in `ignored` are not looked
+/// at.
 pub(super) fn same_definition(
     left: Doc<'_>,
     right: Doc<'_>,

@@ -17,12 +17,12 @@ const ACTIONS: [&str; 5] =
 /// What only the verification does.
 const READ_ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
 
-/// Lists everything that speaks against the target, what it cannot hold included; what could not be checked goes into
-/// `warnings`.
+/// Lists everything that speaks against the target, what it cannot hold included; what could not be
+/// checked goes into `warnings`.
 ///
 /// # Errors
-/// [`RestoreError::TargetNotEmpty`] when that is all that is wrong, else [`RestoreError::TargetUnsuitable`]
-/// with all problems.
+/// [`RestoreError::TargetNotEmpty`] when that is all that is wrong, else
+/// [`RestoreError::TargetUnsuitable`] with all problems.
 pub(super) fn check(
     plan: &Plan,
     facts: &TargetFacts,

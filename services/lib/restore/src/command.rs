@@ -49,7 +49,8 @@ fn raw(command: Vec<u8>) -> Result<RawDocumentBuf, Failure> {
     RawDocumentBuf::from_bytes(command).map_err(|error| Failure::refused(error.to_string()))
 }
 
-/// Canonical Extended JSON of one raw value, for messages; what JSON cannot show is shown in hexadecimal.
+/// Canonical Extended JSON of one raw value, for messages; what JSON cannot show is shown in
+/// hexadecimal.
 pub(super) fn display_value(element: Element<'_>) -> String {
     let mut writer = DocWriter::new();
     writer.value(element.kind, b"v", element.value);

@@ -1,6 +1,6 @@
-//! Validators and pipelines of views, which a target parses anew and may refuse: those of 6.1 and later take fewer regular
-//! expressions (PCRE2), `^[\\w-\\.]+@` among them. The target is asked before anything is written, with queries of a collection
-//! that there is not.
+//! Validators and pipelines of views, which a target parses anew and may refuse: those of 6.1 and
+//! later take fewer regular expressions (PCRE2), `^[\\w-\\.]+@` among them. The target is asked
+//! before anything is written, with queries of a collection that there is not.
 
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
@@ -14,14 +14,16 @@ use super::snapshot::CollectionState;
 
 /// No collection has this name.
 const NO_COLLECTION: &str = "hindsight_no_such_collection";
-/// What says that a pipeline itself is not understood: an invalid regular expression, an invalid option of one, an unknown
-/// stage, an unknown expression. Other refusals may come of the collection that is not there, and are warned of.
+/// What says that a pipeline itself is not understood: an invalid regular expression, an invalid
+/// option of one, an unknown stage, an unknown expression. Other refusals may come of the
+/// collection that is not there, and are warned of.
 const NOT_UNDERSTOOD: [i32; 4] = [51091, 51108, 40324, 168];
-/// What an explained pipeline of a missing collection ends with, for want of the collection or an index of it.
+/// What an explained pipeline of a missing collection ends with, for want of the collection or an
+/// index of it.
 const FOR_WANT_OF_DATA: [i32; 3] = [26, 27, 291];
 
-/// Asks the target for each validator and view. What the target refuses is a problem, or is taken out of the state when
-/// `leave_out` says so.
+/// Asks the target for each validator and view. What the target refuses is a problem, or is taken
+/// out of the state when `leave_out` says so.
 ///
 /// # Errors
 /// The target cannot be asked; a catalog that is no BSON, which is told as a refusal.
@@ -110,7 +112,8 @@ fn validator_query(options: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     }))
 }
 
-/// `aggregate` of the view's pipeline, explained and not run. None for time-series, whose stage is not for users.
+/// `aggregate` of the view's pipeline, explained and not run. None for time-series, whose stage is
+/// not for users.
 fn view_query(view: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     let view = Doc::new(view)?;
     let view_on = view.get(b"viewOn")?.and_then(Element::as_str);

@@ -4,14 +4,16 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The sum, modulo 2^128, of the first 128 bits of BLAKE3 over each document, and how many there were.
+/// The sum, modulo 2^128, of the first 128 bits of BLAKE3 over each document, and how many there
+/// were.
 ///
-/// A sum, so that several tasks can each digest a part, in any order, on the way out and on the way back: a
-/// digest over one ordered stream would force the read-back through the `_id` index in a single stream. A
-/// difference of one bit, a missing document and a doubled one all change it (an exclusive-or would not notice
-/// a document stored twice); only someone who builds documents against it could make two sets agree, and
-/// whoever can do that on the target needs no such trick. Of ordered collections (capped), each document is
-/// digested with its ordinal, so their order counts too.
+/// A sum, so that several tasks can each digest a part, in any order, on the way out and on the way
+/// back: a digest over one ordered stream would force the read-back through the `_id` index in a
+/// single stream. A difference of one bit, a missing document and a doubled one all change it (an
+/// exclusive-or would not notice a document stored twice); only someone who builds documents
+/// against it could make two sets agree, and whoever can do that on the target needs no such trick.
+/// Of ordered collections (capped), each document is digested with its ordinal, so their order
+/// counts too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
     pub documents: u64,

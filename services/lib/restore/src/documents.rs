@@ -1,11 +1,13 @@
 //! What a server does to a document on insert, found out before it does it.
 //!
-//! Seen on 4.4.2 to 7.0.28: an `insert` moves a late `_id` to the front and replaces every `Timestamp(0, 0)` at the top
-//! level (outside `_id`) by its own time; it refuses some documents that replication takes (`fixDocumentForInsert` in the
-//! server's `insert.cpp`); it stores everything else as it is, duplicate names, invalid UTF-8 and deprecated types
-//! included. An update by pipeline with a literal document stores zero timestamps, so that is how they are put back. An
-//! `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry does; it takes a right of its own,
-//! so only documents that an insert changes or refuses go that way.
+//! Seen on 4.4.2 to 7.0.28: an `insert` moves a late `_id` to the front and replaces every
+//! `Timestamp(0, 0)` at the top level (outside `_id`) by its own time; it refuses some documents
+//! that replication takes (`fixDocumentForInsert` in the server's `insert.cpp`); it stores
+//! everything else as it is, duplicate names, invalid UTF-8 and deprecated types included. An
+//! update by pipeline with a literal document stores zero timestamps, so that is how they are put
+//! back. An `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry
+//! does; it takes a right of its own, so only documents that an insert changes or refuses go that
+//! way.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 

@@ -1,5 +1,5 @@
-//! What deletes documents by itself, made last: TTL indexes, collections with `expireAfterSeconds`, the bounds of capped
-//! collections.
+//! What deletes documents by itself, made last: TTL indexes, collections with `expireAfterSeconds`,
+//! the bounds of capped collections.
 
 use hindsight_mongo::Client;
 

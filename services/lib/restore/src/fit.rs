@@ -1,9 +1,11 @@
-//! What of a catalog the target can hold. Pure: the state's catalog and the target's version in; out come the catalog
-//! that the target will list, everything that it can never hold, and everything that is lost without loss.
+//! What of a catalog the target can hold. Pure: the state's catalog and the target's version in;
+//! out come the catalog that the target will list, everything that it can never hold, and
+//! everything that is lost without loss.
 //!
-//! Servers keep through upgrades what they refuse to make anew: a TTL index on a capped collection, a `size` of 0.
-//! What has no effect is left out, and the plan says so; what has one is refused before anything is written, or left
-//! out when the user said so. Seen on 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28.
+//! Servers keep through upgrades what they refuse to make anew: a TTL index on a capped collection,
+//! a `size` of 0. What has no effect is left out, and the plan says so; what has one is refused
+//! before anything is written, or left out when the user said so. Seen on 4.4.2, 5.0.4, 6.0.5,
+//! 6.0.27 and 7.0.28.
 
 use hindsight_history::form::{Meaning, index_name};
 use hindsight_oplog::FeatureVersion;
@@ -53,7 +55,8 @@ struct Fitted {
     dropped: Vec<String>,
 }
 
-/// Makes each collection's catalog what the target will list. What it cannot hold is a problem, or is left out.
+/// Makes each collection's catalog what the target will list. What it cannot hold is a problem, or
+/// is left out.
 ///
 /// # Errors
 /// A catalog that is no BSON, with its namespace.
@@ -109,7 +112,8 @@ impl Findings {
         Ok(())
     }
 
-    /// An option that does nothing is gone; that is worth a word only where the meaning is another one.
+    /// An option that does nothing is gone; that is worth a word only where the meaning is another
+    /// one.
     fn tell_dropped(&mut self, namespace: &str, spec: &[u8], fitted: &Fitted) {
         let meaning = |bytes: &[u8]| Doc::new(bytes).and_then(Meaning::of_index).ok();
         if !fitted.dropped.is_empty() && meaning(spec) != meaning(&fitted.bytes) {

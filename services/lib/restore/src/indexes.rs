@@ -116,9 +116,10 @@ async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Re
 pub(super) struct Builds {
     /// So many collections at a time.
     pub(super) at_once: usize,
-    /// The primary commits an index without waiting for other members, of which one may be down, or build no indexes and
-    /// have a vote, which makes the default quorum impossible (6.0.5: UnsatisfiableCommitQuorum). The barrier waits for
-    /// a majority instead. A standalone server takes no quorum.
+    /// The primary commits an index without waiting for other members, of which one may be down, or
+    /// build no indexes and have a vote, which makes the default quorum impossible (6.0.5:
+    /// UnsatisfiableCommitQuorum). The barrier waits for a majority instead. A standalone server
+    /// takes no quorum.
     pub(super) replicated: bool,
 }
 
@@ -152,8 +153,8 @@ pub(super) async fn build_indexes(
         .await
 }
 
-/// Makes the views, and the `system.views` of databases that have one without views in it. Returns what the
-/// target would not make.
+/// Makes the views, and the `system.views` of databases that have one without views in it. Returns
+/// what the target would not make.
 pub(super) async fn create_views(
     client: &Client,
     plan: &Plan,

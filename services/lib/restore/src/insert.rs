@@ -20,10 +20,10 @@ const DUPLICATE_KEY: i32 = 11000;
 
 /// Inserts a batch and puts back what the insert changed.
 ///
-/// When the network fails, the same batch is sent again: its documents' `_id`s are unique and only we write
-/// there, so what the target calls a duplicate `_id` then is what it took the first time. Not so for a capped
-/// collection, where a second try could change the order, nor for `applyOps`, which would make an update of it: those
-/// end the restore.
+/// When the network fails, the same batch is sent again: its documents' `_id`s are unique and only
+/// we write there, so what the target calls a duplicate `_id` then is what it took the first time.
+/// Not so for a capped collection, where a second try could change the order, nor for `applyOps`,
+/// which would make an update of it: those end the restore.
 pub(super) async fn insert(
     client: &Client,
     collection: &PlannedCollection,
@@ -76,8 +76,9 @@ async fn try_insert(
     Ok(())
 }
 
-/// A server that refuses a whole command, as for what it calls no BSON (6.0.27: a binary of subtype 7 that is no column), does
-/// not say whose fault it is. The documents are sent one after another, up to the one that is refused.
+/// A server that refuses a whole command, as for what it calls no BSON (6.0.27: a binary of subtype
+/// 7 that is no column), does not say whose fault it is. The documents are sent one after another,
+/// up to the one that is refused.
 async fn name_refused(
     client: &Client,
     collection: &PlannedCollection,

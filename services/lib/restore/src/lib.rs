@@ -1,4 +1,5 @@
-//! Writing the state of a cluster at one timestamp into a target MongoDB, and proving that it is there.
+//! Writing the state of a cluster at one timestamp into a target MongoDB, and proving that it is
+//! there.
 //!
 //! ```text
 //! Snapshot ─▶ plan ─▶ checks ─▶ collections ─▶ documents ─▶ indexes ─▶ views ─▶ verification ─▶ expiry ─▶ users
@@ -6,11 +7,12 @@
 //!                      written                                                                     collMod
 //! ```
 //!
-//! What expires documents is made last, after the verification, so that the target's TTL monitor cannot delete
-//! what we are about to count. Users come after everything else, so that a restored user cannot take our own
-//! rights away half-way.
+//! What expires documents is made last, after the verification, so that the target's TTL monitor
+//! cannot delete what we are about to count. Users come after everything else, so that a restored
+//! user cannot take our own rights away half-way.
 //!
-//! [`prepare`] plans and checks without writing; what it returns is shown to the user (I12) and then run.
+//! [`prepare`] plans and checks without writing; what it returns is shown to the user (I12) and
+//! then run.
 
 mod authorization;
 mod barrier;

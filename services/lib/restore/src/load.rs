@@ -1,8 +1,9 @@
 //! Loading documents: reading, digesting and sending overlap.
 //!
-//! Blocking readers take one collection after another, the largest first, and fill batches; senders take batches
-//! of any collection from one queue, so that a single large collection keeps all connections busy. A capped
-//! collection's batches go one after another, because its order is part of its state.
+//! Blocking readers take one collection after another, the largest first, and fill batches; senders
+//! take batches of any collection from one queue, so that a single large collection keeps all
+//! connections busy. A capped collection's batches go one after another, because its order is part
+//! of its state.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -54,12 +55,13 @@ struct Reading {
     digests: Mutex<Vec<Option<Digest>>>,
 }
 
-/// How long tasks may take to end once asked to. They look every few milliseconds; only a source that is
-/// stuck in a read takes longer.
+/// How long tasks may take to end once asked to. They look every few milliseconds; only a source
+/// that is stuck in a read takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Loader {
-    /// Writes every document of the plan. Returns, by the plan's order, digests of what was written.
+    /// Writes every document of the plan. Returns, by the plan's order, digests of what was
+    /// written.
     pub(super) async fn load(
         self: Arc<Self>,
         cancel: &CancellationToken,
@@ -161,7 +163,8 @@ impl Loader {
         Ok(sent.then_some(digest))
     }
 
-    /// The batches that are full with this document, in the order to send them; none when the document is left out.
+    /// The batches that are full with this document, in the order to send them; none when the
+    /// document is left out.
     fn take_in(
         &self,
         builder: &mut BatchBuilder,
@@ -207,7 +210,8 @@ impl Reading {
     }
 }
 
-/// Waits for room in the queue, and for the answer too if `wait`. False when asked to stop meanwhile.
+/// Waits for room in the queue, and for the answer too if `wait`. False when asked to stop
+/// meanwhile.
 fn enqueue(
     queue: &queue::Sender<Work>,
     collection: usize,

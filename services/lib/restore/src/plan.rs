@@ -82,7 +82,8 @@ pub(super) const ROLES: &str = "system.roles";
 /// Decides what is done with each collection of the state.
 ///
 /// # Errors
-/// Options, an index or a view that is not what BSON or the server's catalog allows, with its namespace.
+/// Options, an index or a view that is not what BSON or the server's catalog allows, with its
+/// namespace.
 pub(super) fn plan(
     timestamp: Timestamp,
     mut collections: Vec<CollectionState>,
@@ -204,9 +205,10 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
 }
 
 impl Plan {
-    /// Sets the bounds of capped collections after loading, for targets that can (6.0 on). A state may hold more than
-    /// the bounds allow: between an insert and the deletes that make room for it, which are entries of their own, and after
-    /// bounds were lowered. A target that takes inserts under the bounds would delete the excess.
+    /// Sets the bounds of capped collections after loading, for targets that can (6.0 on). A state
+    /// may hold more than the bounds allow: between an insert and the deletes that make room for
+    /// it, which are entries of their own, and after bounds were lowered. A target that takes
+    /// inserts under the bounds would delete the excess.
     pub(super) fn load_before_bounds(&mut self) -> Result<(), (String, Malformed)> {
         for collection in self.collections.iter_mut().filter(|collection| collection.ordered) {
             let set = |collection: &mut PlannedCollection| {

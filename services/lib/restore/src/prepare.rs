@@ -39,8 +39,8 @@ pub struct Prepared {
 /// Plans the restore of a snapshot into a target and checks the target, without writing anything.
 ///
 /// # Errors
-/// [`RestoreError::TargetNotEmpty`], [`RestoreError::TargetUnsuitable`] with everything that is wrong,
-/// [`RestoreError::Unavailable`], [`RestoreError::Source`], [`RestoreError::Settings`].
+/// [`RestoreError::TargetNotEmpty`], [`RestoreError::TargetUnsuitable`] with everything that is
+/// wrong, [`RestoreError::Unavailable`], [`RestoreError::Source`], [`RestoreError::Settings`].
 pub async fn prepare(
     snapshot: Arc<dyn Snapshot>,
     target: Target,
@@ -125,7 +125,8 @@ async fn fit_time_series(
     looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
 }
 
-/// Roles that name actions which the target does not know are a problem, or lose those actions. Gives the actions.
+/// Roles that name actions which the target does not know are a problem, or lose those actions.
+/// Gives the actions.
 async fn fit_roles(
     target: &Target,
     roles: &[Vec<u8>],

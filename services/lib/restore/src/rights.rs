@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Actions by what they may be done to: a database, one collection (`db.collection`, or `.collection` in any database),
-/// or one of the names below, which no database can have.
+/// Actions by what they may be done to: a database, one collection (`db.collection`, or
+/// `.collection` in any database), or one of the names below, which no database can have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rights(pub(super) BTreeMap<String, Vec<String>>);
 

@@ -19,8 +19,8 @@ use super::verbatim::Verbatim;
 use super::verify::{Mismatches, compare_catalog, compare_documents};
 
 impl Prepared {
-    /// Writes and verifies. Cancelling stops it within a second; index builds that the target has begun may
-    /// then go on there.
+    /// Writes and verifies. Cancelling stops it within a second; index builds that the target has
+    /// begun may then go on there.
     ///
     /// # Errors
     /// Any failure comes with the report of what was done before it.
@@ -52,7 +52,8 @@ impl Prepared {
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
         unless(cancel, self.make_collections(progress, report)).await?;
-        // Loading has tasks of its own, which must have ended when this returns: it looks at `cancel` itself.
+        // Loading has tasks of its own, which must have ended when this returns: it looks at
+        // `cancel` itself.
         let written = self.load_documents(progress, cancel, report).await?;
         unless(cancel, self.finish(&written, progress, report)).await
     }
@@ -80,7 +81,8 @@ impl Prepared {
         self.barrier().await
     }
 
-    /// After an election or a crash, what the primary took before may be gone; only a verification could tell.
+    /// After an election or a crash, what the primary took before may be gone; only a verification
+    /// could tell.
     async fn check_primacy(&self) -> Result<(), RestoreError> {
         if self.target.primacy().await? == self.facts.primacy {
             return Ok(());

@@ -10,34 +10,35 @@ pub struct RestoreSettings {
     pub connections: usize,
     /// How many collections are read from the snapshot at once.
     pub readers: usize,
-    /// Bytes of documents per insert. Larger ones were not faster on 6.0.5 (256 KiB to 12 MiB measured), and
-    /// besides itself a batch in flight is copied twice by the driver.
+    /// Bytes of documents per insert. Larger ones were not faster on 6.0.5 (256 KiB to 12 MiB
+    /// measured), and besides itself a batch in flight is copied twice by the driver.
     pub batch_bytes: usize,
     /// Documents per insert; servers take at most 100,000.
     pub batch_documents: usize,
-    /// Read the target back and compare. Without it a report claims nothing about what the target holds.
+    /// Read the target back and compare. Without it a report claims nothing about what the target
+    /// holds.
     pub verify: bool,
     /// Restore `admin.system.users` and `admin.system.roles`.
     pub users_and_roles: bool,
-    /// Write into a target that holds other collections. Those of the plan must not exist even then: nothing
-    /// is ever overwritten.
+    /// Write into a target that holds other collections. Those of the plan must not exist even
+    /// then: nothing is ever overwritten.
     pub allow_non_empty: bool,
-    /// Leave out what the target can never hold (single indexes, options and documents), and name it in the report,
-    /// instead of refusing to restore.
+    /// Leave out what the target can never hold (single indexes, options and documents), and name
+    /// it in the report, instead of refusing to restore.
     pub leave_out_unrestorable: bool,
     /// What is known about the deployment the state comes from.
     pub source: SourceIdentity,
 }
 
-/// What is known about the source, for checks of the target. What is not known is not checked, and the
-/// report says so.
+/// What is known about the source, for checks of the target. What is not known is not checked, and
+/// the report says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceIdentity {
     /// `settings.replicaSetId`, in hexadecimal.
     pub replica_set_id: Option<String>,
-    /// Of which MongoDB series it is known to have been until the restored time, as `6.0`. It may have been upgraded
-    /// since, or its feature compatibility version lowered.
+    /// Of which MongoDB series it is known to have been until the restored time, as `6.0`. It may
+    /// have been upgraded since, or its feature compatibility version lowered.
     pub series: Vec<String>,
 }
 
@@ -57,7 +58,8 @@ impl Default for RestoreSettings {
     }
 }
 
-/// A document travels inside its `insert`, and a command may be 16 KiB larger than the largest document.
+/// A document travels inside its `insert`, and a command may be 16 KiB larger than the largest
+/// document.
 const MAX_BATCH_BYTES: usize = 15 << 20;
 
 impl RestoreSettings {

@@ -8,7 +8,8 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// The documents of one collection, each as its raw bytes.
 pub type DocumentIterator<'a> = Box<dyn Iterator<Item = Result<Vec<u8>, SourceError>> + Send + 'a>;
 
-/// The state of all collections at one timestamp. It does not change while it is read. Its methods may block.
+/// The state of all collections at one timestamp. It does not change while it is read. Its methods
+/// may block.
 pub trait Snapshot: Send + Sync {
     fn timestamp(&self) -> Timestamp;
 

@@ -45,8 +45,8 @@ impl Target {
     /// Connects lazily: an unreachable target shows in [`prepare`](super::prepare).
     ///
     /// # Errors
-    /// [`RestoreError::Settings`] for a URI that is not one, which it does not repeat: it may hold a password;
-    /// [`RestoreError::Unavailable`] when its SRV record cannot be looked up.
+    /// [`RestoreError::Settings`] for a URI that is not one, which it does not repeat: it may hold
+    /// a password; [`RestoreError::Unavailable`] when its SRV record cannot be looked up.
     pub async fn connect(uri: &str) -> Result<Self, RestoreError> {
         let parsed = Deployment::parse(uri).await.map_err(|error| match error {
             UriError::Unusable(problem) => RestoreError::Settings(format!("target URI: {problem}")),
@@ -155,8 +155,9 @@ impl Target {
         command::collect(&self.client, db, command::simple("listCollections")).await
     }
 
-    /// Whether `collMod` knows the mark of mixed types. Asked about a collection that does not exist, so nothing is
-    /// changed: a server that knows the mark misses the collection, others do not know the parameter.
+    /// Whether `collMod` knows the mark of mixed types. Asked about a collection that does not
+    /// exist, so nothing is changed: a server that knows the mark misses the collection, others do
+    /// not know the parameter.
     pub(super) async fn knows_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
         const NO_COLLECTION: &str = "hindsight.asks.for.a.parameter";
         let ask = time_series::set_mark(NO_COLLECTION, true);
@@ -172,7 +173,8 @@ impl Target {
         command::run(&self.client, "admin", command::simple(name)).await
     }
 
-    /// A target that answers and refuses (a wrong password, say) will not answer otherwise next time.
+    /// A target that answers and refuses (a wrong password, say) will not answer otherwise next
+    /// time.
     fn unreachable(&self, failure: &Failure) -> RestoreError {
         let target = &self.name;
         match failure.is_passing() {

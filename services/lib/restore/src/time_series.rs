@@ -1,9 +1,10 @@
-//! Time-series collections: made and changed through their views, because servers of different patches make
-//! different buckets (another `validator`), and those from 7.0 on let nobody change buckets directly.
+//! Time-series collections: made and changed through their views, because servers of different
+//! patches make different buckets (another `validator`), and those from 7.0 on let nobody change
+//! buckets directly.
 //!
-//! Whether buckets may hold measurements of mixed types is a mark of the collection (`hindsight_oplog::time_series`).
-//! A target that lacks the mark skips such buckets in queries, so what cannot be marked is refused before
-//! anything is written (docs/decisions/0013).
+//! Whether buckets may hold measurements of mixed types is a mark of the collection
+//! (`hindsight_oplog::time_series`). A target that lacks the mark skips such buckets in queries, so
+//! what cannot be marked is refused before anything is written (docs/decisions/0013).
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 use hindsight_oplog::time_series::{
@@ -22,9 +23,11 @@ pub(super) use fit::{Abilities, refusal};
 pub(super) struct TimeSeries {
     /// The view's name, without the database.
     pub(super) view: String,
-    /// The mark of mixed types that is set before the first bucket is written; none where none is set.
+    /// The mark of mixed types that is set before the first bucket is written; none where none is
+    /// set.
     pub(super) mark: Option<bool>,
-    /// The mark is taken away once the buckets are there: so it was on the source, whose buckets may be of before.
+    /// The mark is taken away once the buckets are there: so it was on the source, whose buckets
+    /// may be of before.
     pub(super) unmark: bool,
     /// Buckets of mixed types must not be written: queries of the target would skip them.
     pub(super) refuses_mixed: bool,
@@ -43,8 +46,8 @@ impl TimeSeries {
 const OF_BUCKETS: [&[u8]; 6] =
     [b"clusteredIndex", b"validator", b"expireAfterSeconds", b"temp", b"uuid", b"idIndex"];
 
-/// The argument of commands that are about buckets and name a time-series without a view (made by hand after the sources of
-/// 9.0).
+/// The argument of commands that are about buckets and name a time-series without a view (made by
+/// hand after the sources of 9.0).
 pub(super) const RAW_DATA: &[u8] = b"rawData";
 
 pub(super) fn is_buckets(name: &str) -> bool {
@@ -109,8 +112,8 @@ pub(super) fn set_mark(view: &str, mark: bool) -> Vec<u8> {
     command.finish()
 }
 
-/// Options of buckets as two servers can be compared in: without the validator, which is the server's own, and the
-/// mark apart.
+/// Options of buckets as two servers can be compared in: without the validator, which is the
+/// server's own, and the mark apart.
 pub(super) fn comparable(options: Doc<'_>) -> Result<(Vec<u8>, Option<bool>), Malformed> {
     let mark = mixed_schema_mark(options)?;
     let options = with_mixed_schema_mark(options, None)?;
@@ -119,9 +122,9 @@ pub(super) fn comparable(options: Doc<'_>) -> Result<(Vec<u8>, Option<bool>), Ma
     Ok((compared.finish(), mark))
 }
 
-/// Whether two documents of `system.views` stand for the same time-series. How long a bucket may span is an option of
-/// the buckets, which views repeat and a `collMod` that fails half-way changes in the view alone; 5.0 writes
-/// `exclude: []`, too.
+/// Whether two documents of `system.views` stand for the same time-series. How long a bucket may
+/// span is an option of the buckets, which views repeat and a `collMod` that fails half-way changes
+/// in the view alone; 5.0 writes `exclude: []`, too.
 pub(super) fn same_view(expected: Doc<'_>, held: Doc<'_>) -> Result<bool, Malformed> {
     for field in [b"_id".as_slice(), b"viewOn", b"collation"] {
         let bytes = |doc: Doc<'_>| doc.get(field).map(|found| found.map(|e| e.as_bytes().to_vec()));

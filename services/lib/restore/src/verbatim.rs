@@ -1,4 +1,5 @@
-//! Documents that only `applyOps` can write as they are: whether it may be used, and what becomes of them where not.
+//! Documents that only `applyOps` can write as they are: whether it may be used, and what becomes
+//! of them where not.
 
 use std::sync::{Mutex, PoisonError};
 

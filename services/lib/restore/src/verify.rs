@@ -20,8 +20,9 @@ use super::time_series;
 /// What differs, by namespace.
 pub(super) type Mismatches = BTreeMap<String, String>;
 
-/// Digests every collection on the target and compares. By then no write of ours is under way and nothing
-/// expires, so a read of the primary, which has told us that the majority holds it, is enough.
+/// Digests every collection on the target and compares. By then no write of ours is under way and
+/// nothing expires, so a read of the primary, which has told us that the majority holds it, is
+/// enough.
 pub(super) async fn compare_documents(
     client: &Client,
     plan: &Plan,
@@ -142,8 +143,8 @@ async fn compare_collection(
     compare_indexes(&collection.state.indexes, &held).map_err(bad)
 }
 
-/// The names of options that differ. The mark of mixed types is compared where the plan sets one; whether the mark of a
-/// temporary collection could be set has been told when it was made.
+/// The names of options that differ. The mark of mixed types is compared where the plan sets one;
+/// whether the mark of a temporary collection could be set has been told when it was made.
 fn options_difference(
     collection: &PlannedCollection,
     expected: Doc<'_>,
@@ -161,8 +162,8 @@ fn options_difference(
     Ok(meaning(&expected)?.difference(&meaning(&held)?))
 }
 
-/// The first difference between two sets of indexes, in words. What `listIndexes` shows of a clustered
-/// collection's own order is no index but an option, and is compared as one.
+/// The first difference between two sets of indexes, in words. What `listIndexes` shows of a
+/// clustered collection's own order is no index but an option, and is compared as one.
 fn compare_indexes(expected: &[Vec<u8>], held: &[Vec<u8>]) -> Result<Option<String>, Malformed> {
     let expected = real_indexes(expected)?;
     let held = real_indexes(held)?;
@@ -191,7 +192,8 @@ fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
     Ok(real)
 }
 
-/// Byte by byte (time-series by what they mean) where the target shows `system.views`, else by what `listCollections` says of each view.
+/// Byte by byte (time-series by what they mean) where the target shows `system.views`, else by what
+/// `listCollections` says of each view.
 async fn compare_views(
     client: &Client,
     db: &str,

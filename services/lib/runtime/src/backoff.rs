@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// Doubling delays between two bounds. The delays are deterministic: one process retries one thing, so there
-/// is no herd for a jitter to spread.
+/// Doubling delays between two bounds. The delays are deterministic: one process retries one thing,
+/// so there is no herd for a jitter to spread.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,

@@ -1,4 +1,5 @@
-//! Memory that many share, counted in bytes (I11): each of them may be small, and all of them together must be.
+//! Memory that many share, counted in bytes (I11): each of them may be small, and all of them
+//! together must be.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ impl Budget {
         Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Takes so many bytes, or nothing when they are not left. Nobody waits: whoever gets nothing does with less.
+    /// Takes so many bytes, or nothing when they are not left. Nobody waits: whoever gets nothing
+    /// does with less.
     pub fn try_take(&self, bytes: usize) -> Option<Share> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(units).ok().map(Share)

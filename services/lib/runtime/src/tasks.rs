@@ -50,8 +50,8 @@ impl<E: Send + 'static> Tasks<E> {
         self.names.push((handle.id(), name));
     }
 
-    /// Waits until all tasks have ended. The first failure cancels the rest, which then have `patience` to
-    /// end; so do all of them once shutdown is asked for from outside.
+    /// Waits until all tasks have ended. The first failure cancels the rest, which then have
+    /// `patience` to end; so do all of them once shutdown is asked for from outside.
     pub async fn join(mut self, patience: Duration) -> Result<(), TaskFailure<E>> {
         let mut failure = None;
         loop {

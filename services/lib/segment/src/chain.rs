@@ -43,8 +43,8 @@ pub fn check_next(end: Option<&ChainEnd>, next: &SegmentInfo) -> Result<(), Chai
     }
 }
 
-/// Compares a segment with the end of the chain it claims to extend (I3). Across a gap the same holds, and the
-/// gap must begin where the chain ends; what lies in it, only the source could tell.
+/// Compares a segment with the end of the chain it claims to extend (I3). Across a gap the same
+/// holds, and the gap must begin where the chain ends; what lies in it, only the source could tell.
 pub(crate) fn check_follows(end: &ChainEnd, next: &SegmentInfo) -> Result<(), ChainBreak> {
     let header = &next.header;
     if header.source != end.source {

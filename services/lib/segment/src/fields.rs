@@ -118,8 +118,8 @@ impl<'a> FieldReader<'a> {
         self.text(length)
     }
 
-    /// A count of items that take at least `least` bytes each, so that it cannot ask for more memory than
-    /// the bytes at hand justify.
+    /// A count of items that take at least `least` bytes each, so that it cannot ask for more
+    /// memory than the bytes at hand justify.
     pub(crate) fn check_count(&self, count: u32, least: usize) -> Result<usize, Error> {
         let count = count as usize;
         if count > self.remaining() / least {

@@ -24,7 +24,8 @@ pub enum KeyFilter {
 }
 
 impl KeyFilter {
-    /// Whether an operation on the document with that key hash may be in the frame; `false` is certain.
+    /// Whether an operation on the document with that key hash may be in the frame; `false` is
+    /// certain.
     pub fn may_contain(&self, key_hash: u64) -> bool {
         match self {
             KeyFilter::NoKeys => false,
@@ -90,7 +91,8 @@ pub fn filters_to_bytes<'f>(filters: impl IntoIterator<Item = &'f KeyFilter>) ->
     out
 }
 
-/// Whether one of the filters that [`filters_to_bytes`] wrote may contain the key; `false` is certain.
+/// Whether one of the filters that [`filters_to_bytes`] wrote may contain the key; `false` is
+/// certain.
 ///
 /// # Errors
 /// [`Error::Corrupt`] for bytes that it did not write.
@@ -104,8 +106,8 @@ pub fn any_may_contain(bytes: &[u8], key_hash: u64) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The bits of a key: double hashing over the two halves of its mixed hash, each mapped to the range by
-/// multiplication.
+/// The bits of a key: double hashing over the two halves of its mixed hash, each mapped to the
+/// range by multiplication.
 fn probes(key_hash: u64, words: usize) -> impl Iterator<Item = usize> {
     let mixed = mix(key_hash);
     let step = mix(mixed) | 1;

@@ -1,7 +1,7 @@
 //! Frames: the unit of compression, checksum and input/output.
 //!
-//! A frame is a fixed header and a payload: entries, one after the other as the source returned them,
-//! compressed together. `docs/SEGMENT_FORMAT.md` draws it.
+//! A frame is a fixed header and a payload: entries, one after the other as the source returned
+//! them, compressed together. `docs/SEGMENT_FORMAT.md` draws it.
 
 use bytes::Bytes;
 use hindsight_oplog::{OpTime, Timestamp};
@@ -62,8 +62,8 @@ impl RawFrame {
         self.bytes.len()
     }
 
-    /// Compresses, checksums and digests the frame, and builds its key filter. It takes milliseconds of CPU:
-    /// run it on a worker thread.
+    /// Compresses, checksums and digests the frame, and builds its key filter. It takes
+    /// milliseconds of CPU: run it on a worker thread.
     ///
     /// A payload that does not shrink is stored uncompressed.
     pub fn encode(self, codec: Codec, effort: Effort) -> StoredFrame {

@@ -11,8 +11,8 @@ use crate::limits::{MAX_GAP_DETAIL_BYTES, MAX_HEADER_BYTES, MAX_SET_NAME_BYTES};
 
 pub(crate) const HEADER_MAGIC: [u8; 8] = *b"HSSEGMNT";
 pub(crate) const FORMAT_VERSION: u16 = 1;
-/// As version 1, and the seal holds sightings of the catalog. A program that passed over them would derive another
-/// catalog, so one that does not know them must not read the segment.
+/// As version 1, and the seal holds sightings of the catalog. A program that passed over them would
+/// derive another catalog, so one that does not know them must not read the segment.
 pub(crate) const FORMAT_WITH_SIGHTINGS: u16 = 2;
 /// Where the header's own length stands, in every format version.
 const LENGTH_AT: usize = 10;
@@ -24,7 +24,8 @@ pub struct Header {
     pub source: SourceIdentity,
     pub epoch: WriterEpoch,
     pub sequence: Sequence,
-    /// Of the segment before, across a gap too; [`SegmentDigest::NONE`] for the first segment of a log.
+    /// Of the segment before, across a gap too; [`SegmentDigest::NONE`] for the first segment of a
+    /// log.
     pub predecessor: SegmentDigest,
     /// What frames were to be compressed with; one that did not shrink is stored uncompressed.
     pub codec: Codec,
@@ -34,8 +35,9 @@ pub struct Header {
     pub has_sightings: bool,
 }
 
-/// Entries that existed and that the log does not hold. It is written in the log itself, in the header of the
-/// first segment after it, so that whatever is derived from the log knows it too (I5).
+/// Entries that existed and that the log does not hold. It is written in the log itself, in the
+/// header of the first segment after it, so that whatever is derived from the log knows it too
+/// (I5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GapNotice {
     /// The last entry held before the gap.
@@ -131,8 +133,8 @@ impl Header {
     }
 }
 
-/// Magic, length and checksum come first, in places no version may move: a flipped bit must not look like a
-/// newer version. Gives the length, and whether the seal holds sightings.
+/// Magic, length and checksum come first, in places no version may move: a flipped bit must not
+/// look like a newer version. Gives the length, and whether the seal holds sightings.
 fn checked_length(bytes: &[u8]) -> Result<(usize, bool), Error> {
     let mut fields = FieldReader::new(bytes, Place::Header);
     fields.expect(&HEADER_MAGIC, "it does not begin with the mark of a segment")?;

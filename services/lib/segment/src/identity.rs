@@ -36,8 +36,8 @@ impl fmt::Display for WriterEpoch {
     }
 }
 
-/// BLAKE3 over a segment's header and seal; the seal holds the BLAKE3 of every frame, so it stands for every
-/// byte of the segment.
+/// BLAKE3 over a segment's header and seal; the seal holds the BLAKE3 of every frame, so it stands
+/// for every byte of the segment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentDigest(pub [u8; 32]);
 

@@ -1,9 +1,10 @@
 //! Frames, segments and the chain they form, as pure values: no I/O, no clock, no threads.
 //!
-//! - [`OpenSegment`] gathers entries into [`RawFrame`]s; [`RawFrame::encode`] compresses and checksums one
+//! - [`OpenSegment`] gathers entries into [`RawFrame`]s; [`RawFrame::encode`] compresses and
+//!   checksums one
 //! - [`seal`] closes the segment: a [`SealedSegment`], ready to be appended to a log
-//! - [`SegmentView`] opens a segment's bytes and vouches for them; [`SegmentInfo`] is its header and seal,
-//!   readable from the two ends of a file
+//! - [`SegmentView`] opens a segment's bytes and vouches for them; [`SegmentInfo`] is its header
+//!   and seal, readable from the two ends of a file
 //! - [`Frame::decode`] gives the entries back, byte for byte (I1)
 //! - [`check_next`] says whether a segment extends a chain (I3)
 //!

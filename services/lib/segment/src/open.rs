@@ -42,13 +42,15 @@ pub struct Summary {
     pub raw_bytes: u64,
     pub namespaces: Vec<NamespaceCounts>,
     pub commands: Vec<CommandNote>,
-    /// None as it comes from [`OpenSegment::finish`]: they are no entries, and are added before the segment is sealed.
+    /// None as it comes from [`OpenSegment::finish`]: they are no entries, and are added before the
+    /// segment is sealed.
     pub sightings: Option<Sightings>,
 }
 
 /// Gathers entries, in oplog order, into frames.
 ///
-/// It sits on the path of every entry, and does nothing there but copy the bytes, count, and hash the key.
+/// It sits on the path of every entry, and does nothing there but copy the bytes, count, and hash
+/// the key.
 #[derive(Debug)]
 pub struct OpenSegment {
     limits: FrameLimits,
@@ -83,9 +85,9 @@ impl OpenSegment {
     /// Takes the next entry, and gives the frame before it back when that one is full.
     ///
     /// # Errors
-    /// Refuses, and leaves the segment as it was: an entry that does not come after the last one, an entry
-    /// longer than [`MAX_ENTRY_BYTES`], and what would make the segment longer than [`MAX_SEGMENT_RAW_BYTES`]
-    /// (cut before that).
+    /// Refuses, and leaves the segment as it was: an entry that does not come after the last one,
+    /// an entry longer than [`MAX_ENTRY_BYTES`], and what would make the segment longer than
+    /// [`MAX_SEGMENT_RAW_BYTES`] (cut before that).
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<Option<RawFrame>, Error> {
         let bytes = entry.doc.as_bytes();
         self.admit(entry.optime, bytes.len())?;
@@ -156,7 +158,8 @@ impl OpenSegment {
         (!self.is_empty()).then_some(self.last)
     }
 
-    /// The last frame, if entries are in it, and the facts for the seal; nothing for a segment without entries.
+    /// The last frame, if entries are in it, and the facts for the seal; nothing for a segment
+    /// without entries.
     pub fn finish(mut self) -> Option<(RawFrame, Summary)> {
         let frame = self.take_frame()?;
         let (namespaces, commands) = self.tally.finish();

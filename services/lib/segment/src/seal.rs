@@ -44,8 +44,8 @@ pub struct Seal {
     pub last_wall_ms: Option<i64>,
     /// The first entry of the oldest transaction that was neither committed nor aborted at the cut.
     pub oldest_unresolved: Option<OpTime>,
-    /// The oldest prepare that was neither committed nor aborted at the cut: no state from there on is
-    /// known yet (I7).
+    /// The oldest prepare that was neither committed nor aborted at the cut: no state from there on
+    /// is known yet (I7).
     pub oldest_prepared: Option<Timestamp>,
     pub entries: u64,
     /// Bytes of all entries.

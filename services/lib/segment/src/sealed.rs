@@ -45,8 +45,8 @@ pub struct SealInput {
 /// Builds the segment: header, frames as they are, seal.
 ///
 /// # Errors
-/// [`Error::Refused`] when the parts do not make a segment: no frames, frames missing or out of order, sums that
-/// do not match the summary, a majority point before the last entry.
+/// [`Error::Refused`] when the parts do not make a segment: no frames, frames missing or out of
+/// order, sums that do not match the summary, a majority point before the last entry.
 pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
     let SealInput { summary, frames, .. } = input;
     if let Some(index) = frames.iter().zip(0u32..).position(|(it, want)| it.ordinal() != want) {
@@ -122,7 +122,8 @@ impl SealedSegment {
     /// The very segment that was read, to be appended to another log.
     ///
     /// # Errors
-    /// [`Error::Refused`] when header and seal, written again, would not be the bytes that were read.
+    /// [`Error::Refused`] when header and seal, written again, would not be the bytes that were
+    /// read.
     pub fn of(view: &SegmentView) -> Result<Self, Error> {
         let info = Arc::clone(view.info());
         let header = info.header.encode()?;

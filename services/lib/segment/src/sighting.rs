@@ -1,8 +1,9 @@
 //! What a member of the source listed of its catalog, kept in the seal of a segment.
 //!
-//! Indexes can come to be without an entry: a rolling build makes them on each member alone. A sighting tells what
-//! there was, so that whoever derives a catalog from the log learns of it at the same place (I5). A sighting claims
-//! nothing: whether it differs from what the entries made is for its reader to judge.
+//! Indexes can come to be without an entry: a rolling build makes them on each member alone. A
+//! sighting tells what there was, so that whoever derives a catalog from the log learns of it at
+//! the same place (I5). A sighting claims nothing: whether it differs from what the entries made is
+//! for its reader to judge.
 
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
@@ -39,8 +40,8 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// As many of the sightings, from the first one on, as a seal may hold, and how many those are. None when there
-    /// is none, or when the first one alone is too large.
+    /// As many of the sightings, from the first one on, as a seal may hold, and how many those are.
+    /// None when there is none, or when the first one alone is too large.
     pub fn of(sightings: &[CatalogSighting]) -> Option<(Self, usize)> {
         let (mut raw, mut count) = (Vec::new(), 0);
         for sighting in sightings {

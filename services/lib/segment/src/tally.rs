@@ -1,4 +1,5 @@
-//! What a segment's entries do, counted while they pass: operations per namespace, commands, document keys.
+//! What a segment's entries do, counted while they pass: operations per namespace, commands,
+//! document keys.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -41,8 +42,8 @@ impl OpCounts {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceCounts {
-    /// `database.collection`. A command that names a collection is counted under that collection, other
-    /// commands under the entry's `ns` (`database.$cmd`); many no-ops have the empty name.
+    /// `database.collection`. A command that names a collection is counted under that collection,
+    /// other commands under the entry's `ns` (`database.$cmd`); many no-ops have the empty name.
     pub namespace: String,
     pub counts: OpCounts,
 }
@@ -50,8 +51,9 @@ pub struct NamespaceCounts {
 /// The name of the note of what a rename drops.
 const DROP: &str = "drop";
 
-/// A command in a segment, those that end transactions excepted. A rename that drops the collection of the new name has
-/// a note `drop` of that name before its own, which is not counted; segments of earlier programs have none.
+/// A command in a segment, those that end transactions excepted. A rename that drops the collection
+/// of the new name has a note `drop` of that name before its own, which is not counted; segments of
+/// earlier programs have none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandNote {
     /// Of the entry that holds it, possibly inside its `applyOps`.

@@ -33,8 +33,8 @@ pub(crate) fn digest_of(header: &[u8], seal_body: &[u8]) -> SegmentDigest {
     SegmentDigest(*hasher.finalize().as_bytes())
 }
 
-/// How many bytes at the end of a segment are its seal and trailer, by its last [`TRAILER_BYTES`] bytes.
-/// Reading those and the first 8 KiB is enough for [`SegmentInfo::from_ends`].
+/// How many bytes at the end of a segment are its seal and trailer, by its last [`TRAILER_BYTES`]
+/// bytes. Reading those and the first 8 KiB is enough for [`SegmentInfo::from_ends`].
 ///
 /// # Errors
 /// [`Error::Corrupt`] when these are not the last bytes of a segment.
@@ -58,8 +58,8 @@ fn read_trailer(end: &[u8]) -> Result<(usize, u32), Error> {
     Ok((seal_length, checksum))
 }
 
-/// Header and seal of a segment, verified: their checksums, their digest, and that the frames between them take
-/// the room the seal says. The frames' own bytes are compared when they are read.
+/// Header and seal of a segment, verified: their checksums, their digest, and that the frames
+/// between them take the room the seal says. The frames' own bytes are compared when they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
     pub header: Header,
@@ -71,8 +71,8 @@ pub struct SegmentInfo {
 }
 
 impl SegmentInfo {
-    /// Reads a segment of `segment_bytes` bytes from its two ends: `head` holds the header at least, `tail` ends
-    /// with the segment and holds at least as much as [`tail_bytes`] says.
+    /// Reads a segment of `segment_bytes` bytes from its two ends: `head` holds the header at
+    /// least, `tail` ends with the segment and holds at least as much as [`tail_bytes`] says.
     ///
     /// # Errors
     /// [`Error::Corrupt`], or [`Error::Unsupported`] for a segment of a newer version.
@@ -151,7 +151,8 @@ impl SegmentView {
     /// Takes exactly the bytes of one segment.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when any byte is not what was sealed; [`Error::Unsupported`] for a newer version.
+    /// [`Error::Corrupt`] when any byte is not what was sealed; [`Error::Unsupported`] for a newer
+    /// version.
     pub fn open(bytes: Bytes) -> Result<Self, Error> {
         let info = SegmentInfo::from_ends(&bytes, &bytes, bytes.len() as u64)?;
         let mut frames = Vec::with_capacity(info.seal.frames.len());

@@ -1,14 +1,18 @@
 //! Which fields of two documents are different, by path.
 //!
-//! - A field that only one document has is named, and so is one whose type or bytes differ. Of two documents (or two
-//!   arrays) under one name the fields (elements) are named instead: `address.city`, `items.3.price`. The elements of
-//!   an array have their number for a name, whatever names are stored.
-//! - A field that is not named so, and stands elsewhere among the fields that both have, is named too: as few as
-//!   explain the order. So documents that differ in the order of their fields alone are told, too.
-//! - Of a name that comes twice, the first is held against the first and the second against the second.
+//! - A field that only one document has is named, and so is one whose type or bytes differ. Of two
+//!   documents (or two arrays) under one name the fields (elements) are named instead:
+//!   `address.city`, `items.3.price`. The elements of an array have their number for a name,
+//!   whatever names are stored.
+//! - A field that is not named so, and stands elsewhere among the fields that both have, is named
+//!   too: as few as explain the order. So documents that differ in the order of their fields alone
+//!   are told, too.
+//! - Of a name that comes twice, the first is held against the first and the second against the
+//!   second.
 //! - First come the fields of `before`, in its order, then those that `after` has on top.
 //!
-//! Names are shown as they are, but for bytes that are not UTF-8; one with a dot in it looks like a path.
+//! Names are shown as they are, but for bytes that are not UTF-8; one with a dot in it looks like a
+//! path.
 
 use std::collections::HashMap;
 
@@ -18,12 +22,14 @@ use hindsight_oplog::raw::{Doc, Element, Elements, Malformed, kind};
 const MOST_PATHS: usize = 100;
 /// What lies deeper is named by what holds it.
 const MOST_DEPTH: usize = 64;
-/// Where the names begin to differ in a document with more fields than this, only the fields at that place are named.
+/// Where the names begin to differ in a document with more fields than this, only the fields at
+/// that place are named.
 const MOST_FIELDS: usize = 50_000;
 /// A longer path is given as that of what holds the field; a longer name is cut.
 const MOST_PATH_BYTES: usize = 1024;
 
-/// Dotted paths of what differs, at most 100; none exactly if the documents are the same, byte for byte.
+/// Dotted paths of what differs, at most 100; none exactly if the documents are the same, byte for
+/// byte.
 ///
 /// # Errors
 /// Either is not BSON, as far as it had to be read.
@@ -210,8 +216,8 @@ impl Pairing {
     }
 }
 
-/// Which of these places are in order, as many of them as can be: a longest increasing sequence. What has no place is
-/// not in it.
+/// Which of these places are in order, as many of them as can be: a longest increasing sequence.
+/// What has no place is not in it.
 fn in_order(places: &[Option<usize>]) -> Vec<bool> {
     // By length less one: the number that ends a sequence of that length at the lowest place.
     let mut ends: Vec<usize> = Vec::new();

@@ -19,7 +19,8 @@ use crate::error::QueryError;
 const STANDS_ALONE: [i64; 2] = [1, 2];
 
 impl Engine {
-    /// Notes every document that an operation visible in the span writes. Tells whether it was ended early.
+    /// Notes every document that an operation visible in the span writes. Tells whether it was
+    /// ended early.
     pub(super) async fn gather(
         &self,
         span: Span,
@@ -101,7 +102,8 @@ impl Reading<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Notes what a frame's entries write, and gives the entries before the span that they go on from.
+    /// Notes what a frame's entries write, and gives the entries before the span that they go on
+    /// from.
     fn frame(&mut self, frame: &DecodedFrame) -> Result<Vec<OpTime>, QueryError> {
         let mut begun = Vec::new();
         for bytes in frame.entries() {
@@ -147,8 +149,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Notes what the entries of a transaction write, from the given one back to its first. What is not there to be
-    /// read is not guessed: then everything has to be compared.
+    /// Notes what the entries of a transaction write, from the given one back to its first. What is
+    /// not there to be read is not guessed: then everything has to be compared.
     async fn walk_back(&mut self, from: OpTime) -> Result<ControlFlow<()>, QueryError> {
         let mut wanted = from.ts;
         loop {

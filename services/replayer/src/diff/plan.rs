@@ -2,11 +2,12 @@
 //!
 //! Almost all of it lies between them. What does not:
 //!
-//! - A transaction that began before the span and ends in it. Its entries are linked backwards, so its later ones must
-//!   be seen, whatever collections they write to.
-//! - A transaction prepared before the span that becomes visible in it (its `commitTimestamp`), and whose commit entry
-//!   comes after the span: the log is read on until everything prepared before the span is decided. One prepared in
-//!   the span needs nothing: its entries are taken whether or not it was committed.
+//! - A transaction that began before the span and ends in it. Its entries are linked backwards, so
+//!   its later ones must be seen, whatever collections they write to.
+//! - A transaction prepared before the span that becomes visible in it (its `commitTimestamp`), and
+//!   whose commit entry comes after the span: the log is read on until everything prepared before
+//!   the span is decided. One prepared in the span needs nothing: its entries are taken whether or
+//!   not it was committed.
 
 use std::collections::HashSet;
 
@@ -38,7 +39,8 @@ impl Span {
 /// What is looked for in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
-    /// A transaction that began before the span may go on or end in it: any entry after the span's beginning.
+    /// A transaction that began before the span may go on or end in it: any entry after the span's
+    /// beginning.
     Everything,
     /// Operations in the span on documents.
     Writes,

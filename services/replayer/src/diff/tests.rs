@@ -155,7 +155,8 @@ fn only_segments_that_write_to_what_is_asked_for_are_read() {
     assert_eq!(nothing, []);
 }
 
-/// The beginning of a transaction lies before the span, in another segment, and only there it writes to `a`.
+/// The beginning of a transaction lies before the span, in another segment, and only there it
+/// writes to `a`.
 #[test]
 fn a_transaction_that_ends_in_the_span_is_told_whole() {
     let mut world = World::new();
@@ -172,7 +173,8 @@ fn a_transaction_that_ends_in_the_span_is_told_whole() {
     assert_eq!(exact(&world, 4, 9)[..2], of_a);
     assert_eq!(exact(&world, 4, 7), [of(B, 7, None, Some(7))]);
     assert_eq!(exact(&world, 8, 9), [of(B, 9, None, Some(9))]);
-    // Both entries before the span, and the three segments from 7 on: b is not asked for, and behind 8 nothing is open.
+    // Both entries before the span, and the three segments from 7 on: b is not asked for, and
+    // behind 8 nothing is open.
     allow_reads(&world, 2 + 2);
     assert_eq!(short(told(&world, &request(7, 9, Some(A)), LIMIT_BYTES).unwrap()), of_a);
     assert!(told(&world, &request(7, 9, None), LIMIT_BYTES).is_err());

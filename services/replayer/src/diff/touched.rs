@@ -6,24 +6,26 @@ use hindsight_history::{CollectionState, NamePair};
 use hindsight_oplog::{OpKind, Operation, id_key};
 use hindsight_runtime::{Budget, Share};
 
-/// What a key takes in memory beside its own bytes: its box, its share of the tree, what the allocator rounds up.
+/// What a key takes in memory beside its own bytes: its box, its share of the tree, what the
+/// allocator rounds up.
 const OVERHEAD_BYTES: usize = 48;
 /// What each may hold in any case, and what it takes at a time of the memory that all share.
 const STEP_BYTES: usize = 1 << 20;
 
 pub(super) type Keys = BTreeSet<Box<[u8]>>;
 
-/// Keys of written documents, for the collections where they tell all that can differ. It may hold keys of documents
-/// that do not differ; it lacks none that does.
+/// Keys of written documents, for the collections where they tell all that can differ. It may hold
+/// keys of documents that do not differ; it lacks none that does.
 ///
-/// Once they take more than the limit, or than is left of the memory that all share, the collection with the most is given up, and then the next one: those have to
-/// be read from end to end.
+/// Once they take more than the limit, or than is left of the memory that all share, the collection
+/// with the most is given up, and then the next one: those have to be read from end to end.
 #[derive(Debug)]
 pub(super) struct Touched {
     /// By the place of the pair. None: the keys of this collection are not known.
     keys: Vec<Option<Gathered>>,
     by_uuid: HashMap<[u8; 16], usize>,
-    /// For operations without UUID. A name may have been several collections' between the two times.
+    /// For operations without UUID. A name may have been several collections' between the two
+    /// times.
     by_name: HashMap<String, Vec<usize>>,
     bytes: usize,
     limit_bytes: usize,
@@ -78,7 +80,8 @@ impl Touched {
         self.keys.iter().all(Option::is_none)
     }
 
-    /// The documents written in the collection at that place, in order of their ids; none if that is not known.
+    /// The documents written in the collection at that place, in order of their ids; none if that
+    /// is not known.
     pub(super) fn keys(&self, at: usize) -> Option<&Keys> {
         self.keys.get(at)?.as_ref().map(|gathered| &gathered.keys)
     }
@@ -87,7 +90,8 @@ impl Touched {
     pub(super) fn note(&mut self, operation: &Operation<'_>) {
         match operation.kind {
             OpKind::Insert | OpKind::Update | OpKind::Delete | OpKind::Unknown => {}
-            // What commands change of documents shows in the catalog: it is another collection then.
+            // What commands change of documents shows in the catalog: it is another collection
+            // then.
             OpKind::Command | OpKind::Noop | OpKind::Bookkeeping => return,
         }
         match operation.ui {

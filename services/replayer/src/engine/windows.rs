@@ -12,7 +12,8 @@ pub struct Window {
     pub through: Timestamp,
 }
 
-/// Times between an entry that ended the history and the base with which it began again; neither bound is part of them.
+/// Times between an entry that ended the history and the base with which it began again; neither
+/// bound is part of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hole {
     after: Timestamp,

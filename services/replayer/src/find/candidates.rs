@@ -74,7 +74,8 @@ impl Candidates {
     }
 }
 
-/// An empty range is one that begins after its end; numbers of segments are far from the largest one.
+/// An empty range is one that begins after its end; numbers of segments are far from the largest
+/// one.
 fn after(last: u64) -> u64 {
     last.saturating_add(1)
 }

@@ -19,7 +19,8 @@ const KEPT_BYTES: usize = 32 << 20;
 
 /// Gives each match so many entries before it, none of them twice.
 ///
-/// They are those directly before it in the log, and within the time asked for: context ends where entries are missing.
+/// They are those directly before it in the log, and within the time asked for: context ends where
+/// entries are missing.
 pub(super) struct Context {
     log: Arc<dyn SegmentLog>,
     index: Arc<Index>,
@@ -116,7 +117,8 @@ impl Context {
         Ok(found.into())
     }
 
-    /// The frame directly before this one; none where the log begins, entries are missing, or the time does.
+    /// The frame directly before this one; none where the log begins, entries are missing, or the
+    /// time does.
     async fn read_before(
         &self,
         frame: &OpenFrame,

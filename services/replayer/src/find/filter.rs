@@ -11,13 +11,14 @@ use super::{NamespacePattern, Pattern, SessionId, TransactionId};
 
 /// Which entries are wanted: those for which all conditions hold.
 ///
-/// `namespace`, `ops`, `id` and `changed_field` are asked of operations: of an entry that holds several, one must pass
-/// all four. Where an `applyOps` cannot be read to its end, the operations before that are asked.
+/// `namespace`, `ops`, `id` and `changed_field` are asked of operations: of an entry that holds
+/// several, one must pass all four. Where an `applyOps` cannot be read to its end, the operations
+/// before that are asked.
 #[derive(Debug, Clone)]
 pub struct EntryFilter {
     pub namespace: Option<NamespacePattern>,
-    /// `i`, `u`, `d`, `n`, `c`, or command names, compared without regard to case; empty for all. `drop` is also a
-    /// rename that drops the collection whose name is taken.
+    /// `i`, `u`, `d`, `n`, `c`, or command names, compared without regard to case; empty for all.
+    /// `drop` is also a rename that drops the collection whose name is taken.
     pub ops: Vec<String>,
     /// The encoded `_id`, and its hash for the key filters.
     pub id: Option<(Vec<u8>, u64)>,

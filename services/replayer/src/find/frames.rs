@@ -21,7 +21,8 @@ use crate::error::QueryError;
 /// Frames read ahead, in number and in bytes of entries; one is always read.
 const FRAMES_AHEAD: usize = 4;
 const BYTES_AHEAD: u64 = 32 << 20;
-/// Headers and seals are read so many segments at a time: one at first, for a search that ends soon, then more.
+/// Headers and seals are read so many segments at a time: one at first, for a search that ends
+/// soon, then more.
 const MOST_OF_RUN: usize = 16;
 /// And so many times ahead.
 const RUNS_AHEAD: usize = 4;
@@ -53,7 +54,8 @@ pub(super) struct OpenFrame {
     pub(super) ordinal: u32,
     frame: DecodedFrame,
     entries: Vec<Range<usize>>,
-    /// Its part of the memory that all searches share; none of the one frame that a search may always have.
+    /// Its part of the memory that all searches share; none of the one frame that a search may
+    /// always have.
     share: Option<Share>,
 }
 

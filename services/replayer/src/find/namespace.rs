@@ -23,7 +23,8 @@ impl NamespacePattern {
         }
     }
 
-    /// What every namespace that matches begins with, those of a whole database's commands included.
+    /// What every namespace that matches begins with, those of a whole database's commands
+    /// included.
     pub fn prefix(&self) -> &str {
         match self {
             Self::Database(name) => name,
@@ -36,13 +37,14 @@ impl NamespacePattern {
         self.matches_parts(&Namespace::parse(namespace))
     }
 
-    /// Whether that is one of the collections meant, or holds the buckets of one. From MongoDB 9.0 on a time-series
-    /// collection has its buckets under its own name.
+    /// Whether that is one of the collections meant, or holds the buckets of one. From MongoDB 9.0
+    /// on a time-series collection has its buckets under its own name.
     pub fn concerns(&self, namespace: &str) -> bool {
         self.concerns_parts(&Namespace::parse(namespace))
     }
 
-    /// What is written to the collections meant, to their buckets, and to their definitions if they are views.
+    /// What is written to the collections meant, to their buckets, and to their definitions if they
+    /// are views.
     pub(super) fn concerns_operation(&self, operation: &Operation<'_>) -> bool {
         let mut namespaces = operation.namespaces().iter();
         namespaces.any(|namespace| self.concerns_parts(&namespace)) || self.is_defined_by(operation)
@@ -84,9 +86,9 @@ impl NamespacePattern {
         }
     }
 
-    /// Whether an operation that a segment counts under this name may match. Commands whose collection is not told
-    /// apart there are counted under `db.$cmd`: any collection of the database may be meant. So it is with the
-    /// definitions of views.
+    /// Whether an operation that a segment counts under this name may match. Commands whose
+    /// collection is not told apart there are counted under `db.$cmd`: any collection of the
+    /// database may be meant. So it is with the definitions of views.
     pub(super) fn may_match_counted(&self, namespace: &str) -> bool {
         let parts = Namespace::parse(namespace);
         self.concerns_parts(&parts)

@@ -1,8 +1,9 @@
 //! What need not be read: decided from what segments and frames say of themselves.
 //!
-//! `false` is certain, `true` is not. A segment counts the operations that an `applyOps` holds, each under its own
-//! namespace, in the segment of that `applyOps`; the `applyOps` itself is not counted. Commands are noted by name,
-//! except those that end transactions. Operations with an unknown code leave no trace here.
+//! `false` is certain, `true` is not. A segment counts the operations that an `applyOps` holds,
+//! each under its own namespace, in the segment of that `applyOps`; the `applyOps` itself is not
+//! counted. Commands are noted by name, except those that end transactions. Operations with an
+//! unknown code leave no trace here.
 
 use hindsight_index::{CommandNote, NamespaceCounts, SegmentSummary};
 use hindsight_segment::FrameInfo;

@@ -22,7 +22,8 @@ use crate::error::QueryError;
 pub const MOST_CONTEXT: usize = 1_000;
 /// The most matches a limit may ask for: where each of them is, is remembered.
 pub const MOST_LIMIT: usize = 100_000;
-/// Of the newest matches' frames, so many bytes are held from finding them to giving them out; others are read again.
+/// Of the newest matches' frames, so many bytes are held from finding them to giving them out;
+/// others are read again.
 const HELD_BYTES: usize = 32 << 20;
 /// How long to wait for news before looking again by ourselves.
 const IDLE: Duration = Duration::from_millis(500);
@@ -44,8 +45,9 @@ pub struct Found {
     pub is_context: bool,
 }
 
-/// A search that is under way. It works while [`Search::next`] is awaited, holds a few frames and no more, and ends when
-/// it is dropped: work that other threads have begun for it ends with the entry they are at.
+/// A search that is under way. It works while [`Search::next`] is awaited, holds a few frames and
+/// no more, and ends when it is dropped: work that other threads have begun for it ends with the
+/// entry they are at.
 pub struct Search {
     log: Arc<dyn SegmentLog>,
     index: Arc<Index>,
@@ -87,11 +89,12 @@ enum Spot {
 }
 
 impl Search {
-    /// Begins a search in what the index holds by now. `memory` is what all searches share: of it frames are read ahead
-    /// and held; one frame each has in any case.
+    /// Begins a search in what the index holds by now. `memory` is what all searches share: of it
+    /// frames are read ahead and held; one frame each has in any case.
     ///
     /// # Errors
-    /// [`QueryError::Invalid`] for more than [`MOST_LIMIT`] matches or more than [`MOST_CONTEXT`] entries of context.
+    /// [`QueryError::Invalid`] for more than [`MOST_LIMIT`] matches or more than [`MOST_CONTEXT`]
+    /// entries of context.
     pub fn new(
         log: Arc<dyn SegmentLog>,
         index: Arc<Index>,
@@ -130,8 +133,9 @@ impl Search {
         Ok(Self { stage, context, pending, next_sequence, searched, log, index, filter, memory })
     }
 
-    /// The next matches, with what comes before them; nothing when there are no more. It may be dropped while it waits,
-    /// and called again: nothing is lost, and nothing comes twice. After an error the search is over.
+    /// The next matches, with what comes before them; nothing when there are no more. It may be
+    /// dropped while it waits, and called again: nothing is lost, and nothing comes twice. After an
+    /// error the search is over.
     pub async fn next(&mut self) -> Result<Option<Vec<Found>>, QueryError> {
         loop {
             if self.pending.is_none() {
@@ -147,8 +151,8 @@ impl Search {
         }
     }
 
-    /// As [`Search::next`], and waits for new segments when there are no more matches. `news` changes when there may be
-    /// one; it is looked for twice a second in any case.
+    /// As [`Search::next`], and waits for new segments when there are no more matches. `news`
+    /// changes when there may be one; it is looked for twice a second in any case.
     ///
     /// # Errors
     /// As [`Search::next`], and [`QueryError::Unavailable`] once nobody can send news any more.
@@ -242,8 +246,8 @@ impl Searched {
     }
 }
 
-/// Segments that meet the time asked for. If none does, an empty range that ends with the last segment: what comes
-/// later may.
+/// Segments that meet the time asked for. If none does, an empty range that ends with the last
+/// segment: what comes later may.
 #[allow(clippy::reversed_empty_ranges)]
 fn sequences(index: &Index, filter: &EntryFilter) -> Result<RangeInclusive<u64>, QueryError> {
     let view = index.view();
@@ -257,7 +261,8 @@ fn sequences(index: &Index, filter: &EntryFilter) -> Result<RangeInclusive<u64>,
 }
 
 impl Spots {
-    /// Keeps the newest matches, at most `left`, of a frame that comes before all others; says how many.
+    /// Keeps the newest matches, at most `left`, of a frame that comes before all others; says how
+    /// many.
     fn add(&mut self, mut examined: Examined, left: usize) -> usize {
         let surplus = examined.hits.len().saturating_sub(left);
         examined.hits.drain(..surplus);

@@ -9,8 +9,9 @@ const PATTERN_BYTES: usize = 1 << 20;
 
 /// A regular expression on entries, as relaxed Extended JSON without spaces.
 ///
-/// Strings that are not UTF-8 are matched with U+FFFD in place of what is not. An entry that is no BSON inside is
-/// matched as its bytes are, read in the same way: what is stored can be searched, whatever it is.
+/// Strings that are not UTF-8 are matched with U+FFFD in place of what is not. An entry that is no
+/// BSON inside is matched as its bytes are, read in the same way: what is stored can be searched,
+/// whatever it is.
 #[derive(Debug, Clone)]
 pub struct Pattern(Regex);
 

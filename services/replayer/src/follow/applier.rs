@@ -24,7 +24,8 @@ pub(super) struct Applier<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
     Whole,
-    /// Nothing can be said about its transactions before the log is read from this earlier entry on.
+    /// Nothing can be said about its transactions before the log is read from this earlier entry
+    /// on.
     NeedsEarlier(OpTime),
 }
 
@@ -118,8 +119,8 @@ fn check_is_not_final(
     }
 }
 
-/// Applies the operations of the earlier entries, in order, then those of the last one if it carries any. Each
-/// entry comes with its segment.
+/// Applies the operations of the earlier entries, in order, then those of the last one if it
+/// carries any. Each entry comes with its segment.
 fn apply_unit(
     writer: &mut Writer<'_>,
     visible: Timestamp,
@@ -161,8 +162,8 @@ fn gather_operations<'a>(
     gathered.map_err(|source| FollowError::Malformed { sequence, entry, source })
 }
 
-/// The server's own bookkeeping is in the log like everything else, but no base carries it, so there is no
-/// state to apply it to. Both sides go by the same list.
+/// The server's own bookkeeping is in the log like everything else, but no base carries it, so
+/// there is no state to apply it to. Both sides go by the same list.
 fn is_followed(operation: &Operation<'_>) -> bool {
     match operation.namespaces() {
         Namespaces::One(namespace) => {

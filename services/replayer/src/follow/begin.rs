@@ -1,4 +1,5 @@
-//! Where reading the log begins, when it must begin earlier, and how it begins again after what cannot be applied.
+//! Where reading the log begins, when it must begin earlier, and how it begins again after what
+//! cannot be applied.
 
 use hindsight_history::Writer;
 use hindsight_index::BaseSummary;
@@ -14,7 +15,8 @@ use super::{FollowError, Follower};
 use crate::kept::{Kept, parse, read_entry};
 
 impl Follower {
-    /// Waits for a base that was copied after the entry that ended the history, and loads it. Returns when shutdown comes.
+    /// Waits for a base that was copied after the entry that ended the history, and loads it.
+    /// Returns when shutdown comes.
     pub(super) fn begin_again<T>(
         &self,
         news: &mut watch::Receiver<T>,
@@ -30,7 +32,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Nothing but a base that is still to be copied helps. An index that cannot be read says nothing of the kind.
+    /// Nothing but a base that is still to be copied helps. An index that cannot be read says
+    /// nothing of the kind.
     pub(super) fn lacks_later_base(&self) -> bool {
         self.later_base().is_ok_and(|base| base.is_none())
     }

@@ -70,9 +70,11 @@ impl fmt::Display for NamedEntry {
 pub(super) enum Remedy {
     /// It passes by itself: a log out of reach, a disk that is full.
     Patience,
-    /// Somebody must put a base back. It is looked at again and again, so that nobody must restart anything then.
+    /// Somebody must put a base back. It is looked at again and again, so that nobody must restart
+    /// anything then.
     Help,
-    /// The same would come of it again. What is held after that can be had from a base that is copied later.
+    /// The same would come of it again. What is held after that can be had from a base that is
+    /// copied later.
     NewBase,
     /// The same would come of it again.
     None,

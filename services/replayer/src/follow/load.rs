@@ -10,8 +10,8 @@ use tracing::info;
 use super::{FollowError, Follower};
 
 impl Follower {
-    /// Loads a base. When shutdown comes first nothing of it shows, and what there is of it is thrown away at the next
-    /// start.
+    /// Loads a base. When shutdown comes first nothing of it shows, and what there is of it is
+    /// thrown away at the next start.
     pub(super) fn load_base(
         &self,
         name: &str,
@@ -86,7 +86,8 @@ fn fill(
     Ok(true)
 }
 
-/// That every file is there with its length, which those of a base that is just being put back are not.
+/// That every file is there with its length, which those of a base that is just being put back are
+/// not.
 fn check_files(base: &Base) -> Result<(), FollowError> {
     match base.verify(false).faults.into_iter().next() {
         None => Ok(()),
@@ -94,8 +95,8 @@ fn check_files(base: &Base) -> Result<(), FollowError> {
     }
 }
 
-/// A file that went away under its reader may come back. One that is there and has other bytes is damaged for good: it
-/// is not read from its beginning again and again.
+/// A file that went away under its reader may come back. One that is there and has other bytes is
+/// damaged for good: it is not read from its beginning again and again.
 fn while_reading(base: &Base, error: hindsight_base::Error) -> FollowError {
     if error.is_retryable() {
         return error.into();

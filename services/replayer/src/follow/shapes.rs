@@ -26,7 +26,8 @@ pub(super) struct Step {
     previous: Previous,
     /// Another primary writes it.
     new_term: bool,
-    /// It commits what the entry of this lane with that place prepared, and what it prepared is visible from there.
+    /// It commits what the entry of this lane with that place prepared, and what it prepared is
+    /// visible from there.
     commits: Option<usize>,
 }
 
@@ -209,8 +210,8 @@ fn without_session(mut step: Step) -> Step {
     step
 }
 
-/// The entries of several lanes in one log, with their ticks: `order` tells whose turn it is. The first entry comes at
-/// tick 5, and between two entries there is a tick without one.
+/// The entries of several lanes in one log, with their ticks: `order` tells whose turn it is. The
+/// first entry comes at tick 5, and between two entries there is a tick without one.
 pub(super) fn weave(lanes: &[Vec<Step>], order: &[usize]) -> Vec<(u32, Document)> {
     let mut placed: Vec<Vec<(u32, i64)>> = vec![Vec::new(); lanes.len()];
     let (mut tick, mut term) = (3, 1);

@@ -9,8 +9,8 @@ use hindsight_segment::{CatalogSighting, SegmentInfo, Sequence};
 
 use super::FollowError;
 
-/// Options that decide how documents are kept. They never change without an entry, and a history that took up another
-/// value would keep the documents to come otherwise than those that are there.
+/// Options that decide how documents are kept. They never change without an entry, and a history
+/// that took up another value would keep the documents to come otherwise than those that are there.
 const FIXED_OPTIONS: &[&[u8]] = &[b"capped", b"clusteredIndex", b"collation", b"timeseries"];
 
 /// What a sighting means for a collection.
@@ -23,8 +23,9 @@ struct Judged {
 
 /// Takes in the sightings of a segment whose entries were all applied and not committed yet.
 ///
-/// A sighting counts only when no entry changed the collection after the time up to which the listing holds every
-/// entry: what changed meanwhile may be in the listing, or not. Each difference that stays is sighted again.
+/// A sighting counts only when no entry changed the collection after the time up to which the
+/// listing holds every entry: what changed meanwhile may be in the listing, or not. Each difference
+/// that stays is sighted again.
 pub(super) fn take_in(segment: &SegmentInfo, writer: &mut Writer<'_>) -> Result<(), FollowError> {
     let Some(sightings) = &segment.seal.sightings else { return Ok(()) };
     let last = segment.last();
@@ -106,8 +107,8 @@ fn judge_options(
     Ok(true)
 }
 
-/// The names of the options that differ. Of buckets, the validator and `storageEngine` are the server's own and change
-/// with its patch version.
+/// The names of the options that differ. Of buckets, the validator and `storageEngine` are the
+/// server's own and change with its patch version.
 fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<String>, Malformed> {
     let is_buckets = ns.split_once('.').is_some_and(|(_, name)| name.starts_with(BUCKETS_PREFIX));
     let ignored: &[&[u8]] = if is_buckets { &[b"validator", b"storageEngine"] } else { &[] };
@@ -119,7 +120,8 @@ fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<Str
     Ok(meaning(ours)?.differing(&meaning(theirs)?))
 }
 
-/// The indexes as they are to be from now on: those that are listed the same stay as they are, in their order.
+/// The indexes as they are to be from now on: those that are listed the same stay as they are, in
+/// their order.
 fn judge_indexes(
     listed: &[Vec<u8>],
     current: &[Vec<u8>],
@@ -168,7 +170,8 @@ fn secondary_indexes(listed: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
     Ok(secondary)
 }
 
-/// The index on `_id` goes with its collection, and what `listIndexes` shows of a clustered collection is no index.
+/// The index on `_id` goes with its collection, and what `listIndexes` shows of a clustered
+/// collection is no index.
 fn is_secondary(spec: &[u8]) -> Result<bool, Malformed> {
     Ok(index_name(spec) != "_id_" && Doc::new(spec)?.get(b"clustered")?.is_none())
 }

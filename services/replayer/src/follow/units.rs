@@ -1,8 +1,9 @@
 //! Entries of the log into apply units, from wherever reading begins. Pure.
 //!
-//! After a stop the log is read again from the first entry of what was open at the applied position. Entries
-//! up to that position are read for the sake of open transactions alone: whatever they bring to an end is in
-//! the history already, and may well have begun before the first entry that is read.
+//! After a stop the log is read again from the first entry of what was open at the applied
+//! position. Entries up to that position are read for the sake of open transactions alone: whatever
+//! they bring to an end is in the history already, and may well have begun before the first entry
+//! that is read.
 
 use hindsight_history::Progress;
 use hindsight_oplog::{Assembler, AssemblyError, Entry, OpTime, Step, Timestamp, Transaction};
@@ -57,8 +58,8 @@ pub(super) enum Unit<P> {
     Entry,
     /// The entry, and what was kept of the ones before it.
     Transaction(Transaction<P>),
-    /// A transaction that the log holds, and of which this entry was not read: progress did not tell that the
-    /// transaction was open. An earlier version stored such progress after a failure.
+    /// A transaction that the log holds, and of which this entry was not read: progress did not
+    /// tell that the transaction was open. An earlier version stored such progress after a failure.
     BeganEarlier { missing: OpTime },
     /// A transaction whose beginning is not in the log.
     Torn,
@@ -134,7 +135,8 @@ impl<P> Units<P> {
             _ if self.is_held(entry.optime) => Unit::Nothing,
             Step::Single => Unit::Entry,
             Step::Complete(transaction) => Unit::Transaction(transaction),
-            // Begun before the base's own capture, and over before its scans began: it is in the documents.
+            // Begun before the base's own capture, and over before its scans began: it is in the
+            // documents.
             Step::Incomplete(_) if entry.ts() <= self.base.scanned_after => Unit::Nothing,
             Step::Incomplete(incomplete) => match incomplete.missing {
                 Some(missing) if self.is_in_log(missing) => Unit::BeganEarlier { missing },
@@ -143,12 +145,14 @@ impl<P> Units<P> {
         })
     }
 
-    /// Progress up to this position, with nothing read beyond it; none if the history is as far already.
+    /// Progress up to this position, with nothing read beyond it; none if the history is as far
+    /// already.
     pub(super) fn progress(&self, applied: OpTime, before: Option<Progress>) -> Option<Progress> {
         self.standing().progress(applied, before)
     }
 
-    /// Progress up to just before the entry pushed last, which cannot be applied: what it was to end is still open.
+    /// Progress up to just before the entry pushed last, which cannot be applied: what it was to
+    /// end is still open.
     pub(super) fn progress_before(
         &self,
         entry: &Entry<'_>,
@@ -171,8 +175,8 @@ impl<P> Units<P> {
         at <= self.base.start || self.resume.applied.is_some_and(|applied| at.ts <= applied.ts)
     }
 
-    /// Whether an entry that was not read is in the part of the log that belongs to the base. Going back to one
-    /// moves `from`, so that nobody goes back for the same entry twice.
+    /// Whether an entry that was not read is in the part of the log that belongs to the base. Going
+    /// back to one moves `from`, so that nobody goes back for the same entry twice.
     fn is_in_log(&self, missing: OpTime) -> bool {
         self.base.capture_from.ts <= missing.ts && missing.ts < self.resume.from.ts
     }

@@ -34,7 +34,8 @@ fn part(session: u8, previous: u32, more: Document) -> Document {
     command(session, previous, o)
 }
 
-/// Entries at ticks 1, 2, …: of four sessions at a time, prepared and not, committed, aborted and left behind.
+/// Entries at ticks 1, 2, …: of four sessions at a time, prepared and not, committed, aborted and
+/// left behind.
 fn entries() -> Vec<Document> {
     let partial = || doc! {"partialTxn": true};
     let commit = |tick| doc! {"commitTransaction": 1, "commitTimestamp": time(tick)};

@@ -55,7 +55,8 @@ impl Commands {
         *last = (*last).max(command.optime.ts);
     }
 
-    /// A history may begin with a base that was begun at that time: it passes over everything up to there.
+    /// A history may begin with a base that was begun at that time: it passes over everything up to
+    /// there.
     pub(super) fn note_base(&mut self, start: Timestamp) {
         self.any = self.any.max(start.successor());
     }
@@ -67,10 +68,11 @@ impl Commands {
 }
 
 impl Known {
-    /// Takes in a listing, and the commands since the one before; gives what was listed so before and is not recorded.
+    /// Takes in a listing, and the commands since the one before; gives what was listed so before
+    /// and is not recorded.
     ///
-    /// A history passes over a listing when a command on that collection came after the time up to which it holds every
-    /// entry. Then it counts for nothing here either.
+    /// A history passes over a listing when a command on that collection came after the time up to
+    /// which it holds every entry. Then it counts for nothing here either.
     pub(super) fn note<'a>(
         &mut self,
         listing: &'a CatalogListing,

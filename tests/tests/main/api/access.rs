@@ -1,5 +1,5 @@
-//! TLS, tokens and roles of a real process: what each caller may do over gRPC, over HTTP and by commands, and what is
-//! written down of it.
+//! TLS, tokens and roles of a real process: what each caller may do over gRPC, over HTTP and by
+//! commands, and what is written down of it.
 
 mod allowed;
 

@@ -1,5 +1,5 @@
-//! Every answer equals what a server restored to the same time returns, at times chosen at random within a random
-//! workload; and what is said of the log equals what the source's oplog holds.
+//! Every answer equals what a server restored to the same time returns, at times chosen at random
+//! within a random workload; and what is said of the log equals what the source's oplog holds.
 //!
 //! `HINDSIGHT_TEST_SEED` is another seed than the usual one.
 
@@ -81,7 +81,8 @@ async fn write(client: &Client, seed: u64) -> Result<Vec<Timestamp>> {
     Ok(quiet)
 }
 
-/// The end, and operations at random: not below 6.0, where a target cannot hold every state in between (decision 4).
+/// The end, and operations at random: not below 6.0, where a target cannot hold every state in
+/// between (decision 4).
 fn times(
     random: &mut StdRng,
     oplog: &[RawDocumentBuf],

@@ -1,5 +1,5 @@
-//! Every reason that a caller can provoke, over gRPC and over HTTP. None of them is a defect's (5xx), and the process
-//! goes on.
+//! Every reason that a caller can provoke, over gRPC and over HTTP. None of them is a defect's
+//! (5xx), and the process goes on.
 
 mod collations;
 mod messages;

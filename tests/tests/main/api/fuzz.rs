@@ -1,8 +1,8 @@
-//! Schemathesis asks everything that the description of the HTTP API allows, and much that it does not: no answer is a
-//! defect's (5xx), and each one is as it is described.
+//! Schemathesis asks everything that the description of the HTTP API allows, and much that it does
+//! not: no answer is a defect's (5xx), and each one is as it is described.
 //!
-//! `HINDSIGHT_TEST_SEED` is another seed than the usual one, and `HINDSIGHT_TEST_EXAMPLES` the number of requests of
-//! each kind to each path (default 100).
+//! `HINDSIGHT_TEST_SEED` is another seed than the usual one, and `HINDSIGHT_TEST_EXAMPLES` the
+//! number of requests of each kind to each path (default 100).
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -20,7 +20,8 @@ use super::served::Served;
 const DOCUMENTS: i32 = 120_000;
 const BATCH: i32 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Of about twenty inserts, four at a time: how many of them wait, and how long. A restore tells its progress twice a second.
+/// Of about twenty inserts, four at a time: how many of them wait, and how long. A restore tells
+/// its progress twice a second.
 const SLOW_INSERTS: i32 = 12;
 const WAIT_OF_AN_INSERT: Duration = Duration::from_millis(500);
 
@@ -40,8 +41,8 @@ async fn full_source() -> Result<Served> {
     Ok(served)
 }
 
-/// An empty server whose first inserts take their time, so that a restore into it can be met in its middle however fast
-/// the machine is.
+/// An empty server whose first inserts take their time, so that a restore into it can be met in its
+/// middle however fast the machine is.
 async fn slow_target() -> Result<Mongod> {
     let options = MongodOptions::default().parameter("enableTestCommands", "1");
     let target = Mongod::standalone(&options).await?;

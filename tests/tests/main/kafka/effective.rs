@@ -4,8 +4,8 @@ use hindsight_log::{Risks, SharedLog};
 
 use super::*;
 
-/// On Kafka 4.1 what the brokers' file says of `min.insync.replicas` becomes the whole cluster's setting, which cannot be
-/// taken back; a topic's own setting always wins.
+/// On Kafka 4.1 what the brokers' file says of `min.insync.replicas` becomes the whole cluster's
+/// setting, which cannot be taken back; a topic's own setting always wins.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> {
     let brokers = KafkaClusterOptions::brokers(1)
@@ -34,7 +34,8 @@ async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> 
     log.append(maker.make(3)).await?;
     assert_eq!(log.risks().await, Risks::default());
 
-    // Without a policy nothing is deleted, whatever the retention; the brokers take three in sync for one.
+    // Without a policy nothing is deleted, whatever the retention; the brokers take three in sync
+    // for one.
     let changes =
         [("cleanup.policy", ""), ("retention.ms", "3600000"), ("min.insync.replicas", "3")];
     for (name, value) in changes {

@@ -1,5 +1,5 @@
-//! Several tailers under load while brokers and tailers die: what is read back is the source's oplog, and capture
-//! goes on soon.
+//! Several tailers under load while brokers and tailers die: what is read back is the source's
+//! oplog, and capture goes on soon.
 //!
 //! `HINDSIGHT_TEST_TAILER_KILLS` says how often a tailer is killed (default 50).
 

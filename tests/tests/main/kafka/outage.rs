@@ -1,6 +1,7 @@
 //! All brokers are gone for a while: capture waits, says why, and catches up.
 //!
-//! `HINDSIGHT_TEST_OUTAGE_SECONDS` says for how long (default 60; five minutes is what is promised).
+//! `HINDSIGHT_TEST_OUTAGE_SECONDS` says for how long (default 60; five minutes is what is
+//! promised).
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! Topics that change for the worse, lose what they had, or were never fit: seen and said before it matters.
+//! Topics that change for the worse, lose what they had, or were never fit: seen and said before it
+//! matters.
 
 use std::time::Instant;
 
@@ -171,7 +172,8 @@ async fn foreign_records_are_counted_and_ignored() -> Result<()> {
     Ok(())
 }
 
-/// Brokers that want a password get the right one, or the error says that it is wrong, and does not show it.
+/// Brokers that want a password get the right one, or the error says that it is wrong, and does not
+/// show it.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_passed_on_and_never_shown() -> Result<()> {
     let brokers = KafkaClusterOptions::brokers(1).password("hindsight", "r1ght-s3cret");

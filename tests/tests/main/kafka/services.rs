@@ -1,4 +1,5 @@
-//! `tailer` and `replayer` as processes of their own, joined by the topic and the directory of bases alone.
+//! `tailer` and `replayer` as processes of their own, joined by the topic and the directory of
+//! bases alone.
 
 use std::path::{Path, PathBuf};
 
@@ -162,7 +163,8 @@ async fn others_read_the_same(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Topic to files, files to another topic: segments stay what they are, and a copy goes on where it stopped.
+/// Topic to files, files to another topic: segments stay what they are, and a copy goes on where it
+/// stopped.
 async fn copies_are_the_same(stage: &Stage) -> Result<()> {
     let compared = stage.topic_equals_source("copied").await?;
     println!("{compared} entries of the topic equal the source");

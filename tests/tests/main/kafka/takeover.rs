@@ -23,7 +23,8 @@ async fn a_superseded_writer_is_fenced() -> Result<()> {
     newer.append(taken.clone()).await?;
     let outcome = older.append(maker.clone().make(7)).await;
     assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
-    // It has read what the newer one wrote, and what it has would not follow: the reason is the same.
+    // It has read what the newer one wrote, and what it has would not follow: the reason is the
+    // same.
     older.end().await?;
     let outcome = older.append(SegmentMaker::default().make(7)).await;
     assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
@@ -38,8 +39,8 @@ async fn a_superseded_writer_is_fenced() -> Result<()> {
     Ok(())
 }
 
-/// Brokers of three are killed one after the other while a writer appends: what it was told is durable stays, and the
-/// chain it wrote is the chain that is read.
+/// Brokers of three are killed one after the other while a writer appends: what it was told is
+/// durable stays, and the chain it wrote is the chain that is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_killed_brokers() -> Result<()> {
     let mut cluster = KafkaCluster::start(KafkaClusterOptions::brokers(3)).await?;

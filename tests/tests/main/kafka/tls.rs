@@ -22,8 +22,8 @@ fn certificate_of(name: &str) -> Result<Certificate> {
     Ok(Certificate { pem: made.cert.pem(), key: made.signing_key.serialize_pem() })
 }
 
-/// A broker's certificate is checked against the authorities that the settings name, and what is captured over TLS is
-/// the source's oplog.
+/// A broker's certificate is checked against the authorities that the settings name, and what is
+/// captured over TLS is the source's oplog.
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_are_reached_over_tls_and_only_those_that_are_trusted() -> Result<()> {
     let certificate = certificate_of("127.0.0.1")?;
@@ -38,8 +38,8 @@ async fn brokers_are_reached_over_tls_and_only_those_that_are_trusted() -> Resul
     let tls = ["--kafka-config", "security.protocol=ssl", "--kafka-config", &by_trusted];
     let untrusted = ["--kafka-config", "security.protocol=ssl", "--kafka-config", &by_other];
     refused(&stage, &untrusted, "certificate verify failed").await?;
-    // Plain text where TLS is spoken: the connection is closed, and nothing else is said. A broker that goes down looks
-    // the same, so this is waited for, and told.
+    // Plain text where TLS is spoken: the connection is closed, and nothing else is said. A broker
+    // that goes down looks the same, so this is waited for, and told.
     let plain = stage.args("tailer", &["--uri", &stage.set.uri()]);
     let mut waiting = spawn(&stage, "plain", &plain)?;
     says(&mut waiting, "want TLS or a password").await?;

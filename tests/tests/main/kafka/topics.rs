@@ -113,7 +113,8 @@ async fn a_base_is_announced_once_however_often_the_topic_is_opened() -> Result<
     Ok(())
 }
 
-/// What comes before a damage is read, copied and served; nothing is appended, and nobody is told that this is all.
+/// What comes before a damage is read, copied and served; nothing is appended, and nobody is told
+/// that this is all.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_damaged_topic_what_comes_before_is_of_use() -> Result<()> {
     let cluster = one_broker().await?;

@@ -1,4 +1,5 @@
-//! Services that are started in any order, and brokers that do not answer: waited for, and told meanwhile.
+//! Services that are started in any order, and brokers that do not answer: waited for, and told
+//! meanwhile.
 
 use std::time::Instant;
 

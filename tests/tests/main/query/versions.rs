@@ -1,4 +1,5 @@
-//! What servers before 6.0 are known to answer differently. For those, filters are ours as 6.0 has them.
+//! What servers before 6.0 are known to answer differently. For those, filters are ours as 6.0 has
+//! them.
 
 use bson::{Bson, Document};
 use hindsight_query::Series;

@@ -1,7 +1,7 @@
 //! Answers to queries: where what is stored can be equal and what is answered is not.
 //!
-//! Of each index its keys in its order, which differ where its collation does; of each view and time-series all
-//! documents; and what the states ask for themselves.
+//! Of each index its keys in its order, which differ where its collation does; of each view and
+//! time-series all documents; and what the states ask for themselves.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,8 @@ fn is_capped(collection: &CollectionState) -> bool {
     collection.options.get_bool("capped").unwrap_or(false)
 }
 
-/// Where the server does not walk an index so (text, 2d, wildcard, hidden), the answer is that it refuses to.
+/// Where the server does not walk an index so (text, 2d, wildcard, hidden), the answer is that it
+/// refuses to.
 fn keys_of(collection: &str, index: &str, spec: &Document) -> Document {
     let filter = spec.get_document("partialFilterExpression").cloned().unwrap_or_default();
     doc! {"find": collection, "filter": filter, "hint": index, "returnKey": true}

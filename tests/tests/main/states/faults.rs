@@ -1,5 +1,5 @@
-//! States that the product is known to get wrong, by the rows of the list of cases. A fault that is mended fails the
-//! test until it is taken out here.
+//! States that the product is known to get wrong, by the rows of the list of cases. A fault that is
+//! mended fails the test until it is taken out here.
 
 use super::servers_own::Pair;
 

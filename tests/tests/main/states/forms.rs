@@ -56,7 +56,8 @@ fn add_paths(projection: &Document, prefix: &str, paths: &mut BTreeMap<String, b
     }
 }
 
-/// Options that 6.0.27 and later drop from an index that is not of their kind, and 5.0 and later refuse.
+/// Options that 6.0.27 and later drop from an index that is not of their kind, and 5.0 and later
+/// refuse.
 pub fn drop_options_of_other_kinds(spec: &mut Document, options: &[(&str, &str)]) {
     let is_of = |spec: &Document, kind: &str| {
         spec.get_document("key").is_ok_and(|key| key.values().any(|it| it.as_str() == Some(kind)))

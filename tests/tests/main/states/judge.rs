@@ -16,8 +16,8 @@ pub type Faults = BTreeMap<String, String>;
 /// Letters that are shown of what is wrong with a state.
 const SAID_AT_MOST: usize = 1000;
 
-/// A source of these states. One that cannot be made or followed, as the error names it, is a fault, and there is a
-/// source without it.
+/// A source of these states. One that cannot be made or followed, as the error names it, is a
+/// fault, and there is a source without it.
 pub async fn start(chain: &Chain, states: &[State]) -> Result<(Source, Faults)> {
     let (mut states, mut faults) = (states.to_vec(), Faults::new());
     loop {
@@ -35,8 +35,8 @@ pub async fn start(chain: &Chain, states: &[State]) -> Result<(Source, Faults)> 
     }
 }
 
-/// Restores into a fresh target. A restore that fails names what it fails on: that is a fault of the state it belongs to, and
-/// without that state the restore is tried again.
+/// Restores into a fresh target. A restore that fails names what it fails on: that is a fault of
+/// the state it belongs to, and without that state the restore is tried again.
 pub async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
     let mut faults = Faults::new();
     while !source.states.is_empty() {
@@ -64,7 +64,8 @@ pub async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
     Ok(faults)
 }
 
-/// The states that a target cannot hold must be refused in the plan, each with its collection and reason.
+/// The states that a target cannot hold must be refused in the plan, each with its collection and
+/// reason.
 pub async fn judge_refusals(source: &Source, pair: &Pair<'_>) -> Result<Faults> {
     let target = target(pair.target).await?;
     let mut faults = Faults::new();

@@ -1,8 +1,9 @@
 //! Taking the steps of a recipe.
 //!
-//! A step is a command for the state's database, or one of these: `{"run": command}` with `"in"` (another database),
-//! `"repeat"` (so many times, `{n}` from 0) or `"fails"` (the code of the error that must come); `{"transaction": [commands]}`, with
-//! `"abort": true`; `{"retryable": command}`, a write with a transaction number; `{"together": [[steps], …]}`, at the same time.
+//! A step is a command for the state's database, or one of these: `{"run": command}` with `"in"`
+//! (another database), `"repeat"` (so many times, `{n}` from 0) or `"fails"` (the code of the error
+//! that must come); `{"transaction": [commands]}`, with `"abort": true`; `{"retryable": command}`,
+//! a write with a transaction number; `{"together": [[steps], …]}`, at the same time.
 
 use anyhow::{Context, Result};
 use bson::{Document, RawDocumentBuf, doc};
@@ -155,7 +156,8 @@ async fn retryable(client: &Client, database: &str, command: RawDocumentBuf) -> 
     Ok(())
 }
 
-/// The answer to one command: the documents of its cursor, all of the reply, or the code of the error.
+/// The answer to one command: the documents of its cursor, all of the reply, or the code of the
+/// error.
 pub async fn ask(
     client: &Client,
     database: &str,

@@ -1,8 +1,9 @@
 //! States as files: what each is called, on which servers it exists, and the commands that make it.
 //!
-//! A file holds the states of one kind, as JSON. `options`, `documents` and `indexes` are short for the three commands
-//! that make a collection `c`; `make` has further steps, `later` those that are taken after the base was copied, on the
-//! copy of the state that the base holds. See [`super::make`] for steps and [`super::values`] for values.
+//! A file holds the states of one kind, as JSON. `options`, `documents` and `indexes` are short for
+//! the three commands that make a collection `c`; `make` has further steps, `later` those that are
+//! taken after the base was copied, on the copy of the state that the base holds. See
+//! [`super::make`] for steps and [`super::values`] for values.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -90,7 +91,8 @@ impl State {
         format!("{}.{}", self.kind, self.name)
     }
 
-    /// Whether newer servers find more than documents of it when they open the files of an older one.
+    /// Whether newer servers find more than documents of it when they open the files of an older
+    /// one.
     pub fn is_left_behind(&self) -> bool {
         let is_catalog = !["documents", "transactions", "apply_ops"].contains(&self.kind.as_str());
         is_catalog && !self.blocks_upgrades

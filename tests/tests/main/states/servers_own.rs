@@ -1,7 +1,8 @@
-//! Differences between what two servers list, or hash, of the same state, that are the servers' own.
+//! Differences between what two servers list, or hash, of the same state, that are the servers'
+//! own.
 //!
-//! Each is written out with its reason and for the pairs of versions it concerns, and is taken away on both sides before they
-//! are compared. Everything else must be equal.
+//! Each is written out with its reason and for the pairs of versions it concerns, and is taken away
+//! on both sides before they are compared. Everything else must be equal.
 
 use bson::Document;
 use hindsight_tests::dbhash::{CollectionState, Snapshot};

@@ -15,7 +15,8 @@ use super::make::take;
 use super::recipe::{Side, State};
 use crate::capture_checks::{spelled, timestamp};
 
-/// The versions that a source ran before and runs now, oldest first, each with its feature compatibility version.
+/// The versions that a source ran before and runs now, oldest first, each with its feature
+/// compatibility version.
 pub type Chain = [(&'static str, &'static str)];
 
 /// A source whose states are made and captured.
@@ -31,8 +32,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// Makes the states twice: each version of the chain those that it takes and no later version is left to make, in
-    /// databases that the base will hold; then, once the base is copied, the last version all that it takes.
+    /// Makes the states twice: each version of the chain those that it takes and no later version
+    /// is left to make, in databases that the base will hold; then, once the base is copied, the
+    /// last version all that it takes.
     pub async fn start(chain: &Chain, states: &[State]) -> Result<Self> {
         let (first, _) = chain.first().context("a version")?;
         let mut set = ReplicaSet::start(server(first)).await?;
@@ -76,14 +78,16 @@ impl Source {
         self.directory.path().join("data")
     }
 
-    /// Waits until all it holds now can be restored, and tells the time: the server itself goes on writing.
+    /// Waits until all it holds now can be restored, and tells the time: the server itself goes on
+    /// writing.
     async fn wait(&self) -> Result<Timestamp> {
         let waited = run_json(&self.data(), &["wait", "--timeout", "120s"]).await?;
         let through = waited.expect_success()?.json()?;
         timestamp(&through["restorable_through"]).context("wait tells no time")
     }
 
-    /// Restores what it holds now; the target's feature compatibility version is set to the source's before.
+    /// Restores what it holds now; the target's feature compatibility version is set to the
+    /// source's before.
     pub async fn restore(&self, target: &ReplicaSet, more: &[&str]) -> Result<RunOutput> {
         let version = feature_version(&self.client).await?;
         let target_client = target.client().await?;

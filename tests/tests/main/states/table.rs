@@ -14,7 +14,8 @@ const HEAD: &str = "| states made by | restored into | states | copies equal | r
 /// What one pair came to.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
-    /// The versions that made the states, and the last of which was the source: `4.4.2, 5.0.4, 6.0.5`.
+    /// The versions that made the states, and the last of which was the source: `4.4.2, 5.0.4,
+    /// 6.0.5`.
     pub made_by: String,
     pub target: String,
     pub states: usize,

@@ -1,4 +1,5 @@
-//! Values of a recipe as raw BSON: Extended JSON, and short forms of what would be long or cannot be said in it.
+//! Values of a recipe as raw BSON: Extended JSON, and short forms of what would be long or cannot
+//! be said in it.
 //!
 //! | form | value |
 //! |---|---|

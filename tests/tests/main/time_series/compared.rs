@@ -47,7 +47,8 @@ impl Held {
 /// Asks a server at a quiet point.
 pub async fn held(client: &Client, database: &str) -> Result<Held> {
     let mut snapshot = dbhash::snapshot(client).await?;
-    // What is left of a time-series whose buckets were renamed is not restored, as the report tells.
+    // What is left of a time-series whose buckets were renamed is not restored, as the report
+    // tells.
     snapshot.collections.retain(|_, state| state.kind != "timeseries" || !state.options.is_empty());
     for (name, state) in &mut snapshot.collections {
         if name.ends_with(OF_THE_SERVER) {
@@ -70,7 +71,8 @@ pub async fn held(client: &Client, database: &str) -> Result<Held> {
     Ok(Held { snapshot, answers })
 }
 
-/// Servers that keep the mark of mixed types do not all list it; tests of the mark look at the catalog.
+/// Servers that keep the mark of mixed types do not all list it; tests of the mark look at the
+/// catalog.
 fn without_mark(options: &mut Document) {
     let Ok(engine) = options.get_document("storageEngine") else { return };
     let wired_tiger = engine.get_document("wiredTiger").ok();

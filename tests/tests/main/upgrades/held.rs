@@ -1,4 +1,5 @@
-//! What a source holds, in a form in which our own history can be compared with it without a restore.
+//! What a source holds, in a form in which our own history can be compared with it without a
+//! restore.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -21,7 +22,8 @@ pub struct Collection {
     /// By name, the `_id` index included.
     indexes: BTreeMap<String, Document>,
     documents: u64,
-    /// Over the bytes of the documents: in natural order where that means something, in any order elsewhere.
+    /// Over the bytes of the documents: in natural order where that means something, in any order
+    /// elsewhere.
     hash: u64,
 }
 

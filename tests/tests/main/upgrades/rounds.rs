@@ -1,4 +1,5 @@
-//! What is done to the source between two restore points: a little of everything that the servers on the way can do.
+//! What is done to the source between two restore points: a little of everything that the servers
+//! on the way can do.
 
 use anyhow::Result;
 use bson::{DateTime, Document, doc};
@@ -65,7 +66,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Servers refuse to lower the feature compatibility version below what has time-series while there are any.
+    /// Servers refuse to lower the feature compatibility version below what has time-series while
+    /// there are any.
     pub async fn drop_series(&mut self) -> Result<()> {
         for name in self.series.drain(..) {
             self.database.collection::<Document>(&name).drop().await?;
@@ -129,7 +131,8 @@ impl Rounds {
     }
 
     async fn transaction(&self) -> Result<()> {
-        // In 4.4 a transaction creates no collections where an index is being built, and sees none made just before.
+        // In 4.4 a transaction creates no collections where an index is being built, and sees none
+        // made just before.
         let (accounts, moves) = (self.collection("accounts"), self.collection("moves"));
         if self.number == 1 {
             accounts.insert_one(doc! {"_id": 0, "balance": 0}).await?;
@@ -209,7 +212,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Servers refuse to lower the feature compatibility version while a collection has them, so no round leaves any.
+    /// Servers refuse to lower the feature compatibility version while a collection has them, so no
+    /// round leaves any.
     async fn pre_images(&self) -> Result<()> {
         let images = |enabled: bool| {
             doc! {"collMod": "accounts", "changeStreamPreAndPostImages": {"enabled": enabled}}

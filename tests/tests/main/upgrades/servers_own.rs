@@ -5,12 +5,14 @@ use hindsight_tests::dbhash::Snapshot;
 
 use super::held::Held;
 
-/// Below this feature compatibility version no time-series needs the mark of mixed types. A target that knows the mark
-/// gets it all the same, because it would refuse such buckets otherwise (docs/decisions/0013).
+/// Below this feature compatibility version no time-series needs the mark of mixed types. A target
+/// that knows the mark gets it all the same, because it would refuse such buckets otherwise
+/// (docs/decisions/0013).
 const MARKED_SINCE: &str = "6.0";
 
-/// Leaves out the validator of buckets, which is that of the patch version that made them; the text of the definition of
-/// a time-series in `system.views`, to which 5.0 adds `exclude: []`; and the mark below its version.
+/// Leaves out the validator of buckets, which is that of the patch version that made them; the text
+/// of the definition of a time-series in `system.views`, to which 5.0 adds `exclude: []`; and the
+/// mark below its version.
 pub fn leave_out(snapshot: &mut Snapshot, feature_version: &str) {
     for (name, state) in &mut snapshot.collections {
         let is_time_series = state.kind == "timeseries" || is_buckets(name);

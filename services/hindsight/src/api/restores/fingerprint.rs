@@ -4,8 +4,8 @@ use hindsight_mongo::connection_string;
 use hindsight_proto::v1 as api;
 use prost::Message;
 
-/// A digest of everything in a request but the target's password. It is kept on record, and from a digest of a password
-/// short ones can be found by trying.
+/// A digest of everything in a request but the target's password. It is kept on record, and from a
+/// digest of a password short ones can be found by trying.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 

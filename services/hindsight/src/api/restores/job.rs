@@ -144,8 +144,8 @@ impl Job {
         ))
     }
 
-    /// Ends it: on record first, so that an end that somebody saw is still that end after a crash, and so that one that
-    /// is deleted as soon as it has ended does not come back.
+    /// Ends it: on record first, so that an end that somebody saw is still that end after a crash,
+    /// and so that one that is deleted as soon as it has ended does not come back.
     pub(super) fn end(&self, directory: &Path, ended: Ended) {
         let state = self.ended_so(ended);
         if let Err(error) = record::store(directory, &self.record_of(&state)) {

@@ -16,8 +16,9 @@ use super::super::reason::status_of_restore;
 use super::super::{Reason, Service, invalid, status_of};
 use crate::times::to_api;
 
-/// Longest time to prepare a restore. A target that answers takes seconds; one that does not is waited for as long as its
-/// URI says, which is up to the caller, and meanwhile it takes a place among the restores.
+/// Longest time to prepare a restore. A target that answers takes seconds; one that does not is
+/// waited for as long as its URI says, which is up to the caller, and meanwhile it takes a place
+/// among the restores.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn prepare(

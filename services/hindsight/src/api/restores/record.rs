@@ -1,5 +1,6 @@
-//! What a data directory remembers of its restores: DATA/restores/NAME, each a google.longrunning.Operation in
-//! protobuf's encoding, with one field more. No connection string is in it.
+//! What a data directory remembers of its restores: DATA/restores/NAME, each a
+//! google.longrunning.Operation in protobuf's encoding, with one field more. No connection string
+//! is in it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -10,7 +10,8 @@ use super::super::Reason;
 use super::fingerprint::Fingerprint;
 use super::job::Job;
 
-/// Restores at the same time, those that are being prepared included: each has connections and readers of its own.
+/// Restores at the same time, those that are being prepared included: each has connections and
+/// readers of its own.
 const MAX_RUNNING: usize = 4;
 /// Ended restores that are remembered; the oldest ones are forgotten.
 const MAX_ENDED: usize = 200;
@@ -111,7 +112,8 @@ impl Register {
     }
 }
 
-/// A `request_id` stands for one request. Where it is not known which, it is not answered as if it were this one.
+/// A `request_id` stands for one request. Where it is not known which, it is not answered as if it
+/// were this one.
 fn check_same(
     request_id: &str,
     name: &str,

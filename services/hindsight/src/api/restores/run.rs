@@ -19,8 +19,8 @@ use crate::extended_json::of_timestamp;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs it to its end, on a thread of its own: the compiler cannot see that the restore's future may move between
-/// threads (rust-lang/rust#102211).
+/// Runs it to its end, on a thread of its own: the compiler cannot see that the restore's future
+/// may move between threads (rust-lang/rust#102211).
 pub(super) fn start(tasks: &TaskTracker, job: &Arc<Job>, prepared: Prepared, directory: &Path) {
     let runtime = tokio::runtime::Handle::current();
     let (job, directory): (Arc<Job>, PathBuf) = (Arc::clone(job), directory.to_owned());

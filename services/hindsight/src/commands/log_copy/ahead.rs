@@ -14,8 +14,8 @@ const AHEAD_BYTES: usize = 64 << 20;
 /// A segment, or why there is no next one.
 pub(super) type Read = Result<SegmentView, LogError>;
 
-/// Reads the segments from `next` on, in order, through the one that is named, or until one cannot be read: that is told,
-/// and is the last. Reading ends when the receiver is dropped.
+/// Reads the segments from `next` on, in order, through the one that is named, or until one cannot
+/// be read: that is told, and is the last. Reading ends when the receiver is dropped.
 pub(super) fn read_ahead(
     log: Arc<dyn SegmentLog>,
     mut next: Sequence,

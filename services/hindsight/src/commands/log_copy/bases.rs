@@ -1,4 +1,5 @@
-//! Which bases a copy of a log is told of, so that one can restore from it when the source is no more.
+//! Which bases a copy of a log is told of, so that one can restore from it when the source is no
+//! more.
 
 use std::path::Path;
 
@@ -10,8 +11,8 @@ use super::{TO_GO_ON, patiently, say};
 use crate::exit::{Exit, Failure};
 use crate::open::OpenLog;
 
-/// The bases of the log that is copied: those that it announces. Files announce none: then those in the directory, if one
-/// was named, that are of its replica set.
+/// The bases of the log that is copied: those that it announces. Files announce none: then those in
+/// the directory, if one was named, that are of its replica set.
 pub(super) async fn of(
     source: &OpenLog,
     directory: Option<&Path>,
@@ -48,7 +49,8 @@ fn in_directory(directory: &Path, set: &SourceIdentity) -> Result<Vec<BaseNotice
     Ok(ours.into_iter().map(notice).collect())
 }
 
-/// A base of an unknown replica set may be of any: whoever restored from it would get something that never was.
+/// A base of an unknown replica set may be of any: whoever restored from it would get something
+/// that never was.
 fn is_of(replica_set_id: Option<[u8; 12]>, set: &SourceIdentity) -> bool {
     replica_set_id == Some(set.replica_set_id)
 }

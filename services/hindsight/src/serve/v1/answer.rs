@@ -18,7 +18,8 @@ use super::problem::{Problem, unshowable};
 use crate::api::{Answers, Reason};
 use crate::json::spelled;
 
-/// The most text that is gathered for one JSON object. What comes first is answered however long it is.
+/// The most text that is gathered for one JSON object. What comes first is answered however long it
+/// is.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
 const NDJSON: &str = "application/x-ndjson";
 const BSON: &str = "application/bson";
@@ -102,8 +103,8 @@ pub(super) async fn object<T, J: Default + Serialize>(
     Ok(json(&object))
 }
 
-/// All answers as they come, each written by `write`. A failure after the first one breaks the connection off, so that
-/// nobody takes a part for the whole.
+/// All answers as they come, each written by `write`. A failure after the first one breaks the
+/// connection off, so that nobody takes a part for the whole.
 pub(super) fn stream<T: Send + 'static>(
     format: Format,
     answers: Answers<T>,

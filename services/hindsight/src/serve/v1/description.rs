@@ -1,4 +1,5 @@
-//! The description as it is answered: what is made from the handlers, with what the standard wants beyond that.
+//! The description as it is answered: what is made from the handlers, with what the standard wants
+//! beyond that.
 
 use serde_json::{Map, Value};
 use utoipa::openapi::OpenApi;

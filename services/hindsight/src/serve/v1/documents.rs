@@ -102,12 +102,13 @@ pub(super) async fn versions(
 pub(super) struct ScanParams {
     /// Absent: latest.
     at: Option<String>,
-    /// A filter of MongoDB's query language: `{"total":{"$gt":100}}`. Comparing strings, other than by `$regex`, is
-    /// refused in a collection with a collation.
+    /// A filter of MongoDB's query language: `{"total":{"$gt":100}}`. Comparing strings, other than
+    /// by `$regex`, is refused in a collection with a collation.
     filter: Option<String>,
     /// Which fields, as `find` takes it: `{"total":1}`.
     projection: Option<String>,
-    /// At most so many. Default: 1,000 in one JSON object, which holds at most 10,000; all of them in a stream.
+    /// At most so many. Default: 1,000 in one JSON object, which holds at most 10,000; all of them
+    /// in a stream.
     limit: Option<u64>,
     /// `next_page_token` of the page before.
     page_token: Option<String>,
@@ -181,7 +182,8 @@ pub(super) struct DiffParams {
     ns: Option<String>,
     /// Only documents that match before or after: `{"total":{"$gt":100}}`.
     filter: Option<String>,
-    /// At most so many. Default: 1,000 in one JSON object, which holds at most 10,000; all of them in a stream.
+    /// At most so many. Default: 1,000 in one JSON object, which holds at most 10,000; all of them
+    /// in a stream.
     limit: Option<u64>,
     #[serde(default)]
     #[param(inline)]

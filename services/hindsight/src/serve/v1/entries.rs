@@ -64,7 +64,8 @@ pub(super) struct SearchParams {
     id: Option<String>,
     from: Option<String>,
     to: Option<String>,
-    /// The newest so many. Default: 100; at most 10,000 in one JSON object. 0, all of them, only as a stream.
+    /// The newest so many. Default: 100; at most 10,000 in one JSON object. 0, all of them, only as
+    /// a stream.
     limit: Option<u64>,
     /// `SESSION:NUMBER`: the UUID in `lsid.id`, and `txnNumber`.
     transaction: Option<String>,

@@ -1,4 +1,5 @@
-//! What handlers take out of a request; whatever cannot be understood is a problem, never a bare text.
+//! What handlers take out of a request; whatever cannot be understood is a problem, never a bare
+//! text.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};

@@ -36,7 +36,8 @@ pub(super) struct RestoreBody {
     #[serde(default)]
     #[schema(required = false)]
     allow_non_empty: bool,
-    /// Leave out single indexes, options and documents that the target can never hold, and name them in the report.
+    /// Leave out single indexes, options and documents that the target can never hold, and name
+    /// them in the report.
     #[serde(default)]
     #[schema(required = false)]
     leave_out_unrestorable: bool,
@@ -47,7 +48,8 @@ pub(super) struct RestoreBody {
 #[schema(as = CreateRestore)]
 pub(super) struct CreateBody {
     restore: RestoreBody,
-    /// A UUID of the caller's own: a second call with the same one answers the operation of the first.
+    /// A UUID of the caller's own: a second call with the same one answers the operation of the
+    /// first.
     #[serde(default)]
     #[schema(required = false)]
     request_id: String,
@@ -186,7 +188,8 @@ pub(super) async fn watch(
     Ok(stream(Format::Lines, states, |state, to| line(&OperationJson::of(state)?, to)))
 }
 
-/// Asks a restore to stop, which it does within seconds. What it wrote stays in the target, which must not be used.
+/// Asks a restore to stop, which it does within seconds. What it wrote stays in the target, which
+/// must not be used.
 #[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 204, description = "it was asked"),

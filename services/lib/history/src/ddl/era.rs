@@ -1,7 +1,7 @@
 //! Which server wrote an entry: the same words make different catalogs on different versions.
 
-/// What the version of the source at an entry decides. The feature compatibility version is known at every entry, the
-/// exact version only at the base.
+/// What the version of the source at an entry decides. The feature compatibility version is known
+/// at every entry, the exact version only at the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Era {
     /// The major number of the feature compatibility version.
@@ -27,8 +27,8 @@ impl Era {
         self.feature_major >= 5
     }
 
-    /// What is kept of the size asked for of a capped collection: rounded up until 6.0 (7.0.28 does so too, as long as
-    /// its feature compatibility version is 6.0).
+    /// What is kept of the size asked for of a capped collection: rounded up until 6.0 (7.0.28 does
+    /// so too, as long as its feature compatibility version is 6.0).
     pub(super) fn capped_size(self, size: i64) -> Result<i64, &'static str> {
         if self.feature_major >= 7 {
             return Ok(size);
@@ -42,8 +42,9 @@ impl Era {
         self.feature_major < 7
     }
 
-    /// A `collMod` that does not name `recordPreImages` switches it off, and its entry does not say so. Seen on 5.0.4 and
-    /// 6.0.5; 4.4.2 and 6.0.27 leave it on. Of the versions between, none was to be had: a later `collMod` tells.
+    /// A `collMod` that does not name `recordPreImages` switches it off, and its entry does not say
+    /// so. Seen on 5.0.4 and 6.0.5; 4.4.2 and 6.0.27 leave it on. Of the versions between, none was
+    /// to be had: a later `collMod` tells.
     pub(super) fn forgets_pre_images(self) -> bool {
         match self.base {
             Some(base) if base.0 >= self.feature_major => ((5, 0, 0)..(6, 0, 27)).contains(&base),

@@ -63,8 +63,8 @@ pub(super) fn remove(state: &mut CollectionState, o: Doc<'_>) -> Result<(), Stri
     Ok(())
 }
 
-/// The `index` part of a `collMod`. A changed field moves to the end of the spec, as the server stores it; `false` is
-/// not stored; `unique` ends `prepareUnique`.
+/// The `index` part of a `collMod`. A changed field moves to the end of the spec, as the server
+/// stores it; `false` is not stored; `unique` ends `prepareUnique`.
 pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
     let Some(change) = o.get(b"index").ok().flatten() else { return Ok(()) };
     let change = change.as_doc().ok_or("its index is not a document")?;

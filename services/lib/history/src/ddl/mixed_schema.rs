@@ -1,9 +1,10 @@
 //! The mark of time-series collections whose buckets may hold mixed types, as the log tells of it.
 //!
-//! A server sets the mark in two ways, and says neither in the command itself: by a `collMod` with the mark, whose
-//! value stands in `o2` alone, and by any `collMod` while its feature compatibility version goes from 5.0 to 6.0, which
-//! sends one to every time-series collection (seen on 6.0.5 and 6.0.27). Going back to 5.0 takes the mark away
-//! from where queries look and leaves what is listed; nothing needs a mark there.
+//! A server sets the mark in two ways, and says neither in the command itself: by a `collMod` with
+//! the mark, whose value stands in `o2` alone, and by any `collMod` while its feature compatibility
+//! version goes from 5.0 to 6.0, which sends one to every time-series collection (seen on 6.0.5 and
+//! 6.0.27). Going back to 5.0 takes the mark away from where queries look and leaves what is
+//! listed; nothing needs a mark there.
 
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::time_series::{MIXED_SCHEMA, with_mixed_schema_mark};
@@ -39,7 +40,8 @@ fn told_mark(o2: Option<Doc<'_>>) -> Option<bool> {
     parameters.get(MIXED_SCHEMA.as_bytes()).ok()??.as_bool()
 }
 
-/// Whether the document of the feature compatibility version tells of a change from 5.0 to 6.0 under way.
+/// Whether the document of the feature compatibility version tells of a change from 5.0 to 6.0
+/// under way.
 fn is_upgrade_to_6(document: Doc<'_>) -> Option<bool> {
     let text = |name: &[u8]| document.get(name).ok().flatten().and_then(Element::as_str);
     Some(text(b"version") == Some("5.0") && text(b"targetVersion") == Some("6.0"))

@@ -1,5 +1,6 @@
-//! Collection options: what `create` gives, and what `collMod` makes of them, so that they equal the
-//! server's `listCollections` (seen on 4.4, 5.0 and 6.0; server: `CollectionOptions::appendBSON`).
+//! Collection options: what `create` gives, and what `collMod` makes of them, so that they equal
+//! the server's `listCollections` (seen on 4.4, 5.0 and 6.0; server:
+//! `CollectionOptions::appendBSON`).
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
@@ -59,7 +60,8 @@ pub(super) fn created(
     }
     state.options = options.finish();
     if state.id_index.is_none() && has_id_index(&state) {
-        // What the server builds when the entry does not say (as for a create sent in an applyOps command).
+        // What the server builds when the entry does not say (as for a create sent in an applyOps
+        // command).
         state.id_index = Some(default_id_index());
     }
     Ok(state)
@@ -170,8 +172,8 @@ pub(super) fn modify(
     Ok(())
 }
 
-/// Whether `recordPreImages` was on before a `collMod` (`o2` tells what an earlier one did silently), and whether this
-/// one, which does not name it, leaves it on.
+/// Whether `recordPreImages` was on before a `collMod` (`o2` tells what an earlier one did
+/// silently), and whether this one, which does not name it, leaves it on.
 fn recall_pre_images(options: &mut Options, o: Doc<'_>, o2: Option<Doc<'_>>, era: Era) {
     const NAME: &[u8] = b"recordPreImages";
     let field = |doc: Doc<'_>, name: &[u8]| doc.get(name).ok().flatten().map(Value::of);

@@ -1,10 +1,11 @@
 //! The conversion of time-series collections at the feature compatibility version 9.0.
 //!
-//! Below it a time-series collection is a view `X` of a collection `system.buckets.X`; from there on it is one
-//! collection `X` (server: `db/timeseries/upgrade_downgrade_viewless_timeseries.cpp`). The server does all of it
-//! without a further entry: it drops or makes the view's definition, renames the collection, and takes the validator
-//! away or puts the generated one back. The collection keeps its UUID. Read from the server's source; no server that
-//! writes this entry was at hand.
+//! Below it a time-series collection is a view `X` of a collection `system.buckets.X`; from there
+//! on it is one collection `X` (server: `db/timeseries/upgrade_downgrade_viewless_timeseries.cpp`).
+//! The server does all of it without a further entry: it drops or makes the view's definition,
+//! renames the collection, and takes the validator away or puts the generated one back. The
+//! collection keeps its UUID. Read from the server's source; no server that writes this entry was
+//! at hand.
 
 use hindsight_oplog::id_key;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
@@ -135,8 +136,8 @@ fn view(ns: &str, state: &CollectionState) -> Result<Vec<u8>, &'static str> {
     Ok(view.finish())
 }
 
-/// The validator of buckets, as the server generates it (`generateTimeseriesValidator`): that of compressed buckets,
-/// which 6.0.27 and later give.
+/// The validator of buckets, as the server generates it (`generateTimeseriesValidator`): that of
+/// compressed buckets, which 6.0.27 and later give.
 fn validator(time_field: &[u8]) -> Vec<u8> {
     let mut validator = DocWriter::new();
     open(&mut validator, b"$jsonSchema", "object");

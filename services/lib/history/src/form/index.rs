@@ -48,11 +48,12 @@ pub fn kind_of(spec: Doc<'_>) -> Result<IndexKind, Malformed> {
     Ok(found)
 }
 
-/// The spec as servers list it from 5.0 on: flags are booleans, numbers have the type and range of their option,
-/// and what no catalog keeps is gone. 4.4 lists the user's own words instead.
+/// The spec as servers list it from 5.0 on: flags are booleans, numbers have the type and range of
+/// their option, and what no catalog keeps is gone. 4.4 lists the user's own words instead.
 ///
-/// NaN seconds stay: what they mean changes with each upgrade of the server that has them. 4.4 never expires a
-/// document by them, 5.0.4 lists 0 and expires all, 6.0.5 lists 2147483647 (and logs that for a new index).
+/// NaN seconds stay: what they mean changes with each upgrade of the server that has them. 4.4
+/// never expires a document by them, 5.0.4 lists 0 and expires all, 6.0.5 lists 2147483647 (and
+/// logs that for a new index).
 ///
 /// # Errors
 /// The spec is no BSON.
@@ -61,7 +62,8 @@ pub fn repaired(spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     for element in spec.elements() {
         let element = element?;
         match element.name {
-            // Where the index lies in the storage of that server (8.2 on), and what catalogs of old held.
+            // Where the index lies in the storage of that server (8.2 on), and what catalogs of old
+            // held.
             b"indexIdent" | b"ns" | b"dropDups" | b"_id" => {}
             b"sparse" | b"background" if is_flag(element) => {
                 listed.value(kind::BOOL, element.name, &[u8::from(is_true(element))]);
@@ -91,7 +93,8 @@ pub fn repaired(spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     Ok(listed.finish())
 }
 
-/// Whether 5.0 takes the value for a flag. What is none (4.4 took strings and null) stands there for true or nothing.
+/// Whether 5.0 takes the value for a flag. What is none (4.4 took strings and null) stands there
+/// for true or nothing.
 fn is_flag(element: Element<'_>) -> bool {
     element.kind == kind::BOOL || as_f64(element).is_some()
 }

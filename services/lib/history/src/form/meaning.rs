@@ -6,17 +6,20 @@ use hindsight_oplog::raw::{self, Doc, Element, Malformed, kind};
 
 use super::index::{IndexKind, kind_of, repaired};
 
-/// The fields of a definition by name, each by its meaning. Two definitions of equal meaning make the same thing.
+/// The fields of a definition by name, each by its meaning. Two definitions of equal meaning make
+/// the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meaning(BTreeMap<Vec<u8>, Value>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
-    /// A number that is an integer, whatever its type: `collMod` and `create` may store different widths.
+    /// A number that is an integer, whatever its type: `collMod` and `create` may store different
+    /// widths.
     Integer(i64),
     /// The paths taken or left out.
     Projection(Vec<(Vec<u8>, bool)>),
-    /// Of `timeseries`, whose order is the server's affair: 7.0.28 lists the two spans in the order of its own, after `collMod` too.
+    /// Of `timeseries`, whose order is the server's affair: 7.0.28 lists the two spans in the order
+    /// of its own, after `collMod` too.
     Fields(BTreeMap<Vec<u8>, Value>),
     /// Everything else, byte by byte, nested documents included.
     Bytes(u8, Vec<u8>),
@@ -31,7 +34,8 @@ impl Meaning {
         Self::of_fields(doc, |element| ignored.contains(&element.name))
     }
 
-    /// Of an index spec. Flags that are off, simple collation and options for another kind of index say nothing.
+    /// Of an index spec. Flags that are off, simple collation and options for another kind of index
+    /// say nothing.
     ///
     /// # Errors
     /// The spec is no BSON, or holds no key.
@@ -45,8 +49,9 @@ impl Meaning {
         })
     }
 
-    /// Of a collection's options. The UUID is the server's own affair, and whether the mark of a temporary collection could
-    /// be set is told when the collection is made. That a collection has an `_id` index (`autoIndexId`) needs no option.
+    /// Of a collection's options. The UUID is the server's own affair, and whether the mark of a
+    /// temporary collection could be set is told when the collection is made. That a collection has
+    /// an `_id` index (`autoIndexId`) needs no option.
     ///
     /// # Errors
     /// The options are no BSON.
@@ -102,14 +107,15 @@ impl Value {
     }
 }
 
-/// Whether a field says what holds without it: strings are compared by their bytes. Servers leave it out until 8.x.
+/// Whether a field says what holds without it: strings are compared by their bytes. Servers leave
+/// it out until 8.x.
 pub fn is_simple_collation(element: Element<'_>) -> bool {
     let locale = || element.as_doc()?.get(b"locale").ok().flatten()?.as_string_bytes();
     element.name == b"collation" && locale() == Some(b"simple")
 }
 
-/// Whether an option belongs to another kind of index, and so does nothing. 4.4 to 6.0.5 list some of them all the same,
-/// 6.0.27 and 7.0 leave them out, and others are refused from 5.0 on.
+/// Whether an option belongs to another kind of index, and so does nothing. 4.4 to 6.0.5 list some
+/// of them all the same, 6.0.27 and 7.0 leave them out, and others are refused from 5.0 on.
 pub fn is_foreign(index_kind: &IndexKind, option: &[u8]) -> bool {
     match option {
         b"bits" | b"min" | b"max" => !matches!(index_kind, IndexKind::Plane | IndexKind::Haystack),
@@ -122,8 +128,9 @@ pub fn is_foreign(index_kind: &IndexKind, option: &[u8]) -> bool {
     }
 }
 
-/// The paths taken, or those left out, sorted; nested paths dotted. That `_id` is left out is the default. 5.0 keeps a
-/// wildcard index's projection in its own words: flags for numbers, the default for `_id` written out.
+/// The paths taken, or those left out, sorted; nested paths dotted. That `_id` is left out is the
+/// default. 5.0 keeps a wildcard index's projection in its own words: flags for numbers, the
+/// default for `_id` written out.
 fn projection(doc: Doc<'_>) -> Result<Vec<(Vec<u8>, bool)>, Malformed> {
     let mut paths = Vec::new();
     add_paths(doc, &[], raw::MAX_DEPTH, &mut paths)?;

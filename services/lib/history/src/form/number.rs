@@ -17,8 +17,9 @@ pub(super) fn as_f64(element: Element<'_>) -> Option<f64> {
     }
 }
 
-/// The number as an integer, as the server's `safeNumberLong` gives it: a double loses its fraction, a decimal is rounded
-/// half to even, NaN is 0, and what is too large is the largest there is (seen on 5.0.4, 6.0.5 and 6.0.27).
+/// The number as an integer, as the server's `safeNumberLong` gives it: a double loses its
+/// fraction, a decimal is rounded half to even, NaN is 0, and what is too large is the largest
+/// there is (seen on 5.0.4, 6.0.5 and 6.0.27).
 pub(super) fn integer(element: Element<'_>) -> Option<i64> {
     match element.kind {
         kind::INT64 => Some(i64::from_le_bytes(element.value.try_into().ok()?)),
@@ -30,9 +31,9 @@ pub(super) fn integer(element: Element<'_>) -> Option<i64> {
     }
 }
 
-/// The number as a double, as the server's `safeNumberDouble` gives it: a decimal below the smallest positive double,
-/// each negative one included, becomes that double; whole numbers stay within what a double holds exactly (seen on 5.0.4,
-/// 6.0.5 and 6.0.27).
+/// The number as a double, as the server's `safeNumberDouble` gives it: a decimal below the
+/// smallest positive double, each negative one included, becomes that double; whole numbers stay
+/// within what a double holds exactly (seen on 5.0.4, 6.0.5 and 6.0.27).
 pub(super) fn double(element: Element<'_>) -> Option<f64> {
     const SAFE: i64 = 1 << f64::MANTISSA_DIGITS;
     match element.kind {
@@ -51,7 +52,8 @@ pub fn is_nan(element: Element<'_>) -> bool {
     as_f64(element).is_some_and(f64::is_nan)
 }
 
-/// The server's `trueValue`: a number other than zero, NaN included; anything else but false, null and undefined.
+/// The server's `trueValue`: a number other than zero, NaN included; anything else but false, null
+/// and undefined.
 pub(super) fn is_true(element: Element<'_>) -> bool {
     if element.kind == kind::DECIMAL128 {
         // Not by way of a double, which holds no number that small.

@@ -1,5 +1,6 @@
-//! Commands as real servers log them. The expected options and indexes were read from `listCollections` and
-//! `listIndexes` of 4.4.2, 5.0.4 and 6.0.5, specs from the catalog (`o2` of a later `dropIndexes`).
+//! Commands as real servers log them. The expected options and indexes were read from
+//! `listCollections` and `listIndexes` of 4.4.2, 5.0.4 and 6.0.5, specs from the catalog (`o2` of a
+//! later `dropIndexes`).
 
 use bson::{Bson, doc};
 
@@ -91,8 +92,8 @@ fn coll_mod_of_images_sets_and_removes() {
     check_options(recorded, doc! {"recordPreImages": false}, validator);
 }
 
-/// As 6.0.5 does, which the base came from: each switches the other off, any `collMod` that does not name
-/// `recordPreImages` does so too, and only `o2` of a later one tells.
+/// As 6.0.5 does, which the base came from: each switches the other off, any `collMod` that does
+/// not name `recordPreImages` does so too, and only `o2` of a later one tells.
 #[test]
 fn images_of_the_old_kind_are_switched_off_in_silence() {
     let recorded = doc! {"recordPreImages": true};

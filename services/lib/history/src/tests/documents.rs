@@ -229,7 +229,8 @@ fn capped_collections_keep_the_order_of_insertion() {
     let fixture = Fixture::with_state(capped(), &base);
     fixture.run(
         &[
-            // The base saw it already; its place is that of the entry, as is that of everything after it.
+            // The base saw it already; its place is that of the entry, as is that of everything
+            // after it.
             (12, vec![Op::insert(doc! {"_id": 5})]),
             (30, vec![Op::insert(doc! {"_id": 4}), Op::insert(doc! {"_id": 1})]),
             (40, vec![Op::replace(3, doc! {"_id": 3, "n": 1})]),

@@ -234,7 +234,8 @@ fn a_capped_scan_lends_the_document_without_its_order() {
     assert_eq!(fixture.scan_natural(20, NS), [doc! {"_id": 2}, doc! {"_id": 1}]);
 }
 
-/// Of every name: whether it is there before and after, and the names of the collection if it is the same.
+/// Of every name: whether it is there before and after, and the names of the collection if it is
+/// the same.
 fn pairs(fixture: &Fixture, from: u32, to: u32) -> Vec<(String, bool, bool, Option<Vec<String>>)> {
     let before = fixture.history.reader_at(ts(from)).unwrap();
     let after = fixture.history.reader_at(ts(to)).unwrap();

@@ -43,7 +43,8 @@ impl Fixture {
     }
 }
 
-/// Three segments, a gap, two segments; several share a minute; commands, and a prepare in the third.
+/// Three segments, a gap, two segments; several share a minute; commands, and a prepare in the
+/// third.
 fn story() -> Vec<SegmentSummary> {
     let mut story = vec![
         segment(1, 10, 20),
@@ -401,7 +402,8 @@ fn damaged_values_are_named_never_skipped() {
     assert!(matches!(error, IndexError::Damaged { .. }), "{error:?}");
 }
 
-/// The files as a killed process leaves them, with `cut` bytes less at the end of the write-ahead log.
+/// The files as a killed process leaves them, with `cut` bytes less at the end of the write-ahead
+/// log.
 fn copy_of_killed(open: &Fixture, cut: u64) -> TempDir {
     let copy = tempfile::tempdir().expect("temporary directory");
     for file in std::fs::read_dir(open.directory.path()).expect("list") {

@@ -81,7 +81,8 @@ pub(super) async fn a_flipped_bit_is_never_served(subject: &dyn Subject, permill
         }
     }
     drop(log);
-    // Damage to header and seal is found when the log is opened, damage to frames when they are read.
+    // Damage to header and seal is found when the log is opened, damage to frames when they are
+    // read.
     match subject.open().await {
         Ok(log) => assert_never_served(&*log, sequence).await,
         Err(LogError::Corrupt { .. }) => {}

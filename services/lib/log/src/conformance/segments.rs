@@ -33,7 +33,8 @@ impl Default for SegmentMaker {
 }
 
 impl SegmentMaker {
-    /// The segment with the next `entries` entries, in frames of 4 KiB; the maker moves on behind it.
+    /// The segment with the next `entries` entries, in frames of 4 KiB; the maker moves on behind
+    /// it.
     ///
     /// # Panics
     /// When `entries` is 0, or what the fields were set to makes no segment.

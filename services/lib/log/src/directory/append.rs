@@ -45,7 +45,8 @@ impl Store {
                 .map_err(|error| (Step::Rename, error))
         });
         renamed.map_err(|(step, error)| {
-            // Its pages may be lost although they look written: it is never synced again, but written anew.
+            // Its pages may be lost although they look written: it is never synced again, but
+            // written anew.
             if (self.before_step)(Step::RemoveTemporary).is_ok() {
                 let _ = fs::remove_file(&temporary);
             }
@@ -53,7 +54,8 @@ impl Store {
         })
     }
 
-    /// Makes the name of the last segment durable, if an append failed to. Until it is, nobody gets to see it.
+    /// Makes the name of the last segment durable, if an append failed to. Until it is, nobody gets
+    /// to see it.
     pub(super) fn settle(&self) -> Result<(), LogError> {
         if !self.state().unsynced {
             return Ok(());

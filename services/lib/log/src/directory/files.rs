@@ -68,8 +68,8 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Creates the directory and those above it, and makes each of their names durable: synced segments in a
-/// directory that vanishes would vanish with it.
+/// Creates the directory and those above it, and makes each of their names durable: synced segments
+/// in a directory that vanishes would vanish with it.
 pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = directory.ancestors().take_while(|it| !it.exists()).collect();
     fs::create_dir_all(directory)?;

@@ -22,9 +22,11 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Reads the directory. Files that do not call themselves segments are not ours, and are left alone.
+    /// Reads the directory. Files that do not call themselves segments are not ours, and are left
+    /// alone.
     ///
-    /// While a writer appends, a listing may show a new file and not the one before it; the next one does.
+    /// While a writer appends, a listing may show a new file and not the one before it; the next
+    /// one does.
     pub(super) fn read(directory: &Path) -> Result<Self, LogError> {
         for _ in 1..ATTEMPTS {
             if let Ok(listing) = Self::read_once(directory) {
@@ -71,8 +73,8 @@ fn check_sequences(directory: &Path, names: &[SegmentName]) -> Result<(), LogErr
     Ok(())
 }
 
-/// Reads header and seal of each segment and compares it with the one before it, beginning after `before`.
-/// Each is handed to `visit`, and dropped: the infos of a long log do not fit in memory.
+/// Reads header and seal of each segment and compares it with the one before it, beginning after
+/// `before`. Each is handed to `visit`, and dropped: the infos of a long log do not fit in memory.
 pub(super) fn walk(
     directory: &Path,
     names: &[SegmentName],

@@ -1,4 +1,5 @@
-//! Names of segment files: `SEQUENCE-FIRST-LAST.seg`, as in `000000000042-1700000000_1-1700000003_7.seg`.
+//! Names of segment files: `SEQUENCE-FIRST-LAST.seg`, as in
+//! `000000000042-1700000000_1-1700000003_7.seg`.
 //!
 //! The sequence has twelve digits, so that the order of the names is the order of the segments.
 

@@ -29,7 +29,8 @@ pub(super) struct State {
     /// Without holes: the segment with sequence n is at n - 1.
     pub(super) names: Vec<SegmentName>,
     pub(super) end: Option<Arc<SegmentInfo>>,
-    /// The last segment has its name, and syncing the directory failed: it may vanish with the power.
+    /// The last segment has its name, and syncing the directory failed: it may vanish with the
+    /// power.
     pub(super) unsynced: bool,
 }
 
@@ -78,7 +79,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Takes over what the directory held at the start, having checked that it is the log we expect.
+    /// Takes over what the directory held at the start, having checked that it is the log we
+    /// expect.
     fn accept(&self, names: Vec<SegmentName>, options: &DirectoryOptions) -> Result<(), LogError> {
         let known = options.known.map(|known| self.check_known(&names, known)).transpose()?;
         let (checked, before) = known.map_or((0, None), |(count, end)| (count, Some(end)));
@@ -96,7 +98,8 @@ impl Store {
                 found: end.header.source.clone().into(),
             });
         }
-        // A crash may have come between giving the last segment its name and making the name durable.
+        // A crash may have come between giving the last segment its name and making the name
+        // durable.
         self.sync()?;
         *self.state() = State { names, end, unsynced: false };
         Ok(())

@@ -1,4 +1,5 @@
-//! What only a directory can suffer: crashes between its steps, full disks, files that people moved.
+//! What only a directory can suffer: crashes between its steps, full disks, files that people
+//! moved.
 
 use std::collections::BTreeSet;
 use std::fs;

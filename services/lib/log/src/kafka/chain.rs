@@ -1,7 +1,9 @@
-//! Records in, segments out: what every reader of a topic makes of it, and the only place that decides.
+//! Records in, segments out: what every reader of a topic makes of it, and the only place that
+//! decides.
 //!
-//! Readers that have seen the same records agree on everything here, whoever wrote them and in whatever order they
-//! arrived: that is what makes one writer of many possible (I6), without asking the broker for anything but order.
+//! Readers that have seen the same records agree on everything here, whoever wrote them and in
+//! whatever order they arrived: that is what makes one writer of many possible (I6), without asking
+//! the broker for anything but order.
 //!
 //! - Of two claims that supersede the same epoch the first one holds.
 //! - Records of a writer count from its claim to the next one that holds.
@@ -58,7 +60,8 @@ impl Ignored {
     }
 }
 
-/// The log cannot go on from here: what the accepted writer wrote is not there any more as it was written.
+/// The log cannot go on from here: what the accepted writer wrote is not there any more as it was
+/// written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Break {
     /// The record that shows it.
@@ -103,7 +106,8 @@ struct Holder {
 }
 
 impl Chain {
-    /// The state after a segment, from the claim it was written under and the bases announced before it.
+    /// The state after a segment, from the claim it was written under and the bases announced
+    /// before it.
     pub(super) fn after(
         segment: Arc<SegmentInfo>,
         attempt: Attempt,
@@ -151,7 +155,8 @@ impl Chain {
         self.ignored
     }
 
-    /// Takes the next record of the topic; gives the segment that it completes and the log is longer by.
+    /// Takes the next record of the topic; gives the segment that it completes and the log is
+    /// longer by.
     pub(super) fn take(
         &mut self,
         offset: i64,
@@ -174,9 +179,10 @@ impl Chain {
         None
     }
 
-    /// Takes a segment that was appended by this process, in records without anything between them: what
-    /// [`Chain::take`] would make of them, without comparing bytes with digests that were made of them a moment ago.
-    /// Nothing when it would not be the log's next one: then the records tell.
+    /// Takes a segment that was appended by this process, in records without anything between them:
+    /// what [`Chain::take`] would make of them, without comparing bytes with digests that were made
+    /// of them a moment ago. Nothing when it would not be the log's next one: then the records
+    /// tell.
     pub(super) fn take_own(
         &mut self,
         attempt: Attempt,

@@ -1,5 +1,5 @@
-//! What the Kafka client complains about between calls. A call that fails often says no more than that it took too
-//! long; why, it told here.
+//! What the Kafka client complains about between calls. A call that fails often says no more than
+//! that it took too long; why, it told here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,8 +43,8 @@ impl Complaints {
         })
     }
 
-    /// Whether the last one is recent, and only other settings would mend what it tells: brokers do not let this client
-    /// in, or their certificate is not of an authority that it trusts.
+    /// Whether the last one is recent, and only other settings would mend what it tells: brokers do
+    /// not let this client in, or their certificate is not of an authority that it trusts.
     pub(super) fn is_refused(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().is_some_and(|last| last.is_refusal && last.at.elapsed() < RECENT)
@@ -81,8 +81,8 @@ impl ClientContext for Complaints {
 
 impl ConsumerContext for Complaints {}
 
-/// The same is told twice, as an error and as the failure of a connection. Of certificates librdkafka tells in
-/// OpenSSL's words alone, without a code.
+/// The same is told twice, as an error and as the failure of a connection. Of certificates
+/// librdkafka tells in OpenSSL's words alone, without a code.
 fn is_refusal(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["authentication failed", "certificate verify failed"].iter().any(|words| text.contains(words))

@@ -53,7 +53,8 @@ impl Follower {
         }
     }
 
-    /// As [`Follower::take`], of all records of a segment of this process; false when they have to be looked at.
+    /// As [`Follower::take`], of all records of a segment of this process; false when they have to
+    /// be looked at.
     pub(super) fn take_own(
         &mut self,
         attempt: Attempt,

@@ -6,7 +6,8 @@ use hindsight_segment::{Error, Frame, Place as SegmentPlace, SegmentInfo, Segmen
 
 use super::record::{Attempt, Piece, PieceHead};
 
-/// More than any segment has. Frames that did not shrink are longer than their entries, by their headers.
+/// More than any segment has. Frames that did not shrink are longer than their entries, by their
+/// headers.
 const MAX_GATHERED_BYTES: u64 =
     2 * MAX_SEGMENT_RAW_BYTES + MAX_SEAL_BYTES as u64 + MAX_HEADER_BYTES as u64;
 

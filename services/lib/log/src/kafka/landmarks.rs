@@ -1,7 +1,8 @@
 //! What was found in a topic, so that a next opening need not read it from its beginning.
 //!
-//! Derived, and may be deleted. It is believed only as far as the topic bears it out: the last segment it names must
-//! lie where it says, with the digest it says; segments before it are verified when they are read, as always.
+//! Derived, and may be deleted. It is believed only as far as the topic bears it out: the last
+//! segment it names must lie where it says, with the digest it says; segments before it are
+//! verified when they are read, as always.
 //!
 //! ```text
 //! hindsight-landmarks 1 TOPIC
@@ -132,8 +133,8 @@ fn header(topic: &str) -> String {
 }
 
 impl Landmarks {
-    /// Goes on after the last segment that [`read`] found, where it ends in the file, or begins anew. What is noted
-    /// behind it is found in the topic again, and would be noted twice.
+    /// Goes on after the last segment that [`read`] found, where it ends in the file, or begins
+    /// anew. What is noted behind it is found in the topic again, and would be noted twice.
     pub(super) fn open(path: &Path, topic: &str, end: Option<u64>) -> io::Result<Self> {
         if end.is_none() {
             std::fs::write(path, header(topic) + "\n")?;

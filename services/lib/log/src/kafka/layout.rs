@@ -1,4 +1,5 @@
-//! How a segment is laid out in records: each frame is one, then the header and the seal together are one.
+//! How a segment is laid out in records: each frame is one, then the header and the seal together
+//! are one.
 //!
 //! A piece that is longer than a record may be is split over several.
 
@@ -23,7 +24,8 @@ impl Outgoing {
     }
 }
 
-/// The records of a segment in the order they are appended, none with a value longer than `value_limit`.
+/// The records of a segment in the order they are appended, none with a value longer than
+/// `value_limit`.
 pub(super) fn lay_out(
     segment: &SealedSegment,
     attempt: Attempt,

@@ -31,7 +31,8 @@ pub struct KafkaOptions {
     pub name: String,
     /// Which installation we are of.
     pub instance: Instance,
-    /// A file that notes what was found in the topic, so that it need not be read from its beginning each time.
+    /// A file that notes what was found in the topic, so that it need not be read from its
+    /// beginning each time.
     pub landmarks: Option<PathBuf>,
     /// How long to try to deliver a record, and to wait for the brokers when reading.
     pub timeout: Duration,
@@ -95,7 +96,8 @@ impl KafkaOptions {
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("client.id", "hindsight");
         config.set("reconnect.backoff.max.ms", "1000");
-        // Or a request's last piece waits up to 40 ms for the broker's delayed acknowledgement of the one before.
+        // Or a request's last piece waits up to 40 ms for the broker's delayed acknowledgement of
+        // the one before.
         config.set("socket.nagle.disable", "true");
         for &(name, value) in settings {
             config.set(name, value);
@@ -108,8 +110,8 @@ impl KafkaOptions {
     }
 }
 
-/// What is wrong with a setting that the client refuses; nothing for any other failure. The client's own text is not
-/// told: it repeats the value, which may be a password.
+/// What is wrong with a setting that the client refuses; nothing for any other failure. The
+/// client's own text is not told: it repeats the value, which may be a password.
 pub(super) fn refused_setting(error: &KafkaError) -> Option<String> {
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {

@@ -27,8 +27,8 @@ impl Sender {
         Ok(Self { topic: topic.options.topic.clone(), producer })
     }
 
-    /// Sends the records in order; gives their offsets when all are durable. The last one is sent when the others
-    /// are: where it is, they are.
+    /// Sends the records in order; gives their offsets when all are durable. The last one is sent
+    /// when the others are: where it is, they are.
     ///
     /// After an error any of them may be there, or come to be there still.
     pub(super) async fn send(&self, records: &[Sent<'_>]) -> Result<Vec<i64>, KafkaError> {
@@ -51,7 +51,8 @@ impl Sender {
             .fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
                 all.insert(KafkaHeader { key, value: Some(value.as_str()) })
             });
-        // No key: a topic that were compacted would refuse such records, and not drop older ones without a word.
+        // No key: a topic that were compacted would refuse such records, and not drop older ones
+        // without a word.
         let record = FutureRecord::<(), [u8]>::to(&self.topic)
             .partition(PARTITION)
             .payload(value)

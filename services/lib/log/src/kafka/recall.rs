@@ -12,7 +12,8 @@ use super::topic::{Record, Session, Topic};
 use crate::error::LogError;
 
 impl Topic {
-    /// What is known when these landmarks hold. None when they do not: the topic is another one, or was changed.
+    /// What is known when these landmarks hold. None when they do not: the topic is another one, or
+    /// was changed.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] only: what is damaged is found by reading the topic.

@@ -1,6 +1,8 @@
-//! What the headers of a record say. All are text, so that a person can read a topic with any Kafka client.
+//! What the headers of a record say. All are text, so that a person can read a topic with any Kafka
+//! client.
 //!
-//! Headers place a record; they vouch for nothing. What a segment is made of is proven by its digests.
+//! Headers place a record; they vouch for nothing. What a segment is made of is proven by its
+//! digests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +28,8 @@ const SEGMENT_BYTES: &str = "hs-bytes";
 const INSTANCE: &str = "hs-instance";
 const BASE_DIGEST: &str = "hs-base-digest";
 
-/// One opening of the log for writing; drawn at random, so that two that claim the same epoch can be told apart.
+/// One opening of the log for writing; drawn at random, so that two that claim the same epoch can
+/// be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WriterId(pub(super) u64);
 
@@ -73,8 +76,8 @@ impl FromStr for Count {
     }
 }
 
-/// A writer takes the log over. It holds when the epoch it supersedes is the newest one at its place in the topic,
-/// so that of several writers who saw the same epoch the first one wins.
+/// A writer takes the log over. It holds when the epoch it supersedes is the newest one at its
+/// place in the topic, so that of several writers who saw the same epoch the first one wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) writer: WriterId,
@@ -103,7 +106,8 @@ pub(super) enum Says {
     Base(BaseDigest),
 }
 
-/// One try of one writer to append one segment. Records of different tries never make a segment together.
+/// One try of one writer to append one segment. Records of different tries never make a segment
+/// together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) writer: WriterId,

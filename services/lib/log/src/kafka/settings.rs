@@ -28,7 +28,8 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// A write is acknowledged when that many replicas have it: the log survives the loss of the others.
+    /// A write is acknowledged when that many replicas have it: the log survives the loss of the
+    /// others.
     pub(super) fn in_sync(&self) -> u16 {
         self.replicas / 2 + 1
     }
@@ -92,8 +93,8 @@ impl Wanted<'_> {
             "a broker that missed segments could become the leader",
             "false",
         );
-        // More than there are replicas means all of them: brokers go by the lower number. That there are too few
-        // replicas is a problem of its own.
+        // More than there are replicas means all of them: brokers go by the lower number. That
+        // there are too few replicas is a problem of its own.
         let in_sync = self.in_sync();
         check(
             "min.insync.replicas",

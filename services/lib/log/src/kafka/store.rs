@@ -21,7 +21,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 pub(super) struct Store {
     pub(super) topic: Arc<Topic>,
     follower: Mutex<Follower>,
-    /// One reads on at a time; separate from `follower`, so that reads of what is known go on meanwhile.
+    /// One reads on at a time; separate from `follower`, so that reads of what is known go on
+    /// meanwhile.
     catching_up: Mutex<()>,
 }
 
@@ -43,8 +44,9 @@ fn follower(topic: &Arc<Topic>) -> Result<Follower, LogError> {
 }
 
 impl Store {
-    /// Reads the topic, from where landmarks that still hold lead to, or from its beginning. A damaged log is opened all
-    /// the same, for what comes before the damage: calls that reach it are errors.
+    /// Reads the topic, from where landmarks that still hold lead to, or from its beginning. A
+    /// damaged log is opened all the same, for what comes before the damage: calls that reach it
+    /// are errors.
     pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
         let (first, _) = topic.watermarks()?;
         if first > 0 {
@@ -85,7 +87,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::refresh`], at least up to an offset that is known to be there; a damaged log is no error yet.
+    /// As [`Store::refresh`], at least up to an offset that is known to be there; a damaged log is
+    /// no error yet.
     pub(super) fn refresh_to(&self, target: i64) -> Result<(), LogError> {
         let _one_at_a_time = self.catching_up();
         let deadline = Instant::now() + self.topic.options.timeout;
@@ -110,9 +113,9 @@ impl Store {
         }
     }
 
-    /// Takes in a segment that this writer appended, and knows the place of, without reading it back. Only when its
-    /// records are all there is since the topic was last read: else something is between them that has to be looked
-    /// at.
+    /// Takes in a segment that this writer appended, and knows the place of, without reading it
+    /// back. Only when its records are all there is since the topic was last read: else something
+    /// is between them that has to be looked at.
     pub(super) fn take_own_segment(
         &self,
         attempt: Attempt,

@@ -59,7 +59,8 @@ impl Topic {
             Some(reason) => format!("{error}: {reason}"),
             None => error.to_string(),
         };
-        // Whoever opens a topic waits for brokers that are not there, and not for a password to become right.
+        // Whoever opens a topic waits for brokers that are not there, and not for a password to
+        // become right.
         let kind = match self.complaints.is_refused() {
             true => io::ErrorKind::PermissionDenied,
             false => io::ErrorKind::Other,
@@ -67,7 +68,8 @@ impl Topic {
         LogError::unavailable(self.place(), action, io::Error::new(kind, text))
     }
 
-    /// Why a client cannot be made. A setting that it refuses stays refused; a file that one names may be there later.
+    /// Why a client cannot be made. A setting that it refuses stays refused; a file that one names
+    /// may be there later.
     pub(super) fn no_client(&self, action: &'static str, error: KafkaError) -> LogError {
         match refused_setting(&error) {
             Some(problem) => LogError::Settings { place: self.place(), problem },
@@ -75,7 +77,8 @@ impl Topic {
         }
     }
 
-    /// As [`Topic::unavailable`], with what the consumer complained about meanwhile: it tells when it is polled only.
+    /// As [`Topic::unavailable`], with what the consumer complained about meanwhile: it tells when
+    /// it is polled only.
     pub(super) fn refused(
         &self,
         consumer: &TopicConsumer,
@@ -131,8 +134,9 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Hands the records in `from..until` to `visit`, in order, until it breaks. Gives the offset after the last one
-    /// that it looked at: before `until` when the topic ends there, or `visit` had enough.
+    /// Hands the records in `from..until` to `visit`, in order, until it breaks. Gives the offset
+    /// after the last one that it looked at: before `until` when the topic ends there, or `visit`
+    /// had enough.
     pub(super) fn read(
         &mut self,
         from: i64,

@@ -1,7 +1,7 @@
 //! Whether the topic still keeps what it was given: looked at again and again while a log is open.
 //!
-//! Each question is asked by itself: one that cannot be answered, for want of rights or of brokers, hides nothing of the
-//! others, and is told.
+//! Each question is asked by itself: one that cannot be answered, for want of rights or of brokers,
+//! hides nothing of the others, and is told.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ fn vanished(first: i64, places: &[Place]) -> Option<String> {
     ))
 }
 
-/// What the answers mean: partitions and fewest replicas (nothing when there is no topic), settings, and what is lost
-/// of the records.
+/// What the answers mean: partitions and fewest replicas (nothing when there is no topic),
+/// settings, and what is lost of the records.
 pub(super) fn weigh(
     wanted: &Wanted<'_>,
     shape: Result<Option<(usize, usize)>, LogError>,

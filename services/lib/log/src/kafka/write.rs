@@ -66,7 +66,8 @@ impl Writer {
         self.epoch
     }
 
-    /// Says that the writer lives; false when a segment is being appended, which is sign of life enough.
+    /// Says that the writer lives; false when a segment is being appended, which is sign of life
+    /// enough.
     pub(super) async fn beat(&self, store: &Arc<Store>) -> Result<bool, LogError> {
         match self.state.try_lock() {
             Ok(mut state) => self.say_next(&mut state, store, Says::Beat, "").await.map(|()| true),
@@ -172,8 +173,8 @@ impl Writer {
         Ok(false)
     }
 
-    /// The brokers took the segment. What counts is whether it is part of the log: another writer may have come in
-    /// between.
+    /// The brokers took the segment. What counts is whether it is part of the log: another writer
+    /// may have come in between.
     async fn confirm(&self, store: &Arc<Store>, info: &Arc<SegmentInfo>) -> Result<(), LogError> {
         if store.follower().ends_with(info) {
             return Ok(());

@@ -217,7 +217,8 @@ fn other_fields_of_another_type_are_absent() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// With bytes changed, taken out and put in, in the lengths too: read or refused, and opened or refused.
+    /// With bytes changed, taken out and put in, in the lengths too: read or refused, and opened or
+    /// refused.
     #[test]
     fn damaged_entries_are_read_without_panic(
         which in 0..2_usize,

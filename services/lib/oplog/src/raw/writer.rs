@@ -2,7 +2,8 @@
 
 use super::{Doc, Element, Malformed, kind};
 
-/// Builds one document. Nested documents are opened and closed on the same buffer, so nothing is copied twice.
+/// Builds one document. Nested documents are opened and closed on the same buffer, so nothing is
+/// copied twice.
 #[derive(Debug)]
 pub struct DocWriter {
     bytes: Vec<u8>,

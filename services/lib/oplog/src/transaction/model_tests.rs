@@ -1,4 +1,5 @@
-//! Random interleavings of random transactions, whose fate the generator knows because it decides it.
+//! Random interleavings of random transactions, whose fate the generator knows because it decides
+//! it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -253,7 +254,8 @@ proptest! {
         prop_assert!(keeper.by_session.len() <= 4);
     }
 
-    /// Capture may begin anywhere: what began before is told, and nothing is passed over or cut short.
+    /// Capture may begin anywhere: what began before is told, and nothing is passed over or cut
+    /// short.
     #[test]
     fn a_beginning_in_the_middle_is_told(script in script(), at in any::<prop::sample::Index>()) {
         let from = at.index(script.entries.len());

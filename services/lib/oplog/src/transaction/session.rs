@@ -5,9 +5,9 @@ use crate::raw::{Doc, Malformed};
 
 /// A logical session, compared by the value of all its members.
 ///
-/// Internal transactions run in child sessions, whose `lsid` has the parent's `id` and `uid` beside a
-/// `txnUUID` (and, for a retryable write, the parent's `txnNumber`). A child counts its transactions on
-/// its own, so what the parent or a sibling does says nothing about it.
+/// Internal transactions run in child sessions, whose `lsid` has the parent's `id` and `uid` beside
+/// a `txnUUID` (and, for a retryable write, the parent's `txnNumber`). A child counts its
+/// transactions on its own, so what the parent or a sibling does says nothing about it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionId {
     Known {

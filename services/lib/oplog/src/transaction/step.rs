@@ -6,7 +6,8 @@ use crate::{Entry, OpTime, Timestamp};
 /// What became of the entry just pushed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<P> {
-    /// It is no part of anything larger (or all of its transaction), and visible at its own timestamp.
+    /// It is no part of anything larger (or all of its transaction), and visible at its own
+    /// timestamp.
     Single,
     /// It is part of a transaction that is not decided yet.
     Pending,
@@ -30,8 +31,8 @@ impl<P> Step<P> {
     }
 }
 
-/// A transaction that is whole and committed. Its operations are those of `earlier`, in order, then those
-/// of the entry just pushed if `last_carries_operations`.
+/// A transaction that is whole and committed. Its operations are those of `earlier`, in order, then
+/// those of the entry just pushed if `last_carries_operations`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Transaction<P> {
     pub first: OpTime,
@@ -44,8 +45,8 @@ pub struct Transaction<P> {
     pub operations: u64,
 }
 
-/// A committed transaction whose beginning we never saw. Data is missing wherever its writes are: this is
-/// harmless only to who already holds the state at `visible` or later.
+/// A committed transaction whose beginning we never saw. Data is missing wherever its writes are:
+/// this is harmless only to who already holds the state at `visible` or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incomplete {
     pub visible: Timestamp,
@@ -55,8 +56,8 @@ pub struct Incomplete {
     pub missing: Option<OpTime>,
 }
 
-/// Entries that contradict each other or the oplog's rules: the log is damaged, or from a server that we do
-/// not understand. Going on would invent or lose writes.
+/// Entries that contradict each other or the oplog's rules: the log is damaged, or from a server
+/// that we do not understand. Going on would invent or lose writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssemblyError {
     #[error("entry {at} cannot be read as part of a transaction: {source}")]

@@ -8,9 +8,9 @@ use crate::raw::{Doc, MAX_DEPTH};
 
 /// A dotted path as people write it: `status`, `items.price`, `items.3.price`.
 ///
-/// A name of digits in an array is the element at that place. Another name in an array goes on in every element, as in
-/// MongoDB's own paths; an array directly in an array is entered by its place only. A field whose name has dots in it
-/// is met by its name too.
+/// A name of digits in an array is the element at that place. Another name in an array goes on in
+/// every element, as in MongoDB's own paths; an array directly in an array is entered by its place
+/// only. A field whose name has dots in it is met by its name too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath(Box<[u8]>);
 
@@ -37,11 +37,12 @@ impl FieldPath {
 }
 
 impl Update<'_> {
-    /// Whether the update sets or unsets that field, a part of it, or something that holds it. A replacement writes
-    /// every field.
+    /// Whether the update sets or unsets that field, a part of it, or something that holds it. A
+    /// replacement writes every field.
     ///
-    /// Where the update alone does not tell, the answer is true: `$set` of `a.0` may be the first element of the array
-    /// `a`, and then changes something that holds `a.b`. Setting a field to the value it has is setting it.
+    /// Where the update alone does not tell, the answer is true: `$set` of `a.0` may be the first
+    /// element of the array `a`, and then changes something that holds `a.b`. Setting a field to
+    /// the value it has is setting it.
     ///
     /// # Errors
     /// An update that breaks its grammar: what it writes cannot be told.
@@ -79,8 +80,8 @@ pub(super) fn split(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Any operator is taken to write the paths it names: an `applyOps` that a user ran on 4.4 may hold others than `$set`
-/// and `$unset`.
+/// Any operator is taken to write the paths it names: an `applyOps` that a user ran on 4.4 may hold
+/// others than `$set` and `$unset`.
 fn modifier_writes(o: Doc<'_>, path: &[u8]) -> Result<bool, UpdateError> {
     for operator in o.elements() {
         let operator = operator?;
@@ -105,10 +106,11 @@ fn modifier_writes(o: Doc<'_>, path: &[u8]) -> Result<bool, UpdateError> {
     Ok(false)
 }
 
-/// Whether one of the two paths leads to what the other leads to, or to something that holds it. `written` names the
-/// elements of arrays by their places, which `path` may leave out.
+/// Whether one of the two paths leads to what the other leads to, or to something that holds it.
+/// `written` names the elements of arrays by their places, which `path` may leave out.
 fn overlap(mut written: &[u8], mut path: &[u8]) -> bool {
-    // Neither the first name nor one just after a place can be the place in an array that was left out.
+    // Neither the first name nor one just after a place can be the place in an array that was left
+    // out.
     let mut may_be_place = false;
     loop {
         let ((name, written_rest), (wanted, path_rest)) = (split(written), split(path));

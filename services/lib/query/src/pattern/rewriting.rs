@@ -1,9 +1,11 @@
-//! A pattern as our PCRE2 has to be given it, so that it means what the server's library takes it for.
+//! A pattern as our PCRE2 has to be given it, so that it means what the server's library takes it
+//! for.
 //!
-//! - Since PCRE2 10.43 `{,3}` and `{ 1, 3 }` are quantifiers, and were plain text: their brace is escaped.
-//! - For PCRE 8 a letter that is no escape stands for itself: its backslash goes, in a class (`[\R]`) of more letters
-//!   than outside of one. So it is with `\8` and `\9` without so many groups, and with the hyphen after a type
-//!   (`[\d-z]`).
+//! - Since PCRE2 10.43 `{,3}` and `{ 1, 3 }` are quantifiers, and were plain text: their brace is
+//!   escaped.
+//! - For PCRE 8 a letter that is no escape stands for itself: its backslash goes, in a class
+//!   (`[\R]`) of more letters than outside of one. So it is with `\8` and `\9` without so many
+//!   groups, and with the hyphen after a type (`[\d-z]`).
 //!
 //! Each was seen on 4.4.2 and 6.0.5, and refused by 7.0.28.
 
@@ -55,7 +57,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Takes what begins there; says where the next thing does, and whether this was a type in a class.
+    /// Takes what begins there; says where the next thing does, and whether this was a type in a
+    /// class.
     fn step(&mut self, at: usize, after_type: bool) -> (usize, bool) {
         let bytes = self.pattern.as_bytes();
         match bytes[at] {

@@ -16,8 +16,8 @@ pub(in super::super) struct Present {
     pub(in super::super) warnings: Vec<String>,
 }
 
-/// Looks at the users and roles of the target. `own` is whom this restore is logged in as: the target's own stays. A user who
-/// may not look learns nothing.
+/// Looks at the users and roles of the target. `own` is whom this restore is logged in as: the
+/// target's own stays. A user who may not look learns nothing.
 pub(in super::super) async fn present(
     client: &Client,
     users: &[Vec<u8>],

@@ -1,5 +1,6 @@
-//! Actions that roles name and a target does not know. Roles outlive actions: a server loads `diagLogging` of an older one and
-//! passes over it, and refuses to take it anew, with every other role of the same call.
+//! Actions that roles name and a target does not know. Roles outlive actions: a server loads
+//! `diagLogging` of an older one and passes over it, and refuses to take it anew, with every other
+//! role of the same call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,8 @@ use super::id_of;
 
 /// No role has this name.
 const NO_ROLE: &str = "hindsight_no_such_role";
-/// How servers begin to say it: `Unrecognized action privilege strings: a,b` (4.4.2), `Unrecognized action: a` and
-/// `Unrecognized actions: a, b` (5.0.4 to 7.0.28).
+/// How servers begin to say it: `Unrecognized action privilege strings: a,b` (4.4.2), `Unrecognized
+/// action: a` and `Unrecognized actions: a, b` (5.0.4 to 7.0.28).
 const UNRECOGNIZED: &str = "Unrecognized action";
 
 /// The actions that roles grant, each with the roles that do.
@@ -40,8 +41,9 @@ fn privileges(role: Doc<'_>) -> Result<Vec<Doc<'_>>, Malformed> {
     Ok(documents.collect::<Result<Vec<_>, Malformed>>()?.into_iter().flatten().collect())
 }
 
-/// Those of the actions that the target does not know. It is asked to grant them to a role that there is not, which it
-/// refuses in any case: for unknown actions first. A user who may not grant learns nothing.
+/// Those of the actions that the target does not know. It is asked to grant them to a role that
+/// there is not, which it refuses in any case: for unknown actions first. A user who may not grant
+/// learns nothing.
 pub(in super::super) async fn unknown<'a>(
     client: &Client,
     actions: impl Iterator<Item = &'a str>,

@@ -1,7 +1,8 @@
 //! Reading roles back through `rolesInfo`, for users who may not read `admin.system.roles` itself.
 //!
-//! Seen on 4.4.2 to 6.0.27: the role `restore` may merge roles and ask for them (`viewRole`), and may not read the
-//! collection that holds them. `rolesInfo` shows a role's parts in an order of its own, so they are compared as sets.
+//! Seen on 4.4.2 to 6.0.27: the role `restore` may merge roles and ask for them (`viewRole`), and
+//! may not read the collection that holds them. `rolesInfo` shows a role's parts in an order of its
+//! own, so they are compared as sets.
 
 use std::collections::BTreeSet;
 

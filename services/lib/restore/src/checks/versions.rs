@@ -7,8 +7,8 @@ use super::super::target::TargetFacts;
 /// From this series on `setFeatureCompatibilityVersion` wants to be confirmed.
 const CONFIRMED_SINCE: Series = Series::new(7, 0);
 
-/// Lists what speaks against the target's version and feature compatibility version; what could not be compared goes
-/// into `warnings`.
+/// Lists what speaks against the target's version and feature compatibility version; what could not
+/// be compared goes into `warnings`.
 pub(super) fn check(
     facts: &TargetFacts,
     source: &SourceVersion,
@@ -72,7 +72,8 @@ mod tests {
 
     use super::*;
 
-    /// What is said about a target with this version and feature compatibility version, then what was not compared.
+    /// What is said about a target with this version and feature compatibility version, then what
+    /// was not compared.
     fn said(source: &SourceVersion, version: &str, feature_version: &str) -> (String, usize) {
         let facts = TargetFacts {
             version: version.to_owned(),

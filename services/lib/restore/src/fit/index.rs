@@ -71,8 +71,8 @@ pub(super) fn fit(
     Ok(Ok(fitted))
 }
 
-/// Options of other kinds of index that are refused instead of ignored: `weights` from 5.0 on, `bucketSize` by 5.0.4 and
-/// 6.0.5, not by 6.0.27 and 7.0.28, which list it again.
+/// Options of other kinds of index that are refused instead of ignored: `weights` from 5.0 on,
+/// `bucketSize` by 5.0.4 and 6.0.5, not by 6.0.27 and 7.0.28, which list it again.
 fn is_refused(index_kind: &IndexKind, option: &[u8], limits: Limits) -> bool {
     let version = limits.version;
     let is_refused = match option {
@@ -140,7 +140,8 @@ fn obstacle(
     collation.map_or(Ok(None), |collation| collation_obstacle(collation, what, true, limits))
 }
 
-/// `collMod` of 4.4.2 and 5.0.4 takes any number of seconds, `createIndexes` only those that lead to a time after 1970.
+/// `collMod` of 4.4.2 and 5.0.4 takes any number of seconds, `createIndexes` only those that lead
+/// to a time after 1970.
 fn seconds_refused(spec: Doc<'_>, limits: Limits) -> Result<Option<String>, Malformed> {
     let version = limits.version;
     let seconds = spec.get(b"expireAfterSeconds")?.filter(|seconds| !is_nan(*seconds));
@@ -157,8 +158,8 @@ fn expires_at_nan(version: Version) -> bool {
         || (Version(6, 0, 0)..Version(6, 0, 2)).contains(&version)
 }
 
-/// The spec, its NaN seconds replaced by what the source took them for: 5.0.4 for 0 (later 5.0 logs and lists a number),
-/// the others for "never".
+/// The spec, its NaN seconds replaced by what the source took them for: 5.0.4 for 0 (later 5.0 logs
+/// and lists a number), the others for "never".
 fn without_nan(spec: Doc<'_>, limits: Limits) -> Result<Vec<u8>, Malformed> {
     let mut writer = DocWriter::with_capacity(spec.as_bytes().len());
     for element in spec.elements() {

@@ -133,7 +133,8 @@ fn names_other_engine(engines: Element<'_>) -> Result<bool, Malformed> {
     Ok(false)
 }
 
-/// A capped collection that holds nothing, which this target cannot make. Without `capped`, a size bounds nothing.
+/// A capped collection that holds nothing, which this target cannot make. Without `capped`, a size
+/// bounds nothing.
 fn is_of_no_size(options: Doc<'_>, version: Version) -> Result<bool, Malformed> {
     let capped = options.get(b"capped")?.and_then(Element::as_bool) == Some(true);
     let size = options.get(b"size")?.and_then(Element::as_integer);

@@ -1,5 +1,5 @@
-//! Fitting a plan's time-series to a target: which marks it can have, which indexes it makes by itself, and what it cannot
-//! hold.
+//! Fitting a plan's time-series to a target: which marks it can have, which indexes it makes by
+//! itself, and what it cannot hold.
 
 use std::time::Instant;
 
@@ -18,8 +18,9 @@ use super::is_buckets;
 pub(in super::super) struct Abilities {
     /// It takes `collMod` with the mark (from 6.0.17, 7.0.13 and 8.0 on).
     pub(in super::super) knows_mark: bool,
-    /// The major number of its feature compatibility version, which is the source's. Below 6 every bucket may hold
-    /// mixed types; from 7 on the server makes an index with every collection that has a `metaField`.
+    /// The major number of its feature compatibility version, which is the source's. Below 6 every
+    /// bucket may hold mixed types; from 7 on the server makes an index with every collection that
+    /// has a `metaField`.
     pub(in super::super) feature_version: Option<u32>,
     /// It is 7.0 or later, where buckets are changed through their view alone.
     pub(in super::super) guards_buckets: bool,
@@ -39,8 +40,8 @@ impl Abilities {
 const REMEDY: &str = "restore into MongoDB 6.0.17 or later, which can mark the collection";
 
 impl Plan {
-    /// Fits the time-series to a target. Gives the places of those whose buckets must be looked at, because the state has
-    /// a mark that the target cannot have.
+    /// Fits the time-series to a target. Gives the places of those whose buckets must be looked at,
+    /// because the state has a mark that the target cannot have.
     pub(in super::super) fn fit_time_series(
         &mut self,
         target: Abilities,
@@ -142,8 +143,8 @@ fn fit(collection: &mut PlannedCollection, target: Abilities) -> Result<Fitted, 
     })
 }
 
-/// The index that servers from 7.0 on make with a time-series, unless the state has the very same (server:
-/// `_createTimeseriesIndex`; the version in the spec plays no part).
+/// The index that servers from 7.0 on make with a time-series, unless the state has the very same
+/// (server: `_createTimeseriesIndex`; the version in the spec plays no part).
 fn surplus_index(options: Doc<'_>, indexes: &[Vec<u8>]) -> Result<Option<String>, Malformed> {
     let series = options.get(b"timeseries")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     let text = |name: &[u8]| -> Result<Option<&str>, Malformed> {

@@ -13,7 +13,8 @@ pub enum Effort {
     /// zstd level 1: higher levels take much longer for a few percent of size.
     #[default]
     Normal,
-    /// zstd level -1: about 2.5 times as fast and 1.4 times as large, for a backlog that waits for the CPU.
+    /// zstd level -1: about 2.5 times as fast and 1.4 times as large, for a backlog that waits for
+    /// the CPU.
     Fast,
 }
 
@@ -27,7 +28,8 @@ impl Effort {
 }
 
 thread_local! {
-    /// Its tables are large: making them anew for every frame takes a tenth of the compression's time.
+    /// Its tables are large: making them anew for every frame takes a tenth of the compression's
+    /// time.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -62,8 +64,8 @@ fn zstd_compress(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
     })
 }
 
-/// The entries' bytes, exactly `raw_len` of them, which the caller has checked against the limit. No more
-/// memory than that is taken, whatever the payload says.
+/// The entries' bytes, exactly `raw_len` of them, which the caller has checked against the limit.
+/// No more memory than that is taken, whatever the payload says.
 pub(super) fn expand(
     codec: Codec,
     payload: &[u8],

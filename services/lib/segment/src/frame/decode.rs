@@ -7,7 +7,8 @@ use hindsight_oplog::{Entry, OpTime};
 use super::{FRAME_HEADER_BYTES, FrameHeader, FrameInfo, compress};
 use crate::error::{Error, Place};
 
-/// One frame of a segment: its bytes are those its segment's seal names, checksum and digest compared.
+/// One frame of a segment: its bytes are those its segment's seal names, checksum and digest
+/// compared.
 #[derive(Clone, Debug)]
 pub struct Frame {
     ordinal: u32,
@@ -16,7 +17,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Takes the bytes of the frame with that ordinal and compares them with its line of the frame table.
+    /// Takes the bytes of the frame with that ordinal and compares them with its line of the frame
+    /// table.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when they are not the bytes that were sealed.
@@ -54,7 +56,8 @@ impl Frame {
     /// Expands the frame and checks every entry's place in it. It takes milliseconds of CPU.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the payload is not as many entries as declared, in order, from first to last.
+    /// [`Error::Corrupt`] when the payload is not as many entries as declared, in order, from first
+    /// to last.
     pub fn decode(&self) -> Result<DecodedFrame, Error> {
         let place = Place::Frame(self.ordinal);
         let header = &*self.header;

@@ -318,7 +318,8 @@ fn fields_lie_where_the_format_says() {
     assert_eq!(&seal[trailer + 8..], b"HSSEGEND");
 }
 
-/// Logs live for years. Whoever changes this digest has changed the format, and needs a new version number.
+/// Logs live for years. Whoever changes this digest has changed the format, and needs a new version
+/// number.
 #[test]
 fn the_format_has_not_changed() {
     let segment = sealed(&inserts(100), Codec::None);

@@ -18,7 +18,8 @@ fn read_all(bytes: Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes every checksum and digest true again, so that what was changed reaches the parsers behind them.
+/// Makes every checksum and digest true again, so that what was changed reaches the parsers behind
+/// them.
 pub(super) fn repair(bytes: &mut [u8]) {
     let length = bytes.len();
     let header = (u16::from_le_bytes([bytes[10], bytes[11]]) as usize).clamp(16, length);

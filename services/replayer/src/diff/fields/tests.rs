@@ -186,8 +186,8 @@ proptest! {
         prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
     }
 
-    /// Nothing is left out: without the fields named, the documents are the same to the byte. And no field is named
-    /// for nothing: its value differs, or it stands elsewhere.
+    /// Nothing is left out: without the fields named, the documents are the same to the byte. And
+    /// no field is named for nothing: its value differs, or it stands elsewhere.
     #[test]
     fn what_is_not_named_is_the_same(
         before in any_fields(any_value()), after in any_fields(any_value()),

@@ -1,4 +1,5 @@
-//! Random logs, with transactions open across every boundary, drops, renames and new collections of old names.
+//! Random logs, with transactions open across every boundary, drops, renames and new collections of
+//! old names.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -83,7 +83,8 @@ fn any_content() -> impl Strategy<Value = Document> {
     })
 }
 
-/// What follows the one before: its content, whether a segment begins with it, and whether entries are missing there.
+/// What follows the one before: its content, whether a segment begins with it, and whether entries
+/// are missing there.
 type Step = (Document, bool, bool);
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -258,7 +259,8 @@ proptest! {
         })?;
     }
 
-    /// Given up and taken up again at any moment, while the log grows: nothing is lost, nothing comes twice.
+    /// Given up and taken up again at any moment, while the log grows: nothing is lost, nothing
+    /// comes twice.
     #[test]
     fn a_search_that_follows_finds_each_entry_once(
         steps in any_steps(), filter in any_filter(), options in any_options(),

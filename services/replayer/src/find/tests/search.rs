@@ -17,8 +17,8 @@ use crate::error::QueryError;
 const SEGMENTS: u32 = 300;
 const PER_SEGMENT: u32 = 20;
 
-/// Inserts of documents 1 to 6,000, in frames of two or three; a drop in segment 100, an update in segment 200, and a
-/// transaction that deletes document 77,777 in segment 250.
+/// Inserts of documents 1 to 6,000, in frames of two or three; a drop in segment 100, an update in
+/// segment 200, and a transaction that deletes document 77,777 in segment 250.
 async fn long_story() -> Story {
     let mut story = Story::new();
     for segment in 0..SEGMENTS {

@@ -10,8 +10,9 @@ use super::stage::{Stage, delete, optime};
 
 type Entries = Vec<(u32, Document)>;
 
-/// All shapes in one log, as many open at a time as can be: entries of each in turn. An election ends every chain that
-/// is not prepared, so those that need one come last, one after the other; the first of them is prepared all the time.
+/// All shapes in one log, as many open at a time as can be: entries of each in turn. An election
+/// ends every chain that is not prepared, so those that need one come last, one after the other;
+/// the first of them is prepared all the time.
 fn everything() -> Entries {
     let lanes: Vec<_> = (1..).zip(SHAPES).map(|(lane, (_, shape))| shape(lane)).collect();
     let named = |wanted: &str| SHAPES.iter().position(|(name, _)| *name == wanted).unwrap();
@@ -61,8 +62,8 @@ fn progress(stage: &Stage) -> Progress {
     stage.follower.history.generations().pop().unwrap().progress.unwrap()
 }
 
-/// Before the mend the history stopped for good here: reading began with the segment of the last applied entry, and
-/// the entry that ends the transaction seemed to have lost its beginning.
+/// Before the mend the history stopped for good here: reading began with the segment of the last
+/// applied entry, and the entry that ends the transaction seemed to have lost its beginning.
 #[test]
 fn a_transaction_in_several_segments_that_was_applied_does_not_stop_the_next_start() {
     let entries = only("large");
@@ -107,8 +108,8 @@ fn a_stop_at_any_place_of_any_segment_changes_nothing() {
     }
 }
 
-/// What fails when its transaction is complete is still open, for the next attempt and for everybody who asks how far
-/// the history is complete.
+/// What fails when its transaction is complete is still open, for the next attempt and for
+/// everybody who asks how far the history is complete.
 #[test]
 fn a_transaction_that_cannot_be_applied_stays_open() {
     let mut entries = only("prepared, large");
@@ -172,8 +173,8 @@ fn a_history_that_forgot_an_open_transaction_finds_it_in_the_log() {
     }
 }
 
-/// Such a version also said that the history was complete beyond the time at which the transaction is visible. That
-/// cannot be taken back, so it is told.
+/// Such a version also said that the history was complete beyond the time at which the transaction
+/// is visible. That cannot be taken back, so it is told.
 #[test]
 fn a_history_that_was_falsely_called_complete_is_not_gone_on_with() {
     let entries = only("prepared");

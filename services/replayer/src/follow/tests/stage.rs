@@ -58,7 +58,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// One segment with no-ops at ticks 1 and 3, and a base with one document, exact from tick 1 on.
+    /// One segment with no-ops at ticks 1 and 3, and a base with one document, exact from tick 1
+    /// on.
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,5 +1,5 @@
-//! For every shape of transaction, two at a time in every interleaving: whichever entry was the last one applied, what
-//! comes after a stop is what would have come without it.
+//! For every shape of transaction, two at a time in every interleaving: whichever entry was the
+//! last one applied, what comes after a stop is what would have come without it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -76,7 +76,8 @@ impl Story {
         Some(Self { entries, base, units: told, progress, before })
     }
 
-    /// Nothing is told twice, everything that `applied` lacks is told, and progress is the same as without the stop.
+    /// Nothing is told twice, everything that `applied` lacks is told, and progress is the same as
+    /// without the stop.
     fn check_goes_on(&self, stored: Progress, what: &str) {
         let mut units = new_units(self.base, Resume::after(Some(stored), self.base.capture_from));
         let mut before = stored;
@@ -95,7 +96,8 @@ impl Story {
         }
     }
 
-    /// Progress that an earlier version stored does not tell of what is open: it is found out and read.
+    /// Progress that an earlier version stored does not tell of what is open: it is found out and
+    /// read.
     fn check_finds_what_was_open(&self, stored: Progress) {
         let lost = Progress { oldest_open: None, ..stored };
         let mut resume = Resume::after(Some(lost), self.base.capture_from);

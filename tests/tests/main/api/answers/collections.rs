@@ -59,8 +59,8 @@ pub async fn compare(asked: &mut Asked, source: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The description of an index: the server has its own order of the fields, and shows a time to live as 32 bits,
-/// whatever is stored.
+/// The description of an index: the server has its own order of the fields, and shows a time to
+/// live as 32 bits, whatever is stored.
 fn index(described: &RawDocument) -> Result<Document> {
     let mut index = Document::try_from(described)?;
     if let Some(seconds) = index.get_mut("expireAfterSeconds")

@@ -103,8 +103,8 @@ fn same(got: &[api::Change], wanted: &Changes<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Exactly the fields whose value is not the same are named, themselves or by a part of them; where values are all
-/// the same, the order is not.
+/// Exactly the fields whose value is not the same are named, themselves or by a part of them; where
+/// values are all the same, the order is not.
 fn fields(change: &api::Change) -> Result<()> {
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
         ensure!(change.fields.is_empty(), "{change:?}");

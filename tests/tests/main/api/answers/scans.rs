@@ -147,7 +147,8 @@ async fn queries(asked: &mut Asked) -> Result<()> {
         let compares_strings =
             Filter::parse(&query.0, version).is_ok_and(|it| it.compares_strings());
         match (scan(&asked.api, request.clone()).await, theirs) {
-            // What is found there under the simple collation is not what the collection's own finds.
+            // What is found there under the simple collation is not what the collection's own
+            // finds.
             (Err(status), _) if collection.is_collated() && compares_strings => {
                 ensure!(reason(&status) == "INVALID_ARGUMENT", "{}: {status:?}", about());
                 collated += 1;
@@ -188,8 +189,8 @@ fn is_unsupported(
         || matches!(Projection::parse(projection), Err(QueryError::Unsupported(_)))
 }
 
-/// What the restored server finds, in the order of `_id`; none when it refuses. It looks at all documents, and
-/// compares texts byte by byte, as we do.
+/// What the restored server finds, in the order of `_id`; none when it refuses. It looks at all
+/// documents, and compares texts byte by byte, as we do.
 async fn find(
     held: &Held,
     ns: &str,

@@ -20,8 +20,8 @@ pub async fn malformed(served: &Served) -> Result<()> {
     for method in ["GetDocument", "ScanCollection", "CreateRestore", "GetStatus", "NoSuchMethod"] {
         for message in [&b"\xff\xff\xff\xff"[..], b"\x0a\x7f", b"\x0a\x02\xff\xfe", b"\x08"] {
             let status = raw(&api, method, &framed(message)).await?;
-            // Unknown fields are no fault: then the status comes after the answer. What cannot be decoded at all is
-            // INTERNAL (13) in gRPC.
+            // Unknown fields are no fault: then the status comes after the answer. What cannot be
+            // decoded at all is INTERNAL (13) in gRPC.
             let fine = ["", "3", "13"];
             let is_fine = status == "12" || fine.contains(&status.as_str());
             ensure!(is_fine, "{method} {message:?}: {status}");
@@ -79,7 +79,8 @@ fn bottomless(levels: usize) -> Vec<u8> {
     bytes
 }
 
-/// Nesting without end, and ids of a megabyte: refused or answered, and never the end of the process.
+/// Nesting without end, and ids of a megabyte: refused or answered, and never the end of the
+/// process.
 pub async fn hostile(served: &Served) -> Result<()> {
     let api = served.api().await?;
     let ns = || "shop.orders".to_owned();

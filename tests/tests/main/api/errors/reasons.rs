@@ -159,7 +159,8 @@ async fn times(api: &Api) -> Result<()> {
     unfinished_second(api).await
 }
 
-/// The second in which the newest window ends is refused as long as more may come in it, and never cut short.
+/// The second in which the newest window ends is refused as long as more may come in it, and never
+/// cut short.
 async fn unfinished_second(api: &Api) -> Result<()> {
     for _ in 0..10 {
         let through = api.get("/v1/windows").await?.json()?["windows"][0]["through"].clone();

@@ -1,4 +1,5 @@
-//! Requests that are sent again, targets that do not answer, and what earlier processes left on record.
+//! Requests that are sent again, targets that do not answer, and what earlier processes left on
+//! record.
 
 use std::time::Duration;
 

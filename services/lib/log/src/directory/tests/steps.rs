@@ -58,8 +58,9 @@ async fn after_a_crash_at_any_step_the_log_is_whole() {
     }
 }
 
-/// A crash of the machine may undo a rename that was not synced, and keep it too; both look like a crash at an
-/// earlier or later step. What it may not leave is a segment's name on less than the segment.
+/// A crash of the machine may undo a rename that was not synced, and keep it too; both look like a
+/// crash at an earlier or later step. What it may not leave is a segment's name on less than the
+/// segment.
 #[tokio::test]
 async fn a_temporary_file_cut_anywhere_is_never_taken_for_a_segment() {
     let (bench, mut maker) = Bench::filled(1).await;

@@ -195,9 +195,9 @@ fn a_rename_writes_both_names_and_every_element_is_any_of_them() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
-    /// Whatever document a delta is applied to: a path whose values it changes is one that it writes. Left out is
-    /// what makes nulls: places beyond an array's end, and diffs that do not fit the document, as happens when an
-    /// entry is applied again over a later state.
+    /// Whatever document a delta is applied to: a path whose values it changes is one that it
+    /// writes. Left out is what makes nulls: places beyond an array's end, and diffs that do not
+    /// fit the document, as happens when an entry is applied again over a later state.
     #[test]
     fn a_change_is_never_denied(
         value in any_value(3), diff in any_diff(3),

@@ -1,5 +1,5 @@
-//! Writers that do as they should, on a network that does not: whatever the order in which their records arrive,
-//! and whichever never do, there is one log, and it never looks damaged.
+//! Writers that do as they should, on a network that does not: whatever the order in which their
+//! records arrive, and whichever never do, there is one log, and it never looks damaged.
 
 use std::collections::VecDeque;
 
@@ -47,7 +47,8 @@ impl World {
         self.writers.push(Writer { id, epoch, attempts: 0, pending, durable });
     }
 
-    /// Reads the topic; if the log is still its own, appends the segment under way, or another one in its place.
+    /// Reads the topic; if the log is still its own, appends the segment under way, or another one
+    /// in its place.
     fn append(&mut self, index: usize, entries: u32, again: bool) {
         let Some(writer) = self.writers.get_mut(index) else { return };
         self.topic.learn(writer);
@@ -81,7 +82,8 @@ impl World {
         }
     }
 
-    /// What is under way there never arrives; a record in its midst, and so the last one, or all of it.
+    /// What is under way there never arrives; a record in its midst, and so the last one, or all of
+    /// it.
     fn lose(&mut self, index: usize, one: bool) {
         let Some(queue) = self.network.get_mut(index) else { return };
         queue.last.clear();
