@@ -31,6 +31,7 @@ pub struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         env = "HINDSIGHT_DATA",
         default_value = "./hindsight-data",
         value_name = "DIR"
@@ -38,17 +39,35 @@ pub struct Global {
     pub data: PathBuf,
     #[command(flatten)]
     pub log: LogArgs,
-    /// Directory of bases, which tailers and replayers of a log share. Default: DATA/base.
-    #[arg(long, global = true, env = "HINDSIGHT_BASES", value_name = "DIR")]
+    /// Directory of the bases, shared by the tailers and replayers of a log. Default: DATA/base.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_BASES",
+        value_name = "DIR"
+    )]
     pub bases: Option<PathBuf>,
-    /// Ask the server at this address (https://host:port) instead of the one that runs on the data
-    /// directory.
-    #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
+    /// Address of the server to ask (https://host:port), instead of the process that runs on the
+    /// data directory.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_SERVER",
+        value_name = "ADDR"
+    )]
     pub server: Option<String>,
-    /// Go on past operations and commands of a newer server that carry no data: skip=NAME,NAME.
-    /// Without it, one that this version does not know ends the history; capture goes on in any
-    /// case.
-    #[arg(long, global = true, env = "HINDSIGHT_UNKNOWN_COMMANDS", value_name = "skip=NAME,NAME")]
+    /// Skip operations and commands of a newer server that carry no data: skip=NAME,NAME. An
+    /// operation or command that this version does not know and that is not named here ends the
+    /// history; capture goes on either way.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_UNKNOWN_COMMANDS",
+        value_name = "skip=NAME,NAME"
+    )]
     pub unknown_commands: Option<UnknownCommands>,
     #[command(flatten)]
     pub client: ClientArgs,
@@ -57,19 +76,27 @@ pub struct Global {
         short,
         long,
         global = true,
+        help_heading = "Global options",
         env = "HINDSIGHT_OUTPUT",
         value_enum,
         default_value_t,
         value_name = "FORMAT"
     )]
     pub output: Output,
-    /// Configuration file (TOML); flags and HINDSIGHT_* variables win over it.
-    #[arg(long, global = true, env = "HINDSIGHT_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Log format on stderr.
+    /// Configuration file (TOML); flags and HINDSIGHT_* variables take precedence over it.
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_CONFIG",
+        value_name = "FILE"
+    )]
+    pub config: Option<PathBuf>,
+    /// Format of the log on stderr.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
         env = "HINDSIGHT_LOG_FORMAT",
         value_enum,
         default_value_t,
@@ -77,35 +104,43 @@ pub struct Global {
     )]
     pub log_format: LogFormat,
     /// Log filter, e.g. `info` or `hindsight_tailer=debug,warn`.
-    #[arg(long, global = true, env = "HINDSIGHT_LOG_FILTER", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_LOG_FILTER",
+        value_name = "FILTER"
+    )]
     pub log_filter: Option<String>,
 }
 
 impl Global {
-    /// Names of operations and commands that the history passes over.
+    /// Returns the names of the operations and commands that the history skips.
     pub fn skipped(&self) -> BTreeSet<String> {
         self.unknown_commands.clone().unwrap_or_default().skipped
     }
 }
 
-/// Which log.
+/// Which log to use, and how to reach it.
 #[derive(Debug, Args)]
 pub struct LogArgs {
-    /// Where segments are: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
+    /// Location of the log: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         env = "HINDSIGHT_LOG",
         hide_env_values = true,
         hide_default_value = true,
         value_name = "URL"
     )]
     pub log: Option<String>,
-    /// A setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated.
-    /// Passwords belong into the file.
+    /// Setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated. Put
+    /// passwords into the file of --kafka-config-file instead.
     #[arg(
         long = "kafka-config",
         global = true,
+        help_heading = "Global options",
         env = "HINDSIGHT_KAFKA_CONFIG",
         hide_env_values = true,
         hide_default_value = true,
@@ -113,14 +148,21 @@ pub struct LogArgs {
         value_delimiter = ','
     )]
     pub kafka_config: Vec<String>,
-    /// File with settings of the Kafka client, a NAME=VALUE on each line.
-    #[arg(long, global = true, env = "HINDSIGHT_KAFKA_CONFIG_FILE", value_name = "FILE")]
-    pub kafka_config_file: Option<PathBuf>,
-    /// Brokers that keep each record of a Kafka topic: what it is created with, and the least that
-    /// is accepted.
+    /// File with settings of the Kafka client, one NAME=VALUE per line.
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_KAFKA_CONFIG_FILE",
+        value_name = "FILE"
+    )]
+    pub kafka_config_file: Option<PathBuf>,
+    /// Replication factor of the Kafka topic: used when the topic is created, and the minimum
+    /// accepted for an existing topic.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
         env = "HINDSIGHT_KAFKA_REPLICAS",
         default_value_t = 3,
         value_name = "N"
@@ -150,45 +192,45 @@ pub enum Command {
     Tailer(Tailer),
     /// Keep the history of a log that a tailer writes, and serve the API.
     Replayer(Replayer),
-    /// Wait until a time can be restored (default: everything committed until now).
+    /// Wait until a time can be restored (default: everything committed so far).
     Wait(Wait),
-    /// Positions, lags, windows and errors of the running process.
+    /// Show positions, lags, windows and errors of the running process.
     Status,
-    /// Restore windows and gaps.
+    /// List restore windows and gaps.
     Windows,
-    /// Find entries, so that one can restore to just before one.
+    /// Find oplog entries, for example to restore to just before one of them.
     Find(Find),
-    /// What happened when: operations per stretch of time, commands such as drop marked.
+    /// Show what happened when: operations per stretch of time, and commands such as drop.
     Timeline(Timeline),
-    /// One document as it was at a time.
+    /// Show one document as it was at a time.
     Get(Get),
-    /// Every version of one document.
+    /// Show every version of one document.
     History(History),
-    /// The documents of a collection as they were at a time.
+    /// Show the documents of a collection as they were at a time.
     Scan(Scan),
-    /// The collections and views there were at a time, with their options and indexes.
+    /// List the collections and views that existed at a time, with their options and indexes.
     Collections(Collections),
-    /// What a time means: its position, its window, and the entries on both sides of it.
+    /// Show what a time means: its position, its window, and the entries on both sides of it.
     Resolve(Resolve),
-    /// What is different between two times.
+    /// Show the differences between two times.
     Diff(Diff),
     /// Restore everything as of a time into another MongoDB.
     Restore(Restore),
-    /// Restores that were begun: list, watch, cancel, forget.
+    /// List, watch, cancel or delete restores that were started.
     #[command(subcommand)]
     Restores(Restores),
-    /// Bases.
+    /// Show the bases.
     #[command(subcommand)]
     Base(Base),
-    /// The segment log.
+    /// Copy the segment log.
     #[command(subcommand)]
     Log(LogCommand),
-    /// Check the chain and every checksum of what is held.
+    /// Check the chain and the checksums of everything that is held.
     Verify(Verify),
-    /// Tokens that callers of the API show.
+    /// Create tokens for callers of the API.
     #[command(subcommand)]
     Token(Token),
-    /// Configuration.
+    /// Check the configuration.
     #[command(subcommand)]
     Config(Config),
     /// Print a shell completion script.
@@ -198,9 +240,11 @@ pub enum Command {
     },
 }
 
-/// Example: hindsight up --uri mongodb://db1.example:27017/?replicaSet=rs0
+/// Arguments of `hindsight up`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight up --uri mongodb://db1.example:27017/?replicaSet=rs0"
+)]
 pub struct Up {
     #[command(flatten)]
     pub capture: CaptureArgs,
@@ -210,10 +254,11 @@ pub struct Up {
     pub store: HistoryArgs,
 }
 
-/// Example: hindsight tailer --uri mongodb://db1.example/?replicaSet=rs0 --log
-/// kafka://k1:9092,k2:9092 --bases /bases
+/// Arguments of `hindsight tailer`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight tailer --uri mongodb://db1.example/?replicaSet=rs0 \\\n      --log kafka://k1:9092,k2:9092 --bases /bases"
+)]
 pub struct Tailer {
     #[command(flatten)]
     pub capture: CaptureArgs,
@@ -221,9 +266,11 @@ pub struct Tailer {
     pub listen: Listen,
 }
 
-/// Example: hindsight replayer --log kafka://k1:9092,k2:9092/hindsight.rs0 --bases /bases
+/// Arguments of `hindsight replayer`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight replayer --log kafka://k1:9092,k2:9092/hindsight.rs0 --bases /bases"
+)]
 pub struct Replayer {
     #[command(flatten)]
     pub listen: Listen,
@@ -231,7 +278,7 @@ pub struct Replayer {
     pub store: HistoryArgs,
 }
 
-/// What is read from the source, and how it is cut into segments.
+/// What to read from the source, and how to cut it into segments.
 #[derive(Debug, Args)]
 pub struct CaptureArgs {
     #[command(flatten)]
@@ -253,13 +300,13 @@ pub struct CaptureArgs {
     /// Compression of segments.
     #[arg(long, env = "HINDSIGHT_CODEC", value_enum, default_value_t, value_name = "CODEC")]
     pub codec: CodecName,
-    /// Cut a segment at this many bytes of entries.
+    /// Cut a segment once it holds this many bytes of entries.
     #[arg(long, env = "HINDSIGHT_SEGMENT_BYTES", default_value_t = 8 << 20, value_name = "BYTES")]
     pub segment_bytes: usize,
-    /// Cut a segment at the latest this long after its first entry arrived.
+    /// Cut a segment at most this many milliseconds after its first entry arrived.
     #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
     pub segment_age_ms: u64,
-    /// How often the members' indexes and options are compared with what the oplog says (`30s`,
+    /// How often to compare the members' indexes and options with what the oplog says (`30s`,
     /// `5m`); `0s` for never.
     #[arg(
         long,
@@ -273,8 +320,8 @@ pub struct CaptureArgs {
 
 #[derive(Debug, Args)]
 pub struct Listen {
-    /// Address of the API, metrics and health checks; port 0 takes a free one. Other than loopback
-    /// it needs TLS and tokens.
+    /// Address of the API, metrics and health checks; port 0 takes a free port. An address other
+    /// than loopback needs TLS and tokens.
     #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
     pub listen: String,
     #[command(flatten)]
@@ -283,13 +330,13 @@ pub struct Listen {
 
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// Memory of the history store's block cache.
+    /// Size of the history store's block cache in memory, in bytes.
     #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub cache_bytes: usize,
 }
 
-/// The source's connection string. It may hold a password: the environment and a file keep it out
-/// of `ps`.
+/// The source's connection string. It may hold a password, which the environment and a file keep
+/// out of the output of `ps`.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct SourceUri {
@@ -316,11 +363,11 @@ pub enum CodecName {
     Zstd,
 }
 
-/// Example: hindsight wait --timeout 2m
+/// Arguments of `hindsight wait`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example:\n  hindsight wait --timeout 2m")]
 pub struct Wait {
-    /// The time to wait for. Default: the source's majority point when called.
+    /// Time to wait for. Default: the newest write at the source when the command is called.
     #[arg(long = "for", value_name = "T")]
     pub time: Option<String>,
     /// Give up after this long (`500ms`, `60s`, `5m`).
@@ -328,95 +375,100 @@ pub struct Wait {
     pub timeout: std::time::Duration,
 }
 
-/// Example: hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z
-///          hindsight find --ns shop.orders --changed-field total --grep '"status":"paid"'
-///          --before-context 3
+/// Arguments of `hindsight find`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Examples:\n  hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z\n  hindsight find --ns shop.orders --changed-field total --grep '\"status\":\"paid\"' \\\n      --before-context 3"
+)]
 pub struct Find {
-    /// Namespace: db.collection, or db.* for a whole database. Of a time-series collection its
-    /// buckets, of a view its definition.
+    /// Namespace: db.collection, or db.* for a whole database. The name of a time-series collection
+    /// finds its buckets, the name of a view its definition.
     #[arg(long)]
     pub ns: Option<String>,
-    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated. A
-    /// rename that drops the collection whose name is taken, as `$out` ends with one, is a drop
-    /// too.
+    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated.
+    /// `drop` also finds renames that drop the collection whose name they take, such as the one at
+    /// the end of `$out`.
     #[arg(long, value_delimiter = ',')]
     pub op: Vec<String>,
     /// `_id` of the document, as Extended JSON or a bare word.
     #[arg(long)]
     pub id: Option<String>,
-    /// From this time on.
+    /// Only entries from this time on.
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// Up to this time, included.
+    /// Only entries up to and including this time.
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
-    /// Only entries of this transaction: SESSION:NUMBER, the UUID in `lsid.id` and `txnNumber`.
+    /// Only entries of this transaction: the UUID in `lsid.id`, a colon, and `txnNumber`.
     #[arg(long, value_name = "UUID:N")]
     pub txn: Option<String>,
     /// Only entries of this session: the UUID in `lsid.id`.
     #[arg(long, value_name = "UUID")]
     pub session: Option<String>,
-    /// Only updates that write this field, a part of it, or something that holds it, such as
-    /// `items.price`.
+    /// Only updates that write this field (such as `items.price`), a part of it, or a field that
+    /// contains it.
     #[arg(long, value_name = "PATH")]
     pub changed_field: Option<String>,
-    /// Only entries in which this regular expression is found, as relaxed Extended JSON without
-    /// spaces.
+    /// Only entries in which this regular expression matches somewhere; the entry is matched as
+    /// relaxed Extended JSON without spaces.
     #[arg(long, value_name = "REGEX")]
     pub grep: Option<String>,
     /// Only entries that match, in MongoDB's query language as Extended JSON:
     /// '{"o.status":"paid"}'.
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
-    /// Also so many entries before each match, whatever they are.
+    /// Number of entries to show before each match, whatever they are.
     #[arg(short = 'B', long, default_value_t = 0, value_name = "N")]
     pub before_context: u32,
-    /// Go on with new entries as they become durable, until Ctrl-C.
+    /// Continue with new entries as they become durable, until Ctrl-C.
     #[arg(short, long, conflicts_with = "to")]
     pub follow: bool,
-    /// The newest so many; 0 is no limit. Default: 100, and with --follow none.
+    /// Limit on the number of matches: the newest are shown; 0 is no limit. Default: 100, or no
+    /// limit with --follow.
     #[arg(long)]
     pub limit: Option<u64>,
 }
 
-/// Example: hindsight timeline --ns shop.orders --from 2026-11-21T12:00:00Z --bucket 1m
+/// Arguments of `hindsight timeline`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight timeline --ns shop.orders --from 2026-11-21T12:00:00Z --bucket 1m"
+)]
 pub struct Timeline {
     /// Namespace: db.collection, or db.* for a whole database.
     #[arg(long)]
     pub ns: Option<String>,
-    /// From this time on. Default: from the first entry held.
+    /// Only operations from this time on. Default: from the first entry held.
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// Up to this time, included. Default: to the last entry held.
+    /// Only operations up to and including this time. Default: to the last entry held.
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
-    /// Length of a bucket, whole seconds (`10s`, `5m`). Default: at most 60 buckets.
+    /// Length of a bucket, in whole seconds (`10s`, `5m`). Default: a length that makes at most 60
+    /// buckets.
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub bucket: Option<std::time::Duration>,
 }
 
-/// Example: hindsight get shop.orders '{"$oid":"65f0c0ffee0000000000cafe"}' --at
-/// 2026-11-21T12:00:00Z
+/// Arguments of `hindsight get`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight get shop.orders '{\"$oid\":\"65f0c0ffee0000000000cafe\"}' \\\n      --at 2026-11-21T12:00:00Z"
+)]
 pub struct Get {
     /// Namespace: db.collection.
     pub ns: String,
     /// `_id`, as Extended JSON or a bare word.
     #[arg(allow_hyphen_values = true)]
     pub id: String,
-    /// The time.
+    /// Time of the state to show.
     #[arg(long, value_name = "T", default_value = "latest")]
     pub at: String,
 }
 
-/// Example: hindsight history shop.orders 42
+/// Arguments of `hindsight history`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example:\n  hindsight history shop.orders 42")]
 pub struct History {
     /// Namespace: db.collection.
     pub ns: String,
@@ -425,89 +477,94 @@ pub struct History {
     pub id: String,
 }
 
-/// Example: hindsight scan shop.orders --at 1795000000,42 --filter '{"total":{"$gt":100}}' --limit
-/// 10
+/// Arguments of `hindsight scan`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight scan shop.orders --at 1795000000,42 --filter '{\"total\":{\"$gt\":100}}' \\\n      --limit 10"
+)]
 pub struct Scan {
     /// Namespace: db.collection.
     pub ns: String,
-    /// The time.
+    /// Time of the state to show.
     #[arg(long, value_name = "T", default_value = "latest")]
     pub at: String,
     /// Only documents that match, in MongoDB's query language as Extended JSON.
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
-    /// Only these fields, as `find` takes them: {"total":1}, or {"notes":0}.
+    /// Fields to show, as MongoDB's `find` takes them: {"total":1}, or {"notes":0}.
     #[arg(long, value_name = "JSON")]
     pub projection: Option<String>,
-    /// The order: by `_id`, the only one there is.
+    /// Field to sort by; only `_id` is supported.
     #[arg(long, value_name = "FIELD", default_value = "_id", value_parser = ["_id"])]
     pub sort: String,
-    /// At most so many documents; 0 is no limit.
+    /// Limit on the number of documents; 0 is no limit.
     #[arg(long, default_value_t = 0)]
     pub limit: u64,
 }
 
-/// Example: hindsight collections --ns 'shop.*' --at 1795000000,42
+/// Arguments of `hindsight collections`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example:\n  hindsight collections --ns 'shop.*' --at 1795000000,42")]
 pub struct Collections {
     /// Namespace: db.collection, or db.* for a whole database.
     #[arg(long)]
     pub ns: Option<String>,
-    /// The time.
+    /// Time of the state to show.
     #[arg(long, value_name = "T", default_value = "latest")]
     pub at: String,
 }
 
-/// Example: hindsight resolve 2026-11-21T12:00:00Z
+/// Arguments of `hindsight resolve`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example:\n  hindsight resolve 2026-11-21T12:00:00Z")]
 pub struct Resolve {
-    /// The time.
+    /// Time to resolve.
     #[arg(value_name = "T")]
     pub time: String,
-    /// As `--before` means it: the time itself, and with a whole second all of it, is excluded.
+    /// Exclude the time itself, and of a whole second all of it, as `restore --before` does.
     #[arg(long)]
     pub before: bool,
 }
 
-/// Example: hindsight diff shop.orders --from 2026-11-21T12:00:00Z --to latest
+/// Arguments of `hindsight diff`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight diff shop.orders --from 2026-11-21T12:00:00Z --to latest"
+)]
 pub struct Diff {
-    /// Namespace: db.collection, or db.* for a whole database. Default: everything.
+    /// Namespace: db.collection, or db.* for a whole database. Default: all namespaces.
     pub ns: Option<String>,
-    /// The time before.
+    /// Time of the state before.
     #[arg(long, value_name = "T")]
     pub from: String,
-    /// The time after.
+    /// Time of the state after.
     #[arg(long, value_name = "T", default_value = "latest")]
     pub to: String,
     /// Only documents that match before or after, in MongoDB's query language as Extended JSON.
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
-    /// At most so many changes; 0 is no limit.
+    /// Limit on the number of changes; 0 is no limit.
     #[arg(long, default_value_t = 0)]
     pub limit: u64,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Restores {
-    /// List them, newest first.
+    /// List restores, newest first.
     List,
-    /// Show how one goes on, until it has ended.
+    /// Show the progress of a restore until it ends.
     Watch { name: String },
-    /// Stop one. What it wrote stays in the target, which must not be used.
+    /// Cancel a restore. What it wrote stays in the target, which must not be used.
     Cancel { name: String },
-    /// Forget one that has ended.
+    /// Delete the record of a restore that has ended.
     Delete { name: String },
 }
 
-/// Example: hindsight restore --before 1795000000,42 --to mongodb://localhost:27018
+/// Arguments of `hindsight restore`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight restore --before 1795000000,42 --to mongodb://localhost:27018"
+)]
 pub struct Restore {
     #[command(flatten)]
     pub time: RestoreTime,
@@ -519,8 +576,8 @@ pub struct Restore {
     /// Write into a target that already holds data.
     #[arg(long)]
     pub allow_non_empty: bool,
-    /// Leave out single indexes, options and documents that this target can never hold, and name
-    /// them in the report, instead of refusing the restore.
+    /// Leave out individual indexes, options and documents that this target can never hold, and
+    /// name them in the report, instead of refusing the restore.
     #[arg(long)]
     pub leave_out_unrestorable: bool,
 }
@@ -528,8 +585,8 @@ pub struct Restore {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct RestoreTime {
-    /// Restore everything up to this time, included; of a whole second to its end, which must be
-    /// held.
+    /// Restore everything up to and including this time. A whole second is restored to its end,
+    /// which must be held.
     #[arg(long, value_name = "T")]
     pub until: Option<String>,
     /// Restore everything before this time.
@@ -562,47 +619,48 @@ pub enum Base {
 
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
-    /// Copy segments from one log to the end of another, unchanged; goes on where an earlier copy
-    /// stopped. A topic that is copied to is told of the bases that the other one knows; from
-    /// files, of those in --bases.
+    /// Append the segments of one log to another, unchanged; continues where an earlier copy
+    /// stopped. If the target is a topic, the copy also announces bases in it: those that a source
+    /// topic announces, or those in --bases when the source is a directory.
     Copy(LogCopy),
 }
 
-/// Example: hindsight log copy --from file:///var/lib/hindsight/log --to
-/// kafka://k1:9092/hindsight.rs0
+/// Arguments of `hindsight log copy`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight log copy --from file:///var/lib/hindsight/log \\\n      --to kafka://k1:9092/hindsight.rs0"
+)]
 pub struct LogCopy {
-    /// The log to read: file:///path or kafka://host:port/topic.
+    /// Log to read: file:///path or kafka://host:port/topic.
     #[arg(long, value_name = "URL")]
     pub from: String,
-    /// The log to append to; it is empty, or begins as the other one does.
+    /// Log to append to; it must be empty, or hold the first segments of the log to read.
     #[arg(long, value_name = "URL")]
     pub to: String,
 }
 
-/// Example: hindsight verify --deep
+/// Arguments of `hindsight verify`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example:\n  hindsight verify --deep")]
 pub struct Verify {
-    /// Read every byte of log and bases.
+    /// Read every byte of the log and the bases, not only the seals.
     #[arg(long)]
     pub deep: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Token {
-    /// Make a token: it is printed once, and only its digest is kept.
+    /// Create a token. It is printed once, and only its digest is kept.
     Create(TokenCreate),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Explain what is in force for `up`, and where it came from.
+    /// Show the settings in force for `up`, and where each one came from.
     Check(Up),
 }
 
-/// `500ms`, `60s`, `5m`, `1h`.
+/// Parses a duration such as `500ms`, `60s`, `5m` or `1h`.
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 =
@@ -616,5 +674,5 @@ fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     };
     milliseconds
         .map(std::time::Duration::from_millis)
-        .ok_or_else(|| format!("{text:?} is longer than can be waited for"))
+        .ok_or_else(|| format!("{text:?} is too long"))
 }

@@ -1,4 +1,4 @@
-//! The commands that ask a question, and how they print the answer.
+//! The commands that run once and end, and how they print their answers.
 
 mod base;
 mod collections;
@@ -32,7 +32,7 @@ use crate::config::Loaded;
 use crate::exit::{Exit, Failure};
 use crate::extended_json;
 
-/// Runs any command but those that run until they are stopped.
+/// Runs any command except those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
     let needs = match command {
         Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
@@ -41,7 +41,7 @@ pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,
     };
-    // The time that a command may take counts from its call.
+    // A command's time limit counts from its start.
     let begun = Instant::now();
     let patience = match command {
         Command::Wait(wait) => wait.timeout,
@@ -85,7 +85,7 @@ async fn dispatch(
         | Command::Token(_)
         | Command::Config(_)
         | Command::Completions { .. } => {
-            unreachable!("these are answered before a backend is looked for")
+            unreachable!("these run without a backend")
         }
     }
 }
@@ -99,7 +99,7 @@ fn print_line(line: &str) -> Result<()> {
     print(format!("{line}\n").as_bytes())
 }
 
-/// Prints data. A reader that has seen enough (`| head`) is no failure of ours.
+/// Prints data. A reader that closes the pipe early (`| head`) is not a failure.
 fn print(data: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(data).and_then(|()| out.flush()) {
@@ -108,7 +108,7 @@ fn print(data: &[u8]) -> Result<()> {
     }
 }
 
-/// A document as people type it; empty without one.
+/// Parses the document that a flag holds as Extended JSON. Returns no bytes without a document.
 fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
     let Some(json) = json else { return Ok(Bytes::new()) };
     let document = extended_json::parse_document(json);
@@ -117,7 +117,7 @@ fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
     Ok(document.into_bytes().into())
 }
 
-/// Prints a message for people.
+/// Prints a message for people on stderr.
 fn say(line: &str) {
     eprintln!("{line}");
 }

@@ -148,6 +148,6 @@ async fn nothing(data: &Path) -> Result<()> {
     ensure!(found.stdout.is_empty() && found.stderr.contains("no entry"), "{}", found.stderr);
     let found = run_json(data, &["timeline", "--ns", "t.mistyped"]).await?.expect_success()?;
     ensure!(found.stdout.is_empty(), "{}", found.stdout);
-    ensure!(found.stderr.contains("nothing of t.mistyped was written"), "{}", found.stderr);
+    ensure!(found.stderr.contains("nothing was written to t.mistyped"), "{}", found.stderr);
     Ok(())
 }

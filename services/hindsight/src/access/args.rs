@@ -1,4 +1,4 @@
-//! The settings of the server's side, and what follows from them.
+//! The server's access settings, and the listeners that follow from them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,22 +18,23 @@ use crate::exit::Failure;
 /// Who may call the API.
 #[derive(Debug, Default, clap::Args)]
 pub struct AccessArgs {
-    /// File of the tokens that callers show (TOML); `hindsight token create` makes them.
+    /// File of the tokens that callers show (TOML); `hindsight token create` creates them.
     #[arg(long, env = "HINDSIGHT_TOKENS", value_name = "FILE")]
     pub tokens: Option<PathBuf>,
-    /// Certificate chain (PEM): the API is served with TLS.
+    /// Certificate chain (PEM) with which to serve the API over TLS.
     #[arg(long, env = "HINDSIGHT_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// The certificate's private key (PEM).
+    /// Private key (PEM) of --tls-cert.
     #[arg(long, env = "HINDSIGHT_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Authorities (PEM) one of which must have signed a caller's certificate (mutual TLS).
+    /// Certificate authorities (PEM): one of them must have signed a caller's certificate (mutual
+    /// TLS).
     #[arg(long, env = "HINDSIGHT_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
-    /// Who read and restored what, as JSON lines. Default: DATA/audit.jsonl.
+    /// Audit file: who read and restored what, as JSON lines. Default: DATA/audit.jsonl.
     #[arg(long, env = "HINDSIGHT_AUDIT_FILE", value_name = "FILE")]
     pub audit_file: Option<PathBuf>,
-    /// Calls that are answered at the same time; one more is refused.
+    /// Limit on the number of concurrent calls; further calls are refused.
     #[arg(long, env = "HINDSIGHT_MAX_CALLS", default_value_t = 256, value_name = "N")]
     pub max_calls: u16,
 }
@@ -56,7 +57,7 @@ impl AccessArgs {
     }
 }
 
-/// Where to listen. Without both TLS and tokens that is loopback only.
+/// Returns the address to listen on. Without both TLS and tokens, only loopback is allowed.
 pub fn listen_address(text: &str, access: &AccessArgs) -> Result<SocketAddr, Failure> {
     let address: SocketAddr = text.parse().map_err(|_| {
         Failure::usage(format!("--listen {text:?} is not an address such as 127.0.0.1:7117"))
@@ -69,12 +70,12 @@ pub fn listen_address(text: &str, access: &AccessArgs) -> Result<SocketAddr, Fai
         (false, false) => "--tls-cert, --tls-key and --tokens",
     };
     Err(Failure::usage(format!(
-        "--listen {address} is not a loopback address. Who reaches it could read every document, or what others read: \
-         add {missing}, or listen on loopback"
+        "--listen {address} is not a loopback address. Anyone who reaches it could read every document, or see \
+         what others read: add {missing}, or listen on loopback"
     )))
 }
 
-/// What callers are checked against.
+/// The tokens and certificates that callers are checked against.
 #[derive(Clone)]
 pub struct Guard {
     tokens: Option<Arc<Tokens>>,
@@ -92,15 +93,15 @@ impl Guard {
         })
     }
 
-    /// Everybody who reaches it may ask everything.
+    /// Returns whether everybody who reaches the API may make every call.
     pub fn is_open(&self) -> bool {
         self.tokens.is_none() && self.tls.is_none()
     }
 
-    /// Listens. Where callers must show something, commands on the data directory show the token
-    /// that is written to `token_path`; where TLS is wanted they come by a loopback port of their
-    /// own, where no other token counts: then neither the certificate's name nor client
-    /// certificates are in their way.
+    /// Starts to listen on `address`. When callers need a token or TLS, commands on the data
+    /// directory use the token that this writes to `token_path`. With TLS, they connect to a
+    /// separate loopback port, which accepts no other token: neither the certificate's name nor
+    /// client certificates then stand in their way.
     pub async fn bind(&self, address: SocketAddr, token_path: &Path) -> Result<Doors> {
         let patience = Patience::default();
         let listener = listen(address).await?;
@@ -131,7 +132,7 @@ impl Guard {
         Doors::of(main, at_side)
     }
 
-    /// Reads tokens and certificates again at each SIGHUP, also when they look unchanged.
+    /// Reads tokens and certificates again at each SIGHUP, even when they look unchanged.
     pub async fn reload_on_hangup(self, shutdown: CancellationToken) -> Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup())?;
@@ -160,7 +161,7 @@ pub struct Doors {
     pub url: String,
     /// The address for commands on the data directory: loopback, without TLS.
     pub local_address: String,
-    /// For [`super::serve`].
+    /// The listeners for [`super::serve`].
     pub doors: Vec<Door>,
 }
 

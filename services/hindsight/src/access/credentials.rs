@@ -21,16 +21,40 @@ const TOKEN_VARIABLE: &str = "HINDSIGHT_TOKEN";
 #[derive(Debug, Default, clap::Args)]
 pub struct ClientArgs {
     /// Authorities (PEM) that the server's certificate is checked against. Default: the system's.
-    #[arg(long, global = true, env = "HINDSIGHT_CA", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_CA",
+        value_name = "FILE"
+    )]
     pub ca: Option<PathBuf>,
     /// File that holds the token to show to --server (HINDSIGHT_TOKEN holds one itself).
-    #[arg(long, global = true, env = "HINDSIGHT_TOKEN_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_TOKEN_FILE",
+        value_name = "FILE"
+    )]
     pub token_file: Option<PathBuf>,
     /// Certificate (PEM) to show to a server that wants one.
-    #[arg(long, global = true, env = "HINDSIGHT_CLIENT_CERT", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_CLIENT_CERT",
+        value_name = "FILE"
+    )]
     pub client_cert: Option<PathBuf>,
     /// Private key (PEM) of --client-cert.
-    #[arg(long, global = true, env = "HINDSIGHT_CLIENT_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "HINDSIGHT_CLIENT_KEY",
+        value_name = "FILE"
+    )]
     pub client_key: Option<PathBuf>,
 }
 

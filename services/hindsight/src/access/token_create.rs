@@ -13,21 +13,22 @@ use super::token::{Digest, Token};
 use super::{token_file, tokens};
 use crate::exit::{Exit, Failure};
 
-/// Example: hindsight token create --name dashboard --role viewer --expires 2027-01-01T00:00:00Z
+/// Arguments of `hindsight token create`.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example:\n  hindsight token create --name dashboard --role viewer --expires 2027-01-01T00:00:00Z"
+)]
 pub struct TokenCreate {
-    /// Who is to have it: 1 to 64 letters, digits or ._@+-. Logs and the audit file show it.
+    /// Holder of the token: 1 to 64 letters, digits or ._@+-. Logs and the audit file show the name.
     #[arg(long, value_name = "NAME")]
     pub name: String,
-    /// What it may do.
+    /// Calls that the token allows.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub role: Role,
-    /// From this time on it is not valid any more (RFC 3339).
+    /// Time from which on the token is no longer valid (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
-    /// Add the entry to this tokens file, which is made if it is missing. Default: print it on
-    /// stderr.
+    /// Tokens file to add the entry to; made if it is missing. Default: print the entry on stderr.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }

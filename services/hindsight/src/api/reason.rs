@@ -7,10 +7,10 @@ use hindsight_restore::RestoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// Who gives the reasons their meaning: the table at the top of `hindsight.proto`.
+/// The domain of the reasons. The table at the top of `hindsight.proto` defines them.
 pub const DOMAIN: &str = "hindsight";
 
-/// Reasons of the table at the top of `hindsight.proto`.
+/// The reasons in the table at the top of `hindsight.proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     InvalidArgument,
@@ -113,12 +113,12 @@ impl Reason {
     }
 }
 
-/// What of a request cannot be understood.
+/// Returns the status for a field of a request that cannot be understood.
 pub fn invalid(field: &str, problem: impl std::fmt::Display) -> Status {
     Reason::InvalidArgument.status_with(format!("{field}: {problem}"), [("field", field)])
 }
 
-/// Statuses travel in HTTP headers, which have limits.
+/// Shortens a text: statuses travel in HTTP headers, which are limited in size.
 fn shorten(mut text: String) -> String {
     const LIMIT: usize = 2000;
     if text.len() > LIMIT {
@@ -129,7 +129,7 @@ fn shorten(mut text: String) -> String {
     text
 }
 
-/// What a failed question means in the API's terms.
+/// Returns the status for a query that failed.
 pub fn status_of(error: QueryError) -> Status {
     let text = error.to_string();
     let reason = match error {
@@ -151,13 +151,13 @@ pub fn status_of(error: QueryError) -> Status {
     reason.status(text)
 }
 
-/// Why a restore was not begun, or did not end well.
+/// Returns the status for a restore that was not started, or that failed.
 pub fn status_of_restore(error: &RestoreError) -> Status {
     let text = error.to_string();
     let reason = match error {
         RestoreError::TargetNotEmpty { .. } => {
             return Reason::TargetNotEmpty.status(format!(
-                "{text}. Nothing was written. To write beside what is there, allow it (--allow-non-empty)"
+                "{text}. Nothing was written. To write beside the collections that are there, use --allow-non-empty"
             ));
         }
         RestoreError::Settings(_) => return invalid("to", text),

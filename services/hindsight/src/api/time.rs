@@ -1,4 +1,4 @@
-//! Which times there are, and what one means.
+//! Which times can be restored, and what a time means.
 
 use std::sync::Arc;
 
@@ -51,12 +51,13 @@ pub(super) async fn wait(
     request: api::WaitRestorableRequest,
 ) -> Result<api::WaitRestorableResponse, Status> {
     let live = service.live.as_ref();
-    let live = live.ok_or_else(|| Reason::Unavailable.status("no process captures here"))?;
+    let live =
+        live.ok_or_else(|| Reason::Unavailable.status("no process runs on this data directory"))?;
     let through = live.wait(&service.engine, request).await?;
     Ok(api::WaitRestorableResponse { restorable_through: Some(to_api(through)) })
 }
 
-/// The position, its window, and the entries on both sides.
+/// Resolves a time to its position, its window, and the entries on both sides of it.
 pub(super) async fn resolve(
     engine: &Engine,
     request: api::ResolveTimeRequest,
@@ -75,7 +76,7 @@ pub(super) async fn resolve(
     })
 }
 
-/// The first entry between two times, both included; or, with a limit of 1, the last.
+/// Returns the first entry between two times, both included; with a limit of 1, the last entry.
 async fn next(
     engine: &Engine,
     from: Timestamp,

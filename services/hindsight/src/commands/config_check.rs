@@ -1,4 +1,4 @@
-//! `config check`: what is in force, and where it came from.
+//! `config check`: the settings in force, and where each one came from.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::config::Loaded;
 use crate::exit::Exit;
 use crate::serve;
 
-/// Values that may hold a password.
+/// Settings whose values may hold a password.
 const SECRET: [&str; 2] = ["uri", "kafka_config"];
 
 pub fn run(global: &Global, up: &Up, loaded: &Loaded) -> Result<Exit> {

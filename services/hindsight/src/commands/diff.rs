@@ -14,7 +14,7 @@ use crate::extended_json::written;
 use crate::json::{ChangeJson, Notation};
 use crate::times::{included, shown};
 
-/// Characters of a field's value in a line.
+/// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;
 
 pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit> {
@@ -48,7 +48,7 @@ pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit
         }
     }
     let is_limited = diff.limit > 0 && sums.iter().sum::<u64>() >= diff.limit;
-    let more = if is_limited { "; there may be more: that is the limit" } else { "" };
+    let more = if is_limited { "; there may be more: the limit is reached" } else { "" };
     say(&format!("{} added, {} removed, {} changed{more}", sums[0], sums[1], sums[2]));
     Ok(Exit::Done)
 }
@@ -79,8 +79,8 @@ fn print_change(change: &Change) -> Result<()> {
     }
 }
 
-/// The values at a dotted path, each shortened: several where a name comes twice, `nothing` where
-/// there is none.
+/// Returns the values at a dotted path, each shortened: several values when a field comes twice,
+/// `nothing` when there is no value.
 fn values_at(document: Option<&[u8]>, path: &str) -> String {
     let mut found = Vec::new();
     if let Some(document) = document.and_then(|bytes| Doc::new(bytes).ok()) {
@@ -89,7 +89,8 @@ fn values_at(document: Option<&[u8]>, path: &str) -> String {
     if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
 }
 
-/// Names are compared as they are shown; one with a dot in it may be any number of a path's parts.
+/// Names are compared as they are shown. A name that contains dots may match several parts of the
+/// path.
 fn find_values(document: Doc<'_>, is_array: bool, path: &str, found: &mut Vec<String>) {
     for (number, element) in document.elements().map_while(Result::ok).enumerate() {
         let name = match is_array {

@@ -1,10 +1,10 @@
-//! What is said where a drop is shown that comes after other entries of the same accident:
-//! restoring to just before it would not bring everything back.
+//! Notes about drops that follow other entries of the same accident: restoring to just before such
+//! a drop would not bring everything back.
 
 use hindsight_oplog::Namespace;
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
-/// Notes for the commands that an answer showed, by name and namespace; each kind of note once.
+/// Collects notes on the commands in an answer, by name and namespace; each kind of note once.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
     database: bool,
@@ -25,14 +25,14 @@ impl Drops {
 
     pub(super) fn notes(&self) -> Vec<String> {
         let database = self.database.then(|| {
-            "a dropDatabase comes after the drops of all its collections: to have them back, `restore --before` the \
+            "a dropDatabase comes after the drops of all its collections: to get them back, `restore --before` the \
              first of those drops"
                 .to_owned()
         });
         let buckets = self.buckets.as_ref().map(|series| {
             format!(
-                "a drop of a time-series deletes its view in the entry before the drop of its buckets: to have {series} \
-                 back, `restore --before` that entry, which `find --ns {series}` shows"
+                "a drop of a time-series collection deletes its view in the entry before the drop of its buckets: to \
+                 get {series} back, `restore --before` that entry, which `find --ns {series}` shows"
             )
         });
         database.into_iter().chain(buckets).collect()

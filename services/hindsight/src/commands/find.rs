@@ -13,11 +13,11 @@ use crate::exit::Exit;
 use crate::times::included;
 use crate::{document_id, extended_json};
 
-/// Entries, unless a number is given.
+/// Limit on the number of entries when the command line sets none.
 const DEFAULT_LIMIT: u64 = 100;
-/// Characters of a command, which may hold a whole transaction.
+/// Longest text of a command in a line, in characters: a command may hold a whole transaction.
 const COMMAND_WIDTH: usize = 160;
-/// What is said of a rename onto the name of another collection.
+/// Note on a rename onto the name of another collection.
 pub(super) const DROPPING: &str = ", dropping what was there";
 
 pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
@@ -44,7 +44,7 @@ pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit
     }
     drops.notes().iter().for_each(|note| say(note));
     if found == 0 {
-        say("no entry that is held is of this kind");
+        say("no entry that is held matches");
     }
     Ok(Exit::Done)
 }
@@ -85,7 +85,8 @@ fn name_of_command(operation: &Operation<'_>) -> Result<String> {
     Ok(first.map_or("c".into(), |first| String::from_utf8_lossy(first.name).into_owned()))
 }
 
-/// One line: when, `T,I` to restore to just before, what, where, which document.
+/// Returns an entry in one line: its time, its `T,I` (for restoring to just before it), the
+/// operation, the namespace, and the document's `_id`.
 pub(super) fn summary(bytes: &[u8]) -> Result<String> {
     let entry = Entry::parse(bytes).context("read an entry")?;
     let operation = entry.operation();
@@ -110,7 +111,7 @@ pub(super) fn summary(bytes: &[u8]) -> Result<String> {
     Ok(format!("{}  {what:<8} {ns}{dropping}  {detail}", entry.ts().for_people()))
 }
 
-/// A part of an entry.
+/// Returns a part of an entry as JSON, and warns when the JSON is not exact.
 fn shown(entry: &[u8], part: &[u8]) -> Result<String> {
     let written = extended_json::written(part, Notation::Relaxed)?;
     warn(|| name_of_entry(entry), written.inexact());

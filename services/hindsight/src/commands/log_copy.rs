@@ -1,5 +1,5 @@
-//! `log copy`: segments from one log to the end of another, unchanged, and the notices of the bases
-//! that belong to it.
+//! `log copy`: appends the segments of one log to another, unchanged, and announces the bases that
+//! belong to the log.
 
 mod ahead;
 mod bases;
@@ -25,13 +25,13 @@ use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, OpenLog, kafka_options};
 use ahead::read_ahead;
 
-/// Between two lines of progress.
+/// Interval between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// A leader of the target that says nothing for so long is gone.
+/// A leader of the target that shows no sign of life for this long is gone.
 const LEADER_PATIENCE: Duration = Duration::from_secs(4);
-/// How often something is tried again before the copy is given up.
+/// Number of retries of one step before the copy gives up.
 const MOST_FAILURES: u32 = 10;
-const TO_GO_ON: &str = "a next `log copy` goes on from here";
+const TO_GO_ON: &str = "the next `log copy` continues from here";
 
 pub async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
     let from = LogChoice::named(&global.log, "--from", &copy.from)?;
@@ -54,8 +54,8 @@ pub async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
     copied.outcome(copy)
 }
 
-/// Brings the target level with the source. Bases first: they are known then however soon the copy
-/// ends.
+/// Brings the target level with the source. Bases are announced first, so that the target knows
+/// them even when the copy ends early.
 async fn fill(
     target: &Target,
     source: &OpenLog,
@@ -92,8 +92,8 @@ async fn open_source(choice: &LogChoice) -> Result<OpenLog> {
     })
 }
 
-/// The last segment to copy; nothing when the log is damaged: then it is found by reading up to the
-/// damage.
+/// Returns the last segment to copy. Returns None when the log is damaged: the copy then reads up
+/// to the damage.
 async fn end_of(log: &dyn SegmentLog) -> Result<Option<Sequence>, LogError> {
     match log.end().await {
         Ok(end) => Ok(end.map(|end| end.sequence())),
@@ -102,7 +102,7 @@ async fn end_of(log: &dyn SegmentLog) -> Result<Option<Sequence>, LogError> {
     }
 }
 
-/// The log that is appended to; held against others meanwhile.
+/// The log to append to. Other writers are kept out of it during the copy.
 struct Target {
     log: Arc<dyn SegmentLog>,
     shared: Option<Arc<KafkaLog>>,
@@ -136,13 +136,13 @@ async fn open_target(choice: &LogChoice, source: &SourceIdentity) -> Result<Targ
     }
 }
 
-/// A tailer that captures into the target is not to be fenced by a copy.
+/// Refuses the copy when a tailer captures into the target: a copy must not fence a tailer.
 async fn refuse_if_led(log: &dyn SharedLog) -> Result<()> {
     let first = log.observe().await?;
     if first.epoch.0 == 0 || first.has_resigned {
         return Ok(());
     }
-    say(&format!("waiting whether {} still captures into the target", first.name));
+    say(&format!("waiting to see whether {} still captures into the target", first.name));
     let until = Instant::now() + LEADER_PATIENCE;
     while Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -160,13 +160,13 @@ struct Copied {
     segments: u64,
     entries: u64,
     bytes: u64,
-    /// Segments that the target had already.
+    /// Segments that the target already had.
     found: u64,
-    /// Bases that the target did not know of.
+    /// Bases that the target did not know.
     bases: u64,
     /// Where the target ends.
     through: Option<OpTime>,
-    /// What of the source cannot be copied, and nothing after it.
+    /// The damage in the source, at which the copy ends.
     damage: Option<LogError>,
 }
 
@@ -178,16 +178,17 @@ impl Copied {
         self.through = Some(info.last());
     }
 
-    /// How many segments the target has.
+    /// Returns how many segments the target has.
     fn held(&self) -> u64 {
         self.found + self.segments
     }
 
-    /// A copy of a part is no success, whatever the part is good for.
+    /// Returns how the command ends. An incomplete copy is a failure, however useful the part may
+    /// be.
     fn outcome(&self, copy: &LogCopy) -> Result<Exit> {
         let Some(damage) = &self.damage else { return Ok(Exit::Done) };
         let text = format!(
-            "{} is damaged after segment {}: {damage}. What comes before is in {}: go on there",
+            "{} is damaged after segment {}: {damage}. What comes before the damage is in {}: continue there",
             copy.from,
             self.held(),
             copy.to
@@ -196,7 +197,7 @@ impl Copied {
     }
 }
 
-/// The first segment that the target lacks.
+/// Returns the first segment that the target lacks.
 async fn after_what_is_there(
     from: &dyn SegmentLog,
     to: &dyn SegmentLog,
@@ -209,7 +210,8 @@ async fn after_what_is_there(
     Ok(held.sequence().next())
 }
 
-/// The target's last segment must be one of the source's, or the two are not one log.
+/// Checks that the target's last segment is also in the source: otherwise the two are not the same
+/// log.
 async fn check_begins_alike(from: &dyn SegmentLog, held: &SegmentInfo) -> Result<()> {
     let infos = from.infos(held.sequence(), 1).await?;
     if infos.first().is_some_and(|info| info.digest == held.digest) {
@@ -223,7 +225,7 @@ async fn check_begins_alike(from: &dyn SegmentLog, held: &SegmentInfo) -> Result
     Err(Failure::new(Exit::Failed, text).into())
 }
 
-/// Appends the segments from `next` on, through the one that is named, or up to the damage.
+/// Appends the segments from `next` on, up to and including `through`, or up to the damage.
 async fn copy_segments(
     from: Arc<dyn SegmentLog>,
     to: &dyn SegmentLog,
@@ -253,12 +255,12 @@ async fn copy_segments(
         }
     }
     let is_whole = through.is_some_and(|through| copied.held() >= through.0);
-    anyhow::ensure!(is_whole || copied.damage.is_some(), "reading the source ended too soon");
+    anyhow::ensure!(is_whole || copied.damage.is_some(), "reading the source ended too early");
     Ok(())
 }
 
-/// A store out of reach is tried for a while: a copy takes long, and goes on where it stopped all
-/// the same.
+/// Retries `work` for a while when a log cannot be reached, because a copy takes long. A copy that
+/// gives up can be continued from where it stopped.
 async fn patiently<T, F>(mut work: impl FnMut() -> F) -> Result<T, LogError>
 where
     F: Future<Output = Result<T, LogError>>,
@@ -290,8 +292,8 @@ fn text_of(copied: &Copied) -> String {
         (None, _) => "the copy is empty".to_owned(),
     };
     format!(
-        "copied {segments} segments, {entries} entries, {bytes} bytes; {found} were there; {bases} bases announced; \
-         {ends}"
+        "copied {segments} segments, {entries} entries, {bytes} bytes; {found} were already there; {bases} bases \
+         announced; {ends}"
     )
 }
 

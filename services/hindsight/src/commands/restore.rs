@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::secret;
 use crate::times::{from_api, included, json_of};
 
-/// Collections named in a summary.
+/// Number of collections that a summary names.
 const NAMES_SHOWN: usize = 5;
 
 pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Result<Exit> {
@@ -26,15 +26,14 @@ pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Resul
         allow_non_empty: restore.allow_non_empty,
         leave_out_unrestorable: restore.leave_out_unrestorable,
     };
-    // First what would be done, then the doing: nothing is written before the plan is on the screen
-    // (I12).
+    // Plan first, then restore: nothing is written before the plan is on the screen (I12).
     let validate = CreateRestoreRequest {
         restore: Some(spec.clone()),
         validate_only: true,
         ..Default::default()
     };
     let plan = metadata_of(&backend.create_restore(validate).await?)?.plan;
-    let plan = plan.context("the server named no plan")?;
+    let plan = plan.context("the server returned no plan")?;
     say(&plan.text);
     if restore.dry_run {
         return print_report(global, &dry_run_report(&plan));
@@ -48,14 +47,14 @@ pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Resul
     finish(global, &operation, &plan.warnings, backend).await
 }
 
-/// The position that the plan was made for: `latest` is a later one by now.
+/// Returns the position that the plan was made for: `latest` may be a later position by now.
 fn planned_time(plan: &RestorePlan) -> Result<TimeSpec> {
-    let through = plan.through.context("the server named no position")?;
+    let through = plan.through.context("the server returned no position")?;
     Ok(included(&from_api(through).to_string()))
 }
 
-/// Shows how a restore goes on, and its report once it is done. Warnings that were `shown` are not
-/// shown again.
+/// Shows the progress of a restore, and its report once it is done. Warnings in `shown` are not
+/// repeated.
 pub async fn finish(
     global: &Global,
     operation: &Operation,
@@ -106,7 +105,7 @@ fn dry_run_report(plan: &RestorePlan) -> Value {
         "collections": plan.namespaces,
         "skipped": skipped,
         "warnings": plan.warnings,
-        "summary": format!("dry run: nothing was written; {named} would be"),
+        "summary": format!("dry run: nothing was written; a restore would write {named}"),
     })
 }
 
@@ -127,7 +126,7 @@ fn warnings(report: &Value) -> impl Iterator<Item = &str> {
     report["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Namespaces by the reason for which they were left out.
+/// Groups the namespaces that were left out by the reason.
 fn skipped(report: &Value) -> BTreeMap<&str, Vec<&str>> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for skipped in report["skipped"].as_array().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! `restores`: those that were begun, by whomever, and the progress of one.
+//! `restores`: lists the restores that any caller started, and shows the progress of one restore.
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
@@ -43,7 +43,7 @@ pub async fn run(global: &Global, command: &Restores, backend: &Backend) -> Resu
     }
 }
 
-/// Names may be given without their first part.
+/// Returns the full name of a restore: callers may leave out the prefix `operations/`.
 fn full(name: &str) -> String {
     if name.starts_with("operations/") { name.to_owned() } else { format!("operations/{name}") }
 }
@@ -103,8 +103,8 @@ fn progress(metadata: &RestoreMetadata) -> String {
     text
 }
 
-/// Waits until it is done, and shows how far it is. Ctrl-C leaves it to the server, if there is
-/// one; else cancels it.
+/// Waits until the restore is done, and shows its progress. On Ctrl-C, a restore on a server
+/// continues without this command; a restore in this process is cancelled.
 pub async fn follow(
     operation: &Operation,
     backend: &Backend,
@@ -121,7 +121,7 @@ pub async fn follow(
             _ = &mut interrupts, if !interrupted.is_cancelled() => {
                 if matches!(backend, Backend::Remote(_)) {
                     bail!(Failure::new(Exit::Failed, format!(
-                        "the restore goes on without this command: `hindsight restores watch {name}` shows it, \
+                        "the restore continues without this command: `hindsight restores watch {name}` shows it, \
                          `hindsight restores cancel {name}` stops it"
                     )));
                 }
@@ -143,6 +143,6 @@ pub async fn follow(
             let details = prost::Message::encode_to_vec(&error).into();
             Err(failure(tonic::Status::with_details(error.code.into(), error.message, details)))
         }
-        None => bail!("the server ended without saying how the restore {name} ended"),
+        None => bail!("the server stopped without reporting how the restore {name} ended"),
     }
 }

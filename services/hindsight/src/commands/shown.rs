@@ -1,4 +1,4 @@
-//! Documents on the screen, with a warning for each that JSON cannot carry exactly.
+//! Prints documents, with a warning for each document that JSON cannot carry exactly.
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -8,8 +8,8 @@ use hindsight_oplog::Entry;
 use super::{print, say};
 use crate::extended_json::written;
 
-/// Prints documents as canonical Extended JSON, each on a line, all at once. `name` tells people
-/// which one it is.
+/// Prints documents as canonical Extended JSON, one per line, all at once. `name` returns a
+/// document's name for warnings.
 pub(super) fn print_documents(documents: &[Bytes], name: impl Fn(&[u8]) -> String) -> Result<()> {
     let mut lines = Vec::new();
     for document in documents {
@@ -34,25 +34,26 @@ pub(super) fn name_of_entry(entry: &[u8]) -> String {
     format!("the entry of {}", at.unwrap_or_else(|_| "an unknown time".to_owned()))
 }
 
-/// One line on stderr if anything is not exact. The documents go on: the bytes are what they are.
+/// Prints one line on stderr when `inexact` is not empty. The document is still printed, because
+/// its bytes cannot be changed.
 pub(super) fn warn(name: impl FnOnce() -> String, inexact: &[Inexact]) {
     let texts: Vec<String> = inexact.iter().map(Inexact::to_string).collect();
     warn_of_texts(name, &texts);
 }
 
-/// As [`warn`], of what an answer says of itself.
+/// Like [`warn`], for the texts that an answer itself carries.
 pub(super) fn warn_of_texts(name: impl FnOnce() -> String, inexact: &[String]) {
     if !inexact.is_empty() {
         say(&format!("warning: {} is not shown exactly: {}", name(), inexact.join("; ")));
     }
 }
 
-/// A value on one line.
+/// Returns a value as JSON on one line.
 pub(super) fn text_of(value: &Value<'_>) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| format!("({error})"))
 }
 
-/// The first characters of a text.
+/// Returns the first `most` characters of a text.
 pub(super) fn shorten(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", &text[..at]),

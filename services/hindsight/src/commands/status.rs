@@ -17,7 +17,7 @@ pub async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The object as indented `name: value` lines; positions as `t,i`.
+/// Prints the object as indented `name: value` lines, with positions as `t,i`.
 fn print_tree(value: &Value, depth: usize) -> Result<()> {
     let Some(fields) = value.as_object() else { return Ok(()) };
     let indent = "  ".repeat(depth);

@@ -1,4 +1,4 @@
-//! `get`, `history` and `scan`: data as it was.
+//! `get`, `history` and `scan`: data as of a time.
 
 use anyhow::Result;
 use futures_util::StreamExt;

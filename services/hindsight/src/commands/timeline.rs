@@ -20,11 +20,11 @@ use crate::exit::{Exit, Failure};
 use crate::json::CommandJson;
 use crate::times::{included, shown, to_api};
 
-/// Cells of the longest bar.
+/// Length of the longest bar, in characters.
 const WIDTH: u64 = 40;
-/// Storms whose beginning is looked up.
+/// Number of storms whose beginning is looked up.
 const MOST_STORMS: usize = 10;
-/// Deletes that make up more of a bucket than this, in percent, are marked.
+/// A bucket is marked when deletes make up more than this percentage of it.
 const STORM_PERCENT: u64 = 50;
 
 pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Result<Exit> {
@@ -52,18 +52,17 @@ pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Res
     if answer.commands_truncated {
         let shown = answer.commands.len();
         say(&format!(
-            "there are more commands than the newest {shown}, which are shown: for older ones give an earlier --to, or \
-             one --ns"
+            "only the newest {shown} commands are shown: to see older ones, give an earlier --to, or one --ns"
         ));
     }
     Ok(Exit::Done)
 }
 
-/// An empty answer is said to be one: a name may have been mistyped.
+/// Says that an answer is empty: a name may have been mistyped.
 fn nothing(ns: Option<&str>) -> String {
-    let what = ns.map_or(String::new(), |ns| format!(" of {ns}"));
+    let what = ns.map_or(String::new(), |ns| format!(" to {ns}"));
     format!(
-        "nothing{what} was written in this time, as far as entries are held (`hindsight windows`)"
+        "nothing was written{what} in this time range, as far as entries are held (see `hindsight windows`)"
     )
 }
 
@@ -88,7 +87,8 @@ fn seconds(bucket: Option<std::time::Duration>) -> Result<u32, Failure> {
     })
 }
 
-/// Buckets first, then commands: an object a line, told apart by `start` and `command`.
+/// Prints one object per line: buckets first, then commands. Only buckets have the field `start`,
+/// only commands the field `command`.
 fn print_json_lines(answer: &GetTimelineResponse) -> Result<()> {
     for bucket in &answer.buckets {
         print_json(&json_of_bucket(bucket, answer.bucket_seconds))?;
@@ -111,7 +111,7 @@ fn json_of_bucket(bucket: &TimelineBucket, seconds: u32) -> Value {
     })
 }
 
-/// All namespaces of a bucket together.
+/// The sums over all namespaces of a bucket.
 #[derive(Default)]
 struct Sums {
     inserts: u64,
@@ -137,7 +137,7 @@ struct Storm {
     deletes: u64,
 }
 
-/// Where each storm of deletes began, by the start of its bucket; of the largest ones.
+/// Finds where each of the largest storms of deletes began, by the start of its bucket.
 async fn storms(answer: &GetTimelineResponse, backend: &Backend) -> Result<BTreeMap<u32, Storm>> {
     let sums = sums(answer);
     let in_storm = |bucket: &&TimelineBucket| {
@@ -216,7 +216,7 @@ fn print_bars(answer: &GetTimelineResponse, storms: &BTreeMap<u32, Storm>) -> Re
     }
     if !answer.commands.is_empty() || !storms.is_empty() {
         say(
-            "T,I in brackets is for `get --at`, `diff --from`, and `restore --before T,I --to URI`: everything before it",
+            "use the T,I in brackets with `get --at`, `diff --from`, or `restore --before T,I --to URI` (everything before it)",
         );
     }
     Ok(())

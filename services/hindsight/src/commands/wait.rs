@@ -10,10 +10,11 @@ use crate::cli::{Global, Output, Wait};
 use crate::exit::{Exit, Failure};
 use crate::times::{included, json_of, shown};
 
-/// The server tells by itself when the time is up. One that does not is given so much longer.
+/// The server itself reports when the time-out has passed. A server that does not is given this
+/// much longer.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// `left` is what looking for the process has left of the time-out.
+/// `left` is what remains of the time-out after looking for the process.
 pub async fn run(global: &Global, wait: &Wait, left: Duration, backend: &Backend) -> Result<Exit> {
     let time = wait.time.as_deref().map(included);
     let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);

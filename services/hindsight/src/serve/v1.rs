@@ -1,7 +1,7 @@
-//! The API as HTTP/JSON, under /v1: every call is translated to the one that gRPC has, and its
-//! answer to JSON.
+//! The API as HTTP/JSON, under /v1: every request is translated to the gRPC call of the same
+//! meaning, and the answer to JSON.
 //!
-//! The description at /openapi.json is made from the handlers themselves.
+//! The description at /openapi.json is generated from the handlers themselves.
 
 mod answer;
 mod collections;
@@ -27,7 +27,7 @@ use crate::api::Service;
 use description::description_json;
 use problem::{no_such_method, no_such_path};
 
-/// Where the description can be read as a page.
+/// The path of the page that shows the description in a browser.
 const PAGE: &str = "/docs";
 const DESCRIPTION: &str = "/openapi.json";
 
@@ -35,26 +35,27 @@ const DESCRIPTION: &str = "/openapi.json";
 #[openapi(
     info(
         title = "Hindsight",
-        description = "What the data of a MongoDB replica set were at any time, and restores to any operation.\n\n\
-            Times are written as RFC 3339 (`2026-11-21T12:00:00Z`), `2026-11-21T12:00:00` (UTC), `T,I` as answers \
-            show positions, or `latest`. Ids are Extended JSON (`42`, `\"abc\"`, `{\"$oid\":\"…\"}`), 24 hex digits \
+        description = "The data of a MongoDB replica set as of any time, and restores to any operation.\n\n\
+            Times are written as RFC 3339 (`2026-11-21T12:00:00Z`), `2026-11-21T12:00:00` (UTC), `T,I` (a position), \
+            or `latest`. Ids are Extended JSON (`42`, `\"abc\"`, `{\"$oid\":\"…\"}`), 24 hex digits \
             for an ObjectId, or any other bare word for a string.\n\n\
-            Documents and entries are Extended JSON v2 (`notation=canonical` or `relaxed`). Where it says so, \
-            `Accept: application/x-ndjson` streams one on each line, and `Accept: application/bson` the raw BSON. \
-            What JSON cannot carry exactly, such as bytes that are not UTF-8 (shown as U+FFFD), is told in the field \
-            `inexact` beside it, and on a line of its own in a last field `$inexact`.\n\n\
+            Documents and entries are Extended JSON v2 (`notation=canonical` or `relaxed`). Where the content types of \
+            a response include them, `Accept: application/x-ndjson` streams one item per line, and \
+            `Accept: application/bson` streams raw BSON. What JSON cannot carry exactly, such as bytes that are not \
+            UTF-8 (shown as U+FFFD), is listed in the field `inexact` beside the document, or, when the document is \
+            alone on a line, in its last field `$inexact`.\n\n\
             Errors are `application/problem+json` with a `reason` for programs."
     ),
     tags(
         (name = "times", description = "What is held, and what a time means"),
         (name = "search", description = "Finding the operation that did the damage"),
-        (name = "data", description = "Data as they were"),
+        (name = "data", description = "Data as of a time"),
         (name = "restores", description = "Restores into another MongoDB"),
     )
 )]
 struct Description;
 
-/// The routes, without state; and their description.
+/// Returns the routes, without state, and their description.
 fn described() -> (axum::Router<Arc<Service>>, utoipa::openapi::OpenApi) {
     let mut description = Description::openapi();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));

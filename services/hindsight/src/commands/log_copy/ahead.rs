@@ -1,4 +1,4 @@
-//! The next segments, read while the one before them is appended.
+//! Reads the next segments while the current one is appended.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use hindsight_segment::{SegmentView, Sequence};
 
 use super::patiently;
 
-/// What is read and not appended yet (I11).
+/// Bytes of segments that are read and not yet appended (I11).
 const AHEAD_BYTES: usize = 64 << 20;
 
-/// A segment, or why there is no next one.
+/// A segment, or the reason why there is no next segment.
 pub(super) type Read = Result<SegmentView, LogError>;
 
-/// Reads the segments from `next` on, in order, through the one that is named, or until one cannot
-/// be read: that is told, and is the last. Reading ends when the receiver is dropped.
+/// Reads the segments from `next` on, in order, up to and including `through`. When a segment
+/// cannot be read, its error is sent as the last item. Reading ends when the receiver is dropped.
 pub(super) fn read_ahead(
     log: Arc<dyn SegmentLog>,
     mut next: Sequence,

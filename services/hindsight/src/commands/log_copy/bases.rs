@@ -1,5 +1,5 @@
-//! Which bases a copy of a log is told of, so that one can restore from it when the source is no
-//! more.
+//! Which bases to announce in the copy of a log, so that it can be restored from when the source no
+//! longer exists.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use super::{TO_GO_ON, patiently, say};
 use crate::exit::{Exit, Failure};
 use crate::open::OpenLog;
 
-/// The bases of the log that is copied: those that it announces. Files announce none: then those in
-/// the directory, if one was named, that are of its replica set.
+/// Returns the bases of the log that is copied: the bases that the log announces. A log in files
+/// announces none: its bases are those in `directory`, if given, that are of its replica set.
 pub(super) async fn of(
     source: &OpenLog,
     directory: Option<&Path>,
@@ -40,7 +40,7 @@ fn in_directory(directory: &Path, set: &SourceIdentity) -> Result<Vec<BaseNotice
     let (ours, others): (Vec<_>, Vec<_>) =
         listing.bases.into_iter().partition(|base| is_of(base.origin.source.replica_set_id, set));
     for base in others {
-        say(&format!("{} is not known to be of {set}, and not announced", base.name));
+        say(&format!("{} is not announced: it is not known to be of {set}", base.name));
     }
     let notice = |base: hindsight_base::BaseSummary| BaseNotice {
         name: base.name,
@@ -49,13 +49,13 @@ fn in_directory(directory: &Path, set: &SourceIdentity) -> Result<Vec<BaseNotice
     Ok(ours.into_iter().map(notice).collect())
 }
 
-/// A base of an unknown replica set may be of any: whoever restored from it would get something
-/// that never was.
+/// A base whose replica set is unknown may be of any replica set: a restore from it could produce a
+/// state that never existed.
 fn is_of(replica_set_id: Option<[u8; 12]>, set: &SourceIdentity) -> bool {
     replica_set_id == Some(set.replica_set_id)
 }
 
-/// Announces those that the target does not know of yet; gives how many.
+/// Announces the bases that the target does not know yet. Returns how many.
 pub(super) async fn announce(wanted: Vec<BaseNotice>, target: &dyn SharedLog) -> Result<u64> {
     let known = patiently(|| target.announced()).await?;
     let missing = missing(wanted, &known);

@@ -1,4 +1,4 @@
-//! Answers in the format that was asked for.
+//! Answers in the format that the caller asked for.
 
 use std::convert::Infallible;
 
@@ -18,20 +18,20 @@ use super::problem::{Problem, unshowable};
 use crate::api::{Answers, Reason};
 use crate::json::spelled;
 
-/// The most text that is gathered for one JSON object. What comes first is answered however long it
-/// is.
+/// The most text that is gathered for one JSON object. The first item is always answered, however
+/// long it is.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
 const NDJSON: &str = "application/x-ndjson";
 const BSON: &str = "application/bson";
 
-/// What `Accept` asks for, of what we have.
+/// The format that `Accept` asks for, among those that the API has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// One object.
     Json,
-    /// An object on each line, as they come.
+    /// One object per line, as they come.
     Lines,
-    /// Documents one after the other, as they come.
+    /// BSON documents one after the other, as they come.
     Bson,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn json(value: &impl Serialize) -> Response {
     ([(header::CONTENT_TYPE, Format::Json.content_type())], body).into_response()
 }
 
-/// One document's own bytes.
+/// Answers with the document's own bytes.
 pub(super) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
     let mut response = Response::new(Body::from(document));
     let headers = response.headers_mut();
@@ -83,7 +83,7 @@ pub(super) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
     response
 }
 
-/// All answers as one object; `add` tells how much text an answer came to.
+/// Gathers all answers in one object. `add` adds an answer and returns the length of its text.
 pub(super) async fn object<T, J: Default + Serialize>(
     mut answers: Answers<T>,
     mut add: impl FnMut(&mut J, &T) -> Result<usize>,
@@ -94,7 +94,7 @@ pub(super) async fn object<T, J: Default + Serialize>(
         bytes += add(&mut object, &answer?).map_err(unshowable)?;
         if before > 0 && bytes > MAX_OBJECT_BYTES {
             let text = format!(
-                "the answer is larger than {MAX_OBJECT_BYTES} bytes: ask for fewer at a time, or stream it \
+                "the answer is larger than {MAX_OBJECT_BYTES} bytes: ask for fewer items at a time, or for a stream \
                  (Accept: {NDJSON})"
             );
             return Err(Reason::TooLarge.status(text).into());
@@ -103,8 +103,8 @@ pub(super) async fn object<T, J: Default + Serialize>(
     Ok(json(&object))
 }
 
-/// All answers as they come, each written by `write`. A failure after the first one breaks the
-/// connection off, so that nobody takes a part for the whole.
+/// Streams all answers as they come, each written by `write`. A failure after the first answer
+/// breaks off the connection, so that no caller takes a part for the whole.
 pub(super) fn stream<T: Send + 'static>(
     format: Format,
     answers: Answers<T>,
@@ -120,7 +120,7 @@ pub(super) fn stream<T: Send + 'static>(
     response
 }
 
-/// A line of a stream.
+/// Writes one line of a stream.
 pub(super) fn line(value: &impl Serialize, to: &mut BytesMut) -> Result<()> {
     serde_json::to_writer((&mut *to).writer(), value)?;
     to.put_u8(b'\n');

@@ -1,4 +1,4 @@
-//! The collections there were.
+//! The collections that existed at a time.
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ use crate::json::{CollectionsJson, Notation};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
-    /// Absent: latest.
+    /// Default: latest.
     at: Option<String>,
-    /// `db.collection`, or `db.*`. Absent: all.
+    /// `db.collection`, or `db.*`. Default: all.
     ns: Option<String>,
-    /// At most so many. Default: 1,000; never more than 10,000.
+    /// Limit on the number of collections. Default: 1,000; at most 10,000.
     page_size: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
     #[serde(default)]
     #[param(inline)]
     notation: Notation,
 }
 
-/// The collections and views there were at a time, with options and indexes, by name.
+/// Lists the collections and views that existed at a time, with options and indexes, by name.
 #[utoipa::path(get, path = "/v1/collections", tag = "data", params(ListParams), responses(
     (status = 200, body = CollectionsJson),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]

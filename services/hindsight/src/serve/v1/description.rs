@@ -1,10 +1,10 @@
-//! The description as it is answered: what is made from the handlers, with what the standard wants
-//! beyond that.
+//! The description as served: generated from the handlers, and completed with what the OpenAPI
+//! standard also requires.
 
 use serde_json::{Map, Value};
 use utoipa::openapi::OpenApi;
 
-/// utoipa 6 writes `u-int32`; the registry of formats has `uint32`.
+/// utoipa 6 writes `u-int32`, but the registered format is `uint32`.
 const SPELLED: &str = "u-int";
 const REGISTERED: &str = "uint";
 
@@ -32,9 +32,9 @@ fn complete(value: &mut Value) {
     }
 }
 
-/// OpenAPI 3.1 wants a text with every response.
+/// Adds a description to a response that has none: OpenAPI 3.1 requires one.
 fn describe(status: &str, response: &mut Value) {
-    let text = if status.starts_with('2') { "the answer" } else { "why there is no answer" };
+    let text = if status.starts_with('2') { "the answer" } else { "why the call failed" };
     let Value::Object(fields) = response else { return };
     if !fields.contains_key("description") {
         let rest = std::mem::replace(fields, Map::from_iter([("description".into(), text.into())]));

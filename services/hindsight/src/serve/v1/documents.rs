@@ -1,4 +1,4 @@
-//! Documents as they were.
+//! Documents as of a time.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::api::{Service, invalid};
 use crate::extended_json::written;
 use crate::json::{ChangeJson, ChangesJson, DocumentJson, DocumentsJson, Notation, VersionsJson};
 
-/// Documents or changes in one JSON object.
+/// The most documents or changes in one JSON object.
 const MAX_IN_OBJECT: u64 = 10_000;
 const DEFAULT_IN_OBJECT: u64 = 1_000;
 
@@ -25,14 +25,14 @@ const DEFAULT_IN_OBJECT: u64 = 1_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct GetParams {
-    /// Absent: latest.
+    /// Default: latest.
     at: Option<String>,
     #[serde(default)]
     #[param(inline)]
     notation: Notation,
 }
 
-/// One document as it was at a time.
+/// Returns one document as it was at a time.
 #[utoipa::path(get, path = "/v1/collections/{ns}/documents/{id}", tag = "data",
     params(
         ("ns" = String, Path, description = "`db.collection`"),
@@ -40,7 +40,7 @@ pub(super) struct GetParams {
         GetParams),
     responses(
         (status = 200, content((DocumentJson = "application/json"), (String = "application/bson"))),
-        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "it did not exist then"),
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "the document did not exist then"),
         (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn get_document(
     State(service): State<Arc<Service>>,
@@ -61,16 +61,16 @@ pub(super) async fn get_document(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct VersionsParams {
-    /// At most so many. Default: 1,000; never more than 10,000.
+    /// Limit on the number of versions. Default: 1,000; at most 10,000.
     page_size: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
     #[serde(default)]
     #[param(inline)]
     notation: Notation,
 }
 
-/// Every version of one document, oldest first.
+/// Lists every version of one document, oldest first.
 #[utoipa::path(get, path = "/v1/collections/{ns}/documents/{id}/versions", tag = "data",
     params(
         ("ns" = String, Path, description = "`db.collection`"),
@@ -78,7 +78,7 @@ pub(super) struct VersionsParams {
         VersionsParams),
     responses(
         (status = 200, body = VersionsJson),
-        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "there never was one"),
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "the document never existed"),
         (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn versions(
     State(service): State<Arc<Service>>,
@@ -100,30 +100,30 @@ pub(super) async fn versions(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ScanParams {
-    /// Absent: latest.
+    /// Default: latest.
     at: Option<String>,
-    /// A filter of MongoDB's query language: `{"total":{"$gt":100}}`. Comparing strings, other than
-    /// by `$regex`, is refused in a collection with a collation.
+    /// A filter in MongoDB's query language: `{"total":{"$gt":100}}`. In a collection with a
+    /// collation, a filter that compares strings, other than by `$regex`, is refused.
     filter: Option<String>,
-    /// Which fields, as `find` takes it: `{"total":1}`.
+    /// Which fields to return, as `find` takes it: `{"total":1}`.
     projection: Option<String>,
-    /// At most so many. Default: 1,000 in one JSON object, which holds at most 10,000; all of them
-    /// in a stream.
+    /// Limit on the number of documents. Default: 1,000 in one JSON object, which holds at most
+    /// 10,000; no limit in a stream.
     limit: Option<u64>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
     #[serde(default)]
     #[param(inline)]
     notation: Notation,
 }
 
-/// Documents of a collection as they were at a time, in the order of `_id`.
+/// Returns the documents of a collection as they were at a time, in the order of `_id`.
 #[utoipa::path(get, path = "/v1/collections/{ns}/documents", tag = "data",
     params(("ns" = String, Path, description = "`db.collection`"), ScanParams),
     responses(
         (status = 200, content(
             (DocumentsJson = "application/json"), (Object = "application/x-ndjson"), (String = "application/bson"))),
-        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "it did not exist then"),
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "the collection did not exist then"),
         (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn scan(
     State(service): State<Arc<Service>>,
@@ -157,13 +157,14 @@ pub(super) async fn scan(
     }
 }
 
-/// One object holds only so much; a stream everything.
+/// Returns the limit to ask for: one JSON object holds at most [`MAX_IN_OBJECT`] items, a stream
+/// any number.
 fn limit_of(wanted: Option<u64>, format: Format) -> Result<u64, Problem> {
     match wanted {
         None if format == Format::Json => Ok(DEFAULT_IN_OBJECT),
         Some(limit) if format == Format::Json && !(1..=MAX_IN_OBJECT).contains(&limit) => {
             let text = format!(
-                "a JSON object holds 1 to {MAX_IN_OBJECT}: for more, ask for a stream (Accept: application/x-ndjson)"
+                "a JSON object holds 1 to {MAX_IN_OBJECT} items: for more, ask for a stream (Accept: application/x-ndjson)"
             );
             Err(invalid("limit", text).into())
         }
@@ -176,21 +177,21 @@ fn limit_of(wanted: Option<u64>, format: Format) -> Result<u64, Problem> {
 #[into_params(parameter_in = Query)]
 pub(super) struct DiffParams {
     from: String,
-    /// Absent: latest.
+    /// Default: latest.
     to: Option<String>,
-    /// `db.collection`, or `db.*`. Absent: all.
+    /// `db.collection`, or `db.*`. Default: all.
     ns: Option<String>,
     /// Only documents that match before or after: `{"total":{"$gt":100}}`.
     filter: Option<String>,
-    /// At most so many. Default: 1,000 in one JSON object, which holds at most 10,000; all of them
-    /// in a stream.
+    /// Limit on the number of changes. Default: 1,000 in one JSON object, which holds at most
+    /// 10,000; no limit in a stream.
     limit: Option<u64>,
     #[serde(default)]
     #[param(inline)]
     notation: Notation,
 }
 
-/// What is different between two times, by namespace, then `_id`.
+/// Returns the differences between two times, by namespace, then `_id`.
 #[utoipa::path(get, path = "/v1/diff", tag = "data", params(DiffParams),
     responses(
         (status = 200, content((ChangesJson = "application/json"), (ChangeJson = "application/x-ndjson"))),
@@ -209,7 +210,7 @@ pub(super) async fn diff(
         from: time(Some(params.from)),
         to: time(params.to),
         filter: document("filter", params.filter.as_deref())?,
-        // Is there one more than fits into the object?
+        // One more than fits into the object shows whether there are more.
         limit: if format == Format::Json { limit + 1 } else { limit },
     };
     let answers = service.diff_times(asker.asks(request)).await?.into_inner();

@@ -16,7 +16,7 @@ use crate::api::{Service, invalid};
 use crate::extended_json::written;
 use crate::json::{EntriesJson, Notation, TimelineJson};
 
-/// Entries in one JSON object.
+/// The most entries in one JSON object.
 const MAX_IN_OBJECT: u64 = 10_000;
 const DEFAULT_LIMIT: u64 = 100;
 
@@ -24,17 +24,17 @@ const DEFAULT_LIMIT: u64 = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TimelineParams {
-    /// `db.collection`, or `db.*`. Absent: all.
+    /// `db.collection`, or `db.*`. Default: all.
     ns: Option<String>,
-    /// Absent: from the first entry held.
+    /// Default: from the first entry held.
     from: Option<String>,
-    /// Absent: to the last entry held.
+    /// Default: to the last entry held.
     to: Option<String>,
-    /// Length of a bucket. Absent or 0: at most 60 buckets.
+    /// Length of a bucket in seconds. Default, and for 0: a length that makes at most 60 buckets.
     bucket_seconds: Option<u32>,
 }
 
-/// Operations per namespace and stretch of time, and the commands among them.
+/// Counts operations per namespace and stretch of time, and lists the commands among them.
 #[utoipa::path(get, path = "/v1/timeline", tag = "search", params(TimelineParams), responses(
     (status = 200, body = TimelineJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn timeline(
@@ -56,30 +56,30 @@ pub(super) async fn timeline(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SearchParams {
-    /// `db.collection`, or `db.*`. Absent: all.
+    /// `db.collection`, or `db.*`. Default: all.
     ns: Option<String>,
-    /// `i`, `u`, `d`, `n`, `c`, or names of commands such as `drop`, with commas between them.
+    /// `i`, `u`, `d`, `n`, `c`, or names of commands such as `drop`, separated by commas.
     op: Option<String>,
     /// `_id` of the document.
     id: Option<String>,
     from: Option<String>,
     to: Option<String>,
-    /// The newest so many. Default: 100; at most 10,000 in one JSON object. 0, all of them, only as
-    /// a stream.
+    /// Limit on the number of matches: the newest are returned. Default: 100; at most 10,000 in one
+    /// JSON object. 0 returns all matches, and only as a stream.
     limit: Option<u64>,
     /// `SESSION:NUMBER`: the UUID in `lsid.id`, and `txnNumber`.
     transaction: Option<String>,
     /// The UUID in `lsid.id`.
     session: Option<String>,
-    /// A dotted path: updates that change this field, a part of it, or something that holds it.
+    /// A dotted path: updates that write this field, a part of it, or a field that contains it.
     changed_field: Option<String>,
-    /// A regular expression that matches somewhere in the entry as relaxed Extended JSON.
+    /// A regular expression that matches somewhere in the entry, written as relaxed Extended JSON.
     grep: Option<String>,
-    /// A filter of MongoDB's query language on the entry itself: `{"o.status":"paid"}`.
+    /// A filter in MongoDB's query language, applied to the entry itself: `{"o.status":"paid"}`.
     filter: Option<String>,
-    /// So many entries before each match are answered too.
+    /// Number of entries before each match that are also returned.
     before_context: Option<u32>,
-    /// Go on with entries as they become durable, until the call is cancelled: only as a stream.
+    /// Continue with entries as they become durable, until the call is cancelled; only as a stream.
     #[serde(default)]
     follow: bool,
     #[serde(default)]
@@ -87,7 +87,7 @@ pub(super) struct SearchParams {
     notation: Notation,
 }
 
-/// Entries of the oplog, oldest first.
+/// Returns entries of the oplog, oldest first.
 #[utoipa::path(get, path = "/v1/entries", tag = "search", params(SearchParams), responses(
     (status = 200, content(
         (EntriesJson = "application/json"), (Object = "application/x-ndjson"), (String = "application/bson"))),

@@ -18,15 +18,15 @@ pub(crate) struct Problem(Box<ProblemJson>);
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemJson {
-    /// `about:blank`: the status code says what kind of problem it is, and `reason` which one.
+    /// `about:blank`: `status` is the kind of problem, `reason` the problem itself.
     r#type: String,
     title: String,
     status: u16,
-    /// For people.
+    /// An explanation for people.
     detail: String,
     /// For programs: GAP, OUT_OF_WINDOW, TARGET_NOT_EMPTY, …
     reason: String,
-    /// What of the request cannot be understood.
+    /// The field of the request that is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     field: Option<String>,
@@ -57,7 +57,8 @@ impl From<Status> for Problem {
     }
 }
 
-/// As google.rpc.Code says, but for what is the caller's to mend: that is never 5xx.
+/// Returns the HTTP status that google.rpc.Code documents for a code, except that errors which the
+/// caller can fix are never 5xx.
 fn http_status(code: Code, reason: &str) -> StatusCode {
     match (code, reason) {
         (_, "TOO_LARGE") => StatusCode::PAYLOAD_TOO_LARGE,
@@ -92,9 +93,9 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What we hold is no BSON.
+/// Returns the problem for held bytes that are not BSON.
 pub(super) fn unshowable(error: anyhow::Error) -> Problem {
-    Reason::Internal.status(format!("{error:#}. Accept: application/bson gives the bytes")).into()
+    Reason::Internal.status(format!("{error:#}. Accept: application/bson returns the bytes")).into()
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {
@@ -105,24 +106,24 @@ pub(super) async fn no_such_path(uri: Uri) -> Response {
     Problem(Box::new(ProblemJson::of(
         StatusCode::NOT_FOUND,
         "NO_SUCH_PATH",
-        format!("there is nothing at {path}: /openapi.json says what there is"),
+        format!("there is nothing at {path}: /openapi.json lists the paths"),
     )))
     .into_response()
 }
 
-/// The answer's `Allow` says which methods there are.
+/// Answers for a method that a path does not have. The answer's `Allow` lists those that it has.
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
     let path: String = uri.path().chars().take(200).collect();
     let method: String = method.as_str().chars().take(20).collect();
     Problem(Box::new(ProblemJson::of(
         StatusCode::METHOD_NOT_ALLOWED,
         "NO_SUCH_METHOD",
-        format!("there is no {method} of {path}: /openapi.json says what there is"),
+        format!("{path} has no method {method}: /openapi.json lists the methods"),
     )))
     .into_response()
 }
 
-/// `/package.Service/Method`
+/// Returns whether a path has the form `/package.Service/Method`.
 fn is_grpc_path(path: &str) -> bool {
     let mut parts = path.trim_start_matches('/').split('/');
     parts.next().is_some_and(|service| service.contains('.')) && parts.count() == 1

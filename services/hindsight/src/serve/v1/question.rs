@@ -1,5 +1,5 @@
-//! What handlers take out of a request; whatever cannot be understood is a problem, never a bare
-//! text.
+//! What handlers extract from a request. Anything that cannot be understood is answered with a
+//! [`Problem`], never with bare text.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
@@ -14,7 +14,7 @@ use super::problem::Problem;
 use crate::api::{Reason, invalid};
 use crate::{document_id, extended_json};
 
-/// The parameters after `?`.
+/// The query parameters, after `?`.
 pub(super) struct Params<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
@@ -40,7 +40,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     }
 }
 
-/// The body.
+/// The JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -57,7 +57,7 @@ fn refused(text: &str) -> Problem {
     Reason::InvalidArgument.status(text).into()
 }
 
-/// Who asks, and everything else that was found out about the connection.
+/// The caller, and everything else that is known about the connection.
 pub(super) struct Asker(Extensions);
 
 impl<S: Send + Sync> FromRequestParts<S> for Asker {
@@ -69,24 +69,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
 }
 
 impl Asker {
-    /// The same call as gRPC would make it.
+    /// Returns the call as gRPC would make it.
     pub(super) fn asks<T>(self, message: T) -> tonic::Request<T> {
         tonic::Request::from_parts(tonic::metadata::MetadataMap::new(), self.0, message)
     }
 }
 
-/// A time, itself included.
+/// Returns a time that includes itself.
 pub(super) fn time(text: Option<String>) -> Option<TimeSpec> {
     text.map(|text| TimeSpec { text, exclusive: false })
 }
 
-/// `{_id: …}` from an id as people write it.
+/// Returns `{_id: …}` for an id as people write it.
 pub(super) fn id(text: &str) -> Result<Bytes, Problem> {
     let id = document_id::parse(text).map_err(|error| invalid("id", error))?;
     Ok(id.into_bytes().into())
 }
 
-/// BSON from Extended JSON; empty without one.
+/// Parses Extended JSON into BSON. Returns no bytes without a text.
 pub(super) fn document(field: &str, text: Option<&str>) -> Result<Bytes, Problem> {
     let Some(text) = text else { return Ok(Bytes::new()) };
     let document: Result<RawDocumentBuf, _> = extended_json::parse_document(text);

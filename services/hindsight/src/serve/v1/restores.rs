@@ -1,4 +1,4 @@
-//! Restores, and the operations that they are.
+//! Restores, and the operations that represent them.
 
 use std::sync::Arc;
 
@@ -21,22 +21,22 @@ use crate::api::{Service, invalid};
 use crate::json::PlanJson;
 use crate::json::operation::{OperationJson, OperationsJson};
 
-/// Which state, and where to. Either `until` or `before`.
+/// Which state to restore, and where to. Exactly one of `until` and `before` is needed.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Restore)]
 pub(super) struct RestoreBody {
-    /// Everything up to this time, itself included.
+    /// Restore everything up to and including this time.
     until: Option<String>,
-    /// Everything before this time.
+    /// Restore everything before this time.
     before: Option<String>,
-    /// The target's connection string. It is never logged, stored, or answered.
+    /// The target's connection string. It is never logged, stored, or returned.
     to: String,
     /// Write into a target that holds other collections. Nothing is ever overwritten.
     #[serde(default)]
     #[schema(required = false)]
     allow_non_empty: bool,
-    /// Leave out single indexes, options and documents that the target can never hold, and name
+    /// Leave out individual indexes, options and documents that the target can never hold, and name
     /// them in the report.
     #[serde(default)]
     #[schema(required = false)]
@@ -48,12 +48,12 @@ pub(super) struct RestoreBody {
 #[schema(as = CreateRestore)]
 pub(super) struct CreateBody {
     restore: RestoreBody,
-    /// A UUID of the caller's own: a second call with the same one answers the operation of the
-    /// first.
+    /// A UUID that the caller chooses. A second call with the same UUID returns the operation of
+    /// the first call.
     #[serde(default)]
     #[schema(required = false)]
     request_id: String,
-    /// Check everything, and begin nothing.
+    /// Check everything, and start nothing.
     #[serde(default)]
     #[schema(required = false)]
     validate_only: bool,
@@ -77,10 +77,10 @@ fn spec(body: RestoreBody) -> Result<Option<api::RestoreSpec>, Problem> {
     }))
 }
 
-/// What a restore would write, and whether the target can take it. Writes nothing.
+/// Returns what a restore would write, and whether the target can take it. Writes nothing.
 #[utoipa::path(post, path = "/v1/restores/plan", tag = "restores", request_body = RestoreBody, responses(
     (status = 200, body = PlanJson),
-    (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take it"),
+    (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take the restore"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn plan(
     State(service): State<Arc<Service>>,
@@ -92,10 +92,10 @@ pub(super) async fn plan(
     Ok(json(&PlanJson::from(answer.into_inner())))
 }
 
-/// Begins to restore everything as of a time into another MongoDB.
+/// Starts to restore everything as of a time into another MongoDB.
 #[utoipa::path(post, path = "/v1/restores", tag = "restores", request_body = CreateBody, responses(
     (status = 200, body = OperationJson),
-    (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take it"),
+    (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take the restore"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn create(
     State(service): State<Arc<Service>>,
@@ -115,13 +115,13 @@ pub(super) async fn create(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
-    /// At most so many. Default: 1,000; never more than 10,000.
+    /// Limit on the number of restores. Default: 1,000; at most 10,000.
     page_size: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
 }
 
-/// All restores, newest first.
+/// Lists all restores, newest first.
 #[utoipa::path(get, path = "/v1/operations", tag = "restores", params(ListParams), responses(
     (status = 200, body = OperationsJson),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
@@ -143,7 +143,7 @@ fn name(id: &str) -> String {
     format!("operations/{id}")
 }
 
-/// How a restore is doing, or how it ended.
+/// Returns the progress of a restore, or how it ended.
 #[utoipa::path(get, path = "/v1/operations/{id}", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 200, body = OperationJson),
@@ -158,10 +158,10 @@ pub(super) async fn get_operation(
     Ok(json(&OperationJson::of(answer.get_ref()).map_err(unshowable)?))
 }
 
-/// Forgets a restore that has ended.
+/// Deletes the record of a restore that has ended.
 #[utoipa::path(delete, path = "/v1/operations/{id}", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
-    (status = 204, description = "it is forgotten"),
+    (status = 204, description = "the record is deleted"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
@@ -173,7 +173,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The operation now and whenever it has changed, until it is done: one on each line.
+/// Returns the operation now and whenever it has changed, until it is done, one per line.
 #[utoipa::path(get, path = "/v1/operations/{id}/watch", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 200, body = OperationJson, content_type = "application/x-ndjson"),
@@ -188,11 +188,11 @@ pub(super) async fn watch(
     Ok(stream(Format::Lines, states, |state, to| line(&OperationJson::of(state)?, to)))
 }
 
-/// Asks a restore to stop, which it does within seconds. What it wrote stays in the target, which
+/// Cancels a restore, which then stops within seconds. What it wrote stays in the target, which
 /// must not be used.
 #[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
-    (status = 204, description = "it was asked"),
+    (status = 204, description = "the restore was told to stop"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn cancel(
     State(service): State<Arc<Service>>,

@@ -1,4 +1,4 @@
-//! The description of the API is what others build on.
+//! Checks the description of the API, on which clients build.
 
 use super::described;
 use super::description::description_json;
@@ -13,8 +13,8 @@ fn the_description_is_valid_and_names_every_answer() {
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("methods") {
             let about = format!("{method} {path}");
-            assert!(operation["summary"].is_string(), "{about} says nothing of itself");
-            assert!(operation["responses"]["4XX"].is_object(), "{about} cannot fail");
+            assert!(operation["summary"].is_string(), "{about} has no summary");
+            assert!(operation["responses"]["4XX"].is_object(), "{about} describes no failure");
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 assert!(response["description"].is_string(), "{about} does not describe {status}");
             }

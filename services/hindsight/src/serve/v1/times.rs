@@ -16,13 +16,13 @@ use super::question::{Asker, Body, Params, time};
 use crate::api::Service;
 use crate::json::{BasesJson, Notation, PositionJson, ResolvedTimeJson, WindowsJson};
 
-/// An object that was made as text.
+/// Answers with an object that is already JSON text.
 fn object(text: &str) -> Result<Response, Problem> {
     let value: Value = serde_json::from_str(text).map_err(|error| unshowable(error.into()))?;
     Ok(json(&value))
 }
 
-/// Positions, lags, the member read from, last errors.
+/// Returns positions, lags, the member that is read from, and the last errors.
 #[utoipa::path(get, path = "/v1/status", tag = "times", responses(
     (status = 200, body = Object), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn status(
@@ -33,7 +33,7 @@ pub(super) async fn status(
     object(&answer.get_ref().json)
 }
 
-/// Which times can be restored, and where entries are missing.
+/// Lists the times that can be restored, and the gaps in which entries are missing.
 #[utoipa::path(get, path = "/v1/windows", tag = "times", responses(
     (status = 200, body = WindowsJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn windows(
@@ -44,7 +44,7 @@ pub(super) async fn windows(
     Ok(json(&WindowsJson::from(answer.into_inner())))
 }
 
-/// Copies of all data, from which states are built.
+/// Lists the bases: copies of all data, from which states are built.
 #[utoipa::path(get, path = "/v1/bases", tag = "times", responses(
     (status = 200, body = BasesJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn bases(
@@ -59,16 +59,16 @@ pub(super) async fn bases(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitParams {
-    /// Absent: everything committed at the source when the call arrives.
+    /// Time to wait for. Default: everything committed at the source when the call arrives.
     time: Option<String>,
-    /// Give up after so many milliseconds. Default: 60,000.
+    /// Give up after this many milliseconds. Default: 60,000.
     timeout_ms: Option<u32>,
 }
 
-/// Answers once a time can be restored and read.
+/// Returns once a time can be restored and read.
 #[utoipa::path(get, path = "/v1/wait", tag = "times", params(WaitParams), responses(
     (status = 200, body = Object, description = "`restorable_through`, a position"),
-    (status = 408, body = ProblemJson, content_type = "application/problem+json", description = "not within the time-out"),
+    (status = 408, body = ProblemJson, content_type = "application/problem+json", description = "not restorable within the time-out"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn wait(
     State(service): State<Arc<Service>>,
@@ -87,7 +87,7 @@ pub(super) async fn wait(
 #[into_params(parameter_in = Query)]
 pub(super) struct ResolveParams {
     time: String,
-    /// The time itself is excluded, and with a whole second all of it.
+    /// Exclude the time itself, and of a whole second all of it.
     #[serde(default)]
     exclusive: bool,
     #[serde(default)]
@@ -95,10 +95,10 @@ pub(super) struct ResolveParams {
     notation: Notation,
 }
 
-/// What a time means: the position, its window, and the entries around it.
+/// Returns what a time means: the position, its window, and the entries around it.
 #[utoipa::path(get, path = "/v1/resolve", tag = "times", params(ResolveParams), responses(
     (status = 200, body = ResolvedTimeJson),
-    (status = 422, body = ProblemJson, content_type = "application/problem+json", description = "it cannot be restored"),
+    (status = 422, body = ProblemJson, content_type = "application/problem+json", description = "the time cannot be restored"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn resolve(
     State(service): State<Arc<Service>>,
@@ -115,14 +115,14 @@ pub(super) async fn resolve(
 #[serde(deny_unknown_fields)]
 #[schema(as = VerifyRequest)]
 pub(super) struct VerifyBody {
-    /// Read every byte of log and bases, not the seals alone.
+    /// Read every byte of the log and the bases, not only the seals.
     #[serde(default)]
     deep: bool,
 }
 
-/// Walks the chain of segments and its checksums.
+/// Checks the chain of segments and its checksums, and the bases.
 #[utoipa::path(post, path = "/v1/verify", tag = "times", request_body = VerifyBody, responses(
-    (status = 200, body = Object, description = "the report; `sound` says whether everything is"),
+    (status = 200, body = Object, description = "the report; `sound` says whether everything is sound"),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
