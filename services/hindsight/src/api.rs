@@ -13,6 +13,7 @@ mod diff;
 mod documents;
 mod entries;
 mod filter_version;
+pub mod metrics;
 mod operations;
 mod page;
 mod reason;

@@ -13,6 +13,7 @@ mod exit;
 mod extended_json;
 mod json;
 mod log_choice;
+mod metric_catalogue;
 mod open;
 mod secret;
 mod serve;

@@ -14,6 +14,7 @@ mod following;
 mod gauges;
 mod health;
 mod http;
+mod metrics;
 mod process;
 mod registry;
 mod v1;
@@ -41,6 +42,7 @@ use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
+pub use metrics::METRICS;
 use process::Process;
 
 /// How long the parts may take to stop: the last segment is cut and appended, the history flushed.

@@ -6,6 +6,7 @@ mod error;
 pub mod find;
 mod follow;
 mod kept;
+pub mod metrics;
 mod read_ahead;
 #[cfg(test)]
 mod sample;

@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 use crate::absorb::restorable_through;
 use crate::cutter::CutSegment;
 use crate::error::CaptureError;
+use crate::metrics;
 use crate::overdue::told_while_overdue;
 use crate::positions::PositionBoard;
 use crate::sightings::SightingQueue;
@@ -136,7 +137,7 @@ impl Appender {
 
     /// Says that capture is paused, and waits. False when shutdown was asked for meanwhile.
     async fn pause(&self, what: &str, error: String, backoff: &mut Backoff) -> bool {
-        metrics::counter!("hindsight_log_retries_total").increment(1);
+        metrics::log_retried();
         warn!(%error, "the {what} cannot be written; capture is paused and nothing is lost");
         self.status.log_failed(Some(error));
         backoff.pause(&self.shutdown).await
@@ -147,11 +148,8 @@ impl Appender {
         self.end = Some(info.chain_end());
         let seal = &info.seal;
         self.positions.durable(seal.last, info.sequence().0, restorable_through(info));
-        metrics::counter!("hindsight_durable_entries_total").increment(seal.entries);
-        metrics::counter!("hindsight_durable_raw_bytes_total").increment(seal.raw_bytes);
-        metrics::counter!("hindsight_durable_stored_bytes_total").increment(info.segment_bytes);
-        metrics::counter!("hindsight_segments_total", "cut" => seal.reason.to_string())
-            .increment(1);
+        let cut = seal.reason.to_string();
+        metrics::durable(seal.entries, seal.raw_bytes, info.segment_bytes, &cut);
         debug!(sequence = %info.sequence(), last = %seal.last, entries = seal.entries, reason = %seal.reason, "durable");
     }
 }

@@ -20,11 +20,11 @@ use hindsight_index::{Index, IndexError};
 use hindsight_oplog::Timestamp;
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::CatalogSighting;
-use metrics::{counter, gauge};
 use tracing::{debug, warn};
 
 use crate::capture::CaptureSettings;
 use crate::choose::{Member, MemberState, Preference, candidates};
+use crate::metrics;
 use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
 use hindsight_copy::{CatalogListing, list_catalog, list_these};
@@ -78,16 +78,15 @@ impl CatalogWatch {
                 looked = self.look(&mut memory) => looked,
                 () = shutdown.cancelled() => return,
             };
-            gauge!("hindsight_catalog_unchecked").set(f64::from(u8::from(looked.is_err())));
             let delay = match looked {
                 Ok(differing) => {
-                    gauge!("hindsight_catalog_differing_members").set(differing.len() as f64);
+                    metrics::catalogs_compared(differing.len());
                     let is_settled = memory.known.pending() <= differing.len();
                     self.status.looked_at_catalog(differing);
                     if is_settled { self.every } else { RELOOK.min(self.every) }
                 }
                 Err(reason) => {
-                    counter!("hindsight_catalog_check_failures_total").increment(1);
+                    metrics::catalogs_not_compared();
                     if self.status.catalog_unchecked(&reason) {
                         warn!(reason, "the source's catalog cannot be compared; trying again");
                     }

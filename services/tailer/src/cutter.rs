@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::CaptureError;
+use crate::metrics;
 use crate::positions::PositionBoard;
 use crate::reader::EntryBatch;
 use crate::tail::Received;
@@ -181,7 +182,7 @@ impl Cutter {
         // point back, and the entry itself is stored all the same (I1).
         if let Err(error) = self.transactions.push(entry, || ()) {
             tracing::error!(optime = %entry.optime, %error, "a transaction cannot be followed");
-            metrics::counter!("hindsight_unfollowed_transactions_total").increment(1);
+            metrics::transaction_not_followed();
         }
         self.unknown.note(entry);
         if self.open.is_empty() {

@@ -18,6 +18,7 @@ mod cutter;
 mod election;
 mod error;
 mod gap;
+pub mod metrics;
 mod overdue;
 mod positions;
 mod reader;

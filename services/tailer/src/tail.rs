@@ -11,6 +11,7 @@ use crate::capture::{Boards, CaptureSettings};
 use crate::choose::{Candidate, Member, Preference, candidates};
 use crate::error::CaptureError;
 use crate::gap::{self, Decision};
+use crate::metrics;
 use crate::positions::PositionBoard;
 use crate::reader::{EntryBatch, Opened, OplogReader};
 use crate::resume::{ResumeAt, Verdict};
@@ -104,7 +105,7 @@ impl Tail {
             match ended {
                 Ok(()) => {}
                 Err(error) if error.passes_while_followed() => {
-                    metrics::counter!("hindsight_source_retries_total").increment(1);
+                    metrics::source_retried();
                     warn!(%error, "reading the source stopped; trying again");
                     self.status.source_failed(&error.to_string());
                     if !backoff.pause(&shutdown).await {
@@ -227,7 +228,7 @@ impl Tail {
         let after = self.resume.optime;
         let reason = gap::reason(host, first, unheard);
         warn!(%after, before = %first, %reason, "entries were lost before they could be read: a gap");
-        metrics::counter!("hindsight_gaps_total").increment(1);
+        metrics::gap_met();
         let gap = Received::Gap { after, before: first, reason };
         if sender.send(gap, 0).await.is_err() {
             return Ok(());
@@ -291,7 +292,7 @@ impl Tail {
         let optime = Entry::parse(last).map_err(malformed)?.optime;
         let digest = Some(*blake3::hash(last).as_bytes());
         let bytes = batch.bytes();
-        metrics::counter!("hindsight_received_bytes_total").increment(bytes as u64);
+        metrics::received(bytes);
         // Positions move before the batch is handed on: `durable` must never be seen ahead of
         // `received`.
         self.positions.received(optime);

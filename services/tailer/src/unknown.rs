@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use hindsight_oplog::{CommandKind, Entry, OpKind};
 
+use crate::metrics;
+
 /// Different names that are told; further ones are counted together.
 const MOST_NAMES: usize = 32;
 /// Names are cut at this length.
@@ -33,7 +35,7 @@ impl UnknownNames {
         let name = String::from_utf8_lossy(&name[..name.len().min(LONGEST_NAME)]).into_owned();
         let is_new = !self.0.contains(&name);
         if is_new && self.0.len() >= MOST_NAMES {
-            metrics::counter!("hindsight_unknown_entries_total", "name" => OTHERS).increment(1);
+            metrics::unknown_entry(OTHERS);
             return;
         }
         if is_new {
@@ -43,7 +45,7 @@ impl UnknownNames {
             );
             self.0.insert(name.clone());
         }
-        metrics::counter!("hindsight_unknown_entries_total", "name" => name).increment(1);
+        metrics::unknown_entry(&name);
     }
 }
 

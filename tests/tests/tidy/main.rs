@@ -133,3 +133,19 @@ fn links_between_documents_lead_somewhere() -> Result<()> {
     ensure!(dead.is_empty(), "links to nothing:\n{}", dead.join("\n"));
     Ok(())
 }
+
+/// A metric that is counted elsewhere would be missing in `docs/METRICS.md`.
+#[test]
+fn metrics_are_recorded_through_the_catalogue() -> Result<()> {
+    const MACROS: [&str; 3] = ["counter!(", "gauge!(", "histogram!("];
+    let mut found = Vec::new();
+    for (name, text) in texts(&[".rs"])? {
+        let is_catalogue = name == "services/lib/runtime/src/metric.rs";
+        if name.starts_with("services/") && !is_catalogue {
+            let records = |line: &&str| MACROS.iter().any(|it| line.contains(it));
+            found.extend(text.lines().filter(records).map(|line| format!("{name}: {line}")));
+        }
+    }
+    ensure!(found.is_empty(), "list these in a `metrics.rs`:\n{}", found.join("\n"));
+    Ok(())
+}

@@ -13,7 +13,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use metrics::counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -180,7 +179,7 @@ impl Porter {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("not finished within {patience:?}"),
         };
-        counter!("hindsight_api_handshake_failures_total").increment(1);
+        crate::api::metrics::handshake_failed();
         debug!(%peer, error = failure, "no TLS with this caller");
     }
 

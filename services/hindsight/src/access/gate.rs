@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
-use metrics::counter;
 use tonic::Code;
 use tracing::warn;
 
@@ -94,7 +93,7 @@ impl Gate {
     /// Tells of a refusal: never the token, and not more than the log can take.
     fn complain(&self, refusal: Refusal, peer: SocketAddr) {
         if !matches!(refusal, Refusal::Foreign(_)) {
-            counter!("hindsight_api_unauthenticated_total").increment(1);
+            crate::api::metrics::caller_refused();
         }
         if let Some(held_back) = self.complaints.may_log() {
             warn!(%peer, reason = refusal.reason(), held_back, "a call was refused");

@@ -1,7 +1,8 @@
-//! What every call passes, however it came: role, room, audit file, deadline, metrics.
+//! What every call goes through, whichever way it came in: role, room, audit file, deadline,
+//! metrics.
 //!
 //! ```text
-//! begin: may the caller? is there room? can it be written down?  ─▶ answer ─▶ end: metrics, audit file
+//! begin: role allowed? room left? audit line written?  ─▶ answer ─▶ end: metrics, audit file
 //! ```
 
 use std::pin::Pin;
@@ -11,39 +12,40 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
-use metrics::{counter, gauge, histogram};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tonic::{Code, Request, Response, Status};
 
 use super::about::{About, Counted};
-use super::{Answers, Reason};
+use super::{Answers, Reason, metrics};
 use crate::access::{AuditEntry, AuditLog, Call, Caller, Phase};
 
 /// Decides which calls are answered.
 pub struct Admission {
     audit: Arc<AuditLog>,
     room: Arc<Semaphore>,
-    /// Nobody calls but the command that holds the files.
+    /// The only caller is the command that holds the files.
     is_offline: bool,
 }
 
 impl Admission {
-    /// Of a process that serves; `room` is how many calls it answers at the same time.
+    /// The admission of a process that serves; `room` is its limit on concurrent calls.
     pub fn of_server(audit: AuditLog, room: usize) -> Self {
         let room = Arc::new(Semaphore::new(room));
         Self { audit: Arc::new(audit), room, is_offline: false }
     }
 
-    /// Of a command that works on the files.
+    /// The admission of a command that works on the files.
     pub fn of_command(audit: AuditLog) -> Self {
         let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
         Self { audit: Arc::new(audit), room, is_offline: true }
     }
 
+    /// Admits a call, and records the beginning of a call that is audited.
+    ///
     /// # Errors
-    /// Why the call is not answered.
+    /// Returns the reason why the call is not answered.
     pub(super) fn begin<Q: About>(
         &self,
         call: Call,
@@ -58,7 +60,7 @@ impl Admission {
             count(call, status.code());
         }
         let (permit, about) = admitted?;
-        gauge!("hindsight_api_calls_in_flight").increment(1);
+        metrics::call_began();
         Ok(Ongoing {
             call,
             caller,
@@ -86,7 +88,7 @@ impl Admission {
         }
         let permit = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
             Reason::TooManyCalls.status(
-                "as many calls as may be are being answered (--max-calls): try again in a moment",
+                "the limit on concurrent calls is reached (--max-calls): try again in a moment",
             )
         })?;
         if call.is_audited() {
@@ -98,7 +100,7 @@ impl Admission {
     }
 }
 
-/// A call that is being answered. However it ends, its end is counted and written down.
+/// A call that is being answered. However the call ends, its end is counted and recorded.
 pub(super) struct Ongoing {
     call: Call,
     caller: Caller,
@@ -111,8 +113,8 @@ pub(super) struct Ongoing {
     place: Place,
 }
 
-/// The room that a call takes. Whoever works for it on another thread holds it too, so that work
-/// that nobody waits for any more counts until it ends.
+/// The room that a call takes. Work for the call on another thread holds the room too, so that work
+/// whose caller is gone still counts until it ends.
 #[derive(Clone)]
 pub(super) struct Place(Arc<Taken>);
 
@@ -122,8 +124,8 @@ struct Taken {
 }
 
 impl Place {
-    /// Whether somebody still waits for the answer. Long work asks now and then, and ends when
-    /// nobody does.
+    /// Returns whether the caller still waits for the answer. Long work checks this now and then,
+    /// and ends when the caller is gone.
     pub(super) fn is_wanted(&self) -> bool {
         !self.0.is_abandoned.load(Ordering::Relaxed)
     }
@@ -138,7 +140,7 @@ impl Ongoing {
         &self.caller
     }
 
-    /// A call with one answer.
+    /// Runs a call that has one answer.
     pub(super) async fn one<A: Counted>(
         mut self,
         answer: impl Future<Output = Result<A, Status>>,
@@ -150,8 +152,8 @@ impl Ongoing {
         Ok(Response::new(answer))
     }
 
-    /// A call whose answers come one after the other; it goes on until the last one, or until
-    /// nobody wants more.
+    /// Runs a call whose answers come one after the other. The call lasts until the last answer, or
+    /// until the caller goes away.
     pub(super) async fn many<A: Counted + 'static>(
         mut self,
         answers: impl Future<Output = Result<Answers<A>, Status>>,
@@ -185,26 +187,23 @@ fn too_late() -> Status {
 impl Drop for Ongoing {
     fn drop(&mut self) {
         self.place.0.is_abandoned.store(true, Ordering::Relaxed);
-        // Dropped in between: the caller went away.
+        // Dropped before its end: the caller went away.
         let code = self.ended.unwrap_or(Code::Cancelled);
-        gauge!("hindsight_api_calls_in_flight").decrement(1);
-        histogram!("hindsight_api_call_seconds", "call" => self.call.name())
-            .record(self.started.elapsed().as_secs_f64());
+        metrics::call_ended(self.call.name(), self.started.elapsed().as_secs_f64());
         count(self.call, code);
         if self.call.is_audited() {
             let documents = self.call.reads_documents().then_some(self.documents);
             let phase = Phase::Ended { code, documents };
             let about = std::mem::take(&mut self.about);
             let entry = AuditEntry { caller: &self.caller, call: self.call, phase, about };
-            // That it began is on record; a failure is logged and counted by the audit file itself.
+            // The beginning is on record. The audit file itself logs and counts a failure to write.
             let _ = self.audit.record(&entry, false);
         }
     }
 }
 
 fn count(call: Call, code: Code) {
-    let code = format!("{code:?}");
-    counter!("hindsight_api_calls_total", "call" => call.name(), "code" => code).increment(1);
+    metrics::call_counted(call.name(), &format!("{code:?}"));
 }
 
 /// The answers of an ongoing call.
@@ -237,7 +236,7 @@ impl<A: Counted> Stream for Stretched<A> {
     }
 }
 
-/// gRPC's `grpc-timeout`: at most 8 digits and a unit.
+/// Returns the time-out in gRPC's `grpc-timeout`: at most 8 digits and a unit.
 fn timeout<T>(request: &Request<T>) -> Option<Duration> {
     let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

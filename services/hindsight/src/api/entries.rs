@@ -11,11 +11,10 @@ use hindsight_replayer::Engine;
 use hindsight_replayer::find::{
     EntryFilter, Found, NamespacePattern, Pattern, Search, SearchOptions,
 };
-use metrics::counter;
 use tonic::Status;
 
 use super::scan::filter_of as query_of;
-use super::{Answers, Service, id_of, invalid, status_of, whereabouts};
+use super::{Answers, Service, id_of, invalid, metrics, status_of, whereabouts};
 
 pub(super) fn search(
     service: &Service,
@@ -59,9 +58,7 @@ fn found(search: Search, with_context: bool) -> Answers<api::SearchEntriesRespon
             Some(next) => Ok(Some((message(next, with_context), search))),
             None => {
                 let searched = search.searched();
-                counter!("hindsight_search_segments_total").increment(searched.segments);
-                counter!("hindsight_search_frames_total").increment(searched.frames);
-                counter!("hindsight_search_entries_total").increment(searched.entries);
+                metrics::searched(searched.segments, searched.frames, searched.entries);
                 Ok(None)
             }
         }

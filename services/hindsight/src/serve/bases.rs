@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::metrics;
 use crate::api::CopyBoard;
 use crate::base_registry::register_bases;
 
@@ -147,7 +148,7 @@ impl BaseKeeper {
                     }
                     Err(_) if shutdown.is_cancelled() => return Ok(()),
                     Err(error) => {
-                        metrics::counter!("hindsight_base_failures_total").increment(1);
+                        metrics::base_failed();
                         warn!(%error, "copying a base failed; it will be tried again");
                         self.board.set(Some(json!({"failed": format!("{error:#}")})));
                         delay = backoff.next_delay();

@@ -8,9 +8,9 @@ use anyhow::Result;
 use hindsight_log::{LogError, Risks, SharedLog};
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::{Boards, CaptureError, StatusBoard, absorb_new, told_while_overdue};
-use metrics::gauge;
 use tracing::{error, info, warn};
 
+use super::metrics;
 use crate::open::Opened;
 
 /// Between two looks at the end of the log.
@@ -65,22 +65,21 @@ pub(super) async fn watch_risks(
     status: StatusBoard,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    gauge!("hindsight_retention_risk").set(0.0);
+    metrics::retention_risks(0);
     // Until everything was looked at once.
-    gauge!("hindsight_retention_unchecked").set(1.0);
+    metrics::retention_unchecked(true);
     let mut before = Risks::default();
     while !shutdown.is_cancelled() {
         for (reason, count) in shared.ignored().counts() {
-            gauge!("hindsight_log_ignored_records", "reason" => reason).set(count as f64);
+            metrics::ignored_records(reason, count);
         }
         let now = tokio::select! {
             now = shared.risks() => now,
             () = shutdown.cancelled() => break,
         };
         say_risks(&before, &now);
-        gauge!("hindsight_retention_risk").set(now.found.len() as f64);
-        let is_blind = !now.unchecked.is_empty();
-        gauge!("hindsight_retention_unchecked").set(f64::from(u8::from(is_blind)));
+        metrics::retention_risks(now.found.len());
+        metrics::retention_unchecked(!now.unchecked.is_empty());
         status.at_risk([&now.found[..], &now.unchecked[..]].concat());
         before = now;
         tokio::select! {

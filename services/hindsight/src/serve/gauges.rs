@@ -7,8 +7,8 @@ use hindsight_oplog::OpTime;
 use hindsight_replayer::Engine;
 use hindsight_runtime::CancellationToken;
 use hindsight_tailer::Role;
-use metrics::gauge;
 
+use super::metrics;
 use crate::api::{Live, headroom};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,16 +24,14 @@ pub async fn run(engine: Engine, live: Live, shutdown: CancellationToken) -> Res
         let entries = live.applied.borrow().entries;
         let rate = entries.saturating_sub(last_entries) as f64 / INTERVAL.as_secs_f64();
         last_entries = entries;
-        gauge!("hindsight_apply_entries_per_second").set(rate);
-        gauge!("hindsight_applied_entries").set(entries as f64);
+        metrics::applied(entries, rate);
         if let Ok(windows) = engine.windows()
             && let Some(newest) = windows.last()
         {
-            gauge!("hindsight_restorable_earliest_timestamp_seconds").set(newest.from.seconds());
-            gauge!("hindsight_restorable_latest_timestamp_seconds").set(newest.through.seconds());
+            metrics::restorable(newest.from.seconds(), newest.through.seconds());
         }
         if let Ok(gaps) = engine.gaps() {
-            gauge!("hindsight_gaps").set(gaps.len() as f64);
+            metrics::gaps(gaps.len());
         }
     }
 }
@@ -50,22 +48,21 @@ fn positions(live: &Live) {
     ];
     for (name, optime) in named {
         if let Some(optime) = optime {
-            gauge!("hindsight_position_timestamp_seconds", "position" => name)
-                .set(optime.ts.seconds());
+            metrics::position(name, optime.ts.seconds());
         }
     }
     let leads = matches!(live.capture.now().role, Role::Leading { .. });
-    gauge!("hindsight_leading").set(f64::from(u8::from(leads)));
+    metrics::leading(leads);
     let lag = |ahead: Option<OpTime>, behind: Option<OpTime>| {
         Some(ahead?.ts.seconds().saturating_sub(behind?.ts.seconds()))
     };
     if let Some(lag) = lag(positions.majority, positions.durable) {
-        gauge!("hindsight_capture_lag_seconds").set(lag);
+        metrics::capture_lag(lag);
     }
     if let Some(lag) = lag(positions.durable, applied) {
-        gauge!("hindsight_apply_lag_seconds").set(lag);
+        metrics::apply_lag(lag);
     }
     if let Some(headroom) = headroom(&positions) {
-        gauge!("hindsight_rollover_headroom_seconds").set(headroom);
+        metrics::rollover_headroom(headroom);
     }
 }

@@ -13,6 +13,7 @@ use crate::api::Admission;
 use crate::cli::{Global, Listen, LogFormat};
 use crate::data_dir::{DataDir, Owner, Running};
 use crate::exit::{Exit, Failure};
+use crate::metric_catalogue;
 use crate::open::open_audit;
 
 /// A process that has its data directory for itself.
@@ -30,6 +31,7 @@ impl Process {
         let address = listen_address(&listen.listen, &listen.access)?;
         let guard = Guard::open(&listen.access)?;
         let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
+        metric_catalogue::describe();
         let data = DataDir::new(&global.data);
         data.create()?;
         match data.take()? {

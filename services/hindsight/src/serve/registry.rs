@@ -11,9 +11,9 @@ use anyhow::Result;
 use hindsight_index::Index;
 use hindsight_log::{BaseNotice, SharedLog};
 use hindsight_runtime::CancellationToken;
-use metrics::gauge;
 use tracing::{error, info, warn};
 
+use super::metrics;
 use crate::base_registry::{Found, register_bases};
 use crate::open::Opened;
 
@@ -96,7 +96,7 @@ impl Registry {
         self.looked = Instant::now();
         match self.take_in(seen.announced.as_deref()) {
             Ok(found) => {
-                gauge!("hindsight_bases_absent").set(found.absent.len() as f64);
+                metrics::bases_absent(found.absent.len());
                 if found != self.found {
                     say(&self.found, &found, &self.directory);
                 }

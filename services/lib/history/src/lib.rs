@@ -1,19 +1,20 @@
-//! Every version of every document, by visible time, and the catalog beside it.
+//! Every version of every document, by visible time, together with the catalog.
 //!
-//! A [`History`] lives in one RocksDB directory. It is derived: deleted and rebuilt from a base and
-//! the log it comes out the same ([`History::digest`], I5). RocksDB's own log is off; the progress
-//! of the writer is stored in the same write batch as the data it stands for, so that after a crash
-//! both are as old as each other and applying the same entries again gives the same state (I10).
+//! A [`History`] lives in one RocksDB directory. It is derived: when it is deleted and rebuilt from
+//! a base and the log, the result is the same ([`History::digest`], I5). RocksDB's own log is off.
+//! The progress of the writer is stored in the same write batch as the data that it describes.
+//! After a crash, progress and data therefore go back to the same moment, and applying the same
+//! entries again leads to the same state (I10).
 //!
 //! - [`Load`]: writes a base, which begins a *generation*
 //! - [`Writer`]: applies apply units, in the order of their last entries
 //! - [`View`]: reads the state at one time
 //!
 //! Ids are keyed under simple collation. In a collection whose collation has a strength below 3 the
-//! server holds `"a"` and `"A"` for one id; here they are two keys. The entries carry the stored
-//! document's own `_id`, byte for byte, so replay is exact all the same; only a lookup by an equal
-//! but different string misses. Who looks up strings, or compares them, asks
-//! [`CollectionState::collation`] first.
+//! server treats `"a"` and `"A"` as one id; the history has two keys for them. Replay is still
+//! exact, because the entries carry the stored document's own `_id`, byte for byte. Only a lookup
+//! by an equal but different string finds nothing. Callers that look up strings, or compare them,
+//! check [`CollectionState::collation`] first.
 
 mod apply;
 mod capped;
@@ -27,6 +28,7 @@ mod history;
 mod key;
 mod latest;
 mod load;
+pub mod metrics;
 mod observed;
 mod pair;
 mod proof;

@@ -1,10 +1,11 @@
 //! The source's own proof: what the history builds is checked against hashes in the entries.
 //!
-//! A newer server may give an operation the hash of its document (`m.h`, behind a flag in 9.0): of
-//! the new document for an insert, of the old one for a delete, and both XORed for an update. Its
-//! first version used SHA-256 cut to 8 bytes, of the new document alone. Which one is meant, the
-//! entry does not say (docs/decisions/0011). No server that writes such entries was at hand: all
-//! this is read from the server's source (`db/repl/internode_validation_hash_utils.cpp`).
+//! A newer server may give an operation the hash of its document (`m.h`, behind a flag in 9.0): the
+//! hash of the new document for an insert, of the old document for a delete, and both hashes XORed
+//! for an update. The first version of this feature used SHA-256 cut to 8 bytes, of the new
+//! document alone. The entry does not say which of the two is meant (docs/decisions/0011). No
+//! server that writes such entries was available: all of this is read from the server's source
+//! (`db/repl/internode_validation_hash_utils.cpp`).
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,22 +14,22 @@ use crate::generation::Hashes;
 use crate::writer::Unit;
 use crate::xxh3::xxh3_64;
 
-/// Hashes are computed by these algorithms.
+/// The algorithms that may have computed a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     Xxh3,
     Sha256,
 }
 
-/// What came of the hashes of one writer.
+/// The results of the hash checks of one writer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HashCounts {
     /// Documents that were what the source says.
     pub matched: u64,
-    /// Documents whose hash did not match, and before which none had: the algorithm may not be
-    /// known here.
+    /// Documents whose hash did not match, when no hash had matched before: this version may not
+    /// know the algorithm.
     pub unrecognised: u64,
-    /// At most one: the history ends there.
+    /// Documents that differ from the source. At most one, because the history ends there.
     pub mismatched: u64,
 }
 
@@ -56,9 +57,9 @@ fn sha256_64(document: &[u8]) -> u64 {
     digest.iter().take(8).rev().fold(0, |hash, &byte| hash << 8 | u64::from(byte))
 }
 
-/// Checks hashes. One that matches shows that the source's algorithm is known, for 64 bits do not
-/// agree by chance; one that does not match is a difference then. Before, it may be the algorithm
-/// that is not known.
+/// Checks hashes. A hash that matches shows that the source's algorithm is known, because 64 bits
+/// do not agree by chance. From then on, a hash that does not match is a difference. Before that,
+/// the algorithm may be unknown.
 #[derive(Debug)]
 pub(crate) struct Proof {
     hashes: Hashes,
@@ -71,13 +72,16 @@ impl Proof {
         Self { hashes, counts: HashCounts::default() }
     }
 
-    /// What was found out so far, to be stored.
+    /// Returns what was found out so far, to be stored.
     pub(crate) fn hashes(&self) -> Hashes {
         self.hashes
     }
 
+    /// Checks a change against the hash that the source states.
+    ///
     /// # Errors
-    /// A document that is not what the source says, now or (as turns out now) before.
+    /// Returns [`ApplyError::Inconsistent`] when a document is not what the source says, now or (as
+    /// it turns out now) before.
     pub(crate) fn check(
         &mut self,
         unit: &Unit,
@@ -141,7 +145,7 @@ fn mismatch(stated: u64, built: u64) -> String {
 }
 
 fn count(outcome: &'static str) {
-    metrics::counter!("hindsight_history_document_hashes_total", "outcome" => outcome).increment(1);
+    crate::metrics::hash_compared(outcome);
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Operations and commands that this version does not know.
 //!
-//! They end the history by name: what they do to documents cannot be told. An operator who knows
-//! that one carries no data has it skipped by that name (`--unknown-commands skip=NAME`), and every
-//! skip is counted.
+//! An unknown operation ends the history, and the error names it: nobody can say what it does to
+//! documents. An operator who knows that the operation carries no data can have it skipped by that
+//! name (`--unknown-commands skip=NAME`). Every skip is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -10,10 +10,10 @@ use std::sync::Mutex;
 use crate::writer::Unit;
 use crate::{ApplyError, Writer};
 
-/// Names in errors and metrics are cut at this length: whoever writes entries chooses them.
+/// Names in errors and metrics are cut at this length, because the writer of an entry chooses them.
 const LONGEST_NAME: usize = 64;
 
-/// How often each of the names that are skipped was met since the store was opened.
+/// How often each name that is skipped was met since the store was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Skips(Mutex<BTreeMap<String, u64>>);
 
@@ -26,7 +26,7 @@ impl Skips {
         self.0.lock().expect("no one panics while counting").clone()
     }
 
-    /// Counts one; none if the name is not to be skipped.
+    /// Counts a skip, and returns the number of skips; `None` if the name is not to be skipped.
     fn count(&self, name: &str) -> Option<u64> {
         let mut counts = self.0.lock().expect("no one panics while counting");
         let count = counts.get_mut(name)?;
@@ -36,12 +36,11 @@ impl Skips {
 }
 
 impl Writer<'_> {
-    /// What to do about an operation or command of that name.
+    /// Skips an operation or command of that name, or refuses it.
     pub(crate) fn unknown(&self, unit: &Unit, ns: &str, name: &[u8]) -> Result<(), ApplyError> {
         let name = String::from_utf8_lossy(&name[..name.len().min(LONGEST_NAME)]).into_owned();
         if let Some(count) = self.history.skips.count(&name) {
-            metrics::counter!("hindsight_history_skipped_total", "name" => name.clone())
-                .increment(1);
+            crate::metrics::entry_skipped(&name);
             if count == 1 {
                 tracing::warn!(
                     entry = %unit.at, ns, name,
@@ -50,7 +49,7 @@ impl Writer<'_> {
             }
             return Ok(());
         }
-        metrics::counter!("hindsight_history_unknown_total", "name" => name.clone()).increment(1);
+        crate::metrics::unknown_entry(&name);
         let what = format!(
             "{name:?} is an operation or command that this version does not know. If it is certain that it changes \
              neither documents nor collections, --unknown-commands skip={name} goes on past it"

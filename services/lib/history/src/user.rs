@@ -1,8 +1,9 @@
-//! Operations of a user's `applyOps`, which MongoDB 6.0 and earlier log as they were given.
+//! Operations of a user's `applyOps`, which MongoDB 6.0 and earlier log as the user gave them.
 //!
-//! They are idempotent: an insert replaces what is there, a delete of what is missing does nothing,
-//! and an update inserts unless the command says `alwaysUpsert: false`. A transaction's operations
-//! are not: they fit the state before them, or base and log are wrong.
+//! These operations are idempotent: an insert replaces an existing document, a delete of a missing
+//! document does nothing, and an update inserts unless the command says `alwaysUpsert: false`. The
+//! operations of a transaction are not idempotent: they fit the state before them, or base or log
+//! is wrong.
 
 use std::borrow::Cow;
 
@@ -16,18 +17,18 @@ use crate::apply::unappliable;
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, Writer};
 
-/// From this feature compatibility version on, no `applyOps` of a user is logged: each of its
-/// operations is.
+/// From this feature compatibility version on, an `applyOps` of a user is not logged; each of its
+/// operations is logged instead.
 const LOGGED_SINGLY_SINCE: u32 = 7;
 
-/// Whose answers the conditions of `$pull` get: filters answer alike in every version that logs
-/// such an `applyOps`.
+/// The version that answers the conditions of `$pull`. Filters answer alike in every version that
+/// logs such an `applyOps`.
 const QUERIED_AS: Series = Series::new(6, 0);
 
 pub(crate) const NOT_IDEMPOTENT: &str = "an applyOps with an update that is not idempotent, while the base was being \
                                          copied: whether the base holds it already cannot be told";
 
-/// What is known about a user's operation besides itself.
+/// What is known about a user's operation besides the operation itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct User {
     /// Major number of the feature compatibility version.
@@ -35,7 +36,7 @@ pub(crate) struct User {
     wall_ms: Option<i64>,
 }
 
-/// Of an update, a user's or not.
+/// The circumstances of an update, whether it is a user's update or not.
 pub(crate) fn circumstances(
     unit: &Unit,
     target: &Target,
@@ -47,7 +48,7 @@ pub(crate) fn circumstances(
         server: user.server,
         has_collation: target.has_collation,
         conditions: if target.has_collation { &Queries::Collated } else { &Queries::Simple },
-        // The server takes a time for the document just before it takes one for the entry.
+        // The server takes a time for the document just before it takes a time for the entry.
         now: Now {
             wall_ms: user.wall_ms.unwrap_or(at_second),
             timestamp: unit.at.ts.predecessor(),
@@ -56,7 +57,8 @@ pub(crate) fn circumstances(
 }
 
 impl Writer<'_> {
-    /// Whose operation it is; none for the server's own. Loses the document at hand.
+    /// Returns the user behind an operation; `None` for an operation of the server itself. The
+    /// writer may lose the current document.
     pub(crate) fn user(&mut self, op: &Operation<'_>) -> Result<Option<User>, ApplyError> {
         let wall_ms = match op.origin {
             Origin::Server => return Ok(None),
@@ -68,7 +70,7 @@ impl Writer<'_> {
         Ok(is_user.then_some(User { server, wall_ms }))
     }
 
-    /// The document that a user's insert makes.
+    /// Returns the document that a user's insert makes.
     pub(crate) fn users_document(
         &mut self,
         unit: &Unit,
@@ -84,12 +86,12 @@ impl Writer<'_> {
         self.history.read_catalog().live_named(self.generation.id, ns).is_some()
     }
 
-    /// Tells of a document into which the server put its own clock: each member of the set holds
-    /// another value, and the history holds the entry's time.
+    /// Counts and reports a document into which the server put its own clock. Each member of the
+    /// set holds another value, and the history holds the time of the entry.
     pub(crate) fn note_clock(&mut self, unit: &Unit, op: &Operation<'_>, takes_the_clock: bool) {
         if takes_the_clock {
             self.counts.clock_values += 1;
-            metrics::counter!("hindsight_history_clock_values_total").increment(1);
+            crate::metrics::clock_value();
             tracing::warn!(
                 entry = %unit.at, ns = op.ns,
                 "an applyOps lets each server put its own time into a document ($currentDate, or an empty \
@@ -100,15 +102,15 @@ impl Writer<'_> {
     }
 }
 
-/// Judges the conditions of `$pull`.
+/// Judges the conditions of `$pull` in a collection without a collation, or with one.
 enum Queries {
     Simple,
     Collated,
 }
 
 impl Conditions for Queries {
-    /// As the server does: operators judge the element itself, other documents are filters of
-    /// elements that are documents (server: `PullNode`).
+    /// Judges as the server does: operators judge the element itself, and other documents are
+    /// filters for elements that are documents (server: `PullNode`).
     fn hold(&self, condition: Element<'_>, element: Element<'_>) -> Result<bool, String> {
         const VALUE: &[u8] = b"v";
         let filter = match condition.as_doc() {
@@ -136,7 +138,8 @@ impl Queries {
     }
 }
 
-/// Whether the first field is an operator that tests a value, not one that combines filters.
+/// Whether the first field is an operator that tests a value, and not an operator that combines
+/// filters.
 fn begins_with_test(filter: Doc<'_>) -> bool {
     let first = filter.first().ok().flatten().map(|element| element.name);
     let combines =

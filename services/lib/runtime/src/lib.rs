@@ -1,13 +1,15 @@
-//! What every long-running part needs and no part owns: supervised tasks, shutdown, bounded queues,
-//! retries, telemetry. No word of the domain appears here.
+//! What every long-running part of the program needs and no part owns: supervised tasks, shutdown,
+//! bounded queues, retries, telemetry. No term of the domain appears here.
 
 pub mod backoff;
 pub mod budget;
+pub mod metric;
 pub mod queue;
 pub mod tasks;
 pub mod telemetry;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, Share};
+pub use metric::{Metric, MetricKind};
 pub use tasks::{TaskFailure, Tasks};
 pub use tokio_util::sync::CancellationToken;

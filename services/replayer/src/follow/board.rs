@@ -58,7 +58,7 @@ impl Follower {
         self.take_back(error);
         let is_new = self.board.borrow().stopped != stopped;
         if is_new {
-            metrics::counter!("hindsight_history_stopped_total").increment(1);
+            crate::metrics::history_stopped();
             tracing::error!(%error, "the history stops here; the log goes on");
         }
         self.tell(stopped, None);

@@ -59,8 +59,7 @@ fn take_in_one(
         detail: format!("what was listed of {}: {error}", state.ns),
     })?;
     let Some(judged) = judged else { return Ok(()) };
-    metrics::counter!("hindsight_catalog_unlogged_total")
-        .increment(judged.differences.len() as u64);
+    crate::metrics::unlogged_differences(judged.differences.len());
     tracing::warn!(
         ns = state.ns,
         at = %last.ts,

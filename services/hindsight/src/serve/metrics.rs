@@ -1,0 +1,132 @@
+//! The metrics of a running process: positions, windows, bases, risks.
+
+use hindsight_runtime::Metric;
+
+/// Every metric of this part.
+pub const METRICS: &[Metric] = &[
+    POSITION,
+    LEADING,
+    CAPTURE_LAG,
+    APPLY_LAG,
+    HEADROOM,
+    APPLY_RATE,
+    APPLIED,
+    EARLIEST,
+    LATEST,
+    GAPS,
+    BASE_FAILURES,
+    BASES_ABSENT,
+    RETENTION_RISK,
+    RETENTION_UNCHECKED,
+    IGNORED_RECORDS,
+];
+
+const POSITION: Metric = Metric::gauge("hindsight_position_timestamp_seconds", "How far each position has come (majority, received, durable, indexed, applied): the seconds since 1970 of its timestamp.").by(&["position"]);
+const LEADING: Metric = Metric::gauge(
+    "hindsight_leading",
+    "1 while this process captures, 0 while it stands by or only follows the log.",
+);
+const CAPTURE_LAG: Metric = Metric::gauge(
+    "hindsight_capture_lag_seconds",
+    "How far the durable position is behind the source's majority point. Alert when it grows.",
+);
+const APPLY_LAG: Metric = Metric::gauge(
+    "hindsight_apply_lag_seconds",
+    "How far the history is behind the durable position.",
+);
+const HEADROOM: Metric = Metric::gauge(
+    "hindsight_rollover_headroom_seconds",
+    "How much oplog, in seconds of source time, the member that is read still holds before the durable position: when it is 0, entries are lost. Alert when it is low.",
+);
+const APPLY_RATE: Metric = Metric::gauge(
+    "hindsight_apply_entries_per_second",
+    "Entries that the history applied in the last second.",
+);
+const APPLIED: Metric = Metric::gauge(
+    "hindsight_applied_entries",
+    "Entries that the history has applied since the process started.",
+);
+const EARLIEST: Metric = Metric::gauge(
+    "hindsight_restorable_earliest_timestamp_seconds",
+    "The first restorable time of the newest window, in seconds since 1970.",
+);
+const LATEST: Metric = Metric::gauge(
+    "hindsight_restorable_latest_timestamp_seconds",
+    "The last restorable time of the newest window, in seconds since 1970. Alert when it stops growing.",
+);
+const GAPS: Metric = Metric::gauge("hindsight_gaps", "Gaps in the log.");
+const BASE_FAILURES: Metric = Metric::counter(
+    "hindsight_base_failures_total",
+    "Copies of a base that failed; each is tried again.",
+);
+const BASES_ABSENT: Metric = Metric::gauge(
+    "hindsight_bases_absent",
+    "Bases that the log or the index knows and the directory does not hold.",
+);
+const RETENTION_RISK: Metric = Metric::gauge(
+    "hindsight_retention_risk",
+    "Settings of the topic by which Kafka may delete what the log needs. Alert when above 0.",
+);
+const RETENTION_UNCHECKED: Metric = Metric::gauge(
+    "hindsight_retention_unchecked",
+    "1 while not all of these settings can be read, else 0.",
+);
+const IGNORED_RECORDS: Metric = Metric::gauge(
+    "hindsight_log_ignored_records",
+    "Records of the topic that are no part of the log, by reason.",
+)
+.by(&["reason"]);
+
+pub(super) fn position(name: &str, seconds: u32) {
+    POSITION.set(&[name], f64::from(seconds));
+}
+
+pub(super) fn leading(leads: bool) {
+    LEADING.set(&[], f64::from(u8::from(leads)));
+}
+
+pub(super) fn capture_lag(seconds: u32) {
+    CAPTURE_LAG.set(&[], f64::from(seconds));
+}
+
+pub(super) fn apply_lag(seconds: u32) {
+    APPLY_LAG.set(&[], f64::from(seconds));
+}
+
+pub(super) fn rollover_headroom(seconds: u32) {
+    HEADROOM.set(&[], f64::from(seconds));
+}
+
+pub(super) fn applied(entries: u64, per_second: f64) {
+    APPLIED.set(&[], entries as f64);
+    APPLY_RATE.set(&[], per_second);
+}
+
+pub(super) fn restorable(from: u32, through: u32) {
+    EARLIEST.set(&[], f64::from(from));
+    LATEST.set(&[], f64::from(through));
+}
+
+pub(super) fn gaps(count: usize) {
+    GAPS.set(&[], count as f64);
+}
+
+pub(super) fn base_failed() {
+    BASE_FAILURES.add(&[], 1);
+}
+
+pub(super) fn bases_absent(count: usize) {
+    BASES_ABSENT.set(&[], count as f64);
+}
+
+pub(super) fn retention_risks(count: usize) {
+    RETENTION_RISK.set(&[], count as f64);
+}
+
+pub(super) fn retention_unchecked(is_blind: bool) {
+    RETENTION_UNCHECKED.set(&[], f64::from(u8::from(is_blind)));
+}
+
+pub(super) fn ignored_records(reason: &str, count: u64) {
+    IGNORED_RECORDS.set(&[reason], count as f64);
+}
