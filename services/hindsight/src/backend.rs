@@ -20,13 +20,13 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use crate::access::{Bearer, Credentials};
-use crate::api::Service;
 use crate::cli::Global;
 use crate::data_dir::{DataDir, Running};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
 use crate::open::open_offline;
+use hindsight_api::access::{Bearer, Credentials};
+use hindsight_api::service::Service;
 
 /// Largest message from the server: a 16 MiB document and its frame. A restore that names many
 /// collections is larger than the 4 MiB that clients take by default, too.

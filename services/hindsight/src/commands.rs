@@ -25,18 +25,21 @@ use anyhow::Result;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::access;
 use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
 use crate::exit::{Exit, Failure};
-use crate::extended_json;
+use hindsight_api::access;
+use hindsight_api::extended_json;
 
 /// Runs any command except those that run until they are stopped.
 pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
     let needs = match command {
         Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
-        Command::Token(Token::Create(create)) => return access::create_token(create),
+        Command::Token(Token::Create(create)) => {
+            access::create_token(create)?;
+            return Ok(Exit::Done);
+        }
         Command::Log(LogCommand::Copy(copy)) => return log_copy::run(global, copy).await,
         Command::Wait(_) | Command::Status => Needs::Process,
         _ => Needs::Files,

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use hindsight_api::access::AccessError;
+use hindsight_api::document_id::InvalidId;
+
 /// Why a command ended, for the process that called it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -39,7 +42,32 @@ impl Failure {
     }
 }
 
-/// The exit code that an error calls for: a [`Failure`] anywhere in its chain decides.
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        let exit = match error {
+            AccessError::Usage(_) => Exit::Usage,
+            AccessError::Failed(_) => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<InvalidId> for Failure {
+    fn from(error: InvalidId) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+/// Returns the exit code that an error calls for: the first cause in its chain that has one decides.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).map_or(Exit::Failed, |f| f.exit)
+    let exit_of_cause = |cause: &(dyn std::error::Error + 'static)| {
+        let failure = cause.downcast_ref::<Failure>().map(|failure| failure.exit);
+        let access = || {
+            let error = cause.downcast_ref::<AccessError>()?;
+            Some(Failure::from(error.clone()).exit)
+        };
+        let id = || cause.downcast_ref::<InvalidId>().map(|_| Exit::Usage);
+        failure.or_else(access).or_else(id)
+    };
+    error.chain().find_map(exit_of_cause).unwrap_or(Exit::Failed)
 }

@@ -1,23 +1,17 @@
 //! The `hindsight` command.
 
-mod access;
-mod api;
 mod backend;
 mod base_registry;
 mod cli;
 mod commands;
 mod config;
 mod data_dir;
-mod document_id;
 mod exit;
-mod extended_json;
-mod json;
 mod log_choice;
 mod metric_catalogue;
 mod open;
 mod secret;
 mod serve;
-mod times;
 mod unknown_commands;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use hindsight_runtime::Metric;
 
-use crate::{api, serve};
+use crate::serve;
 
 /// The metrics, by the part that they belong to.
 fn parts() -> [(&'static str, &'static [Metric]); 5] {
@@ -11,7 +11,7 @@ fn parts() -> [(&'static str, &'static [Metric]); 5] {
         ("Capture", hindsight_tailer::metrics::METRICS),
         ("Following the log", hindsight_replayer::metrics::METRICS),
         ("History", hindsight_history::metrics::METRICS),
-        ("API", api::metrics::METRICS),
+        ("API", hindsight_api::metrics::METRICS),
     ]
 }
 

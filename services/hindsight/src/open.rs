@@ -18,12 +18,12 @@ use hindsight_segment::{SegmentDigest, Sequence, SourceIdentity};
 use hindsight_tailer::{CaptureError, PositionBoard, absorb_new};
 use tokio::sync::watch;
 
-use crate::access::AuditLog;
-use crate::api::{Admission, Restores, Service};
 use crate::base_registry::{forget_absent_bases, register_bases};
 use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl, is_topic};
+use hindsight_api::access::AuditLog;
+use hindsight_api::service::{Admission, Restores, Service};
 
 /// What a log is opened for.
 #[derive(Debug, Clone)]
@@ -272,7 +272,7 @@ pub async fn open_offline(
         restores: Restores::open(&data.restores())?,
         admission: Admission::of_command(open_audit(&data.audit())?),
         live: None,
-        _owner: Some(owner),
+        hold: Some(Box::new(owner)),
     })
 }
 

@@ -12,12 +12,9 @@ mod beat;
 mod capture;
 mod following;
 mod gauges;
-mod health;
-mod http;
 mod metrics;
 mod process;
 mod registry;
-mod v1;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +30,6 @@ use hindsight_tailer::{Boards, CaptureError, CaptureSettings, CutSettings, Prefe
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::access::{Guard, listen_address};
-use crate::api::{CopyBoard, Live, Restores, Service, SourceLook};
 use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
@@ -42,6 +37,8 @@ use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
+use hindsight_api::access::{Guard, listen_address};
+use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
 pub use metrics::METRICS;
 use process::Process;
 
@@ -239,7 +236,7 @@ async fn run(
         restores,
         admission: process.admission,
         live: Some(live.clone()),
-        _owner: None,
+        hold: None,
     });
 
     let shutdown = CancellationToken::new();
@@ -262,9 +259,9 @@ async fn run(
     tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
     tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
     let tells = process.guard.is_open();
-    let pages = http::Pages { metrics: process.metrics.clone(), live, tells };
+    let pages = hindsight_api::http::Pages { metrics: process.metrics.clone(), live, tells };
     let (url, local_address) = (doors.url, doors.local_address);
-    tasks.spawn("api", http::serve(doors.doors, service, pages, shutdown.clone()));
+    tasks.spawn("api", hindsight_api::http::serve(doors.doors, service, pages, shutdown.clone()));
     tasks.spawn("signals", process::stop_on_signal(shutdown.clone()));
     tasks.spawn("hangup", process.guard.clone().reload_on_hangup(shutdown.clone()));
     process.owner.announce(&local_address)?;
@@ -286,9 +283,7 @@ async fn stop_restores(service: Arc<Service>, shutdown: CancellationToken) -> Re
 fn error_of<E: Into<anyhow::Error>>(failure: TaskFailure<E>) -> anyhow::Error {
     match failure {
         TaskFailure::Failed { error, .. } => error.into(),
-        TaskFailure::Panicked { task, message } => {
-            anyhow::Error::msg(format!("{task} panicked: {message}"))
-        }
+        TaskFailure::Panicked { task, message } => anyhow::Error::msg(format!("{task} {message}")),
         TaskFailure::Stuck { tasks, waited } => {
             let tasks = tasks.join(", ");
             anyhow::Error::msg(format!("tasks did not stop within {waited:?}: {tasks}"))

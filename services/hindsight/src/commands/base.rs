@@ -6,7 +6,7 @@ use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
 use crate::exit::Exit;
-use crate::times::{json_of, shown};
+use hindsight_api::times::{json_of, shown};
 
 pub async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
     let answer = backend.list_bases(ListBasesRequest {}).await?;

@@ -7,9 +7,9 @@ use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Collections, Global, Output};
 use crate::exit::Exit;
-use crate::extended_json::written;
-use crate::json::{CollectionJson, Notation};
-use crate::times::{included, shown};
+use hindsight_api::extended_json::written;
+use hindsight_api::json::{CollectionJson, Notation};
+use hindsight_api::times::{included, shown};
 
 pub async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Result<Exit> {
     let mut request = ListCollectionsRequest {

@@ -10,9 +10,9 @@ use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Diff, Global, Output};
 use crate::exit::Exit;
-use crate::extended_json::written;
-use crate::json::{ChangeJson, Notation};
-use crate::times::{included, shown};
+use hindsight_api::extended_json::written;
+use hindsight_api::json::{ChangeJson, Notation};
+use hindsight_api::times::{included, shown};
 
 /// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;

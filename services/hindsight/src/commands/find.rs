@@ -10,8 +10,8 @@ use super::{bson_of, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
-use crate::times::included;
-use crate::{document_id, extended_json};
+use hindsight_api::times::included;
+use hindsight_api::{document_id, extended_json};
 
 /// Limit on the number of entries when the command line sets none.
 const DEFAULT_LIMIT: u64 = 100;

@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use super::{print_json, print_line, say};
 use crate::cli::{Global, LogCopy, Output};
 use crate::exit::{Exit, Failure};
-use crate::extended_json::of_timestamp;
 use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, OpenLog, kafka_options};
 use ahead::read_ahead;
+use hindsight_api::extended_json::of_timestamp;
 
 /// Interval between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);

@@ -6,8 +6,8 @@ use super::{find, print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Resolve};
 use crate::exit::Exit;
-use crate::json::{Notation, ResolvedTimeJson};
-use crate::times::shown;
+use hindsight_api::json::{Notation, ResolvedTimeJson};
+use hindsight_api::times::shown;
 
 pub async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Result<Exit> {
     let time = TimeSpec { text: resolve.time.clone(), exclusive: resolve.before };

@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::cli::{Global, Output, Restore, RestoreTime};
 use crate::exit::{Exit, Failure};
 use crate::secret;
-use crate::times::{from_api, included, json_of};
+use hindsight_api::times::{from_api, included, json_of};
 
 /// Number of collections that a summary names.
 const NAMES_SHOWN: usize = 5;

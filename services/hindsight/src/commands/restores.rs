@@ -16,8 +16,8 @@ use super::{print_json, print_line, restore, say};
 use crate::backend::{Backend, failure};
 use crate::cli::{Global, Output, Restores};
 use crate::exit::{Exit, Failure};
-use crate::json::operation::OperationJson;
-use crate::times::shown;
+use hindsight_api::json::operation::OperationJson;
+use hindsight_api::times::shown;
 
 pub async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
     match command {

@@ -6,7 +6,7 @@ use hindsight_extended_json::{Inexact, Notation, Value};
 use hindsight_oplog::Entry;
 
 use super::{print, say};
-use crate::extended_json::written;
+use hindsight_api::extended_json::written;
 
 /// Prints documents as canonical Extended JSON, one per line, all at once. `name` returns a
 /// document's name for warnings.

@@ -11,11 +11,11 @@ use super::shown::{name_of, print_documents, warn, warn_of_texts};
 use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
-use crate::document_id;
 use crate::exit::Exit;
-use crate::extended_json::written;
-use crate::json::{self, VersionJson};
-use crate::times::{included, shown};
+use hindsight_api::document_id;
+use hindsight_api::extended_json::written;
+use hindsight_api::json::{self, VersionJson};
+use hindsight_api::times::{included, shown};
 
 pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&get.id)?.into_bytes();

@@ -17,8 +17,8 @@ use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Timeline};
 use crate::exit::{Exit, Failure};
-use crate::json::CommandJson;
-use crate::times::{included, shown, to_api};
+use hindsight_api::json::CommandJson;
+use hindsight_api::times::{included, shown, to_api};
 
 /// Length of the longest bar, in characters.
 const WIDTH: u64 = 40;

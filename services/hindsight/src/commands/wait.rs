@@ -8,7 +8,7 @@ use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Wait};
 use crate::exit::{Exit, Failure};
-use crate::times::{included, json_of, shown};
+use hindsight_api::times::{included, json_of, shown};
 
 /// The server itself reports when the time-out has passed. A server that does not is given this
 /// much longer.

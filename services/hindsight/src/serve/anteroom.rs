@@ -18,7 +18,7 @@ use hindsight_tailer::CaptureError;
 use tracing::{info, warn};
 
 use super::process::{Process, stop_on_signal};
-use crate::access;
+use hindsight_api::access;
 
 /// What takes longer to open is told of at `/readyz`.
 const AT_ONCE: Duration = Duration::from_secs(1);

@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::metrics;
-use crate::api::CopyBoard;
 use crate::base_registry::register_bases;
+use hindsight_api::service::CopyBoard;
 
 /// Announces the bases of this replica set that the log does not know of; gives all that it knows
 /// of then.

@@ -20,8 +20,8 @@ use tracing::{info, warn};
 use super::bases::BaseKeeper;
 use super::beat::beat;
 use super::{STOP_PATIENCE, error_of};
-use crate::api::CopyBoard;
 use crate::open::{OpenLog, Opened};
+use hindsight_api::service::CopyBoard;
 
 /// After a turn that failed, before the next one: at first, and at most.
 const NEXT_TURN: Duration = Duration::from_secs(1);

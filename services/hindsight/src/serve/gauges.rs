@@ -9,7 +9,7 @@ use hindsight_runtime::CancellationToken;
 use hindsight_tailer::Role;
 
 use super::metrics;
-use crate::api::{Live, headroom};
+use hindsight_api::service::{Live, headroom};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

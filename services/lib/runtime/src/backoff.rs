@@ -1,11 +1,11 @@
-//! Waiting longer after each failure, up to a limit.
+//! Waits longer after each failure, up to a limit.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 /// Doubling delays between two bounds. The delays are deterministic: one process retries one thing,
-/// so there is no herd for a jitter to spread.
+/// so there is no herd that jitter would have to spread.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -14,18 +14,20 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Returns a backoff whose first delay is `first` and whose delays never exceed `limit`.
     pub fn new(first: Duration, limit: Duration) -> Self {
         Self { first, limit, failures: 0 }
     }
 
-    /// The delay before the next try.
+    /// Counts a failure, and returns the delay before the next try.
     pub fn next_delay(&mut self) -> Duration {
         let factor = 1_u32 << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         self.first.saturating_mul(factor).min(self.limit)
     }
 
-    /// Waits before the next try. False when shutdown was asked for meanwhile.
+    /// Counts a failure, and waits before the next try. Returns false when shutdown was requested
+    /// meanwhile.
     pub async fn pause(&mut self, shutdown: &CancellationToken) -> bool {
         tokio::select! {
             () = tokio::time::sleep(self.next_delay()) => true,
@@ -33,11 +35,12 @@ impl Backoff {
         }
     }
 
-    /// How many tries in a row have failed.
+    /// Returns how many tries in a row have failed.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
+    /// Starts again with the first delay, after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,5 +1,5 @@
-//! Memory that many share, counted in bytes (I11): each of them may be small, and all of them
-//! together must be.
+//! Memory that many callers share, counted in bytes (I11). Each caller may take little, and all of
+//! them together must take little too.
 
 use std::sync::Arc;
 
@@ -8,21 +8,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Permits are counted in KiB, so that many GiB still fit the semaphore's counter.
 const UNIT: usize = 1024;
 
-/// So many bytes for all who take of them. A clone shares them.
+/// A number of bytes for all callers that take from it. A clone shares the same bytes.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Semaphore>);
 
-/// Bytes taken; given back when this is dropped.
+/// Bytes that were taken from a budget. They are returned when this value is dropped.
 #[derive(Debug)]
 pub struct Share(OwnedSemaphorePermit);
 
 impl Budget {
+    /// Returns a budget of this many bytes, in whole KiB.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Takes so many bytes, or nothing when they are not left. Nobody waits: whoever gets nothing
-    /// does with less.
+    /// Takes this many bytes, rounded up to whole KiB. `None` when they are not left. The call does
+    /// not wait: a caller that gets nothing makes do with less.
     pub fn try_take(&self, bytes: usize) -> Option<Share> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(units).ok().map(Share)
@@ -30,6 +31,7 @@ impl Budget {
 }
 
 impl Share {
+    /// Returns how many bytes were taken.
     pub fn bytes(&self) -> usize {
         self.0.num_permits() * UNIT
     }

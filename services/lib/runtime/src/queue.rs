@@ -1,4 +1,5 @@
-//! A queue bounded in bytes (I11): a slow receiver slows the sender, it does not grow the process.
+//! A queue bounded in bytes (I11): a slow receiver slows the sender down instead of growing the
+//! process.
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 /// Permits are counted in KiB, so that a queue of many GiB still fits the semaphore's counter.
 const UNIT: usize = 1024;
 
-/// Items besides their bytes: a bound on the number of tiny or empty ones.
+/// The most items in a queue, whatever their bytes. This bounds the number of tiny or empty items.
 const MAX_ITEMS: usize = 1024;
 
-/// Makes a queue that holds at most `limit_bytes` of items, or one single larger item.
+/// Makes a queue that holds at most `limit_bytes` of items, or a single larger item.
 pub fn bounded<T>(limit_bytes: usize) -> (Sender<T>, Receiver<T>) {
     let units = (limit_bytes / UNIT).max(1);
     let (sender, receiver) = mpsc::channel(MAX_ITEMS);
@@ -18,10 +19,11 @@ pub fn bounded<T>(limit_bytes: usize) -> (Sender<T>, Receiver<T>) {
     (Sender { sender, room, units }, Receiver { receiver })
 }
 
-/// The receiver is gone; the item comes back.
+/// The error of a send when the receiver is gone. It holds the item that was not sent.
 #[derive(Debug)]
 pub struct Closed<T>(pub T);
 
+/// The end of a queue that items are sent to.
 #[derive(Debug)]
 pub struct Sender<T> {
     sender: mpsc::Sender<Held<T>>,
@@ -30,7 +32,11 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Waits for room. An item larger than the whole queue waits until the queue is empty.
+    /// Waits for room, and sends an item that counts as `bytes`. An item larger than the whole
+    /// queue waits until the queue is empty.
+    ///
+    /// # Errors
+    /// Returns [`Closed`] with the item when the receiver is gone.
     pub async fn send(&self, item: T, bytes: usize) -> Result<(), Closed<T>> {
         let units = bytes.div_ceil(UNIT).clamp(1, self.units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
@@ -40,21 +46,24 @@ impl<T> Sender<T> {
     }
 }
 
+/// The end of a queue that items are received from.
 #[derive(Debug)]
 pub struct Receiver<T> {
     receiver: mpsc::Receiver<Held<T>>,
 }
 
 impl<T> Receiver<T> {
-    /// `None` once every sender is gone and the queue is empty.
+    /// Waits for the next item and returns it. `None` once every sender is gone and the queue is
+    /// empty.
     pub async fn recv(&mut self) -> Option<Held<T>> {
         self.receiver.recv().await
     }
 }
 
-/// A received item. Its bytes count against the queue until this is dropped.
+/// A received item. Its bytes count against the queue until this value is dropped.
 #[derive(Debug)]
 pub struct Held<T> {
+    /// The item itself.
     pub item: T,
     _permit: OwnedSemaphorePermit,
 }

@@ -1,4 +1,4 @@
-//! Supervised tasks: every task has a name, is awaited by someone, and its end is looked at.
+//! Supervised tasks: every task has a name and is awaited, and its outcome is checked.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,18 +6,21 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Why a set of tasks ended before it was asked to.
+/// Why a set of tasks ended early or did not stop.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskFailure<E> {
+    /// A task returned an error.
     #[error("{task}: {error}")]
     Failed { task: &'static str, error: E },
-    #[error("{task} panicked: {message}")]
+    /// A task panicked or was cancelled.
+    #[error("{task} {message}")]
     Panicked { task: &'static str, message: String },
+    /// These tasks did not stop in time after shutdown was requested.
     #[error("tasks did not stop within {waited:?}: {}", tasks.join(", "))]
     Stuck { tasks: Vec<&'static str>, waited: Duration },
 }
 
-/// A set of tasks that live and die together: the first failure asks all others to stop.
+/// A set of tasks that live and die together: the first failure asks all other tasks to stop.
 #[derive(Debug)]
 pub struct Tasks<E> {
     set: JoinSet<Result<(), E>>,
@@ -26,11 +29,13 @@ pub struct Tasks<E> {
 }
 
 impl<E: Send + 'static> Tasks<E> {
-    /// Tasks of this set stop when `shutdown` is cancelled; a failing task cancels it.
+    /// Returns an empty set. Its tasks stop when `shutdown` is cancelled. A task that fails cancels
+    /// it.
     pub fn new(shutdown: CancellationToken) -> Self {
         Self { set: JoinSet::new(), names: Vec::new(), shutdown }
     }
 
+    /// Starts a task. The task must watch the shutdown token itself.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -40,7 +45,7 @@ impl<E: Send + 'static> Tasks<E> {
         self.names.push((handle.id(), name));
     }
 
-    /// For work that blocks its thread. It must look at the shutdown token by itself.
+    /// Starts work that blocks its thread. The work must watch the shutdown token itself.
     pub fn spawn_blocking(
         &mut self,
         name: &'static str,
@@ -50,21 +55,25 @@ impl<E: Send + 'static> Tasks<E> {
         self.names.push((handle.id(), name));
     }
 
-    /// Waits until all tasks have ended. The first failure cancels the rest, which then have
-    /// `patience` to end; so do all of them once shutdown is asked for from outside.
+    /// Waits until all tasks have ended. The first failure cancels the other tasks. Once shutdown
+    /// is requested, by a failure or from outside, all tasks together have `patience` to end.
+    ///
+    /// # Errors
+    /// Returns the first failure: [`TaskFailure::Failed`] or [`TaskFailure::Panicked`]. Without
+    /// one, returns [`TaskFailure::Stuck`] when tasks do not stop in time.
     pub async fn join(mut self, patience: Duration) -> Result<(), TaskFailure<E>> {
         let mut failure = None;
+        let asked = self.shutdown.clone();
+        let too_late = async move {
+            asked.cancelled().await;
+            tokio::time::sleep(patience).await;
+        };
+        tokio::pin!(too_late);
         loop {
-            let asked = self.shutdown.clone();
             let next = tokio::select! {
                 biased;
                 ended = self.set.join_next_with_id() => ended,
-                () = asked.cancelled() => {
-                    match tokio::time::timeout(patience, self.set.join_next_with_id()).await {
-                        Ok(ended) => ended,
-                        Err(_) => return Err(failure.unwrap_or(self.stuck(patience))),
-                    }
-                }
+                () = &mut too_late => return Err(failure.unwrap_or(self.stuck(patience))),
             };
             let Some(ended) = next else { break };
             if let Some(found) = self.look_at(ended) {
@@ -87,8 +96,8 @@ impl<E: Send + 'static> Tasks<E> {
             Err(error) => {
                 let task = self.forget(error.id());
                 let message = match error.try_into_panic() {
-                    Ok(panic) => panic_message(panic.as_ref()),
-                    Err(_) => "cancelled".to_owned(),
+                    Ok(panic) => format!("panicked: {}", panic_message(panic.as_ref())),
+                    Err(_) => "was cancelled".to_owned(),
                 };
                 Some(TaskFailure::Panicked { task, message })
             }
@@ -146,5 +155,20 @@ mod tests {
         shutdown.cancel();
         let failure = tasks.join(Duration::from_millis(50)).await.expect_err("it never stops");
         assert!(failure.to_string().contains("deaf"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn all_tasks_share_one_patience() {
+        let shutdown = CancellationToken::new();
+        let mut tasks = Tasks::<String>::new(shutdown.clone());
+        for number in 1..=20_u64 {
+            tasks.spawn("slow", async move {
+                tokio::time::sleep(Duration::from_millis(100 * number)).await;
+                Ok(())
+            });
+        }
+        shutdown.cancel();
+        let failure = tasks.join(Duration::from_millis(500)).await.expect_err("the last take 2 s");
+        assert!(matches!(failure, TaskFailure::Stuck { .. }), "{failure}");
     }
 }

@@ -14,7 +14,7 @@ use hindsight_tailer::CaptureStatus;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::api::{Live, Service};
+use crate::service::{Live, Service};
 
 /// How long grpc.health.v1 may be behind.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ type Described = HindsightServer<Service>;
 
 /// Why it is not ready. It is ready when the source is being read, where one captures or stands by,
 /// the log can be read or written, and the history goes on or will by itself.
-pub(super) fn unready(live: &Live) -> Option<String> {
+pub fn unready(live: &Live) -> Option<String> {
     let stopped = live.applied.borrow().stopped.clone();
     why_unready(live.capture.now(), live.source.is_some(), stopped)
 }

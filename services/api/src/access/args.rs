@@ -9,11 +9,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Door, Patience};
+use super::error::AccessError;
 use super::gate::{Gate, Keys};
 use super::local;
 use super::tls::{Tls, TlsFiles};
 use super::tokens::Tokens;
-use crate::exit::Failure;
 
 /// Who may call the API.
 #[derive(Debug, Default, clap::Args)]
@@ -40,7 +40,7 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    fn tls_files(&self) -> Result<Option<TlsFiles>, Failure> {
+    fn tls_files(&self) -> Result<Option<TlsFiles>, AccessError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
                 certificate: certificate.clone(),
@@ -48,19 +48,19 @@ impl AccessArgs {
                 client_ca: self.client_ca.clone(),
             })),
             (None, None) if self.client_ca.is_some() => {
-                Err(Failure::usage("--client-ca needs TLS: add --tls-cert and --tls-key"))
+                Err(AccessError::usage("--client-ca needs TLS: add --tls-cert and --tls-key"))
             }
             (None, None) => Ok(None),
-            (Some(_), None) => Err(Failure::usage("--tls-cert needs --tls-key")),
-            (None, Some(_)) => Err(Failure::usage("--tls-key needs --tls-cert")),
+            (Some(_), None) => Err(AccessError::usage("--tls-cert needs --tls-key")),
+            (None, Some(_)) => Err(AccessError::usage("--tls-key needs --tls-cert")),
         }
     }
 }
 
 /// Returns the address to listen on. Without both TLS and tokens, only loopback is allowed.
-pub fn listen_address(text: &str, access: &AccessArgs) -> Result<SocketAddr, Failure> {
+pub fn listen_address(text: &str, access: &AccessArgs) -> Result<SocketAddr, AccessError> {
     let address: SocketAddr = text.parse().map_err(|_| {
-        Failure::usage(format!("--listen {text:?} is not an address such as 127.0.0.1:7117"))
+        AccessError::usage(format!("--listen {text:?} is not an address such as 127.0.0.1:7117"))
     })?;
     let missing = match (access.tls_files()?.is_some(), access.tokens.is_some()) {
         _ if address.ip().is_loopback() => return Ok(address),
@@ -69,7 +69,7 @@ pub fn listen_address(text: &str, access: &AccessArgs) -> Result<SocketAddr, Fai
         (false, true) => "--tls-cert and --tls-key",
         (false, false) => "--tls-cert, --tls-key and --tokens",
     };
-    Err(Failure::usage(format!(
+    Err(AccessError::usage(format!(
         "--listen {address} is not a loopback address. Anyone who reaches it could read every document, or see \
          what others read: add {missing}, or listen on loopback"
     )))
@@ -84,12 +84,12 @@ pub struct Guard {
 
 impl Guard {
     /// Reads the files that the settings name.
-    pub fn open(access: &AccessArgs) -> Result<Self, Failure> {
+    pub fn open(access: &AccessArgs) -> Result<Self, AccessError> {
         let tokens = access.tokens.as_deref().map(Tokens::open).transpose();
         let tls = access.tls_files()?.map(Tls::open).transpose();
         Ok(Self {
-            tokens: tokens.map_err(Failure::usage)?.map(Arc::new),
-            tls: tls.map_err(Failure::usage)?.map(Arc::new),
+            tokens: tokens.map_err(AccessError::usage)?.map(Arc::new),
+            tls: tls.map_err(AccessError::usage)?.map(Arc::new),
         })
     }
 
@@ -202,7 +202,7 @@ mod tests {
         }
         for other in ["0.0.0.0:7117", "[::]:7117", "10.0.0.1:7117", "[::ffff:10.0.0.1]:1"] {
             let refused = |access: AccessArgs, missing: &str| {
-                let error = listen_address(other, &access).unwrap_err().message;
+                let error = listen_address(other, &access).unwrap_err().to_string();
                 assert!(error.contains(&format!("add {missing}, or")), "{error}");
             };
             refused(AccessArgs::default(), "--tls-cert, --tls-key and --tokens");

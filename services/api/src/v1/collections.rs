@@ -12,8 +12,8 @@ use utoipa::IntoParams;
 use super::answer::json;
 use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Params, time};
-use crate::api::Service;
 use crate::json::{CollectionsJson, Notation};
+use crate::service::Service;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::error::AccessError;
 use super::role::Role;
 use super::token::{Digest, Token};
 use super::{token_file, tokens};
-use crate::exit::{Exit, Failure};
 
 /// Arguments of `hindsight token create`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub struct TokenCreate {
 }
 
 /// Makes a token. It is printed once, on stdout, and is kept nowhere.
-pub fn run(create: &TokenCreate) -> Result<Exit> {
+pub fn run(create: &TokenCreate) -> Result<()> {
     let now = Timestamp::now();
     token_file::check_name(&create.name).map_err(|error| usage("--name", &error))?;
     let expires = create.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
@@ -48,14 +48,14 @@ pub fn run(create: &TokenCreate) -> Result<Exit> {
         None => eprintln!("add this to the tokens file:\n\n{entry}\nThe token, shown only now:"),
     }
     writeln!(io::stdout(), "{}", token.reveal()).context("print the token")?;
-    Ok(Exit::Done)
+    Ok(())
 }
 
-fn usage(flag: &str, error: &str) -> Failure {
-    Failure::usage(format!("{flag}: {error}"))
+fn usage(flag: &str, error: &str) -> AccessError {
+    AccessError::usage(format!("{flag}: {error}"))
 }
 
-fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, AccessError> {
     let time: Timestamp = text.parse().map_err(|_| {
         usage("--expires", &format!("{text:?} is no time such as 2027-01-01T00:00:00Z"))
     })?;
@@ -76,7 +76,7 @@ fn append(path: &Path, entry: &str) -> Result<()> {
     let before = match tokens::text(path) {
         Ok(text) => text,
         Err(_) if !path.exists() => String::new(),
-        Err(error) => return Err(Failure::usage(error).into()),
+        Err(error) => return Err(AccessError::usage(error).into()),
     };
     let gap = match before.as_str() {
         "" => "",
@@ -84,7 +84,7 @@ fn append(path: &Path, entry: &str) -> Result<()> {
         _ => "\n\n",
     };
     token_file::parse(&format!("{before}{gap}{entry}"))
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        .map_err(|error| AccessError::usage(format!("{}: {error}", path.display())))?;
     let file = File::options().append(true).create(true).mode(0o600).open(path);
     let mut file = file.with_context(|| format!("open {}", path.display()))?;
     // One call: a server that reads the file meanwhile sees all of the entry or nothing of it.

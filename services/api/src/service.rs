@@ -1,7 +1,7 @@
 //! The service: the engine's answers in the API's words.
 //!
 //! [`Service`] implements the traits that are generated from the proto files. gRPC, HTTP/JSON
-//! (`serve/http`) and the commands that work on files call the same methods, so an answer does not
+//! (`v1`) and the commands that work on files call the same methods, so an answer does not
 //! depend on how it was asked for.
 
 mod about;
@@ -13,7 +13,6 @@ mod diff;
 mod documents;
 mod entries;
 mod filter_version;
-pub mod metrics;
 mod operations;
 mod page;
 mod reason;
@@ -26,6 +25,7 @@ mod timeline;
 mod verify;
 mod whereabouts;
 
+use std::any::Any;
 use std::pin::Pin;
 
 use futures_util::Stream;
@@ -56,7 +56,7 @@ pub struct Service {
     /// The running process's own state; none when a command works on the files.
     pub live: Option<Live>,
     /// Held while a command works on the files.
-    pub _owner: Option<crate::data_dir::Owner>,
+    pub hold: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Service {

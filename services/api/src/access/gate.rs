@@ -93,7 +93,7 @@ impl Gate {
     /// Tells of a refusal: never the token, and not more than the log can take.
     fn complain(&self, refusal: Refusal, peer: SocketAddr) {
         if !matches!(refusal, Refusal::Foreign(_)) {
-            crate::api::metrics::caller_refused();
+            crate::metrics::caller_refused();
         }
         if let Some(held_back) = self.complaints.may_log() {
             warn!(%peer, reason = refusal.reason(), held_back, "a call was refused");

@@ -18,8 +18,9 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Code, Request, Response, Status};
 
 use super::about::{About, Counted};
-use super::{Answers, Reason, metrics};
+use super::{Answers, Reason};
 use crate::access::{AuditEntry, AuditLog, Call, Caller, Phase};
+use crate::metrics;
 
 /// Decides which calls are answered.
 pub struct Admission {

@@ -3,16 +3,20 @@
 use bson::{RawBson, RawDocumentBuf, oid::ObjectId, rawdoc};
 use serde::de::IgnoredAny;
 
-use crate::exit::Failure;
 use crate::extended_json;
+
+/// A text that is no id, with what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidId(pub String);
 
 /// Reads an `_id`: Extended JSON, 24 hex digits as an ObjectId, any other bare word as a string.
 /// Gives the document `{_id: …}`.
-pub fn parse(text: &str) -> Result<RawDocumentBuf, Failure> {
+pub fn parse(text: &str) -> Result<RawDocumentBuf, InvalidId> {
     Ok(rawdoc! {"_id": parse_value(text)?})
 }
 
-fn parse_value(text: &str) -> Result<RawBson, Failure> {
+fn parse_value(text: &str) -> Result<RawBson, InvalidId> {
     // First, because 24 decimal digits are a JSON number too.
     if text.len() == 24
         && let Ok(oid) = ObjectId::parse_str(text)
@@ -21,7 +25,7 @@ fn parse_value(text: &str) -> Result<RawBson, Failure> {
     }
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         if text.is_empty() || text.starts_with(['{', '[', '"']) {
-            return Err(Failure::usage(format!(
+            return Err(InvalidId(format!(
                 "the id {text:?} is not complete JSON. Quote it for the shell, for example \
                  '{{\"$oid\":\"65f0c0ffee0000000000cafe\"}}' or '\"abc\"'"
             )));
@@ -29,7 +33,7 @@ fn parse_value(text: &str) -> Result<RawBson, Failure> {
         return Ok(RawBson::String(text.to_owned()));
     }
     extended_json::parse_value(text)
-        .map_err(|error| Failure::usage(format!("the id {text:?}: {error:#}")))
+        .map_err(|error| InvalidId(format!("the id {text:?}: {error:#}")))
 }
 
 #[cfg(test)]
@@ -65,7 +69,7 @@ mod tests {
     fn broken_json_is_a_usage_error_not_a_string() {
         for text in ["{\"$oid\":", "\"abc", "[1,", ""] {
             let failure = parse(text).expect_err(text);
-            assert!(failure.message.contains("JSON"), "{failure}");
+            assert!(failure.to_string().contains("JSON"), "{failure}");
         }
         assert!(parse("{\"$oid\":\"xyz\"}").is_err());
     }

@@ -23,7 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::api::Service;
+use crate::service::Service;
 use description::description_json;
 use problem::{no_such_method, no_such_path};
 

@@ -13,6 +13,7 @@ mod caller;
 mod complaints;
 mod connections;
 mod credentials;
+mod error;
 mod gate;
 mod hosts;
 mod local;
@@ -32,6 +33,7 @@ pub use audit::{AuditEntry, AuditLog, Phase};
 pub use caller::Caller;
 pub use connections::{Door, serve};
 pub use credentials::{Bearer, ClientArgs, Credentials};
+pub use error::AccessError;
 pub use role::Call;
 #[cfg(test)]
 pub use role::Role;

@@ -12,9 +12,9 @@ use utoipa::IntoParams;
 use super::answer::{Format, json, line, object, stream};
 use super::problem::{Problem, ProblemJson};
 use super::question::{Asker, Params, document, id, time};
-use crate::api::{Service, invalid};
 use crate::extended_json::written;
 use crate::json::{EntriesJson, Notation, TimelineJson};
+use crate::service::{Service, invalid};
 
 /// The most entries in one JSON object.
 const MAX_IN_OBJECT: u64 = 10_000;

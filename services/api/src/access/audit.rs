@@ -68,7 +68,7 @@ impl AuditLog {
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let result = open.write(&self.path, &line, durable);
         if let Err(error) = &result {
-            crate::api::metrics::audit_failed();
+            crate::metrics::audit_failed();
             if let Some(held_back) = self.complaints.may_log() {
                 let path = self.path.display();
                 tracing::error!(%error, held_back, "the audit file {path} cannot be written: calls are refused");

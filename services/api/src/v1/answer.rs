@@ -15,8 +15,8 @@ use serde::Serialize;
 use tonic::Status;
 
 use super::problem::{Problem, unshowable};
-use crate::api::{Answers, Reason};
 use crate::json::spelled;
+use crate::service::{Answers, Reason};
 
 /// The most text that is gathered for one JSON object. The first item is always answered, however
 /// long it is.

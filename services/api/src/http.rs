@@ -14,7 +14,7 @@ use tonic::service::Routes;
 
 use super::{health, v1};
 use crate::access::{self, Door};
-use crate::api::{Live, Service};
+use crate::service::{Live, Service};
 
 /// What is served beside the API.
 #[derive(Clone)]

@@ -17,9 +17,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::{Format, json, line, stream};
 use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Body, Params, Segments};
-use crate::api::{Service, invalid};
 use crate::json::PlanJson;
 use crate::json::operation::{OperationJson, OperationsJson};
+use crate::service::{Service, invalid};
 
 /// Which state to restore, and where to. Exactly one of `until` and `before` is needed.
 #[derive(Deserialize, ToSchema)]

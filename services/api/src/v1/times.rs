@@ -13,8 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::json;
 use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Body, Params, time};
-use crate::api::Service;
 use crate::json::{BasesJson, Notation, PositionJson, ResolvedTimeJson, WindowsJson};
+use crate::service::Service;
 
 /// Answers with an object that is already JSON text.
 fn object(text: &str) -> Result<Response, Problem> {

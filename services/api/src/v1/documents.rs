@@ -13,9 +13,9 @@ use utoipa::IntoParams;
 use super::answer::{Format, json, line, object, raw, stream};
 use super::problem::{Problem, ProblemJson, unshowable};
 use super::question::{Asker, Params, Segments, document, id, time};
-use crate::api::{Service, invalid};
 use crate::extended_json::written;
 use crate::json::{ChangeJson, ChangesJson, DocumentJson, DocumentsJson, Notation, VersionsJson};
+use crate::service::{Service, invalid};
 
 /// The most documents or changes in one JSON object.
 const MAX_IN_OBJECT: u64 = 10_000;

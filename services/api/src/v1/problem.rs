@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use utoipa::ToSchema;
 
-use crate::api::Reason;
+use crate::service::Reason;
 
 /// Why a call was not answered.
 #[derive(Debug)]

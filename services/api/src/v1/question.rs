@@ -11,7 +11,7 @@ use hindsight_proto::v1::TimeSpec;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::api::{Reason, invalid};
+use crate::service::{Reason, invalid};
 use crate::{document_id, extended_json};
 
 /// The query parameters, after `?`.

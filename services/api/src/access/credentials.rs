@@ -8,10 +8,10 @@ use tonic::service::Interceptor;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Status};
 
+use super::error::AccessError;
 use super::hosts::is_loopback;
 use super::local;
 use super::token::Token;
-use crate::exit::{Exit, Failure};
 
 /// The token itself, for programs that are started with it. There is no such flag: flags are shown
 /// by `ps`.
@@ -68,30 +68,34 @@ pub struct Credentials {
 impl Credentials {
     /// For `--server`: `https://host:port`, `http://host:port`, or `host:port`, which is plain
     /// HTTP.
-    pub fn for_server(server: &str, args: &ClientArgs) -> Result<Self, Failure> {
+    pub fn for_server(server: &str, args: &ClientArgs) -> Result<Self, AccessError> {
         let token = configured_token(args, std::env::var(TOKEN_VARIABLE).ok())?;
         Self::with_token(server, args, token)
     }
 
     /// For the process that runs on a data directory: `address` is what it wrote there, and its
     /// token, if it wants one, is at `token_path`.
-    pub fn for_process(address: &str, token_path: &Path) -> Result<Self, Failure> {
+    pub fn for_process(address: &str, token_path: &Path) -> Result<Self, AccessError> {
         let token = local::read(token_path).map_err(|error| {
             let path = token_path.display();
             let text = format!(
                 "read {path}: {error}. The process on this data directory wants a token, and only the directory's \
                  owner may read the one made for it: use --server with a token of your own"
             );
-            Failure::new(Exit::Failed, text)
+            AccessError::Failed(text)
         })?;
         Self::with_token(address, &ClientArgs::default(), token)
     }
 
-    fn with_token(server: &str, args: &ClientArgs, token: Option<Token>) -> Result<Self, Failure> {
+    fn with_token(
+        server: &str,
+        args: &ClientArgs,
+        token: Option<Token>,
+    ) -> Result<Self, AccessError> {
         let uri =
             if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
         let bad = |error: &dyn std::fmt::Display| {
-            Failure::usage(format!(
+            AccessError::usage(format!(
                 "--server {server:?} is no address such as https://host:7117: {error}"
             ))
         };
@@ -104,7 +108,7 @@ impl Credentials {
         let endpoint = Endpoint::from(uri);
         let endpoint = match scheme.as_str() {
             "http" if token.is_some() && !is_loopback(&host) => {
-                return Err(Failure::usage(format!(
+                return Err(AccessError::usage(format!(
                     "no token is sent to {server} without TLS: everybody on the way could read it. Use https://"
                 )));
             }
@@ -145,17 +149,20 @@ impl Interceptor for Bearer {
 }
 
 /// The file, or else the variable.
-fn configured_token(args: &ClientArgs, variable: Option<String>) -> Result<Option<Token>, Failure> {
+fn configured_token(
+    args: &ClientArgs,
+    variable: Option<String>,
+) -> Result<Option<Token>, AccessError> {
     let (text, from) = match (&args.token_file, variable) {
         (Some(path), _) => (read(path)?, path.display().to_string()),
         (None, Some(text)) => (text, TOKEN_VARIABLE.to_owned()),
         (None, None) => return Ok(None),
     };
     let token = Token::parse(text.trim());
-    token.map(Some).ok_or_else(|| Failure::usage(format!("{from} holds no token")))
+    token.map(Some).ok_or_else(|| AccessError::usage(format!("{from} holds no token")))
 }
 
-fn tls(args: &ClientArgs) -> Result<ClientTlsConfig, Failure> {
+fn tls(args: &ClientArgs) -> Result<ClientTlsConfig, AccessError> {
     let tls = match &args.ca {
         Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
         None => ClientTlsConfig::new().with_native_roots(),
@@ -165,20 +172,20 @@ fn tls(args: &ClientArgs) -> Result<ClientTlsConfig, Failure> {
             Ok(tls.identity(Identity::from_pem(read(certificate)?, read(key)?)))
         }
         (None, None) => Ok(tls),
-        _ => Err(Failure::usage("--client-cert and --client-key are used together")),
+        _ => Err(AccessError::usage("--client-cert and --client-key are used together")),
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, AccessError> {
     std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("read {}: {error}", path.display())))
+        .map_err(|error| AccessError::usage(format!("read {}: {error}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reach(server: &str, token: Option<&str>) -> Result<Credentials, Failure> {
+    fn reach(server: &str, token: Option<&str>) -> Result<Credentials, AccessError> {
         let token = token.map(|token| Token::parse(token).unwrap());
         Credentials::with_token(server, &ClientArgs::default(), token)
     }
@@ -203,9 +210,9 @@ mod tests {
             "http://localhost.db.example:7117",
         ] {
             let refused = reach(server, secret).unwrap_err();
-            assert_eq!(refused.exit, Exit::Usage);
-            assert!(refused.message.contains("without TLS"), "{}", refused.message);
-            assert!(!refused.message.contains("hst_secret"));
+            assert!(matches!(refused, AccessError::Usage(_)), "{refused}");
+            let text = refused.to_string();
+            assert!(text.contains("without TLS") && !text.contains("hst_secret"), "{text}");
             assert!(reach(server, None).is_ok(), "{server}");
         }
         for server in ["ftp://db.example", "unix:///tmp/socket", "https://", "http://a b", ""] {
@@ -238,7 +245,7 @@ mod tests {
         assert_eq!(token(&none, Some("from_variable ")), Token::parse("from_variable"));
         assert_eq!(token(&file, Some("from_variable")), Token::parse("from_file"));
         std::fs::write(&path, "not a token").unwrap();
-        let error = configured_token(&file, None).unwrap_err().message;
+        let error = configured_token(&file, None).unwrap_err().to_string();
         assert!(error.contains("holds no token") && !error.contains("not a token"), "{error}");
     }
 }

@@ -179,7 +179,7 @@ impl Porter {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("not finished within {patience:?}"),
         };
-        crate::api::metrics::handshake_failed();
+        crate::metrics::handshake_failed();
         debug!(%peer, error = failure, "no TLS with this caller");
     }
 

@@ -14,7 +14,8 @@ use hindsight_replayer::find::{
 use tonic::Status;
 
 use super::scan::filter_of as query_of;
-use super::{Answers, Service, id_of, invalid, metrics, status_of, whereabouts};
+use super::{Answers, Service, id_of, invalid, status_of, whereabouts};
+use crate::metrics;
 
 pub(super) fn search(
     service: &Service,

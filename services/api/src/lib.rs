@@ -1,0 +1,25 @@
+//! The API: one service, asked over gRPC, over HTTP/JSON, or by a command that works on the files.
+//!
+//! ```text
+//! connections ─ gate ─┬─ gRPC ────────────┐
+//!                     └─ HTTP/JSON (v1) ──┴─▶ Service ─▶ admission ─▶ the engine
+//! ```
+//!
+//! - [`access`]: who may call, and the listeners
+//! - [`service`]: the calls
+//! - [`v1`](crate::http): the same calls as HTTP/JSON, with their description
+//! - [`json`], [`extended_json`]: answers in words that programs read
+//! - [`times`], [`document_id`]: positions and ids as people type them
+
+pub mod access;
+pub mod document_id;
+pub mod extended_json;
+mod health;
+pub mod http;
+pub mod json;
+pub mod metrics;
+pub mod service;
+pub mod times;
+mod v1;
+
+pub use health::unready;
