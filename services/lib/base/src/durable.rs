@@ -1,4 +1,4 @@
-//! Writing so that it survives a crash: file content first, then its name, then the directory's
+//! Writes that survive a crash: first the file's content, then its name, then the directory's
 //! entry.
 
 use std::fs::{self, File};
@@ -14,8 +14,8 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
         .map_err(Error::io("sync directory", directory))
 }
 
-/// Writes `bytes` under `directory/name`: either all of them are there after a crash, or no file of
-/// that name.
+/// Writes `bytes` to the file `directory/name`. After a crash, either all of them are there, or
+/// there is no file of that name.
 pub(crate) fn write_file(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = directory.join(name);
     let temporary = directory.join(format!("{name}.tmp"));

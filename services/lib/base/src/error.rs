@@ -1,27 +1,29 @@
-//! What can go wrong with a base, by what the caller must do next.
+//! What can go wrong with a base. The errors are divided by what the caller must do next.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The result of a call to this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What to do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The disk is full: free space, then try again. Nothing that was complete is affected.
+    /// The disk is full. Free space, then try again. Nothing that was complete is affected.
     DiskFull,
-    /// The file system failed: look at it, then try again.
+    /// The file system failed. Look at the cause, then try again.
     Io,
-    /// The directory is not a base. It may be one that was never finished.
+    /// The directory is not a base. It may be a base that was never finished.
     NotABase,
-    /// The base's bytes are not those that were written: do not use it, take a new base.
+    /// The base's bytes are not those that were written. Do not use this base; take a new one.
     Corrupt,
-    /// Written by a newer version: upgrade.
+    /// A newer version wrote the base: upgrade.
     NewerFormat,
-    /// The caller asked for something that cannot be done. Trying again gives the same answer.
+    /// The caller asked for something that cannot be done. Trying again returns the same error.
     Refused,
 }
 
+/// Why a base cannot be written or read. [`ErrorKind`] says what to do about each variant.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no space left to {action} {path}: free space and try again", path = path.display())]
@@ -42,6 +44,7 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns what to do about the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::DiskFull { .. } => ErrorKind::DiskFull,
@@ -53,7 +56,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call can succeed later without anybody changing the request or the base.
+    /// Returns whether the same call can succeed later without a change to the request or the base.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::DiskFull | ErrorKind::Io)
     }
@@ -62,7 +65,7 @@ impl Error {
         Error::Corrupt { path: path.to_owned(), reason: reason.into() }
     }
 
-    /// For `map_err`: an I/O error with what was being done to which file.
+    /// For `map_err`: turns an I/O error into an error that says what was being done to which file.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| match source.kind() {

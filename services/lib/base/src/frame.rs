@@ -18,24 +18,27 @@
 //! ```
 //!
 //! A frame holds whole documents and can be read alone. Its raw bytes are at most
-//! [`TARGET_RAW_BYTES`], or one document. That nothing is missing between and after frames is known
-//! from the manifest: it holds each file's length, counts and BLAKE3.
+//! [`TARGET_RAW_BYTES`], or one document. The manifest shows whether anything is missing between or
+//! after the frames: it holds each file's length, counts and BLAKE3.
 
 use hindsight_oplog::raw::Doc;
 
 use crate::Uuid;
 
-/// A frame is closed before it would grow past this: large enough to compress well, small enough to
-/// hold several.
+/// A frame is closed before it would grow past this many bytes, uncompressed. The limit is large
+/// enough to compress well, and small enough to hold several at once.
 pub const TARGET_RAW_BYTES: usize = 1 << 20;
 
-/// The largest document a server returns: 16 MiB and its own allowance (`BSONObjMaxInternalSize`).
+/// The largest document that a server returns, in bytes: 16 MiB and its own allowance
+/// (`BSONObjMaxInternalSize`).
 pub const MAX_DOCUMENT_BYTES: usize = (16 << 20) + (16 << 10);
 
-/// No frame is larger, so no length field makes a reader allocate more.
+/// The largest frame in bytes, uncompressed. No frame is larger, so no length field makes a reader
+/// allocate more.
 pub const MAX_RAW_BYTES: usize = MAX_DOCUMENT_BYTES;
 
-/// zstd's worst case is 0.4 % and some bytes; this is above it.
+/// The largest frame in bytes, compressed. zstd's worst case adds 0.4 % and some bytes; this is
+/// above it.
 pub const MAX_STORED_BYTES: usize = MAX_RAW_BYTES + MAX_RAW_BYTES / 64 + 1024;
 
 pub(crate) const FILE_HEAD_BYTES: usize = 32;
@@ -52,7 +55,7 @@ pub(crate) fn file_head(uuid: &Uuid, part: u32) -> [u8; FILE_HEAD_BYTES] {
     head
 }
 
-/// Checks a file's head against the collection and part it should belong to.
+/// Checks that a file's head names the collection and part that the file should belong to.
 pub(crate) fn check_file_head(
     head: &[u8; FILE_HEAD_BYTES],
     uuid: &Uuid,
@@ -70,7 +73,8 @@ pub(crate) fn check_file_head(
     Ok(())
 }
 
-/// A frame's head, read and within the limits; the checksum is checked with the stored bytes.
+/// A frame's head, read and within the limits. Its checksum is checked together with the stored
+/// bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameHead {
     pub(crate) documents: u32,
@@ -123,7 +127,7 @@ impl FrameHead {
     }
 }
 
-/// Packs documents that lie one after the other in `raw` into a frame, head included.
+/// Packs the documents that lie one after another in `raw` into a frame, head included.
 pub(crate) fn encode(
     raw: &[u8],
     documents: u32,
@@ -161,16 +165,17 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The documents one after the other, each as the server returned it.
+    /// Returns the documents one after another, each as the server returned it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.raw
     }
 
-    /// How many documents it holds, at least one.
+    /// Returns the number of documents, which is at least one.
     pub fn document_count(&self) -> u32 {
         self.documents
     }
 
+    /// Returns each document, as the server returned it.
     pub fn documents(&self) -> impl Iterator<Item = Doc<'_>> {
         let mut rest = &self.raw[..];
         std::iter::from_fn(move || {

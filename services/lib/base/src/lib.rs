@@ -1,8 +1,8 @@
-//! A base: a full copy of the data of one replica set, the exact floor a restore starts from.
+//! A base: a full copy of the data of one replica set. It is the exact starting point of a restore.
 //!
-//! A base is a directory. Documents lie in data files, exactly as the server returned them
-//! ([`frame`] draws the bytes); `manifest.json`, written last, makes the directory a base
-//! ([`Manifest`] says what it holds). While it is being written the directory's name ends in
+//! A base is a directory. Its documents lie in data files, exactly as the server returned them
+//! ([`frame`] draws the bytes). `manifest.json`, which is written last, makes the directory a base
+//! ([`Manifest`] says what it holds). While a base is being written, its directory's name ends in
 //! `.partial`.
 //!
 //! ```text
@@ -13,7 +13,7 @@
 //!
 //! - write: [`BaseWriter`], [`CollectionWriter`]
 //! - read: [`Base`], [`Frames`]; what lies in a directory of bases: [`list`]
-//! - which collections belong in one: [`is_carried`]
+//! - which collections belong in a base: [`is_carried`]
 
 mod durable;
 mod error;

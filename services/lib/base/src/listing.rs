@@ -1,4 +1,4 @@
-//! What lies in a directory of bases.
+//! Lists what lies in a directory of bases.
 
 use std::fs;
 use std::io;
@@ -11,14 +11,21 @@ use crate::{Base, Error, Result};
 /// A base without its collections.
 #[derive(Debug, Clone)]
 pub struct BaseSummary {
+    /// The base's name, which is its directory's name.
     pub name: String,
+    /// The base's directory.
     pub directory: PathBuf,
+    /// Where the base comes from, and from when on it is exact.
     pub origin: Origin,
+    /// The number of collections.
     pub collections: u64,
+    /// The number of documents.
     pub documents: u64,
+    /// The length of all documents in bytes, uncompressed.
     pub raw_bytes: u64,
+    /// The length of all data files in bytes.
     pub stored_bytes: u64,
-    /// As [`Base::digest`].
+    /// The same as [`Base::digest`].
     pub digest: [u8; 32],
 }
 
@@ -38,18 +45,22 @@ impl From<&Base> for BaseSummary {
     }
 }
 
+/// What lies in a directory of bases.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Oldest `exact_from` first.
+    /// The finished bases, the oldest `exact_from` first.
     pub bases: Vec<BaseSummary>,
-    /// Bases that were never finished, for [`remove_partial`] once nobody writes them.
+    /// Bases that were never finished. [`remove_partial`] removes them once no process writes them.
     pub partial: Vec<PathBuf>,
-    /// Directories that should be bases and are not readable as such, each with the reason.
+    /// Directories that should be bases but cannot be read as such, each with the reason.
     pub damaged: Vec<(PathBuf, Error)>,
 }
 
-/// Looks through `directory_of_bases`; one that does not exist has no bases. Manifests are checked,
-/// data files are not.
+/// Lists the bases in `directory_of_bases`. A directory that does not exist has no bases. Manifests
+/// are checked, data files are not.
+///
+/// # Errors
+/// Returns [`Error::Io`] when the directory cannot be listed.
 pub fn list(directory_of_bases: &Path) -> Result<Listing> {
     let mut listing = Listing::default();
     let entries = match fs::read_dir(directory_of_bases) {
@@ -78,7 +89,11 @@ pub fn list(directory_of_bases: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Removes what an unfinished base left behind. Refused while somebody writes it.
+/// Removes what an unfinished base left behind.
+///
+/// # Errors
+/// Returns [`Error::Refused`] when the directory is not an unfinished base, or is being written.
+/// Returns [`Error::Io`] when it cannot be removed.
 pub fn remove_partial(directory: &Path) -> Result<()> {
     if !is_partial(directory) {
         return Err(Error::Refused(format!(
@@ -92,7 +107,8 @@ pub fn remove_partial(directory: &Path) -> Result<()> {
     fs::remove_dir_all(directory).map_err(Error::io("remove", directory))
 }
 
-/// The lock ends with the process that held it, however that ended.
+/// Returns whether a process writes this base. The lock ends with the process that holds it,
+/// however the process ends.
 fn is_being_written(directory: &Path) -> Result<bool> {
     let path = directory.join(LOCK_NAME);
     match fs::File::open(&path) {

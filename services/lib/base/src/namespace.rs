@@ -1,19 +1,19 @@
 //! Which collections belong in a base.
 
-/// Whether a base holds this collection, and a history follows it. Both must go by this one answer:
-/// strict replay takes an update of a missing document for corruption, so of each collection either
-/// everything is there or nothing.
+/// Returns whether a base holds this collection and a history follows it. Base and history must
+/// both use this one answer: strict replay treats an update of a missing document as corruption, so
+/// either everything of a collection is there, or nothing.
 ///
-/// Left out is what the oplog does not carry, or carries in part (its content would be of no known
-/// time), and what a server keeps for its own running, that no state is restored from. Everything
-/// else is in, dull as it may be. What is worth *restoring* is another question, and the restore's
-/// to answer.
+/// Left out are collections that the oplog does not carry, or carries only in part (their content
+/// would belong to no known time), and collections that a server keeps for its own operation, from
+/// which no state is restored. All other collections are included, however uninteresting. Which
+/// collections are worth *restoring* is another question, which the restore answers.
 pub fn is_carried(db: &str, collection: &str) -> bool {
     if db == "local" || collection == "system.profile" {
         return false;
     }
     // Side effects of other entries (`lsid`, `needsRetryImage`, pre-images): the server writes them
-    // without entries of their own, and logs at most their clean-up.
+    // without separate entries, and logs at most their clean-up.
     let side_effect = matches!(
         collection,
         "transactions"
@@ -22,9 +22,10 @@ pub fn is_carried(db: &str, collection: &str) -> bool {
             | "system.change_collection"
             | "system.change_collections"
     );
-    // Index builds that run and sessions that are alive, on that server at that time.
+    // Index builds that are running and sessions that are alive, on that server at that time.
     let running = matches!(collection, "system.indexBuilds" | "system.sessions");
-    // What the set signs its cluster times with: of no use elsewhere, and a secret.
+    // The keys that the replica set signs its cluster times with: they are of no use elsewhere, and
+    // secret.
     let secret = db == "admin" && collection == "system.keys";
     !(db == "config" && (side_effect || running) || secret)
 }

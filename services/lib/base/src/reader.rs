@@ -1,4 +1,4 @@
-//! Reading a base. Every byte is checked on the way, on every read.
+//! Reads a base. Every byte is checked on every read.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,7 +9,7 @@ use crate::frame::{self, FILE_HEAD_BYTES, FRAME_HEAD_BYTES, Frame, FrameHead};
 use crate::manifest::{self, CollectionEntry, DataFile, Manifest, Uuid};
 use crate::{Error, Result};
 
-/// A finished base, its manifest checked.
+/// A finished base whose manifest has been checked.
 #[derive(Debug, Clone)]
 pub struct Base {
     directory: PathBuf,
@@ -20,41 +20,48 @@ pub struct Base {
 impl Base {
     /// Reads and checks the manifest. Data files are checked when they are read, or by
     /// [`Base::verify`].
+    ///
+    /// # Errors
+    /// Returns [`Error::NotABase`] when the directory has no manifest, [`Error::Corrupt`] when the
+    /// manifest is damaged, and [`Error::NewerFormat`] when a newer version wrote it.
     pub fn open(directory: &Path) -> Result<Self> {
         let (manifest, digest) = manifest::read(directory)?;
         Ok(Base { directory: directory.to_owned(), manifest, digest })
     }
 
+    /// Returns the base's directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The directory's name, which is the base's.
+    /// Returns the base's name, which is its directory's name.
     pub fn name(&self) -> String {
         let name = self.directory.file_name().unwrap_or(self.directory.as_os_str());
         name.to_string_lossy().into_owned()
     }
 
+    /// Returns the base's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// BLAKE3 of the manifest, which holds a digest of every file: it stands for the whole base.
+    /// Returns BLAKE3 of the manifest. The manifest holds a digest of every file, so this digest
+    /// stands for the whole base.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// Ordered by database and name.
+    /// Returns the collections, ordered by database and name.
     pub fn collections(&self) -> &[CollectionEntry] {
         &self.manifest.collections
     }
 
-    /// The documents of one of [`Base::collections`], in the source's natural order.
+    /// Returns the documents of one of [`Base::collections`], in the source's natural order.
     pub fn frames(&self, collection: &CollectionEntry) -> Frames {
         self.frames_of(collection, |_| true)
     }
 
-    /// The documents in one of the collection's files.
+    /// Returns the documents in one of the collection's files.
     pub(crate) fn frames_of_file(&self, collection: &CollectionEntry, file: &DataFile) -> Frames {
         self.frames_of(collection, |candidate| candidate.name == file.name)
     }
@@ -75,9 +82,9 @@ impl Base {
     }
 }
 
-/// The frames of one collection. The last item tells the whole truth: after the last frame of each
-/// file come the checks of count, length and digest, and a failure is an item like any other. After
-/// an error it ends.
+/// The frames of one collection. After the last frame of each file, the file's counts, length and
+/// digest are checked, and a failure is an item like any other. So the documents are known to be
+/// complete only when the iterator has ended without an error. After an error it ends.
 #[derive(Debug)]
 pub struct Frames {
     directory: PathBuf,
@@ -173,7 +180,7 @@ impl PartReader {
         Ok(Some(frame))
     }
 
-    /// Reads exactly that many bytes, which must still be within the file's length.
+    /// Fills the buffer. Its length must not exceed what is left of the file.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
         let left = self.expected.stored_bytes - self.read.stored_bytes;
         if buffer.len() as u64 > left {
@@ -201,7 +208,7 @@ impl PartReader {
     }
 }
 
-/// That the file is there and has the length the manifest says.
+/// Checks that the file exists and has the length that the manifest says.
 pub(crate) fn check_length(path: &Path, expected: u64) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() == expected => Ok(()),

@@ -85,7 +85,7 @@ fn read_all(directory: &Path) -> crate::Result<()> {
     Ok(())
 }
 
-/// As reading and as verifying see it; the two must agree.
+/// Returns whether damage is detected. Reading and verifying must agree.
 fn is_detected(directory: &Path) -> bool {
     let by_verify = Base::open(directory).is_ok_and(|base| base.verify(true).is_sound());
     assert_eq!(read_all(directory).is_ok(), by_verify);
@@ -125,7 +125,7 @@ fn a_collection_goes_on_in_the_next_file() {
     assert_eq!(read_documents(&base, "orders").unwrap(), expected);
     assert!(base.verify(true).is_sound());
 
-    // Two parts of one collection exchanged are noticed, though each is sound.
+    // Exchanging two parts of one collection is noticed, although each part is sound.
     let path = |i: usize| base.directory().join(&base.collections()[2].files[i].name);
     let (first, second) = (fs::read(path(0)).unwrap(), fs::read(path(1)).unwrap());
     fs::write(path(0), second).unwrap();
@@ -167,7 +167,8 @@ fn every_flipped_bit_is_detected() {
     assert!(!is_detected(base.directory()));
     for path in files(base.directory()) {
         let sound = fs::read(&path).unwrap();
-        // In place: a file system may flush a file that is truncated and written anew.
+        // The file is changed in place: a file system may flush a file that is truncated and
+        // written anew.
         let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         for bit in 0..sound.len() * 8 {
             let (at, byte) = (bit / 8, sound[bit / 8]);
@@ -230,13 +231,14 @@ fn the_manifest_is_json_for_others_too() {
     assert_eq!(json["blake3"].as_str().unwrap().len(), 64);
 }
 
-/// Rewrites the manifest with a right digest, as a newer version or a hostile hand could.
+/// Rewrites the manifest with a correct digest, as a newer version or an attacker could.
 fn rewrite_manifest(directory: &Path, from: &str, to: &str) {
     let path = directory.join("manifest.json");
     let text = fs::read_to_string(&path).unwrap();
     let body = text.split(",\n  \"blake3\"").next().unwrap();
     assert!(text.contains(from), "{from}");
-    // The digest of files is also called blake3, deeper in: only the last member is at this depth.
+    // The digests of files are also named `blake3`, but deeper in the JSON. Only the last member is
+    // at this depth.
     assert_eq!(text.matches(",\n  \"blake3\"").count(), 1);
     let body = body.replacen(from, to, 1);
     let digest = blake3::hash(body.as_bytes()).to_hex();

@@ -1,4 +1,4 @@
-//! Writing a base.
+//! Writes a base.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,16 +13,17 @@ mod part;
 
 use part::PartWriter;
 
-/// What ends the name of a base that is not finished.
+/// The ending of the name of a base that is not finished.
 pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
 
 /// How a base is written.
 #[derive(Debug, Clone)]
 pub struct WriterSettings {
-    /// zstd level. 1 is the default: on two cores a higher one, not the source, would set the pace.
+    /// The zstd level. The default is 1: on two cores a higher level, and not the source, would set
+    /// the pace.
     pub zstd_level: i32,
-    /// A collection goes on in a new file once one has this length: files small enough to move and
-    /// check one by one.
+    /// A collection continues in a new file once a file has this length in bytes. So files stay
+    /// small enough to be moved and checked one by one.
     pub max_file_bytes: u64,
 }
 
@@ -32,13 +33,13 @@ impl Default for WriterSettings {
     }
 }
 
-/// In a base being written: locked for as long as its writer lives, so that nobody takes it for a
-/// left-over.
+/// A file in a base that is being written. It is locked as long as the base's writer lives, so that
+/// nobody takes the base for a left-over.
 pub(crate) const LOCK_NAME: &str = "being-written.lock";
 
-/// A base being written. Collections can be written by several tasks at once.
+/// A base that is being written. Several tasks can write collections at once.
 ///
-/// Dropped without [`BaseWriter::finish`], it leaves its `.partial` directory for
+/// When it is dropped without [`BaseWriter::finish`], it leaves its `.partial` directory for
 /// [`crate::remove_partial`].
 #[derive(Debug)]
 pub struct BaseWriter {
@@ -58,12 +59,15 @@ struct Written {
 }
 
 fn lock(shared: &Mutex<Written>) -> MutexGuard<'_, Written> {
-    // Nothing in there can be half done: each holder makes one change.
+    // Nothing in here can be half done, because each holder makes one change.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl BaseWriter {
-    /// Makes `directory_of_bases/name.partial`, which must not exist.
+    /// Creates `directory_of_bases/name.partial`, which must not exist.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] or [`Error::DiskFull`] when the directory cannot be created.
     pub fn create(directory_of_bases: &Path, name: &str, settings: WriterSettings) -> Result<Self> {
         fs::create_dir_all(directory_of_bases).map_err(Error::io("create", directory_of_bases))?;
         let directory = directory_of_bases.join(format!("{name}{PARTIAL_SUFFIX}"));
@@ -76,6 +80,7 @@ impl BaseWriter {
         Ok(BaseWriter { directory_of_bases, directory, settings, shared, lock })
     }
 
+    /// Returns the `.partial` directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -97,8 +102,8 @@ impl BaseWriter {
         }
     }
 
-    /// Enters a collection that was dropped while the base was taken: it is part of the catalog,
-    /// without documents.
+    /// Adds a collection that was dropped while the base was taken. It is part of the catalog, but
+    /// has no documents.
     pub fn dropped_collection(&self, info: CollectionInfo) {
         let entry = CollectionEntry {
             info,
@@ -111,9 +116,14 @@ impl BaseWriter {
         lock(&self.shared).collections.push(entry);
     }
 
-    /// Writes the manifest, which makes it a base, and gives it its name: `base-SECONDS-INCREMENT`
-    /// of `exact_from`. Every collection writer must have been finished or abandoned. After an
-    /// error the directory stays partial.
+    /// Writes the manifest, which makes the directory a base, and gives the base its name:
+    /// `base-SECONDS-INCREMENT` of `exact_from`, followed by a number when that name is taken.
+    /// Every collection writer must have been finished or abandoned.
+    ///
+    /// # Errors
+    /// Returns [`Error::Refused`] while a collection is still being written or when the manifest
+    /// would not be consistent, and [`Error::Io`] or [`Error::DiskFull`] when a file cannot be
+    /// written. After an error the directory stays partial.
     pub fn finish(self, origin: Origin) -> Result<Base> {
         let mut written = lock(&self.shared);
         if written.writers_open > 0 {
@@ -135,13 +145,17 @@ impl BaseWriter {
         Base::open(&named)
     }
 
-    /// Gives up and removes everything written so far.
+    /// Gives up and removes everything that was written so far.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] when the directory cannot be removed.
     pub fn abandon(self) -> Result<()> {
         drop(self.lock);
         crate::remove_partial(&self.directory)
     }
 
-    /// Two bases of an idle source may be exact from the same optime.
+    /// Returns a path that is not taken: two bases of an idle source may be exact from the same
+    /// optime.
     fn free_name(&self, label: &str) -> PathBuf {
         let plain = self.directory_of_bases.join(label);
         let numbered = (2_u64..).map(|n| self.directory_of_bases.join(format!("{label}-{n}")));
@@ -150,10 +164,11 @@ impl BaseWriter {
     }
 }
 
-/// One collection of a base being written; may move between threads.
+/// One collection of a base that is being written. It may move between threads.
 ///
-/// Dropped without [`CollectionWriter::finish`], it removes its files: a scan that is begun again
-/// starts clean. After an error it takes nothing more: what reached the file is not known.
+/// When it is dropped without [`CollectionWriter::finish`], it removes its files, so that a scan
+/// that is begun again starts clean. After an error it accepts nothing more, because it is unknown
+/// what reached the file.
 #[derive(Debug)]
 pub struct CollectionWriter {
     info: CollectionInfo,
@@ -168,11 +183,16 @@ pub struct CollectionWriter {
 }
 
 impl CollectionWriter {
+    /// Returns the collection as the source's catalog describes it.
     pub fn info(&self) -> &CollectionInfo {
         &self.info
     }
 
     /// Adds one document, exactly these bytes.
+    ///
+    /// # Errors
+    /// Returns [`Error::Refused`] for bytes that are not one document, or for a document that is
+    /// too long. Returns [`Error::Io`] or [`Error::DiskFull`] when a file cannot be written.
     pub fn write(&mut self, document: &[u8]) -> Result<()> {
         let refused = |reason: String| {
             Error::Refused(format!("a document of {}.{}: {reason}", self.info.db, self.info.name))
@@ -190,17 +210,24 @@ impl CollectionWriter {
     }
 
     /// Adds documents in order.
+    ///
+    /// # Errors
+    /// The same as [`CollectionWriter::write`].
     pub fn write_batch<'a>(&mut self, documents: impl IntoIterator<Item = &'a [u8]>) -> Result<()> {
         documents.into_iter().try_for_each(|document| self.write(document))
     }
 
-    /// Bytes written to files so far.
+    /// Returns the number of bytes written to files so far.
     pub fn stored_bytes(&self) -> u64 {
         let closed: u64 = self.parts.iter().map(|part| part.stored_bytes).sum();
         closed + self.part.as_ref().map_or(0, PartWriter::stored_bytes)
     }
 
     /// Makes the collection durable and part of the base.
+    ///
+    /// # Errors
+    /// Returns [`Error::Io`] or [`Error::DiskFull`] when a file cannot be written, and
+    /// [`Error::Refused`] after an earlier write failed.
     pub fn finish(mut self) -> Result<CollectionEntry> {
         if !self.frame.is_empty() {
             self.close_frame()?;
@@ -265,7 +292,7 @@ impl Drop for CollectionWriter {
         let open = self.part.take().map(|part| part.name().to_owned());
         let closed = self.parts.iter().map(|part| part.name.clone());
         for name in closed.chain(open) {
-            // A file left behind is not in the manifest, so it is never read.
+            // A file that is left behind is not in the manifest, so it is never read.
             let _ = fs::remove_file(self.directory.join(name));
         }
     }

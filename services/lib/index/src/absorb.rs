@@ -15,23 +15,35 @@ use crate::view::View;
 /// Whether absorbing changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absorbed {
+    /// The segment or base was added.
     New,
-    /// The very same was held already; nothing was written (I10).
+    /// Exactly the same was held already; nothing was written (I10).
     AlreadyHeld,
 }
 
 impl Index {
-    /// Takes a durable segment in: one write batch, so it is in wholly or not at all.
+    /// Absorbs a durable segment. This is one write batch, so the segment is absorbed completely or
+    /// not at all.
     ///
-    /// To be called only once the log has said that the segment is durable (I4). The first segment
-    /// may have any number, as a log's oldest segments may have been removed; after it they come in
-    /// order.
+    /// The caller must not call this before the log has said that the segment is durable (I4). The
+    /// first segment may have any number, because a log's oldest segments may have been removed.
+    /// After it, segments come in order.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Invalid`] when the summary cannot be true, [`IndexError::OutOfOrder`]
+    /// when segments before this one are missing, [`IndexError::Contradiction`] when the segment
+    /// does not follow what is held or differs from the one held, and [`IndexError::OtherFormat`]
+    /// when the index has an earlier format.
     pub fn absorb(&self, segment: &SegmentSummary) -> Result<Absorbed, IndexError> {
         self.absorb_with(segment, None)
     }
 
-    /// As [`Index::absorb`], from the segment's own header and seal, with the key filters of its
-    /// frames: they let a search by `_id` pass over the segment without reading its seal.
+    /// The same as [`Index::absorb`], from the segment's own header and seal, and with the key
+    /// filters of its frames. The filters let a search by `_id` skip the segment without reading
+    /// its seal.
+    ///
+    /// # Errors
+    /// The same as [`Index::absorb`].
     pub fn absorb_segment(&self, info: &SegmentInfo) -> Result<Absorbed, IndexError> {
         let filters = filters_to_bytes(info.seal.frames.iter().map(|frame| &frame.filter));
         self.absorb_with(&SegmentSummary::of(info), Some(&filters))
@@ -61,7 +73,12 @@ impl Index {
         Ok(Absorbed::New)
     }
 
-    /// Takes a finished base in.
+    /// Absorbs a finished base.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Invalid`] when the summary cannot be true,
+    /// [`IndexError::BaseNameTaken`] when a different base of that name is held, and
+    /// [`IndexError::OtherFormat`] when the index has an earlier format.
     pub fn absorb_base(&self, base: &BaseSummary) -> Result<Absorbed, IndexError> {
         base.check()?;
         let _writing = self.writing();
@@ -77,8 +94,11 @@ impl Index {
         Ok(Absorbed::New)
     }
 
-    /// Drops a base. To be called **before** its files are deleted, so that no window is published
-    /// that rests on it. Says whether it was held.
+    /// Drops a base, and returns whether it was held. The caller must call this **before** it
+    /// deletes the base's files, so that no window is published that rests on missing files.
+    ///
+    /// # Errors
+    /// Returns an error when the index cannot be read or written.
     pub fn forget_base(&self, name: &str) -> Result<bool, IndexError> {
         let _writing = self.writing();
         let held = self.view().base(name)?.is_some();
@@ -88,10 +108,13 @@ impl Index {
         Ok(held)
     }
 
-    /// Takes back every segment after `sequence`, newest first, and says how many. Bases stay.
+    /// Takes back every segment after `sequence`, newest first, and returns how many. Bases stay.
     ///
-    /// For when the log ends before the index does, or continues otherwise. A crash in between
-    /// leaves a consistent index that ends somewhere after `sequence`.
+    /// This is for a log that ends before the index does, or that continues differently. A crash in
+    /// between leaves a consistent index that ends somewhere after `sequence`.
+    ///
+    /// # Errors
+    /// Returns an error when the index cannot be read or written, or is damaged.
     pub fn truncate_to(&self, sequence: u64) -> Result<u64, IndexError> {
         let _writing = self.writing();
         let mut removed = 0;
@@ -109,7 +132,10 @@ impl Index {
         }
     }
 
-    /// Empties the index, bases included; absorb the log and the bases again afterwards.
+    /// Empties the index, bases included. Afterwards the log and the bases must be absorbed again.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Storage`] when the index cannot be written.
     pub fn reset(&self) -> Result<(), IndexError> {
         let _writing = self.writing();
         let (start, end) = all_content();
@@ -133,7 +159,7 @@ fn already_held(held: &SegmentSummary, offered: &SegmentSummary) -> Result<Absor
     Err(IndexError::Contradiction { sequence: offered.sequence, reason })
 }
 
-/// The run that the segment ends, once it is taken in.
+/// Returns the run that ends with this segment once the segment is absorbed.
 fn next_run(view: &View<'_>, segment: &SegmentSummary) -> Result<Run, IndexError> {
     let Some(newest) = view.newest()? else {
         return Ok(Run::start(segment));

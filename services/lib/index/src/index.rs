@@ -1,4 +1,4 @@
-//! The store: opening it, its settings, its digest.
+//! The store: how it is opened, its settings, and its digest.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,30 +14,35 @@ use crate::plan::{RestorePlan, Window};
 use crate::summary::Digest;
 use crate::view::{ResumePoint, View};
 
-/// Version of the keys and values. Raise it with every change of their meaning: the index is
-/// derived, so there is no upgrade, only a rebuild ([`Index::begin_anew_if_outdated`]).
+/// Version of the keys and values. It must be raised with every change of their meaning. The index
+/// is derived, so there is no upgrade, only a rebuild ([`Index::begin_anew_if_outdated`]).
 pub(crate) const FORMAT: u64 = 3;
-/// From this format on the newest segment can be read: that tells whether the log is still the one
-/// that was indexed.
+/// The oldest format whose newest segment can be read. That segment shows whether the log is still
+/// the one that was indexed.
 const OLDEST_READABLE: u64 = 2;
 
-/// The derived view of one log and its bases. One process opens it at a time; in it, share it
-/// freely: writes take turns, reads go through a [`View`].
+/// The derived view of one log and its bases. Only one process opens it at a time. Within that
+/// process it can be shared freely: writes take turns, and reads go through a [`View`].
 pub struct Index {
     pub(crate) db: DB,
     path: PathBuf,
-    /// Held from reading what is there to writing what follows from it.
+    /// Held from reading the present state to writing what follows from it.
     writer: Mutex<()>,
-    /// It is of an earlier format: nothing is added to it.
+    /// True when the index has an earlier format: nothing is added to it then.
     outdated: AtomicBool,
 }
 
 impl Index {
-    /// Opens the index in this directory, creating it if there is none. The same for commands that
-    /// only read: they run when no other process owns the directory.
+    /// Opens the index in this directory, and creates it if there is none. Commands that only read
+    /// open it in the same way: they can run when no other process owns the directory.
     ///
-    /// One of an earlier format is opened, too, for [`Index::resume_point`] alone: once the log was
-    /// compared with that, [`Index::begin_anew_if_outdated`] is to be called.
+    /// An index of an earlier format is opened too, but only for [`Index::resume_point`]. After
+    /// comparing the log with the resume point, the caller must call
+    /// [`Index::begin_anew_if_outdated`].
+    ///
+    /// # Errors
+    /// Returns [`IndexError::InUse`] while another process has the index open, and
+    /// [`IndexError::OtherFormat`] for an index of a later or a very early format.
     pub fn open(path: impl AsRef<Path>) -> Result<Index, IndexError> {
         let path = path.as_ref().to_owned();
         let db = DB::open(&settings(), &path).map_err(|source| {
@@ -52,8 +57,11 @@ impl Index {
         Ok(index)
     }
 
-    /// Empties an index of an earlier format, so that log and bases can be absorbed again; says
-    /// whether it was one.
+    /// Empties an index of an earlier format, so that log and bases can be absorbed again. Returns
+    /// whether the index had an earlier format.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Storage`] when the index cannot be written.
     pub fn begin_anew_if_outdated(&self) -> Result<bool, IndexError> {
         let _writing = self.writing();
         if !self.outdated.load(Ordering::Acquire) {
@@ -68,7 +76,8 @@ impl Index {
         Ok(true)
     }
 
-    /// What is absorbed goes into an index of the current format only.
+    /// Returns an error unless the index has the current format. Only such an index absorbs
+    /// anything.
     pub(crate) fn check_current(&self) -> Result<(), IndexError> {
         match self.outdated.load(Ordering::Acquire) {
             true => Err(self.other_format(self.view().value::<u64>(&Key::Format)?.unwrap_or(0))),
@@ -77,11 +86,15 @@ impl Index {
     }
 
     /// Deletes the index in this directory. Nothing is lost: absorb the log and the bases again.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Storage`] when the files cannot be deleted.
     pub fn delete(path: impl AsRef<Path>) -> Result<(), IndexError> {
         DB::destroy(&settings(), path).map_err(IndexError::storage("delete"))
     }
 
-    /// All reads, as of now: absorbing goes on beside them and is not seen.
+    /// Returns a view for all reads, as of now. Absorbing goes on meanwhile, and the view does not
+    /// see it.
     pub fn view(&self) -> View<'_> {
         View::new(&self.db)
     }
@@ -101,8 +114,12 @@ impl Index {
         self.view().plan(at)
     }
 
-    /// BLAKE3 over every key and value. Two indexes of the same log and bases have the same digest,
-    /// whatever crashes, repeats and truncations lie behind them. Reads everything.
+    /// Returns BLAKE3 over every key and value. Two indexes of the same log and bases have the same
+    /// digest, whatever crashes, repetitions and truncations they went through. This reads the
+    /// whole index.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Storage`] when the index cannot be read.
     pub fn digest(&self) -> Result<Digest, IndexError> {
         let mut hasher = blake3::Hasher::new();
         for item in self.view().scan(Vec::new(), vec![0xFF]) {
@@ -149,10 +166,11 @@ impl std::fmt::Debug for Index {
     }
 }
 
-/// Modest: a few kilobytes come in per segment, and reads are rare.
+/// Modest settings: a few kilobytes are absorbed per segment, and reads are rare.
 ///
-/// The write-ahead log is on, so that a killed process loses nothing it absorbed, and not synced:
-/// after a power failure a consistent prefix is left, and the log has the rest.
+/// The write-ahead log is on, so that a killed process loses nothing that it absorbed. The
+/// write-ahead log is not synced: after a power failure a consistent prefix is left, and the log
+/// has the rest.
 fn settings() -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(8 << 20));
@@ -172,14 +190,15 @@ fn settings() -> Options {
     options
 }
 
-/// RocksDB has no kind for this; these are its two wordings, for this process and for another one.
+/// Returns whether the directory is locked. RocksDB has no error kind for this. The texts are its
+/// two messages: one when this process holds the lock, and one when another process does.
 fn is_locked(error: &rocksdb::Error) -> bool {
     let message: &str = error.as_ref();
     message.contains("lock hold by current process")
         || (message.contains("While lock file") && message.contains("temporarily unavailable"))
 }
 
-/// Everything but the format.
+/// Returns the range of all keys but the format.
 pub(crate) fn all_content() -> (Vec<u8>, Vec<u8>) {
     (Kind::Segment.range().0, vec![0xFF])
 }

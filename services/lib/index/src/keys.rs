@@ -1,6 +1,6 @@
-//! Every key of the store. Ordinals are persisted: never reuse one, never renumber.
+//! Every key of the store. The ordinals are stored: never reuse an ordinal, and never renumber.
 //!
-//! Numbers are big-endian, so byte order is the order of what they stand for.
+//! Numbers are big-endian, so byte order is the order of the numbers.
 //!
 //! | # | key | value | changes |
 //! |---|---|---|---|
@@ -11,11 +11,13 @@
 //! | 4 | `Gap`: optime after the gap | JSON `GapNotice` | never, until truncated |
 //! | 5 | `Base`: name, UTF-8 | JSON `BaseSummary` | never, until forgotten |
 //! | 6 | `Counts`: namespace, minute u32 | five u64 | the last minutes grow |
-//! | 7 | `Command`: optime, position in its segment u32 | JSON `CommandNote` | never, until truncated |
-//! | 8 | `Filters`: sequence u64 | `hindsight_segment::filters_to_bytes` of its frames | never, until truncated |
+//! | 7 | `Command`: optime, position u32 | JSON `CommandNote` | never, until truncated |
+//! | 8 | `Filters`: sequence u64 | the key filters of its frames | never, until truncated |
 //!
-//! An optime is `ts` u64 and the term u64 with its sign bit flipped. A namespace is its UTF-8 with
-//! `00` written as `00 FF`, ended by `00 01`, so that any name sorts and none runs into the minute.
+//! An optime is `ts` as u64, then the term as u64 with its sign bit flipped. A namespace is its
+//! UTF-8 with `00` written as `00 FF`, and ends with `00 01`. So any name sorts correctly, and no
+//! name runs into the minute. The position of a command is its position in its segment. Key filters
+//! are encoded by `hindsight_segment::filters_to_bytes`.
 
 use hindsight_oplog::{OpTime, Timestamp};
 
@@ -51,7 +53,8 @@ const NAME_END: [u8; 2] = [0, 1];
 const NAME_ZERO: [u8; 2] = [0, 0xFF];
 
 impl Kind {
-    /// All keys of this kind: from the first bound, up to and without the second.
+    /// Returns the range of all keys of this kind: from the first bound (inclusive) to the second
+    /// (exclusive).
     pub(crate) fn range(self) -> (Vec<u8>, Vec<u8>) {
         (vec![self as u8], vec![self as u8 + 1])
     }
@@ -94,7 +97,7 @@ impl Key {
         out
     }
 
-    /// The key these bytes are, or `None` if this program did not write them.
+    /// Returns the key that these bytes encode, or `None` if this program did not write them.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Key> {
         let (&kind, mut rest) = bytes.split_first()?;
         let key = match kind {
@@ -113,15 +116,15 @@ impl Key {
     }
 }
 
-/// The start of every `Counts` key whose namespace starts with `prefix`.
+/// Returns the start of every `Counts` key whose namespace starts with `prefix`.
 pub(crate) fn counts_prefix(prefix: &str) -> Vec<u8> {
     let mut out = vec![Kind::Counts as u8];
     put_name(&mut out, prefix);
     out
 }
 
-/// The smallest byte string larger than every one that starts with `prefix`; `prefix` starts with a
-/// kind.
+/// Returns the smallest byte string that is larger than every byte string that starts with
+/// `prefix`. `prefix` starts with a kind.
 pub(crate) fn end_of_prefix(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(byte) = end.pop() {
@@ -133,7 +136,7 @@ pub(crate) fn end_of_prefix(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// Value of a `FirstOpTime` key.
+/// Encodes the value of a `FirstOpTime` key.
 pub(crate) fn sequence_value(sequence: u64) -> [u8; 8] {
     sequence.to_be_bytes()
 }

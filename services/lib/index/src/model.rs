@@ -1,4 +1,4 @@
-//! Random oplogs of which parts are lost, held against a restore judged entry by entry.
+//! Random oplogs with lost parts, compared with a restore that is judged entry by entry.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,8 @@ enum Does {
 struct SourceEntry {
     tick: u32,
     does: Does,
-    /// The number of the segment that holds it, and of its run; `None` if it was lost.
+    /// The number of the segment that holds the entry, and the number of its run; `None` if the
+    /// entry was lost.
     place: Option<(u64, usize)>,
 }
 
@@ -42,7 +43,8 @@ fn optime(tick: u32) -> OpTime {
     OpTime { ts: at(tick), term: 1 }
 }
 
-/// What is drawn for one entry: distance, what it does, lost, cut after it.
+/// What is drawn for one entry: its distance from the entry before, what it does, whether it is
+/// lost, and whether the segment is cut after it.
 type Draw = (u32, u8, bool, bool);
 
 fn any_world() -> impl Strategy<Value = World> {
@@ -134,8 +136,9 @@ impl World {
         self.source.last().map_or(0, |entry| entry.tick) + 3
     }
 
-    /// Judged from the entries: from some base on everything up to T is held, more of the same run
-    /// is held at or after T, and every prepare of the run up to T has its answer in the run.
+    /// Judges from the entries whether T can be restored: from some base on, everything up to T is
+    /// held, more of the same run is held at or after T, and every prepare of the run up to T is
+    /// committed or aborted in the run.
     fn restorable(&self, tick: u32) -> bool {
         self.bases.iter().any(|base| {
             let needed =
@@ -160,13 +163,13 @@ impl World {
         prepares.map(|entry| entry.tick).filter(|tick| *tick <= through).collect()
     }
 
-    /// The segment that holds the answer to a prepare.
+    /// Returns the segment that holds the commit or abort of a prepare.
     fn answer(&self, run: usize, prepared: u32) -> Option<u64> {
         let found = self.in_run(run).find(|entry| entry.does == Does::Answer(prepared))?;
         found.place.map(|(sequence, _)| sequence)
     }
 
-    /// The last segment that a restore to T has to read, judged from the entries.
+    /// Returns the last segment that a restore to T has to read, judged from the entries.
     fn last_needed(&self, tick: u32) -> u64 {
         let before = |entry: &&SourceEntry| entry.tick <= tick && entry.place.is_some();
         let last = self.source.iter().rfind(before).expect("restorable");
@@ -186,7 +189,7 @@ impl World {
     }
 }
 
-/// Runs and gaps of a log, without a store.
+/// Computes the runs and gaps of a log without a store.
 fn folded(segments: &[SegmentSummary]) -> (Vec<Run>, Vec<GapNotice>) {
     let (mut runs, mut gaps): (Vec<Run>, Vec<GapNotice>) = Default::default();
     let mut held: Option<&SegmentSummary> = None;
@@ -236,8 +239,8 @@ fn judge_refusal(world: &World, tick: u32, why: &NotRestorable) -> Result<(), Te
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
-    /// Windows and decisions are right for every tick: nothing restorable is refused, nothing else
-    /// allowed.
+    /// Windows and decisions are right for every tick: nothing restorable is refused, and nothing
+    /// else is allowed.
     #[test]
     fn decisions_equal_the_judgement_by_entries(world in any_world()) {
         let (runs, gaps) = folded(&world.segments);
@@ -256,7 +259,7 @@ proptest! {
         }
     }
 
-    /// I7: what was restorable stays so, whatever is captured after it.
+    /// I7: what was restorable stays restorable, whatever is captured after it.
     #[test]
     fn nothing_published_is_taken_back(world in any_world()) {
         let mut before = BTreeSet::new();
@@ -306,8 +309,8 @@ proptest! {
     }
 }
 
-/// Truncated, the store tells what the shorter log tells; extended again, it is the same to the
-/// byte.
+/// After a truncation, the store says what the shorter log says. Once extended again, it is the
+/// same down to the byte.
 fn check_truncation(world: &World, index: &Index, kept: usize) -> Result<(), TestCaseError> {
     let whole = index.digest().expect("digest");
     index.truncate_to(kept as u64).expect("truncate");

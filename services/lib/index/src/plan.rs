@@ -1,4 +1,4 @@
-//! What can be restored: windows, and the decision for one time. Pure.
+//! What can be restored: the windows, and the decision for one time. All functions are pure.
 
 use std::fmt;
 
@@ -7,39 +7,47 @@ use hindsight_oplog::{OpTime, Timestamp};
 use crate::run::Run;
 use crate::summary::{BaseSummary, GapNotice};
 
-/// A maximal gap-free interval one can restore into: every `T` with `from.ts <= T <= through`.
+/// A maximal interval without a gap that can be restored into:
+/// every `T` with `from.ts <= T <= through`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// Where the window's oldest base becomes exact.
+    /// The optime from which the window's oldest base is exact.
     pub from: OpTime,
+    /// The last timestamp that can be restored.
     pub through: Timestamp,
-    /// Name of that base. A plan for a later time may use a later one.
+    /// The name of that base. A plan for a later time may use a later base.
     pub base: String,
 }
 
 /// How to build the state at `at`: load the base, then read these segments in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestorePlan {
-    /// Effects with visible time up to here belong to the state (inclusive).
+    /// The restore point: effects with a visible time up to and including this one belong to the
+    /// state.
     pub at: Timestamp,
+    /// The base to load.
     pub base: BaseSummary,
-    /// The log is needed from this optime on (inclusive), which is in segment `first_sequence`.
+    /// The optime from which the log is needed (inclusive). It is in segment `first_sequence`.
     pub read_from: OpTime,
+    /// The number of the first segment to read.
     pub first_sequence: u64,
-    /// End of the last segment needed, `last_sequence`. It may lie after `at`: the answer to every
-    /// transaction prepared at or before `at` is read.
+    /// The last entry of the last segment that is needed, which is `last_sequence`. It may lie
+    /// after `at`, because the commit or abort of every transaction prepared at or before `at` is
+    /// read.
     pub read_through: OpTime,
+    /// The number of the last segment to read.
     pub last_sequence: u64,
 }
 
-/// Why the state at a time cannot be given exactly (I8).
+/// Why the state at a time cannot be restored exactly (I8).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRestorable {
-    /// Before the first window, after the last, or between two without being in a gap.
+    /// The time is before the first window, after the last one, or between two windows without
+    /// being in a gap.
     #[error("{} is outside every restore window; {neighbours}", .at.for_people())]
     OutsideWindows { at: Timestamp, neighbours: Neighbours },
 
-    /// Entries around that time existed and are not held. No remedy.
+    /// Entries around that time existed and are not held. There is no remedy.
     #[error(
         "{} lies in a gap: the entries after {} and before {} are not held ({}); {neighbours}",
         .at.for_people(), .gap.after, .gap.before, .gap.reason
@@ -56,12 +64,12 @@ pub enum NotRestorable {
     UnresolvedTransaction {
         at: Timestamp,
         prepared_at: Timestamp,
-        /// False when a gap follows: the log will never tell.
+        /// False when a gap follows: the outcome will never be in the log.
         may_resolve: bool,
         neighbours: Neighbours,
     },
 
-    /// The log around that time is held, but no base within it to start from.
+    /// The log around that time is held, but there is no base within it to start from.
     #[error(
         "{} has no base to start from: the log is held without a gap from {first} to {last}, but no \
          finished base is usable in it; {neighbours}",
@@ -70,10 +78,12 @@ pub enum NotRestorable {
     NoBase { at: Timestamp, first: OpTime, last: OpTime, neighbours: Neighbours },
 }
 
-/// The restore windows on both sides of a time that is in none.
+/// The restore windows on both sides of a time that is in no window.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Neighbours {
+    /// The last window before the time.
     pub before: Option<Window>,
+    /// The first window after the time.
     pub after: Option<Window>,
 }
 
@@ -96,14 +106,15 @@ impl fmt::Display for Neighbours {
     }
 }
 
-/// The base to load and the run to read, by the decision for one time.
+/// The decision for one time: the base to load and the run to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice<'a> {
     pub(crate) base: &'a BaseSummary,
     pub(crate) run: &'a Run,
 }
 
-/// Restore windows, oldest first. `runs` are oldest first; a run has at most one window.
+/// Returns the restore windows, oldest first. `runs` are oldest first; a run has at most one
+/// window.
 pub(crate) fn windows(runs: &[Run], bases: &[BaseSummary]) -> Vec<Window> {
     runs.iter().filter_map(|run| window(run, bases)).collect()
 }
@@ -116,17 +127,17 @@ fn window(run: &Run, bases: &[BaseSummary]) -> Option<Window> {
     Some(Window { from: base.exact_from, through, base: base.name.clone() })
 }
 
-/// The bases for which this run holds the log from where they need it.
+/// Returns the bases for which this run holds the log from where they need it.
 fn usable<'a>(run: &Run, bases: &'a [BaseSummary]) -> impl Iterator<Item = &'a BaseSummary> {
     bases
         .iter()
         .filter(move |base| run.first <= base.capture_from && run.contains(base.capture_from.ts))
 }
 
-/// Decides how the state at `at` is built, or why it cannot be.
+/// Decides how the state at `at` is built, or why it cannot be built.
 ///
-/// Of several bases the latest one exact at or before `at` is taken: it leaves the least log to
-/// read.
+/// Of several bases, the latest one that is exact at or before `at` is chosen, because it leaves
+/// the least log to read.
 pub(crate) fn decide<'a>(
     runs: &'a [Run],
     gaps: &[GapNotice],
@@ -157,8 +168,8 @@ pub(crate) fn decide<'a>(
     }
 }
 
-/// A time held in the log that comes before any usable base is exact: either the run's window
-/// starts later, or the run has none.
+/// Returns why a time that the log holds, but before which no usable base is exact, cannot be
+/// restored: either the run's window starts later, or the run has no window.
 fn without_base(
     run: &Run,
     bases: &[BaseSummary],

@@ -1,4 +1,4 @@
-//! Runs: maximal stretches of the log without a gap. Pure.
+//! Runs: maximal stretches of the log without a gap. All functions are pure.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -6,25 +6,33 @@ use serde::{Deserialize, Serialize};
 use crate::serial;
 use crate::summary::{GapNotice, SegmentSummary};
 
-/// A maximal stretch of the log without a gap: every entry the source had from `first` to `last`.
+/// A maximal stretch of the log without a gap: every entry that the source had from `first` to
+/// `last`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
+    /// The number of the run's first segment.
     pub first_sequence: u64,
+    /// The number of the run's last segment.
     pub last_sequence: u64,
+    /// The first entry's optime.
     #[serde(with = "serial::optime")]
     pub first: OpTime,
+    /// The last entry's optime.
     #[serde(with = "serial::optime")]
     pub last: OpTime,
-    /// Oldest prepare without an answer at the run's end.
+    /// The oldest prepare that is neither committed nor aborted at the run's end.
     #[serde(with = "serial::timestamp_or_none")]
     pub oldest_prepared: Option<Timestamp>,
+    /// The number of entries.
     pub entries: u64,
+    /// The length of all entries in bytes, uncompressed.
     pub raw_bytes: u64,
+    /// The length of all segments in bytes, as they are stored.
     pub stored_bytes: u64,
 }
 
 impl Run {
-    /// The run that starts with this segment.
+    /// Returns the run that starts with this segment.
     pub(crate) fn start(segment: &SegmentSummary) -> Run {
         Run {
             first_sequence: segment.sequence,
@@ -38,8 +46,8 @@ impl Run {
         }
     }
 
-    /// This run, longer by the segment that follows its last one without a gap. `None` when a total
-    /// does not fit, which no real segment brings about.
+    /// Returns this run, longer by the segment that follows its last one without a gap. `None` when
+    /// a total does not fit, which no real segment brings about.
     pub(crate) fn extended(&self, segment: &SegmentSummary) -> Option<Run> {
         Some(Run {
             first_sequence: self.first_sequence,
@@ -53,8 +61,8 @@ impl Run {
         })
     }
 
-    /// This run without its last segment, of which `before` is the predecessor; `None` if it had
-    /// only that one, or does not contain what is taken from it.
+    /// Returns this run without its last segment, whose predecessor is `before`. `None` if the run
+    /// had only that segment, or does not contain what is taken from it.
     pub(crate) fn shortened(&self, last: &SegmentSummary, before: &SegmentSummary) -> Option<Run> {
         if self.first_sequence > before.sequence {
             return None;
@@ -71,22 +79,24 @@ impl Run {
         })
     }
 
-    /// The last time whose state this run determines: up to its last entry, but short of the oldest
-    /// prepare without an answer, which may become visible from its own `ts` on (I7).
+    /// Returns the last time whose state this run determines. That is its last entry, or the time
+    /// just before the oldest prepare that is neither committed nor aborted: the prepare may become
+    /// visible from its own `ts` on (I7).
     pub fn restorable_end(&self) -> Timestamp {
         self.oldest_prepared.map_or(self.last.ts, Timestamp::predecessor)
     }
 
-    /// True when `at` is not before the first entry nor after the last.
+    /// Returns whether `at` is neither before the first entry nor after the last one.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.first.ts <= at && at <= self.last.ts
     }
 }
 
-/// Whether `next` extends the log that ends in `held`, and why not.
+/// Checks whether `next` extends the log that ends with `held`, and returns the reason when it does
+/// not.
 ///
 /// Sequence, chain, epoch and time move forward (I3, I6), a gap starts where the log ended, and
-/// nothing published as restorable is taken back (I7).
+/// nothing that was published as restorable is taken back (I7).
 pub(crate) fn check_follows(held: &SegmentSummary, next: &SegmentSummary) -> Result<(), String> {
     if next.predecessor != held.digest {
         return Err("it names another predecessor than the segment held before it".to_owned());

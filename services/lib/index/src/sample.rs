@@ -1,4 +1,4 @@
-//! Small summaries for tests. Every segment chains to the one with the number before.
+//! Small summaries for tests. Every segment follows the segment with the number before.
 
 use hindsight_oplog::OpTime;
 
@@ -14,7 +14,8 @@ pub(crate) fn digest(sequence: u64) -> Digest {
     *blake3::hash(&sequence.to_be_bytes()).as_bytes()
 }
 
-/// Two entries (one if both ends are the same), with one insert into `shop.orders` and one update.
+/// Returns a segment of two entries (one if both ends are the same), with one insert into
+/// `shop.orders` and one update.
 pub(crate) fn segment(sequence: u64, first: u32, last: u32) -> SegmentSummary {
     let count = |ns: &str, inserts, updates| NamespaceCounts {
         ns: ns.to_owned(),

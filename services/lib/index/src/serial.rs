@@ -1,5 +1,5 @@
 //! How positions and digests look inside stored JSON: `{"t":…,"i":…}`, with `"term"` for an optime,
-//! and hexadecimal for digests. To be named in `#[serde(with = "…")]`.
+//! and hexadecimal for digests. The modules here are for `#[serde(with = "…")]`.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

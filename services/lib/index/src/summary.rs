@@ -1,4 +1,4 @@
-//! What the index is told: a summary of each durable segment, and of each base.
+//! The input of the index: a summary of each durable segment, and of each base.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,65 +10,78 @@ mod of_segment;
 /// BLAKE3 of a segment, which links the chain.
 pub type Digest = [u8; 32];
 
-/// What the index keeps of one durable segment. Taken from the segment's header and seal.
+/// What the index keeps of one durable segment. It is taken from the segment's header and seal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentSummary {
-    /// Position in the chain; the next segment has the next number.
+    /// The position in the chain. The next segment has the next number.
     pub sequence: u64,
-    /// Writer epoch; never falls along the chain (I6).
+    /// The writer epoch. It never falls along the chain (I6).
     pub epoch: u64,
+    /// The segment's digest.
     #[serde(with = "serial::digest")]
     pub digest: Digest,
-    /// Digest of segment `sequence - 1`, also across a gap; not looked at for the first segment
-    /// held.
+    /// The digest of segment `sequence - 1`, also across a gap. It is not checked for the first
+    /// segment held.
     #[serde(with = "serial::digest")]
     pub predecessor: Digest,
+    /// The first entry's optime.
     #[serde(with = "serial::optime")]
     pub first: OpTime,
+    /// The last entry's optime.
     #[serde(with = "serial::optime")]
     pub last: OpTime,
     /// The source's majority point at the cut.
     #[serde(with = "serial::optime")]
     pub majority: OpTime,
-    /// `wall` of the first and last entry, milliseconds since 1970; entries need not have one.
+    /// `wall` of the first entry, in milliseconds since 1970. None when the entry has none.
     pub first_wall_ms: Option<i64>,
+    /// `wall` of the last entry, in milliseconds since 1970. None when the entry has none.
     pub last_wall_ms: Option<i64>,
+    /// The number of entries.
     pub entries: u64,
+    /// The length of all entries in bytes, uncompressed.
     pub raw_bytes: u64,
+    /// The length of the whole segment in bytes, as it is stored.
     pub stored_bytes: u64,
-    /// First optime of the oldest transaction that is unresolved at this segment's end.
+    /// The first optime of the oldest transaction that is unresolved at this segment's end.
     #[serde(with = "serial::optime_or_none")]
     pub oldest_unresolved: Option<OpTime>,
     /// `ts` of the oldest prepare that is neither committed nor aborted at this segment's end.
-    /// States from here on are not known yet (I7). Whoever tracks it starts afresh after a gap: the
-    /// answer to an older prepare may lie in the gap.
+    /// States from here on are not known yet (I7). The writer that tracks it starts afresh after a
+    /// gap, because the commit or abort of an older prepare may lie in the gap.
     #[serde(with = "serial::timestamp_or_none")]
     pub oldest_prepared: Option<Timestamp>,
-    /// Present when entries are missing between the predecessor's last entry and our first.
+    /// Present when entries are missing between the predecessor's last entry and this segment's
+    /// first entry.
     pub gap_before: Option<GapNotice>,
+    /// Operations per namespace.
     pub counts: Vec<NamespaceCounts>,
     /// The commands (DDL) in the segment, in order.
     pub commands: Vec<CommandNote>,
+    /// Why the segment was closed where it was, as text.
     pub cut_reason: String,
 }
 
-/// Entries that existed and that we do not hold: all those between two held ones.
+/// Entries that existed and that are not held: all those between two held entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapNotice {
     /// The last entry held before the gap.
     #[serde(with = "serial::optime")]
     pub after: OpTime,
-    /// The first entry held after it.
+    /// The first entry held after the gap.
     #[serde(with = "serial::optime")]
     pub before: OpTime,
+    /// Why the entries are missing, as text for people.
     pub reason: String,
+    /// When the writer noticed the gap, in milliseconds since 1970.
     pub noticed_wall_ms: i64,
 }
 
-/// Operations on one namespace in one segment; a transaction counts as the operations within it,
-/// and a rename as a command on either name.
+/// Operations on one namespace in one segment. A transaction counts as the operations within it. A
+/// rename counts as a command on both names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceCounts {
+    /// The namespace.
     pub ns: String,
     pub inserts: u64,
     pub updates: u64,
@@ -77,54 +90,61 @@ pub struct NamespaceCounts {
     pub noops: u64,
 }
 
-/// A command (DDL) and the entry it is in. Several may share one entry.
+/// A command (DDL) and the entry that holds it. Several commands may share one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandNote {
+    /// The entry's optime.
     #[serde(with = "serial::optime")]
     pub optime: OpTime,
+    /// The command's name: `create`, `drop`, `renameCollection`, …
     pub command: String,
+    /// The namespace that the command works on.
     pub ns: String,
     /// The new name, for `renameCollection`.
     #[serde(default)]
     pub renamed_to: Option<String>,
-    /// That rename dropped the collection which had the new name. Segments of earlier programs do
-    /// not tell.
+    /// True when the rename dropped the collection that had the new name. Segments of earlier
+    /// programs do not record this.
     #[serde(default)]
     pub drops_target: bool,
 }
 
-/// What the index keeps of one base. Taken from its manifest, so it exists only for a finished
-/// base.
+/// What the index keeps of one base. It is taken from the base's manifest, so it exists only for a
+/// finished base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseSummary {
-    /// Unique; names the base's directory.
+    /// The base's unique name, which is also its directory's name.
     pub name: String,
-    /// Oplog top when the copy started.
+    /// The top of the oplog when the copy started.
     #[serde(with = "serial::timestamp")]
     pub start: Timestamp,
-    /// The log is needed from here on to use the base: the smaller of `start` and the first optime
-    /// of the oldest transaction open then.
+    /// The optime from which the log is needed to use the base: the smaller of `start` and the
+    /// first optime of the oldest transaction that was open then.
     #[serde(with = "serial::optime")]
     pub capture_from: OpTime,
-    /// E: from here on (inclusive), base plus log give exact states.
+    /// E: from here on (inclusive), base plus log determine exact states.
     #[serde(with = "serial::optime")]
     pub exact_from: OpTime,
+    /// When the copy ended, in milliseconds since 1970.
     pub created_wall_ms: i64,
+    /// The number of documents in the base.
     pub documents: u64,
+    /// The length of the base's data files in bytes, as they are stored.
     pub bytes: u64,
 }
 
-/// A summary that cannot be of a real segment or base, whatever else is held.
+/// A summary that cannot describe a real segment or base, whatever else is held.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject} describes itself wrongly: {reason}")]
 pub struct InvalidSummary {
-    /// `segment 7` or `base "x"`.
+    /// What the summary is of: `segment 7` or `base "x"`.
     pub subject: String,
+    /// What is wrong with the summary.
     pub reason: String,
 }
 
 impl SegmentSummary {
-    /// Checks what must hold of a segment on its own.
+    /// Checks what must hold for a segment on its own.
     pub(crate) fn check(&self) -> Result<(), InvalidSummary> {
         let plausible = match self.entries {
             0 => false,
@@ -169,7 +189,7 @@ impl SegmentSummary {
 }
 
 impl BaseSummary {
-    /// Checks what must hold of a base on its own.
+    /// Checks what must hold for a base on its own.
     pub(crate) fn check(&self) -> Result<(), InvalidSummary> {
         let subject = || format!("base {:?}", self.name);
         if self.name.is_empty() {

@@ -1,9 +1,10 @@
 //! Operations per namespace and time.
 //!
-//! A segment says how many operations it holds per namespace, not when each happened. All of them
-//! are attributed to the second of its first entry's `ts`. Segments are cut by age after a fraction
-//! of a second, so this is exact to about a second while capture keeps up; in a catch-up a segment
-//! spans what its bytes span, and a bucket's counts may belong to the buckets just after it.
+//! A segment says how many operations it holds per namespace, but not when each happened. All of
+//! them are attributed to the second of the `ts` of the segment's first entry. Segments are cut by
+//! age after a fraction of a second, so this is exact to about a second while capture keeps up.
+//! While capture catches up, a segment spans whatever time its bytes span, and a bucket's counts
+//! may belong to the buckets just after it.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -17,7 +18,7 @@ use crate::keys::{self, Key};
 use crate::summary::{NamespaceCounts, SegmentSummary};
 use crate::view::View;
 
-/// Operations by kind.
+/// Numbers of operations, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OperationCounts {
     pub inserts: u64,
@@ -28,7 +29,7 @@ pub struct OperationCounts {
 }
 
 impl OperationCounts {
-    /// All but no-ops.
+    /// Returns the number of all operations except no-ops.
     pub fn changes(&self) -> u64 {
         self.inserts + self.updates + self.deletes + self.commands
     }
@@ -37,28 +38,33 @@ impl OperationCounts {
 /// Operations on one namespace in one bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineRow {
-    /// Start of the bucket, seconds since 1970: a multiple of the bucket's length.
+    /// The start of the bucket in seconds since 1970. It is a multiple of the bucket's length.
     pub start_seconds: u32,
+    /// The namespace.
     pub ns: String,
+    /// The operations on the namespace in the bucket.
     pub counts: OperationCounts,
 }
 
-/// Length of the buckets that are stored, in seconds.
+/// The length of the stored buckets, in seconds.
 const STORED_BUCKET: u32 = 60;
 
-/// Rows one answer may have: some 100 MB with long namespaces.
+/// The most rows that one answer may have: some 100 MB with long namespaces.
 const ROWS_MAX: usize = 500_000;
 
-/// Which operations are asked for, by namespace and kind.
+/// Decides by namespace and kind which operations are asked for.
 type Wanted<'a> = dyn Fn(&str, &OperationCounts) -> bool + 'a;
 
 impl View<'_> {
-    /// Operations per bucket and namespace, ordered by bucket, then namespace; what is all zero is
-    /// left out, and what is not `wanted`. A wanted namespace starts with `ns_prefix`, so that
-    /// others need not be read.
+    /// Returns operations per bucket and namespace, ordered by bucket, then namespace. Rows that
+    /// are all zero or not `wanted` are left out. Only namespaces that start with `ns_prefix` are
+    /// read.
     ///
-    /// `from..=to` is widened to whole buckets. Buckets of whole minutes are read from stored sums;
-    /// other lengths are summed up from the segments, which is exact too, but takes longer.
+    /// `from..=to` is widened to whole buckets. Buckets of whole minutes are read from stored sums.
+    /// Other lengths are summed up from the segments, which is exact too, but takes longer.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::TooManyRows`] when the answer would have more than 500,000 rows.
     pub fn timeline(
         &self,
         ns_prefix: &str,
@@ -81,8 +87,8 @@ impl View<'_> {
         Ok(rows.into_rows())
     }
 
-    /// Per namespace, skips to the first minute asked for, and after the last to the next
-    /// namespace.
+    /// In each namespace, seeks to the first minute asked for. After the last one, seeks to the
+    /// next namespace.
     fn add_stored(
         &self,
         ns_prefix: &str,
@@ -131,7 +137,7 @@ impl View<'_> {
     }
 }
 
-/// Adds a segment's counts to the stored sums; it must not have been added before.
+/// Adds a segment's counts to the stored sums. The segment must not have been added before.
 pub(crate) fn add(
     view: &View<'_>,
     batch: &mut WriteBatch,
@@ -147,7 +153,7 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Undoes [`add`], to the byte.
+/// Undoes [`add`], down to the byte.
 pub(crate) fn subtract(
     view: &View<'_>,
     batch: &mut WriteBatch,
@@ -165,7 +171,8 @@ pub(crate) fn subtract(
     Ok(())
 }
 
-/// What a segment adds to which keys. Each key once: a batch does not see its own writes.
+/// Returns what a segment adds to which keys. Each key occurs once, because a batch does not see
+/// its own writes.
 fn changes(segment: &SegmentSummary) -> Result<BTreeMap<Vec<u8>, OperationCounts>, IndexError> {
     let minute = segment.first.ts.seconds() / STORED_BUCKET;
     let mut changes: BTreeMap<Vec<u8>, OperationCounts> = BTreeMap::new();
@@ -198,7 +205,7 @@ fn read_key(key: &[u8]) -> Result<(String, u32), IndexError> {
     }
 }
 
-/// Sums on their way into an answer.
+/// The sums that become an answer.
 struct Rows<'a> {
     length: u32,
     most: usize,
@@ -207,7 +214,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Only what is asked for counts towards the limit.
+    /// Adds counts to the answer. Only rows that are asked for count towards the limit.
     fn add(&mut self, seconds: u32, ns: &str, counts: OperationCounts) -> Result<(), IndexError> {
         if counts == OperationCounts::default() || !(self.wanted)(ns, &counts) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Reads, as of one moment.
+//! All reads, as of one moment.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,11 @@ use crate::plan::{self, RestorePlan, Window};
 use crate::run::Run;
 use crate::summary::{BaseSummary, CommandNote, Digest, GapNotice, SegmentSummary};
 
-/// The index as of one moment. Cheap to make; drop it soon, as it keeps superseded values alive.
+/// The index as of one moment. A view is cheap to make. Drop it soon, because it keeps superseded
+/// values alive.
+///
+/// Every read returns [`IndexError::Storage`] when the store cannot be read, and
+/// [`IndexError::Damaged`] when a stored value cannot be decoded.
 pub struct View<'a> {
     pub(crate) snapshot: Snapshot<'a>,
 }
@@ -20,10 +24,13 @@ pub struct View<'a> {
 /// Where absorbing goes on: the last segment absorbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumePoint {
+    /// The segment's number.
     pub sequence: u64,
+    /// The segment's writer epoch.
     pub epoch: u64,
+    /// The segment's digest.
     pub digest: Digest,
-    /// Its last entry.
+    /// The optime of the segment's last entry.
     pub last: OpTime,
 }
 
@@ -34,8 +41,9 @@ impl<'a> View<'a> {
         View { snapshot: db.snapshot() }
     }
 
-    /// The last segment absorbed; `None` in an empty index. Derived: what the log says comes first,
-    /// and where they differ the index is truncated ([`crate::Index::truncate_to`]).
+    /// Returns the last segment absorbed; `None` for an empty index. This is derived: what the log
+    /// says takes precedence, and where they differ the index is truncated
+    /// ([`crate::Index::truncate_to`]).
     pub fn resume_point(&self) -> Result<Option<ResumePoint>, IndexError> {
         Ok(self.newest()?.map(|segment| ResumePoint {
             sequence: segment.sequence,
@@ -45,36 +53,37 @@ impl<'a> View<'a> {
         }))
     }
 
-    /// The last segment held.
+    /// Returns the last segment held.
     pub fn newest(&self) -> Result<Option<SegmentSummary>, IndexError> {
         self.last_value(Kind::Segment)
     }
 
-    /// The first segment held. The log may have begun before it.
+    /// Returns the first segment held. The log may have begun before it.
     pub fn oldest(&self) -> Result<Option<SegmentSummary>, IndexError> {
         self.segments_from(0).next().transpose()
     }
 
+    /// Returns the segment with this number; `None` when it is not held.
     pub fn segment(&self, sequence: u64) -> Result<Option<SegmentSummary>, IndexError> {
         self.value(&Key::Segment(sequence))
     }
 
-    /// The segment whose range includes this optime; `None` between segments, in gaps and outside.
-    /// That the source has an entry with this optime is not said.
+    /// Returns the segment whose range includes this optime; `None` between segments, in gaps and
+    /// outside the log. This does not say whether the source has an entry with this optime.
     pub fn segment_holding(&self, optime: OpTime) -> Result<Option<SegmentSummary>, IndexError> {
         Ok(self.started_by(optime)?.filter(|segment| optime <= segment.last))
     }
 
-    /// The number of the segment with which the log goes on from this position: the one whose range
-    /// includes it, or, for a position between two, the later one, which may not be held yet.
-    /// `None` before the oldest segment.
+    /// Returns the number of the segment with which the log goes on from this position. That is the
+    /// segment whose range includes the position, or, for a position between two segments, the
+    /// later one, which may not be held yet. `None` before the oldest segment.
     pub fn sequence_from(&self, optime: OpTime) -> Result<Option<u64>, IndexError> {
         let after_its_end = |segment: &SegmentSummary| u64::from(optime > segment.last);
         let before = self.started_by(optime)?;
         Ok(before.map(|segment| segment.sequence.saturating_add(after_its_end(&segment))))
     }
 
-    /// Segments with this number or a later one, in order.
+    /// Returns the segments with this number or a later one, in order.
     pub fn segments_from(
         &self,
         sequence: u64,
@@ -82,7 +91,7 @@ impl<'a> View<'a> {
         self.values(Key::Segment(sequence).encode(), Kind::Segment.range().1)
     }
 
-    /// Segments with a range that meets `from..=to`, in order.
+    /// Returns the segments whose range meets `from..=to`, in order.
     pub fn segments_covering(
         &self,
         from: Timestamp,
@@ -100,7 +109,7 @@ impl<'a> View<'a> {
         Ok(self.segments_from(start).take_while(starts_in_time))
     }
 
-    /// The numbers of the first and the last segment whose range meets `from..=to`.
+    /// Returns the numbers of the first and the last segment whose range meets `from..=to`.
     pub fn sequences_covering(
         &self,
         from: Timestamp,
@@ -111,8 +120,8 @@ impl<'a> View<'a> {
         Ok(first.zip(last).map(|(first, last)| (first.sequence, last.sequence)))
     }
 
-    /// The key filters of the segments with these numbers, in order. A segment that was absorbed
-    /// without them is left out: it may hold any key.
+    /// Returns the key filters of the segments with these numbers, in order. A segment that was
+    /// absorbed without filters is left out: it may hold any key.
     pub fn key_filters(
         &self,
         sequences: RangeInclusive<u64>,
@@ -131,31 +140,36 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Maximal stretches of the log without a gap, oldest first.
+    /// Returns the maximal stretches of the log without a gap, oldest first.
     pub fn runs(&self) -> Result<Vec<Run>, IndexError> {
         self.all(Kind::Run)
     }
 
-    /// Gaps, oldest first.
+    /// Returns the gaps, oldest first.
     pub fn gaps(&self) -> Result<Vec<GapNotice>, IndexError> {
         self.all(Kind::Gap)
     }
 
-    /// Bases, by name, whether or not the log to use them is held.
+    /// Returns the bases, ordered by name, whether or not the log that they need is held.
     pub fn bases(&self) -> Result<Vec<BaseSummary>, IndexError> {
         self.all(Kind::Base)
     }
 
+    /// Returns the base with this name; `None` when it is not held.
     pub fn base(&self, name: &str) -> Result<Option<BaseSummary>, IndexError> {
         self.value(&Key::Base(name.to_owned()))
     }
 
-    /// Restore windows, oldest first.
+    /// Returns the restore windows, oldest first.
     pub fn windows(&self) -> Result<Vec<Window>, IndexError> {
         Ok(plan::windows(&self.runs()?, &self.bases()?))
     }
 
-    /// How to build the state at `at`; refused with the reason when it cannot be exact (I8).
+    /// Returns how to build the state at `at`.
+    ///
+    /// # Errors
+    /// Returns [`PlanError::NotRestorable`] with the reason when the state cannot be exact (I8),
+    /// and [`PlanError::Index`] when the index cannot be read.
     pub fn plan(&self, at: Timestamp) -> Result<RestorePlan, PlanError> {
         let (runs, gaps, bases) = (self.runs()?, self.gaps()?, self.bases()?);
         let choice = plan::decide(&runs, &gaps, &bases, at)?;
@@ -173,8 +187,9 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The first segment at whose end every entry up to `at` has been read and every transaction
-    /// prepared up to `at` has its answer. The decision for `at` says there is one in this run.
+    /// Returns the first segment at whose end every entry up to `at` has been read, and every
+    /// transaction prepared up to `at` has been committed or aborted. The decision for `at`
+    /// guarantees that this run has such a segment.
     fn last_needed(&self, run: &Run, at: Timestamp) -> Result<SegmentSummary, IndexError> {
         let holding = self.started_by(OpTime { ts: at, term: i64::MAX })?;
         let holding = holding.ok_or_else(|| no_segment(run, at))?;
@@ -190,7 +205,7 @@ impl<'a> View<'a> {
         Err(no_segment(run, at))
     }
 
-    /// Commands (DDL) of entries in `from..=to`, the last one in the log first.
+    /// Returns the commands (DDL) of entries in `from..=to`. The last one in the log comes first.
     pub fn commands_newest_first(
         &self,
         from: Timestamp,
@@ -200,12 +215,12 @@ impl<'a> View<'a> {
         let start = Key::Command { optime: first, position: 0 }.encode();
         let last = OpTime { ts: to, term: i64::MAX };
         let last = Key::Command { optime: last, position: u32::MAX }.encode();
-        // No range ends before it begins, whatever is asked for.
+        // The range must not end before it begins, whatever the caller asks for.
         let end = keys::end_of_prefix(&last).max(start.clone());
         parsed::<CommandNote>(self.scan_from(IteratorMode::End, start, end))
     }
 
-    /// The last segment whose first entry is at or before this optime.
+    /// Returns the last segment whose first entry is at or before this optime.
     fn started_by(&self, optime: OpTime) -> Result<Option<SegmentSummary>, IndexError> {
         let upto = Key::FirstOpTime(optime).encode();
         let mut options = ReadOptions::default();
@@ -255,7 +270,7 @@ impl<'a> View<'a> {
         parsed::<T>(self.scan(start, end))
     }
 
-    /// Keys from `start`, up to and without `end`.
+    /// Returns the keys and values from `start` (inclusive) to `end` (exclusive).
     pub(crate) fn scan(
         &self,
         start: Vec<u8>,
@@ -288,7 +303,7 @@ fn from_json<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, IndexEr
     serde_json::from_slice(value).map_err(|error| IndexError::damaged(key, error))
 }
 
-/// The run says that the log around `at` is held, and no segment does.
+/// The run says that the log around `at` is held, but no segment holds it.
 fn no_segment(run: &Run, at: Timestamp) -> IndexError {
     let key = Key::Run(run.first_sequence).encode();
     IndexError::damaged(&key, format!("no segment of the run answers for {at}"))

@@ -1,12 +1,12 @@
-//! Work that blocks its thread, from tasks that must not.
+//! Runs work that blocks its thread, for tasks that must not block.
 
 use std::fmt::Display;
 use std::io;
 
 use crate::error::LogError;
 
-/// Runs it on the threads meant for it. Work that began is finished even when nobody waits any
-/// more.
+/// Runs `work` on the threads meant for blocking work. Work that has begun runs to its end even
+/// when nobody waits for it any more.
 pub(crate) async fn blocking<T: Send + 'static>(
     place: impl Display,
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,

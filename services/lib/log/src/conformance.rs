@@ -1,7 +1,7 @@
-//! What every [`SegmentLog`] does, as tests. An implementation describes itself as a [`Subject`]
-//! and calls [`run`] in a test of its own.
+//! Tests of what every [`SegmentLog`] does. An implementation describes itself as a [`Subject`] and
+//! calls [`run`] in one of its own tests.
 //!
-//! Each case gets a subject of its own, and panics when the log does not keep its promise.
+//! Each case gets its own subject, and panics when the log does not keep its promise.
 
 use async_trait::async_trait;
 use hindsight_segment::{SealedSegment, Sequence};
@@ -14,31 +14,39 @@ mod segments;
 
 pub use segments::{SegmentMaker, sample_entry, sample_source};
 
-/// A log under test: empty at first, and the same log each time it is opened.
+/// A log under test. It is empty at first, and stays the same log each time it is opened.
 #[async_trait]
 pub trait Subject: Send + Sync {
-    /// Opens the log for appending. Every handle given before has been dropped.
+    /// Opens the log for appending. All handles that were returned before have been dropped.
+    ///
+    /// # Errors
+    /// Returns the error of the log under test.
     async fn open(&self) -> Result<Box<dyn SegmentLog>, LogError>;
 
     /// Makes the next append fail.
     async fn fail_next_append(&self, fault: ScriptedFault);
 
-    /// Flips a bit of a stored segment, at the given part of its length in 1/1000.
+    /// Flips a bit of a stored segment. `permille` is the bit's position, in thousandths of the
+    /// segment's length.
     async fn flip_bit(&self, sequence: Sequence, permille: u64);
 
-    /// Puts the other segment's bytes in the place of a stored one.
+    /// Stores the bytes of `other` in the place of a stored segment.
     async fn replace(&self, sequence: Sequence, other: SealedSegment);
 }
 
+/// How the next append fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptedFault {
-    /// The store refuses: nothing was appended.
+    /// The store refuses the segment: nothing was appended.
     Refused,
-    /// The segment was stored, and the answer lost.
+    /// The segment was stored, but the answer was lost.
     AnswerLost,
 }
 
-/// Runs all cases, each on a subject that `fresh` makes.
+/// Runs all cases, each on a new subject from `fresh`.
+///
+/// # Panics
+/// Panics when the log does not keep a promise.
 pub async fn run<S: Subject>(fresh: impl Fn() -> S) {
     cases::empty_log_has_nothing(&fresh()).await;
     cases::what_is_appended_is_read_back(&fresh()).await;

@@ -1,8 +1,8 @@
 //! The log as a directory: one file per segment.
 //!
-//! A segment is written under a temporary name, synced, renamed, and the directory synced; only
-//! then is it durable. So a file with a segment's name is whole, or the disk broke its word, and
-//! then its checksums tell.
+//! A segment is written under a temporary name, synced, and renamed, and then the directory is
+//! synced. Only then is the segment durable. So a file with a segment's name is complete. If it is
+//! not, the disk broke its promise, and the checksums in the file show it.
 
 use std::fmt;
 use std::path::Path;
@@ -33,17 +33,20 @@ use store::Store;
 /// What is known about a directory before it is opened.
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryOptions {
-    /// The replica set whose log it must be.
+    /// The replica set whose log the directory must hold. None accepts any.
     pub expected: Option<SourceIdentity>,
-    /// Up to here the log was read and found good. The chain is verified from there on, which makes
-    /// opening a long log fast, and a log that ends earlier has lost segments.
+    /// The segment up to which the log was already read and found good. The chain is verified only
+    /// from there on, which makes opening a long log fast. A log that ends before it has lost
+    /// segments.
     pub known: Option<KnownEnd>,
 }
 
-/// A segment that was read and found good, and all those before it.
+/// A segment that was read and found good, together with all segments before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownEnd {
+    /// The segment's place in the log.
     pub sequence: Sequence,
+    /// The segment's digest.
     pub digest: SegmentDigest,
 }
 
@@ -66,24 +69,25 @@ impl fmt::Debug for DirectoryLog {
 }
 
 impl DirectoryLog {
-    /// Opens the log for appending, and creates the directory if it is not there. Verifies the
-    /// chain of all segments by their headers and seals.
+    /// Opens the log for appending, and creates the directory if it does not exist. Verifies by
+    /// headers and seals the chain of all segments, or of those after `options.known`.
     ///
     /// # Errors
-    /// [`LogError::InUse`] while another process, or another handle that is no clone, has it open
-    /// for appending. [`LogError::Corrupt`] naming the file that is missing, double, damaged or
-    /// does not belong; [`LogError::Foreign`] for the log of another replica set.
+    /// Returns [`LogError::InUse`] while another process, or another handle that is not a clone,
+    /// has the log open for appending. Returns [`LogError::Corrupt`], which names the file, when a
+    /// file is missing, duplicate or damaged or does not belong to the log. Returns
+    /// [`LogError::Foreign`] for the log of another replica set.
     pub async fn open_writer(path: &Path, options: DirectoryOptions) -> Result<Self, LogError> {
         let directory = path.to_owned();
         Self::open(path, move || Store::open_writer(directory, &options, Box::new(|_| Ok(()))))
             .await
     }
 
-    /// Opens the log for reading; a writer may go on appending to it.
+    /// Opens the log for reading. A writer may go on appending to it.
     ///
     /// # Errors
-    /// As [`DirectoryLog::open_writer`], and [`LogError::NotFound`] when there is no such
-    /// directory.
+    /// The same as [`DirectoryLog::open_writer`] except [`LogError::InUse`], and
+    /// [`LogError::NotFound`] when the directory does not exist.
     pub async fn open_reader(path: &Path, options: DirectoryOptions) -> Result<Self, LogError> {
         let directory = path.to_owned();
         Self::open(path, move || Store::open_reader(directory, &options)).await

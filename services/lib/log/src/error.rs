@@ -1,61 +1,64 @@
-//! What can go wrong with a log, by what to do next.
+//! What can go wrong with a log. The errors are divided by what the caller does next.
 
 use std::io;
 
 use hindsight_segment::{ChainBreak, SegmentInfo, Sequence, SourceIdentity, WriterEpoch};
 
-/// `place` names the file, directory or record.
+/// Why a call to a log failed. `place` names the file, directory or record.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The store failed. Try again; what was to be appended is not lost as long as the caller holds
-    /// it.
+    /// The store failed. The call can be repeated; a segment that was to be appended is not lost as
+    /// long as the caller keeps it.
     #[error("{place}: cannot {action}: {cause}")]
     Unavailable {
         place: String,
         action: &'static str,
-        // Told already: not a source, or people would read it twice.
+        // The message contains the cause already. It is not a `source`, or people would read it
+        // twice.
         cause: io::Error,
     },
-    /// What is stored is not what was appended. Never go on over it.
+    /// The stored bytes are not what was appended. The caller must not go on past the damage.
     #[error("{place}: {damage}; put it back from a copy of the log")]
     Corrupt { place: String, damage: Damage },
-    /// Written by a newer program: use that one.
+    /// A newer program wrote this: use that program.
     #[error("{place}: {cause}")]
     Unsupported { place: String, cause: hindsight_segment::Error },
-    /// The segment does not extend the log. Look at the end again, and build another one.
+    /// The segment does not extend the log. The caller must read the end again and build another
+    /// segment.
     #[error("{place}: segment {sequence} is not appended: {reason}")]
     NotNext { place: String, sequence: Sequence, reason: ChainBreak },
-    /// The log holds the oplog of another replica set: give this one a directory of its own.
+    /// The log holds the oplog of another replica set. This replica set needs its own directory.
     #[error(
         "{place} belongs to replica set {found}, this is {expected}: use another data directory"
     )]
     Foreign { place: String, expected: Box<SourceIdentity>, found: Box<SourceIdentity> },
-    /// Nothing there (yet).
+    /// There is no such segment, frame, directory or topic, or not yet.
     #[error("{place}: no {what}")]
     NotFound { place: String, what: String },
-    /// Another writer has the log.
+    /// Another writer has the log open.
     #[error("{place} is being written by {holder}: stop that first, or use another data directory")]
     InUse { place: String, holder: String },
-    /// Another writer took the log over. Stop: what was not durable by then is the other one's to
-    /// capture.
+    /// Another writer took the log over, and this one must stop. The other writer captures what was
+    /// not durable by then.
     #[error(
         "{place}: writer epoch {epoch} was superseded by epoch {newest}: another writer took over"
     )]
     Fenced { place: String, epoch: WriterEpoch, newest: WriterEpoch },
-    /// The store is there, and is not set up to keep what is appended. Each problem says what mends
-    /// it.
+    /// The store exists, but its settings do not keep what is appended. Each problem says how to
+    /// fix it.
     #[error("{place} is not fit to hold a log:{}", .problems.iter().map(|it| format!("\n  - {it}")).collect::<String>())]
     Misconfigured { place: String, problems: Vec<String> },
-    /// A setting of the client cannot be used. Its value is never told: it may be a password.
+    /// The client cannot use one of its settings. The error never contains the setting's value,
+    /// which may be a password.
     #[error("{place} cannot be reached: {problem}")]
     Settings { place: String, problem: String },
-    /// This handle was opened for reading.
+    /// This handle cannot append: it was opened for reading, or does not lead the log.
     #[error("{place} was opened for reading: nothing is appended to it")]
     ReadOnly { place: String },
 }
 
 impl LogError {
-    /// Whether the same call can succeed later without anybody's help.
+    /// Returns whether the same call can succeed later without help from a person.
     pub fn is_retryable(&self) -> bool {
         matches!(self, LogError::Unavailable { .. })
     }
@@ -104,28 +107,40 @@ impl LogError {
 /// How stored segments differ from what was appended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
+    /// The segment's own checksums or digests do not match its bytes, or a newer program wrote it.
     #[error(transparent)]
     Segment(#[from] hindsight_segment::Error),
+    /// The segment does not follow its predecessor.
     #[error("it does not follow the segment before it: {0}")]
     Chain(#[from] ChainBreak),
+    /// The next segment names another digest as its predecessor's.
     #[error("the segment after it follows another segment")]
     Replaced,
+    /// The segment stored in this place is another one.
     #[error("it holds segment {found}")]
     Misnamed { found: String },
+    /// The segment with this sequence is missing before the damaged place.
     #[error("segment {0} is missing before it")]
     MissingBefore(Sequence),
+    /// The log ends too early: it was known to reach this sequence.
     #[error("segments are missing after it: the log was known to reach segment {0}")]
     MissingAfter(Sequence),
+    /// A second file claims this sequence.
     #[error("it is segment {0} a second time")]
     Duplicate(Sequence),
+    /// The seal is there, but other records of its segment are missing.
     #[error("it seals a segment of which other records are missing")]
     Incomplete,
+    /// The broker's checksum of a record does not match the record's bytes.
     #[error("the broker's checksum of it does not match its bytes")]
     RecordChecksum,
+    /// Records that the topic held are gone.
     #[error("records that were there are not there any more")]
     Vanished,
+    /// The file has a segment's ending, but its name is not a segment's.
     #[error("its name is not a segment's")]
     Name,
+    /// The segment at this place is not the one that was found there before.
     #[error("it is not the segment that was known to be there")]
     NotAsKnown,
 }

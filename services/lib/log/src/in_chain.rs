@@ -1,11 +1,11 @@
-//! Whether a segment that is whole is also the one of its log.
+//! Checks whether an intact segment is also the one that belongs to its log.
 
 use hindsight_segment::SegmentInfo;
 
 use crate::error::LogError;
 
-/// The next one, as it can be read, names its digest; the last one is the one that is known. A
-/// damaged next one is no reason to withhold it.
+/// Returns whether `info` is part of the chain: the next segment, if it can be read, names its
+/// digest, or it is the known last segment. A damaged next segment is no reason to withhold it.
 pub(crate) fn is_in_chain(
     info: &SegmentInfo,
     next: Option<Result<SegmentInfo, LogError>>,

@@ -1,10 +1,10 @@
-//! The log as a Kafka topic: one partition, a record per frame, and a record that seals the
+//! The log as a Kafka topic: one partition, one record per frame, and one record that seals the
 //! segment.
 //!
-//! Kafka is asked for order and for durability (`acks=all`), and for nothing else. No transactions:
-//! published analyses saw them lose and tear writes. Instead every reader decides from the records
-//! alone, in [`chain`], which of them make up the log: the chain of digests says what follows what,
-//! and claims say who may write.
+//! Kafka is asked for order and for durability (`acks=all`), and for nothing else. Transactions are
+//! not used: published analyses saw them lose and tear writes. Instead, every reader decides from
+//! the records alone, in [`chain`], which of them make up the log. The chain of digests says which
+//! segment follows which, and claims say who may write.
 //!
 //! `docs/KAFKA.md` draws the records.
 
@@ -52,7 +52,8 @@ pub struct KafkaLog {
     seat: Option<Arc<Seat>>,
 }
 
-/// The place of a writer, taken while this handle leads or led.
+/// The place of this handle's writer. It is empty until the handle leads, and stays taken after
+/// another process took the log over.
 struct Seat {
     max_message_bytes: usize,
     writer: RwLock<Option<Arc<Writer>>>,
@@ -65,13 +66,14 @@ impl fmt::Debug for KafkaLog {
 }
 
 impl KafkaLog {
-    /// Opens the log for following and for [leading](SharedLog::lead): creates the topic if it is
-    /// not there, reads and verifies all of it.
+    /// Opens the log for following and for [leading](SharedLog::lead). Creates the topic if it does
+    /// not exist. Reads and verifies the topic from its beginning, or from where
+    /// [`KafkaOptions::landmarks`] lead.
     ///
     /// # Errors
-    /// [`LogError::Misconfigured`] for a topic that could lose what is appended.
-    /// [`LogError::Corrupt`] when the log is damaged. [`LogError::Foreign`] for the log of another
-    /// replica set.
+    /// Returns [`LogError::Misconfigured`] for a topic that could lose what is appended. Returns
+    /// [`LogError::Corrupt`] when the log is damaged. Returns [`LogError::Foreign`] for the log of
+    /// another replica set.
     pub async fn open(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         let max_message_bytes = topic.prepare().await?;
@@ -82,23 +84,25 @@ impl KafkaLog {
         Ok(Self { store, seat: Some(Arc::new(seat)) })
     }
 
-    /// Opens the log, and takes it over from whoever wrote it until now.
+    /// Opens the log, and takes it over from the process that has written it until now.
     ///
     /// # Errors
-    /// As [`KafkaLog::open`], with nothing claimed; and as [`SharedLog::lead`].
+    /// The same as [`KafkaLog::open`], in which case nothing was claimed, and the same as
+    /// [`SharedLog::lead`].
     pub async fn open_writer(options: KafkaOptions) -> Result<Self, LogError> {
         let log = Self::open(options).await?;
         log.lead().await?;
         Ok(log)
     }
 
-    /// Opens the log for reading; a writer may go on appending to it. Of a damaged log what comes
-    /// before the damage is read as always, and calls that reach the damage are errors: reading a
-    /// segment after it, headers and seals from there on, and asking for the end.
+    /// Opens the log for reading. A writer may go on appending to it. In a damaged log, what comes
+    /// before the damage is read as usual, and calls that reach the damage return errors: reading a
+    /// later segment, reading headers and seals from there on, and asking for the end.
     ///
     /// # Errors
-    /// [`LogError::NotFound`] when there is no such topic, and [`LogError::Corrupt`] when its first
-    /// records are gone. What the topic is set to is the writer's to check.
+    /// Returns [`LogError::NotFound`] when the topic does not exist, and [`LogError::Corrupt`] when
+    /// its first records are gone. The topic's settings are not checked, because that is the
+    /// writer's task.
     pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         topic.check_present().await?;
@@ -110,7 +114,8 @@ impl KafkaLog {
         Ok(Arc::new(store))
     }
 
-    /// The epoch this handle writes with: segments are to be sealed with it.
+    /// Returns the epoch that this handle writes with: segments must be sealed with it. None when
+    /// this handle never led the log.
     pub fn epoch(&self) -> Option<WriterEpoch> {
         self.writer().ok().map(|writer| writer.epoch())
     }
@@ -130,7 +135,7 @@ impl KafkaLog {
     }
 }
 
-/// What blocks, with something that is shared.
+/// Runs work that blocks, on a shared value.
 async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
     subject: &Arc<S>,
     work: impl FnOnce(&Arc<S>) -> Result<T, LogError> + Send + 'static,

@@ -2,11 +2,11 @@
 //! derived from it.
 //!
 //! - [`SegmentLog`]: what every implementation promises
-//! - [`SharedLog`]: what those promise besides which several processes may have open
-//! - [`DirectoryLog`]: one file per segment
-//! - [`KafkaLog`]: one topic, a record per frame
-//! - [`MemoryLog`]: for tests, with scripted faults
-//! - `conformance`: the suite each of them passes (feature `conformance`)
+//! - [`SharedLog`]: what a log promises in addition when several processes may have it open
+//! - [`DirectoryLog`]: a directory with one file per segment
+//! - [`KafkaLog`]: a topic with one record per frame
+//! - [`MemoryLog`]: a log in memory for tests, with scripted faults
+//! - `conformance`: the tests that every implementation passes (feature `conformance`)
 
 use std::sync::Arc;
 
@@ -29,48 +29,54 @@ pub use kafka::{Ignored, KafkaLog, KafkaOptions};
 pub use memory::{AppendFault, MemoryLog, ReadFault};
 pub use shared::{BaseDigest, BaseNotice, Instance, Leader, Risks, SharedLog};
 
-/// An ordered, durable store of segments which form one chain.
+/// An ordered, durable store of segments that form one chain.
 ///
-/// Every method may be called from several tasks at once; there is at most one writer (I6).
+/// Every method may be called from several tasks at once. There is at most one writer (I6).
 #[async_trait]
 pub trait SegmentLog: Send + Sync {
     /// Appends the segment that follows the end of the log, and returns when it is durable.
     ///
-    /// Appending the very segment that is already at the end does nothing, so that an append whose
-    /// answer was lost can be repeated.
+    /// Appending the segment that is already at the end does nothing. So a caller that lost the
+    /// answer to an append can repeat the call.
     ///
     /// # Errors
-    /// [`LogError::NotNext`] when it does not follow the end (I3). [`LogError::Unavailable`] when
-    /// the store failed: the segment may have become durable or not, and the same one can be
-    /// appended again.
+    /// Returns [`LogError::NotNext`] when the segment does not follow the end (I3). Returns
+    /// [`LogError::Unavailable`] when the store failed: the segment may or may not have become
+    /// durable, and the caller can append the same segment again.
     async fn append(&self, segment: SealedSegment) -> Result<(), LogError>;
 
-    /// A whole segment, every byte of it compared with its digest.
+    /// Returns a whole segment, after comparing every byte of it with its digest.
     ///
     /// # Errors
-    /// [`LogError::NotFound`] past the end; [`LogError::Corrupt`] when it is damaged, or not the
-    /// segment of that place in the chain.
+    /// Returns [`LogError::NotFound`] past the end, and [`LogError::Corrupt`] when the segment is
+    /// damaged or is not the one that belongs at that place in the chain.
     async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError>;
 
-    /// One frame of a segment whose header and seal are known, compared with its digest in the
-    /// seal.
+    /// Returns one frame of a segment whose header and seal are known, after comparing the frame
+    /// with its digest in the seal. `ordinal` counts from 0.
     ///
     /// # Errors
-    /// As [`SegmentLog::read`].
+    /// The same as [`SegmentLog::read`].
     async fn read_frame(&self, info: &Arc<SegmentInfo>, ordinal: u32) -> Result<Frame, LogError>;
 
-    /// Headers and seals of at most `limit` segments beginning with `from`, each verified and
-    /// compared with its predecessor (that of `from` included). Past the end there are none.
+    /// Returns headers and seals of at most `limit` segments, beginning with `from`. Each is
+    /// verified and compared with its predecessor, including the predecessor of `from`. The list is
+    /// empty when `from` is past the end.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] for the first segment that is damaged or does not follow.
+    /// Returns [`LogError::Corrupt`] for the first segment that is damaged or does not follow its
+    /// predecessor.
     async fn infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError>;
 
-    /// Header and seal of the last durable segment; nothing for an empty log.
+    /// Returns header and seal of the last durable segment. None when the log is empty.
+    ///
+    /// # Errors
+    /// Returns [`LogError::Unavailable`] when the store failed, and [`LogError::Corrupt`] when the
+    /// log is damaged.
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError>;
 
-    /// What the client of the store complained about lately, for people: it tells why a call takes
-    /// long.
+    /// Returns what the client of the store complained about recently, as text for people: it
+    /// explains why a call takes long. None when there was no recent complaint.
     fn complaint(&self) -> Option<String> {
         None
     }

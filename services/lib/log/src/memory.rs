@@ -1,4 +1,4 @@
-//! A log in memory, for tests: it fails as scripted.
+//! A log in memory, for tests. It fails as scripted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,27 +14,29 @@ use crate::error::LogError;
 
 const PLACE: &str = "log in memory";
 
-/// What the next append is to suffer.
+/// A fault of the next append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendFault {
-    /// It fails, and nothing was appended.
+    /// The append fails, and nothing was appended.
     FailBefore,
-    /// It fails, and the segment was appended all the same.
+    /// The append fails, although the segment was appended.
     AnswerLost,
-    /// It takes that long, then works.
+    /// The append takes that long, and then succeeds.
     Slow(Duration),
 }
 
-/// What the next read of a segment or frame is to suffer.
+/// A fault of the next read of a segment or frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadFault {
+    /// The read fails.
     Fail,
-    /// A bit of what is read is flipped. What is stored stays whole.
+    /// One bit of the bytes that are read is flipped. The stored bytes stay intact.
     Corrupt,
+    /// The read takes that long, and then succeeds.
     Slow(Duration),
 }
 
-/// Segments in memory. Clones share them, as handles of one log.
+/// A log whose segments are in memory. Clones are handles of the same log.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
     state: Arc<Mutex<State>>,
@@ -49,21 +51,23 @@ struct State {
 }
 
 impl MemoryLog {
+    /// Returns an empty log without scripted faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a fault for an append; appends take them in turn, one each.
+    /// Adds a fault for a later append. Each append takes the oldest fault that is left.
     pub fn script_append(&self, fault: AppendFault) {
         self.state().append_faults.push_back(fault);
     }
 
-    /// Adds a fault for a read; reads take them in turn, one each.
+    /// Adds a fault for a later read. Each read takes the oldest fault that is left.
     pub fn script_read(&self, fault: ReadFault) {
         self.state().read_faults.push_back(fault);
     }
 
-    /// Changes what is stored of a segment, as a failing disk would.
+    /// Changes the stored bytes of a segment, as a failing disk would. Does nothing when the
+    /// segment does not exist.
     pub fn alter(&self, sequence: Sequence, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         if let Some(stored) = state.segments.get_mut(sequence.index()) {
@@ -77,7 +81,7 @@ impl MemoryLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stored bytes of a segment, after whatever fault is due.
+    /// Returns the stored bytes of a segment, after applying the next scripted fault.
     async fn fetch(&self, sequence: Sequence) -> Result<Bytes, LogError> {
         let (stored, fault) = {
             let mut state = self.state();

@@ -1,5 +1,4 @@
-//! Logs that several processes have open at once: one of them leads and appends, the others look
-//! on.
+//! Logs that several processes have open at once. One process leads and appends; the others follow.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,68 +10,85 @@ use crate::SegmentLog;
 use crate::error::LogError;
 use crate::kafka::Ignored;
 
-/// A log that any number of processes may have open, of which at most one leads.
+/// A log that any number of processes may have open, and that at most one of them leads.
 ///
-/// Whoever leads writes with an epoch. Taking the log over ends the epoch before: whoever had it
-/// learns so by [`LogError::Fenced`], at the latest when it appends, and what it appends is no part
-/// of the log (I6).
+/// The leader writes with an epoch. Taking the log over ends the epoch before. The former leader
+/// learns of it by [`LogError::Fenced`], at the latest when it appends, and what it appends is not
+/// part of the log (I6).
 #[async_trait]
 pub trait SharedLog: SegmentLog {
-    /// Takes in what was written since, by whomever, and tells who leads.
+    /// Takes in what any process has written since the last call, and returns who leads.
+    ///
+    /// # Errors
+    /// Returns an error when the log cannot be read to its end, or is damaged.
     async fn observe(&self) -> Result<Leader, LogError>;
 
-    /// Takes the log over. Whether the one who leads is gone is the caller's to judge.
+    /// Takes the log over and returns the new epoch. The caller decides whether the present leader
+    /// is gone.
     ///
     /// # Errors
-    /// [`LogError::Fenced`] when yet another process was sooner.
+    /// Returns [`LogError::Fenced`] when another process took the log over first, and
+    /// [`LogError::ReadOnly`] when this handle was opened for reading.
     async fn lead(&self) -> Result<WriterEpoch, LogError>;
 
-    /// Lets the others see that the leader lives though it has nothing to append. True when that
-    /// was written; false when nothing was said, because a segment is on its way, whose records say
-    /// as much if they arrive.
+    /// Writes a sign of life, so that the other processes see that the leader lives although it has
+    /// nothing to append. Returns true when the sign was written. Returns false when nothing was
+    /// written because a segment is being appended: the records of that segment are signs of life
+    /// too, if they arrive.
     ///
     /// # Errors
-    /// [`LogError::Fenced`] when it leads no more.
+    /// Returns [`LogError::Fenced`] when this process no longer leads.
     async fn beat(&self) -> Result<bool, LogError>;
 
-    /// Gives the log up: another process need not wait until it counts as dead.
+    /// Gives the log up, so that another process does not have to wait until this one counts as
+    /// dead.
+    ///
+    /// # Errors
+    /// Returns [`LogError::Fenced`] when this process no longer leads.
     async fn resign(&self) -> Result<(), LogError>;
 
-    /// Says that a base belongs to this log, so that whoever has the log knows which bases are its
-    /// own.
+    /// Records that a base belongs to this log, so that every reader of the log knows which bases
+    /// belong to it.
+    ///
+    /// # Errors
+    /// Returns [`LogError::Fenced`] when this process no longer leads.
     async fn announce(&self, base: BaseNotice) -> Result<(), LogError>;
 
-    /// The bases announced so far, oldest first.
+    /// Returns the bases announced so far, oldest first.
+    ///
+    /// # Errors
+    /// Returns an error when the log cannot be read. A damaged log is read up to the damage.
     async fn announced(&self) -> Result<Vec<BaseNotice>, LogError>;
 
-    /// What was read so far and is no part of the log.
+    /// Returns how many of the records read so far are not part of the log, by reason.
     fn ignored(&self) -> Ignored;
 
-    /// What endangers segments that are held: settings changed for the worse since the log was
-    /// opened, segments that are gone or damaged.
+    /// Checks what endangers the segments that the log holds: settings that changed for the worse
+    /// since the log was opened, and segments that are gone or damaged.
     async fn risks(&self) -> Risks;
 }
 
-/// What was found when it was looked whether a log is safe where it lies.
+/// The result of checking whether a log is safe where it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Risks {
-    /// Each says what mends it.
+    /// The problems found. Each text says how to fix the problem.
     pub found: Vec<String>,
-    /// What could not be looked at, each with the reason: nothing is known of it.
+    /// What could not be checked, each with the reason. Nothing is known about these.
     pub unchecked: Vec<String>,
 }
 
-/// Who leads a log.
+/// The process that leads a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
-    /// 0 when nobody ever led.
+    /// The leader's epoch; 0 when no process ever led.
     pub epoch: WriterEpoch,
+    /// The installation that the leader belongs to.
     pub instance: Instance,
-    /// For people.
+    /// The leader's name, for people.
     pub name: String,
-    /// It gave the log up.
+    /// True when the leader has given the log up.
     pub has_resigned: bool,
-    /// Grows with everything that the leader writes.
+    /// A count that grows with everything the leader writes.
     pub signs: u64,
 }
 
@@ -84,17 +100,17 @@ impl Leader {
     }
 }
 
-/// An installation: a data directory, across restarts of the process that runs on it. One process
-/// at a time runs on a data directory, so whoever runs there knows that the leader of the same
-/// instance is gone.
+/// An installation: a data directory, across restarts of the process that runs on it. At most one
+/// process runs on a data directory at a time. So a process knows that a former leader with the
+/// same instance is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance(pub u64);
 
 impl Instance {
-    /// Never the same as any other.
+    /// An unknown installation. [`Instance::is`] is false for it, whatever it is compared with.
     pub const UNKNOWN: Self = Self(0);
 
-    /// Whether both are known to be one installation.
+    /// Returns whether both are known to be the same installation.
     pub fn is(self, other: Self) -> bool {
         self == other && self != Self::UNKNOWN
     }
@@ -114,15 +130,16 @@ impl FromStr for Instance {
     }
 }
 
-/// A base that belongs to a log.
+/// A notice that a base belongs to a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseNotice {
-    /// As in the directory of bases.
+    /// The base's name in the directory of bases.
     pub name: String,
+    /// The digest of the base's manifest.
     pub digest: BaseDigest,
 }
 
-/// BLAKE3 of a base's manifest, which holds digests of everything else.
+/// BLAKE3 of a base's manifest, which holds digests of everything else in the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BaseDigest(pub [u8; 32]);
 

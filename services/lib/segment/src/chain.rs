@@ -1,41 +1,55 @@
-//! Whether a segment extends a chain.
+//! Checks whether a segment extends a chain.
 
 use hindsight_oplog::OpTime;
 
 use crate::identity::{SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
 use crate::view::SegmentInfo;
 
-/// The end of a chain: all that the next segment is compared with.
+/// The end of a chain: everything that the next segment is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainEnd {
+    /// The replica set whose oplog the chain holds.
     pub source: SourceIdentity,
+    /// The epoch of the last segment's writer.
     pub epoch: WriterEpoch,
+    /// The last segment's sequence.
     pub sequence: Sequence,
+    /// The last segment's digest.
     pub digest: SegmentDigest,
     /// The last entry's optime.
     pub last: OpTime,
 }
 
-/// Why a segment does not follow another.
+/// Why a segment does not follow another segment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainBreak {
+    /// The segment belongs to another replica set.
     #[error("it holds entries of {found}, the log those of {expected}")]
     Source { expected: Box<SourceIdentity>, found: Box<SourceIdentity> },
+    /// The segment's sequence is not the next one.
     #[error("its sequence is {found}, expected {expected}")]
     Sequence { expected: Sequence, found: Sequence },
+    /// The segment's writer epoch is older than the log's.
     #[error("it was written by epoch {found}, older than the log's epoch {newest}")]
     Epoch { newest: WriterEpoch, found: WriterEpoch },
+    /// The segment names another predecessor.
     #[error("it follows a segment with digest {found}, the one before it has {expected}")]
     Predecessor { expected: SegmentDigest, found: SegmentDigest },
+    /// The segment's first entry does not come after the log's last entry.
     #[error("its first entry {first} does not come after entry {last}")]
     Order { last: OpTime, first: OpTime },
+    /// The segment's gap does not begin at the log's last entry.
     #[error("its gap begins after entry {noted}, the log ends with entry {last}")]
     GapStart { last: OpTime, noted: OpTime },
+    /// The first segment of a log notes a gap before it.
     #[error("it begins the log, and notes a gap before it")]
     GapAtStart,
 }
 
-/// Compares a segment with the end of the log that it is to extend, which may be empty.
+/// Compares a segment with the end of the log that it is to extend. `end` is None for an empty log.
+///
+/// # Errors
+/// Returns the first [`ChainBreak`] found when the segment does not extend the log.
 pub fn check_next(end: Option<&ChainEnd>, next: &SegmentInfo) -> Result<(), ChainBreak> {
     match end {
         Some(end) => check_follows(end, next),
@@ -43,8 +57,9 @@ pub fn check_next(end: Option<&ChainEnd>, next: &SegmentInfo) -> Result<(), Chai
     }
 }
 
-/// Compares a segment with the end of the chain it claims to extend (I3). Across a gap the same
-/// holds, and the gap must begin where the chain ends; what lies in it, only the source could tell.
+/// Compares a segment with the end of the chain that it claims to extend (I3). Across a gap the
+/// same rules hold, and the gap must begin where the chain ends. What lies in the gap cannot be
+/// checked here: only the source knows it.
 pub(crate) fn check_follows(end: &ChainEnd, next: &SegmentInfo) -> Result<(), ChainBreak> {
     let header = &next.header;
     if header.source != end.source {

@@ -1,13 +1,16 @@
-//! What can be wrong with a segment, by what the reader of the message must do next.
+//! What can be wrong with a segment. The errors are divided by what the reader of the message must
+//! do next.
 
 use std::fmt;
 
+/// Why a segment cannot be read or built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bytes are not what was written: restore the file from a copy, never go on with it.
+    /// The bytes are not what was written. Restore the file from a copy; never go on with the
+    /// damaged one.
     #[error("segment is damaged: {place}: {what}")]
     Corrupt { place: Place, what: &'static str },
-    /// Written by a newer program.
+    /// A newer program wrote the segment.
     #[error(
         "segment has format version {found}, this program reads up to version {known}: use a newer hindsight"
     )]
@@ -27,7 +30,7 @@ impl Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     Header,
-    /// The frame with that ordinal, counted from 0.
+    /// The frame with this ordinal, counted from 0.
     Frame(u32),
     Seal,
     Trailer,

@@ -1,4 +1,4 @@
-//! Fixed-width little-endian fields, written and strictly read back.
+//! Fixed-width little-endian fields: writing them, and strictly reading them back.
 
 use hindsight_oplog::{OpTime, Timestamp};
 
@@ -25,7 +25,7 @@ pub(crate) fn put_optime(out: &mut Vec<u8>, optime: OpTime) {
     put_i64(out, optime.term);
 }
 
-/// A length in 32 bits, then the text.
+/// Writes a text's length in 32 bits, then the text.
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_u32(out, length_u32(text.len()));
     out.extend_from_slice(text.as_bytes());
@@ -35,7 +35,7 @@ pub(crate) fn length_u32(length: usize) -> u32 {
     u32::try_from(length).expect("the limits keep every length within 32 bits")
 }
 
-/// Reads fields off the front of bytes that came from outside.
+/// Reads fields from the front of bytes that come from outside.
 pub(crate) struct FieldReader<'a> {
     rest: &'a [u8],
     place: Place,
@@ -91,7 +91,7 @@ impl<'a> FieldReader<'a> {
         Ok(OpTime { ts: Timestamp::from_u64(self.u64()?), term: self.i64()? })
     }
 
-    /// 0 or 1; other values would be a second way of writing the same segment.
+    /// Reads 0 or 1. Other values would be a second way of writing the same segment.
     pub(crate) fn flag(&mut self) -> Result<bool, Error> {
         match self.u8()? {
             0 => Ok(false),
@@ -112,14 +112,14 @@ impl<'a> FieldReader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.corrupt("a name is not UTF-8"))
     }
 
-    /// What [`put_text`] wrote.
+    /// Reads what [`put_text`] wrote.
     pub(crate) fn sized_text(&mut self) -> Result<&'a str, Error> {
         let length = self.u32()? as usize;
         self.text(length)
     }
 
-    /// A count of items that take at least `least` bytes each, so that it cannot ask for more
-    /// memory than the bytes at hand justify.
+    /// Checks a count of items that take at least `least` bytes each. So a count cannot ask for
+    /// more memory than the bytes at hand justify.
     pub(crate) fn check_count(&self, count: u32, least: usize) -> Result<usize, Error> {
         let count = count as usize;
         if count > self.remaining() / least {

@@ -1,4 +1,4 @@
-//! Which documents a frame touches, so that a search by `_id` can skip it.
+//! Which documents a frame touches, so that a search by `_id` can skip the frame.
 
 use crate::error::{Error, Place};
 use crate::fields::{FieldReader, length_u32, put_u32, put_u64};
@@ -17,15 +17,15 @@ const KIND_UNKNOWN: u8 = 2;
 pub enum KeyFilter {
     /// The frame touches no document.
     NoKeys,
-    /// Bits, 64 to a word.
+    /// The bits of the filter, 64 per word.
     Bloom(Box<[u64]>),
-    /// The frame holds an entry whose documents could not be told: it must be searched.
+    /// The documents of an entry in the frame could not be determined: the frame must be searched.
     Unknown,
 }
 
 impl KeyFilter {
-    /// Whether an operation on the document with that key hash may be in the frame; `false` is
-    /// certain.
+    /// Returns whether the frame may hold an operation on the document with this key hash. `false`
+    /// is certain.
     pub fn may_contain(&self, key_hash: u64) -> bool {
         match self {
             KeyFilter::NoKeys => false,
@@ -36,7 +36,7 @@ impl KeyFilter {
     }
 
     pub(crate) fn build(mut key_hashes: Vec<u64>) -> Self {
-        // A document written a hundred times is one key.
+        // A document that is written a hundred times is one key.
         key_hashes.sort_unstable();
         key_hashes.dedup();
         if key_hashes.is_empty() {
@@ -84,18 +84,18 @@ impl KeyFilter {
     }
 }
 
-/// The filters of a segment's frames as bytes, for whoever keeps them apart from the seal.
+/// Encodes the filters of a segment's frames, for a caller that keeps them apart from the seal.
 pub fn filters_to_bytes<'f>(filters: impl IntoIterator<Item = &'f KeyFilter>) -> Vec<u8> {
     let mut out = Vec::new();
     filters.into_iter().for_each(|filter| filter.put(&mut out));
     out
 }
 
-/// Whether one of the filters that [`filters_to_bytes`] wrote may contain the key; `false` is
-/// certain.
+/// Returns whether one of the filters that [`filters_to_bytes`] wrote may contain the key. `false`
+/// is certain.
 ///
 /// # Errors
-/// [`Error::Corrupt`] for bytes that it did not write.
+/// Returns [`Error::Corrupt`] when the bytes are not what [`filters_to_bytes`] wrote.
 pub fn any_may_contain(bytes: &[u8], key_hash: u64) -> Result<bool, Error> {
     let mut fields = FieldReader::new(bytes, Place::Seal);
     while fields.remaining() > 0 {
@@ -106,8 +106,8 @@ pub fn any_may_contain(bytes: &[u8], key_hash: u64) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The bits of a key: double hashing over the two halves of its mixed hash, each mapped to the
-/// range by multiplication.
+/// Returns the bits of a key, by double hashing: the start is the mixed hash, the step is that
+/// mixed once more and made odd. Each sum is mapped to the range by multiplication.
 fn probes(key_hash: u64, words: usize) -> impl Iterator<Item = usize> {
     let mixed = mix(key_hash);
     let step = mix(mixed) | 1;
@@ -118,7 +118,7 @@ fn probes(key_hash: u64, words: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The finalizer of splitmix64, so that the filter does not depend on how well the hash is spread.
+/// The finalizer of splitmix64. With it, the filter does not depend on how well the hash is spread.
 fn mix(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,7 +1,7 @@
 //! Frames: the unit of compression, checksum and input/output.
 //!
-//! A frame is a fixed header and a payload: entries, one after the other as the source returned
-//! them, compressed together. `docs/SEGMENT_FORMAT.md` draws it.
+//! A frame is a fixed header and a payload. The payload is entries, one after another as the source
+//! returned them, compressed together. `docs/SEGMENT_FORMAT.md` draws it.
 
 use bytes::Bytes;
 use hindsight_oplog::{OpTime, Timestamp};
@@ -20,12 +20,12 @@ pub use compress::Effort;
 pub use decode::{DecodedFrame, Frame};
 
 pub(crate) const FRAME_MAGIC: [u8; 4] = *b"HSFR";
-/// Up to and including the checksum; the payload follows.
+/// The length of the header in bytes, up to and including the checksum. The payload follows it.
 pub(crate) const FRAME_HEADER_BYTES: usize = 60;
-/// What the checksum covers of the header.
+/// How many bytes of the header the checksum covers.
 const CHECKED_HEADER_BYTES: usize = FRAME_HEADER_BYTES - 4;
 
-/// A full frame, not yet compressed.
+/// A full frame that is not compressed yet.
 #[derive(Debug)]
 pub struct RawFrame {
     ordinal: u32,
@@ -58,12 +58,13 @@ impl RawFrame {
         &mut self.keys
     }
 
+    /// Returns the length of the frame's entries in bytes, uncompressed.
     pub fn raw_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Compresses, checksums and digests the frame, and builds its key filter. It takes
-    /// milliseconds of CPU: run it on a worker thread.
+    /// Compresses the frame, computes its checksum and digest, and builds its key filter. This
+    /// takes milliseconds of CPU time: run it on a worker thread.
     ///
     /// A payload that does not shrink is stored uncompressed.
     pub fn encode(self, codec: Codec, effort: Effort) -> StoredFrame {
@@ -105,15 +106,17 @@ pub struct StoredFrame {
 }
 
 impl StoredFrame {
-    /// Position among the frames of its segment, from 0.
+    /// Returns the frame's position among the frames of its segment, from 0.
     pub fn ordinal(&self) -> u32 {
         self.ordinal
     }
 
+    /// Returns the stored bytes, frame header included.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
+    /// Returns the frame's line of the frame table.
     pub fn info(&self) -> &FrameInfo {
         &self.info
     }
@@ -122,26 +125,30 @@ impl StoredFrame {
 /// A line of the frame table in a segment's seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameInfo {
-    /// Bytes in the segment, frame header included.
+    /// The frame's length in the segment in bytes, frame header included.
     pub stored_len: u32,
-    /// Bytes of the entries.
+    /// The length of the entries in bytes, uncompressed.
     pub raw_len: u32,
+    /// The number of entries.
     pub entries: u32,
+    /// The first entry's optime.
     pub first: OpTime,
+    /// The last entry's optime.
     pub last: OpTime,
     /// BLAKE3 of the stored bytes.
     pub digest: [u8; 32],
+    /// The documents that the frame touches.
     pub filter: KeyFilter,
 }
 
 impl FrameInfo {
-    /// Whether an entry with that timestamp may be in the frame.
+    /// Returns whether the frame may hold an entry with this timestamp.
     pub fn spans(&self, ts: Timestamp) -> bool {
         self.first.ts <= ts && ts <= self.last.ts
     }
 }
 
-/// A frame's own header, as read.
+/// A frame's own header, as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) ordinal: u32,
@@ -188,7 +195,7 @@ impl FrameHeader {
     }
 }
 
-/// CRC32C over the frame, its checksum field left out.
+/// CRC32C over the frame without its checksum field.
 fn frame_checksum(frame: &[u8]) -> u32 {
     let header = crc32c::crc32c(&frame[..CHECKED_HEADER_BYTES]);
     crc32c::crc32c_append(header, &frame[FRAME_HEADER_BYTES..])

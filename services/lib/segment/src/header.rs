@@ -1,4 +1,4 @@
-//! The header of a segment: who wrote it, from which source, and what it follows.
+//! The header of a segment: who wrote it, from which source, and which segment it follows.
 
 use std::fmt;
 
@@ -11,47 +11,53 @@ use crate::limits::{MAX_GAP_DETAIL_BYTES, MAX_HEADER_BYTES, MAX_SET_NAME_BYTES};
 
 pub(crate) const HEADER_MAGIC: [u8; 8] = *b"HSSEGMNT";
 pub(crate) const FORMAT_VERSION: u16 = 1;
-/// As version 1, and the seal holds sightings of the catalog. A program that passed over them would
-/// derive another catalog, so one that does not know them must not read the segment.
+/// The same as version 1, and the seal also holds sightings of the catalog. A program that ignored
+/// the sightings would derive another catalog, so a program that does not know them must not read
+/// the segment.
 pub(crate) const FORMAT_WITH_SIGHTINGS: u16 = 2;
-/// Where the header's own length stands, in every format version.
+/// The offset of the header's own length, in every format version.
 const LENGTH_AT: usize = 10;
 const CHECKSUM_BYTES: usize = 4;
 
 /// What is known before a segment's first entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// The replica set whose oplog the segment holds.
     pub source: SourceIdentity,
+    /// The epoch of the segment's writer.
     pub epoch: WriterEpoch,
+    /// The segment's place in its log.
     pub sequence: Sequence,
-    /// Of the segment before, across a gap too; [`SegmentDigest::NONE`] for the first segment of a
-    /// log.
+    /// The digest of the segment before this one, also across a gap. [`SegmentDigest::NONE`] for
+    /// the first segment of a log.
     pub predecessor: SegmentDigest,
-    /// What frames were to be compressed with; one that did not shrink is stored uncompressed.
+    /// The codec that the frames were to be compressed with. A frame that did not shrink is stored
+    /// uncompressed.
     pub codec: Codec,
-    /// Entries are missing between the segment before and this one.
+    /// Present when entries are missing between the segment before and this one.
     pub gap: Option<GapNotice>,
-    /// The seal holds sightings of the catalog.
+    /// True when the seal holds sightings of the catalog.
     pub has_sightings: bool,
 }
 
-/// Entries that existed and that the log does not hold. It is written in the log itself, in the
-/// header of the first segment after it, so that whatever is derived from the log knows it too
-/// (I5).
+/// Entries that existed and that the log does not hold. The notice is in the log itself, in the
+/// header of the first segment after the gap. So everything that is derived from the log knows of
+/// the gap too (I5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GapNotice {
     /// The last entry held before the gap.
     pub after: OpTime,
     /// The first entry held after the gap.
     pub before: OpTime,
+    /// Why the entries are missing.
     pub reason: GapReason,
-    /// For people: which member, what it still had.
+    /// A text for people: which member, and what it still had.
     pub detail: String,
-    /// When the writer noticed, milliseconds since the epoch, by its own clock.
+    /// When the writer noticed the gap, by its own clock, in milliseconds since the Unix epoch.
     pub detected_at_ms: i64,
 }
 
-/// Why entries are missing. The number is stored.
+/// Why entries are missing. The number of the variant is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum GapReason {
@@ -112,7 +118,8 @@ impl Header {
         if self.has_sightings { FORMAT_WITH_SIGHTINGS } else { FORMAT_VERSION }
     }
 
-    /// Reads the header at the front of `bytes`, which may be longer; gives its length too.
+    /// Reads the header at the front of `bytes`, which may be longer than the header. Returns the
+    /// header's length too.
     pub(crate) fn read(bytes: &[u8]) -> Result<(Self, usize), Error> {
         let (length, has_sightings) = checked_length(bytes)?;
         let mut fields = FieldReader::new(&bytes[12..length - CHECKSUM_BYTES], Place::Header);
@@ -133,8 +140,8 @@ impl Header {
     }
 }
 
-/// Magic, length and checksum come first, in places no version may move: a flipped bit must not
-/// look like a newer version. Gives the length, and whether the seal holds sightings.
+/// Checks magic, length and checksum first, in places that no version may move: a flipped bit must
+/// not look like a newer version. Returns the length, and whether the seal holds sightings.
 fn checked_length(bytes: &[u8]) -> Result<(usize, bool), Error> {
     let mut fields = FieldReader::new(bytes, Place::Header);
     fields.expect(&HEADER_MAGIC, "it does not begin with the mark of a segment")?;
@@ -158,7 +165,7 @@ fn checked_length(bytes: &[u8]) -> Result<(usize, bool), Error> {
 
 impl GapNotice {
     fn put(&self, out: &mut Vec<u8>) {
-        // Text for people; what is too long is cut, not refused.
+        // The detail is text for people: what is too long is cut, not refused.
         let detail = &self.detail[..self.detail.floor_char_boundary(MAX_GAP_DETAIL_BYTES)];
         put_optime(out, self.after);
         put_optime(out, self.before);

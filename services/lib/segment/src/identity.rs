@@ -1,4 +1,4 @@
-//! The names of things: which source, which segment, which writer, which codec.
+//! The identities of sources, segments, writers and codecs.
 
 use std::fmt;
 
@@ -7,14 +7,16 @@ use std::fmt;
 pub struct Sequence(pub u64);
 
 impl Sequence {
+    /// The sequence of a log's first segment.
     pub const FIRST: Sequence = Sequence(1);
 
-    /// Where it stands in a list of all segments of a log; nowhere, for one that cannot be.
+    /// Returns the segment's index in a list of all segments of a log. For a sequence that cannot
+    /// exist, returns an index past the end of any list.
     pub fn index(self) -> usize {
         usize::try_from(self.0.wrapping_sub(1)).unwrap_or(usize::MAX)
     }
 
-    /// The sequence of the segment that follows.
+    /// Returns the sequence of the segment that follows.
     pub const fn next(self) -> Self {
         Sequence(self.0.saturating_add(1))
     }
@@ -26,7 +28,7 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// Grows with every writer that takes a log over (I6).
+/// The number of a writer. It grows with every writer that takes a log over (I6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriterEpoch(pub u64);
 
@@ -36,13 +38,13 @@ impl fmt::Display for WriterEpoch {
     }
 }
 
-/// BLAKE3 over a segment's header and seal; the seal holds the BLAKE3 of every frame, so it stands
-/// for every byte of the segment.
+/// BLAKE3 over a segment's header and seal. The seal holds the BLAKE3 of every frame, so the digest
+/// stands for every byte of the segment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentDigest(pub [u8; 32]);
 
 impl SegmentDigest {
-    /// The predecessor named by the first segment of a log.
+    /// The predecessor that the first segment of a log names.
     pub const NONE: SegmentDigest = SegmentDigest([0; 32]);
 }
 
@@ -58,11 +60,12 @@ impl fmt::Debug for SegmentDigest {
     }
 }
 
-/// The replica set whose oplog a log holds. A log belongs to one, for ever.
+/// The replica set whose oplog a log holds. A log belongs to one replica set permanently.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceIdentity {
     /// `replicaSetId` of the replica set's configuration, an ObjectId.
     pub replica_set_id: [u8; 12],
+    /// The name of the replica set.
     pub set_name: String,
 }
 
@@ -84,14 +87,15 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// How frames are compressed. The number is stored.
+/// How frames are compressed. The number of the variant is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Codec {
+    /// Frames are stored uncompressed.
     None = 0,
     /// LZ4 block format.
     Lz4 = 1,
-    /// Zstandard, level 1.
+    /// Zstandard, at the level of [`Effort`](crate::Effort).
     #[default]
     Zstd = 2,
 }
@@ -125,19 +129,19 @@ impl std::str::FromStr for Codec {
     }
 }
 
-/// Why a segment was closed where it was. The number is stored.
+/// Why a segment was closed where it was. The number of the variant is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CutReason {
-    /// It held enough raw bytes.
+    /// The segment held enough raw bytes.
     Size = 1,
-    /// Its first entry had waited long enough.
+    /// The segment's first entry had waited long enough.
     Age = 2,
     /// The writer was asked to stop.
     Shutdown = 3,
-    /// What follows in the source does not follow this segment.
+    /// The source's next entries do not follow this segment.
     Gap = 4,
-    /// The writer lost its source, and made what it had durable.
+    /// The writer lost its source, and made durable what it had.
     SourceLost = 5,
 }
 

@@ -1,12 +1,12 @@
 //! Frames, segments and the chain they form, as pure values: no I/O, no clock, no threads.
 //!
-//! - [`OpenSegment`] gathers entries into [`RawFrame`]s; [`RawFrame::encode`] compresses and
-//!   checksums one
-//! - [`seal`] closes the segment: a [`SealedSegment`], ready to be appended to a log
-//! - [`SegmentView`] opens a segment's bytes and vouches for them; [`SegmentInfo`] is its header
-//!   and seal, readable from the two ends of a file
-//! - [`Frame::decode`] gives the entries back, byte for byte (I1)
-//! - [`check_next`] says whether a segment extends a chain (I3)
+//! - [`OpenSegment`] gathers entries into [`RawFrame`]s; [`RawFrame::encode`] compresses a frame
+//!   and computes its checksum
+//! - [`seal`] closes the segment and returns a [`SealedSegment`], ready to be appended to a log
+//! - [`SegmentView`] opens a segment's bytes and verifies them; [`SegmentInfo`] is its header and
+//!   seal, readable from the two ends of a file
+//! - [`Frame::decode`] returns the entries, byte for byte (I1)
+//! - [`check_next`] checks whether a segment extends a chain (I3)
 //!
 //! The bytes are drawn in `docs/SEGMENT_FORMAT.md`.
 

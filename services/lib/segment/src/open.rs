@@ -1,4 +1,4 @@
-//! The segment that is being written: entries in, full frames out.
+//! The segment that is being written: it takes entries and returns full frames.
 
 use hindsight_oplog::{Entry, OpTime};
 
@@ -10,20 +10,21 @@ use crate::limits::{
 use crate::sighting::Sightings;
 use crate::tally::{CommandNote, NamespaceCounts, Tally};
 
-/// How full a frame gets.
+/// How large a frame may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLimits {
     raw_bytes: usize,
 }
 
 impl FrameLimits {
-    /// `raw_bytes` is brought into the range a segment allows: 4 KiB to 32 MiB.
+    /// Returns a limit of `raw_bytes` uncompressed bytes for each frame, brought into the range
+    /// that a segment allows: 4 KiB to 32 MiB.
     pub fn new(raw_bytes: usize) -> Self {
         Self { raw_bytes: raw_bytes.clamp(MIN_FRAME_LIMIT_BYTES, MAX_FRAME_RAW_BYTES) }
     }
 }
 
-/// 1 MiB: long enough to compress well, short enough to decode for one entry.
+/// 1 MiB: large enough to compress well, and small enough to be decoded for a single entry.
 impl Default for FrameLimits {
     fn default() -> Self {
         Self::new(1 << 20)
@@ -33,24 +34,31 @@ impl Default for FrameLimits {
 /// Facts about a finished segment's entries, for its seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
+    /// The first entry's optime.
     pub first: OpTime,
+    /// The last entry's optime.
     pub last: OpTime,
-    /// The first and the last entry's `wall`, milliseconds since the epoch.
+    /// The first entry's `wall`, in milliseconds since the Unix epoch. None when the entry has
+    /// none.
     pub first_wall_ms: Option<i64>,
+    /// The last entry's `wall`, in milliseconds since the Unix epoch. None when the entry has none.
     pub last_wall_ms: Option<i64>,
+    /// The number of entries.
     pub entries: u64,
+    /// The length of all entries in bytes, uncompressed.
     pub raw_bytes: u64,
+    /// Operations per namespace, in the order of the names.
     pub namespaces: Vec<NamespaceCounts>,
+    /// The commands, in the order of their entries.
     pub commands: Vec<CommandNote>,
-    /// None as it comes from [`OpenSegment::finish`]: they are no entries, and are added before the
-    /// segment is sealed.
+    /// None in a summary from [`OpenSegment::finish`]. Sightings are not entries, and are added
+    /// before the segment is sealed.
     pub sightings: Option<Sightings>,
 }
 
 /// Gathers entries, in oplog order, into frames.
 ///
-/// It sits on the path of every entry, and does nothing there but copy the bytes, count, and hash
-/// the key.
+/// Every entry passes through here. So it does nothing but copy the bytes, count, and hash the key.
 #[derive(Debug)]
 pub struct OpenSegment {
     limits: FrameLimits,
@@ -67,6 +75,7 @@ pub struct OpenSegment {
 }
 
 impl OpenSegment {
+    /// Returns a segment without entries.
     pub fn new(limits: FrameLimits) -> Self {
         Self {
             limits,
@@ -82,12 +91,14 @@ impl OpenSegment {
         }
     }
 
-    /// Takes the next entry, and gives the frame before it back when that one is full.
+    /// Takes the next entry. When the entry does not fit into the current frame any more, returns
+    /// that frame, which is full.
     ///
     /// # Errors
-    /// Refuses, and leaves the segment as it was: an entry that does not come after the last one,
-    /// an entry longer than [`MAX_ENTRY_BYTES`], and what would make the segment longer than
-    /// [`MAX_SEGMENT_RAW_BYTES`] (cut before that).
+    /// Returns [`Error::Refused`] and leaves the segment as it was for an entry that does not come
+    /// after the last one, for an entry longer than [`MAX_ENTRY_BYTES`], and for an entry that
+    /// would make the segment longer than [`MAX_SEGMENT_RAW_BYTES`] (the caller must cut before
+    /// it).
     pub fn push(&mut self, entry: &Entry<'_>) -> Result<Option<RawFrame>, Error> {
         let bytes = entry.doc.as_bytes();
         self.admit(entry.optime, bytes.len())?;
@@ -97,7 +108,7 @@ impl OpenSegment {
             .is_none_or(|it| it.raw_len() + bytes.len() <= self.limits.raw_bytes);
         let full = if has_room { None } else { self.take_frame() };
         let frame = self.frame.get_or_insert_with(|| {
-            // The first frame of a segment that is cut by age stays small; later ones get full.
+            // The first frame of a segment that is cut by age stays small. Later frames get full.
             let capacity = if self.frames_given == 0 { 16 << 10 } else { self.limits.raw_bytes };
             RawFrame::new(self.frames_given, entry.optime, capacity)
         });
@@ -140,26 +151,28 @@ impl OpenSegment {
         frame
     }
 
+    /// Returns whether the segment has no entries yet.
     pub fn is_empty(&self) -> bool {
         self.entries == 0
     }
 
+    /// Returns the number of entries so far.
     pub fn entry_count(&self) -> u64 {
         self.entries
     }
 
-    /// Bytes of all entries so far, those in frames already given back included.
+    /// Returns the length of all entries so far in bytes, including those in frames that were
+    /// already returned.
     pub fn raw_bytes(&self) -> u64 {
         self.raw_bytes
     }
 
-    /// The last entry's optime.
+    /// Returns the last entry's optime. None when there are no entries.
     pub fn last(&self) -> Option<OpTime> {
         (!self.is_empty()).then_some(self.last)
     }
 
-    /// The last frame, if entries are in it, and the facts for the seal; nothing for a segment
-    /// without entries.
+    /// Returns the last frame, and the facts for the seal. None for a segment without entries.
     pub fn finish(mut self) -> Option<(RawFrame, Summary)> {
         let frame = self.take_frame()?;
         let (namespaces, commands) = self.tally.finish();

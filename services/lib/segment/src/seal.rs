@@ -15,7 +15,7 @@ use crate::sighting::Sightings;
 use crate::tally::{CommandNote, NamespaceCounts, OpCounts};
 
 pub(crate) const SEAL_MAGIC: [u8; 8] = *b"HSSEAL\0\0";
-/// The segment's digest, the last field of the seal.
+/// The length of the segment's digest, which is the last field of the seal.
 pub(crate) const DIGEST_BYTES: usize = 32;
 
 const HAS_FIRST_WALL: u8 = 1;
@@ -26,7 +26,7 @@ const HAS_SIGHTINGS: u8 = 16;
 const KNOWN_FLAGS: u8 =
     HAS_FIRST_WALL | HAS_LAST_WALL | HAS_UNRESOLVED | HAS_PREPARED | HAS_SIGHTINGS;
 
-/// Bytes that one line of each table takes at least.
+/// The least number of bytes that one line of each table takes.
 const LEAST_NAMESPACE: usize = 4 + 6 * 4;
 const LEAST_COMMAND: usize = 16 + 1 + 4 + 1;
 const LEAST_FRAME: usize = 3 * 4 + 2 * 16 + 32 + 1;
@@ -34,36 +34,41 @@ const LEAST_FRAME: usize = 3 * 4 + 2 * 16 + 32 + 1;
 /// The facts of a sealed segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
+    /// The first entry's optime.
     pub first: OpTime,
+    /// The last entry's optime.
     pub last: OpTime,
-    /// The source's majority point as the writer knew it at the cut; at or after `last` (I2).
+    /// The source's majority point as the writer knew it at the cut. It is at or after `last` (I2).
     pub majority: OpTime,
+    /// Why the segment was closed where it was.
     pub reason: CutReason,
-    /// The first and the last entry's `wall`, milliseconds since the epoch; not monotonic.
+    /// The first entry's `wall`, in milliseconds since the Unix epoch. It is not monotonic.
     pub first_wall_ms: Option<i64>,
+    /// The last entry's `wall`, in milliseconds since the Unix epoch. It is not monotonic.
     pub last_wall_ms: Option<i64>,
     /// The first entry of the oldest transaction that was neither committed nor aborted at the cut.
     pub oldest_unresolved: Option<OpTime>,
-    /// The oldest prepare that was neither committed nor aborted at the cut: no state from there on
+    /// The oldest prepare that was neither committed nor aborted at the cut. No state from there on
     /// is known yet (I7).
     pub oldest_prepared: Option<Timestamp>,
+    /// The number of entries.
     pub entries: u64,
-    /// Bytes of all entries.
+    /// The length of all entries in bytes, uncompressed.
     pub raw_bytes: u64,
-    /// Bytes of all frames.
+    /// The length of all frames in bytes, as they are stored.
     pub stored_bytes: u64,
-    /// In the order of their names.
+    /// Operations per namespace, in the order of the names.
     pub namespaces: Vec<NamespaceCounts>,
-    /// In the order of their entries.
+    /// The commands, in the order of their entries.
     pub commands: Vec<CommandNote>,
-    /// In the order of the segment.
+    /// The frame table, in the order of the segment.
     pub frames: Vec<FrameInfo>,
     /// What members listed of their catalog, as of the segment's end.
     pub sightings: Option<Sightings>,
 }
 
 impl Seal {
-    /// Everything but the digest.
+    /// Encodes everything but the digest.
     pub(crate) fn encode_body(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + 128 * self.frames.len());
         out.extend_from_slice(&SEAL_MAGIC);
@@ -96,7 +101,7 @@ impl Seal {
         out
     }
 
-    /// Reads what [`Seal::encode_body`] wrote, and nothing that it would not write.
+    /// Reads what [`Seal::encode_body`] wrote, and refuses everything that it would not write.
     pub(crate) fn read_body(bytes: &[u8]) -> Result<Self, Error> {
         let mut fields = FieldReader::new(bytes, Place::Seal);
         fields.expect(&SEAL_MAGIC, "it does not begin with the mark of a seal")?;
@@ -152,7 +157,7 @@ impl Seal {
         Ok(self)
     }
 
-    /// What must hold between the numbers of any seal, written or read.
+    /// Checks what must hold between the numbers of any seal, written or read.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let Some((first_frame, last_frame)) = self.frames.first().zip(self.frames.last()) else {
             return Err("the segment has no frames");
@@ -198,7 +203,7 @@ fn comes_after(last: OpTime, next: OpTime) -> bool {
     next.ts > last.ts && next.term >= last.term
 }
 
-/// A field whose presence is a flag; absent, it is zero and nothing else.
+/// Returns a field whose presence is a flag. A field that is absent must be zero.
 fn optional<T: Default + PartialEq>(
     fields: &FieldReader<'_>,
     present: u8,
@@ -302,7 +307,7 @@ fn put_sightings(out: &mut Vec<u8>, sightings: &Sightings) {
     out.extend_from_slice(&sightings.stored);
 }
 
-/// They are expanded by whoever needs them.
+/// Reads the sightings without expanding them. The caller that needs them expands them.
 fn read_sightings(fields: &mut FieldReader<'_>) -> Result<Sightings, Error> {
     let raw_len = fields.u32()?;
     let length = fields.u32()? as usize;

@@ -1,4 +1,4 @@
-//! Closing a segment.
+//! Closes a segment.
 
 use std::io;
 use std::sync::Arc;
@@ -18,35 +18,42 @@ use crate::seal::DIGEST_BYTES;
 use crate::seal::Seal;
 use crate::view::{SegmentInfo, SegmentView, TRAILER_BYTES, digest_of, encode_trailer};
 
-/// Everything a segment is sealed with.
+/// Everything that a segment is sealed with.
 #[derive(Clone, Debug)]
 pub struct SealInput {
+    /// The replica set whose oplog the segment holds.
     pub source: SourceIdentity,
+    /// The epoch of the segment's writer.
     pub epoch: WriterEpoch,
+    /// The segment's place in its log.
     pub sequence: Sequence,
-    /// Digest of the segment before; [`SegmentDigest::NONE`] for the first of a log.
+    /// The digest of the segment before this one. [`SegmentDigest::NONE`] for the first segment of
+    /// a log.
     pub predecessor: SegmentDigest,
-    /// What the frames were asked to be encoded with.
+    /// The codec that the frames were to be compressed with.
     pub codec: Codec,
-    /// Entries are missing between the segment before and this one.
+    /// Present when entries are missing between the segment before and this one.
     pub gap: Option<GapNotice>,
-    /// The source's majority point; at or after the last entry (I2).
+    /// The source's majority point. It is at or after the last entry (I2).
     pub majority: OpTime,
-    /// First entry of the oldest transaction neither committed nor aborted at the cut.
+    /// The first entry of the oldest transaction that was neither committed nor aborted at the cut.
     pub oldest_unresolved: Option<OpTime>,
-    /// The oldest prepare still undecided at the cut.
+    /// The oldest prepare that was neither committed nor aborted at the cut.
     pub oldest_prepared: Option<Timestamp>,
+    /// Why the segment is closed here.
     pub reason: CutReason,
+    /// The facts about the entries.
     pub summary: Summary,
     /// All frames of the segment, in order.
     pub frames: Vec<StoredFrame>,
 }
 
-/// Builds the segment: header, frames as they are, seal.
+/// Builds the segment: header, unchanged frames, seal.
 ///
 /// # Errors
-/// [`Error::Refused`] when the parts do not make a segment: no frames, frames missing or out of
-/// order, sums that do not match the summary, a majority point before the last entry.
+/// Returns [`Error::Refused`] when the parts do not make a segment: there are no frames, frames are
+/// missing or out of order, sums do not match the summary, or the majority point is before the last
+/// entry.
 pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
     let SealInput { summary, frames, .. } = input;
     if let Some(index) = frames.iter().zip(0u32..).position(|(it, want)| it.ordinal() != want) {
@@ -86,7 +93,8 @@ pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
     let header = header.encode()?;
     let seal = encode_seal(&header, &facts)?;
     let segment_bytes = header.len() as u64 + facts.stored_bytes + seal.len() as u64;
-    // Read back what was written: a segment we could not open again must not become durable.
+    // What was written is read back: a segment that this program could not open again must not
+    // become durable.
     let info = SegmentInfo::from_ends(&header, &seal, segment_bytes)?;
     Ok(SealedSegment {
         info: info.into(),
@@ -96,7 +104,7 @@ pub fn seal(input: SealInput) -> Result<SealedSegment, Error> {
     })
 }
 
-/// Seal body, digest and trailer.
+/// Encodes the seal's body, digest and trailer.
 fn encode_seal(header: &[u8], facts: &Seal) -> Result<Vec<u8>, Error> {
     let mut seal = facts.encode_body();
     let digest = digest_of(header, &seal);
@@ -109,7 +117,7 @@ fn encode_seal(header: &[u8], facts: &Seal) -> Result<Vec<u8>, Error> {
     Ok(seal)
 }
 
-/// A closed segment, ready to be appended. Cloning it is cheap: the bytes are shared.
+/// A closed segment, ready to be appended. Cloning it is cheap, because the clones share the bytes.
 #[derive(Clone, Debug)]
 pub struct SealedSegment {
     info: Arc<SegmentInfo>,
@@ -119,11 +127,11 @@ pub struct SealedSegment {
 }
 
 impl SealedSegment {
-    /// The very segment that was read, to be appended to another log.
+    /// Returns exactly the segment that was read, so that it can be appended to another log.
     ///
     /// # Errors
-    /// [`Error::Refused`] when header and seal, written again, would not be the bytes that were
-    /// read.
+    /// Returns [`Error::Refused`] when writing header and seal again would not produce the bytes
+    /// that were read.
     pub fn of(view: &SegmentView) -> Result<Self, Error> {
         let info = Arc::clone(view.info());
         let header = info.header.encode()?;
@@ -139,25 +147,33 @@ impl SealedSegment {
         Ok(Self { info, header: header.into(), frames, seal: seal.into() })
     }
 
+    /// Returns the segment's header and seal.
     pub fn info(&self) -> &Arc<SegmentInfo> {
         &self.info
     }
 
+    /// Returns the segment's digest.
     pub fn digest(&self) -> SegmentDigest {
         self.info.digest
     }
 
-    /// Header, each frame, seal with trailer. One after the other they are the segment's bytes.
+    /// Returns the header, each frame, and the seal with the trailer. Concatenated, they are the
+    /// segment's bytes.
     pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
         std::iter::once(&self.header).chain(&self.frames).chain(std::iter::once(&self.seal))
     }
 
+    /// Returns a copy of the whole segment.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(self.info.segment_bytes as usize);
         self.pieces().for_each(|piece| bytes.extend_from_slice(piece));
         bytes.into()
     }
 
+    /// Writes the whole segment to `out`.
+    ///
+    /// # Errors
+    /// Returns the error of `out` when a write fails.
     pub fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
         self.pieces().try_for_each(|piece| out.write_all(piece))
     }

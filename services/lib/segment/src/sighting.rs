@@ -1,9 +1,9 @@
-//! What a member of the source listed of its catalog, kept in the seal of a segment.
+//! What a member of the source listed of its catalog. Sightings are kept in the seal of a segment.
 //!
-//! Indexes can come to be without an entry: a rolling build makes them on each member alone. A
-//! sighting tells what there was, so that whoever derives a catalog from the log learns of it at
-//! the same place (I5). A sighting claims nothing: whether it differs from what the entries made is
-//! for its reader to judge.
+//! Indexes can come into being without an entry: a rolling build makes them on each member alone. A
+//! sighting says what existed, so that every reader that derives a catalog from the log learns of
+//! it at the same place (I5). A sighting makes no claim: its reader judges whether it differs from
+//! what the entries made.
 
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
@@ -11,28 +11,30 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 use crate::error::{Error, Place};
 use crate::limits::{MAX_SIGHTINGS_BYTES, MAX_SIGHTINGS_RAW_BYTES};
 
-/// Higher levels of zstd save a few percent of what is small already.
+/// Higher levels of zstd save only a few percent of what is small already.
 const ZSTD_LEVEL: i32 = 3;
 
 /// One collection as members listed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogSighting {
+    /// The collection's UUID, which identifies it.
     pub uuid: [u8; 16],
-    /// `db.collection`, for people; the collection is known by its UUID.
+    /// `db.collection`, for people. The collection is identified by its UUID.
     pub ns: String,
-    /// The listing holds every entry up to here.
+    /// The listing reflects every entry up to this time.
     pub seen_from: Timestamp,
-    /// The listing holds no entry after this.
+    /// The listing reflects no entry after this time.
     pub seen_to: Timestamp,
-    /// The members that listed it so, for people.
+    /// The members that listed the collection like this, for people.
     pub members: Vec<String>,
-    /// As `listCollections` gives them, BSON.
+    /// The collection's options as `listCollections` returns them, in BSON.
     pub options: Vec<u8>,
-    /// As `listIndexes` gives them, finished ones only, `_id_` included, BSON each.
+    /// The index specifications as `listIndexes` returns them, each in BSON. Only finished indexes
+    /// are included, `_id_` among them.
     pub indexes: Vec<Vec<u8>>,
 }
 
-/// Sightings as a seal holds them: BSON documents one after the other, compressed with zstd.
+/// Sightings as a seal holds them: BSON documents one after another, compressed with zstd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sightings {
     pub(crate) raw_len: u32,
@@ -40,8 +42,9 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// As many of the sightings, from the first one on, as a seal may hold, and how many those are.
-    /// None when there is none, or when the first one alone is too large.
+    /// Encodes as many of the sightings, from the first one on, as a seal may hold, and returns
+    /// their number too. None when there are no sightings, when the first one alone is too large,
+    /// or when they are too large compressed.
     pub fn of(sightings: &[CatalogSighting]) -> Option<(Self, usize)> {
         let (mut raw, mut count) = (Vec::new(), 0);
         for sighting in sightings {
@@ -57,10 +60,10 @@ impl Sightings {
         (stored.len() <= MAX_SIGHTINGS_BYTES).then_some((Self { raw_len, stored }, count))
     }
 
-    /// The sightings, in the order they were given.
+    /// Returns the sightings, in the order in which they were passed to [`Sightings::of`].
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when they are not what [`Sightings::of`] wrote.
+    /// Returns [`Error::Corrupt`] when the bytes are not what [`Sightings::of`] wrote.
     pub fn decode(&self) -> Result<Vec<CatalogSighting>, Error> {
         let bad = || Error::corrupt(Place::Seal, "its sightings of the catalog cannot be read");
         let length = self.raw_len as usize;

@@ -1,4 +1,4 @@
-//! What a segment's entries do, counted while they pass: operations per namespace, commands,
+//! What a segment's entries do, counted while they pass: operations per namespace, commands, and
 //! document keys.
 
 use std::borrow::Cow;
@@ -9,7 +9,8 @@ use hindsight_oplog::{CommandKind, Entry, OpKind, OpTime, Operation, id_key};
 
 use crate::limits::MAX_COMMAND_NAME_BYTES;
 
-/// Operations on one namespace. What an `applyOps` holds is counted, the `applyOps` itself is not.
+/// Operations on one namespace. The operations inside an `applyOps` are counted; the `applyOps`
+/// itself is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpCounts {
     pub inserts: u32,
@@ -17,11 +18,12 @@ pub struct OpCounts {
     pub deletes: u32,
     pub commands: u32,
     pub noops: u32,
-    /// Operations with a code we do not know, and an `applyOps` we cannot open.
+    /// Operations with an unknown code, and `applyOps` that cannot be opened.
     pub others: u32,
 }
 
 impl OpCounts {
+    /// Returns the number of operations of all kinds.
     pub fn total(&self) -> u64 {
         let counts =
             [self.inserts, self.updates, self.deletes, self.commands, self.noops, self.others];
@@ -40,25 +42,28 @@ impl OpCounts {
     }
 }
 
+/// The operations on one namespace in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceCounts {
-    /// `database.collection`. A command that names a collection is counted under that collection,
-    /// other commands under the entry's `ns` (`database.$cmd`); many no-ops have the empty name.
+    /// `database.collection`. A command that names a collection is counted under that collection.
+    /// Other commands are counted under the entry's `ns` (`database.$cmd`). Many no-ops have the
+    /// empty name.
     pub namespace: String,
+    /// The numbers of operations, by kind.
     pub counts: OpCounts,
 }
 
-/// The name of the note of what a rename drops.
+/// The name in the note about the collection that a rename drops.
 const DROP: &str = "drop";
 
-/// A command in a segment, those that end transactions excepted. A rename that drops the collection
-/// of the new name has a note `drop` of that name before its own, which is not counted; segments of
-/// earlier programs have none.
+/// A command in a segment. Commands that end transactions are not noted. A rename that drops the
+/// collection with the new name has one more note before its own: a `drop` of that collection,
+/// which is not counted as an operation. Segments of earlier programs do not have that note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandNote {
-    /// Of the entry that holds it, possibly inside its `applyOps`.
+    /// The optime of the entry that holds the command, possibly inside its `applyOps`.
     pub optime: OpTime,
-    /// The first field's name: `create`, `drop`, `renameCollection`, …
+    /// The name of the command's first field: `create`, `drop`, `renameCollection`, …
     pub name: String,
     /// As in [`NamespaceCounts::namespace`].
     pub namespace: String,
@@ -66,11 +71,11 @@ pub struct CommandNote {
     pub renamed_to: Option<String>,
 }
 
-/// Document keys of the frame that is being filled.
+/// The document keys of the frame that is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct FrameKeys {
     pub(crate) hashes: Vec<u64>,
-    /// An entry's documents could not be told.
+    /// True when an entry's documents could not be determined.
     pub(crate) unknown: bool,
 }
 
@@ -78,7 +83,7 @@ pub(crate) struct FrameKeys {
 pub(crate) struct Tally {
     by_namespace: HashMap<Box<str>, usize>,
     namespaces: Vec<NamespaceCounts>,
-    /// Where the last operation was counted; the next one mostly goes there too.
+    /// The slot that counted the last operation. The next operation mostly goes there too.
     last: usize,
     commands: Vec<CommandNote>,
 }
@@ -95,7 +100,7 @@ impl Tally {
             Ok(())
         });
         if opened.is_err() {
-            // Stored like any other entry (I1); what it touches, nobody knows.
+            // The entry is stored like any other (I1). What it touches is unknown.
             keys.unknown = true;
             self.count(entry.ns, OpKind::Unknown);
         }
@@ -160,14 +165,15 @@ impl Tally {
         slot
     }
 
-    /// Counts in the order of the namespaces, and commands in the order of their entries.
+    /// Returns the counts in the order of the namespaces, and the commands in the order of their
+    /// entries.
     pub(crate) fn finish(mut self) -> (Vec<NamespaceCounts>, Vec<CommandNote>) {
         self.namespaces.sort_unstable_by(|a, b| a.namespace.cmp(&b.namespace));
         (self.namespaces, self.commands)
     }
 }
 
-/// The namespace a command works on. Its entry's `ns` is only `database.$cmd`.
+/// Returns the namespace that a command works on. Its entry's `ns` is only `database.$cmd`.
 fn namespace_of<'a>(kind: CommandKind, ns: &'a str, first: Option<Element<'a>>) -> Cow<'a, str> {
     use CommandKind::*;
     let named = first.and_then(Element::as_str);

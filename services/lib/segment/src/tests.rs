@@ -14,7 +14,7 @@ fn optime(increment: u32) -> OpTime {
     OpTime::new(1_700_000_000, increment, 3)
 }
 
-/// An entry around `o`, fields in the order in which servers write them.
+/// Returns an entry around `o`, with its fields in the order in which servers write them.
 fn entry(at: OpTime, op: &str, ns: &str, o: impl FnOnce(&mut DocWriter)) -> Vec<u8> {
     let mut doc = DocWriter::new();
     doc.string(b"op", op).string(b"ns", ns).open(kind::DOCUMENT, b"o");
@@ -40,7 +40,7 @@ fn inserts(count: u32) -> Vec<Vec<u8>> {
     (1..=count).map(|number| insert(optime(number), number as i32)).collect()
 }
 
-/// An insert of about `length` bytes that do not compress.
+/// Returns an insert of about `length` bytes that do not compress.
 fn bulky(at: OpTime, length: usize) -> Vec<u8> {
     let mut payload = Vec::with_capacity(length + 5);
     payload.extend_from_slice(&(length as i32).to_le_bytes());
@@ -59,7 +59,7 @@ fn source() -> SourceIdentity {
     SourceIdentity { replica_set_id: *b"replicaset01", set_name: "rs0".to_owned() }
 }
 
-/// What to seal `entries` with, as the first segment of a log.
+/// Returns what to seal `entries` with, as the first segment of a log.
 fn seal_input(entries: &[Vec<u8>], codec: Codec, limits: FrameLimits) -> SealInput {
     let mut open = OpenSegment::new(limits);
     let mut frames = Vec::new();

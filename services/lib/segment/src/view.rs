@@ -1,4 +1,4 @@
-//! Opening a segment's bytes.
+//! Opens a segment's bytes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::limits::MAX_SEAL_BYTES;
 use crate::seal::{DIGEST_BYTES, Seal};
 
 const TRAILER_MAGIC: [u8; 8] = *b"HSSEGEND";
-/// Length of the seal, CRC32C of the seal, magic.
+/// The length of the trailer in bytes: the length of the seal, the CRC32C of the seal, and the
+/// magic.
 pub const TRAILER_BYTES: usize = 16;
 
 pub(crate) fn encode_trailer(seal_length: u32, seal: &[u8]) -> [u8; TRAILER_BYTES] {
@@ -33,16 +34,17 @@ pub(crate) fn digest_of(header: &[u8], seal_body: &[u8]) -> SegmentDigest {
     SegmentDigest(*hasher.finalize().as_bytes())
 }
 
-/// How many bytes at the end of a segment are its seal and trailer, by its last [`TRAILER_BYTES`]
-/// bytes. Reading those and the first 8 KiB is enough for [`SegmentInfo::from_ends`].
+/// Returns how many bytes at the end of a segment are its seal and trailer. `end` must hold at
+/// least the segment's last [`TRAILER_BYTES`] bytes. The returned number of bytes at the end and
+/// the first 8 KiB are enough for [`SegmentInfo::from_ends`].
 ///
 /// # Errors
-/// [`Error::Corrupt`] when these are not the last bytes of a segment.
+/// Returns [`Error::Corrupt`] when `end` is not the end of a segment.
 pub fn tail_bytes(end: &[u8]) -> Result<usize, Error> {
     Ok(read_trailer(end)?.0 + TRAILER_BYTES)
 }
 
-/// Length and checksum of the seal.
+/// Returns the length and the checksum of the seal.
 fn read_trailer(end: &[u8]) -> Result<(usize, u32), Error> {
     let cut = Error::corrupt(Place::Trailer, "the segment is cut short");
     let start = end.len().checked_sub(TRAILER_BYTES).ok_or(cut.clone())?;
@@ -59,23 +61,30 @@ fn read_trailer(end: &[u8]) -> Result<(usize, u32), Error> {
 }
 
 /// Header and seal of a segment, verified: their checksums, their digest, and that the frames
-/// between them take the room the seal says. The frames' own bytes are compared when they are read.
+/// between them take as many bytes as the seal says. The frames' own bytes are compared when they
+/// are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
+    /// The segment's header.
     pub header: Header,
+    /// The segment's seal.
     pub seal: Seal,
+    /// The segment's digest.
     pub digest: SegmentDigest,
+    /// The length of the header in bytes.
     pub header_bytes: u32,
-    /// The whole segment.
+    /// The length of the whole segment in bytes.
     pub segment_bytes: u64,
 }
 
 impl SegmentInfo {
-    /// Reads a segment of `segment_bytes` bytes from its two ends: `head` holds the header at
-    /// least, `tail` ends with the segment and holds at least as much as [`tail_bytes`] says.
+    /// Reads a segment of `segment_bytes` bytes from its two ends. `head` holds at least the
+    /// header. `tail` ends where the segment ends and holds at least as many bytes as
+    /// [`tail_bytes`] returns.
     ///
     /// # Errors
-    /// [`Error::Corrupt`], or [`Error::Unsupported`] for a segment of a newer version.
+    /// Returns [`Error::Corrupt`] when header or seal is damaged, and [`Error::Unsupported`] for a
+    /// segment of a newer version.
     pub fn from_ends(head: &[u8], tail: &[u8], segment_bytes: u64) -> Result<Self, Error> {
         let (header, header_bytes) = Header::read(head)?;
         let (seal_length, checksum) = read_trailer(tail)?;
@@ -106,19 +115,22 @@ impl SegmentInfo {
         Ok(SegmentInfo { header, seal, digest, header_bytes: header_bytes as u32, segment_bytes })
     }
 
+    /// Returns the segment's place in its log.
     pub fn sequence(&self) -> Sequence {
         self.header.sequence
     }
 
+    /// Returns the first entry's optime.
     pub fn first(&self) -> OpTime {
         self.seal.first
     }
 
+    /// Returns the last entry's optime.
     pub fn last(&self) -> OpTime {
         self.seal.last
     }
 
-    /// What a following segment is compared with.
+    /// Returns what the next segment is compared with.
     pub fn chain_end(&self) -> ChainEnd {
         ChainEnd {
             source: self.header.source.clone(),
@@ -129,7 +141,7 @@ impl SegmentInfo {
         }
     }
 
-    /// Where each frame lies in the segment, in order.
+    /// Returns where each frame lies in the segment, in bytes, in order.
     pub fn frame_ranges(&self) -> impl Iterator<Item = Range<u64>> {
         let mut at = u64::from(self.header_bytes);
         self.seal.frames.iter().map(move |frame| {
@@ -148,11 +160,11 @@ pub struct SegmentView {
 }
 
 impl SegmentView {
-    /// Takes exactly the bytes of one segment.
+    /// Opens a segment. `bytes` must be exactly the bytes of one segment.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when any byte is not what was sealed; [`Error::Unsupported`] for a newer
-    /// version.
+    /// Returns [`Error::Corrupt`] when any byte is not what was sealed, and [`Error::Unsupported`]
+    /// for a newer version.
     pub fn open(bytes: Bytes) -> Result<Self, Error> {
         let info = SegmentInfo::from_ends(&bytes, &bytes, bytes.len() as u64)?;
         let mut frames = Vec::with_capacity(info.seal.frames.len());
@@ -163,10 +175,12 @@ impl SegmentView {
         Ok(SegmentView { info: info.into(), frames })
     }
 
+    /// Returns the segment's header and seal.
     pub fn info(&self) -> &Arc<SegmentInfo> {
         &self.info
     }
 
+    /// Returns the segment's frames, in order.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
     }

@@ -1,4 +1,4 @@
-//! What must hold within a manifest, whoever wrote it.
+//! Checks what must hold within a manifest, no matter who wrote it.
 
 use std::collections::HashSet;
 use std::path::{Component, Path};
@@ -31,7 +31,7 @@ pub(super) fn consistent(manifest: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
-/// `capture_from ≤ start ≤ scanned_after ≤ exact_from`
+/// Checks `capture_from ≤ start ≤ scanned_after ≤ exact_from`.
 fn positions(origin: &Origin) -> Result<(), String> {
     if origin.start.ts > origin.scanned_after {
         return Err(format!(
@@ -78,7 +78,8 @@ fn counts(entry: &CollectionEntry) -> Result<(), String> {
     Ok(())
 }
 
-/// A file of a base lies in its directory, whatever the manifest says.
+/// Checks that a name is a plain file name. A file of a base lies in the base's directory, whatever
+/// the manifest says.
 fn plain_name(name: &str) -> Result<(), String> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {

@@ -10,7 +10,7 @@
 //! }
 //! ```
 //!
-//! So it stays JSON for every tool, and no byte of it can change unseen.
+//! So the file is JSON for every tool, and no byte of it can change unnoticed.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,8 @@ use crate::{Error, Result, durable};
 
 pub(crate) const MANIFEST_NAME: &str = "manifest.json";
 
-/// A hundred thousand collections with dozens of indexes stay far below.
+/// The largest manifest that is read, in bytes. The manifest of a hundred thousand collections with
+/// dozens of indexes is far smaller.
 const MAX_MANIFEST_BYTES: u64 = 1 << 30;
 
 const BEFORE_DIGEST: &str = ",\n  \"blake3\": \"";
@@ -44,7 +45,7 @@ pub(crate) fn write(directory: &Path, manifest: &Manifest) -> Result<()> {
     durable::write_file(directory, MANIFEST_NAME, json.as_bytes())
 }
 
-/// The manifest, and the digest that vouches for it.
+/// Returns the manifest, and the digest that vouches for it.
 pub(crate) fn read(directory: &Path) -> Result<(Manifest, [u8; 32])> {
     let path = directory.join(MANIFEST_NAME);
     let length = match fs::metadata(&path) {
@@ -63,7 +64,7 @@ pub(crate) fn read(directory: &Path) -> Result<(Manifest, [u8; 32])> {
     Ok((parse(&path, body)?, *blake3::hash(body).as_bytes()))
 }
 
-/// The bytes before the digest, once the digest is theirs.
+/// Returns the bytes before the digest, after comparing them with it.
 fn checked_body(bytes: &[u8]) -> std::result::Result<&[u8], &'static str> {
     let tail_bytes = BEFORE_DIGEST.len() + DIGEST_DIGITS + AFTER_DIGEST.len();
     let body_bytes = bytes.len().checked_sub(tail_bytes).ok_or("it is cut short")?;

@@ -1,5 +1,5 @@
-//! How positions and bytes are written in the manifest: positions as `{"t", "i"}` like everywhere
-//! in our JSON, bytes in hexadecimal.
+//! How positions and bytes are written in the manifest: positions as `{"t", "i"}`, as in all JSON
+//! of this program, and bytes in hexadecimal.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -73,7 +73,7 @@ pub(super) mod timestamp {
     }
 }
 
-/// `8-4-4-4-12`, lower case, as the shell prints a UUID.
+/// Formats a UUID as `8-4-4-4-12` digits in lower case, as the shell prints it.
 pub fn uuid_text(uuid: &Uuid) -> String {
     let digits = to_hex(uuid);
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")

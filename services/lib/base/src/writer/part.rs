@@ -1,4 +1,4 @@
-//! Writing one data file.
+//! Writes one data file.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,7 +13,7 @@ pub(super) struct PartWriter {
     packer: zstd::bulk::Compressor<'static>,
     hasher: blake3::Hasher,
     written: DataFile,
-    /// A write failed, so the file may end in part of a frame.
+    /// True when a write failed, so that the file may end in part of a frame.
     failed: bool,
 }
 

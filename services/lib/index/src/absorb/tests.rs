@@ -43,8 +43,8 @@ impl Fixture {
     }
 }
 
-/// Three segments, a gap, two segments; several share a minute; commands, and a prepare in the
-/// third.
+/// Three segments, a gap, two segments. Several of them share a minute. There are commands, and a
+/// prepare in the third segment.
 fn story() -> Vec<SegmentSummary> {
     let mut story = vec![
         segment(1, 10, 20),
@@ -55,7 +55,7 @@ fn story() -> Vec<SegmentSummary> {
     ];
     story[1].commands =
         vec![command(21, "create", "shop.orders"), command(21, "createIndexes", "shop.orders")];
-    // No operation in the first segment, one in the second, in the same minute.
+    // No operation in the first segment, and one in the second, in the same minute.
     let some = NamespaceCounts { ns: "shop.carts".to_owned(), ..NamespaceCounts::default() };
     story[0].counts.push(some.clone());
     story[1].counts.push(NamespaceCounts { deletes: 1, ..some });
@@ -298,10 +298,11 @@ fn a_plan_names_the_segments_from_the_base_to_the_last_answer() {
     let plan = fixture.index.plan(Timestamp::new(24, 0)).expect("before the prepare");
     assert_eq!((plan.first_sequence, plan.last_sequence), (1, 2));
     assert_eq!((plan.read_from, plan.read_through), (optime(12), optime(30)));
-    // The prepare of 25 is answered in segment 3 only.
+    // The prepare of 25 is committed or aborted only in segment 3.
     let plan = fixture.index.plan(Timestamp::new(25, 0)).expect("answered later");
     assert_eq!((plan.first_sequence, plan.last_sequence), (1, 3));
-    // Between the last entry of segment 1 and the first of segment 2: all is in segment 1.
+    // This time is between the last entry of segment 1 and the first entry of segment 2: everything
+    // needed is in segment 1.
     let plan = fixture.index.plan(Timestamp::new(20, 7)).expect("between two segments");
     assert_eq!((plan.first_sequence, plan.last_sequence), (1, 1));
 
@@ -402,8 +403,8 @@ fn damaged_values_are_named_never_skipped() {
     assert!(matches!(error, IndexError::Damaged { .. }), "{error:?}");
 }
 
-/// The files as a killed process leaves them, with `cut` bytes less at the end of the write-ahead
-/// log.
+/// Copies the files as a killed process leaves them, with `cut` bytes missing from the end of the
+/// write-ahead log.
 fn copy_of_killed(open: &Fixture, cut: u64) -> TempDir {
     let copy = tempfile::tempdir().expect("temporary directory");
     for file in std::fs::read_dir(open.directory.path()).expect("list") {

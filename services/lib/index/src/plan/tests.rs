@@ -13,7 +13,7 @@ fn prepared(run: Run, seconds: u32) -> Run {
     Run { oldest_prepared: Some(at(seconds)), ..run }
 }
 
-/// `(from, through, base)` of each window, for windows that end on a whole second.
+/// Returns `(from, through, base)` of each window, for windows that end on a whole second.
 fn listed(runs: &[Run], bases: &[BaseSummary]) -> Vec<(u32, u32, String)> {
     let row = |w: Window| (w.from.ts.seconds(), w.through.seconds(), w.base);
     windows(runs, bases).into_iter().map(row).collect()
@@ -32,15 +32,16 @@ fn a_window_reaches_from_the_oldest_usable_base_to_the_end_of_its_run() {
         (&[("a", 10, 20)], &[(20, 50, "a")]),
         (&[("a", 20, 30), ("b", 12, 15)], &[(15, 50, "b")]),
         (&[("a", 12, 50)], &[(50, 50, "a")]),
-        // Exact only after the run's end: in the gap, or beyond it.
+        // The base is exact only after the run's end: in the gap, or beyond it.
         (&[("a", 12, 51)], &[]),
         (&[("a", 12, 70)], &[]),
-        // Needs entries that are not held: before the run, or in the gap.
+        // The base needs entries that are not held: before the run, or in the gap.
         (&[("a", 9, 20)], &[]),
         (&[("a", 55, 70)], &[]),
         (&[("a", 60, 60), ("b", 10, 10)], &[(10, 50, "b"), (60, 90, "a")]),
         (&[("a", 90, 91)], &[]),
-        // The same times: the name decides, so that the answer does not depend on the order.
+        // The times are the same: the name decides, so that the answer does not depend on the
+        // order.
         (&[("b", 12, 20), ("a", 12, 20)], &[(20, 50, "a")]),
     ];
     for (bases, expected) in cases {
@@ -136,7 +137,7 @@ fn an_outcome_lost_in_a_gap_is_not_promised() {
     let runs = [prepared(run(10, 50), 40), run(60, 90)];
     let refused = refusal(&runs, &[gap(50, 60)], &[base("a", 10, 20)], at(45));
     assert!(refused.to_string().contains("would be in the gap that follows"), "{refused}");
-    // Also when no window exists, because the base became exact after the prepare.
+    // The same holds when no window exists, because the base became exact after the prepare.
     let refused = refusal(&runs, &[gap(50, 60)], &[base("a", 10, 42)], at(45));
     let NotRestorable::UnresolvedTransaction { prepared_at, neighbours, .. } = refused else {
         panic!("{refused:?}");

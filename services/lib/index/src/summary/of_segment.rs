@@ -1,11 +1,11 @@
-//! What the index keeps of a segment, taken from its header and seal.
+//! Makes the summary of a segment from its header and seal.
 
 use hindsight_segment::{CommandNote as SealedNote, NamespaceCounts as SealedCounts, SegmentInfo};
 
 use super::{CommandNote, GapNotice, NamespaceCounts, SegmentSummary};
 
 impl SegmentSummary {
-    /// What the index keeps of this segment.
+    /// Returns what the index keeps of this segment.
     pub fn of(info: &SegmentInfo) -> Self {
         let seal = &info.seal;
         let commands = commands(&seal.commands);
@@ -37,7 +37,8 @@ impl SegmentSummary {
     }
 }
 
-/// The seal counts a rename under its old name alone.
+/// Returns the operations per namespace. The seal counts a rename only under its old name; here it
+/// is counted under its new name too.
 fn counts(namespaces: &[SealedCounts], commands: &[CommandNote]) -> Vec<NamespaceCounts> {
     let mut counts: Vec<NamespaceCounts> = namespaces
         .iter()
@@ -63,7 +64,8 @@ fn counts(namespaces: &[SealedCounts], commands: &[CommandNote]) -> Vec<Namespac
     counts
 }
 
-/// The seal notes the drop within a rename as a `drop` before it: here both are one command.
+/// Returns the commands. The seal notes the drop within a rename as a `drop` before the rename;
+/// here both are one command.
 fn commands(notes: &[SealedNote]) -> Vec<CommandNote> {
     let mut commands: Vec<CommandNote> = Vec::with_capacity(notes.len());
     for note in notes {

@@ -17,7 +17,7 @@ fn index_of(segments: &[SegmentSummary]) -> (Index, tempfile::TempDir) {
     (index, directory)
 }
 
-/// `(bucket, namespace, inserts, noops)` of each row.
+/// Returns `(bucket, namespace, inserts, noops)` of each row.
 fn rows(index: &Index, ns: &str, from: u32, to: u32, length: u32) -> Vec<(u32, String, u64, u64)> {
     let (from, to) = (Timestamp::new(from, 0), Timestamp::new(to, 0));
     let length = NonZeroU32::new(length).expect("not zero");

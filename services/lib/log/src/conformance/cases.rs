@@ -11,7 +11,7 @@ pub(super) async fn open(subject: &dyn Subject) -> Box<dyn SegmentLog> {
     subject.open().await.expect("the log opens")
 }
 
-/// Appends `count` segments, and gives them.
+/// Appends `count` segments and returns them.
 pub(super) async fn fill(
     log: &dyn SegmentLog,
     maker: &mut SegmentMaker,
@@ -26,7 +26,7 @@ pub(super) async fn fill(
     segments
 }
 
-/// The log holds exactly these segments.
+/// Asserts that the log holds exactly these segments.
 pub(super) async fn assert_holds(log: &dyn SegmentLog, segments: &[SealedSegment]) {
     let end = log.end().await.expect("the end is read");
     assert_eq!(end.as_ref(), segments.last().map(SealedSegment::info), "the end");

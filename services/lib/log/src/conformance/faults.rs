@@ -54,7 +54,8 @@ pub(super) async fn a_lost_answer_is_seen_at_the_end(subject: &dyn Subject) {
     assert_holds(&*log, &segments).await;
 }
 
-/// Of three segments the middle one is damaged at that part of its length.
+/// Damages the middle one of three segments. `permille` is the position of the flipped bit, in
+/// thousandths of the segment's length.
 pub(super) async fn a_flipped_bit_is_never_served(subject: &dyn Subject, permille: u64) {
     let log = open(subject).await;
     let mut maker = SegmentMaker::default();
@@ -71,7 +72,8 @@ pub(super) async fn a_flipped_bit_is_never_served(subject: &dyn Subject, permill
         let view = log.read(whole.info().sequence()).await.expect("the others are served");
         assert_eq!(view.info(), whole.info());
     }
-    // Each frame is the sealed one, or is refused: at least one part of the segment is.
+    // Each frame is either returned as it was sealed, or refused. At least one part of the segment
+    // is refused.
     let frames = damaged.info().seal.frames.len() as u32;
     for ordinal in 0..frames {
         match log.read_frame(damaged.info(), ordinal).await {
@@ -81,8 +83,7 @@ pub(super) async fn a_flipped_bit_is_never_served(subject: &dyn Subject, permill
         }
     }
     drop(log);
-    // Damage to header and seal is found when the log is opened, damage to frames when they are
-    // read.
+    // Opening the log finds damage to header and seal; reading frames finds damage to frames.
     match subject.open().await {
         Ok(log) => assert_never_served(&*log, sequence).await,
         Err(LogError::Corrupt { .. }) => {}
@@ -101,7 +102,8 @@ pub(super) async fn a_replaced_segment_is_never_served(subject: &dyn Subject) {
     fill(&*log, &mut maker, 1).await;
     let mut forger = maker.clone();
     fill(&*log, &mut maker, 2).await;
-    // The same entries, sequence and predecessor; only the seal tells that it is another segment.
+    // The entries, sequence and predecessor are the same. Only the seal shows that it is another
+    // segment.
     forger.epoch = hindsight_segment::WriterEpoch(7);
     subject.replace(Sequence(2), forger.make(3)).await;
     assert_never_served(&*log, Sequence(2)).await;

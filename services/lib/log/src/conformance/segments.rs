@@ -1,4 +1,4 @@
-//! Segments to append: small, with true chains.
+//! Makes segments to append: small ones that form true chains.
 
 use hindsight_oplog::raw::{DocWriter, kind};
 use hindsight_oplog::{Entry, OpTime};
@@ -7,15 +7,20 @@ use hindsight_segment::{
     SealedSegment, SegmentDigest, Sequence, SourceIdentity, WriterEpoch, seal,
 };
 
-/// Makes one segment after the other. A clone goes on by itself, as another writer would.
+/// Makes one segment after another. A clone continues on its own, as another writer would.
 #[derive(Clone, Debug)]
 pub struct SegmentMaker {
+    /// The replica set that the segments name.
     pub source: SourceIdentity,
+    /// The writer epoch of the next segment.
     pub epoch: WriterEpoch,
+    /// The sequence of the next segment.
     pub sequence: Sequence,
+    /// The digest that the next segment names as its predecessor's.
     pub predecessor: SegmentDigest,
-    /// Of the next entry.
+    /// The optime of the next entry.
     pub next: OpTime,
+    /// The gap that the next segment notes; the segment after it notes none.
     pub gap: Option<GapNotice>,
 }
 
@@ -33,11 +38,11 @@ impl Default for SegmentMaker {
 }
 
 impl SegmentMaker {
-    /// The segment with the next `entries` entries, in frames of 4 KiB; the maker moves on behind
-    /// it.
+    /// Returns the segment with the next `entries` entries, in frames of 4 KiB, and moves the maker
+    /// on to the segment after it.
     ///
     /// # Panics
-    /// When `entries` is 0, or what the fields were set to makes no segment.
+    /// Panics when `entries` is 0, or when the values of the fields do not make a segment.
     pub fn make(&mut self, entries: u32) -> SealedSegment {
         let mut open = OpenSegment::new(FrameLimits::new(0));
         let mut frames: Vec<RawFrame> = Vec::new();
@@ -74,16 +79,17 @@ impl SegmentMaker {
     }
 }
 
+/// Returns the replica set that sample segments name by default.
 pub fn sample_source() -> SourceIdentity {
     SourceIdentity { replica_set_id: *b"replicaset01", set_name: "rs0".to_owned() }
 }
 
-/// An insert into `shop.orders` whose `_id` is the timestamp's increment.
+/// Returns an insert into `shop.orders` whose `_id` is the timestamp's increment.
 pub fn sample_entry(at: OpTime) -> Vec<u8> {
     let mut doc = DocWriter::new();
     doc.string(b"op", "i").string(b"ns", "shop.orders").open(kind::DOCUMENT, b"o");
     doc.int64(b"_id", i64::from(at.ts.increment()));
-    // Differs from entry to entry, so that frames do not shrink to nothing.
+    // The text differs from entry to entry, so that frames do not shrink to almost nothing.
     let noise = at.ts.as_u64().wrapping_mul(0x9e37_79b9_7f4a_7c15);
     doc.string(b"note", &format!("{noise:016x}{:016x}", noise.wrapping_mul(noise))).close();
     doc.value(kind::TIMESTAMP, b"ts", &at.ts.as_u64().to_le_bytes());

@@ -1,4 +1,4 @@
-//! Making a segment durable.
+//! Makes a segment durable.
 
 use std::fs;
 use std::io;
@@ -35,7 +35,7 @@ impl Store {
         synced
     }
 
-    /// Up to the file's name, which is not durable yet.
+    /// Writes the segment's file and gives it its name. The name is not durable yet.
     fn write(&self, segment: &SealedSegment) -> Result<(), LogError> {
         let name = SegmentName::of(segment.info());
         let (path, temporary) = (self.path_of(&name), self.directory.join(name.temporary()));
@@ -45,8 +45,8 @@ impl Store {
                 .map_err(|error| (Step::Rename, error))
         });
         renamed.map_err(|(step, error)| {
-            // Its pages may be lost although they look written: it is never synced again, but
-            // written anew.
+            // The file's pages may be lost although they look written. So this file is never synced
+            // again: the next append writes a new one.
             if (self.before_step)(Step::RemoveTemporary).is_ok() {
                 let _ = fs::remove_file(&temporary);
             }
@@ -54,8 +54,8 @@ impl Store {
         })
     }
 
-    /// Makes the name of the last segment durable, if an append failed to. Until it is, nobody gets
-    /// to see it.
+    /// Makes the name of the last segment durable if the append failed to do so. Until it is
+    /// durable, no caller sees the segment.
     pub(super) fn settle(&self) -> Result<(), LogError> {
         if !self.state().unsynced {
             return Ok(());
@@ -77,7 +77,7 @@ impl Store {
         let synced =
             (self.before_step)(Step::SyncDirectory).and_then(|()| sync_directory(&self.directory));
         match synced {
-            // What cannot change need not be synced.
+            // A read-only file system cannot change, so a reader has nothing to sync.
             Err(error)
                 if self.lock.is_none() && error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
             {

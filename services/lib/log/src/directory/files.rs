@@ -11,19 +11,20 @@ use hindsight_segment::{SealedSegment, SegmentInfo, TRAILER_BYTES, tail_bytes};
 use super::names::SegmentName;
 use crate::error::{Damage, LogError};
 
-/// Seals are mostly shorter; then a file is opened with one read.
+/// How many bytes at the end of a file are read first. Most seals are shorter, so that one read of
+/// the end is enough.
 const FIRST_TAIL_BYTES: u64 = 64 << 10;
 
-/// The steps of an append, in order. Tests make them fail, or cut the power before them.
+/// The steps of an append, in order. Tests make a step fail, or simulate a power failure before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Create,
-    /// Of the header, a frame or the seal.
+    /// Writes the header, a frame or the seal.
     WritePiece(usize),
     SyncFile,
     Rename,
     SyncDirectory,
-    /// Not of an append that works: removes what a failed one left.
+    /// Removes what a failed append left. An append that succeeds does not take this step.
     RemoveTemporary,
 }
 
@@ -40,7 +41,7 @@ impl Step {
     }
 }
 
-/// Asked before each step; its error is the step's.
+/// Called before each step. When it returns an error, the step fails with that error.
 pub(super) type BeforeStep = Box<dyn Fn(Step) -> io::Result<()> + Send + Sync>;
 
 /// Makes the file complete and durable under its temporary name.
@@ -68,8 +69,8 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Creates the directory and those above it, and makes each of their names durable: synced segments
-/// in a directory that vanishes would vanish with it.
+/// Creates the directory and its missing parents, and makes the name of each of them durable.
+/// Otherwise synced segments could vanish together with their directory.
 pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = directory.ancestors().take_while(|it| !it.exists()).collect();
     fs::create_dir_all(directory)?;
@@ -83,7 +84,8 @@ pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Header and seal of a segment file, read from its two ends, and compared with its name.
+/// Reads header and seal from the two ends of a segment file, and compares them with the file's
+/// name.
 pub(super) fn read_info(directory: &Path, name: &SegmentName) -> Result<SegmentInfo, LogError> {
     let path = directory.join(name.to_string());
     let (file, length) = open(&path)?;
@@ -108,7 +110,7 @@ pub(super) fn read_info(directory: &Path, name: &SegmentName) -> Result<SegmentI
     Ok(info)
 }
 
-/// `length` bytes at `offset` of a segment file.
+/// Reads `length` bytes at `offset` of a segment file.
 pub(super) fn read_range(path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, LogError> {
     let (file, file_length) = open(path)?;
     if offset.checked_add(length as u64).is_none_or(|end| end > file_length) {
@@ -148,7 +150,7 @@ fn cut_short(path: &Path) -> LogError {
     LogError::corrupt(path.display(), error)
 }
 
-/// Removes what appends that never ended left behind.
+/// Removes a file that an unfinished append left behind.
 pub(super) fn remove_file(path: &Path) -> Result<(), LogError> {
     fs::remove_file(path).map_err(|error| LogError::unavailable(path.display(), "remove it", error))
 }

@@ -1,4 +1,4 @@
-//! What lies in the directory, and whether it is one chain.
+//! Lists the segments in the directory, and checks that they are one chain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use super::files::read_info;
 use super::names::{SUFFIX, SegmentName, TEMPORARY_SUFFIX};
 use crate::error::{Damage, LogError};
 
-/// Listings with a hole before the hole is believed.
+/// How many times the directory is listed before a hole in the listing is believed.
 const ATTEMPTS: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// In the order of their sequences, without holes, from the first on.
+    /// The segments in the order of their sequences, from the first on, without holes.
     pub(super) names: Vec<SegmentName>,
-    /// What appends that never ended left behind.
+    /// The files that unfinished appends left behind.
     pub(super) temporaries: Vec<PathBuf>,
 }
 
 impl Listing {
-    /// Reads the directory. Files that do not call themselves segments are not ours, and are left
+    /// Reads the directory. Files whose names do not end like a segment's are foreign, and are left
     /// alone.
     ///
-    /// While a writer appends, a listing may show a new file and not the one before it; the next
-    /// one does.
+    /// While a writer appends, a listing may show a new file without the file before it. The next
+    /// listing shows both.
     pub(super) fn read(directory: &Path) -> Result<Self, LogError> {
         for _ in 1..ATTEMPTS {
             if let Ok(listing) = Self::read_once(directory) {
@@ -73,8 +73,9 @@ fn check_sequences(directory: &Path, names: &[SegmentName]) -> Result<(), LogErr
     Ok(())
 }
 
-/// Reads header and seal of each segment and compares it with the one before it, beginning after
-/// `before`. Each is handed to `visit`, and dropped: the infos of a long log do not fit in memory.
+/// Reads header and seal of each segment and compares it with its predecessor; the first one is
+/// compared with `before`. Each is passed to `visit` and then dropped, because the infos of a long
+/// log do not fit in memory.
 pub(super) fn walk(
     directory: &Path,
     names: &[SegmentName],

@@ -1,4 +1,5 @@
-//! One writer: a lock of the operating system on a file, gone with the process that held it.
+//! One writer at a time: a lock of the operating system on a file. The lock ends with the process
+//! that holds it.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
@@ -28,7 +29,8 @@ pub(super) fn take_lock(directory: &Path) -> Result<File, LogError> {
             return Err(LogError::InUse { place, holder: holder.trim().to_owned() });
         }
     }
-    // Who holds it is a courtesy to people, for which a full disk must not keep us out.
+    // The note names the holder as a courtesy to people. A full disk must not keep the writer out
+    // just because the note cannot be written.
     let note = format!("process {}\n", std::process::id());
     let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
     Ok(file)

@@ -24,7 +24,7 @@ impl SegmentName {
         Self { sequence: info.sequence(), first: info.first().ts, last: info.last().ts }
     }
 
-    /// Reads a name that [`fmt::Display`] wrote, and no other spelling of it.
+    /// Parses a name that [`fmt::Display`] wrote. Returns None for any other spelling.
     pub(super) fn parse(file_name: &str) -> Option<Self> {
         let mut parts = file_name.strip_suffix(SUFFIX)?.split('-');
         let sequence = Sequence(parts.next()?.parse().ok()?);

@@ -1,4 +1,4 @@
-//! The directory behind a [`super::DirectoryLog`]; everything here blocks.
+//! The directory behind a [`super::DirectoryLog`]. All functions here block.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,21 +16,22 @@ use crate::in_chain::is_in_chain;
 
 pub(super) struct Store {
     pub(super) directory: PathBuf,
-    /// Held by the writer as long as it lives; readers need none.
+    /// The writer holds it as long as the writer lives. Readers need none.
     pub(super) lock: Option<File>,
     state: Mutex<State>,
-    /// One append at a time; separate from `state`, so that reads go on meanwhile.
+    /// Held during an append, so that there is one append at a time. It is separate from `state`,
+    /// so that reads go on meanwhile.
     pub(super) appending: Mutex<()>,
     pub(super) before_step: BeforeStep,
 }
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Without holes: the segment with sequence n is at n - 1.
+    /// The segments without holes: the segment with sequence n is at index n - 1.
     pub(super) names: Vec<SegmentName>,
     pub(super) end: Option<Arc<SegmentInfo>>,
-    /// The last segment has its name, and syncing the directory failed: it may vanish with the
-    /// power.
+    /// The last segment has its name, but syncing the directory failed. A power failure may take
+    /// the name away again.
     pub(super) unsynced: bool,
 }
 
@@ -79,8 +80,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Takes over what the directory held at the start, having checked that it is the log we
-    /// expect.
+    /// Takes over what the directory holds when it is opened, after checking that it is the
+    /// expected log.
     fn accept(&self, names: Vec<SegmentName>, options: &DirectoryOptions) -> Result<(), LogError> {
         let known = options.known.map(|known| self.check_known(&names, known)).transpose()?;
         let (checked, before) = known.map_or((0, None), |(count, end)| (count, Some(end)));
@@ -98,14 +99,14 @@ impl Store {
                 found: end.header.source.clone().into(),
             });
         }
-        // A crash may have come between giving the last segment its name and making the name
+        // A crash may have happened after the last segment got its name and before the name was
         // durable.
         self.sync()?;
         *self.state() = State { names, end, unsynced: false };
         Ok(())
     }
 
-    /// How many segments need not be looked at, and where the chain stands after them.
+    /// Returns how many segments need not be checked, and the end of the chain after them.
     fn check_known(
         &self,
         names: &[SegmentName],
@@ -127,7 +128,8 @@ impl Store {
     pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
         let name = self.find(sequence)?;
         let path = self.path_of(&name);
-        // The seal tells, and vouches for, the length of the file before all of it is read.
+        // The seal states the file's length, and the digest vouches for it, before the whole file
+        // is read.
         let info = read_info(&self.directory, &name)?;
         let bytes = read_range(&path, 0, info.segment_bytes as usize)?;
         let view = SegmentView::open(bytes.into())
@@ -196,7 +198,8 @@ impl Store {
         name.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))
     }
 
-    /// Takes in what another process appended since. The writer knows without looking.
+    /// Takes in what another process has appended since. The writer knows its log's end without
+    /// looking.
     fn refresh(&self) -> Result<(), LogError> {
         if self.lock.is_some() {
             return Ok(());
@@ -214,7 +217,8 @@ impl Store {
         if names.len() == known {
             return Ok(());
         }
-        // The writer may not have come to that yet, and what we show must stay.
+        // The writer may not have synced the directory yet, and a segment that this handle has
+        // shown must not vanish.
         self.sync()?;
         let mut new_end = None;
         let before = end.map(|end| end.chain_end());

@@ -1,5 +1,5 @@
-//! What only a directory can suffer: crashes between its steps, full disks, files that people
-//! moved.
+//! What can happen only to a directory: crashes between the steps of an append, full disks, files
+//! that people moved.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,10 +18,10 @@ use crate::error::Damage;
 mod opening;
 mod steps;
 
-/// A log directory whose steps fail as told.
+/// A log directory whose steps fail as a test decides.
 struct Bench {
     directory: TempDir,
-    /// Asked before each step.
+    /// Called before each step.
     verdict: Arc<Mutex<Verdict>>,
 }
 
@@ -37,7 +37,7 @@ impl Bench {
         self.directory.path()
     }
 
-    /// From now on this is asked before each step.
+    /// From now on, `verdict` is called before each step.
     fn decide(&self, verdict: impl FnMut(Step) -> io::Result<()> + Send + 'static) {
         *self.verdict.lock().unwrap() = Box::new(verdict);
     }
@@ -63,7 +63,7 @@ impl Bench {
         self.open_with(DirectoryOptions::default()).await.unwrap()
     }
 
-    /// A log of that many segments, closed.
+    /// Returns a closed log with this many segments.
     async fn filled(segments: usize) -> (Self, SegmentMaker) {
         let bench = Self::new();
         let mut maker = SegmentMaker::default();

@@ -1,4 +1,4 @@
-//! The topic as a whole: created when it is absent, checked when it is there.
+//! The topic as a whole: created when it does not exist, checked when it does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::topic::Topic;
 use crate::error::LogError;
 
 impl Topic {
-    /// Creates the topic unless it is there, and checks it; gives its `max.message.bytes`.
+    /// Creates the topic unless it exists, checks it, and returns its `max.message.bytes`.
     pub(super) async fn prepare(self: &Arc<Self>) -> Result<usize, LogError> {
         let admin = self.admin_client()?;
         if self.describe_partitions().await?.is_none() {
@@ -32,7 +32,7 @@ impl Topic {
         limit.ok_or_else(|| self.failed("learn its max.message.bytes", "it is no number"))
     }
 
-    /// What the topic is set to now.
+    /// Returns the topic's present settings.
     pub(super) async fn settings(&self) -> Result<BTreeMap<String, String>, LogError> {
         let admin = self.admin_client()?;
         self.wait_for_settings(&admin).await
@@ -43,7 +43,7 @@ impl Topic {
         client.map_err(|error| self.no_client("make a client for it", error))
     }
 
-    /// An error unless there is such a topic.
+    /// Returns an error unless the topic exists.
     pub(super) async fn check_present(self: &Arc<Self>) -> Result<(), LogError> {
         if self.describe_partitions().await?.is_some() {
             return Ok(());
@@ -58,12 +58,13 @@ impl Topic {
         Wanted { bootstrap, topic, replicas, max_message_bytes }
     }
 
-    /// How many there are, and the fewest replicas of one; nothing when there is no such topic.
+    /// Returns the number of partitions, and the fewest replicas that one of them has. None when
+    /// the topic does not exist.
     pub(super) async fn describe_partitions(
         self: &Arc<Self>,
     ) -> Result<Option<(usize, usize)>, LogError> {
         blocking(self, |topic| {
-            // A consumer: asking as a producer would create the topic.
+            // A consumer asks, because a producer that asks would create the topic.
             let consumer = topic.consumer()?;
             let name = &topic.options.topic;
             let metadata = match consumer.fetch_metadata(Some(name), topic.options.timeout) {
@@ -73,7 +74,8 @@ impl Topic {
             };
             topic.idle().push(consumer);
             let found = metadata.topics().iter().find(|it| it.name() == name);
-            // Not to be told from one that is not there by its partitions: it shows none.
+            // A topic that this client may not see shows no partitions, just like a topic that does
+            // not exist. Only the code tells them apart.
             let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);
             if let Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) = code {
                 return Err(topic.failed("learn of it", &code.to_string()));
@@ -99,7 +101,8 @@ impl Topic {
         }
     }
 
-    /// A broker that has not heard yet of a new topic tells no settings of it.
+    /// Waits until the brokers report settings. A broker that has not heard of a new topic yet
+    /// reports none.
     async fn wait_for_settings(
         &self,
         admin: &AdminClient<Complaints>,

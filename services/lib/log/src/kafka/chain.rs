@@ -1,14 +1,15 @@
-//! Records in, segments out: what every reader of a topic makes of it, and the only place that
-//! decides.
+//! Turns the records of a topic into segments. This is the only place that decides which records
+//! make up the log, and every reader of a topic goes through it.
 //!
-//! Readers that have seen the same records agree on everything here, whoever wrote them and in
-//! whatever order they arrived: that is what makes one writer of many possible (I6), without asking
-//! the broker for anything but order.
+//! Readers that have seen the same records agree on everything here, no matter who wrote the
+//! records and in which order they arrived. That makes one writer among many possible (I6), without
+//! asking the broker for anything but order.
 //!
-//! - Of two claims that supersede the same epoch the first one holds.
-//! - Records of a writer count from its claim to the next one that holds.
-//! - A newer attempt of a writer ends its older ones, for good.
-//! - An attempt is a segment when its seal came, and the log's next one when it follows the end.
+//! - Of two claims that supersede the same epoch, the first one holds.
+//! - A writer's records count from its claim to the next claim that holds.
+//! - A newer attempt of a writer ends its older attempts, and they never count again.
+//! - An attempt is a segment once its seal has arrived. The segment is the log's next one when it
+//!   follows the end.
 
 use std::sync::Arc;
 
@@ -20,17 +21,17 @@ use super::record::{Attempt, Claim, Head, NotOurs, Note, PieceHead, Says, VERSIO
 use crate::error::Damage;
 use crate::shared::{BaseDigest, BaseNotice, Leader};
 
-/// Names are for people and for file names; nobody needs longer ones.
+/// Names are for people and for file names. Longer ones are not needed, and are cut.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Records that are no part of the log, by the reason.
+/// What is in the topic and not part of the log, counted by the reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
-    /// Records that are not ours.
+    /// Records that Hindsight did not write.
     pub foreign: u64,
-    /// Records that say they are ours, and are not as we write.
+    /// Records that claim to be Hindsight's, but are not as this program writes them.
     pub malformed: u64,
-    /// Records of a writer that another one had superseded, or that never held the log.
+    /// Records of a writer that another writer had superseded, or that never held the log.
     pub fenced: u64,
     /// Claims that came too late.
     pub late_claims: u64,
@@ -38,14 +39,14 @@ pub struct Ignored {
     pub unsealed: u64,
     /// Records of an attempt that had been given up.
     pub stale: u64,
-    /// Segments that the log already had, or had another one in the place of.
+    /// Segments that the log already had, or in whose place it had another segment.
     pub repeated: u64,
-    /// Segments after a damage, up to the next claim.
+    /// Segments after damage, up to the next claim.
     pub after_damage: u64,
 }
 
 impl Ignored {
-    /// Each reason with its count, for metrics.
+    /// Returns each reason with its count, for metrics.
     pub fn counts(&self) -> [(&'static str, u64); 8] {
         [
             ("foreign", self.foreign),
@@ -60,11 +61,11 @@ impl Ignored {
     }
 }
 
-/// The log cannot go on from here: what the accepted writer wrote is not there any more as it was
-/// written.
+/// The log cannot go on from here: what the accepted writer wrote is no longer there as it was
+/// written, or a newer program wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Break {
-    /// The record that shows it.
+    /// The offset of the record that shows the damage.
     pub(super) offset: i64,
     pub(super) damage: Damage,
 }
@@ -75,13 +76,14 @@ pub(super) struct Accepted {
     pub(super) place: Place,
 }
 
-/// What became of the newest attempt.
+/// The state of the newest attempt.
 #[derive(Debug, Default)]
 enum Progress {
     /// Its segment is complete, or there is no attempt.
     #[default]
     Done,
     Under(Gather),
+    /// Its records are not in order: it makes no segment any more.
     Torn,
 }
 
@@ -90,7 +92,7 @@ enum Progress {
 pub(super) struct Chain {
     end: Option<Arc<SegmentInfo>>,
     holder: Option<Holder>,
-    /// The writer's newest attempt.
+    /// The number of the writer's newest attempt.
     newest_attempt: u64,
     progress: Progress,
     broken: Option<Break>,
@@ -98,7 +100,7 @@ pub(super) struct Chain {
     ignored: Ignored,
 }
 
-/// Whoever may append.
+/// The writer that may append.
 #[derive(Debug)]
 struct Holder {
     writer: WriterId,
@@ -106,8 +108,8 @@ struct Holder {
 }
 
 impl Chain {
-    /// The state after a segment, from the claim it was written under and the bases announced
-    /// before it.
+    /// Returns the state after a segment, from the claim that the segment was written under and the
+    /// bases announced before it. None when the segment was not written under that claim.
     pub(super) fn after(
         segment: Arc<SegmentInfo>,
         attempt: Attempt,
@@ -128,7 +130,7 @@ impl Chain {
         self.end.as_ref()
     }
 
-    /// Whoever may append; 0 and nobody at first.
+    /// Returns the epoch of the writer that may append. It is 0 at first, when there is no writer.
     pub(super) fn epoch(&self) -> WriterEpoch {
         self.holder.as_ref().map_or(WriterEpoch(0), |holder| holder.leader.epoch)
     }
@@ -146,7 +148,7 @@ impl Chain {
         &self.bases
     }
 
-    /// Until the next claim.
+    /// Returns the damage that the log ends at. The next claim clears it.
     pub(super) fn broken(&self) -> Option<&Break> {
         self.broken.as_ref()
     }
@@ -155,8 +157,8 @@ impl Chain {
         self.ignored
     }
 
-    /// Takes the next record of the topic; gives the segment that it completes and the log is
-    /// longer by.
+    /// Takes the next record of the topic. Returns the segment that the record completes, if the
+    /// log is longer by that segment.
     pub(super) fn take(
         &mut self,
         offset: i64,
@@ -179,10 +181,10 @@ impl Chain {
         None
     }
 
-    /// Takes a segment that was appended by this process, in records without anything between them:
-    /// what [`Chain::take`] would make of them, without comparing bytes with digests that were made
-    /// of them a moment ago. Nothing when it would not be the log's next one: then the records
-    /// tell.
+    /// Takes a segment that this process appended in records with nothing between them. The result
+    /// is what [`Chain::take`] would make of the records, without comparing bytes with digests that
+    /// were computed from them a moment ago. Returns None when the segment would not be the log's
+    /// next one: then the records must be read.
     pub(super) fn take_own(
         &mut self,
         attempt: Attempt,
@@ -204,7 +206,7 @@ impl Chain {
         Some(Accepted { info: Arc::clone(info), place })
     }
 
-    /// Whether a segment would be the log's next one.
+    /// Checks whether a segment would be the log's next one.
     pub(super) fn check_next(&self, info: &SegmentInfo) -> Result<(), ChainBreak> {
         let end = self.end.as_ref().map(|end| end.chain_end());
         check_next(end.as_ref(), info)
@@ -234,7 +236,8 @@ impl Chain {
         self.newest_attempt = 0;
     }
 
-    /// The holder, if these are its writer and epoch; that it wrote is a sign of life.
+    /// Returns the leader when `epoch` and `writer` are the holder's, and counts the record as a
+    /// sign of life.
     fn heard(&mut self, epoch: WriterEpoch, writer: WriterId) -> Option<&mut Leader> {
         if !self.is_held_by(epoch, writer) {
             self.ignored.fenced += 1;
@@ -287,7 +290,7 @@ impl Chain {
             }
             Gathered::Torn => {
                 self.progress = Progress::Torn;
-                // The writer sends the seal when it knows the rest to be there.
+                // The writer sends the seal only when it knows that the other records are there.
                 if head.record.is_last() {
                     self.break_at(offset, Damage::Incomplete);
                 }
@@ -296,7 +299,8 @@ impl Chain {
         }
     }
 
-    /// The segment that is the log's next, or why the log stays as it is.
+    /// Returns the segment when it is the log's next one. Otherwise notes why the log stays as it
+    /// is.
     fn judge(&mut self, whole: &Whole) -> Option<Accepted> {
         if self.broken.is_some() {
             self.ignored.after_damage += 1;

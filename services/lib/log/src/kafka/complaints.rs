@@ -1,5 +1,5 @@
-//! What the Kafka client complains about between calls. A call that fails often says no more than
-//! that it took too long; why, it told here.
+//! What the Kafka client complains about between calls. A call that fails often says only that it
+//! took too long. The client reports the reason here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +9,13 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// An older complaint explains nothing that fails now.
+/// An older complaint does not explain what fails now.
 const RECENT: Duration = Duration::from_secs(30);
 
 const CONNECTION_FAILED: &str = "FAIL";
 
-/// A connection that is closed while the client introduces itself is told as no failure.
+/// The client reports no failure when a broker closes the connection while the client introduces
+/// itself.
 const NO_REASON: &str = "it was not told why; brokers that want TLS or a password close connections that come without (setting \
                          security.protocol)";
 
@@ -26,14 +27,15 @@ pub(super) struct Complaints(Arc<Mutex<Option<Complaint>>>);
 struct Complaint {
     at: Instant,
     text: String,
-    /// That none can be reached follows from what was said before, which tells more.
+    /// The complaint is that no broker can be reached. It follows from an earlier complaint, which
+    /// says more.
     is_consequence: bool,
-    /// The brokers do not let this client in, or it does not trust them.
+    /// The brokers do not let this client in, or the client does not trust the brokers.
     is_refusal: bool,
 }
 
 impl Complaints {
-    /// The last one, if it is recent.
+    /// Returns the last complaint, if it is recent.
     pub(super) fn recent(&self) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = last.as_ref().filter(|last| last.at.elapsed() < RECENT)?;
@@ -43,14 +45,16 @@ impl Complaints {
         })
     }
 
-    /// Whether the last one is recent, and only other settings would mend what it tells: brokers do
-    /// not let this client in, or their certificate is not of an authority that it trusts.
+    /// Returns whether the last complaint is recent and only other settings would help: brokers do
+    /// not let this client in, or their certificate is not from an authority that the client
+    /// trusts.
     pub(super) fn is_refused(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().is_some_and(|last| last.is_refusal && last.at.elapsed() < RECENT)
     }
 
-    /// A consequence says nothing new beside a recent cause.
+    /// Keeps a complaint. A consequence adds nothing to a recent cause, and is dropped when there
+    /// is one.
     fn note(&self, text: &str, is_consequence: bool, is_refusal: bool) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_told = |last: &Complaint| !last.is_consequence && last.at.elapsed() < RECENT;
@@ -64,7 +68,7 @@ impl Complaints {
 impl ClientContext for Complaints {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "kafka client");
-        // Of a connection that fails it tells here only.
+        // The client reports a failed connection only here.
         if facility == CONNECTION_FAILED {
             self.note(message, false, is_refusal(message));
         }
@@ -81,8 +85,9 @@ impl ClientContext for Complaints {
 
 impl ConsumerContext for Complaints {}
 
-/// The same is told twice, as an error and as the failure of a connection. Of certificates
-/// librdkafka tells in OpenSSL's words alone, without a code.
+/// Returns whether a complaint is a refusal. The client reports a refusal twice, as an error and as
+/// the failure of a connection. For certificates, librdkafka passes on only OpenSSL's words,
+/// without a code.
 fn is_refusal(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["authentication failed", "certificate verify failed"].iter().any(|words| text.contains(words))

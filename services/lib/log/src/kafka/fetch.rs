@@ -1,4 +1,4 @@
-//! Reading segments that are known to be there.
+//! Reads segments that are known to be there.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ impl Store {
             let place = self.topic.place_of(place.first);
             return Err(LogError::NotFound { place, what: format!("frame {ordinal}") });
         };
-        // One record a frame and nothing between them, as is usual: then it is known which one.
+        // Usually each frame is one record and nothing lies between them. Then the frame's offset
+        // is known.
         let plain = place.seal - place.first == info.seal.frames.len() as i64;
         let from = if plain { place.first + i64::from(ordinal) } else { place.first };
         let mut parts = Vec::new();
@@ -94,7 +95,7 @@ impl Store {
     }
 }
 
-/// Header and seal of the segment that lies there.
+/// Reads header and seal of the segment at this place.
 pub(super) fn read_info(
     topic: &Topic,
     session: &mut Session<'_>,
@@ -104,7 +105,7 @@ pub(super) fn read_info(
     whole.sealed().info().map_err(|error| LogError::of_segment(topic.place_of(place.seal), error))
 }
 
-/// The records of one attempt between two offsets, put together.
+/// Puts together the records of one attempt between two offsets, both included.
 fn gather(
     topic: &Topic,
     session: &mut Session<'_>,
@@ -135,7 +136,7 @@ fn gather(
     })?;
     match outcome {
         Some(whole) => Ok(whole),
-        // It was there, and a new leader has not caught up yet.
+        // The records were there: a new leader of the partition has not caught up yet.
         None if read_to <= last && !is_torn => {
             let cut = std::io::ErrorKind::UnexpectedEof.into();
             Err(LogError::unavailable(topic.place_of(read_to), "read it", cut))

@@ -1,4 +1,4 @@
-//! Following the topic: what was read of it, and where its segments lie.
+//! Follows the topic: what was read of it, and where its segments lie.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::record::Attempt;
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
 
-/// What is known of a topic up to and with its last segment.
+/// What is known of a topic up to and including its last segment.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) chain: Chain,
@@ -21,16 +21,17 @@ pub(super) struct Known {
 /// The log as far as it was read.
 pub(super) struct Follower {
     pub(super) chain: Chain,
-    /// The offset to go on from.
+    /// The offset of the next record to read.
     pub(super) next: i64,
     /// Without holes: the segment with sequence n is at n - 1.
     pub(super) places: Vec<Place>,
-    /// Notes what is found. Without it the next opening takes longer, and nothing else.
+    /// Notes what is found. Without landmarks the next opening takes longer, and nothing else
+    /// changes.
     landmarks: Option<Landmarks>,
 }
 
 impl Follower {
-    /// Goes on with a chain that was read before, or begins with an empty one at the first record.
+    /// Continues a chain that was read before, or begins with an empty chain at the first record.
     pub(super) fn new(known: Option<Known>, landmarks: Option<Landmarks>) -> Self {
         let Known { chain, places } = known.unwrap_or_default();
         let next = places.last().map_or(0, |place| place.last + 1);
@@ -53,8 +54,8 @@ impl Follower {
         }
     }
 
-    /// As [`Follower::take`], of all records of a segment of this process; false when they have to
-    /// be looked at.
+    /// The same as [`Follower::take`], for all records of a segment that this process appended.
+    /// Returns false when the records have to be read.
     pub(super) fn take_own(
         &mut self,
         attempt: Attempt,
@@ -85,7 +86,7 @@ impl Follower {
         }
     }
 
-    /// An error when the log cannot go on from where it ends.
+    /// Returns an error when the log is damaged and cannot go on from where it ends.
     pub(super) fn check(&self, topic: &Topic) -> Result<(), LogError> {
         let Some(Break { offset, damage }) = self.chain.broken() else { return Ok(()) };
         let place = topic.place_of(*offset);
@@ -99,7 +100,7 @@ impl Follower {
         self.places.get(sequence.index()).copied()
     }
 
-    /// Whether the log ends with this very segment.
+    /// Returns whether the log ends with exactly this segment.
     pub(super) fn ends_with(&self, info: &SegmentInfo) -> bool {
         self.chain.end().is_some_and(|end| end.digest == info.digest)
     }

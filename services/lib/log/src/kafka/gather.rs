@@ -1,4 +1,4 @@
-//! From the records of one attempt back to a segment.
+//! Puts a segment together again from the records of one attempt.
 
 use bytes::Bytes;
 use hindsight_segment::limits::{MAX_HEADER_BYTES, MAX_SEAL_BYTES, MAX_SEGMENT_RAW_BYTES};
@@ -6,47 +6,47 @@ use hindsight_segment::{Error, Frame, Place as SegmentPlace, SegmentInfo, Segmen
 
 use super::record::{Attempt, Piece, PieceHead};
 
-/// More than any segment has. Frames that did not shrink are longer than their entries, by their
-/// headers.
+/// More bytes than any segment has. A frame that did not shrink is longer than its entries, by the
+/// length of its header.
 const MAX_GATHERED_BYTES: u64 =
     2 * MAX_SEGMENT_RAW_BYTES + MAX_SEAL_BYTES as u64 + MAX_HEADER_BYTES as u64;
 
-/// Where a segment lies in the topic: offsets of records.
+/// Where a segment lies in the topic, as offsets of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Its first record.
+    /// The segment's first record.
     pub(super) first: i64,
-    /// The first record of its seal.
+    /// The first record of the segment's seal.
     pub(super) seal: i64,
-    /// Its last record.
+    /// The segment's last record.
     pub(super) last: i64,
 }
 
-/// Takes the records of one attempt in the order of the topic.
+/// Takes the records of one attempt, in the order of the topic.
 #[derive(Debug)]
 pub(super) struct Gather {
     attempt: Attempt,
-    /// The record that must come next, and how many there are.
+    /// The number of the record that must come next, and the number of all records.
     next: u32,
     of: u32,
     first: i64,
     seal: i64,
     frames: Vec<Bytes>,
-    /// Parts of a piece that is not whole yet.
+    /// The parts of a piece that is not complete yet.
     parts: Vec<Bytes>,
     bytes: u64,
 }
 
-/// What a record did.
+/// The effect of a record.
 #[derive(Debug)]
 pub(super) enum Gathered {
     More,
     Whole(Box<Whole>),
-    /// It is not the record that comes next: the attempt makes no segment any more.
+    /// The record is not the one that must come next: the attempt makes no segment any more.
     Torn,
 }
 
-/// Everything that was sent of a segment; not verified.
+/// All that was sent of a segment, not verified.
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) place: Place,
@@ -54,7 +54,7 @@ pub(super) struct Whole {
     sealed: Sealed,
 }
 
-/// The seal record, its parts joined: header, seal and trailer of a segment.
+/// The value of the seal record, its parts joined: header, seal and trailer of a segment.
 #[derive(Debug)]
 pub(super) struct Sealed {
     bytes: Bytes,
@@ -62,7 +62,7 @@ pub(super) struct Sealed {
 }
 
 impl Gather {
-    /// An attempt that begins with the record at `offset`.
+    /// Begins an attempt with the record at `offset`.
     pub(super) fn new(head: &PieceHead, offset: i64) -> Self {
         Self {
             attempt: head.attempt,
@@ -76,7 +76,7 @@ impl Gather {
         }
     }
 
-    /// Begins with a seal record: what was before is not wanted.
+    /// Begins with a seal record. The records before it are not gathered.
     pub(super) fn seal_only(head: &PieceHead, offset: i64) -> Self {
         Self { next: head.record.number, ..Self::new(head, offset) }
     }
@@ -91,7 +91,7 @@ impl Gather {
             && head.record.of == self.of
             && head.part.number as usize == self.parts.len() + 1
             && self.bytes <= MAX_GATHERED_BYTES
-            // The seal comes last, and only the seal.
+            // The seal comes last, and nothing but the seal comes last.
             && (head.record.is_last() == (head.part.is_last() && !matches!(head.piece, Piece::Frame(_))));
         if !fits {
             return Gathered::Torn;
@@ -135,7 +135,7 @@ impl Whole {
         &self.sealed
     }
 
-    /// Header and seal, after comparing every byte of the segment with them.
+    /// Returns header and seal, after comparing every byte of the segment with them.
     pub(super) fn verify(&self) -> Result<SegmentInfo, Error> {
         let info = self.sealed.info()?;
         if info.seal.frames.len() != self.frames.len() {
@@ -150,7 +150,7 @@ impl Whole {
         Ok(info)
     }
 
-    /// The segment, every byte compared with its digest.
+    /// Returns the segment, after comparing every byte with its digest.
     pub(super) fn into_view(self) -> Result<SegmentView, Error> {
         let header_bytes = self.sealed.info()?.header_bytes as usize;
         let (header, seal) = self.sealed.bytes.split_at(header_bytes);

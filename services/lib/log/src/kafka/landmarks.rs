@@ -1,8 +1,8 @@
-//! What was found in a topic, so that a next opening need not read it from its beginning.
+//! Notes what was found in a topic, so that the next opening need not read it from its beginning.
 //!
-//! Derived, and may be deleted. It is believed only as far as the topic bears it out: the last
-//! segment it names must lie where it says, with the digest it says; segments before it are
-//! verified when they are read, as always.
+//! The file is derived, and may be deleted. It is believed only as far as the topic confirms it:
+//! the last segment that the file names must lie where the file says, with the digest that the file
+//! says. The segments before it are verified when they are read, as always.
 //!
 //! ```text
 //! hindsight-landmarks 1 TOPIC
@@ -11,7 +11,7 @@
 //! segment FIRST SEAL LAST SEQUENCE DIGEST ~CRC   offsets of records
 //! ```
 //!
-//! CRC is the CRC32C of the line before it. A line that was cut ends the file.
+//! CRC is the CRC32C of the text before it in the line. A line that was cut off ends the file.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -23,21 +23,21 @@ use hindsight_segment::{SegmentInfo, Sequence};
 use super::gather::Place;
 
 const MAGIC: &str = "hindsight-landmarks 1";
-/// Longer than any line of ours.
+/// Longer than any line that this program writes, in bytes.
 const MAX_LINE: u64 = 1024;
 
-/// What the file tells.
+/// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The newest claim before the last segment.
+    /// The offset of the newest claim before the last segment.
     pub(super) claim: i64,
-    /// Base notices before the last segment.
+    /// The offsets of the base notices before the last segment.
     pub(super) bases: Vec<i64>,
-    /// Without holes, from sequence 1.
+    /// The places of the segments from sequence 1 on, without holes.
     pub(super) places: Vec<Place>,
-    /// Of the last segment, in hexadecimal.
+    /// The digest of the last segment, in hexadecimal.
     pub(super) digest: String,
-    /// Where the line of the last segment ends in the file.
+    /// Where the line of the last segment ends in the file, in bytes.
     pub(super) end: u64,
 }
 
@@ -47,11 +47,11 @@ pub(super) struct Landmarks {
     file: File,
 }
 
-/// The lines of the file, one at a time: a long log has many.
+/// The lines of the file, read one at a time, because a long log has many.
 struct Lines {
     reader: BufReader<File>,
     line: Vec<u8>,
-    /// Where the last one ends.
+    /// Where the last line that was read ends, in bytes.
     end: u64,
 }
 
@@ -61,7 +61,7 @@ impl Lines {
         Some(Self { reader, line: Vec::new(), end: 0 })
     }
 
-    /// The next line without its end; nothing after the last whole one.
+    /// Returns the next line without its line break. None after the last complete line.
     fn next_line(&mut self) -> Option<&str> {
         self.line.clear();
         let length = (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line).ok()?;
@@ -70,7 +70,7 @@ impl Lines {
     }
 }
 
-/// Reads the file of a topic; nothing when there is none, or it says nothing.
+/// Reads the file of a topic. None when there is no file, or when it says nothing about this topic.
 pub(super) fn read(path: &Path, topic: &str) -> Option<Found> {
     let mut lines = Lines::open(path)?;
     if lines.next_line()? != header(topic) {
@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path, topic: &str) -> Option<Found> {
     while let Some(landmark) = lines.next_line().and_then(parse) {
         match landmark {
             Landmark::Claim(offset) => claim = Some(offset),
-            // An older program noted some twice.
+            // An older program noted some bases twice.
             Landmark::Base(offset) if bases.last().is_some_and(|&last| offset <= last) => {}
             Landmark::Base(offset) => bases.push(offset),
             Landmark::Segment(place, sequence, digest) => {
@@ -133,8 +133,9 @@ fn header(topic: &str) -> String {
 }
 
 impl Landmarks {
-    /// Goes on after the last segment that [`read`] found, where it ends in the file, or begins
-    /// anew. What is noted behind it is found in the topic again, and would be noted twice.
+    /// Continues the file at `end`, which is where the line of the last segment that [`read`] found
+    /// ends, or begins a new file. Later lines are cut off: what they say is found in the topic
+    /// again, and would be noted twice.
     pub(super) fn open(path: &Path, topic: &str, end: Option<u64>) -> io::Result<Self> {
         if end.is_none() {
             std::fs::write(path, header(topic) + "\n")?;
@@ -224,7 +225,8 @@ mod tests {
         assert_eq!(read(&path, "t"), None, "begun anew");
     }
 
-    /// What follows the last segment is read from the topic at the next opening, and noted again.
+    /// What follows the last segment is read from the topic at the next opening, and is noted
+    /// again.
     #[test]
     fn what_is_noted_again_after_a_restart_is_there_once() {
         let directory = tempfile::tempdir().unwrap();
@@ -240,7 +242,7 @@ mod tests {
             file.base(4).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap().matches("base 4").count(), 1);
-        // As an older program left it.
+        // This is how an older program left the file.
         file.base(4).unwrap();
         file.segment(maker.make(3).info(), place(5)).unwrap();
         assert_eq!(read(&path, "t").unwrap().bases, [4]);

@@ -1,7 +1,7 @@
-//! How a segment is laid out in records: each frame is one, then the header and the seal together
-//! are one.
+//! How a segment is laid out in records: each frame is one record, then header and seal together
+//! are one record.
 //!
-//! A piece that is longer than a record may be is split over several.
+//! A piece that is too long for one record is split over several.
 
 use bytes::Bytes;
 use hindsight_oplog::OpTime;
@@ -13,7 +13,7 @@ use super::record::{Attempt, Count, Head, Header, Piece, PieceHead};
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     pub(super) head: PieceHead,
-    /// Headers for people, which no reader of ours looks at.
+    /// Headers for people. Hindsight's readers ignore them.
     pub(super) notes: Vec<Header>,
     pub(super) value: Bytes,
 }
@@ -24,8 +24,8 @@ impl Outgoing {
     }
 }
 
-/// The records of a segment in the order they are appended, none with a value longer than
-/// `value_limit`.
+/// Returns the records of a segment in the order in which they are appended. No value is longer
+/// than `value_limit` bytes.
 pub(super) fn lay_out(
     segment: &SealedSegment,
     attempt: Attempt,
@@ -42,7 +42,7 @@ pub(super) fn lay_out(
         let of = length_u32(parts.len());
         for (value, number) in parts.into_iter().zip(1..) {
             let part = Count { number, of };
-            // How many there are in all is known when all are there.
+            // The total is known only when all records are there; it is set below.
             let record = Count { number: length_u32(records.len() + 1), of: 0 };
             let head = PieceHead { attempt, sequence: info.sequence(), record, piece, part };
             records.push(Outgoing { head, notes: notes.clone(), value });
@@ -81,7 +81,7 @@ fn seal_notes(segment: &SealedSegment) -> Vec<Header> {
     notes
 }
 
-/// As the command line takes it.
+/// Writes the timestamp as the command line takes it.
 fn optime(optime: OpTime) -> String {
     format!("{},{}", optime.ts.seconds(), optime.ts.increment())
 }

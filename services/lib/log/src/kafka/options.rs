@@ -1,4 +1,4 @@
-//! Which cluster and topic, and how to talk to it.
+//! Which cluster and topic to use, and how to talk to it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,35 +12,41 @@ use rdkafka::types::RDKafkaConfRes;
 
 use crate::shared::Instance;
 
-/// Kafka's own default. A frame seldom is longer.
+/// Kafka's own default. A frame is seldom longer.
 const MAX_MESSAGE_BYTES: u32 = 1_048_588;
 
-/// What is known about a topic before it is opened.
+/// How to reach a topic, and what is known about it before it is opened.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
-    /// `host:port`, separated by commas.
+    /// The brokers to connect to first: `host:port`, separated by commas.
     pub bootstrap: String,
+    /// The name of the topic.
     pub topic: String,
-    /// Brokers that keep each record: what a topic is created with, and the least that is accepted.
+    /// The number of brokers that keep each record. A topic is created with it, and an existing
+    /// topic must have at least as many.
     pub replicas: u16,
-    /// What a topic is created with; what is longer is split over records.
+    /// The `max.message.bytes` that a topic is created with. Longer values are split over several
+    /// records.
     pub max_message_bytes: u32,
-    /// The replica set whose log it must be.
+    /// The replica set whose log the topic must hold. None accepts any.
     pub expected: Option<SourceIdentity>,
-    /// Who we are, for people who read claims.
+    /// The name of this process, for people who read claims.
     pub name: String,
-    /// Which installation we are of.
+    /// The installation that this process belongs to.
     pub instance: Instance,
-    /// A file that notes what was found in the topic, so that it need not be read from its
+    /// A file that notes what was found in the topic, so that the topic need not be read from its
     /// beginning each time.
     pub landmarks: Option<PathBuf>,
-    /// How long to try to deliver a record, and to wait for the brokers when reading.
+    /// How long to try to deliver a record, and how long to wait for the brokers when reading.
     pub timeout: Duration,
-    /// Handed to librdkafka as they are: TLS, SASL and whatever else it has. They win over ours.
+    /// Settings that are passed on to librdkafka unchanged: TLS, SASL and anything else it has.
+    /// They take precedence over the settings made here, except for the bootstrap servers.
     pub client: BTreeMap<String, String>,
 }
 
 impl KafkaOptions {
+    /// Returns options with the defaults: 3 replicas, Kafka's default `max.message.bytes`, any
+    /// replica set, an unknown instance, no landmarks and a timeout of 10 s.
     pub fn new(bootstrap: impl Into<String>, topic: impl Into<String>) -> Self {
         Self {
             bootstrap: bootstrap.into(),
@@ -62,7 +68,8 @@ impl KafkaOptions {
 
     pub(super) fn consumer(&self) -> ClientConfig {
         self.config(&[
-            // Never joined: partitions are assigned by hand. librdkafka wants a name all the same.
+            // The group is never joined, because partitions are assigned by hand. librdkafka
+            // requires a name nevertheless.
             ("group.id", "hindsight"),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -78,7 +85,7 @@ impl KafkaOptions {
         ])
     }
 
-    /// `max_message_bytes` is the topic's.
+    /// Returns the settings of a producer. `max_message_bytes` is the topic's.
     pub(super) fn producer(&self, max_message_bytes: usize) -> ClientConfig {
         let timeout = self.timeout.as_millis().to_string();
         self.config(&[
@@ -96,8 +103,8 @@ impl KafkaOptions {
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.set("client.id", "hindsight");
         config.set("reconnect.backoff.max.ms", "1000");
-        // Or a request's last piece waits up to 40 ms for the broker's delayed acknowledgement of
-        // the one before.
+        // Otherwise a request's last piece waits up to 40 ms for the broker's delayed
+        // acknowledgement of the piece before it.
         config.set("socket.nagle.disable", "true");
         for &(name, value) in settings {
             config.set(name, value);
@@ -110,8 +117,8 @@ impl KafkaOptions {
     }
 }
 
-/// What is wrong with a setting that the client refuses; nothing for any other failure. The
-/// client's own text is not told: it repeats the value, which may be a password.
+/// Returns what is wrong with a setting that the client refuses. None for any other failure. The
+/// client's own text is not used, because it repeats the value, which may be a password.
 pub(super) fn refused_setting(error: &KafkaError) -> Option<String> {
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
@@ -127,7 +134,8 @@ pub(super) fn refused_setting(error: &KafkaError) -> Option<String> {
     }
 }
 
-/// As much of a name as looks like one. In `sasl.password: c2VjcmV0=`, the rest is the password.
+/// Returns the part of a setting's name that looks like a name. In `sasl.password: c2VjcmV0=`, the
+/// rest is the password.
 fn shown(name: &str) -> &str {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     name.split(|c: char| !is_fine(c)).next().unwrap_or_default()

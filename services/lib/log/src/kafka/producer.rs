@@ -1,4 +1,4 @@
-//! Sending records, and learning where they lie.
+//! Sends records, and learns where they lie.
 
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
@@ -27,10 +27,10 @@ impl Sender {
         Ok(Self { topic: topic.options.topic.clone(), producer })
     }
 
-    /// Sends the records in order; gives their offsets when all are durable. The last one is sent
-    /// when the others are: where it is, they are.
+    /// Sends the records in order, and returns their offsets when all are durable. The last record
+    /// is sent only when the others are durable: where the last one is, the others are too.
     ///
-    /// After an error any of them may be there, or come to be there still.
+    /// After an error, any of the records may be in the topic, or may still arrive there.
     pub(super) async fn send(&self, records: &[Sent<'_>]) -> Result<Vec<i64>, KafkaError> {
         let Some((last, others)) = records.split_last() else { return Ok(Vec::new()) };
         let mut under_way = Vec::with_capacity(others.len());
@@ -51,8 +51,8 @@ impl Sender {
             .fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
                 all.insert(KafkaHeader { key, value: Some(value.as_str()) })
             });
-        // No key: a topic that were compacted would refuse such records, and not drop older ones
-        // without a word.
+        // The record has no key. So a topic that is compacted refuses it, instead of silently
+        // dropping older records.
         let record = FutureRecord::<(), [u8]>::to(&self.topic)
             .partition(PARTITION)
             .payload(value)
@@ -60,7 +60,7 @@ impl Sender {
         self.producer.send_result(record).map_err(|(error, _)| error)
     }
 
-    /// Gives up what is under way, and ends the connections; takes a moment.
+    /// Gives up the records under way and closes the connections. This takes a moment.
     pub(super) fn discard(self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
     }

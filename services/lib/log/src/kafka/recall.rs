@@ -1,4 +1,4 @@
-//! Landmarks compared with the topic they are of.
+//! Compares landmarks with the topic that they belong to.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::topic::{Record, Session, Topic};
 use crate::error::LogError;
 
 impl Topic {
-    /// What is known when these landmarks hold. None when they do not: the topic is another one, or
-    /// was changed.
+    /// Returns what is known of the topic when these landmarks hold. None when they do not hold:
+    /// the topic is another one, or was changed.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] only: what is damaged is found by reading the topic.
+    /// Returns [`LogError::Unavailable`] only. Damage is found when the topic is read.
     pub(super) fn recall(&self, found: Found) -> Result<Option<Known>, LogError> {
         match self.try_recall(found) {
             Ok(known) => Ok(known),

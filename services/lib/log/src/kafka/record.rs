@@ -1,8 +1,8 @@
-//! What the headers of a record say. All are text, so that a person can read a topic with any Kafka
+//! The headers of a record. All values are text, so that a person can read a topic with any Kafka
 //! client.
 //!
-//! Headers place a record; they vouch for nothing. What a segment is made of is proven by its
-//! digests.
+//! Headers say where a record belongs. They prove nothing: the digests prove what a segment
+//! consists of.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use hindsight_segment::{Sequence, WriterEpoch};
 
 use crate::shared::{BaseDigest, Instance};
 
-/// The layout of records this program writes, and the newest it reads.
+/// The record layout that this program writes, and the newest that it reads.
 pub(super) const VERSION: u16 = 1;
 
 pub(super) const KIND: &str = "hs-kind";
@@ -28,8 +28,8 @@ const SEGMENT_BYTES: &str = "hs-bytes";
 const INSTANCE: &str = "hs-instance";
 const BASE_DIGEST: &str = "hs-base-digest";
 
-/// One opening of the log for writing; drawn at random, so that two that claim the same epoch can
-/// be told apart.
+/// Identifies a writer from its claim on. The number is drawn at random, so that two writers that
+/// claim the same epoch can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WriterId(pub(super) u64);
 
@@ -76,19 +76,19 @@ impl FromStr for Count {
     }
 }
 
-/// A writer takes the log over. It holds when the epoch it supersedes is the newest one at its
-/// place in the topic, so that of several writers who saw the same epoch the first one wins.
+/// A writer takes the log over. The claim holds when the epoch it supersedes is the newest one at
+/// the claim's place in the topic. So the first of several writers that saw the same epoch wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) writer: WriterId,
     pub(super) epoch: WriterEpoch,
-    /// 0: none.
+    /// The epoch that the claim ends; 0 when there is none.
     pub(super) supersedes: WriterEpoch,
-    /// Which installation the writer is of, across restarts.
+    /// The installation that the writer belongs to, across restarts.
     pub(super) instance: Instance,
 }
 
-/// What a writer says besides segments. It counts as long as its claim holds.
+/// What a writer says besides segments. A note counts as long as the writer's claim holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) writer: WriterId,
@@ -98,11 +98,11 @@ pub(super) struct Note {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Says {
-    /// It lives, and has nothing to append.
+    /// The writer lives, and has nothing to append.
     Beat,
-    /// It gives the log up: others need not wait.
+    /// The writer gives the log up: others need not wait.
     Resign,
-    /// The base whose name is the record's value belongs to this log; its manifest has this digest.
+    /// The base that the record's value names belongs to this log; its manifest has this digest.
     Base(BaseDigest),
 }
 
@@ -112,30 +112,31 @@ pub(super) enum Says {
 pub(super) struct Attempt {
     pub(super) writer: WriterId,
     pub(super) epoch: WriterEpoch,
-    /// Grows with every try of this writer.
+    /// The number of the try. It grows with every try of this writer.
     pub(super) number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// The frame with that ordinal.
+    /// The frame with this ordinal.
     Frame(u32),
-    /// The segment's header, then its seal and trailer. It makes the segment real.
+    /// The segment's header, followed by its seal and trailer. This piece makes the segment real.
     Seal {
-        /// Length of the whole segment.
+        /// The length of the whole segment, in bytes.
         segment_bytes: u64,
     },
 }
 
-/// A record that carries a piece of a segment, or a part of a piece.
+/// The headers of a record that carries a piece of a segment, or a part of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PieceHead {
     pub(super) attempt: Attempt,
     pub(super) sequence: Sequence,
-    /// Among all records of the attempt; the last one is the seal, or its last part.
+    /// The record's number among all records of the attempt. The last record is the seal, or the
+    /// seal's last part.
     pub(super) record: Count,
     pub(super) piece: Piece,
-    /// Among the records of the piece.
+    /// The part's number among the records of the piece.
     pub(super) part: Count,
 }
 
@@ -146,18 +147,18 @@ pub(super) enum Head {
     Note(Note),
 }
 
-/// Why headers are not those of a record of ours.
+/// Why headers are not those of a Hindsight record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotOurs {
-    /// Written by something else.
+    /// Another program wrote the record.
     Foreign,
-    /// It says it is ours, and is not as we write.
+    /// The record claims to be Hindsight's, but this header is not as this program writes it.
     Malformed(&'static str),
-    /// Written by a newer program.
+    /// A newer program wrote the record, with this layout version.
     Newer(u16),
 }
 
-/// A header: name and text.
+/// A header: its name and its text.
 pub(super) type Header = (&'static str, String);
 
 impl Head {
@@ -203,7 +204,7 @@ impl Head {
         headers
     }
 
-    /// Reads what [`Head::headers`] wrote; further headers are for people, and may be there.
+    /// Reads what [`Head::headers`] wrote. Additional headers are for people, and are ignored.
     pub(super) fn read<'a>(
         headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
     ) -> Result<Self, NotOurs> {
@@ -307,7 +308,7 @@ mod tests {
             prop_assert_eq!(read(&headers), Ok(head), "headers for people do not matter");
         }
 
-        /// Without one of its headers a record of ours is no other record of ours.
+        /// A record that lacks one of its headers is not taken for another record.
         #[test]
         fn each_header_is_needed(head in any_head(), dropped in 0usize..9) {
             let mut headers = head.headers();

@@ -1,19 +1,21 @@
-//! Whether a topic is set up to keep a log, and what mends it when it is not.
+//! Checks whether a topic is set up to keep a log, and says how to fix it when it is not.
 
 use std::collections::BTreeMap;
 
-/// Records are at least this long, or the headers would outgrow what they describe.
+/// The least `max.message.bytes` that is accepted. With shorter records, the headers would outgrow
+/// what they describe.
 const LEAST_MESSAGE_BYTES: i64 = 64 << 10;
-/// What a record may take besides its value: our headers, and the framing of a batch.
+/// How many bytes a record may take besides its value: for Hindsight's headers and the framing of a
+/// batch.
 const RECORD_OVERHEAD_BYTES: usize = 4 << 10;
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TopicState {
     pub(super) partitions: usize,
-    /// Of the partition that has the fewest.
+    /// The replicas of the partition that has the fewest.
     pub(super) replicas: usize,
-    /// Settings by name, as text.
+    /// The topic's settings by name, as text.
     pub(super) settings: BTreeMap<String, String>,
 }
 
@@ -23,18 +25,18 @@ pub(super) struct Wanted<'a> {
     pub(super) bootstrap: &'a str,
     pub(super) topic: &'a str,
     pub(super) replicas: u16,
-    /// Of a topic that we create.
+    /// The `max.message.bytes` of a topic that this program creates.
     pub(super) max_message_bytes: u32,
 }
 
 impl Wanted<'_> {
-    /// A write is acknowledged when that many replicas have it: the log survives the loss of the
-    /// others.
+    /// Returns how many replicas must have a write before it is acknowledged. The log survives the
+    /// loss of the others.
     pub(super) fn in_sync(&self) -> u16 {
         self.replicas / 2 + 1
     }
 
-    /// Everything a topic is created with.
+    /// Returns all settings that a topic is created with.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("cleanup.policy", "delete".to_owned()),
@@ -47,14 +49,14 @@ impl Wanted<'_> {
         ]
     }
 
-    /// Everything that is wrong with a topic, each with what mends it.
+    /// Returns everything that is wrong with a topic, each with how to fix it.
     pub(super) fn problems(&self, found: &TopicState) -> Vec<String> {
         let mut problems = self.shape_problems(found.partitions, found.replicas);
         problems.extend(self.setting_problems(&found.settings));
         problems
     }
 
-    /// What is wrong with partitions and replicas.
+    /// Returns what is wrong with partitions and replicas.
     pub(super) fn shape_problems(&self, partitions: usize, replicas: usize) -> Vec<String> {
         let mut problems = Vec::new();
         if partitions != 1 {
@@ -69,7 +71,7 @@ impl Wanted<'_> {
         problems
     }
 
-    /// What is wrong with the topic's settings.
+    /// Returns what is wrong with the topic's settings.
     pub(super) fn setting_problems(&self, settings: &BTreeMap<String, String>) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |name: &str, is_fine: &dyn Fn(&str) -> bool, why: &str, mended: &str| {
@@ -79,7 +81,8 @@ impl Wanted<'_> {
                 problems.push(format!("{name} is {value:?}, {why}: {mend}"));
             }
         };
-        // Kafka 4 takes no policy for an answer: nothing is ever deleted, whatever the retention.
+        // Kafka 4 allows a topic without any policy. Then nothing is ever deleted, whatever the
+        // retention.
         let deletes_nothing = settings.get("cleanup.policy").is_some_and(String::is_empty);
         if !deletes_nothing {
             check("cleanup.policy", &|it| it == "delete", "records must stay", "delete");
@@ -93,8 +96,8 @@ impl Wanted<'_> {
             "a broker that missed segments could become the leader",
             "false",
         );
-        // More than there are replicas means all of them: brokers go by the lower number. That
-        // there are too few replicas is a problem of its own.
+        // A value above the number of replicas means all of them: brokers go by the lower number.
+        // Having too few replicas is a separate problem.
         let in_sync = self.in_sync();
         check(
             "min.insync.replicas",
@@ -134,7 +137,7 @@ impl Wanted<'_> {
     }
 }
 
-/// How long the value of one record may be.
+/// Returns how long the value of one record may be, in bytes.
 pub(super) fn value_limit(max_message_bytes: usize) -> usize {
     max_message_bytes.saturating_sub(RECORD_OVERHEAD_BYTES).max(1)
 }

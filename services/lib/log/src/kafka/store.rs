@@ -1,4 +1,4 @@
-//! The topic behind a [`super::KafkaLog`]; everything here blocks.
+//! The topic behind a [`super::KafkaLog`]. All functions here block.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -15,18 +15,18 @@ use super::record::Attempt;
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
 
-/// Between two looks at where the topic ends.
+/// The pause between two looks at where the topic ends.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 pub(super) struct Store {
     pub(super) topic: Arc<Topic>,
     follower: Mutex<Follower>,
-    /// One reads on at a time; separate from `follower`, so that reads of what is known go on
-    /// meanwhile.
+    /// Held while the topic is read further, so that one caller does so at a time. It is separate
+    /// from `follower`, so that what is known can be read meanwhile.
     catching_up: Mutex<()>,
 }
 
-/// A follower that knows what the landmarks tell.
+/// Returns a follower that begins with what the landmarks say.
 fn follower(topic: &Arc<Topic>) -> Result<Follower, LogError> {
     let Some(path) = &topic.options.landmarks else { return Ok(Follower::new(None, None)) };
     let name = &topic.options.topic;
@@ -44,13 +44,14 @@ fn follower(topic: &Arc<Topic>) -> Result<Follower, LogError> {
 }
 
 impl Store {
-    /// Reads the topic, from where landmarks that still hold lead to, or from its beginning. A
-    /// damaged log is opened all the same, for what comes before the damage: calls that reach it
-    /// are errors.
+    /// Reads the topic from where its landmarks lead, if they still hold, or from its beginning. A
+    /// damaged log is opened nevertheless, for what comes before the damage. Calls that reach the
+    /// damage return errors.
     pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
         let (first, _) = topic.watermarks()?;
         if first > 0 {
-            // Claims may be among what is gone: the rest would not even look like a log.
+            // Claims may be among the records that are gone. Without them the rest would not even
+            // look like a log.
             return Err(LogError::corrupt(topic.place_of(0), Damage::Vanished));
         }
         let follower = follower(&topic)?;
@@ -73,13 +74,13 @@ impl Store {
         self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what was appended since, by whomever.
+    /// Takes in what any writer has appended since. Returns an error when the log is damaged.
     pub(super) fn refresh(&self) -> Result<(), LogError> {
         self.refresh_to(0)?;
         self.follower().check(&self.topic)
     }
 
-    /// As [`Store::refresh`], as far as the topic can be read; a damaged log is no error.
+    /// The same as [`Store::refresh`], as far as the topic can be read. A damaged log is no error.
     pub(super) fn refresh_past_damage(&self) -> Result<(), LogError> {
         match self.refresh_to(0) {
             Err(LogError::Corrupt { .. }) => Ok(()),
@@ -87,8 +88,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::refresh`], at least up to an offset that is known to be there; a damaged log is
-    /// no error yet.
+    /// The same as [`Store::refresh`], but at least up to `target`, an offset that is known to be
+    /// there. A damaged log is not an error yet.
     pub(super) fn refresh_to(&self, target: i64) -> Result<(), LogError> {
         let _one_at_a_time = self.catching_up();
         let deadline = Instant::now() + self.topic.options.timeout;
@@ -113,9 +114,9 @@ impl Store {
         }
     }
 
-    /// Takes in a segment that this writer appended, and knows the place of, without reading it
-    /// back. Only when its records are all there is since the topic was last read: else something
-    /// is between them that has to be looked at.
+    /// Takes in a segment that this writer appended and whose place it knows, without reading it
+    /// back. Returns false when its records are not all that was appended since the topic was last
+    /// read: then something lies between them that must be read.
     pub(super) fn take_own_segment(
         &self,
         attempt: Attempt,
@@ -126,7 +127,7 @@ impl Store {
         self.follower().take_own(attempt, info, place)
     }
 
-    /// As [`Store::take_own_segment`], for a note.
+    /// The same as [`Store::take_own_segment`], for a note.
     pub(super) fn take_own_note(&self, record: Record) -> bool {
         let _one_at_a_time = self.catching_up();
         let mut follower = self.follower();

@@ -1,4 +1,4 @@
-//! The topic behind a log, read by offset. Everything here blocks.
+//! The topic behind a log, read by offset. All functions here block.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -19,9 +19,9 @@ use crate::error::{Damage, LogError};
 
 pub(super) const PARTITION: i32 = 0;
 const POLL: Duration = Duration::from_millis(100);
-/// More than a consumer gathers while one call takes its time.
+/// More events than a consumer gathers during one call.
 const MAX_COMPLAINTS: usize = 1000;
-/// A few records are sooner read over than sought past.
+/// Reading over this many records is faster than seeking past them.
 const NEAR: i64 = 32;
 
 /// A record as it lies in the topic.
@@ -35,7 +35,7 @@ pub(super) struct Record {
 pub(super) struct Topic {
     pub(super) options: KafkaOptions,
     pub(super) complaints: Complaints,
-    /// Consumers between two uses; making one costs connections.
+    /// Consumers that are not in use. They are kept because a new consumer costs connections.
     idle: Mutex<Vec<TopicConsumer>>,
 }
 
@@ -59,8 +59,8 @@ impl Topic {
             Some(reason) => format!("{error}: {reason}"),
             None => error.to_string(),
         };
-        // Whoever opens a topic waits for brokers that are not there, and not for a password to
-        // become right.
+        // A caller that opens a topic waits for brokers that are not there, but not for a password
+        // to become right.
         let kind = match self.complaints.is_refused() {
             true => io::ErrorKind::PermissionDenied,
             false => io::ErrorKind::Other,
@@ -68,8 +68,8 @@ impl Topic {
         LogError::unavailable(self.place(), action, io::Error::new(kind, text))
     }
 
-    /// Why a client cannot be made. A setting that it refuses stays refused; a file that one names
-    /// may be there later.
+    /// Returns why a client cannot be made. A setting that the client refuses stays refused. A file
+    /// that a setting names may be there later.
     pub(super) fn no_client(&self, action: &'static str, error: KafkaError) -> LogError {
         match refused_setting(&error) {
             Some(problem) => LogError::Settings { place: self.place(), problem },
@@ -77,8 +77,8 @@ impl Topic {
         }
     }
 
-    /// As [`Topic::unavailable`], with what the consumer complained about meanwhile: it tells when
-    /// it is polled only.
+    /// The same as [`Topic::unavailable`], but includes what the consumer complained about
+    /// meanwhile. A consumer reports complaints only when it is polled.
     pub(super) fn refused(
         &self,
         consumer: &TopicConsumer,
@@ -103,7 +103,7 @@ impl Topic {
         idle.map_or_else(new, Ok).map_err(|error| self.no_client("make a consumer of it", error))
     }
 
-    /// The first offset there is, and the one after the last record that is durable.
+    /// Returns the first offset that the topic holds, and the offset after its last durable record.
     pub(super) fn watermarks(&self) -> Result<(i64, i64), LogError> {
         let consumer = self.consumer()?;
         let found = consumer.fetch_watermarks(&self.options.topic, PARTITION, self.options.timeout);
@@ -112,7 +112,7 @@ impl Topic {
         Ok(found)
     }
 
-    /// Lets a consumer begin anew at an offset.
+    /// Makes a consumer begin anew at an offset.
     fn assign(&self, consumer: &TopicConsumer, offset: i64) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.options.topic, PARTITION, Offset::Offset(offset))
@@ -125,18 +125,19 @@ impl Topic {
     }
 }
 
-/// Reads of one caller, one after the other.
+/// The reads of one caller, one after another.
 pub(super) struct Session<'a> {
     topic: &'a Topic,
     consumer: Option<TopicConsumer>,
-    /// What the consumer gives next, if nothing happens to it.
+    /// The offset that the consumer returns next, if nothing happens to it. None when the consumer
+    /// must be assigned anew.
     next: Option<i64>,
 }
 
 impl Session<'_> {
-    /// Hands the records in `from..until` to `visit`, in order, until it breaks. Gives the offset
-    /// after the last one that it looked at: before `until` when the topic ends there, or `visit`
-    /// had enough.
+    /// Passes the records in `from..until` to `visit`, in order, until `visit` breaks. Returns the
+    /// offset up to which the topic was read. That offset is before `until` when the topic ends
+    /// there, or when `visit` broke.
     pub(super) fn read(
         &mut self,
         from: i64,
@@ -148,7 +149,7 @@ impl Session<'_> {
         }
         let outcome = self.read_on(from, until, visit);
         if outcome.is_err() {
-            // Whatever is wrong with it, the next one begins anew.
+            // Whatever is wrong with this consumer, the next read begins with another one.
             self.consumer = None;
         }
         outcome
@@ -169,7 +170,8 @@ impl Session<'_> {
             }
         };
         let consumer = self.consumer.insert(consumer);
-        // What the consumer holds since it was told an earlier end may be out of date.
+        // A consumer that goes on from an earlier read may report the end that was known then,
+        // which may be out of date.
         let mut is_fresh = self.next.is_none_or(|next| !(next..=next + NEAR).contains(&from));
         if is_fresh {
             topic.assign(consumer, from)?;
@@ -190,7 +192,7 @@ impl Session<'_> {
                     continue;
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    // It is told once.
+                    // The client reports the end only once, so the consumer must be assigned anew.
                     self.next = None;
                     break;
                 }
@@ -207,7 +209,8 @@ impl Session<'_> {
                 continue;
             }
             if offset >= until {
-                // Records that are none lie between: those of transactions of others.
+                // Between here and `until` there are only offsets without records: those of other
+                // programs' transactions.
                 self.next = None;
                 return Ok(until);
             }
@@ -219,7 +222,8 @@ impl Session<'_> {
         Ok(next)
     }
 
-    /// librdkafka tells of much that it mends by itself.
+    /// Tolerates an error until the deadline, because librdkafka reports much that it repairs by
+    /// itself. Damage is never tolerated.
     fn tolerate(
         topic: &Topic,
         next: i64,
@@ -251,7 +255,7 @@ impl Drop for Session<'_> {
 
 fn record_of(message: &BorrowedMessage<'_>) -> Record {
     let value = message.payload().map(Bytes::copy_from_slice).unwrap_or_default();
-    // The client panics over a header whose name is no UTF-8; such a record is not ours.
+    // The client panics over a header whose name is not UTF-8. Such a record is not Hindsight's.
     let head = std::panic::catch_unwind(AssertUnwindSafe(|| head_of(message)));
     Record { offset: message.offset(), head: head.unwrap_or(Err(NotOurs::Foreign)), value }
 }

@@ -1,7 +1,8 @@
-//! Whether the topic still keeps what it was given: looked at again and again while a log is open.
+//! Checks whether the topic still keeps what it was given. The check is repeated while a log is
+//! open.
 //!
-//! Each question is asked by itself: one that cannot be answered, for want of rights or of brokers,
-//! hides nothing of the others, and is told.
+//! Each question is asked separately. A question that cannot be answered, because rights or brokers
+//! are missing, hides none of the other answers, and is reported.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::error::LogError;
 use crate::shared::Risks;
 
 impl Store {
-    /// What is gone or damaged of the records, for people.
+    /// Returns which of the records are gone or damaged, as text for people. None when none are.
     pub(super) fn lost_records(&self) -> Result<Option<String>, LogError> {
         let (first, _) = self.topic.watermarks()?;
         let vanished = vanished(first, &self.follower().places);
@@ -31,7 +32,7 @@ impl Store {
     }
 }
 
-/// What it means that the topic begins at `first`.
+/// Returns what it means that the topic begins at offset `first`. None when nothing is gone.
 fn vanished(first: i64, places: &[Place]) -> Option<String> {
     if first == 0 {
         return None;
@@ -51,8 +52,8 @@ fn vanished(first: i64, places: &[Place]) -> Option<String> {
     ))
 }
 
-/// What the answers mean: partitions and fewest replicas (nothing when there is no topic),
-/// settings, and what is lost of the records.
+/// Turns the answers into risks: the number of partitions and the fewest replicas (None when there
+/// is no topic), the settings, and what is lost of the records.
 pub(super) fn weigh(
     wanted: &Wanted<'_>,
     shape: Result<Option<(usize, usize)>, LogError>,
@@ -64,7 +65,7 @@ pub(super) fn weigh(
         Ok(Some((partitions, replicas))) => {
             risks.found.extend(wanted.shape_problems(partitions, replicas));
         }
-        // The other answers say the same in other words.
+        // The other answers would say the same in other words.
         Ok(None) => {
             risks.found.push(format!(
                 "there is no topic {} any more: copy a copy of the log to a new topic with `hindsight log copy`, and \

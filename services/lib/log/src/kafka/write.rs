@@ -1,4 +1,4 @@
-//! Appending: claims, segments, and notes.
+//! Appends claims, segments and notes.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -19,7 +19,7 @@ use super::store::Store;
 use super::topic::Record;
 use crate::error::LogError;
 
-/// The one who may append, as long as its claim is the newest that holds.
+/// A writer. It may append as long as its claim is the newest one that holds.
 pub(super) struct Writer {
     id: WriterId,
     epoch: WriterEpoch,
@@ -30,12 +30,12 @@ pub(super) struct Writer {
 struct State {
     sender: Option<Sender>,
     attempts: u64,
-    /// What became of the last append is not known: the topic tells.
+    /// True while it is not known what became of the last append: the topic must be read.
     uncertain: bool,
 }
 
 impl Writer {
-    /// Takes the log over from whoever has it.
+    /// Takes the log over from the present writer.
     pub(super) async fn claim(
         store: &Arc<Store>,
         max_message_bytes: usize,
@@ -66,8 +66,8 @@ impl Writer {
         self.epoch
     }
 
-    /// Says that the writer lives; false when a segment is being appended, which is sign of life
-    /// enough.
+    /// Writes that the writer lives. Returns false when a segment is being appended, because that
+    /// is enough of a sign of life.
     pub(super) async fn beat(&self, store: &Arc<Store>) -> Result<bool, LogError> {
         match self.state.try_lock() {
             Ok(mut state) => self.say_next(&mut state, store, Says::Beat, "").await.map(|()| true),
@@ -75,7 +75,7 @@ impl Writer {
         }
     }
 
-    /// Says something besides segments, after what is being appended.
+    /// Writes a note, after what is being appended.
     pub(super) async fn say(
         &self,
         store: &Arc<Store>,
@@ -138,7 +138,8 @@ impl Writer {
         let records = lay_out(&segment, attempt, value_limit(self.max_message_bytes));
         let sent: Vec<Sent<'_>> =
             records.iter().map(|it| (it.headers().collect(), &it.value[..])).collect();
-        // Also if nobody waits for the answer any more.
+        // Set before the records are sent, so that it is true even when nobody waits for the answer
+        // any more.
         state.uncertain = true;
         let offsets = match sender.send(&sent).await {
             Ok(offsets) => offsets,
@@ -158,7 +159,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether there is nothing to do, because the log ends with this segment.
+    /// Returns true when there is nothing to do, because the log ends with this segment. Returns an
+    /// error when the segment may not be appended.
     fn admit(&self, store: &Store, info: &SegmentInfo) -> Result<bool, LogError> {
         let follower = store.follower();
         follower.check(&store.topic)?;
@@ -167,14 +169,15 @@ impl Writer {
         }
         let follows = follower.chain.check_next(info);
         drop(follower);
-        // First: after another writer took over, nothing of ours follows.
+        // This check comes first: after another writer took over, no segment of this writer
+        // follows.
         self.check_held(store)?;
         follows.map_err(|reason| LogError::not_next(store.topic.place(), info, reason))?;
         Ok(false)
     }
 
-    /// The brokers took the segment. What counts is whether it is part of the log: another writer
-    /// may have come in between.
+    /// The brokers have taken the segment. What counts is whether it is part of the log, because
+    /// another writer may have come in between.
     async fn confirm(&self, store: &Arc<Store>, info: &Arc<SegmentInfo>) -> Result<(), LogError> {
         if store.follower().ends_with(info) {
             return Ok(());
@@ -209,7 +212,7 @@ fn next_claim(store: &Store) -> Claim {
     let follower = store.follower();
     let chain = &follower.chain;
     let supersedes = chain.epoch();
-    // Segments name epochs too, and theirs never fall.
+    // Segments name epochs too, and the epochs of successive segments never fall.
     let sealed = chain.end().map_or(WriterEpoch(0), |end| end.header.epoch);
     let epoch = WriterEpoch(supersedes.max(sealed).0 + 1);
     let random = || RandomState::new().hash_one(std::process::id());
@@ -217,7 +220,8 @@ fn next_claim(store: &Store) -> Claim {
     Claim { writer, epoch, supersedes, instance: store.topic.options.instance }
 }
 
-/// Nothing that is under way comes after what a next producer sends.
+/// Discards the producer, so that none of its records arrive after those of the next producer.
+/// Returns why the append failed.
 async fn give_up(store: &Arc<Store>, sender: Sender, error: KafkaError) -> LogError {
     let discarded = blocking(store, move |_| {
         sender.discard();
@@ -233,7 +237,8 @@ fn not_appended(store: &Store, error: KafkaError) -> LogError {
     store.topic.unavailable("append to it", error)
 }
 
-/// Where a segment lies whose records got these offsets; nothing when something is between them.
+/// Returns the place of a segment whose records got these offsets. None when other records lie
+/// between them.
 fn place_of(records: &[Outgoing], offsets: &[i64]) -> Option<Place> {
     let (&first, &last) = (offsets.first()?, offsets.last()?);
     let in_a_row = offsets.iter().zip(first..).all(|(&offset, expected)| offset == expected);
@@ -242,7 +247,7 @@ fn place_of(records: &[Outgoing], offsets: &[i64]) -> Option<Place> {
     in_a_row.then_some(Place { first, seal, last })
 }
 
-/// The offset after the last of these.
+/// Returns the offset after the last of these.
 fn after(offsets: &[i64]) -> i64 {
     offsets.last().map_or(0, |last| last + 1)
 }

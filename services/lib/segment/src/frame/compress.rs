@@ -1,4 +1,4 @@
-//! Payloads in and out of their compressed form.
+//! Compresses and expands the payloads of frames.
 
 use std::cell::RefCell;
 
@@ -7,10 +7,11 @@ use zstd::bulk::Compressor;
 use crate::error::{Error, Place};
 use crate::identity::Codec;
 
-/// How hard to try to make a frame small. It changes the stored bytes, not how they are read.
+/// How hard to try to make a frame small. The effort changes the stored bytes, but not how they are
+/// read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Effort {
-    /// zstd level 1: higher levels take much longer for a few percent of size.
+    /// zstd level 1. Higher levels take much longer and save only a few percent of size.
     #[default]
     Normal,
     /// zstd level -1: about 2.5 times as fast and 1.4 times as large, for a backlog that waits for
@@ -28,17 +29,17 @@ impl Effort {
 }
 
 thread_local! {
-    /// Its tables are large: making them anew for every frame takes a tenth of the compression's
-    /// time.
+    /// The compressor's tables are large. Making them anew for every frame takes a tenth of the
+    /// compression's time.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Appends the payload for `raw` to `out`; gives the codec it ended up with.
+/// Appends the payload for `raw` to `out`, and returns the codec that the payload is stored with.
 pub(super) fn append(codec: Codec, effort: Effort, raw: &[u8], out: &mut Vec<u8>) -> Codec {
     let compressed = match codec {
         Codec::None => None,
         Codec::Lz4 => Some(lz4_flex::block::compress(raw)),
-        // It fails for want of memory only; the entries are stored all the same.
+        // Compression fails only when memory is short. The entries are stored uncompressed then.
         Codec::Zstd => zstd_compress(raw, effort.zstd_level()).ok(),
     };
     match compressed {
@@ -64,8 +65,8 @@ fn zstd_compress(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
     })
 }
 
-/// The entries' bytes, exactly `raw_len` of them, which the caller has checked against the limit.
-/// No more memory than that is taken, whatever the payload says.
+/// Returns the entries' bytes, exactly `raw_len` of them. The caller has checked `raw_len` against
+/// the limit. No more memory than that is taken, whatever the payload says.
 pub(super) fn expand(
     codec: Codec,
     payload: &[u8],

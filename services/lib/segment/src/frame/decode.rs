@@ -1,4 +1,4 @@
-//! From a frame back to entries.
+//! Turns a frame back into entries.
 
 use bytes::Bytes;
 use hindsight_oplog::raw::{Doc, Malformed};
@@ -7,8 +7,8 @@ use hindsight_oplog::{Entry, OpTime};
 use super::{FRAME_HEADER_BYTES, FrameHeader, FrameInfo, compress};
 use crate::error::{Error, Place};
 
-/// One frame of a segment: its bytes are those its segment's seal names, checksum and digest
-/// compared.
+/// One frame of a segment. Its checksum and digest were compared: its bytes are those that the
+/// segment's seal names.
 #[derive(Clone, Debug)]
 pub struct Frame {
     ordinal: u32,
@@ -17,11 +17,10 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Takes the bytes of the frame with that ordinal and compares them with its line of the frame
-    /// table.
+    /// Compares the bytes of the frame with this ordinal with its line of the frame table.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when they are not the bytes that were sealed.
+    /// Returns [`Error::Corrupt`] when they are not the bytes that were sealed.
     pub fn verify(ordinal: u32, info: &FrameInfo, bytes: Bytes) -> Result<Self, Error> {
         let place = Place::Frame(ordinal);
         let header = FrameHeader::read(&bytes, place)?;
@@ -43,21 +42,21 @@ impl Frame {
         Ok(Self { ordinal, header: header.into(), bytes })
     }
 
-    /// Position among the frames of its segment, from 0.
+    /// Returns the frame's position among the frames of its segment, from 0.
     pub fn ordinal(&self) -> u32 {
         self.ordinal
     }
 
-    /// As it lies in the segment, its header included.
+    /// Returns the frame as it lies in the segment, its header included.
     pub fn stored_bytes(&self) -> Bytes {
         self.bytes.clone()
     }
 
-    /// Expands the frame and checks every entry's place in it. It takes milliseconds of CPU.
+    /// Expands the frame and checks the order of its entries. This takes milliseconds of CPU time.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the payload is not as many entries as declared, in order, from first
-    /// to last.
+    /// Returns [`Error::Corrupt`] when the payload does not hold exactly the declared entries:
+    /// their number, in order, from the first to the last.
     pub fn decode(&self) -> Result<DecodedFrame, Error> {
         let place = Place::Frame(self.ordinal);
         let header = &*self.header;
@@ -91,7 +90,7 @@ fn check_entries(raw: &[u8], header: &FrameHeader, place: Place) -> Result<(), E
     Ok(())
 }
 
-/// An entry's position, read as [`Entry::parse`] reads it, at half its cost.
+/// Returns an entry's optime. It is read as [`Entry::parse`] reads it, at half the cost.
 fn optime_of(entry: Doc<'_>) -> Result<OpTime, Malformed> {
     let mut ts = None;
     let mut term = -1;
@@ -114,12 +113,12 @@ pub struct DecodedFrame {
 }
 
 impl DecodedFrame {
-    /// All entries, one after the other.
+    /// Returns the bytes of all entries, one after another.
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
 
-    /// The entries' bytes, as the source returned them (I1).
+    /// Returns the bytes of each entry, as the source returned them (I1).
     pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.raw[..];
         std::iter::from_fn(move || {
@@ -132,10 +131,10 @@ impl DecodedFrame {
         })
     }
 
-    /// The entries, parsed.
+    /// Returns each entry, parsed.
     ///
     /// # Errors
-    /// An item is [`Error::Corrupt`] when it has a position but is no entry.
+    /// An item is [`Error::Corrupt`] when it has an optime but is not an entry.
     pub fn parsed(&self) -> impl Iterator<Item = Result<Entry<'_>, Error>> {
         self.entries().map(|bytes| {
             Entry::parse(bytes)

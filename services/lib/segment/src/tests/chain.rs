@@ -13,7 +13,7 @@ fn build(
     seal(input).unwrap()
 }
 
-/// A second segment after `first`, changed.
+/// Returns a second segment after `first`, changed by `change`.
 fn second(first: &SealedSegment, change: impl FnOnce(&mut SealInput)) -> SealedSegment {
     build(4..=6, |input| {
         input.sequence = Sequence(2);

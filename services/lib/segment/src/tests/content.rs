@@ -1,4 +1,4 @@
-//! What goes in comes out, and the facts in header and seal are true.
+//! Entries come out as they went in, and the facts in header and seal are true.
 
 use super::*;
 use crate::limits::{MAX_ENTRY_BYTES, MAX_SEGMENT_RAW_BYTES};
@@ -145,7 +145,7 @@ fn operations_are_counted_per_namespace_also_inside_apply_ops() {
     assert_eq!(counts("shop.stock"), stock);
     assert_eq!(counts("admin.$cmd"), OpCounts { commands: 1, ..OpCounts::default() });
     assert_eq!(counts("shop.$cmd"), OpCounts { commands: 1, ..OpCounts::default() });
-    // The drop within a rename is noted, and is no operation of its own.
+    // The drop within a rename is noted, but is not a separate operation.
     assert_eq!(counts("shop.tmp.agg_out.1"), OpCounts { commands: 1, ..OpCounts::default() });
     assert_eq!(counts("shop.totals"), OpCounts::default());
 
@@ -272,7 +272,7 @@ fn ids_of_equal_value_are_one_key() {
     assert_eq!(hits, [true, true, false]);
 }
 
-/// The fields `docs/SEGMENT_FORMAT.md` names, at the offsets it names.
+/// The fields that `docs/SEGMENT_FORMAT.md` names lie at the offsets that it names.
 #[test]
 fn fields_lie_where_the_format_says() {
     let mut input = seal_input(&inserts(3), Codec::None, FrameLimits::default());
@@ -318,7 +318,7 @@ fn fields_lie_where_the_format_says() {
     assert_eq!(&seal[trailer + 8..], b"HSSEGEND");
 }
 
-/// Logs live for years. Whoever changes this digest has changed the format, and needs a new version
+/// Logs live for years. A change of this digest is a change of the format, and needs a new version
 /// number.
 #[test]
 fn the_format_has_not_changed() {

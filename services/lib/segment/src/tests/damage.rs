@@ -1,4 +1,4 @@
-//! Damage of any kind is noticed when a segment is opened.
+//! Any kind of damage is noticed when a segment is opened.
 
 use bytes::Bytes;
 
@@ -64,7 +64,7 @@ fn every_truncation_and_every_extension_is_noticed() {
     }
 }
 
-/// The segment, with its frames laid out anew by `arrange`.
+/// Opens a segment whose frames `arrange` has rearranged, and returns the error.
 fn rearranged(arrange: impl FnOnce(&mut Vec<Bytes>)) -> Option<Error> {
     let segment = sealed(&inserts(300), Codec::None);
     let mut pieces: Vec<Bytes> = segment.pieces().cloned().collect();
@@ -98,7 +98,7 @@ fn parts_of_two_segments_do_not_make_one() {
     assert!(error_of(&[&one[0][..], &one[1], &two[2]].concat()).is_some());
 }
 
-/// Checksums find accidents; whoever changes bytes on purpose makes them match.
+/// Checksums find accidents. Someone who changes bytes on purpose also makes the checksums match.
 #[test]
 fn changes_with_matching_checksums_are_noticed_by_the_digests() {
     let whole = sealed(&inserts(3), Codec::None).to_bytes().to_vec();

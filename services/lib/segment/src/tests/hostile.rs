@@ -1,11 +1,11 @@
-//! Bytes made to hurt: whatever they say, no panic and no memory beyond the limits.
+//! Hostile bytes: whatever they say, they cause no panic and take no memory beyond the limits.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 
-/// Opens and, if that works, decodes everything.
+/// Opens the segment and decodes all its frames.
 fn read_all(bytes: Vec<u8>) -> Result<(), Error> {
     let view = SegmentView::open(Bytes::from(bytes))?;
     for frame in view.frames() {
@@ -18,8 +18,7 @@ fn read_all(bytes: Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes every checksum and digest true again, so that what was changed reaches the parsers behind
-/// them.
+/// Makes every checksum and digest match again, so that a change reaches the parsers behind them.
 pub(super) fn repair(bytes: &mut [u8]) {
     let length = bytes.len();
     let header = (u16::from_le_bytes([bytes[10], bytes[11]]) as usize).clamp(16, length);
@@ -84,7 +83,7 @@ proptest! {
     }
 }
 
-/// A frame with a payload of our choice, checksum and digest right.
+/// Returns a frame with the given payload and with matching checksum and digest.
 fn forged(codec: Codec, payload: &[u8], raw_len: u32) -> (FrameInfo, Bytes) {
     let entries = inserts(1);
     let honest = seal_input(&entries, Codec::None, FrameLimits::default()).frames.remove(0);
@@ -104,7 +103,8 @@ fn forged(codec: Codec, payload: &[u8], raw_len: u32) -> (FrameInfo, Bytes) {
     (info, bytes.into())
 }
 
-/// A count is believed only as far as its bytes reach: it asks for memory before they are read.
+/// A count is believed only as far as its bytes reach, because memory is allocated before the items
+/// are read.
 #[test]
 fn counts_beyond_their_bytes_are_refused_before_memory_is_taken() {
     let whole = sample();

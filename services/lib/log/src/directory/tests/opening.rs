@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Opens for writing and for reading; both must say the same.
+/// Opens the log for writing and for reading. Both must fail with the same message.
 async fn open_error(bench: &Bench) -> LogError {
     let read = DirectoryLog::open_reader(bench.path(), DirectoryOptions::default()).await;
     let write = bench.open_with(DirectoryOptions::default()).await;

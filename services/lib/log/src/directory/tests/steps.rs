@@ -27,7 +27,7 @@ async fn an_append_takes_its_steps_in_order() {
     assert_eq!(*seen.lock().unwrap(), STEPS);
 }
 
-/// The process dies before `last_gasp`: nothing more is done, cleaning up neither.
+/// The process dies before `last_gasp`: it does nothing more, not even clean up.
 fn die_before(bench: &Bench, last_gasp: Step) {
     let mut dead = false;
     bench.decide(move |step| {
@@ -58,9 +58,8 @@ async fn after_a_crash_at_any_step_the_log_is_whole() {
     }
 }
 
-/// A crash of the machine may undo a rename that was not synced, and keep it too; both look like a
-/// crash at an earlier or later step. What it may not leave is a segment's name on less than the
-/// segment.
+/// A crash of the machine may undo or keep a rename that was not synced. Both look like a crash at
+/// an earlier or later step. A crash must never leave a segment's name on an incomplete segment.
 #[tokio::test]
 async fn a_temporary_file_cut_anywhere_is_never_taken_for_a_segment() {
     let (bench, mut maker) = Bench::filled(1).await;
@@ -116,7 +115,7 @@ async fn a_full_disk_is_told_leaves_nothing_and_passes() {
             assert!(message.contains(full_at.action()), "{message}");
         }
         if full_at == Step::SyncDirectory {
-            // It has its name, but nobody may rely on it, or see it.
+            // The segment has its name, but no caller may rely on it or see it.
             assert!(log.end().await.unwrap_err().is_retryable());
             assert!(log.read(Sequence(2)).await.unwrap_err().is_retryable());
             assert!(log.infos(Sequence(1), 9).await.unwrap_err().is_retryable());
@@ -153,7 +152,7 @@ async fn an_append_nobody_waits_for_is_finished() {
     assert_eq!(bench.segment_files().len(), 1);
 }
 
-/// Polls once.
+/// Polls the future once.
 async fn futures_poll_once<F: std::future::Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {

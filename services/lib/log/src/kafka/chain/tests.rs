@@ -90,7 +90,7 @@ fn bases_are_announced_once_by_whoever_leads() {
     assert_eq!(names, ["base-1".to_owned(), "base-2".to_owned(), "x".repeat(MAX_NAME_BYTES)]);
 }
 
-/// What a writer knows of its own segments is what everybody reads.
+/// What a writer knows of its own segments is what every reader reads.
 #[test]
 fn own_segments_are_taken_as_their_records_would_be() {
     let mut maker = SegmentMaker::default();
@@ -115,7 +115,7 @@ fn own_segments_are_taken_as_their_records_would_be() {
         assert_eq!(topic.chain.end(), Some(three.info()));
     }
     assert_eq!(own.chain.ignored(), read.chain.ignored());
-    // Not the next one, of an older attempt, or of one that holds the log no more.
+    // Not the next segment, of an older attempt, or of a writer that no longer holds the log.
     let next = maker.make(2);
     assert!(own.chain.take_own(attempt(7, 1, 4), two.info(), place).is_none());
     assert!(own.chain.take_own(attempt(7, 1, 3), next.info(), place).is_none());
@@ -252,7 +252,7 @@ fn a_repeated_segment_is_taken_once() {
     assert_eq!(topic.chain.broken(), None);
 }
 
-/// What the accepted writer sealed must be there: the log does not end quietly before it.
+/// What the accepted writer sealed must be there: the log must not end silently before it.
 #[test]
 fn a_lost_or_altered_record_breaks_the_log_until_the_next_claim() {
     let mut maker = SegmentMaker::default();

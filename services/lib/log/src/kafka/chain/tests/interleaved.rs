@@ -1,5 +1,6 @@
-//! Writers that do as they should, on a network that does not: whatever the order in which their
-//! records arrive, and whichever never do, there is one log, and it never looks damaged.
+//! Writers that behave correctly, on a network that does not. Whatever the order in which their
+//! records arrive, and whichever records never arrive, there is one log, and it never looks
+//! damaged.
 
 use std::collections::VecDeque;
 
@@ -9,10 +10,11 @@ use super::*;
 
 type Records = VecDeque<(Head, Bytes)>;
 
-/// Records under way. Those of one producer arrive in order; those of several in any.
+/// Records under way. The records of one producer arrive in order; the records of several producers
+/// arrive in any order.
 struct Queue {
     records: Records,
-    /// Sent when everything before it was acknowledged.
+    /// The last record, which is sent once all records before it are acknowledged.
     last: Records,
 }
 
@@ -20,9 +22,9 @@ struct Writer {
     id: u64,
     epoch: WriterEpoch,
     attempts: u64,
-    /// The segment it tries to append, as long as it does not know what became of it.
+    /// The segment that the writer is trying to append, as long as the outcome is unknown to it.
     pending: Option<SealedSegment>,
-    /// What it saw become durable.
+    /// The segments that the writer saw become durable.
     durable: Vec<SealedSegment>,
 }
 
@@ -34,7 +36,7 @@ struct World {
 }
 
 impl World {
-    /// A writer that starts, having read all there is.
+    /// Starts a writer that has read the whole topic.
     fn start(&mut self) {
         let supersedes = self.topic.chain.epoch();
         let epoch = WriterEpoch(supersedes.0 + 1);
@@ -47,8 +49,8 @@ impl World {
         self.writers.push(Writer { id, epoch, attempts: 0, pending, durable });
     }
 
-    /// Reads the topic; if the log is still its own, appends the segment under way, or another one
-    /// in its place.
+    /// The writer reads the topic. If it still holds the log, it appends the segment under way, or
+    /// another segment in its place.
     fn append(&mut self, index: usize, entries: u32, again: bool) {
         let Some(writer) = self.writers.get_mut(index) else { return };
         self.topic.learn(writer);
@@ -82,8 +84,8 @@ impl World {
         }
     }
 
-    /// What is under way there never arrives; a record in its midst, and so the last one, or all of
-    /// it.
+    /// Loses records of a queue: either one in the middle, and therefore the last one too, or all
+    /// of them.
     fn lose(&mut self, index: usize, one: bool) {
         let Some(queue) = self.network.get_mut(index) else { return };
         queue.last.clear();
@@ -96,7 +98,7 @@ impl World {
 }
 
 impl Topic {
-    /// What a writer that read everything knows of its segment under way.
+    /// A writer that has read the whole topic learns what became of its segment under way.
     fn learn(&self, writer: &mut Writer) {
         let digests = self.digests();
         writer.durable.extend(writer.pending.take_if(|it| digests.contains(&it.digest())));
