@@ -1,14 +1,14 @@
-//! Dates for people.
+//! Dates in readable form.
 
 use jiff::SignedDuration;
 use jiff::civil::{DateTime, datetime};
 
-/// RFC 3339 with milliseconds only where there are some; `None` outside of the years 1970 to 9999,
-/// for which the relaxed notation has no text.
+/// Returns the RFC 3339 text of a date, with milliseconds only when they are not zero. `None` for
+/// dates outside the years 1970 to 9999, for which the relaxed notation has no text.
 pub(crate) fn text(milliseconds: i64) -> Option<String> {
     let epoch: DateTime = datetime(1970, 1, 1, 0, 0, 0, 0);
     let since = SignedDuration::from_millis(milliseconds);
-    // A civil date ends with the year 9999, as the notation does.
+    // Civil dates end with the year 9999, and so does the notation.
     let date = epoch.checked_add(since).ok().filter(|_| milliseconds >= 0)?;
     Some(match milliseconds % 1000 {
         0 => format!("{date:.0}Z"),

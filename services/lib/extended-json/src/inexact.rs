@@ -1,4 +1,4 @@
-//! What of a document JSON cannot carry.
+//! The parts of a document that JSON cannot carry.
 
 use std::fmt;
 
@@ -6,28 +6,32 @@ use hindsight_oplog::raw::{Doc, Element, Malformed, kind};
 
 use crate::value::{OLD_BINARY, inside_old_binary, split_regex, split_text};
 
-/// So much of a document is told, and no more.
+/// The maximum number of inexact parts that are reported for one document.
 pub const MOST: usize = 20;
 
-/// A longer path is cut.
+/// Longer paths are cut to this many bytes.
 const MOST_PATH_BYTES: usize = 1024;
 
-/// Something that is not written as it is.
+/// A part of a document that is not written exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inexact {
-    /// Where, with dots; elements of arrays have their number for a name.
+    /// The path of the part, with dots between the names. The name of an array element is its
+    /// number.
     pub path: String,
+    /// Why the part is not written exactly.
     pub reason: Reason,
 }
 
-/// Why something is not written as it is.
+/// Why a part of a document is not written exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// In a string, a name, a pattern, code, or the namespace of a DBPointer.
+    /// Bytes that are not UTF-8 in a string, a name, a pattern, code, or the namespace of a
+    /// DBPointer.
     NotUtf8,
-    /// A document with the field name of an Extended JSON type: it reads as a value of that type.
+    /// A document with the field name of an Extended JSON type: readers treat the document as a
+    /// value of that type.
     LooksLikeType,
-    /// Binary data of subtype 2 whose inner length is wrong: what is written reads as other bytes.
+    /// Binary data of subtype 2 whose inner length is wrong: readers get other bytes from the text.
     OldBinary,
 }
 
@@ -48,12 +52,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether a reader of Extended JSON takes an object with this field for a value.
+/// Returns whether a reader of Extended JSON treats an object with this field as a typed value.
 pub fn is_type(name: &[u8]) -> bool {
     TYPES.contains(&name)
 }
 
-/// Names by which a reader of Extended JSON takes an object for a value.
+/// Field names that make a reader of Extended JSON treat an object as a typed value.
 const TYPES: [&[u8]; 16] = [
     b"$binary",
     b"$code",
@@ -73,7 +77,7 @@ const TYPES: [&[u8]; 16] = [
     b"$uuid",
 ];
 
-/// In the order of the document, which was validated.
+/// Lists the inexact parts in the order of the document, which must have been validated.
 pub(crate) fn of(document: Doc<'_>) -> Result<Vec<Inexact>, Malformed> {
     let mut walk = Walk { found: Vec::new(), path: Vec::new() };
     walk.document(document, false)?;

@@ -9,7 +9,7 @@ fn written(bytes: &[u8], notation: Notation) -> String {
     serde_json::to_string(&Written::of(bytes, notation).expect("a document")).expect("JSON")
 }
 
-/// The text of the value of a document with this field alone, canonical and relaxed.
+/// Returns the canonical and the relaxed text of a value, which is the only field of a document.
 fn both(kind: u8, value: &[u8]) -> (String, String) {
     let mut writer = DocWriter::new();
     writer.value(kind, b"", value);
@@ -23,7 +23,7 @@ fn sized(text: &[u8]) -> Vec<u8> {
     [&length[..], text, b"\0"].concat()
 }
 
-/// The specification's own examples, and what our library wrote otherwise.
+/// The specification's own examples, and the values that our library wrote differently.
 #[test]
 fn every_type_is_as_the_specification_writes_it() {
     let same = |kind, value: &[u8], text: &str| {
@@ -93,7 +93,7 @@ fn numbers_keep_every_bit_in_both_notations() {
     assert_eq!(both(kind::INT32, &(-7_i32).to_le_bytes()).0, r#"{"$numberInt":"-7"}"#);
 }
 
-/// `9999-12-31T23:59:59.999999999Z` was shown for each of these.
+/// Each of these dates was once shown as `9999-12-31T23:59:59.999999999Z`.
 #[test]
 fn a_date_beyond_the_year_9999_is_its_number() {
     for milliseconds in [253_402_300_800_000, i64::MAX, -1, i64::MIN] {
@@ -249,7 +249,7 @@ fn any_value() -> impl Strategy<Value = Bson> {
 }
 
 proptest! {
-    /// Another program reads our canonical text: what it makes of it are the same bytes.
+    /// Another reader of our canonical text gets the same bytes from it.
     #[test]
     fn canonical_text_reads_as_the_same_bytes(value in any_value()) {
         let bytes = doc! {"_id": 1, "value": value}.to_vec().expect("BSON");
@@ -260,7 +260,7 @@ proptest! {
         prop_assert_eq!(read.to_vec().expect("BSON"), bytes);
     }
 
-    /// Of every valid document both notations are written, whatever its strings are.
+    /// Every valid document can be written in both notations, whatever its strings are.
     #[test]
     fn whatever_is_bson_is_written(value in any::<Vec<u8>>(), name in "[a-z]{1,3}", kind in 1..20_u8) {
         let mut writer = DocWriter::new();

@@ -1,4 +1,4 @@
-//! One value, by its type.
+//! One value, written by its BSON type.
 
 use std::borrow::Cow;
 
@@ -19,30 +19,31 @@ pub struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value of an element whose document was validated; of another one that fails when it is
-    /// serialized.
+    /// Wraps the value of an element. The document of the element must have been validated;
+    /// otherwise the value may fail when it is serialized.
     pub fn of(element: Element<'a>, notation: Notation) -> Self {
         Self { kind: element.kind, bytes: element.value, notation }
     }
 }
 
-/// Binary data of the old subtype 2 begins with its own length once more, which JSON leaves out.
+/// The old subtype 2 of binary data. The payload begins with its own length once more, which JSON
+/// leaves out.
 pub(crate) const OLD_BINARY: u8 = 2;
 
-/// What an old binary holds; `None` if its inner length is wrong.
+/// Returns the data inside an old binary; `None` if its inner length is wrong.
 pub(crate) fn inside_old_binary(payload: &[u8]) -> Option<&[u8]> {
     let (length, data) = payload.split_first_chunk::<4>()?;
     (usize::try_from(i32::from_le_bytes(*length)) == Ok(data.len())).then_some(data)
 }
 
-/// The characters of a string, symbol or code, and what follows it.
+/// Splits a string, symbol or code into its characters and the bytes that follow.
 pub(crate) fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (text, rest) = rest.split_at_checked(usize::try_from(i32::from_le_bytes(*length)).ok()?)?;
     Some((text.split_last()?.1, rest))
 }
 
-/// Pattern and options of a regular expression.
+/// Splits a regular expression into its pattern and its options.
 pub(crate) fn split_regex(bytes: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = bytes.split(|&byte| byte == 0);
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
@@ -83,7 +84,7 @@ impl Serialize for Value<'_> {
 }
 
 impl Value<'_> {
-    /// The types that both notations write alike.
+    /// Serializes the types that both notations write alike.
     fn serialize_rare<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let bytes = self.bytes;
         match self.kind {
@@ -124,7 +125,8 @@ impl Value<'_> {
     }
 }
 
-/// All fields of a document, and one more that stands for what could not be written.
+/// Serializes all fields of a document, and one added field, if any, that stands for what could not
+/// be written.
 pub(crate) fn fields<S: Serializer>(
     document: Doc<'_>,
     notation: Notation,
@@ -190,8 +192,8 @@ fn long(number: i64) -> One<String> {
     One("$numberLong", number.to_string())
 }
 
-/// The shortest digits that read as the same number, without an exponent: scripts may compare texts
-/// of earlier versions.
+/// Formats a number with the shortest digits that read as the same number, without an exponent:
+/// scripts may compare the text with the text of earlier versions.
 fn double(number: f64) -> String {
     match number {
         _ if number.is_nan() => "NaN".to_owned(),

@@ -10,7 +10,7 @@ use crate::{Notation, Value};
 /// The field that [`Marked`] adds.
 const MARK: &str = "$inexact";
 
-/// A document that serializes as Extended JSON, fields in order.
+/// A document that serializes as Extended JSON, with its fields in order.
 #[derive(Clone, Debug)]
 pub struct Written<'a> {
     document: Doc<'a>,
@@ -19,28 +19,31 @@ pub struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
+    /// Checks a document, and prepares it for writing in a notation.
+    ///
     /// # Errors
-    /// Bytes that are no BSON, or that nest deeper than 256 levels: every level takes some of the
-    /// stack.
+    /// Returns [`Malformed`] when the bytes are not BSON, or when they nest deeper than 256 levels:
+    /// every level takes some of the stack.
     pub fn of(bytes: &'a [u8], notation: Notation) -> Result<Self, Malformed> {
         let document = Doc::new(bytes)?;
         document.validate()?;
         Ok(Self { document, notation, inexact: inexact::of(document)? })
     }
 
-    /// What of it is not written as it is, at most [`inexact::MOST`] of it; nothing for nearly
-    /// every document.
+    /// Returns the parts of the document that are not written exactly, at most [`inexact::MOST`] of
+    /// them. The list is empty for nearly every document.
     pub fn inexact(&self) -> &[Inexact] {
         &self.inexact
     }
 
-    /// The value of the first field of that name.
+    /// Returns the value of the first field of that name; `None` when no field has that name.
     pub fn value(&self, name: &[u8]) -> Option<Value<'a>> {
         let element = self.document.get(name).ok().flatten()?;
         Some(Value::of(element, self.notation))
     }
 
-    /// For lines of documents, which have no room beside a document.
+    /// Wraps the document so that it reports its inexact parts itself. For output with one document
+    /// per line, which has no other place for such a report.
     pub fn marked(self) -> Marked<'a> {
         Marked(self)
     }
@@ -52,8 +55,8 @@ impl Serialize for Written<'_> {
     }
 }
 
-/// The same, and a document that JSON cannot carry exactly has a last field `$inexact`, with a text
-/// for each value.
+/// A [`Written`] that serializes the same way, except that a document that JSON cannot carry
+/// exactly has a last field `$inexact`, with one text for each inexact value.
 #[derive(Clone, Debug)]
 pub struct Marked<'a>(Written<'a>);
 

@@ -1,9 +1,10 @@
-//! How fast entries are applied, and how long a read of one document at a random time takes.
+//! Measures how fast entries are applied, and how long a read of one document at a random time
+//! takes.
 //!
 //! One million entries: 60 % inserts of about 400 bytes, 30 % updates by delta and 10 % deletes,
-//! both of documents chosen evenly among all that exist. Each entry is parsed from its bytes,
-//! applied in strict mode, and committed with the others of its segment. `HINDSIGHT_BENCH_ENTRIES`
-//! and `HINDSIGHT_BENCH_READS` change the numbers.
+//! both of documents that are chosen uniformly from all existing ones. Each entry is parsed from
+//! its bytes, applied in strict mode, and committed together with the other entries of its segment.
+//! `HINDSIGHT_BENCH_ENTRIES` and `HINDSIGHT_BENCH_READS` change the numbers.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,10 +17,10 @@ use tempfile::TempDir;
 
 const NS: &str = "bench.documents";
 const UUID: [u8; 16] = [9; 16];
-/// About what a segment of 8 MiB holds.
+/// About as many entries as a segment of 8 MiB holds.
 const COMMIT_EVERY: usize = 16_384;
 
-/// A small generator of its own (splitmix64), so that every run sees the same entries.
+/// A small generator of our own (splitmix64), so that every run sees the same entries.
 struct Random(u64);
 
 impl Random {
@@ -43,7 +44,7 @@ struct Log {
     ids: Vec<[u8; 12]>,
 }
 
-/// A number from the environment.
+/// Returns a number from the environment, or the default.
 fn wanted(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
@@ -160,8 +161,8 @@ fn apply_all(history: &History, log: &Log) {
     writer.flush().expect("durable");
 }
 
-/// What this thread has computed so far: on a busy machine this says more than the clock on the
-/// wall.
+/// Returns the CPU time of this thread so far. On a busy machine this says more than the wall
+/// clock.
 fn thread_cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());

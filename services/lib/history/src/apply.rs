@@ -2,17 +2,20 @@
 //!
 //! | | relaxed (visible at or before the base's end) | strict |
 //! |---|---|---|
-//! | insert of an existing document | replaces it | refused*, but for a user's |
-//! | update of a missing one | makes a stub of what it sets* | refused*, unless marked as an upsert |
-//! | delete of a missing one | nothing | refused, but for capped collections and a user's |
+//! | insert of an existing document | replaces it | refused*, except a user's |
+//! | update of a missing document | makes a stub* | refused*, unless marked as an upsert |
+//! | delete of a missing document | nothing | refused, except a user's and in capped collections |
 //!
-//! In the relaxed window the base may already hold what an entry does (O15). Later, a mismatch
-//! means that base or log is wrong. Collections which the server writes without logging are always
-//! relaxed. A user's operations are those of an `applyOps` that was logged as given (`user.rs`);
-//! they need not fit what they meet.
+//! A stub holds what the update sets.
 //!
-//! \* Not so where the history trims a capped collection itself (`capped.rs`): the source may have
-//! held a few documents more or fewer, so there the insert replaces and the update does nothing.
+//! In the relaxed window the base may already hold what an entry does (O15). After that window, a
+//! mismatch means that base or log is wrong. Collections that the server writes without logging are
+//! always relaxed. A user's operations are the operations of an `applyOps` that was logged as given
+//! (`user.rs`). They need not fit the state that they meet.
+//!
+//! \* Except where the history itself trims a capped collection (`capped.rs`): the source may have
+//! held a few documents more or fewer, so there the insert replaces the document and the update
+//! does nothing.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -26,7 +29,7 @@ use crate::value::{self, Order, Stored};
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, Writer, key, user};
 
-/// What the newest version of the document at hand is.
+/// What the newest version of the current document is.
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) exists: bool,
@@ -45,8 +48,8 @@ impl Writer<'_> {
         };
         let hash = self.point_at(&target, document_id(unit, op)?);
         let is_new = self.note_greatest(target.number)?;
-        // Relaxed, no one needs to know whether it exists. A user's insert keeps the document's
-        // place.
+        // In relaxed mode, nobody needs to know whether the document exists. A user's insert keeps
+        // the place of the document.
         let is_relaxed = unit.relaxed || target.unlogged || user.is_some();
         let keeps_place = user.is_some() && target.capped;
         let must_look = !is_new && (trims || keeps_place || !is_relaxed);
@@ -97,7 +100,7 @@ impl Writer<'_> {
             }
             Some(post_image) => post_image,
             None if trims && user.is_none() => {
-                // It is out already, or was when the base was read.
+                // The document has been trimmed already, or was trimmed when the base was read.
                 self.count_mismatch(unit, true);
                 return Ok(());
             }
@@ -158,9 +161,9 @@ impl Writer<'_> {
         Err(unit.inconsistent(op.ns, "deletes a document that is missing"))
     }
 
-    /// Checks the change against the hash that the source gave, if it gave one. While the base was
-    /// copied, and in collections that the server writes without logging, the state before is not
-    /// the source's.
+    /// Checks the change against the source's hash, if the entry has one. While the base was
+    /// copied, and in collections that the server writes without logging, the state before the
+    /// change is not the source's.
     fn prove(
         &mut self,
         unit: &Unit,
@@ -176,7 +179,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether the history trims this collection. Called before the document is pointed at.
+    /// Whether the history trims this collection. Must be called before the writer points at the
+    /// document.
     fn trims_what(&mut self, target: &Target) -> Result<bool, ApplyError> {
         if target.system_version {
             self.trimming.look_again();
@@ -192,7 +196,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes `self.prefix` that of the document.
+    /// Makes `self.prefix` the prefix of the document, and returns its hash.
     fn point_at(&mut self, target: &Target, id: Element<'_>) -> u64 {
         self.prefix.clear();
         key::push_number(&mut self.prefix, target.number);
@@ -200,9 +204,9 @@ impl Writer<'_> {
         self.latest.hash(&self.prefix)
     }
 
-    /// Notes the id at hand among those of its collection. True when it is greater than all that
-    /// ever were: then it is new, and no one needs to look. Most inserts are such, for ids are made
-    /// from a clock or a counter.
+    /// Notes the current id among the ids of its collection. Returns true when the id is greater
+    /// than every id that the collection ever had: then the document is new, and nobody needs to
+    /// look. Most inserts are such, because ids are made from a clock or a counter.
     pub(crate) fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
         let greatest = match self.greatest.entry(number) {
             Entry::Occupied(known) => known.into_mut(),
@@ -227,14 +231,14 @@ impl Writer<'_> {
         });
     }
 
-    /// Makes the document at hand missing from the unit's time on.
+    /// Makes the current document missing from the unit's time on.
     pub(crate) fn remove(&mut self, hash: u64, unit: &Unit) {
         self.latest.push(hash, &self.prefix, unit.visible, |out| {
             out.extend_from_slice(value::TOMBSTONE_VALUE);
         });
     }
 
-    /// Finds the newest version of the document at hand, and shows it to `see` unless it is a
+    /// Finds the newest version of the current document, and shows it to `see` unless it is a
     /// tombstone.
     pub(crate) fn find(
         &mut self,

@@ -1,9 +1,9 @@
-//! Trimming of capped collections, where the log does not tell it.
+//! Trims capped collections where the log does not report the trimming.
 //!
 //! From feature compatibility version 5.0 on a primary logs what it removes from a capped
-//! collection. Below that, every member trims by itself and logs nothing, so the history does as
-//! the members do: after an insert the oldest documents go, until the collection is within its
-//! `size` and its `max` (docs/decisions/0003).
+//! collection. Below 5.0, every member trims by itself and logs nothing, so the history does what
+//! the members do: after an insert it removes the oldest documents, until the collection is within
+//! its `size` and its `max` (docs/decisions/0003).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,31 +14,32 @@ use crate::value::{self, Order, Stored};
 use crate::writer::{Target, Unit};
 use crate::{ApplyError, CollectionState, HistoryError, Writer, key};
 
-/// Holds the feature compatibility version.
+/// The collection that holds the feature compatibility version.
 pub(crate) const SYSTEM_VERSION: &str = "admin.system.version";
-/// From this version on what is trimmed is logged.
+/// From this version on, the server logs what it trims.
 const LOGGED_SINCE: Series = Series::new(5, 0);
-/// Sizes are rounded up to this.
+/// Sizes in bytes are rounded up to a multiple of this.
 const SIZE_UNIT: u64 = 256;
-/// The size of a capped collection that has none.
+/// The size in bytes of a capped collection that has none.
 const DEFAULT_SIZE: u64 = 4096;
 
 /// What the writer knows for trimming.
 #[derive(Default)]
 pub(crate) struct Trimming {
-    /// Whether the history has to trim; none when the feature version was written to since it was
-    /// looked up.
+    /// Whether the history has to trim; `None` when the feature version may have been written since
+    /// it was last looked up.
     needed: Option<bool>,
-    /// The feature compatibility version, when it was looked up since it was last written to.
+    /// The feature compatibility version, if it was looked up since it was last written.
     feature_version: Option<Option<FeatureVersion>>,
-    /// By number. Filled at a collection's first insert; none where nothing is trimmed.
+    /// By number. A queue is filled at the first insert into its collection. There are no queues
+    /// where nothing is trimmed.
     queues: HashMap<u32, Queue>,
 }
 
-/// The documents of one collection in natural order. Takes about 100 bytes of memory a document.
+/// The documents of one collection in natural order. Takes about 100 bytes of memory per document.
 struct Queue {
     limits: Limits,
-    /// Place, prefix and size.
+    /// Size by place and prefix.
     documents: BTreeMap<(Order, Box<[u8]>), u64>,
     bytes: u64,
 }
@@ -81,8 +82,8 @@ impl Queue {
         self.bytes -= removed.unwrap_or(0);
     }
 
-    /// Takes the oldest document out, by its prefix, if there is too much. The newest one always
-    /// stays.
+    /// If there is too much, takes out the oldest document and returns its prefix. The newest
+    /// document always stays.
     fn pop_excess(&mut self) -> Option<Box<[u8]>> {
         let held = self.documents.len();
         if held < 2 || (self.bytes <= self.limits.bytes && held <= self.limits.documents) {
@@ -95,18 +96,18 @@ impl Queue {
 }
 
 impl Trimming {
-    /// The feature version may have changed.
+    /// Notes that the feature version may have changed.
     pub(crate) fn look_again(&mut self) {
         self.needed = None;
         self.feature_version = None;
     }
 
-    /// The collection was changed, or is gone.
+    /// Notes that the collection was changed, or is gone.
     pub(crate) fn forget(&mut self, number: u32) {
         self.queues.remove(&number);
     }
 
-    /// A document has another size, or (`None`) is gone.
+    /// Notes that a document has another size, or (`None`) is gone.
     pub(crate) fn changed(
         &mut self,
         number: u32,
@@ -123,21 +124,22 @@ impl Trimming {
 }
 
 impl Writer<'_> {
-    /// Whether capped collections are to be trimmed now. Loses the document at hand.
+    /// Whether capped collections have to be trimmed now. The writer may lose the current document.
     pub(crate) fn trims(&mut self) -> Result<bool, ApplyError> {
         if let Some(needed) = self.trimming.needed {
             return Ok(needed);
         }
         let needed = self.feature_version()?.is_some_and(|it| it.version < LOGGED_SINCE);
         if !needed {
-            // From here on they would not be kept up to date.
+            // From here on the queues would not be kept up to date.
             self.trimming.queues.clear();
         }
         self.trimming.needed = Some(needed);
         Ok(needed)
     }
 
-    /// None if the base has none. Loses the document at hand.
+    /// Returns the feature compatibility version; `None` if the base has none. The writer may lose
+    /// the current document.
     pub(crate) fn feature_version(&mut self) -> Result<Option<FeatureVersion>, ApplyError> {
         match self.trimming.feature_version {
             Some(known) => Ok(known),
@@ -149,8 +151,8 @@ impl Writer<'_> {
         }
     }
 
-    /// What `read` finds in the document of the feature compatibility version, as it is now. None
-    /// if the base has none. Loses the document at hand.
+    /// Returns what `read` finds in the document of the feature compatibility version, as it is
+    /// now; `None` if the base has none. The writer may lose the current document.
     pub(crate) fn feature_document<T>(
         &mut self,
         read: impl FnOnce(Doc<'_>) -> Option<T>,
@@ -174,8 +176,8 @@ impl Writer<'_> {
         Ok(found)
     }
 
-    /// After the insert of the document at hand, which had the place `before` until now: removes
-    /// the oldest ones.
+    /// Removes the oldest documents after the insert of the current document, which had the place
+    /// `before` until now.
     pub(crate) fn trim(
         &mut self,
         unit: &Unit,
@@ -203,7 +205,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What a collection holds now: what is stored, and what is to be stored on top of it.
+    /// Reads what a collection holds now: what is stored, and what is to be stored on top of it.
     fn read_queue(&mut self, number: u32) -> Result<Queue, ApplyError> {
         self.storing.wait()?;
         let limits = {
@@ -225,7 +227,7 @@ impl Writer<'_> {
         let mut versions = self.history.versions_of(number);
         while let Some((key, value)) = versions.item() {
             let prefix = key::prefix_of_version(key);
-            // The first is the newest.
+            // The first version is the newest.
             if prefix != seen {
                 seen.clear();
                 seen.extend_from_slice(prefix);

@@ -9,7 +9,7 @@ use hindsight_oplog::Timestamp;
 use crate::observed::Observed;
 use crate::state::CollectionState;
 
-/// The states of one number, oldest first; none is "dropped".
+/// The states of one number, oldest first; `None` means dropped.
 #[derive(Debug)]
 pub(crate) struct Collection {
     pub(crate) generation: u32,
@@ -17,7 +17,7 @@ pub(crate) struct Collection {
 }
 
 impl Collection {
-    /// The state in force at a time.
+    /// Returns the state in force at a time.
     pub(crate) fn at(&self, time: Timestamp) -> Option<&Arc<CollectionState>> {
         let after = self.states.partition_point(|(since, _)| *since <= time);
         self.states[..after].last()?.1.as_ref()
@@ -39,7 +39,7 @@ pub(crate) struct Catalog {
     next_number: u32,
 }
 
-/// What stood in the place of a state that was set, to put it back.
+/// The state that a call of [`Catalog::set`] replaced, so that it can be put back.
 pub(crate) type Previous = Option<Option<Arc<CollectionState>>>;
 
 impl Catalog {
@@ -47,7 +47,7 @@ impl Catalog {
         Catalog { next_number: next_number.max(1), ..Catalog::default() }
     }
 
-    /// A number never used before; none when all four thousand million are.
+    /// Returns a number that was never used before; `None` when all 2^32 numbers are used.
     pub(crate) fn take_number(&mut self) -> Option<u32> {
         let number = self.next_number;
         self.next_number = number.checked_add(1)?;
@@ -58,7 +58,7 @@ impl Catalog {
         self.next_number
     }
 
-    /// Sets the state from `since` on (until the next one), and gives what `since` held before.
+    /// Sets the state from `since` on (until the next state), and returns what `since` held before.
     pub(crate) fn set(
         &mut self,
         generation: u32,
@@ -85,7 +85,7 @@ impl Catalog {
         }
     }
 
-    /// Undoes one [`Catalog::set`]; the last one first.
+    /// Undoes one call of [`Catalog::set`]. The last call has to be undone first.
     pub(crate) fn restore(&mut self, number: u32, since: Timestamp, previous: Previous) {
         let Some(collection) = self.collections.get_mut(&number) else { return };
         let Ok(at) = collection.states.binary_search_by_key(&since, |(at, _)| *at) else { return };
@@ -95,17 +95,17 @@ impl Catalog {
         }
     }
 
-    /// Keeps what was observed of a collection.
+    /// Keeps an observation of a collection.
     pub(crate) fn note(&mut self, observed: Observed) {
         self.observed.insert((observed.number, observed.at), observed);
     }
 
-    /// Everything that was observed, in the order of the collections and then of time.
+    /// Returns everything that was observed, in the order of the collections and then of time.
     pub(crate) fn observed(&self) -> impl Iterator<Item = &Observed> {
         self.observed.values()
     }
 
-    /// Whether the last thing observed of the collection says the same.
+    /// Whether the last observation of the collection says the same.
     pub(crate) fn is_noted(&self, observed: &Observed) -> bool {
         let number = observed.number;
         let noted = self.observed.range((number, Timestamp::ZERO)..=(number, Timestamp::MAX));
@@ -130,7 +130,7 @@ impl Catalog {
             .map(|(&number, collection)| (number, collection))
     }
 
-    /// The collection that has this UUID now.
+    /// Returns the collection that has this UUID now.
     pub(crate) fn live(
         &self,
         generation: u32,
@@ -144,7 +144,8 @@ impl Catalog {
         })
     }
 
-    /// The collection that has this name now. In the relaxed window several may.
+    /// Returns the collection that has this name now. In the relaxed window several collections may
+    /// have it.
     pub(crate) fn live_named(
         &self,
         generation: u32,
@@ -156,7 +157,7 @@ impl Catalog {
         })
     }
 
-    /// The collection that has this name at that time.
+    /// Returns the collection that has this name at that time.
     pub(crate) fn named_at(
         &self,
         generation: u32,
@@ -170,7 +171,7 @@ impl Catalog {
         })
     }
 
-    /// Every number that ever had the name, in the order they got it.
+    /// Returns every number that ever had the name, in the order in which they got it.
     pub(crate) fn named(
         &self,
         ns: &str,

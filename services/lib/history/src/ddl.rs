@@ -1,7 +1,7 @@
-//! Commands: what changes the catalog (O19 to O24).
+//! Commands, which change the catalog (O19 to O24).
 //!
 //! Collections are compared by UUID. In the relaxed window the base may be ahead of an entry, so a
-//! repeated create or drop is fine there; afterwards it is not.
+//! repeated create or drop is accepted there. After that window it is not.
 
 use hindsight_oplog::raw::{Doc, Element, kind};
 use hindsight_oplog::{CommandKind, Operation};
@@ -11,7 +11,7 @@ use crate::writer::Unit;
 use crate::{ApplyError, CollectionState, Writer};
 use era::Era;
 
-/// Servers take such names; the history, whose names are text, does not.
+/// Servers accept names that are not UTF-8. The history does not, because its names are text.
 const NOT_UTF8: &str = "a name that is not UTF-8: rename or drop it on the source";
 
 mod era;
@@ -54,7 +54,7 @@ impl Writer<'_> {
                 self.modify(unit, &command, |state| index::remove(state, command.o))
             }
             CommandKind::EmptyCapped => self.empty(unit, &command),
-            // An index exists from its commit on.
+            // An index exists from the commit of its build on.
             CommandKind::StartIndexBuild
             | CommandKind::AbortIndexBuild
             | CommandKind::Bookkeeping => Ok(()),
@@ -71,7 +71,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Which server wrote the entry at hand. Loses the document at hand.
+    /// Returns which server wrote the current entry. The writer may lose the current document.
     fn era(&mut self) -> Result<Era, ApplyError> {
         let feature_major = self.feature_version()?.map(|it| u32::from(it.version.major));
         Ok(Era::of(feature_major, self.generation.base.server_version.as_deref()))
@@ -95,8 +95,8 @@ impl Writer<'_> {
             return Err(unit.inconsistent(&state.ns, "creates a collection that exists"));
         }
         let number = match existing {
-            // The base is ahead. Everything since this entry follows, so it may start over;
-            // documents that are ahead are overtaken.
+            // The base is ahead. Everything since this entry follows, so the collection may start
+            // over, and later entries overtake documents that are ahead.
             Some(number) => number,
             None => self.new_number()?,
         };
@@ -111,8 +111,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Every collection was dropped by an entry of its own before. In the relaxed window, what is
-    /// left is what the base saw after a new create.
+    /// Every collection was dropped before, by an entry of its own. In the relaxed window, the
+    /// collections that are left are those that the base saw after a new create.
     fn drop_database(&mut self, unit: &Unit, command: &Command<'_>) -> Result<(), ApplyError> {
         if unit.relaxed {
             return Ok(());
@@ -157,9 +157,9 @@ impl Writer<'_> {
             && !unit.relaxed
             && subject.state.ns != target
         {
-            // A user's applyOps with dropTarget is logged without it; each member moves the
-            // namesake to a name of its own, which no entry tells and no other member has (4.4.2 to
-            // 6.0.27).
+            // A user's applyOps with dropTarget is logged without it. Each member moves the
+            // namesake to a name of its own, which no entry reports and no other member has (4.4.2
+            // to 6.0.27).
             tracing::warn!(at = %unit.at, target, "a rename takes the name of a collection that exists: that counts as dropped");
             self.set_state(unit, number, None);
         }
@@ -172,8 +172,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Empties a capped collection: the same collection, from here on under a number that holds
-    /// nothing.
+    /// Empties a capped collection. It stays the same collection, but from here on under a number
+    /// that holds nothing.
     fn empty(&mut self, unit: &Unit, command: &Command<'_>) -> Result<(), ApplyError> {
         if let Some(subject) = self.subject(unit, command)? {
             let number = self.new_number()?;
@@ -195,7 +195,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The collection a command is about. None in the relaxed window, if it is gone already.
+    /// Returns the collection that a command is about; `None` if it is already gone in the relaxed
+    /// window.
     fn subject(&self, unit: &Unit, command: &Command<'_>) -> Result<Option<Subject>, ApplyError> {
         let catalog = self.history.read_catalog();
         let id = self.generation.id;
@@ -216,7 +217,7 @@ impl Writer<'_> {
     }
 }
 
-/// A command's parts.
+/// The parts of a command.
 struct Command<'a> {
     database: &'a str,
     first: Element<'a>,
@@ -238,8 +239,8 @@ impl<'a> Command<'a> {
         Ok(Command { database, first, o: op.o, o2: op.o2, ui: op.ui, shown: op.ns })
     }
 
-    /// The namespace it is about: the value of its first field, in its database; whole for a
-    /// rename.
+    /// Returns the namespace that the command is about: the value of its first field, in its
+    /// database. For a rename that value is the whole namespace.
     fn ns(&self, unit: &Unit) -> Result<String, ApplyError> {
         match self.first.as_str() {
             Some(ns) if self.first.name == b"renameCollection" => Ok(ns.to_owned()),

@@ -1,8 +1,8 @@
-//! One digest over everything that matters, to compare two histories.
+//! One digest over everything that matters, for comparing two histories.
 
 use crate::{Generation, History, HistoryError, observed, state};
 
-/// BLAKE3 over every generation, state and version.
+/// A BLAKE3 digest over every generation, state and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 
@@ -13,9 +13,12 @@ impl std::fmt::Display for Digest {
 }
 
 impl History {
-    /// Equal for two histories of the same bases and entries. Left out is what may differ between
-    /// them: numbers of generations and collections, names of bases, and how far transactions still
-    /// open reach back.
+    /// Returns a digest that is equal for two histories of the same bases and entries. The digest
+    /// leaves out what may differ between them: the numbers of generations and collections, the
+    /// names of bases, and how far back open transactions reach.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError`] when the store cannot be read.
     pub fn digest(&self) -> Result<Digest, HistoryError> {
         let mut hasher = blake3::Hasher::new();
         for generation in self.generations() {
@@ -57,7 +60,7 @@ impl History {
         Ok(())
     }
 
-    /// Nothing is added where nothing was observed.
+    /// Adds nothing when nothing was observed.
     fn digest_observed(&self, generation: &Generation, hasher: &mut blake3::Hasher) {
         let catalog = self.read_catalog();
         let of_generation = catalog.observed().filter(|it| it.generation == generation.id);

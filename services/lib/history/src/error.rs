@@ -1,31 +1,34 @@
-//! Errors, by what the caller must do next.
+//! Errors, grouped by what the caller must do next.
 
 use hindsight_oplog::{OpTime, Timestamp};
 
-/// The store itself failed: stop, look at the disk, and if in doubt delete the directory and
-/// rebuild it.
+/// The store itself failed. The caller stops, looks at the disk, and if in doubt deletes the
+/// directory and rebuilds it.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
+    /// RocksDB reported an error.
     #[error("history store: {0}")]
     Store(#[from] rocksdb::Error),
-    /// The directory holds something that this version did not write. It is derived: delete it and
-    /// it is rebuilt.
+    /// The directory holds something that this version did not write. The directory is derived:
+    /// delete it, and it is rebuilt.
     #[error(
         "history store holds {what}; delete its directory, it is rebuilt from the base and the log"
     )]
     Corrupt { what: String },
-    /// There is one writer or loader at a time.
+    /// Only one writer or loader can exist at a time.
     #[error("history already has a writer; drop it first")]
     Busy,
     /// Nothing can be applied before a base is loaded.
     #[error("history holds no base; load one first")]
     NoBase,
+    /// The operating system did not start the thread that stores the history.
     #[error("cannot start the thread that stores the history: {source}")]
     Thread { source: std::io::Error },
-    /// A batch was refused before, or the thread panicked: open the history again.
+    /// The thread that stores the history has ended, because a batch was refused before or because
+    /// the thread panicked. Open the history again.
     #[error("the thread that stores the history has ended; open it again")]
     StoreThreadEnded,
-    /// What a base told about itself does not hold together.
+    /// What a base says about itself is inconsistent or not usable; `reason` says why.
     #[error("base {name}: {reason}")]
     BadBase { name: String, reason: String },
 }
@@ -36,8 +39,8 @@ impl HistoryError {
     }
 }
 
-/// An apply unit was not applied. Nothing of it is in the history, and nothing after it will be:
-/// the history stays restorable up to just before the named entry (I8).
+/// An apply unit was not applied. Nothing of the unit is in the history, and nothing after it will
+/// be. The history stays restorable up to just before the named entry (I8).
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The entry does something that cannot be rebuilt from the log, or that this version does not
@@ -46,15 +49,16 @@ pub enum ApplyError {
         "entry {at} on {ns}: {what}; the history ends just before it, and begins again with a base that is copied after it"
     )]
     Unsupported { at: OpTime, ns: String, what: String },
-    /// The entry does not fit the state it meets: the base or the log is wrong.
+    /// The entry does not fit the state that it meets: the base or the log is wrong.
     #[error("entry {at} on {ns}: {reason}; the history ends just before it, verify log and base")]
     Inconsistent { at: OpTime, ns: String, reason: String },
     /// The caller broke the order of units or of progress.
     #[error("entry {at}: {reason}")]
     OutOfOrder { at: OpTime, reason: String },
-    /// An earlier unit was refused; this writer takes no more.
+    /// An earlier unit was refused, and this writer accepts no more units.
     #[error("history stopped at entry {at}, see the error given for it")]
     Stopped { at: OpTime },
+    /// The store itself failed.
     #[error(transparent)]
     Store(#[from] HistoryError),
 }
@@ -65,14 +69,17 @@ impl From<rocksdb::Error> for ApplyError {
     }
 }
 
-/// A question about a time or a collection that the history does not answer.
+/// The history cannot answer a question about this time or this collection.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// `nearest` are the closest times that can be read, below and above, where there are such.
+    /// The time is outside every restore window. `nearest` holds the closest readable times below
+    /// and above `at`, where such times exist.
     #[error("{at} is outside every restore window of the history{}", nearest_text(nearest))]
     OutOfWindow { at: Timestamp, nearest: [Option<Timestamp>; 2] },
+    /// No collection has this name at this time.
     #[error("{ns} does not exist at {at}")]
     NoSuchCollection { ns: String, at: Timestamp },
+    /// The store itself failed.
     #[error(transparent)]
     Store(#[from] HistoryError),
 }

@@ -1,11 +1,12 @@
 //! Index specs and collection options in one form, whichever server wrote them and wherever they
 //! were read.
 //!
-//! Three writers give three forms of one index: the user (`{sparse: 1}`), which the oplog keeps;
+//! Three writers give one index three forms: the user (`{sparse: 1}`), whose form the oplog keeps;
 //! the server, which lists `{sparse: true}` from 5.0 on and the user's own words before; and
 //! another version of the server, which leaves out what does not belong to an index of that kind.
-//! [`repaired`] makes the first into the second, [`Meaning`] compares any two of them. Seen on
-//! 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28 (server: `index_key_validate.cpp`, `repairIndexSpec`).
+//! [`repaired`] turns the first form into the second, and [`Meaning`] compares any two of them.
+//! Seen on 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28 (server: `index_key_validate.cpp`,
+//! `repairIndexSpec`).
 
 mod index;
 mod meaning;

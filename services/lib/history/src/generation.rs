@@ -9,73 +9,81 @@ use crate::state::timestamp;
 /// What a base says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseInfo {
+    /// The name of the base.
     pub name: String,
-    /// S: every entry visible after this time has to be applied on top of the base.
+    /// S: every entry that is visible after this time has to be applied on top of the base.
     pub start: Timestamp,
-    /// E: from here on the state is exact. Entries visible in (S, E] are applied in relaxed mode.
+    /// E: the state is exact from this time on. Entries that are visible in (S, E] are applied in
+    /// relaxed mode.
     pub exact_from: Timestamp,
-    /// Of the member it was copied from, as `6.0.5`; none where no one noted it.
+    /// The version of the member from which the base was copied, such as `6.0.5`; `None` when
+    /// nobody noted it.
     pub server_version: Option<String>,
 }
 
-/// How far a generation is. Moves only forward.
+/// How far a generation was applied. Progress moves only forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The last entry of the log that was taken in.
+    /// The last entry of the log that was applied.
     pub applied: OpTime,
-    /// The last time whose state is complete: every unit visible up to it is applied, no
-    /// transaction prepared up to it is open. Behind `applied` while a transaction is prepared.
+    /// The last time whose state is complete: every unit that is visible up to this time is
+    /// applied, and no transaction that was prepared up to this time is open. While a transaction
+    /// is prepared, `through` is behind `applied`.
     pub through: Timestamp,
-    /// First entry of the oldest transaction still open: after a restart the log is read from here,
-    /// and units that are in already are skipped.
+    /// The first entry of the oldest transaction that is still open. After a restart the log is
+    /// read from here, and units that were applied before are skipped.
     pub oldest_open: Option<OpTime>,
 }
 
 impl Progress {
-    /// No transaction is open.
+    /// Returns the progress at an entry when no transaction is open.
     pub fn at(applied: OpTime) -> Self {
         Progress { applied, through: applied.ts, oldest_open: None }
     }
 }
 
-/// One base and its restore window. Nothing of one generation shows in another.
+/// One base and its restore window. Nothing of one generation is visible in another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
+    /// The number of the generation in this history.
     pub id: u32,
+    /// What the base says about itself.
     pub base: BaseInfo,
-    /// None before the first commit.
+    /// How far the generation was applied; `None` before the first commit.
     pub progress: Option<Progress>,
-    /// Its base was loaded to the end.
+    /// Whether the base was loaded to its end.
     pub(crate) loaded: bool,
     pub(crate) hashes: Hashes,
 }
 
-/// What is known of the hashes that the source gives of its documents.
+/// What is known about the hashes that the source gives of its documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Hashes {
-    /// None was checked yet.
+    /// No hash was checked yet.
     #[default]
     Unseen,
-    /// One matched, so their algorithm is known.
+    /// A hash matched, so the algorithm is known.
     Known,
-    /// None matched, the first one that did not is in the entry at that time.
+    /// No hash matched. The first hash that did not match is in the entry at this time.
     Unrecognised(Timestamp),
 }
 
 impl Generation {
-    /// The last log entry applied.
+    /// Returns the last log entry that was applied; `None` before the first commit.
     pub fn applied(&self) -> Option<OpTime> {
         self.progress.map(|progress| progress.applied)
     }
 
-    /// First and last time whose state can be read; none while the relaxed window is open.
+    /// Returns the first and the last time whose state can be read; `None` while the relaxed window
+    /// is open.
     pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
         let from = self.base.exact_from;
         let through = self.through();
         (self.loaded && through >= from).then_some((from, through))
     }
 
-    /// The last time whose state is complete. A base alone (S = E) is complete at its own time.
+    /// Returns the last time whose state is complete. A base alone (S = E) is complete at its own
+    /// time.
     pub fn through(&self) -> Timestamp {
         self.progress.map_or(self.base.start, |progress| progress.through)
     }

@@ -1,4 +1,4 @@
-//! The store: opening it, and what readers and the writer share.
+//! The store: how it is opened, and what readers and the writer share.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,11 +14,12 @@ use crate::settings::{Settings, write_options};
 use crate::unknown::Skips;
 use crate::{HistoryError, Load, ReadError, View, Writer, key, observed, state};
 
-/// Layout of keys and values. Another one is refused: the store is derived, and rebuilt.
+/// The layout of keys and values. A store with another layout is refused: the store is derived, and
+/// is rebuilt.
 const FORMAT_VERSION: &[u8] = b"1";
 
-/// Every version of every document, by visible time. Share it in an `Arc`; reads go on while the
-/// writer writes.
+/// Every version of every document, by visible time. Callers share a history in an `Arc`. Reads go
+/// on while the writer writes.
 pub struct History {
     pub(crate) db: Arc<DB>,
     pub(crate) settings: Settings,
@@ -30,7 +31,11 @@ pub struct History {
 
 impl History {
     /// Opens or creates the store in a directory of its own. A base that was not loaded to its end
-    /// is thrown away.
+    /// is discarded.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
+    /// not write, and [`HistoryError::Store`] when RocksDB fails.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
         let db = DB::open(&settings.options(), path)?;
         match db.get(key::FORMAT)? {
@@ -47,8 +52,12 @@ impl History {
         Ok(history)
     }
 
-    /// Opens the store as it was when the process that has it open last flushed, without disturbing
-    /// that one.
+    /// Opens the store as it was at the last flush of the process that has the store open, without
+    /// disturbing that process.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
+    /// not write, and [`HistoryError::Store`] when RocksDB fails.
     pub fn open_read_only(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
         let mut options = settings.options();
         options.create_if_missing(false);
@@ -74,26 +83,34 @@ impl History {
         })
     }
 
-    /// The bases loaded, oldest first, and how far each was taken.
+    /// Returns the generations whose base is loaded, oldest first, each with its progress.
     pub fn generations(&self) -> Vec<Generation> {
         self.read_generations().iter().filter(|generation| generation.loaded).cloned().collect()
     }
 
-    /// For each name of [`Settings::skipped`], how many operations or commands of that name were
-    /// passed over since the store was opened.
+    /// Returns, for each name in [`Settings::skipped`], how many operations or commands of that
+    /// name were skipped since the store was opened.
     pub fn skipped(&self) -> BTreeMap<String, u64> {
         self.skips.counts()
     }
 
-    /// Begins to load a base. Its generation is the one that [`History::writer`] goes on with, once
-    /// [`Load::finish`] was called.
+    /// Begins to load a base. [`History::writer`] continues the generation of this base once
+    /// [`Load::finish`] has been called.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Busy`] while a writer or another load exists, and
+    /// [`HistoryError::BadBase`] when the base ends before its start.
     pub fn begin_generation(&self, base: BaseInfo) -> Result<Load<'_>, HistoryError> {
         let claim = self.claim()?;
         self.discard_unfinished()?;
         Load::begin(self, claim, base)
     }
 
-    /// The one writer, which continues the newest generation.
+    /// Returns the only writer, which continues the newest generation.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Busy`] while a load or another writer exists, and
+    /// [`HistoryError::NoBase`] before a base is loaded.
     pub fn writer(&self) -> Result<Writer<'_>, HistoryError> {
         let claim = self.claim()?;
         let generation = self.generations().pop().ok_or(HistoryError::NoBase)?;
@@ -102,10 +119,11 @@ impl History {
         Writer::new(self, claim, generation)
     }
 
-    /// The state at a time.
+    /// Returns a view of the state at a time.
     ///
     /// # Errors
-    /// [`ReadError::OutOfWindow`] names the nearest times that can be read.
+    /// Returns [`ReadError::OutOfWindow`] when no restore window contains the time. The error names
+    /// the nearest times that can be read.
     pub fn reader_at(&self, at: Timestamp) -> Result<View<'_>, ReadError> {
         let generations = self.read_generations();
         let windows = || generations.iter().filter_map(Generation::window);
@@ -124,7 +142,10 @@ impl History {
         }
     }
 
-    /// Makes everything committed durable.
+    /// Makes everything that is committed durable.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Store`] when RocksDB fails.
     pub fn flush(&self) -> Result<(), HistoryError> {
         Ok(self.db.flush()?)
     }
@@ -148,12 +169,12 @@ impl History {
         self.generations.read().expect("no one panics while changing the generations")
     }
 
-    /// Shows a generation's record: from now on readers see it.
+    /// Publishes the record of a generation: from now on readers see it.
     pub(crate) fn publish(&self, record: Generation) {
         show(&self.generations, record);
     }
 
-    /// Removes every trace of a base that was not loaded to its end.
+    /// Removes every trace of bases that were not loaded to their end.
     fn discard_unfinished(&self) -> Result<(), HistoryError> {
         let unfinished: Vec<u32> = self
             .read_generations()
@@ -186,15 +207,15 @@ impl History {
         Ok(())
     }
 
-    /// An iterator that finds the versions of single documents, by their prefix.
+    /// Returns an iterator that finds the versions of single documents by their prefix.
     pub(crate) fn version_finder(&self) -> DBRawIterator<'_> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
         self.db.raw_iterator_opt(options)
     }
 
-    /// An iterator over all versions of a number, in the order of ids. Blocks read once are not
-    /// cached.
+    /// Returns an iterator over all versions of a number, in the order of ids. The blocks that it
+    /// reads are not cached.
     pub(crate) fn versions_of(&self, number: u32) -> DBRawIterator<'_> {
         let (from, to) = key::range(number);
         let mut options = ReadOptions::default();
@@ -215,7 +236,7 @@ impl std::fmt::Debug for History {
     }
 }
 
-/// Replaces the generation's record, or adds it.
+/// Replaces the record of a generation, or adds it.
 pub(crate) fn show(generations: &RwLock<Vec<Generation>>, record: Generation) {
     let mut generations =
         generations.write().expect("no one panics while changing the generations");
@@ -225,7 +246,7 @@ pub(crate) fn show(generations: &RwLock<Vec<Generation>>, record: Generation) {
     }
 }
 
-/// The right to write; given back when dropped.
+/// The right to write. It is given back on drop.
 #[derive(Debug)]
 pub(crate) struct Claim<'h>(&'h AtomicBool);
 

@@ -1,5 +1,5 @@
-//! Keys. One column family, because then a crash loses a suffix of the write batches and nothing
-//! else.
+//! Keys. There is only one column family, so that a crash loses a suffix of the write batches and
+//! nothing else.
 //!
 //! ```text
 //! version    := number (u32 BE, ≥ 1) ‖ id key ‖ !visible (u64 BE, bitwise not: newest first)
@@ -10,23 +10,25 @@
 //! observed   := 00000000 'O' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! ```
 //!
-//! A number stands for one collection of one generation, from a create to a drop (or to being
-//! emptied). Numbers are never used again, so what a number's keys hold belongs together for ever.
+//! A number stands for one collection of one generation, from a create to a drop (or until it is
+//! emptied). Numbers are never used again, so everything under the keys of a number belongs
+//! together forever.
 
 use hindsight_oplog::Timestamp;
 
-/// Part of the files: a file written under another name is read without its filter.
+/// The name is part of the files. A file that was written under another name is read without its
+/// filter.
 pub(crate) const PREFIX_NAME: &str = "hindsight.history.version.1";
 
 pub(crate) const TIME_LENGTH: usize = 8;
 pub(crate) const NUMBER_LENGTH: usize = 4;
 
-/// The part of a version key that says which document it is.
+/// Returns the part of a version key that identifies the document.
 pub(crate) fn prefix_of_version(key: &[u8]) -> &[u8] {
     &key[..key.len() - TIME_LENGTH]
 }
 
-/// Whether this is a version key (and not one of number zero).
+/// Whether this is a version key, and not a key of number zero.
 pub(crate) fn is_version(key: &[u8]) -> bool {
     key.len() > NUMBER_LENGTH + TIME_LENGTH && key[..NUMBER_LENGTH] != [0; NUMBER_LENGTH]
 }
@@ -39,8 +41,8 @@ pub(crate) fn push_time(key: &mut Vec<u8>, visible: Timestamp) {
     key.extend_from_slice(&(!visible.as_u64()).to_be_bytes());
 }
 
-/// The last key that a version with this prefix could have. No id's key begins with another one, so
-/// what follows is of another id.
+/// Returns the last key that a version with this prefix could have. No id's key begins with the key
+/// of another id, so the keys that follow belong to another id.
 pub(crate) fn last_of(prefix: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(prefix.len() + TIME_LENGTH);
     key.extend_from_slice(prefix);
@@ -48,7 +50,7 @@ pub(crate) fn last_of(prefix: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The id key and the visible time of a version key.
+/// Splits a version key into the id key and the visible time; `None` for other keys.
 pub(crate) fn split_version(key: &[u8]) -> Option<(&[u8], Timestamp)> {
     if !is_version(key) {
         return None;
@@ -57,7 +59,7 @@ pub(crate) fn split_version(key: &[u8]) -> Option<(&[u8], Timestamp)> {
     Some((&prefix[NUMBER_LENGTH..], Timestamp::from_u64(!u64::from_be_bytes(*time))))
 }
 
-/// All keys of a number lie in `range(number)`, its start included, its end not.
+/// Returns the range that holds all keys of a number. The start is included, the end is not.
 pub(crate) fn range(number: u32) -> (Vec<u8>, Vec<u8>) {
     let end = match number.checked_add(1) {
         Some(next) => next.to_be_bytes().to_vec(),
@@ -84,7 +86,7 @@ pub(crate) fn observed(number: u32, visible: Timestamp) -> Vec<u8> {
     [OBSERVED, &number.to_be_bytes(), &visible.as_u64().to_be_bytes()].concat()
 }
 
-/// Number and time of a collection key.
+/// Returns the number and the time of a collection key; `None` for other keys.
 pub(crate) fn split_collection(key: &[u8]) -> Option<(u32, Timestamp)> {
     let rest = key.strip_prefix(COLLECTIONS)?;
     let (number, time) = rest.split_first_chunk::<NUMBER_LENGTH>()?;

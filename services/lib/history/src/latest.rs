@@ -1,9 +1,11 @@
-//! The newest version of the documents written last, and what of it is not in the store yet.
+//! The newest versions of the documents that were written last, and the part of them that is not in
+//! the store yet.
 //!
-//! Values live in two arenas, a young and an old one. A version is written to the young one; when
-//! that is full, it becomes the old one and what was the old one is forgotten at once: no
-//! bookkeeping per entry, and memory is bounded by both. Versions are put into the store from the
-//! young arena, so it turns old only when all of it is there.
+//! Values live in two arenas, a young and an old one. A version is written to the young arena. When
+//! the young arena is full, it becomes the old one, and the previous old arena is forgotten at
+//! once. So there is no bookkeeping per entry, and the two arenas bound the memory. Versions are
+//! put into the store from the young arena, so it becomes old only when all its versions are in the
+//! store.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -17,7 +19,7 @@ use crate::key;
 struct Arena {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
-    /// The newest slot by the hash of its prefix.
+    /// The newest slot for each hash of a prefix.
     newest: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
 }
 
@@ -26,7 +28,7 @@ struct Slot {
     start: usize,
     prefix_length: usize,
     end: usize,
-    /// The slot that had the same hash before.
+    /// The previous slot with the same hash.
     before: Option<u32>,
 }
 
@@ -76,9 +78,9 @@ struct PendingSlot {
 }
 
 impl Pending {
-    /// Keys and values in the order of keys: most are inserts with growing ids, and the store takes
-    /// neighbours one after the other in a third of the time. Of two versions with one key the one
-    /// pushed last comes last, and stays.
+    /// Returns keys and values in the order of keys. Most versions are inserts with growing ids,
+    /// and the store takes neighbours one after the other in a third of the time. Of two versions
+    /// with the same key, the version that was pushed last comes last, and stays.
     pub(crate) fn in_order(&mut self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let bytes = &self.bytes;
         self.slots.sort_by(|a, b| bytes[a.key.clone()].cmp(&bytes[b.key.clone()]));
@@ -89,7 +91,7 @@ impl Pending {
         self.bytes.len()
     }
 
-    /// A huge transaction made it grow; give that back.
+    /// Empties the memory, and gives back what a huge transaction made it grow by.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(bytes);
@@ -101,11 +103,11 @@ pub(crate) struct Latest {
     old: Arena,
     hasher: RandomState,
     limit: usize,
-    /// Slots of the young arena before this one are in the store.
+    /// Slots of the young arena before this index are in the store.
     stored: usize,
 }
 
-/// Where the pending versions end; what was written later can be taken back.
+/// Where the pending versions end. Versions that are written later can be taken back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
 
@@ -124,12 +126,12 @@ impl Latest {
         self.hasher.hash_one(prefix)
     }
 
-    /// The newest value of the document, if it is still remembered.
+    /// Returns the newest value of the document, if it is still remembered.
     pub(crate) fn find(&self, hash: u64, prefix: &[u8]) -> Option<&[u8]> {
         self.young.find(hash, prefix).or_else(|| self.old.find(hash, prefix))
     }
 
-    /// Adds a version, whose value `write` appends.
+    /// Adds a version. `write` appends its value.
     pub(crate) fn push(
         &mut self,
         hash: u64,
@@ -156,20 +158,21 @@ impl Latest {
         Mark(self.young.slots.len())
     }
 
-    /// Takes back the versions after the mark from what is to be stored. They are still found: only
-    /// a writer that applies nothing more may do so.
+    /// Removes the versions after the mark from what is to be stored. `find` still finds them, so
+    /// only a writer that applies nothing more may call this.
     pub(crate) fn take_back(&mut self, mark: Mark) {
         self.young.slots.truncate(mark.0);
     }
 
-    /// Keys and values that are not in the store yet, in the order they were pushed.
+    /// Returns the keys and values that are not in the store yet, in the order in which they were
+    /// pushed.
     pub(crate) fn pending(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let bytes = &self.young.bytes;
         let slots = &self.young.slots[self.stored..];
         slots.iter().map(|slot| (&bytes[slot.key()], &bytes[slot.value()]))
     }
 
-    /// A copy of what is not in the store yet, into the memory of an earlier one.
+    /// Copies what is not in the store yet, into the memory of an earlier copy.
     pub(crate) fn copy_pending(&self, pending: &mut Pending) {
         let slots = &self.young.slots[self.stored..];
         let from = slots.first().map_or(self.young.bytes.len(), |slot| slot.start);
@@ -182,14 +185,14 @@ impl Latest {
         }));
     }
 
-    /// Bytes that wait to be stored.
+    /// Returns the number of bytes that wait to be stored.
     pub(crate) fn pending_bytes(&self) -> usize {
         let from = self.young.slots.get(self.stored).map_or(self.young.bytes.len(), |s| s.start);
         self.young.bytes.len() - from
     }
 
-    /// Everything pending is in the store. True when an arena was forgotten: from now on its
-    /// versions must be found in the store.
+    /// Notes that everything pending is in the store. Returns true when an arena was forgotten:
+    /// from now on its versions must be found in the store.
     pub(crate) fn stored(&mut self) -> bool {
         self.stored = self.young.slots.len();
         if self.young.bytes.len() < self.limit {
@@ -197,14 +200,14 @@ impl Latest {
         }
         std::mem::swap(&mut self.young, &mut self.old);
         self.young.clear();
-        // A huge transaction made it grow; give that back.
+        // A huge transaction may have made it grow; this gives the memory back.
         self.young.bytes.shrink_to(self.limit * 2);
         self.stored = 0;
         true
     }
 }
 
-/// The keys are hashes already.
+/// A hasher for keys that are hashes already.
 #[derive(Default)]
 struct AsIs(u64);
 

@@ -1,4 +1,4 @@
-//! Loading a base.
+//! Loads a base.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use crate::{CollectionState, History, HistoryError, key, state};
 /// Documents are written in batches of about this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A base on its way into the history. Nothing of it shows before [`Load::finish`]; dropped before,
-/// it is discarded when the next one begins or the store is opened again.
+/// A base on its way into the history. Nothing of the base is visible before [`Load::finish`]. A
+/// load that is dropped before that is discarded when the next load begins or the store is opened
+/// again.
 pub struct Load<'h> {
     history: &'h History,
     generation: Generation,
@@ -31,7 +32,7 @@ pub struct Load<'h> {
 
 struct Target {
     capped: bool,
-    /// How many documents came before, which is the place in natural order.
+    /// How many documents were put before, which is the next place in natural order.
     documents: u64,
 }
 
@@ -63,7 +64,11 @@ impl<'h> Load<'h> {
         })
     }
 
-    /// Adds a collection and gives the number by which [`Load::put`] knows it.
+    /// Adds a collection, and returns the number by which [`Load::put`] knows it.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::BadBase`] when the collection's BSON or namespace is not valid, or
+    /// when the base already holds a collection with this UUID.
     pub fn collection(&mut self, collection: CollectionState) -> Result<u32, HistoryError> {
         collection.validate().map_err(|reason| self.bad(reason))?;
         let id = self.generation.id;
@@ -81,7 +86,12 @@ impl<'h> Load<'h> {
         Ok(number)
     }
 
-    /// Adds a document's bytes. The documents of a capped collection come in natural order.
+    /// Adds a document, given as its bytes. The documents of a capped collection must come in
+    /// natural order.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::BadBase`] when the document is malformed or has no `_id`, or when
+    /// the base has no collection `number`.
     pub fn put(&mut self, number: u32, document: &[u8]) -> Result<(), HistoryError> {
         let id = Doc::new(document)
             .and_then(|document| document.get(b"_id"))
@@ -104,15 +114,18 @@ impl<'h> Load<'h> {
         if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// How many documents were put.
+    /// Returns how many documents were put.
     pub fn documents(&self) -> u64 {
         self.documents
     }
 
-    /// Makes the base durable and shows it: the next writer goes on from here.
+    /// Makes the base durable and publishes it. The next writer continues from here.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Store`] when RocksDB fails.
     pub fn finish(mut self) -> Result<Generation, HistoryError> {
         self.write()?;
-        // What the record promises must be on disk before the record may be.
+        // The data that the record promises must be on disk before the record itself.
         self.history.flush()?;
         self.generation.loaded = true;
         self.batch.put(key::generation(self.generation.id), generation::encode(&self.generation));

@@ -1,5 +1,5 @@
-//! What is known of the catalog from elsewhere than entries: taken up from a stated time on, and
-//! told.
+//! What is known about the catalog from elsewhere than entries. The history takes it up from a
+//! stated time on, and reports it.
 
 use std::sync::Arc;
 
@@ -10,30 +10,30 @@ use crate::state::timestamp;
 use crate::writer::Unit;
 use crate::{CollectionState, History, HistoryError, Writer};
 
-/// A difference between the catalog that entries made and the one that members of the source
-/// listed.
+/// A difference between the catalog that the entries made and the catalog that members of the
+/// source listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     pub(crate) generation: u32,
     pub(crate) number: u32,
-    /// From here on the history goes by what was listed.
+    /// From this time on the history follows what was listed.
     pub at: Timestamp,
-    /// Of the collection, as it was named then.
+    /// The namespace of the collection at that time.
     pub ns: String,
-    /// Each difference in words.
+    /// The differences, each in words.
     pub differences: Vec<String>,
-    /// False when the history goes on as the entries say, because what was listed cannot be taken
-    /// up.
+    /// Whether the history follows what was listed. False when the history goes on as the entries
+    /// say, because what was listed cannot be taken up.
     pub taken_up: bool,
 }
 
 impl History {
-    /// All of them, in the order of the collections and then of time.
+    /// Returns all observations, in the order of the collections and then of time.
     pub fn observed(&self) -> Vec<Observed> {
         self.read_catalog().observed().cloned().collect()
     }
 
-    /// Those of the generation that answers at `at`.
+    /// Returns the observations of the generation that answers at `at`.
     pub fn observed_around(&self, at: Timestamp) -> Vec<Observed> {
         let Ok(view) = self.reader_at(at) else { return Vec::new() };
         let generation = view.generation();
@@ -43,7 +43,8 @@ impl History {
 }
 
 impl Writer<'_> {
-    /// The collection that has this UUID now, and since when it is as it is.
+    /// Returns the collection that has this UUID now, and the time since which it has its present
+    /// state.
     pub fn newest(&self, uuid: &[u8; 16]) -> Option<(Timestamp, Arc<CollectionState>)> {
         let catalog = self.history.read_catalog();
         let (number, state) = catalog.live(self.generation.id, uuid)?;
@@ -51,15 +52,16 @@ impl Writer<'_> {
         Some((since, Arc::clone(state)))
     }
 
-    /// Notes how a collection was listed by members of the source, and goes by it from `at` on if a
-    /// state is given.
+    /// Notes how members of the source listed a collection. If a state is given, the history
+    /// follows it from `at` on.
     ///
-    /// `at` is the optime of the last entry that was applied, before it is committed: the catalog
-    /// of that time was shown to nobody yet. Without a state, a difference that was noted already
-    /// is not noted again.
+    /// `at` is the optime of the last entry that was applied, before that entry is committed:
+    /// nobody has seen the catalog of that time yet. Without a state, a difference that was already
+    /// noted is not noted again.
     ///
     /// # Errors
-    /// The state is not BSON, or the collection is gone.
+    /// Returns [`HistoryError::Corrupt`] when the state is not BSON, or when the collection is
+    /// gone.
     pub fn observe(
         &mut self,
         at: OpTime,

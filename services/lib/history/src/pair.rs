@@ -8,25 +8,31 @@ use crate::{CollectionState, View};
 /// A name that a collection has at one of two times, or at both.
 #[derive(Clone, Debug)]
 pub struct NamePair {
+    /// The namespace.
     pub ns: String,
+    /// The collection that has the name in the first view.
     pub before: Option<Arc<CollectionState>>,
+    /// The collection that has the name in the other view.
     pub after: Option<Arc<CollectionState>>,
-    /// Present if both are one collection, neither dropped nor emptied in between and read from one
-    /// base: then its documents differ only where one was written or deleted between the two times.
+    /// Present if both are one collection that was neither dropped nor emptied in between and that
+    /// was read from one base. Then its documents differ only where a document was written or
+    /// deleted between the two times.
     pub same: Option<SameCollection>,
 }
 
-/// A collection that is there all the time between two times.
+/// A collection that exists at two times and all the time between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SameCollection {
+    /// The UUID of the collection.
     pub uuid: [u8; 16],
-    /// Every name it ever had: a rename there and back is between the two times, or elsewhere.
+    /// Every name that the collection ever had: a rename there and back may lie between the two
+    /// times, or elsewhere.
     pub names: Vec<String>,
 }
 
 impl View<'_> {
-    /// Every name that a collection has here or in the `other` view, in order. `other` is of the
-    /// same history.
+    /// Returns every name that a collection has in this view or in the `other` view, in order.
+    /// `other` has to be a view of the same history.
     pub fn pair_with(&self, other: &View<'_>) -> Vec<NamePair> {
         debug_assert!(std::ptr::eq(self.history, other.history), "two views of one history");
         let names = |view: &View<'_>| view.collections().into_iter().map(|state| state.ns.clone());

@@ -6,33 +6,35 @@ use rocksdb::DBRawIterator;
 use crate::value::{Order, Stored};
 use crate::{HistoryError, key, value};
 
-/// After so many versions of one document newer than the view, seek instead of stepping.
+/// After this many versions of one document that are newer than the view, the scan seeks instead of
+/// stepping.
 const STEPS_BEFORE_SEEK: usize = 8;
 
-/// A document under a scan, lent until the scan goes on.
+/// A document of a scan, lent until the scan goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scanned<'a> {
-    /// The key of its id, `id_key::encode`. A scan that begins after it goes on with the next
-    /// document.
+    /// The key of the document's id, `id_key::encode`. A scan that begins after this key continues
+    /// with the next document.
     pub id_key: &'a [u8],
+    /// The bytes of the document.
     pub document: &'a [u8],
 }
 
-/// The documents of one collection at one time, by id. After an error it ends.
+/// The documents of one collection at one time, by id. The scan ends after an error.
 ///
-/// [`DocumentScan::next_document`] lends each document and copies nothing; as an iterator it gives
+/// [`DocumentScan::next_document`] lends each document and copies nothing. The iterator returns
 /// copies.
 pub struct DocumentScan<'h> {
     iterator: DBRawIterator<'h>,
     at: Timestamp,
-    /// Number and id key of the document at hand.
+    /// Number and id key of the current document.
     prefix: Vec<u8>,
-    /// The document at hand is under the iterator, and was given out.
+    /// Whether the current document is under the iterator and was returned.
     given: bool,
     ended: bool,
 }
 
-/// What stands in front of a document's bytes in its value.
+/// What precedes the bytes of a document in its value.
 pub(crate) struct Found {
     pub(crate) order: Option<Order>,
     skip: usize,
@@ -44,7 +46,10 @@ impl<'h> DocumentScan<'h> {
         DocumentScan { iterator, at, prefix: Vec::new(), given: false, ended: false }
     }
 
-    /// The next document, lent.
+    /// Returns the next document, lent; `None` at the end of the scan.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError`] when the store cannot be read. The scan ends then.
     pub fn next_document(&mut self) -> Result<Option<Scanned<'_>>, HistoryError> {
         if self.ended {
             return Ok(None);
@@ -66,12 +71,12 @@ impl<'h> DocumentScan<'h> {
         }
     }
 
-    /// Number and id key of the document at hand.
+    /// Returns the number and the id key of the current document.
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix
     }
 
-    /// Moves to the next document that exists; its value is under the iterator then.
+    /// Moves to the next document that exists. Its value is then under the iterator.
     pub(crate) fn advance(&mut self) -> Result<Option<Found>, HistoryError> {
         if std::mem::take(&mut self.given) {
             self.iterator.next();
@@ -85,7 +90,7 @@ impl<'h> DocumentScan<'h> {
                 key::split_version(key).ok_or_else(|| HistoryError::corrupt("an odd key"))?;
             let prefix = key::prefix_of_version(key);
             if prefix == self.prefix {
-                // An older version of a document already seen.
+                // An older version of a document that was already seen.
                 self.skip_document();
                 continue;
             }
@@ -104,8 +109,8 @@ impl<'h> DocumentScan<'h> {
         }
     }
 
-    /// From the newest version of the document at hand to the one in force; false when there is
-    /// none.
+    /// Moves from the newest version of the current document to the version in force. Returns false
+    /// when no version is in force.
     fn seek_visible(&mut self) -> Result<bool, HistoryError> {
         for step in 0.. {
             let Some(key) = self.iterator.key() else {
@@ -131,7 +136,7 @@ impl<'h> DocumentScan<'h> {
         Ok(false)
     }
 
-    /// Past all versions of the document at hand.
+    /// Moves past all versions of the current document.
     fn skip_document(&mut self) {
         for _ in 0..STEPS_BEFORE_SEEK {
             match self.iterator.key() {

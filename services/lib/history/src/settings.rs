@@ -1,4 +1,4 @@
-//! Settings of the store, and what they mean to RocksDB.
+//! Settings of the store, and what they mean for RocksDB.
 
 use std::collections::BTreeSet;
 
@@ -9,25 +9,25 @@ use rocksdb::{
 
 use crate::key;
 
-/// 16 shards: with RocksDB's own choice one is hardly larger than the top of a file's index.
+/// 16 shards: with RocksDB's own choice a shard is hardly larger than the top of a file's index.
 const CACHE_SHARD_BITS: i32 = 4;
 
-/// Sizes in bytes. The process holds up to about `cache_bytes + 4 * write_buffer_bytes + 2 *
-/// latest_bytes`, and what is applied and not yet committed.
+/// Settings of the store. Sizes are in bytes. The process holds up to about `cache_bytes + 4 *
+/// write_buffer_bytes + 2 * latest_bytes`, plus what is applied and not yet committed.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Blocks, filters and indexes of the files, shared by readers and writer.
+    /// Cache for blocks, filters and indexes of the files, shared by readers and writer.
     pub cache_bytes: usize,
-    /// One memtable; up to three are being written out at a time.
+    /// Size of one memtable. Up to three of them are written out at the same time.
     pub write_buffer_bytes: usize,
-    /// Newest versions that the writer remembers, so that it need not read them back: half of them,
-    /// in fact two halves of this size.
+    /// Memory for the newest versions, which the writer remembers so that it need not read them
+    /// back. This is the size of one half; there are two halves.
     pub latest_bytes: usize,
-    /// Threads for flushes and compactions.
+    /// Number of threads for flushes and compactions.
     pub background_jobs: i32,
-    /// Files kept open; the rest is opened when read.
+    /// Number of files that are kept open. Other files are opened when they are read.
     pub open_files: i32,
-    /// Names of operations and commands that this version does not know and that are passed over.
+    /// Names of unknown operations and commands that the writer skips.
     pub skipped: BTreeSet<String>,
 }
 
@@ -55,15 +55,15 @@ impl Settings {
 
         options.set_write_buffer_size(self.write_buffer_bytes);
         options.set_max_write_buffer_number(3);
-        // A lookup of an id that is not there must not walk every memtable: filters by (collection,
-        // id).
+        // A lookup of an id that does not exist must not walk every memtable, so there are filters
+        // for (collection, id).
         options.set_prefix_extractor(SliceTransform::create(
             key::PREFIX_NAME,
             key::prefix_of_version,
             Some(key::is_version),
         ));
         options.set_memtable_prefix_bloom_ratio(0.05);
-        // One writer: no need to pay for several.
+        // There is one writer only, so support for several would be wasted.
         options.set_allow_concurrent_memtable_write(false);
         options.set_block_based_table_factory(&self.table_options());
 
@@ -75,8 +75,8 @@ impl Settings {
         options.set_max_bytes_for_level_base(768 << 20);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        // Window and strategy as the level has them; level 1, because most of what is compacted is
-        // compacted again.
+        // Window and strategy are those of the level. Level 1, because most of what is compacted
+        // once is compacted again.
         options.set_bottommost_compression_options(-14, 1, 0, 0, true);
         options
     }
@@ -90,11 +90,11 @@ impl Settings {
         table.set_block_size(4 << 10);
         table.set_format_version(5);
         table.set_bloom_filter(10.0, false);
-        // No key is ever looked up whole: the time in it is never known.
+        // No key is ever looked up whole, because the time in the key is never known.
         table.set_whole_key_filtering(false);
-        // Indexes and filters share the cache, so that memory does not grow with the store, and lie
-        // in small pieces: a whole one is as large as a shard of the cache, and every lookup would
-        // read it again.
+        // Indexes and filters share the cache, so that memory does not grow with the store. They
+        // are split into small pieces: a whole index is as large as a shard of the cache, and every
+        // lookup would read it again.
         table.set_cache_index_and_filter_blocks(true);
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_partition_filters(true);
@@ -105,7 +105,7 @@ impl Settings {
     }
 }
 
-/// The log is the truth, so RocksDB's own is off (I5).
+/// RocksDB's own log is off, because the log of Hindsight is the truth (I5).
 pub(crate) fn write_options() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);

@@ -8,22 +8,24 @@ use crate::HistoryError;
 /// Identity, name, options and indexes of a collection at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionState {
+    /// The UUID of the collection.
     pub uuid: [u8; 16],
-    /// `db.collection`.
+    /// The namespace, `db.collection`.
     pub ns: String,
-    /// The options as `listCollections` gives them, BSON.
+    /// The options as BSON, as `listCollections` returns them.
     pub options: Vec<u8>,
-    /// The spec of the `_id` index; clustered and time-series collections have none.
+    /// The spec of the `_id` index. Clustered and time-series collections have none.
     pub id_index: Option<Vec<u8>>,
-    /// The specs of the other indexes, in the order they were made.
+    /// The specs of the other indexes, in the order in which they were made.
     pub indexes: Vec<Vec<u8>>,
-    /// Made up for entries of the relaxed window whose collection is neither in the base nor
-    /// created in the log. It must be dropped before the window ends, and it never shows in a view.
+    /// Whether the collection is made up, for entries of the relaxed window whose collection is
+    /// neither in the base nor created in the log. Such a collection must be dropped before the
+    /// window ends, and a view never shows it.
     pub implicit: bool,
 }
 
 impl CollectionState {
-    /// A collection without options and indexes.
+    /// Returns a collection without options and indexes.
     pub fn new(uuid: [u8; 16], ns: impl Into<String>) -> Self {
         CollectionState {
             uuid,
@@ -35,36 +37,41 @@ impl CollectionState {
         }
     }
 
+    /// Returns the name of the database.
     pub fn database(&self) -> &str {
         database_of(&self.ns)
     }
 
+    /// Returns whether the collection is capped.
     pub fn is_capped(&self) -> bool {
         self.option(b"capped").is_some_and(is_true)
     }
 
-    /// Dropped by a primary that steps up.
+    /// Returns whether the collection is temporary: a primary that steps up drops it.
     pub fn is_temporary(&self) -> bool {
         self.option(b"temp").is_some_and(is_true)
     }
 
+    /// Returns whether the collection is clustered.
     pub fn is_clustered(&self) -> bool {
         self.option(b"clusteredIndex").is_some()
     }
 
-    /// The buckets of a time-series collection, or (from 8.3) the collection itself.
+    /// Returns whether the collection holds the buckets of a time-series collection, or (from 8.3
+    /// on) is itself a time-series collection.
     pub fn is_timeseries(&self) -> bool {
         self.option(b"timeseries").is_some()
     }
 
-    /// How the server compares its strings; none where it compares their bytes, as we do.
+    /// Returns the collation by which the server compares strings of the collection; `None` where
+    /// the server compares their bytes, as the history does.
     pub fn collation(&self) -> Option<Doc<'_>> {
         let collation = self.option(b"collation")?.as_doc()?;
         let locale = collation.get(b"locale").ok().flatten().and_then(Element::as_str);
         (locale != Some("simple")).then_some(collation)
     }
 
-    /// The options that the base or the catalog checked to be BSON.
+    /// Returns the options. The base or the catalog has checked that they are BSON.
     pub fn options(&self) -> Doc<'_> {
         Doc::new(&self.options).unwrap_or(Doc::EMPTY)
     }
@@ -73,7 +80,7 @@ impl CollectionState {
         self.options().get(name).ok().flatten()
     }
 
-    /// Every piece of BSON in it is BSON.
+    /// Checks that every piece of BSON in the state is valid, and that the name is a namespace.
     pub(crate) fn validate(&self) -> Result<(), String> {
         let pieces = self.indexes.iter().chain(&self.id_index).chain([&self.options]);
         for bytes in pieces {
@@ -86,7 +93,7 @@ impl CollectionState {
     }
 }
 
-/// The database of a namespace. Its name holds no dot.
+/// Returns the database of a namespace. The name of a database contains no dot.
 pub(crate) fn database_of(ns: &str) -> &str {
     ns.split_once('.').map_or(ns, |(database, _)| database)
 }
@@ -95,8 +102,8 @@ fn is_true(element: Element<'_>) -> bool {
     element.as_bool().unwrap_or_else(|| element.as_integer().is_some_and(|n| n != 0))
 }
 
-/// Namespaces whose documents the server writes without logging it, so that a logged delete may
-/// find nothing (O16). Nothing about their content is promised.
+/// Whether the server writes the documents of this namespace without logging, so that a logged
+/// delete may find nothing (O16). The history promises nothing about their content.
 pub(crate) fn is_written_unlogged(ns: &str) -> bool {
     matches!(
         ns,
@@ -107,8 +114,8 @@ pub(crate) fn is_written_unlogged(ns: &str) -> bool {
     )
 }
 
-/// A collection's record: which generation it belongs to, and its state, or none once it is
-/// dropped.
+/// Encodes the record of a collection: the generation it belongs to, and its state. A dropped
+/// collection has no state.
 pub(crate) fn encode(generation: u32, state: Option<&CollectionState>) -> Vec<u8> {
     let mut record = DocWriter::with_capacity(256);
     record.int64(b"generation", i64::from(generation));

@@ -1,7 +1,7 @@
-//! Writes batches into the store beside the writer, so that applying goes on while RocksDB sorts
-//! what was applied.
+//! Writes batches into the store in a thread beside the writer, so that applying goes on while
+//! RocksDB sorts what was applied.
 //!
-//! At most one batch is in flight: memory stays bounded, and batches reach the store in order.
+//! At most one batch is in flight, so memory stays bounded and batches reach the store in order.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock};
@@ -14,22 +14,23 @@ use crate::latest::{Latest, Pending};
 use crate::settings::write_options;
 use crate::{HistoryError, history};
 
-/// Memory kept from one commit to the next: a segment's versions, and room.
+/// Memory that is kept from one commit to the next, in bytes: room for the versions of a segment,
+/// and more.
 const SPARE_BYTES: usize = 16 << 20;
 
-/// Key and value.
+/// The key and the value of a record.
 pub(crate) type Record = (Vec<u8>, Vec<u8>);
 
 /// What one commit puts into the store at once.
 struct Job {
     versions: Pending,
-    /// Of the catalog, and of the generation.
+    /// Records of the catalog, and of the generation.
     records: Vec<Record>,
-    /// May be shown once all of it is in the store.
+    /// May be published once all of it is in the store.
     generation: Generation,
 }
 
-/// A commit was written; its memory comes back for the next one.
+/// The result of a commit. Its memory comes back for the next commit.
 type Written = Result<Pending, rocksdb::Error>;
 
 pub(crate) struct Storing {
@@ -53,7 +54,7 @@ impl Storing {
                 if result.is_ok() {
                     history::show(&generations, generation);
                 }
-                // After a batch that is missing, none may follow.
+                // When a batch is missing, no later batch may follow.
                 let is_stored = result.is_ok();
                 if done.send(result.map(|()| versions)).is_err() || !is_stored {
                     return;
@@ -71,7 +72,7 @@ impl Storing {
         })
     }
 
-    /// Hands a commit over, once the one before is in the store.
+    /// Hands over a commit, once the previous commit is in the store.
     pub(crate) fn store(
         &mut self,
         latest: &Latest,
@@ -88,7 +89,7 @@ impl Storing {
         Ok(())
     }
 
-    /// Returns when everything handed over is in the store.
+    /// Returns when everything that was handed over is in the store.
     pub(crate) fn wait(&mut self) -> Result<(), HistoryError> {
         if !self.in_flight {
             return Ok(());

@@ -129,7 +129,7 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn settings() -> Settings {
-    // Small, so that the tests also read what was forgotten.
+    // Small, so that the tests also read versions that were forgotten.
     Settings { latest_bytes: 2_000, write_buffer_bytes: 1 << 20, ..Settings::default() }
 }
 
@@ -168,7 +168,7 @@ impl Fixture {
         load.finish().unwrap();
     }
 
-    /// Applies each unit at its second and commits it; then moves on to second `through`.
+    /// Applies each unit at its second and commits it. Then moves on to second `through`.
     pub(crate) fn run(&self, units: &[(u32, Vec<Op>)], through: u32) {
         let mut writer = self.history.writer().unwrap();
         for (seconds, ops) in units {
@@ -178,7 +178,7 @@ impl Fixture {
         writer.commit(Progress::at(at(through))).unwrap();
     }
 
-    /// Ends the relaxed window and gives what the operation is answered in strict mode.
+    /// Ends the relaxed window, and returns the answer to the operation in strict mode.
     pub(crate) fn strict(&self, op: Op) -> Result<Applied, ApplyError> {
         let mut writer = self.history.writer().unwrap();
         writer.commit(Progress::at(at(20)))?;
@@ -202,14 +202,14 @@ impl Fixture {
         view.scan_natural(ns).unwrap().map(|bytes| parsed(&bytes.unwrap())).collect()
     }
 
-    /// Names of the collections that exist.
+    /// Returns the names of the collections that exist.
     pub(crate) fn names(&self, seconds: u32) -> Vec<String> {
         let view = self.history.reader_at(ts(seconds)).unwrap();
         view.collections().iter().map(|state| state.ns.clone()).collect()
     }
 
-    /// As after a kill: what was not flushed is gone. Closing the store would flush it, so the
-    /// files are copied from under it.
+    /// Returns the store as after a kill: what was not flushed is gone. Closing the store would
+    /// flush it, so the files are copied while it is open.
     pub(crate) fn killed(self) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(self.dir.path()).unwrap() {

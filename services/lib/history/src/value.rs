@@ -4,10 +4,13 @@
 //! tombstone        := 00
 //! document         := 01 ‖ BSON
 //! ordered document := 02 ‖ order (16 bytes) ‖ BSON        in capped collections
-//! order            := visible time of the insert (u64 BE) ‖ position in its unit, or in the base's scan (u64 BE)
+//! order            := visible time of the insert (u64 BE) ‖ position (u64 BE)
 //! ```
 //!
-//! The order is the natural order of a capped collection: that of insertion. An update keeps it.
+//! The position is that of the insert in its unit, or of the document in the base's scan.
+//!
+//! The order is the natural order of a capped collection: the order of insertion. An update keeps
+//! the order of its document.
 
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::Doc;
@@ -20,14 +23,14 @@ const ORDERED: u8 = 2;
 
 pub(crate) const TOMBSTONE_VALUE: &[u8] = &[TOMBSTONE];
 
-/// Where a document stands in natural order.
+/// The place of a document in natural order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order {
     pub(crate) inserted: Timestamp,
     pub(crate) position: u64,
 }
 
-/// A value taken apart.
+/// A value, split into its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored<'a> {
     Tombstone,

@@ -14,34 +14,40 @@ use crate::{CollectionState, Generation, History, HistoryError, key, value};
 /// Why a version begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It came with the base: written at or before `visible`.
+    /// The version came with the base: it was written at or before `visible`.
     Base,
-    /// An entry wrote or deleted it.
+    /// An entry wrote or deleted the document.
     Entry,
-    /// The collection got this name: created or renamed to it.
+    /// The collection got this name: it was created, or renamed to this name.
     Named,
-    /// The collection lost this name: dropped, emptied, or renamed away.
+    /// The collection lost this name: it was dropped, emptied, or renamed away.
     Unnamed,
 }
 
 /// One state of one document, from `visible` until the next version. The document is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version<'a> {
+    /// The id of the generation that holds the version.
     pub generation: u32,
+    /// The time from which the version is in force.
     pub visible: Timestamp,
-    /// None: it does not exist from here on.
+    /// The bytes of the document; `None` when the document does not exist from here on.
     pub document: Option<&'a [u8]>,
+    /// Why the version begins.
     pub cause: Cause,
 }
 
-/// What ends a walk over versions early.
+/// Ends a walk over versions early.
 type Walk = ControlFlow<()>;
 type Visit<'a> = dyn FnMut(Version<'_>) -> Walk + 'a;
 
 impl History {
-    /// Every version that the document with this id had under this name, oldest first, over all
-    /// generations, until `visit` breaks. What happened inside a relaxed window is not known
-    /// exactly and left out, but for the version in force at its end.
+    /// Visits every version that the document with this id had under this name, oldest first, over
+    /// all generations, until `visit` breaks. What happened inside a relaxed window is not known
+    /// exactly and is left out, except for the version in force at the end of the window.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError`] when the store cannot be read.
     pub fn versions(
         &self,
         ns: &str,
@@ -79,7 +85,7 @@ impl History {
         Ok(())
     }
 
-    /// Every state in which a collection had this name, in no order.
+    /// Returns every state in which a collection had this name, in no particular order.
     pub fn states_named(&self, ns: &str) -> Vec<Arc<CollectionState>> {
         let catalog = self.read_catalog();
         let states = catalog.named(ns).flat_map(|(_, collection)| &collection.states);
@@ -98,7 +104,7 @@ impl History {
         let last = span.to.map_or(generation.through(), Timestamp::predecessor);
         let mut existed = false;
         let mut walk = self.versions_forward(prefix, first, last)?;
-        // Newer versions have smaller keys: towards the newest one is backwards.
+        // Newer versions have smaller keys, so the walk goes backwards to reach newer versions.
         while let Some((key, bytes)) = walk.item() {
             let (_, written) =
                 key::split_version(key).ok_or_else(|| HistoryError::corrupt("an odd key"))?;
@@ -132,8 +138,8 @@ impl History {
         Ok(visit(Version { generation, visible, document: None, cause }))
     }
 
-    /// An iterator over the versions of one document, at the one in force at `first`, or else at
-    /// the oldest one that is not newer than `last`.
+    /// Returns an iterator over the versions of one document. It stands at the version in force at
+    /// `first`, or else at the oldest version that is not newer than `last`.
     fn versions_forward(
         &self,
         prefix: &[u8],
@@ -148,7 +154,7 @@ impl History {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         options.set_iterate_lower_bound(at(last));
-        // One more than the oldest key there can be.
+        // One more than the oldest possible key.
         options.set_iterate_upper_bound([&at(Timestamp::ZERO)[..], &[0]].concat());
         let mut walk = self.db.raw_iterator_opt(options);
         walk.seek(at(first));

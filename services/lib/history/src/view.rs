@@ -1,4 +1,4 @@
-//! Reading the state at one time.
+//! Reads the state at one time.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::scan::DocumentScan;
 use crate::value::{Order, Stored};
 use crate::{CollectionState, History, HistoryError, ReadError, key, value};
 
-/// Documents of a collection, one after the other.
+/// The documents of a collection, one after the other.
 pub type Documents<'h> = Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + Send + 'h>;
 
-/// The state at one time. Consistent: the writer adds only what is visible later.
+/// The state at one time. A view is consistent, because the writer adds only what becomes visible
+/// later.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'h> {
     pub(crate) history: &'h History,
@@ -34,15 +35,17 @@ impl<'h> View<'h> {
         View { history, generation, at }
     }
 
+    /// Returns the time of the view.
     pub fn at(&self) -> Timestamp {
         self.at
     }
 
+    /// Returns the id of the generation that the view reads.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// Every collection that exists, by name.
+    /// Returns every collection that exists, ordered by name.
     pub fn collections(&self) -> Vec<Arc<CollectionState>> {
         let catalog = self.history.read_catalog();
         let mut collections: Vec<_> = catalog
@@ -55,40 +58,56 @@ impl<'h> View<'h> {
         collections
     }
 
-    /// The collection that has this name.
+    /// Returns the collection that has this name; `None` when no collection has it.
     pub fn collection(&self, ns: &str) -> Option<Arc<CollectionState>> {
         let catalog = self.history.read_catalog();
         catalog.named_at(self.generation, ns, self.at).map(|(_, state)| Arc::clone(state))
     }
 
-    /// A document's bytes; none when there is no such document.
+    /// Returns the bytes of a document; `None` when there is no such document.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::NoSuchCollection`] when no collection has this name, and
+    /// [`ReadError::Store`] when the store cannot be read.
     pub fn get(&self, ns: &str, id: Element<'_>) -> Result<Option<Vec<u8>>, ReadError> {
         let mut id_key = Vec::with_capacity(64);
         id_key::encode(id, &mut id_key);
         self.get_by_key(ns, &id_key)
     }
 
-    /// As [`View::get`], by the key of the id (`id_key::encode`). For many of them take a
+    /// Like [`View::get`], but takes the key of the id (`id_key::encode`). For many documents, use
     /// [`View::lookup`].
+    ///
+    /// # Errors
+    /// As for [`View::get`].
     pub fn get_by_key(&self, ns: &str, id_key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let mut lookup = self.lookup(ns)?;
         Ok(lookup.get(id_key)?.map(<[u8]>::to_vec))
     }
 
-    /// What finds documents of this collection.
+    /// Returns a lookup that finds documents of this collection.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::NoSuchCollection`] when no collection has this name.
     pub fn lookup(&self, ns: &str) -> Result<Lookup<'h>, ReadError> {
         let number = self.number(ns)?.0;
         let finder = self.history.version_finder();
         Ok(Lookup { finder, number, at: self.at, prefix: Vec::with_capacity(64) })
     }
 
-    /// All documents of a collection in the order of their ids.
+    /// Scans all documents of a collection in the order of their ids.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::NoSuchCollection`] when no collection has this name.
     pub fn scan(&self, ns: &str) -> Result<DocumentScan<'h>, ReadError> {
         self.scan_after(ns, None)
     }
 
-    /// As [`View::scan`], without the documents up to and with the one of this id, given by the key
-    /// that the scan told ([`crate::Scanned::id_key`]). There need not be such a document.
+    /// Like [`View::scan`], but begins after the document with this id. The id is given by the key
+    /// that the scan reported ([`crate::Scanned::id_key`]). A document with this id need not exist.
+    ///
+    /// # Errors
+    /// As for [`View::scan`].
     pub fn scan_after(
         &self,
         ns: &str,
@@ -109,10 +128,14 @@ impl<'h> View<'h> {
         Ok(DocumentScan::new(iterator, self.at))
     }
 
-    /// All documents of a collection in the order they were inserted, if it is capped; else as
-    /// [`View::scan`].
+    /// Returns all documents of a collection in the order in which they were inserted, if it is
+    /// capped; otherwise like [`View::scan`].
     ///
-    /// Holds about 60 bytes a document in memory.
+    /// For a capped collection this holds about 60 bytes per document in memory.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::NoSuchCollection`] when no collection has this name, and
+    /// [`ReadError::Store`] when the store cannot be read.
     pub fn scan_natural(&self, ns: &str) -> Result<Documents<'h>, ReadError> {
         let (number, state) = self.number(ns)?;
         let mut scan = self.scan(ns)?;
@@ -146,10 +169,13 @@ impl<'h> View<'h> {
 }
 
 impl Lookup<'_> {
-    /// The document with this id, lent until the next one is asked for; none when there is no such
+    /// Returns the document with this id, lent until the next call; `None` when there is no such
     /// document.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError`] when the store cannot be read.
     pub fn get(&mut self, id_key: &[u8]) -> Result<Option<&[u8]>, HistoryError> {
-        // No id has an empty key, and what is only a number is no version's key.
+        // No id has an empty key, and a key that is only a number is not the key of a version.
         if id_key.is_empty() {
             return Ok(None);
         }
@@ -160,7 +186,7 @@ impl Lookup<'_> {
     }
 }
 
-/// The document with this prefix (number and id key) in force at a time.
+/// Returns the document with this prefix (number and id key) that is in force at a time.
 fn find<'f>(
     finder: &'f mut DBRawIterator<'_>,
     prefix: &[u8],

@@ -1,4 +1,4 @@
-//! The one writer: apply units in, write batches out.
+//! The only writer: it takes apply units, and writes batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,50 +22,57 @@ const REMEMBERED_COLLECTIONS: usize = 10_000;
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
+    /// The unit was applied now.
     Done,
-    /// Its last entry is not after the last one applied: it is in already (I10).
+    /// The unit was applied before (I10): its last entry is not after the last entry that was
+    /// applied.
     Already,
 }
 
-/// What this writer did.
+/// What this writer did, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Units applied.
     pub units: u64,
+    /// Insert operations.
     pub inserts: u64,
+    /// Update operations.
     pub updates: u64,
+    /// Delete operations.
     pub deletes: u64,
+    /// Commands.
     pub commands: u64,
-    /// Writes of the relaxed window that met another state than a strict one would accept.
+    /// Writes in the relaxed window that met a state that a strict write would not accept.
     pub relaxed: u64,
-    /// Writes to unlogged and capped collections that met another state than a strict one would
-    /// accept, as they may at any time.
+    /// Writes to unlogged and capped collections that met a state that a strict write would not
+    /// accept. They may do so at any time.
     pub tolerated: u64,
     /// Documents into which the server put its own clock, so that the history holds only about the
     /// same time.
     pub clock_values: u64,
 }
 
-/// Applies units to the newest generation. What [`Writer::apply`] was given shows after
-/// [`Writer::commit`], and survives a crash after [`Writer::flush`] (or when RocksDB flushes by
-/// itself).
+/// Applies units to the newest generation. The units that [`Writer::apply`] was given are visible
+/// after [`Writer::commit`], and survive a crash after [`Writer::flush`] (or when RocksDB flushes
+/// by itself).
 pub struct Writer<'h> {
     pub(crate) history: &'h History,
     pub(crate) generation: Generation,
     pub(crate) latest: Latest,
-    /// Sees everything stored when an arena of `latest` was last forgotten.
+    /// Sees everything that was stored when an arena of `latest` was last forgotten.
     pub(crate) stored: DBRawIterator<'h>,
-    /// Of the document at hand: number and id key.
+    /// Number and id key of the current document.
     pub(crate) prefix: Vec<u8>,
     pub(crate) seek: Vec<u8>,
     pub(crate) counts: Counts,
-    /// By number, the greatest prefix that it ever had.
+    /// The greatest prefix that each number ever had.
     pub(crate) greatest: HashMap<u32, Vec<u8>>,
     pub(crate) trimming: Trimming,
     pub(crate) proof: Proof,
     targets: HashMap<[u8; 16], Target>,
     last_target: Option<([u8; 16], Target)>,
     edits: Vec<Edit>,
-    /// What was observed and is not stored yet.
+    /// Observations that are not stored yet.
     pub(crate) observed: Vec<Observed>,
     last_unit: Option<OpTime>,
     stopped: Option<OpTime>,
@@ -74,27 +81,27 @@ pub struct Writer<'h> {
     _claim: Claim<'h>,
 }
 
-/// What a document's operation must know of its collection.
+/// What an operation on a document must know about the collection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) number: u32,
     pub(crate) capped: bool,
-    /// The server writes to it without logging.
+    /// Whether the server writes to the collection without logging.
     pub(crate) unlogged: bool,
-    /// Tells the feature compatibility version.
+    /// Whether the collection holds the feature compatibility version.
     pub(crate) system_version: bool,
-    /// Its strings compare otherwise than by their bytes.
+    /// Whether strings of the collection are compared otherwise than by their bytes.
     pub(crate) has_collation: bool,
 }
 
-/// The unit at hand.
+/// The current unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unit {
     pub(crate) at: OpTime,
-    /// Where its versions go.
+    /// The time under which its versions are stored.
     pub(crate) visible: Timestamp,
     pub(crate) relaxed: bool,
-    /// Position of the operation at hand.
+    /// Position of the current operation.
     pub(crate) position: u64,
 }
 
@@ -134,33 +141,36 @@ impl<'h> Writer<'h> {
         })
     }
 
-    /// The generation it applies to, as of the last commit.
+    /// Returns the generation that the writer applies to, as of the last commit.
     pub fn generation(&self) -> &Generation {
         &self.generation
     }
 
+    /// Returns what this writer did so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// What came of the hashes that the source gave of its documents.
+    /// Returns the results of checking the hashes that the source gave of its documents.
     pub fn hash_counts(&self) -> HashCounts {
         self.proof.counts
     }
 
-    /// Bytes applied and not committed. They are held in memory; commit when they become many.
+    /// Returns the number of bytes that are applied and not committed. They are held in memory;
+    /// commit when there are many.
     pub fn uncommitted_bytes(&self) -> usize {
         self.latest.pending_bytes()
     }
 
     /// Applies one unit: the operations of one entry or of one assembled transaction, in order.
     ///
-    /// `visible` is when they become visible (O10), `at` the optime of the unit's last entry: of
-    /// the commit, for a prepared transaction. Units come in the order of `at`.
+    /// `visible` is the time from which the operations are visible (O10). `at` is the optime of the
+    /// last entry of the unit: for a prepared transaction, of its commit. Units come in the order
+    /// of `at`.
     ///
     /// # Errors
-    /// After [`ApplyError::Unsupported`] or [`ApplyError::Inconsistent`] nothing of the unit is in,
-    /// and nothing more is taken; what came before may still be committed.
+    /// After [`ApplyError::Unsupported`] or [`ApplyError::Inconsistent`] nothing of the unit is in
+    /// the history, and the writer accepts no further unit. Earlier units may still be committed.
     pub fn apply<'a>(
         &mut self,
         visible: Timestamp,
@@ -171,7 +181,7 @@ impl<'h> Writer<'h> {
             return Err(ApplyError::Stopped { at });
         }
         if at.ts <= self.generation.base.start {
-            // The base was read after it.
+            // The base was read after this unit.
             return Ok(Applied::Already);
         }
         if let Some(last) = self.last_unit.filter(|last| at.ts <= last.ts) {
@@ -204,8 +214,9 @@ impl<'h> Writer<'h> {
         }
         let mut unit = Unit {
             at,
-            // A transaction prepared before the base's start and committed after it is, like all of
-            // the relaxed window, on top of the base; nothing is read before the window's end.
+            // A transaction that was prepared before the base's start and committed after it goes
+            // on top of the base, like everything in the relaxed window. Nothing is read before the
+            // end of the window.
             visible: visible.max(base.start),
             relaxed: visible <= base.exact_from,
             position: 0,
@@ -233,15 +244,25 @@ impl<'h> Writer<'h> {
         }
     }
 
-    /// Stores what was applied since the last commit, and the progress with it, in one batch;
-    /// returns when readers see it.
+    /// Stores what was applied since the last commit, and the progress with it, in one batch.
+    /// Returns when readers see it.
+    ///
+    /// # Errors
+    /// Returns [`ApplyError::OutOfOrder`] when the progress does not fit the units that were
+    /// applied or would move back, [`ApplyError::Stopped`] when the progress reaches a refused
+    /// unit, [`ApplyError::Inconsistent`] when the relaxed window ends with a collection that is
+    /// neither in the base nor created nor dropped in the log, and [`ApplyError::Store`] when the
+    /// store fails.
     pub fn commit(&mut self, progress: Progress) -> Result<(), ApplyError> {
         self.commit_behind(progress)?;
         Ok(self.storing.wait()?)
     }
 
-    /// Like [`Writer::commit`], but returns as soon as the commit before is stored: to catch up
-    /// faster. Errors of the store come with the next call.
+    /// Like [`Writer::commit`], but returns as soon as the previous commit is stored, to catch up
+    /// faster. The next call reports errors of the store.
+    ///
+    /// # Errors
+    /// As for [`Writer::commit`].
     pub fn commit_behind(&mut self, progress: Progress) -> Result<(), ApplyError> {
         self.check_progress(&progress)?;
         if progress.through >= self.generation.base.exact_from {
@@ -256,12 +277,13 @@ impl<'h> Writer<'h> {
         self.storing.store(&self.latest, records, generation.clone())?;
         self.edits.clear();
         self.observed.clear();
-        // The arena forgotten here was handed over at least one commit ago, so it is in the store.
+        // The arena that is forgotten here was handed over at least one commit ago, so it is in the
+        // store.
         if self.latest.stored() {
             self.stored.refresh()?;
         }
         if self.greatest.len() > REMEMBERED_COLLECTIONS {
-            // Once all of it is in the store, it can be read from there when needed.
+            // Once all of it is in the store, it can be read from there when it is needed.
             self.storing.wait()?;
             self.greatest.clear();
         }
@@ -270,7 +292,7 @@ impl<'h> Writer<'h> {
         Ok(())
     }
 
-    /// What changed in the catalog, and the progress.
+    /// Returns the records of what changed in the catalog, and of the progress.
     fn records(&self, generation: &Generation) -> Vec<Record> {
         let mut records = Vec::new();
         if !self.edits.is_empty() {
@@ -310,14 +332,17 @@ impl<'h> Writer<'h> {
         }
     }
 
-    /// Makes everything committed durable.
+    /// Makes everything that is committed durable.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError`] when the store fails.
     pub fn flush(&mut self) -> Result<(), HistoryError> {
         self.storing.wait()?;
         self.history.flush()
     }
 
-    /// At the end of the relaxed window every collection written to must have turned out to be
-    /// real.
+    /// Checks at the end of the relaxed window that every collection that was written to turned out
+    /// to be real.
     fn close_window(&mut self, at: OpTime) -> Result<(), ApplyError> {
         if self.window_closed {
             return Ok(());
@@ -349,7 +374,8 @@ impl<'h> Writer<'h> {
         }
     }
 
-    /// The collection of a document's operation: by UUID, or by the name it has at that moment.
+    /// Finds the collection of an operation on a document: by UUID, or by the name that the
+    /// collection has at that moment.
     pub(crate) fn target(
         &mut self,
         unit: &Unit,

@@ -1,4 +1,5 @@
-//! XXH3-64 with seed 0 and the default secret, as the server hashes documents with it (xxHash 0.8).
+//! XXH3-64 with seed 0 and the default secret, as the server uses it to hash documents (xxHash
+//! 0.8).
 
 const SECRET: [u8; 192] = [
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
@@ -120,7 +121,7 @@ fn accumulate(sums: &mut [u64; 8], stripe: &[u8], secret_at: usize) {
     }
 }
 
-/// 16 bytes of input with 16 of the secret.
+/// Mixes 16 bytes of input with 16 bytes of the secret.
 fn mix(input: &[u8], at: usize, secret_at: usize) -> u64 {
     fold(word(input, at) ^ secret(secret_at), word(input, at + 8) ^ secret(secret_at + 8))
 }
@@ -145,7 +146,7 @@ fn avalanche(mut hash: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// That of XXH64.
+/// The avalanche of XXH64.
 fn avalanche_64(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(PRIME64[1]);
@@ -186,11 +187,11 @@ mod tests {
         (2099, 0xc6b9_d9b3_fc9a_c765),
         (2240, 0x6e73_a905_39cf_2948),
         (2367, 0xcb37_aeb9_e5d3_61ed),
-        // Made with the Python package xxhash 3, of the same bytes.
+        // Made with the Python package xxhash 3, from the same bytes.
         (100, 0x93cd_9543_2b7d_483f),
     ];
 
-    /// The bytes that the published hashes are of.
+    /// Returns the bytes from which the published hashes were computed.
     fn data(length: usize) -> Vec<u8> {
         let mut generator = 2_654_435_761_u64;
         let next = |_| {
@@ -208,7 +209,7 @@ mod tests {
         }
     }
 
-    /// One hash over the hashes of every length, which a reference implementation gave too.
+    /// One hash over the hashes of every length. A reference implementation returned the same hash.
     #[test]
     fn every_length_to_three_blocks_agrees_with_the_reference() {
         let all = data(3_100);

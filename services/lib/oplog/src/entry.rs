@@ -3,45 +3,54 @@
 use crate::raw::{Doc, Element, Malformed, kind};
 use crate::{OpTime, Timestamp};
 
-/// One oplog document, its envelope read and its payload untouched. Fields as in the server's
-/// `db/repl/oplog_entry.idl`; unknown ones stay in [`Entry::doc`] and are stored like any other
-/// (I1).
+/// One oplog document, with its envelope read and its payload untouched. The fields are those of
+/// the server's `db/repl/oplog_entry.idl`. Unknown fields stay in [`Entry::doc`] and are stored
+/// like any other (I1).
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
+    /// The whole entry.
     pub doc: Doc<'a>,
+    /// The identity of the entry.
     pub optime: OpTime,
-    /// `i`, `u`, `d`, `c`, `n`, or what a newer server invents.
+    /// The operation code: `i`, `u`, `d`, `c`, `n`, or a code that a newer server invents.
     pub op: &'a [u8],
-    /// Empty for a name that is not UTF-8: such an entry is stored like any other (I1), and cannot
-    /// be addressed.
+    /// The namespace. Empty for a name that is not UTF-8: such an entry is stored like any other
+    /// (I1), but it cannot be addressed.
     pub ns: &'a str,
-    /// The collection's UUID.
+    /// The UUID of the collection.
     pub ui: Option<[u8; 16]>,
+    /// The payload.
     pub o: Doc<'a>,
+    /// The second document of the payload, such as the `_id` of an update.
     pub o2: Option<Doc<'a>>,
-    /// The primary's wall clock, milliseconds since the epoch; not monotonic, for display only.
+    /// The primary's wall clock, in milliseconds since the epoch. It is not monotonic, and is for
+    /// display only.
     pub wall_ms: Option<i64>,
-    /// Session id, compared by value with all its members.
+    /// The session id, compared by value with all its members.
     pub lsid: Option<Doc<'a>>,
+    /// The number of the transaction or retryable write in its session.
     pub txn_number: Option<i64>,
+    /// The retry counter that belongs to `txn_number`.
     pub txn_retry_counter: Option<i64>,
+    /// `prevOpTime` as the entry has it. See [`Entry::previous`].
     pub prev_optime: Option<OpTime>,
+    /// `multiOpType`: how the operations of an `applyOps` are applied.
     pub multi_op_type: Option<i64>,
-    /// `b`: apply this update as an upsert.
+    /// `b`: whether this update is applied as an upsert.
     pub upsert: bool,
     /// `m.h`: the primary's hash of the document that the entry writes (9.0, behind a flag).
     pub document_hash: Option<i64>,
 }
 
 impl<'a> Entry<'a> {
-    /// Reads the envelope; the payload is not walked.
+    /// Reads the envelope. The payload is not walked.
     ///
     /// # Errors
-    /// Without `ts`, `op` or `o`, and with another type than the server gives it in a field on
-    /// which the identity of the entry, of its collection or of its transaction rests: to take such
-    /// a field for absent would be to take the entry for another one. In the remaining optional
-    /// fields another type counts as absent, and so does `null` everywhere, which tools have been
-    /// seen to write.
+    /// Returns [`Malformed`] when `ts`, `op` or `o` is missing, or when a field on which the
+    /// identity of the entry, of its collection or of its transaction rests has another type than
+    /// the server gives it: treating such a field as absent would turn the entry into another one.
+    /// In the remaining optional fields another type counts as absent. `null`, which tools have
+    /// been seen to write, counts as absent everywhere.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let doc = Doc::new(bytes)?;
         let mut entry = Entry {
@@ -90,7 +99,7 @@ impl<'a> Entry<'a> {
                 let name = need(element.as_string_bytes(), "entry's ns is not a string")?;
                 self.ns = std::str::from_utf8(name).unwrap_or_default();
             }
-            // Written as null by tools that re-marshalled it; such an entry has no usable term.
+            // Tools that re-marshalled the entry write null here. Such an entry has no usable term.
             b"t" => self.optime.term = element.as_integer().unwrap_or(OpTime::NONE.term),
             b"ui" => self.ui = optional(element, Element::as_uuid, "entry's ui is not a UUID")?,
             b"o2" => self.o2 = element.as_doc(),
@@ -121,24 +130,25 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
+    /// Returns the timestamp of the entry.
     pub fn ts(&self) -> Timestamp {
         self.optime.ts
     }
 
-    /// The entry before this one in its transaction, or in what else its session wrote; what the
-    /// server writes for "none" is none.
+    /// Returns the previous entry of the transaction, or else the previous entry that the session
+    /// wrote. `None` if there is none, and for the value that the server writes for "none".
     pub fn previous(&self) -> Option<OpTime> {
         self.prev_optime.filter(|previous| previous.ts != Timestamp::ZERO)
     }
 }
 
-/// The hash in an operation's `m`. That of a transaction's commit holds sizes of collections
-/// instead.
+/// Reads the hash in an operation's `m`. The `m` of a transaction's commit holds sizes of
+/// collections instead.
 pub(crate) fn document_hash(element: Element<'_>) -> Option<i64> {
     element.as_doc()?.get(b"h").ok()??.as_integer()
 }
 
-/// An optime whose term, like the entry's own, may have been lost on the way.
+/// Reads an optime whose term, like the entry's own, may have been lost on the way.
 fn previous_optime(element: Element<'_>) -> Option<OpTime> {
     let doc = element.as_doc()?;
     let ts = doc.get(b"ts").ok()??.as_timestamp()?;

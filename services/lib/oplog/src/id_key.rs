@@ -1,9 +1,9 @@
 //! `_id` values as keys: bytes that compare as MongoDB compares the values.
 //!
-//! Two ids which MongoDB's `_id` index holds to be the same (`1`, `1L`, `1.0`, Decimal128 `1.00`; a
-//! string and a symbol of the same text) encode to the same bytes; for others the order of the
-//! bytes is BSON comparison order. No encoding is a prefix of another, so a key may be followed by
-//! anything (a time, for history).
+//! Two ids that MongoDB's `_id` index treats as the same (`1`, `1L`, `1.0`, Decimal128 `1.00`; a
+//! string and a symbol of the same text) encode to the same bytes. For other ids the order of the
+//! bytes is BSON comparison order. No encoding is a prefix of another, so anything may follow a key
+//! (a time, for history).
 //!
 //! ```text
 //! key        := tag body            tag: the canonical type, and the size of a number (number.rs)
@@ -20,14 +20,15 @@
 //! ```
 //!
 //! An id whose nested documents are not well-formed BSON has no place in that order. Such an id is
-//! kept under its own last tag as plain bytes, so that it still is a key equal to itself only.
+//! kept as plain bytes under the last tag, which is for such ids only. It is therefore still a key,
+//! and equal only to itself.
 
 use crate::raw::{Doc, Element, MAX_DEPTH, Malformed, kind};
 
 mod number;
 
-/// The first byte of each canonical type, in the order of the server's `canonicalizeBSONType`.
-/// `00` is left to the end of a document, which sorts before any element of a longer one.
+/// The first byte of each canonical type, in the order of the server's `canonicalizeBSONType`. `00`
+/// is reserved for the end of a document, which sorts before any element of a longer document.
 mod tag {
     pub(super) const MIN_KEY: u8 = 0x08;
     pub(super) const UNDEFINED: u8 = 0x10;
@@ -52,21 +53,25 @@ mod tag {
 /// Appends the collation key of a string's bytes. The key may hold any bytes.
 type Collate<'a> = &'a dyn Fn(&[u8], &mut Vec<u8>);
 
-/// Appends the key of an id in a collection with simple collation. The element's name does not
+/// Appends the key of an id in a collection with simple collation. The name of the element does not
 /// matter.
 pub fn encode(id: Element<'_>, out: &mut Vec<u8>) {
     encode_with(id, None, out);
 }
 
 /// Appends the key of an id in a collection with a collation. `collate` appends the collation key
-/// of a string's bytes; it is called for each string and symbol, nested ones too, and must not
-/// touch what is already there.
+/// of a string's bytes. It is called for each string and symbol, nested ones too, and must not
+/// touch what the buffer already holds.
 pub fn encode_collated(id: Element<'_>, collate: &dyn Fn(&[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
     encode_with(id, Some(collate), out);
 }
 
-/// Appends the key of a number, given by its type and its value's bytes: the keys of two numbers
-/// of whatever types compare as the numbers do, exactly.
+/// Appends the key of a number, given by its type and the bytes of its value. The keys of two
+/// numbers of any types compare exactly as the numbers do.
+///
+/// # Errors
+/// Returns [`Malformed`] when `kind` is not the type of a number, or when the value has another
+/// length than its type.
 pub fn encode_number(kind: u8, value: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
     match kind {
         kind::INT32 => number::integer(i64::from(i32::from_le_bytes(fixed(value)?)), out),
@@ -78,10 +83,10 @@ pub fn encode_number(kind: u8, value: &[u8], out: &mut Vec<u8>) -> Result<(), Ma
     Ok(())
 }
 
-/// A 64-bit hash of an id's key under simple collation, for filters on disk. Never changes: see
-/// [`hash64_of_key`].
+/// Returns a 64-bit hash of an id's key under simple collation, for filters on disk. The hash never
+/// changes: see [`hash64_of_key`].
 pub fn hash64(id: Element<'_>) -> u64 {
-    /// An id larger than this is rare; its memory is given back.
+    /// A key of more bytes than this is rare; its memory is given back.
     const KEEP: usize = 4096;
     thread_local! {
         static KEY: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
@@ -96,10 +101,10 @@ pub fn hash64(id: Element<'_>) -> u64 {
     hash
 }
 
-/// The hash [`hash64`] gives for the id of that key. Part of the formats on disk, so it is fixed
-/// here: start from the length; for each 8 bytes (little-endian, the last ones padded with zeros)
-/// xor them in, multiply by `9e3779b97f4a7c15`, fold the high half onto the low one; finish as
-/// MurmurHash3 does.
+/// Returns the hash that [`hash64`] returns for the id with this key. The hash is part of the
+/// formats on disk, so it is fixed here: start from the length; for each 8 bytes (little-endian,
+/// the last ones padded with zeros) xor them in, multiply by `9e3779b97f4a7c15`, fold the high half
+/// onto the low half; finish as MurmurHash3 does.
 pub fn hash64_of_key(key: &[u8]) -> u64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| {
@@ -164,7 +169,7 @@ fn tag_of(kind: u8) -> Result<u8, Malformed> {
     })
 }
 
-/// What follows the tag. A number writes its own, finer tag.
+/// Appends what follows the tag. A number writes its own, finer tag.
 fn body(
     element: Element<'_>,
     collate: Option<Collate<'_>>,
@@ -269,7 +274,7 @@ fn collated(bytes: &[u8], collate: Collate<'_>, out: &mut Vec<u8>) {
     end_text(start, out);
 }
 
-/// Escapes what was appended from `start` on, in place, and ends it.
+/// Escapes in place what was appended from `start` on, and ends it.
 fn end_text(start: usize, out: &mut Vec<u8>) {
     let escapes = out[start..].iter().filter(|&&byte| byte <= 1).count();
     if escapes > 0 {
@@ -292,7 +297,7 @@ fn end_text(start: usize, out: &mut Vec<u8>) {
     out.push(0);
 }
 
-/// The bytes of a length-prefixed string, without its terminator.
+/// Returns the bytes of a length-prefixed string, without its terminator.
 fn string(value: &[u8]) -> Result<&[u8], Malformed> {
     if value.len() < 5 {
         return Err(Malformed("string shorter than its length prefix"));

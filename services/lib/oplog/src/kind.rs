@@ -1,24 +1,30 @@
-//! What an entry is, by exhaustive tables. What the tables do not know is typed "unknown": it is
-//! stored like any other entry, and whoever must apply it refuses (server:
+//! What an entry is, by exhaustive tables. What the tables do not list is typed "unknown": such an
+//! entry is stored like any other, and code that must apply it refuses (server:
 //! `db/repl/oplog_entry.idl`).
 
 /// The `op` code of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OpKind {
+    /// An insert, `i`.
     Insert,
+    /// An update, `u`.
     Update,
+    /// A delete, `d`.
     Delete,
+    /// A command, `c`.
     Command,
+    /// A no-op, `n`.
     Noop,
-    /// Known, and without effect on documents or catalog: `ci`, `cu` and `cd` write into tables of
-    /// the storage engine (index builds, counts), `km` and `cmk` are about encryption keys (8.3 and
-    /// later).
+    /// A known code without effect on documents or catalog: `ci`, `cu` and `cd` write into tables
+    /// of the storage engine (index builds, counts), `km` and `cmk` are about encryption keys (8.3
+    /// and later).
     Bookkeeping,
     /// A code of a newer (or unreleased) server: `xi`, `xd`, `db`, …
     Unknown,
 }
 
 impl OpKind {
+    /// Returns the kind of an `op` code.
     pub fn of(op: &[u8]) -> Self {
         match op {
             b"i" => OpKind::Insert,
@@ -50,17 +56,20 @@ pub enum CommandKind {
     EmptyCapped,
     RenameCollection,
     StartIndexBuild,
-    /// `upgradeDowngradeViewlessTimeseries`: a time-series collection gets one namespace, or two
-    /// again.
+    /// `upgradeDowngradeViewlessTimeseries`: a time-series collection changes from two namespaces
+    /// to one, or back.
     ConvertTimeseries,
-    /// Known, and without effect on data or catalog: bookkeeping of the server.
+    /// A known command without effect on data or catalog: bookkeeping of the server.
     Bookkeeping,
-    /// Known, and its effect cannot be rebuilt from the oplog (its data does not travel in it).
+    /// A known command whose effect cannot be rebuilt from the oplog, because its data does not
+    /// travel in the oplog.
     Unrecoverable,
+    /// A command that this version does not know.
     Unknown,
 }
 
 impl CommandKind {
+    /// Returns the kind of a command, by its name.
     pub fn of(name: &[u8]) -> Self {
         match name {
             b"abortIndexBuild" => Self::AbortIndexBuild,
@@ -117,7 +126,7 @@ mod tests {
         for name in [&b"dropIndexes"[..], b"deleteIndexes", b"deleteIndex", b"dropIndex"] {
             assert_eq!(CommandKind::of(name), CommandKind::DropIndexes);
         }
-        // In small letters only here.
+        // Only this name is all lower case.
         assert_eq!(CommandKind::of(b"emptycapped"), CommandKind::EmptyCapped);
     }
 }

@@ -1,14 +1,14 @@
-//! The MongoDB oplog, as pure values: no I/O, no clock.
+//! The MongoDB oplog as pure values, without I/O and without a clock.
 //!
-//! - [`raw`]: BSON walked and written as bytes
+//! - [`raw`]: walks and writes BSON as bytes
 //! - [`id_key`]: `_id` values as keys that sort as MongoDB sorts them
-//! - [`update`]: updates applied to documents, byte for byte as the server does
-//! - [`Timestamp`], [`OpTime`]: positions; [`TimeSpec`]: how people write them
+//! - [`update`]: applies updates to documents, byte for byte as the server does
+//! - [`Timestamp`], [`OpTime`]: positions; [`TimeSpec`]: times as people write them
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
-//! - [`Namespaces`]: which collections an operation is about
-//! - [`Assembler`]: which entries become visible together, and when
-//! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: which MongoDB a state comes from
+//! - [`Namespaces`]: the collections that an operation is about
+//! - [`Assembler`]: finds out which entries become visible together, and when
+//! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: the MongoDB version that a state comes from
 //! - [`time_series`]: buckets of mixed types
 
 mod entry;

@@ -1,5 +1,5 @@
-//! Which collections an operation is about. A command's own `ns` is `<db>.$cmd`, so that a filter
-//! that looks at it lets every command through; the collection is named in `o`.
+//! Which collections an operation is about. The `ns` of a command is `<db>.$cmd`, so a filter that
+//! looks at `ns` lets every command through. The collection is named in `o`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,18 +7,21 @@ use std::fmt;
 use crate::raw::Element;
 use crate::{CommandKind, OpKind, Operation};
 
-/// Names of collections or databases, for filters, counts and people. What a collection *is*, its
-/// UUID says.
+/// Names of collections or databases, for filters, counts and people. The identity of a collection
+/// is its UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespaces<'a> {
-    /// Of no collection: most no-ops, `commitTransaction`, and an `applyOps` as such, which has to
+    /// No collection: most no-ops, `commitTransaction`, and an `applyOps` as a whole, which has to
     /// be opened ([`crate::Entry::for_each_operation`]).
     None,
+    /// One collection, or one database.
     One(Namespace<'a>),
-    /// A filter that takes only one of the two loses a collection, or gains one whose documents it
-    /// lacks.
+    /// A rename. A filter that accepts only one of the two names loses a collection, or gains a
+    /// collection whose documents it lacks.
     Renamed {
+        /// The old name.
         from: Namespace<'a>,
+        /// The new name.
         to: Namespace<'a>,
     },
 }
@@ -40,8 +43,8 @@ impl<'a> Namespaces<'a> {
         }
     }
 
-    /// An operation code of tomorrow may be a command of another kind (as `xi` was), whose
-    /// collection we cannot tell.
+    /// An operation code of a future server may be a command of another kind (as `xi` was), whose
+    /// collection is not known.
     fn of_document(kind: OpKind, ns: &'a str) -> Self {
         let namespace = Namespace::parse(ns);
         match (kind, namespace.collection) {
@@ -63,6 +66,7 @@ impl<'a> Namespaces<'a> {
         }
     }
 
+    /// Returns the names: none, one, or two for a rename.
     pub fn iter(self) -> impl Iterator<Item = Namespace<'a>> {
         let (first, second) = match self {
             Self::None => (None, None),
@@ -76,16 +80,19 @@ impl<'a> Namespaces<'a> {
 /// `database.collection`, or a whole database.
 #[derive(Clone, Copy)]
 pub struct Namespace<'a> {
+    /// The name of the database.
     pub database: &'a str,
-    /// Empty for what concerns the database as a whole, or names no collection that we can read. A
-    /// filter that takes any collection of the database has to take it.
+    /// The name of the collection. Empty when the operation concerns the database as a whole, or
+    /// names no collection that can be read. A filter that accepts any collection of the database
+    /// has to accept such an operation.
     pub collection: &'a str,
-    /// Both as one string, if it stands so in the entry.
+    /// Both names as one string, if the entry holds them so.
     full: Option<&'a str>,
 }
 
 impl<'a> Namespace<'a> {
-    /// Splits at the first dot: a database's name has none, a collection's may have.
+    /// Splits at the first dot: the name of a database has no dot, the name of a collection may
+    /// have dots.
     pub fn parse(full: &'a str) -> Self {
         let (database, collection) = full.split_once('.').unwrap_or((full, ""));
         Self { database, collection, full: Some(full) }
@@ -95,11 +102,13 @@ impl<'a> Namespace<'a> {
         Self { database, collection: "", full: Some(database) }
     }
 
+    /// Returns whether this is a whole database, without a collection.
     pub fn is_database(&self) -> bool {
         self.collection.is_empty()
     }
 
-    /// `database.collection`, borrowed from the entry except for commands; a database's bare name.
+    /// Returns `database.collection`, borrowed from the entry except for commands. For a database,
+    /// returns its bare name.
     pub fn full_name(&self) -> Cow<'a, str> {
         match self.full {
             Some(full) => Cow::Borrowed(full),
@@ -138,7 +147,7 @@ fn of_command<'a>(operation: &Operation<'a>, command: CommandKind) -> Namespace<
         return Namespace::database(database);
     };
     // `importCollection` and `truncateRange` give the full name (server: their IDL types).
-    // Elsewhere a collection may well be called like its database.
+    // Elsewhere a collection may well have the name of its database.
     let full = command == CommandKind::Unrecoverable
         && named.strip_prefix(database).is_some_and(|rest| rest.starts_with('.'));
     match named {

@@ -1,49 +1,56 @@
-//! The operations an entry stands for: itself, or what its `applyOps` holds.
+//! The operations that an entry stands for: the entry itself, or what its `applyOps` holds.
 
 use crate::entry::{document_hash, optional};
 use crate::raw::{Doc, Element, Malformed};
 use crate::{CommandKind, Entry, Namespace, Namespaces, OpKind};
 
-/// `applyOps` inside `applyOps` is followed this deep, as the server does (`kMaxApplyOpsDepth`).
+/// How deep `applyOps` inside `applyOps` is followed, as in the server (`kMaxApplyOpsDepth`).
 const MAX_NESTING: usize = 10;
 
 /// One operation on one document or one collection.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
+    /// What the operation does.
     pub kind: OpKind,
-    /// The `op` code as it stands, which names what this version does not know.
+    /// The `op` code as it stands, which names an operation that this version does not know.
     pub code: &'a [u8],
+    /// The namespace as it stands; for a command, `<db>.$cmd`.
     pub ns: &'a str,
-    /// The collection's UUID: the identity of a collection; `ns` is only its name at that moment.
+    /// The UUID of the collection, which is its identity. `ns` is only its name at that moment.
     pub ui: Option<[u8; 16]>,
+    /// The payload.
     pub o: Doc<'a>,
+    /// The second document of the payload, such as the `_id` of an update.
     pub o2: Option<Doc<'a>>,
-    /// This update inserts its document if there is none. Stated by the operation, or the default
-    /// of the `applyOps` that holds it: outside transactions the server's applier upserts unless
-    /// the command said `alwaysUpsert: false` (server: `ApplyOps::extractOperationsTo`).
+    /// Whether this update inserts its document if there is none. The operation states this, or it
+    /// is the default of the `applyOps` that holds the operation: outside transactions the server's
+    /// applier upserts unless the command said `alwaysUpsert: false` (server:
+    /// `ApplyOps::extractOperationsTo`).
     pub upsert: bool,
+    /// Who wrote the operation.
     pub origin: Origin,
     /// `m.h`: the primary's hash of the document that this operation writes (9.0, behind a flag).
     pub document_hash: Option<i64>,
 }
 
-/// Whose words an operation is in. What the server logs by itself fits the state before it; what a
-/// user gave in an `applyOps` need not, and may hold what the server never logs.
+/// Who wrote an operation. What the server logs by itself fits the state before it. What a user
+/// gave in an `applyOps` need not fit, and may hold what the server never logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// An entry of its own, or a part of a transaction or of a retryable write.
+    /// The server: an entry of its own, or a part of a transaction or of a retryable write.
     #[default]
     Server,
     /// A user's `applyOps`, which MongoDB 6.0 and earlier log as it was given. `wall_ms` is the
-    /// entry's.
+    /// wall clock of the entry, in milliseconds since the epoch.
     User { wall_ms: Option<i64> },
-    /// An `applyOps` whose entry does not tell: up to 6.0 a user's that was nested in another,
-    /// later a batch that the server made. `wall_ms` is the entry's.
+    /// An `applyOps` whose entry does not say who wrote it: up to 6.0 a user's `applyOps` that was
+    /// nested in another, later a batch that the server made. `wall_ms` is the wall clock of the
+    /// entry, in milliseconds since the epoch.
     UserOrBatch { wall_ms: Option<i64> },
 }
 
 impl<'a> Operation<'a> {
-    /// The command, if this is one.
+    /// Returns the command, if the operation is one.
     pub fn command(&self) -> Option<CommandKind> {
         if self.kind != OpKind::Command {
             return None;
@@ -52,7 +59,7 @@ impl<'a> Operation<'a> {
         Some(first.map_or(CommandKind::Unknown, |element| CommandKind::of(element.name)))
     }
 
-    /// The `_id` of the document that this operation inserts, updates or deletes.
+    /// Returns the `_id` of the document that this operation inserts, updates or deletes.
     pub fn document_id(&self) -> Option<Element<'a>> {
         let keyed = match self.kind {
             OpKind::Insert | OpKind::Delete => self.o,
@@ -62,15 +69,16 @@ impl<'a> Operation<'a> {
         keyed.get(b"_id").ok().flatten()
     }
 
-    /// The collections this operation is about, under their names of that moment. See
+    /// Returns the collections that this operation is about, under their names at that moment. See
     /// [`Namespaces`].
     pub fn namespaces(&self) -> Namespaces<'a> {
         Namespaces::of(self)
     }
 
-    /// This rename drops the collection that had the new name: `$out`, `convertToCapped`, and a
-    /// rename with `dropTarget`. The server writes the UUID of what it dropped, and nothing where
-    /// nothing was; a tool's `applyOps` may say `true`.
+    /// Returns whether this is a rename that drops the collection that had the new name: `$out`,
+    /// `convertToCapped`, and a rename with `dropTarget`. The server writes the UUID of the
+    /// collection that it dropped, and nothing where there was none; a tool's `applyOps` may say
+    /// `true`.
     pub fn drops_target(&self) -> bool {
         let is_rename = self.command() == Some(CommandKind::RenameCollection);
         let dropped = is_rename.then(|| self.o.get(b"dropTarget").ok().flatten()).flatten();
@@ -117,14 +125,14 @@ impl<'a> Operation<'a> {
         operation.kind = OpKind::of(operation.code);
         operation.o = o.ok_or(Malformed("inner operation without o"))?;
         let by_default = upsert_by_default && operation.kind == OpKind::Update;
-        // `b: false` does not take back what the command says (seen on 4.4 to 6.0).
+        // `b: false` does not override what the command says (seen on 4.4 to 6.0).
         operation.upsert = upsert == Some(true) || by_default;
         Ok(operation)
     }
 }
 
 impl<'a> Entry<'a> {
-    /// The entry as one operation, an `applyOps` unopened.
+    /// Returns the entry as one operation. An `applyOps` is not opened.
     pub fn operation(&self) -> Operation<'a> {
         Operation {
             kind: OpKind::of(self.op),
@@ -139,13 +147,13 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Whose words the operations of this `applyOps` are in.
+    /// Returns who wrote the operations of this `applyOps`.
     fn origin(&self) -> Result<Origin, Malformed> {
         if self.txn_number.is_some() || self.prev_optime.is_some() || self.multi_op_type.is_some() {
             return Ok(Origin::Server);
         }
-        // A user's command is logged whole, with the fields of its envelope. One that is nested in
-        // it has none, and is in whatever database the user named.
+        // A user's command is logged whole, with the fields of its envelope. A command that is
+        // nested in it has no such fields, and is in whatever database the user named.
         let is_command =
             self.o.get(b"$db")?.is_some() || Namespace::parse(self.ns).database != "admin";
         Ok(match is_command {
@@ -154,16 +162,16 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// The command, if this entry is one.
+    /// Returns the command, if this entry is one.
     pub fn command(&self) -> Option<CommandKind> {
         self.operation().command()
     }
 
-    /// Calls `visit` for every operation this entry stands for, in order: itself, or, for an
-    /// `applyOps`, what it holds, nested ones opened too.
+    /// Calls `visit` for every operation that this entry stands for, in order: the entry itself,
+    /// or, for an `applyOps`, what it holds, with nested ones opened too.
     ///
     /// # Errors
-    /// What `visit` returns, and [`Malformed`] for an `applyOps` that is not an array of
+    /// Returns what `visit` returns, and [`Malformed`] when an `applyOps` is not an array of
     /// operations.
     pub fn for_each_operation<E: From<Malformed>>(
         &self,
@@ -181,7 +189,7 @@ impl<'a> Entry<'a> {
 /// What the operations of an `applyOps` have in common.
 #[derive(Clone, Copy)]
 struct Within {
-    /// They upsert unless they are told otherwise.
+    /// Whether the operations upsert unless they say otherwise.
     upserts: bool,
     origin: Origin,
 }

@@ -2,49 +2,57 @@
 
 use std::fmt;
 
-/// MongoDB cluster time: seconds and increment, ordered by both. It is what users restore to.
+/// MongoDB cluster time: seconds and increment, ordered by both. Users restore to a timestamp.
 ///
-/// Values are not dense: increments may be skipped, so a hole between two of them proves nothing.
+/// Timestamps are not dense: increments may be skipped, so a hole between two of them proves
+/// nothing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The smallest timestamp.
     pub const ZERO: Timestamp = Timestamp(0);
+    /// The largest timestamp.
     pub const MAX: Timestamp = Timestamp(u64::MAX);
 
+    /// Returns the timestamp of a second (since 1970, UTC) and an increment.
     pub const fn new(seconds: u32, increment: u32) -> Self {
         Timestamp((seconds as u64) << 32 | increment as u64)
     }
 
-    /// Seconds in the high half, increment in the low half: the order of BSON, and of our keys.
+    /// Returns the timestamp with the seconds in the high half and the increment in the low half:
+    /// the order of BSON, and of our keys.
     pub const fn from_u64(value: u64) -> Self {
         Timestamp(value)
     }
 
+    /// Returns the seconds in the high half and the increment in the low half.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 
+    /// Returns the seconds since 1970 (UTC).
     pub const fn seconds(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
+    /// Returns the increment within the second.
     pub const fn increment(self) -> u32 {
         self.0 as u32
     }
 
-    /// The largest timestamp smaller than this one.
+    /// Returns the largest timestamp smaller than this one; [`Timestamp::ZERO`] for itself.
     pub const fn predecessor(self) -> Self {
         Timestamp(self.0.saturating_sub(1))
     }
 
-    /// The smallest timestamp larger than this one.
+    /// Returns the smallest timestamp larger than this one; [`Timestamp::MAX`] for itself.
     pub const fn successor(self) -> Self {
         Timestamp(self.0.saturating_add(1))
     }
 }
 
-/// `(seconds,increment)` without the brackets, as `mongosh` and `pbm` users write it.
+/// `seconds,increment` without brackets, as `mongosh` and `pbm` users write it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{}", self.seconds(), self.increment())
@@ -57,17 +65,20 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// An entry's identity: its timestamp and the election term it was written in.
+/// The identity of an entry: its timestamp and the election term in which it was written.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpTime {
+    /// The timestamp of the entry.
     pub ts: Timestamp,
+    /// The election term; -1 where none is known.
     pub term: i64,
 }
 
 impl OpTime {
-    /// What the server writes where there is no previous operation: `{ts: Timestamp(0,0), t: -1}`.
+    /// What the server writes when there is no previous operation: `{ts: Timestamp(0,0), t: -1}`.
     pub const NONE: OpTime = OpTime { ts: Timestamp::ZERO, term: -1 };
 
+    /// Returns the optime of a timestamp, given by its seconds and increment, in a term.
     pub const fn new(seconds: u32, increment: u32, term: i64) -> Self {
         OpTime { ts: Timestamp::new(seconds, increment), term }
     }

@@ -1,8 +1,9 @@
-//! Raw BSON: walking and writing documents without decoding them.
+//! Raw BSON: walks and writes documents without decoding them.
 //!
-//! Entries and documents are bytes we were entrusted with. Everything here works on those bytes and
-//! gives sub-slices back, so that field order, numeric types, NaN payloads, duplicate names,
-//! deprecated types and invalid UTF-8 all survive. Names are therefore `&[u8]`, not `&str`.
+//! Entries and documents are bytes that we were entrusted with. Everything here works on those
+//! bytes and returns sub-slices of them, so that field order, numeric types, NaN payloads,
+//! duplicate names, deprecated types and invalid UTF-8 all survive. Names are therefore `&[u8]`,
+//! not `&str`.
 //!
 //! ```text
 //! document := int32 total length (LE, itself included) ‖ element* ‖ 0x00
@@ -15,7 +16,7 @@ mod writer;
 
 pub use writer::DocWriter;
 
-/// The type byte of a BSON element.
+/// The type bytes of BSON elements.
 pub mod kind {
     pub const DOUBLE: u8 = 0x01;
     pub const STRING: u8 = 0x02;
@@ -40,8 +41,8 @@ pub mod kind {
     pub const MIN_KEY: u8 = 0xff;
 }
 
-/// The deepest nesting we follow. The server refuses deeper than 200 (`BSONDepth`); anything beyond
-/// is hostile.
+/// The deepest nesting that is followed. The server refuses documents that nest deeper than 200
+/// (`BSONDepth`); anything beyond this is hostile.
 pub const MAX_DEPTH: usize = 256;
 
 /// Bytes that are not the BSON they claim to be.
@@ -49,15 +50,20 @@ pub const MAX_DEPTH: usize = 256;
 #[error("malformed BSON: {0}")]
 pub struct Malformed(pub &'static str);
 
-/// A document's bytes, whose length prefix and terminator have been checked. The elements are
+/// The bytes of a document whose length prefix and terminator have been checked. The elements are
 /// checked as they are walked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Doc<'a>(&'a [u8]);
 
 impl<'a> Doc<'a> {
+    /// The document without elements.
     pub const EMPTY: Doc<'static> = Doc(&[5, 0, 0, 0, 0]);
 
-    /// Takes exactly one document: `bytes` must be as long as its prefix says.
+    /// Wraps exactly one document: `bytes` must be as long as the prefix says.
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when the length prefix does not match, or when the terminator is
+    /// missing.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let length = int32(bytes).ok_or(Malformed("document shorter than its length prefix"))?;
         if length < 5 || length as usize != bytes.len() {
@@ -69,7 +75,10 @@ impl<'a> Doc<'a> {
         Ok(Doc(bytes))
     }
 
-    /// Takes the first document of a concatenation, and gives the rest.
+    /// Splits the first document off a concatenation, and returns it with the rest.
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when the bytes do not begin with a whole document.
     pub fn split_first(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let length = int32(bytes).ok_or(Malformed("document shorter than its length prefix"))?;
         if length < 5 || length as usize > bytes.len() {
@@ -79,19 +88,25 @@ impl<'a> Doc<'a> {
         Ok((Doc::new(first)?, rest))
     }
 
+    /// Returns the bytes of the whole document.
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
+    /// Returns whether the document has no elements.
     pub fn is_empty(self) -> bool {
         self.0.len() == 5
     }
 
+    /// Returns an iterator over the elements.
     pub fn elements(self) -> Elements<'a> {
         Elements { rest: &self.0[4..self.0.len() - 1] }
     }
 
-    /// The first element of that name.
+    /// Returns the first element with that name; `None` when no element has it.
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when the walk meets an element that is not well-formed.
     pub fn get(self, name: &[u8]) -> Result<Option<Element<'a>>, Malformed> {
         for element in self.elements() {
             let element = element?;
@@ -102,12 +117,19 @@ impl<'a> Doc<'a> {
         Ok(None)
     }
 
-    /// The document's first element, which for a command names the command.
+    /// Returns the first element, which for a command names the command.
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when that element is not well-formed.
     pub fn first(self) -> Result<Option<Element<'a>>, Malformed> {
         self.elements().next().transpose()
     }
 
-    /// Walks the whole document, nested documents included.
+    /// Walks the whole document, including nested documents.
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when an element is not well-formed, or when documents nest deeper than
+    /// [`MAX_DEPTH`].
     pub fn validate(self) -> Result<(), Malformed> {
         validate(self, MAX_DEPTH)
     }
@@ -132,11 +154,14 @@ fn validate(doc: Doc<'_>, depth_left: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// One element: its type byte, its name without the terminator, its value's bytes.
+/// One element: its type byte, its name without the terminator, and the bytes of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element<'a> {
+    /// The type byte, as in [`kind`].
     pub kind: u8,
+    /// The bytes of the name, which need not be UTF-8.
     pub name: &'a [u8],
+    /// The bytes of the value.
     pub value: &'a [u8],
     raw: &'a [u8],
 }
@@ -146,21 +171,22 @@ impl<'a> Element<'a> {
     pub const NULL: Element<'static> =
         Element { kind: kind::NULL, name: b"", value: &[], raw: &[kind::NULL, 0] };
 
-    /// The whole element: type byte, name, terminator, value.
+    /// Returns the whole element: type byte, name, terminator, value.
     pub fn as_bytes(self) -> &'a [u8] {
         self.raw
     }
 
-    /// The value as a document, for type document only (an array is not a document).
+    /// Returns the value as a document, for the type document only (an array is not a document).
     pub fn as_doc(self) -> Option<Doc<'a>> {
         if self.kind == kind::DOCUMENT { Doc::new(self.value).ok() } else { None }
     }
 
-    /// The value as an array, whose elements are walked like a document's.
+    /// Returns the value as an array, whose elements are walked like those of a document.
     pub fn as_array(self) -> Option<Doc<'a>> {
         if self.kind == kind::ARRAY { Doc::new(self.value).ok() } else { None }
     }
 
+    /// Returns the value of a timestamp; `None` for other types.
     pub fn as_timestamp(self) -> Option<Timestamp> {
         if self.kind != kind::TIMESTAMP {
             return None;
@@ -168,8 +194,8 @@ impl<'a> Element<'a> {
         Some(Timestamp::from_u64(u64::from_le_bytes(self.value.try_into().ok()?)))
     }
 
-    /// An integer of either width; a double that is a whole number counts too (drivers send `2.0`
-    /// for 2).
+    /// Returns the value of an integer of either width. A double that is a whole number counts, too
+    /// (drivers send `2.0` for 2).
     pub fn as_integer(self) -> Option<i64> {
         match self.kind {
             kind::INT32 => Some(i64::from(i32::from_le_bytes(self.value.try_into().ok()?))),
@@ -182,11 +208,12 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// Returns the value of a boolean; `None` for other types.
     pub fn as_bool(self) -> Option<bool> {
         (self.kind == kind::BOOL).then(|| self.value[0] != 0)
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the value of a date, in milliseconds since the epoch; `None` for other types.
     pub fn as_date_ms(self) -> Option<i64> {
         if self.kind != kind::DATE {
             return None;
@@ -194,21 +221,22 @@ impl<'a> Element<'a> {
         Some(i64::from_le_bytes(self.value.try_into().ok()?))
     }
 
-    /// The bytes of a string, which need not be UTF-8.
+    /// Returns the bytes of a string, which need not be UTF-8; `None` for other types.
     pub fn as_string_bytes(self) -> Option<&'a [u8]> {
         (self.kind == kind::STRING).then(|| &self.value[4..self.value.len() - 1])
     }
 
+    /// Returns a string; `None` for other types, and for bytes that are not UTF-8.
     pub fn as_str(self) -> Option<&'a str> {
         std::str::from_utf8(self.as_string_bytes()?).ok()
     }
 
-    /// Subtype and payload of binary data.
+    /// Returns subtype and payload of binary data; `None` for other types.
     pub fn as_binary(self) -> Option<(u8, &'a [u8])> {
         (self.kind == kind::BINARY).then(|| (self.value[4], &self.value[5..]))
     }
 
-    /// A UUID (binary subtype 4).
+    /// Returns a UUID (binary subtype 4); `None` for other values.
     pub fn as_uuid(self) -> Option<[u8; 16]> {
         match self.as_binary()? {
             (4, bytes) => bytes.try_into().ok(),
@@ -216,7 +244,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// An optime written as `{ts, t}`.
+    /// Returns an optime that is written as `{ts, t}`; `None` for other values.
     pub fn as_optime(self) -> Option<OpTime> {
         let doc = self.as_doc()?;
         let ts = doc.get(b"ts").ok()??.as_timestamp()?;
@@ -225,7 +253,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// Iterator over a document's elements. After an error it ends.
+/// An iterator over the elements of a document. It ends after an error.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     rest: &'a [u8],
@@ -270,13 +298,13 @@ fn split_element(bytes: &[u8]) -> Result<(Element<'_>, &[u8]), Malformed> {
     Ok((element, &bytes[end..]))
 }
 
-/// Names are short: a plain loop beats `memchr`'s set-up.
+/// Names are short, so a plain loop beats the set-up of `memchr`.
 fn find_null(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| byte == 0)
 }
 
-/// How many bytes the value of that type takes, and whether its own framing holds. `bytes` starts
-/// at the value and may be longer or, in malformed input, shorter than it.
+/// Returns how many bytes the value of that type takes, and checks the value's own framing. `bytes`
+/// starts at the value, and may be longer or, in malformed input, shorter than the value.
 fn value_length(kind: u8, bytes: &[u8]) -> Result<usize, Malformed> {
     const CUT: Malformed = Malformed("value runs past the end of its document");
     let framed = |extra: usize, minimum: i32| -> Result<usize, Malformed> {
@@ -317,7 +345,8 @@ fn value_length(kind: u8, bytes: &[u8]) -> Result<usize, Malformed> {
     }
 }
 
-/// Splits a length-prefixed string off the front: the string's bytes, and what follows.
+/// Splits a length-prefixed string off the front. Returns the bytes of the string, and what
+/// follows.
 fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = usize::try_from(int32(bytes)?).ok()?;
     let end = length.checked_add(4)?;

@@ -1,23 +1,26 @@
-//! Which MongoDB a state comes from: the feature compatibility version at its time, and what a
-//! server that held the state can have run (docs/decisions/0016).
+//! Which MongoDB a state comes from: the feature compatibility version at its time, and the version
+//! that a server that held the state can have run (docs/decisions/0016).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::raw::{Doc, Element, Malformed};
 
-/// The `_id` in `admin.system.version` of the document that holds the feature compatibility
+/// The `_id` of the document in `admin.system.version` that holds the feature compatibility
 /// version.
 pub const FEATURE_VERSION_ID: &str = "featureCompatibilityVersion";
 
-/// A release series: `6.0` of `6.0.27`.
+/// A release series, such as `6.0` of `6.0.27`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
+    /// The first number of the version.
     pub major: u16,
+    /// The second number of the version.
     pub minor: u16,
 }
 
-/// Long-lived series in the order of upgrades. Those between two of them are for a few months each.
+/// Long-lived series in the order of upgrades. Each series between two of them lives for a few
+/// months.
 const LONG_LIVED: [Series; 9] = [
     Series::new(3, 6),
     Series::new(4, 0),
@@ -31,17 +34,20 @@ const LONG_LIVED: [Series; 9] = [
 ];
 
 impl Series {
+    /// Returns the series with these two numbers.
     pub const fn new(major: u16, minor: u16) -> Self {
         Series { major, minor }
     }
 
-    /// The long-lived series that servers of this one are upgraded to. None where we know of none.
+    /// Returns the long-lived series to which servers of this series are upgraded; `None` where we
+    /// know of none.
     pub fn next_long_lived(self) -> Option<Series> {
         LONG_LIVED.into_iter().find(|&known| known > self)
     }
 
-    /// Whether servers of this series run on data of a feature compatibility version: it is their
-    /// own, or that of a series before, back to the long-lived one.
+    /// Returns whether servers of this series run on data of a feature compatibility version. They
+    /// run on their own version, and on that of an earlier series, back to the previous long-lived
+    /// one.
     pub fn runs(self, feature_version: Series) -> bool {
         let newest = feature_version.next_long_lived().unwrap_or(feature_version);
         feature_version <= self && self <= newest
@@ -54,7 +60,7 @@ impl fmt::Display for Series {
     }
 }
 
-/// What is no version of MongoDB.
+/// A text that is not a version of MongoDB.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no version of MongoDB: it begins with two numbers, as 6.0 or 6.0.27")]
 pub struct NoVersion(String);
@@ -75,24 +81,26 @@ impl FromStr for Series {
 /// A feature compatibility version as `admin.system.version` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureVersion {
-    /// The version in force. While it is being changed, the lower of the two.
+    /// The version in force. While the version is being changed, this is the lower of the two.
     pub version: Series,
-    /// The higher one while it is being raised or lowered, or after an attempt to do so that
-    /// failed: only a server of that series can be at it.
+    /// The higher version while the version is being raised or lowered, or after a failed attempt
+    /// to do so. Only a server of that series can be in this state.
     pub changing_with: Option<Series>,
 }
 
 impl FeatureVersion {
+    /// Returns a version that is not being changed.
     pub const fn settled(version: Series) -> Self {
         FeatureVersion { version, changing_with: None }
     }
 
-    /// Reads a document of `admin.system.version`; none when it is another one of that collection,
-    /// or holds no version that can be understood. Servers write `version`, and while it is raised
-    /// `targetVersion`, while it is lowered `previousVersion` too (seen on 4.4 to 7.0).
+    /// Reads a document of `admin.system.version`. Returns `None` for another document of that
+    /// collection, and for a document without a version that can be understood. Servers write
+    /// `version`. While the version is raised they also write `targetVersion`; while it is lowered
+    /// they write `previousVersion` as well (seen on 4.4 to 7.0).
     ///
     /// # Errors
-    /// The document is malformed.
+    /// Returns [`Malformed`] when the document is malformed.
     pub fn read(document: Doc<'_>) -> Result<Option<Self>, Malformed> {
         let text = |name: &[u8]| document.get(name).map(|found| found.and_then(Element::as_str));
         if text(b"_id")? != Some(FEATURE_VERSION_ID) {
@@ -115,22 +123,23 @@ impl fmt::Display for FeatureVersion {
     }
 }
 
-/// What the source was at a time.
+/// The version of the source at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceVersion {
-    /// Exact: the oplog tells every change of it. None where the state does not hold it.
+    /// The feature compatibility version. Exact, because the oplog reports every change of it.
+    /// `None` where the state does not hold it.
     pub feature_version: Option<FeatureVersion>,
-    /// The newest series known that can have held the state. None where servers were upgraded
-    /// since, or replaced.
+    /// The newest known series that can have held the state. `None` where servers have been
+    /// upgraded or replaced since.
     pub seen: Option<Series>,
 }
 
 impl SourceVersion {
-    /// `seen` are the series of which the source is known to have been until then: that of the
-    /// member that the base was copied from, and those of the feature compatibility versions from
-    /// there on. A version that was lowered leaves things behind that only the newer servers can
-    /// use (buckets of time-series that 6.0 compressed, which 5.0.4 cannot read), and no oplog
-    /// tells what its members run.
+    /// Returns the version of the source. `seen` holds the series that the source is known to have
+    /// run until then: the series of the member from which the base was copied, and the series of
+    /// the feature compatibility versions from there on. A version that was lowered leaves things
+    /// behind that only the newer servers can use (time-series buckets that 6.0 compressed, which
+    /// 5.0.4 cannot read), and no oplog says which version the members run.
     pub fn new(
         feature_version: Option<FeatureVersion>,
         seen: impl IntoIterator<Item = Series>,
@@ -143,16 +152,17 @@ impl SourceVersion {
         SourceVersion { feature_version, seen: seen.into_iter().filter(can_have_held).max() }
     }
 
-    /// The series to go by where only one can be: the one seen, else the oldest that can have held
-    /// the state. None where nothing is known.
+    /// Returns the series to use where only one is possible: the series that was seen, else the
+    /// oldest series that can have held the state. `None` where nothing is known.
     pub fn series(&self) -> Option<Series> {
         let told = || self.feature_version.map(|it| it.changing_with.unwrap_or(it.version));
         self.seen.or_else(told)
     }
 
-    /// The series of servers that take what the source held, the oldest first: the source's own,
-    /// and one upgrade on. Most feature compatibility versions are of two series; which of the two
-    /// the source was decides where it is known. None where nothing is known.
+    /// Returns the series of servers that accept what the source held, oldest first: the source's
+    /// own series, and one upgrade on. Most feature compatibility versions belong to two series;
+    /// where it is known which of the two the source was, that series decides. Empty where nothing
+    /// is known.
     pub fn targets(&self) -> Vec<Series> {
         let Some(series) = self.series() else { return Vec::new() };
         let held = self.feature_version.map_or(series, |it| it.version);
@@ -198,7 +208,7 @@ mod tests {
         assert!(series("10.0") > series("9.0"));
     }
 
-    /// As 4.4.2, 5.0.4, 6.0.27 and 7.0.28 wrote them.
+    /// As 4.4.2, 5.0.4, 6.0.27 and 7.0.28 wrote these documents.
     #[test]
     fn every_form_of_the_feature_version_is_read() {
         let id = ("_id", FEATURE_VERSION_ID);
@@ -240,17 +250,17 @@ mod tests {
             targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         for (feature_version, seen, wanted) in [
-            // The source was upgraded from 4.4 through 5.0 since its base.
+            // The source has been upgraded from 4.4 through 5.0 since its base.
             ("6.0", "4.4 5.0", "6.0 7.0"),
             ("5.0", "4.4", "5.0 6.0"),
             ("4.4", "4.4", "4.4 5.0"),
-            // Its members were of 5.0 already.
+            // Its members already ran 5.0.
             ("4.4", "5.0 4.4", "5.0"),
-            // Lowered, after it had been raised.
+            // Lowered after it had been raised.
             ("5.0", "4.4 5.0 6.0 5.0", "6.0"),
-            // Replaced by older ones since.
+            // Replaced by older servers since.
             ("5.0", "7.0", "5.0 6.0"),
-            // Versions between two long-lived ones: only the very same one is known to do.
+            // Versions between two long-lived ones: only the very same version is known to work.
             ("6.3", "6.3", "6.3"),
             ("6.0", "6.3", "6.3 7.0"),
             ("9.0", "9.0", "9.0"),

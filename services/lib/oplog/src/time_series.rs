@@ -1,18 +1,18 @@
-//! What catalogs and buckets of time-series collections say about measurements of mixed types.
+//! What the catalogs and buckets of time-series collections say about measurements of mixed types.
 //!
-//! Servers below 6.0 put measurements whose fields differ in type into one bucket; later ones open
-//! a new bucket. A collection that may hold buckets of the old kind carries a mark,
+//! Servers below 6.0 put measurements whose fields differ in type into one bucket; later servers
+//! open a new bucket. A collection that may hold buckets of the old kind carries a mark,
 //! `timeseriesBucketsMayHaveMixedSchemaData`: without the mark queries skip such buckets and lose
-//! documents. 6.0.5 keeps the mark in its catalog alone (`$listCatalog`); later patches also list
-//! it, inside `storageEngine` (server: SERVER-91195). Hindsight keeps it as those list it, for all
-//! versions.
+//! documents. 6.0.5 keeps the mark in its catalog alone (`$listCatalog`); later patch releases also
+//! list it, inside `storageEngine` (server: SERVER-91195). Hindsight keeps the mark as those
+//! releases list it, for all versions.
 
 use crate::raw::{Doc, DocWriter, Element, Malformed, kind};
 
-/// What the name of the collection that holds a time-series' buckets begins with.
+/// The prefix in the name of the collection that holds the buckets of a time-series collection.
 pub const BUCKETS_PREFIX: &str = "system.buckets.";
 
-/// The mark's name, in catalogs and as a parameter of `collMod`.
+/// The name of the mark, in catalogs and as a parameter of `collMod`.
 pub const MIXED_SCHEMA: &str = "timeseriesBucketsMayHaveMixedSchemaData";
 
 const STORAGE_ENGINE: &[u8] = b"storageEngine";
@@ -20,19 +20,19 @@ const WIRED_TIGER: &[u8] = b"wiredTiger";
 const CONFIG: &[u8] = b"configString";
 const METADATA: &str = "app_metadata=(";
 
-/// The mark in the options of `listCollections`; none where the options do not tell.
+/// Returns the mark in the options of `listCollections`; `None` where the options do not have it.
 ///
 /// # Errors
-/// Options that are not BSON.
+/// Returns [`Malformed`] when the options are not BSON.
 pub fn mixed_schema_mark(options: Doc<'_>) -> Result<Option<bool>, Malformed> {
     Ok(config_string(options)?.and_then(mark_of))
 }
 
-/// The options with that mark, or without one, as a patched server lists them after a `collMod`.
-/// The option `storageEngine` stays where it is, or comes first.
+/// Returns the options with that mark, or without a mark, as a patched server lists them after a
+/// `collMod`. The option `storageEngine` stays where it is, or comes first.
 ///
 /// # Errors
-/// Options that are not BSON.
+/// Returns [`Malformed`] when the options are not BSON.
 pub fn with_mixed_schema_mark(options: Doc<'_>, mark: Option<bool>) -> Result<Vec<u8>, Malformed> {
     let changed = config_with(config_string(options)?.unwrap_or_default(), mark);
     let engine = options.get(STORAGE_ENGINE)?.and_then(Element::as_doc);
@@ -55,7 +55,8 @@ pub fn with_mixed_schema_mark(options: Doc<'_>, mark: Option<bool>) -> Result<Ve
     Ok(written.finish())
 }
 
-/// `storageEngine` with that `wiredTiger.configString`; no bytes at all when nothing is left of it.
+/// Returns `storageEngine` with that `wiredTiger.configString`, and no bytes at all when nothing is
+/// left of it.
 fn with_config(engine: Doc<'_>, config: Option<&str>) -> Result<Vec<u8>, Malformed> {
     let wired_tiger = engine.get(WIRED_TIGER)?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     let mut inner = DocWriter::new();
@@ -100,15 +101,15 @@ fn mark_of(config: &str) -> Option<bool> {
         .find_map(|entry| entry.trim().strip_prefix(MIXED_SCHEMA)?.strip_prefix('=')?.parse().ok())
 }
 
-/// What comes before `app_metadata=(…)`, what is inside, what comes after.
+/// Returns what comes before `app_metadata=(…)`, what is inside, and what comes after.
 fn split(config: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = config.split_once(METADATA)?;
     let (metadata, after) = rest.split_once(')')?;
     Some((before, metadata, after))
 }
 
-/// The mark comes first inside `app_metadata`, which a server appends where there is none (seen on
-/// 6.0.27 and 7.0.28).
+/// Returns the config string with that mark. The mark comes first inside `app_metadata`, which a
+/// server appends where there is none (seen on 6.0.27 and 7.0.28).
 fn config_with(config: &str, mark: Option<bool>) -> Option<String> {
     let (before, metadata, after) = split(config).unwrap_or((config, "", ""));
     let is_mark = |entry: &&str| entry.trim().starts_with(MIXED_SCHEMA);
@@ -131,11 +132,11 @@ fn config_with(config: &str, mark: Option<bool>) -> Option<String> {
     Some(format!("{before}{comma}{METADATA}{entries})"))
 }
 
-/// Whether a bucket holds measurements of mixed types: the types of a field's least and greatest
-/// value differ (server: `doesMinMaxHaveMixedSchemaData`).
+/// Returns whether a bucket holds measurements of mixed types: whether the types of a field's least
+/// and greatest value differ (server: `doesMinMaxHaveMixedSchemaData`).
 ///
 /// # Errors
-/// A bucket that is not BSON.
+/// Returns [`Malformed`] when the bucket is not BSON.
 pub fn is_mixed_bucket(bucket: Doc<'_>) -> Result<bool, Malformed> {
     let Some(control) = bucket.get(b"control")?.and_then(Element::as_doc) else { return Ok(false) };
     let bound = |name: &[u8]| Ok(control.get(name)?.and_then(Element::as_doc));
@@ -145,7 +146,7 @@ pub fn is_mixed_bucket(bucket: Doc<'_>) -> Result<bool, Malformed> {
     }
 }
 
-/// The fields of both stand in the same order.
+/// Whether fields differ in type. The fields of both documents stand in the same order.
 fn differ_in_type(min: Doc<'_>, max: Doc<'_>, depth_left: usize) -> Result<bool, Malformed> {
     for (min, max) in min.elements().zip(max.elements()) {
         let (min, max) = (min?, max?);
@@ -163,7 +164,8 @@ fn differ_in_type(min: Doc<'_>, max: Doc<'_>, depth_left: usize) -> Result<bool,
     Ok(false)
 }
 
-/// Types that the server compares with each other (server: `canonicalizeBSONType`).
+/// Returns the same type for all types that the server compares with each other (server:
+/// `canonicalizeBSONType`).
 fn canonical(type_byte: u8) -> u8 {
     match type_byte {
         kind::INT32 | kind::INT64 | kind::DECIMAL128 => kind::DOUBLE,
@@ -193,7 +195,7 @@ mod tests {
         assert_eq!(mixed_schema_mark(doc(after)).expect("well formed"), mark);
     }
 
-    /// Each as 6.0.27 and 7.0.28 listed it after a `collMod`.
+    /// Each is as 6.0.27 and 7.0.28 listed it after a `collMod`.
     #[test]
     fn the_mark_is_written_as_servers_list_it() {
         let on = "app_metadata=(timeseriesBucketsMayHaveMixedSchemaData=true)";

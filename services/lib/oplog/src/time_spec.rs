@@ -1,9 +1,9 @@
 //! Times as people write and read them.
 //!
-//! Cluster time counts whole seconds and, within one, writes. A fraction of a second is therefore
-//! no cluster time: which write it falls between cannot be told, so it is refused and not rounded.
-//! A whole second stands for every write in it, whichever way the command asks; one that is not
-//! held to its end is refused, not cut short.
+//! Cluster time counts whole seconds and, within a second, writes. A fraction of a second is
+//! therefore not a cluster time: nobody can say between which writes it falls, so it is refused and
+//! not rounded. A whole second stands for every write in it, whichever way the command asks. A
+//! second that is not held to its end is refused, not cut short.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,20 +13,21 @@ use jiff::tz::Offset;
 
 use crate::Timestamp;
 
-/// A point in cluster time as an operator gave it.
+/// A point in cluster time, as an operator gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeSpec {
+    /// One timestamp.
     Exact(Timestamp),
-    /// All of one second, in seconds since 1970 (UTC).
+    /// All of one second, given in seconds since 1970 (UTC).
     Second(u32),
-    /// The newest timestamp there is.
+    /// The newest timestamp that is available.
     Latest,
 }
 
 impl TimeSpec {
-    /// The last timestamp included if this is the upper bound and belongs to what is asked for
-    /// (`--until`, `--at`, `--to`): for a second its very last, even if that is past `latest`, for
-    /// a second that is not over cannot be had whole.
+    /// Returns the last timestamp that is included when this time is the upper bound and belongs to
+    /// what is asked for (`--until`, `--at`, `--to`). For a second that is its very last timestamp,
+    /// even if it is past `latest`, because a second that is not over cannot be had whole.
     pub fn until_inclusive(self, latest: Timestamp) -> Timestamp {
         match self {
             Self::Exact(ts) => ts,
@@ -35,13 +36,13 @@ impl TimeSpec {
         }
     }
 
-    /// The last timestamp included if this is the first that is not (`--before`): for a second, the
-    /// last of the second before it.
+    /// Returns the last timestamp that is included when this time is the first that is not
+    /// (`--before`). For a second that is the last timestamp of the second before it.
     pub fn before_exclusive(self, latest: Timestamp) -> Timestamp {
         self.since_inclusive(latest).predecessor()
     }
 
-    /// The first timestamp included if this is the lower bound (`--from`).
+    /// Returns the first timestamp that is included when this time is the lower bound (`--from`).
     pub fn since_inclusive(self, latest: Timestamp) -> Timestamp {
         match self {
             Self::Exact(ts) => ts,
@@ -51,7 +52,7 @@ impl TimeSpec {
     }
 }
 
-/// As it can be parsed again.
+/// Writes a text that can be parsed again.
 impl fmt::Display for TimeSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -62,7 +63,8 @@ impl fmt::Display for TimeSpec {
     }
 }
 
-/// What cannot be understood as a time, why, and what could be.
+/// A text that cannot be understood as a time, with the reason. The message names the accepted
+/// forms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{input:?} is not a time: {reason}. Write 2026-11-21T12:03:44Z, 2026-11-21T13:03:44+01:00, \
@@ -70,17 +72,18 @@ impl fmt::Display for TimeSpec {
      or latest"
 )]
 pub struct TimeSpecError {
-    /// The beginning of it.
+    /// The beginning of the text, at most 80 characters.
     pub input: String,
+    /// Why the text is not a time.
     pub reason: String,
 }
 
 impl FromStr for TimeSpec {
     type Err = TimeSpecError;
 
-    /// Takes every spelling that the error message names; seconds since 1970 alone; and what
-    /// [`Timestamp::for_people`], MongoDB's shell (`Timestamp(1795262624, 42)`,
-    /// `Timestamp({ t: 1795262624, i: 42 })`) and ISO dates with a zero fraction look like.
+    /// Accepts every spelling that the error message names, seconds since 1970 alone, and the forms
+    /// of [`Timestamp::for_people`], of MongoDB's shell (`Timestamp(1795262624, 42)`,
+    /// `Timestamp({ t: 1795262624, i: 42 })`) and of ISO dates with a zero fraction.
     fn from_str(input: &str) -> Result<Self, Self::Err> {
         parse(input.trim())
             .map_err(|reason| TimeSpecError { input: input.chars().take(80).collect(), reason })
@@ -88,7 +91,7 @@ impl FromStr for TimeSpec {
 }
 
 impl Timestamp {
-    /// `2026-11-21T12:03:44Z (1795262624,42)`, which [`TimeSpec`] reads again.
+    /// Returns `2026-11-21T12:03:44Z (1795262624,42)`, which [`TimeSpec`] can read again.
     pub fn for_people(self) -> impl fmt::Display {
         ForPeople(self)
     }
@@ -140,7 +143,7 @@ fn parse(text: &str) -> Parsed<TimeSpec> {
     }
 }
 
-/// `2026-11-21T12:03:44Z (1795262624,42)`, cut at the bracket.
+/// Parses `2026-11-21T12:03:44Z (1795262624,42)`, already cut at the bracket.
 fn for_people(time: &str, pair: &str) -> Parsed<TimeSpec> {
     let pair = pair.strip_suffix(')').ok_or("its bracket is not closed")?;
     let (seconds, ts) = (date_time(time)?, position(pair)?);
@@ -153,13 +156,13 @@ fn for_people(time: &str, pair: &str) -> Parsed<TimeSpec> {
     Ok(TimeSpec::Exact(ts))
 }
 
-/// What stands in `(…)` or `Timestamp(…)`, the names of `{ t: …, i: … }` left out.
+/// Returns what stands in `(…)` or `Timestamp(…)`.
 fn bracketed(text: &str) -> Option<&str> {
     let text = text.strip_prefix("Timestamp").unwrap_or(text);
     text.strip_prefix('(')?.strip_suffix(')')
 }
 
-/// `T,I`, `T.I`, `T:I`, or `{ t: T, i: I }`.
+/// Parses `T,I`, `T.I`, `T:I`, or `{ t: T, i: I }`.
 fn position(text: &str) -> Parsed<Timestamp> {
     let named = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let (seconds, separator, increment) = match named {
@@ -179,8 +182,9 @@ fn position(text: &str) -> Parsed<Timestamp> {
     Ok(ts)
 }
 
-/// `12:03` is a time of day; and `date +%s.%N` and its like print fractions, not increments (no
-/// second has a million writes). With a comma neither can be meant.
+/// Refuses what looks like something else. `12:03` is a time of day. `date +%s.%N` and similar
+/// commands print fractions, not increments (no second has a million writes). With a comma neither
+/// can be meant.
 fn check_not_something_else(seconds: &str, separator: char, increment: &str) -> Parsed<()> {
     let what = if seconds.len() < 9 {
         "a date or a time of day"
@@ -211,8 +215,8 @@ fn number(text: &str, what: &str) -> Parsed<u32> {
     text.parse().map_err(|_| format!("its {what} is above {}", u32::MAX))
 }
 
-/// Seconds since 1970, as `date +%s` prints them. Shorter numbers are a year or a date more likely
-/// than a second in 1970, longer ones are milliseconds.
+/// Parses seconds since 1970, as `date +%s` prints them. A shorter number is more likely a year or
+/// a date than a second in 1970. A longer number is in milliseconds.
 fn epoch_second(text: &str) -> Parsed<u32> {
     match text.len() {
         0..=8 => Err("a number alone is seconds since 1970, and has 9 or 10 digits".into()),
@@ -221,9 +225,9 @@ fn epoch_second(text: &str) -> Parsed<u32> {
     }
 }
 
-/// `YYYY-MM-DDTHH:MM:SS`, with a zone or in UTC, in seconds since 1970. Checked strictly first: a
-/// library that reads more would give an hour's beginning for half an hour, or the second before a
-/// leap second.
+/// Parses `YYYY-MM-DDTHH:MM:SS`, with a zone or in UTC, and returns seconds since 1970. The shape
+/// is checked strictly first: a library that reads more would return the beginning of an hour for
+/// half an hour, or the second before a leap second.
 fn date_time(text: &str) -> Parsed<u32> {
     const SHAPE: &str = "it is not of the form YYYY-MM-DDTHH:MM:SS with or without a zone";
     let shape = b"dddd-dd-ddTdd:dd:dd";
@@ -248,7 +252,8 @@ fn date_time(text: &str) -> Parsed<u32> {
         .ok_or_else(|| "cluster time begins in 1970 and ends in February 2106".into())
 }
 
-/// The zone after the seconds. A fraction of zeros says the same as none, and many tools print it.
+/// Returns the zone after the seconds. A fraction of zeros says the same as no fraction, and many
+/// tools print it.
 fn without_fraction(rest: &str) -> Parsed<&str> {
     let Some(fraction) = rest.strip_prefix(['.', ',']) else {
         return Ok(rest);
@@ -265,7 +270,7 @@ fn without_fraction(rest: &str) -> Parsed<&str> {
     Ok(&fraction[digits..])
 }
 
-/// `Z`, `+HH:MM`, `+HHMM`, or nothing for UTC.
+/// Parses `Z`, `+HH:MM`, `+HHMM`, or nothing for UTC.
 fn offset(zone: &str) -> Parsed<Offset> {
     let shaped = |minutes_at: usize| {
         let digits = zone.bytes().skip(1).filter(u8::is_ascii_digit).count();
@@ -287,7 +292,7 @@ fn offset(zone: &str) -> Parsed<Offset> {
     Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).map_err(|error| error.to_string())
 }
 
-/// From text whose shape has been checked.
+/// Parses text whose shape has been checked.
 fn civil(text: &str) -> Parsed<civil::DateTime> {
     let field = |at: std::ops::Range<usize>| text[at].parse::<i16>().map_err(|e| e.to_string());
     let small = |at: usize| text[at..at + 2].parse::<i8>().map_err(|e| e.to_string());

@@ -2,13 +2,13 @@
 //!
 //! A transaction is one `applyOps` entry, or a chain of them linked by `prevOpTime`. It becomes
 //! visible at its last entry, or, once prepared, at the `commitTimestamp` of a later
-//! `commitTransaction`. Large batched writes are chains too, without a session. All else stands
-//! alone.
+//! `commitTransaction`. Large batched writes are chains, too, without a session. Every other entry
+//! stands alone.
 //!
 //! A chain that is not prepared is written by one primary in one piece, so it is dead once its
 //! session begins another transaction or another primary writes. Without the second rule a chain
-//! without session, or of a child session that is never used again, would stay open for ever. A
-//! prepared transaction outlives its primary: only its commit or its abort ends it.
+//! without a session, or a chain of a child session that is never used again, would stay open
+//! forever. A prepared transaction outlives its primary: only its commit or its abort ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,18 +25,18 @@ use chain::Chain;
 use session::{SessionId, TransactionId};
 use shape::{Ending, Part, Shape};
 
-/// Puts transactions together from entries pushed in order of timestamp. `P` is what the caller
-/// keeps of an entry while its transaction is open: its bytes, where to find them again, or
+/// Assembles transactions from entries that are pushed in order of timestamp. `P` is what the
+/// caller keeps of an entry while its transaction is open: its bytes, where to find them again, or
 /// nothing.
 ///
 /// Memory: the payloads, weighed by the caller ([`Assembler::kept`]), and about 200 bytes per open
-/// transaction. A chain has no limit of its own. A caller that must not hold it looks at `kept`
-/// before it pushes and keeps a position instead of bytes once there is too much.
+/// transaction. A chain has no limit of its own. A caller that must not hold a whole chain checks
+/// `kept` before it pushes, and keeps a position instead of bytes once there is too much.
 #[derive(Debug)]
 pub struct Assembler<P> {
-    /// By timestamp of the first known entry.
+    /// By the timestamp of the first known entry.
     open: BTreeMap<Timestamp, Chain<P>>,
-    /// From the timestamp of an open chain's last known entry to that of its first.
+    /// From the timestamp of an open chain's last known entry to the timestamp of its first.
     by_last: BTreeMap<Timestamp, Timestamp>,
     /// A session has one transaction at a time.
     by_session: BTreeMap<SessionId, Timestamp>,
@@ -49,14 +49,15 @@ pub struct Assembler<P> {
 }
 
 impl Default for Assembler<()> {
-    /// Keeps nothing but positions.
+    /// Returns an assembler that keeps nothing but positions.
     fn default() -> Self {
         Self::new(|()| 0)
     }
 }
 
 impl<P> Assembler<P> {
-    /// `weigh` gives the bytes a payload takes in memory, for [`Assembler::kept`].
+    /// Returns an assembler without open transactions. `weigh` returns the bytes that a payload
+    /// takes in memory, for [`Assembler::kept`].
     pub fn new(weigh: fn(&P) -> usize) -> Self {
         Self {
             open: BTreeMap::new(),
@@ -73,7 +74,7 @@ impl<P> Assembler<P> {
     /// Takes the next entry of the log. `keep` is called if the entry must be kept until later.
     ///
     /// # Errors
-    /// See [`AssemblyError`]. The entry is then not taken, and the state is as before.
+    /// See [`AssemblyError`]. The entry is then not taken, and the state is unchanged.
     pub fn push(
         &mut self,
         entry: &Entry<'_>,
@@ -103,30 +104,30 @@ impl<P> Assembler<P> {
         Ok(step)
     }
 
-    /// The first known entry of the oldest open transaction. An assembler that is pushed the log
-    /// from here on comes to this state again, and reports transactions that began earlier as
-    /// [`Step::Incomplete`].
+    /// Returns the first known entry of the oldest open transaction. An assembler that is pushed
+    /// the log from this entry on comes to the same state again, and reports transactions that
+    /// began earlier as [`Step::Incomplete`].
     pub fn oldest_unresolved(&self) -> Option<OpTime> {
         self.open.values().next().map(|chain| chain.first)
     }
 
-    /// The timestamp of the earliest prepare without commit or abort. Its transaction may yet
-    /// become visible at any time from there on, so no such time can be restored (I7).
+    /// Returns the timestamp of the earliest prepare without commit or abort. Its transaction may
+    /// still become visible at any time from there on, so no such time can be restored (I7).
     pub fn oldest_prepared(&self) -> Option<Timestamp> {
         self.prepared.first().copied()
     }
 
-    /// Open transactions.
+    /// Returns the number of open transactions.
     pub fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// The weight of all payloads kept.
+    /// Returns the weight of all payloads that are kept, in bytes.
     pub fn kept(&self) -> u64 {
         self.kept
     }
 
-    /// Chains found dead so far: begun, and neither committed nor aborted.
+    /// Returns how many chains were found dead so far: begun, and neither committed nor aborted.
     pub fn abandoned(&self) -> u64 {
         self.abandoned
     }
@@ -198,8 +199,8 @@ impl<P> Assembler<P> {
         })
     }
 
-    /// By session alone: a new primary aborts what it finds begun, and then names no previous
-    /// entry.
+    /// Finds the transaction by its session alone: a new primary aborts what it finds begun, and
+    /// then names no previous entry.
     fn abort(&mut self, id: Option<&TransactionId>) -> Step<P> {
         if let Some(first) = self.of_session(id) {
             self.close(first);
@@ -207,7 +208,7 @@ impl<P> Assembler<P> {
         Step::Aborted
     }
 
-    /// The open transaction that this entry goes on with or commits.
+    /// Returns the open transaction that this entry continues or commits.
     fn find(
         &self,
         entry: &Entry<'_>,
@@ -236,13 +237,13 @@ impl<P> Assembler<P> {
         }
     }
 
-    /// The open transaction of that session and number.
+    /// Returns the open transaction of that session and number.
     fn of_session(&self, id: Option<&TransactionId>) -> Option<Timestamp> {
         let first = *self.by_session.get(&id?.session)?;
         (self.open[&first].id.as_ref() == id).then_some(first)
     }
 
-    /// The chain that is dead because its session has begun something else with this entry.
+    /// Returns the chain that is dead because its session has begun something else with this entry.
     fn superseded(
         &self,
         entry: &Entry<'_>,
@@ -291,7 +292,7 @@ impl<P> Assembler<P> {
             chain.prepared = true;
             self.prepared.insert(at.ts);
         }
-        // What begins with a missing entry cannot be applied anyway.
+        // A chain that begins with a missing entry cannot be applied anyway.
         if chain.missing.is_none() {
             let payload = keep();
             let weight = (self.weigh)(&payload) as u64;
@@ -319,7 +320,7 @@ impl<P> Assembler<P> {
         self.abandoned += 1;
     }
 
-    /// Moves on, and buries what a primary of an older term left behind.
+    /// Moves on, and abandons what a primary of an older term left behind.
     fn passed(&mut self, at: OpTime) {
         let new_term = self.last.is_none_or(|last| last.term < at.term);
         self.last = Some(at);

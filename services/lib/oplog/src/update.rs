@@ -1,8 +1,9 @@
-//! Updates (`op: u`) applied to documents, byte for byte as the server's oplog applier does.
+//! Applies updates (`op: u`) to documents, byte for byte as the server's oplog applier does.
 //!
 //! An update comes in one of three forms, all found in archives: a whole new document, a delta
 //! (`$v: 2`, `delta`), or the operators of MongoDB 4.4 and earlier (`$v: 1`, `modifier`). What a
 //! user put into an `applyOps` may be more than that ([`UserUpdate`]).
+//!
 //! Everything works on raw bytes: what an update does not touch is copied as it stands.
 
 use crate::id_key;
@@ -21,11 +22,11 @@ pub use operators::{Conditions, Now};
 pub use user::{Circumstances, UserUpdate, has_empty_timestamp, inserted};
 pub use writes::{FieldPath, FieldPathError};
 
-/// The largest document the server can hold: 16 MiB, and 16 KiB for its own additions
-/// (`BSONObjMaxInternalSize`).
+/// The largest document that the server can hold, in bytes: 16 MiB, and 16 KiB for its own
+/// additions (`BSONObjMaxInternalSize`).
 pub const MAX_DOCUMENT: usize = (16 << 20) + (16 << 10);
 
-/// An update entry's `o`, by form. The content is checked when it is applied.
+/// The `o` of an update entry, by form. The content is checked when the update is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Update<'a> {
     /// The whole new document.
@@ -37,8 +38,12 @@ pub enum Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// Tells the form of an entry's `o` in the order the server does: a document with `_id` is a
-    /// replacement, and then `$v` and `diff` are names like any other.
+    /// Finds the form of an entry's `o` in the order in which the server does: a document with
+    /// `_id` is a replacement, and then `$v` and `diff` are names like any other.
+    ///
+    /// # Errors
+    /// Returns [`UpdateError::UnknownForm`] when `o` has none of the three forms, and
+    /// [`UpdateError::Malformed`] when it is not BSON.
     pub fn parse(o: Doc<'a>) -> Result<Self, UpdateError> {
         let mut version = None;
         let mut diff = None;
@@ -67,9 +72,11 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The document after the update. An error means that this entry cannot be applied to this
-    /// document: the log or the document is not what it should be, and nothing may be made up in
-    /// its place.
+    /// Returns the document after the update.
+    ///
+    /// # Errors
+    /// Returns [`UpdateError`] when this entry cannot be applied to this document: the log or the
+    /// document is not what it should be, and nothing may be made up in its place.
     pub fn apply(&self, pre: Doc<'_>) -> Result<Vec<u8>, UpdateError> {
         let id = pre.get(b"_id")?.ok_or(UpdateError::IdChanged)?;
         let post = match *self {
@@ -80,24 +87,28 @@ impl<'a> Update<'a> {
         settle_id(id, post)
     }
 
-    /// The document which the server's upsert makes of an update whose target is missing: for a
-    /// replacement the document itself, else a stub that starts from `_id` alone. Right only while
-    /// catching up from an inexact base, where later entries complete or remove the stub; otherwise
-    /// a missing target is corruption.
+    /// Returns the document that the server's upsert makes of an update whose target is missing:
+    /// for a replacement the document itself, else a stub that starts from `_id` alone. This is
+    /// right only while catching up from an inexact base, where later entries complete or remove
+    /// the stub. Otherwise a missing target is corruption.
+    ///
+    /// # Errors
+    /// As for [`Update::apply`].
     pub fn apply_to_missing(&self, id: Element<'_>) -> Result<Vec<u8>, UpdateError> {
         self.apply(Doc::new(&stub(id))?)
     }
 }
 
-/// A document that holds its `_id` alone.
+/// Returns a document that holds only its `_id`.
 fn stub(id: Element<'_>) -> Vec<u8> {
     let mut stub = DocWriter::with_capacity(16 + id.value.len());
     stub.value(id.kind, b"_id", id.value);
     stub.finish()
 }
 
-/// The server's last step: `_id` is first, and is the same value as before. The same value, not the
-/// same bytes: replacing `{_id: 1}` by `{_id: 1.0}` is allowed, and is then what the server stores.
+/// The server's last step: `_id` comes first, and has the same value as before. It must be the same
+/// value, not the same bytes: replacing `{_id: 1}` by `{_id: 1.0}` is allowed, and the server then
+/// stores the new bytes.
 fn settle_id(before: Element<'_>, post: Vec<u8>) -> Result<Vec<u8>, UpdateError> {
     let doc = Doc::new(&post)?;
     let id = doc.get(b"_id")?.ok_or(UpdateError::IdChanged)?;

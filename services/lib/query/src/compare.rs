@@ -1,8 +1,9 @@
 //! The order of BSON values, under simple collation.
 //!
-//! Types come first ([`canonical`]), values after. Numbers of all four types are one type and
-//! compare exactly, NaN below all and equal to itself; so are strings and symbols. Documents
-//! compare element by element: type, then name, then value; a prefix comes first.
+//! Values are ordered by type ([`canonical`]), then by value. Numbers of all four types count as
+//! one type and compare exactly; NaN is below all other numbers and equal to itself. Strings and
+//! symbols count as one type, too. Documents compare element by element: by type, then by name,
+//! then by value; a prefix comes first.
 
 use std::cmp::Ordering;
 
@@ -12,7 +13,7 @@ use hindsight_oplog::raw::{Doc, Element, kind};
 
 use crate::value::Value;
 
-/// Nesting beyond this is compared as bytes. The server stores no document so deep.
+/// Deeper nesting is compared as bytes. The server stores no document that deep.
 const DEEPEST: usize = 256;
 
 /// Compares two values as MongoDB sorts them.
@@ -25,7 +26,7 @@ pub fn compare(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> Ordering {
     let (a, b) = (holder(a), holder(b));
     match (first(a.as_bytes()), first(b.as_bytes())) {
         (Some(a), Some(b)) => compare_elements(a, b),
-        // Not reached by values that a document gave out; still an order.
+        // Values from a document do not get here. The result is still an order.
         _ => a.as_bytes().cmp(b.as_bytes()),
     }
 }
@@ -39,8 +40,8 @@ pub fn compare_elements(a: Element<'_>, b: Element<'_>) -> Ordering {
     compare_values(a.into(), b.into())
 }
 
-/// Whether a value is a string or holds one, so that what it is equal to depends on the collation
-/// of its collection. The value has been validated: it is as deep as that allows at most.
+/// Returns whether a value is a string or holds one, so that equality with it depends on the
+/// collation of the collection. The value must have been validated: validation bounds its depth.
 pub fn holds_strings(element: Element<'_>) -> bool {
     Value::from(element).holds_strings()
 }
@@ -49,7 +50,7 @@ pub(crate) fn compare_values(a: Value<'_>, b: Value<'_>) -> Ordering {
     compare_within(a, b, DEEPEST)
 }
 
-/// Where a type stands in the order. A missing value stands where undefined does.
+/// The place of a type in the order. A missing value has the place of undefined.
 pub(crate) fn canonical(kind: u8) -> u8 {
     match kind {
         kind::MIN_KEY => 0,
@@ -76,7 +77,7 @@ fn compare_within(a: Value<'_>, b: Value<'_>, depth_left: usize) -> Ordering {
     canonical(a.kind).cmp(&canonical(b.kind)).then_with(|| compare_same_type(a, b, depth_left))
 }
 
-/// Two values of one canonical type.
+/// Compares two values of the same canonical type.
 fn compare_same_type(a: Value<'_>, b: Value<'_>, depth_left: usize) -> Ordering {
     match a.kind {
         kind::INT32 | kind::INT64 | kind::DOUBLE | kind::DECIMAL128 => compare_numbers(a, b),
@@ -85,7 +86,7 @@ fn compare_same_type(a: Value<'_>, b: Value<'_>, depth_left: usize) -> Ordering 
             (Some(a), Some(b)) => compare_documents(a, b, depth_left),
             _ => a.bytes.cmp(b.bytes),
         },
-        // Length, subtype, bytes; the length is the prefix that both have.
+        // By length, then subtype, then bytes; the length is the prefix of both types.
         kind::BINARY | kind::DB_POINTER => {
             a.bytes.len().cmp(&b.bytes.len()).then_with(|| a.bytes.cmp(b.bytes))
         }
@@ -93,7 +94,7 @@ fn compare_same_type(a: Value<'_>, b: Value<'_>, depth_left: usize) -> Ordering 
         kind::TIMESTAMP => (a.integer() as u64).cmp(&(b.integer() as u64)),
         kind::REGEX => a.regex().cmp(&b.regex()),
         kind::CODE_WITH_SCOPE => compare_scoped(a, b, depth_left),
-        // Object ids and booleans by their bytes; the rest have none.
+        // Object ids and booleans compare by their bytes. The remaining types have no bytes.
         _ => a.bytes.cmp(b.bytes),
     }
 }
@@ -165,7 +166,7 @@ fn compare_mixed(integer: i64, double: f64) -> Ordering {
     }
 }
 
-/// Decimals, by the keys that `_id` values have.
+/// Compares decimals by the keys that `_id` values have.
 fn compare_by_key(a: Value<'_>, b: Value<'_>) -> Ordering {
     let key = |value: Value<'_>| {
         let mut key = Vec::with_capacity(48);

@@ -1,4 +1,4 @@
-//! Filters: which documents a query is about.
+//! Filters decide which documents a query selects.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ mod types;
 
 pub(crate) use parse::check;
 
-/// A parsed filter. It owns what it compares with, and may be used from many threads.
+/// A parsed filter. A filter owns the values that it compares with, and many threads may use it.
 #[derive(Debug)]
 pub struct Filter {
     condition: Condition,
@@ -31,28 +31,32 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Parses a filter as `find` of that version takes it. The cost is linear in its size.
+    /// Parses a filter as `find` of that server version takes it. The cost is linear in the size of
+    /// the filter.
+    ///
+    /// # Errors
+    /// Returns [`QueryError`] when the filter is invalid, not supported, or not BSON.
     pub fn parse(filter: &RawDocument, version: Series) -> Result<Self, QueryError> {
         let condition = parse::filter(Doc::new(filter.as_bytes())?, version)?;
         Ok(Self { condition, version })
     }
 
-    /// Whether the document is one of those asked for. What is not well-formed in it counts as
-    /// not there.
+    /// Returns whether the filter selects the document. A part of the document that is not
+    /// well-formed counts as missing.
     pub fn matches(&self, document: &RawDocument) -> bool {
         Doc::new(document.as_bytes())
             .is_ok_and(|document| self.condition.holds_for(document, self.version))
     }
 
-    /// Whether some value of it is compared that is a string or holds one: a collection with a
-    /// collation of its own may then hold other matches than those found here. Regular expressions
-    /// do not go by the collation.
+    /// Returns whether the filter compares any value that is a string or holds one. If so, a
+    /// collection with its own collation may have other matches than those found here. Regular
+    /// expressions do not depend on the collation.
     pub fn compares_strings(&self) -> bool {
         self.condition.compares_strings()
     }
 }
 
-/// What a document, or a value within one, is asked.
+/// A condition on a document, or on a value within one.
 #[derive(Debug)]
 enum Condition {
     Always(bool),
@@ -63,7 +67,7 @@ enum Condition {
     Field(Arc<Path>, Test),
 }
 
-/// What one value is asked.
+/// A test of one value.
 #[derive(Debug)]
 enum Test {
     Compare(Comparison, OwnedValue),
@@ -81,9 +85,9 @@ enum Test {
         remainder: i64,
     },
     Size(i32),
-    /// An array with an element that is a document for which this holds.
+    /// The value is an array with an element that is a document for which the condition holds.
     ElementDocument(Box<Condition>),
-    /// An array with an element that passes all of these.
+    /// The value is an array with an element for which all these conditions hold.
     ElementValue(Vec<Condition>),
 }
 
@@ -123,7 +127,8 @@ impl Condition {
         }
     }
 
-    /// Of an array's element itself: paths do not matter, and arrays in it are not entered.
+    /// Whether the condition holds for an element of an array itself. Paths do not matter, and
+    /// arrays in the element are not entered.
     fn holds_for_value(&self, value: Value<'_>, version: Series) -> bool {
         let holds = |one: &Condition| one.holds_for_value(value, version);
         match self {
@@ -160,7 +165,7 @@ impl Test {
         }
     }
 
-    /// Whether null is a value that is looked for.
+    /// Whether the test looks for null.
     fn takes_null(&self) -> bool {
         match self {
             Self::Compare(comparison, with) => {
@@ -171,7 +176,7 @@ impl Test {
         }
     }
 
-    /// `None` is a missing value.
+    /// Whether the value passes the test. `None` is a missing value.
     fn passes(&self, value: Option<Value<'_>>, version: Series) -> bool {
         if let Self::Compare(comparison, with) = self {
             return comparison.holds(value, with.get(), version);
@@ -222,8 +227,9 @@ fn any_element<'a>(value: Value<'a>, holds: impl Fn(Value<'a>) -> bool) -> bool 
 }
 
 impl Comparison {
-    /// Compares within a type only, with two exceptions: null is equal to what is missing and,
-    /// before 8.0, to undefined, and the two keys are below and above everything.
+    /// Compares within a type only, with two exceptions. Null is equal to a missing value and,
+    /// before 8.0, to undefined. The minimum key is below everything, and the maximum key above
+    /// everything.
     fn holds(self, value: Option<Value<'_>>, with: Value<'_>, version: Series) -> bool {
         let kind = value.map_or(kind::UNDEFINED, |value| value.kind);
         match value {

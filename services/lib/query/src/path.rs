@@ -1,27 +1,28 @@
-//! Dotted paths, and the values they lead to in a document.
+//! Dotted paths, and the values in a document to which they lead.
 //!
-//! A name leads into a document's field. In an array a path does two things at once: it goes on in
-//! every element that is a document, and a name of digits leads to the element at that place. So
-//! one path leads to many values, and a filter matches if any of them does.
+//! A name leads into a field of a document. At an array a path does two things at once: it goes on
+//! in every element that is a document, and a name of digits leads to the element at that place. So
+//! one path leads to many values, and a filter matches if any of these values does.
 
 use hindsight_oplog::raw::{Doc, Element, kind};
 
 use crate::error::QueryError;
 use crate::value::Value;
 
-/// The most names a path may have. The server's own limit, and what bounds the recursion here.
+/// The most names a path may have. The server has the same limit, and it bounds the recursion here.
 const MOST_NAMES: usize = 180;
 
 /// What happens to an array at the end of a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtArray {
-    /// Its elements are values of the path, and then the array itself.
+    /// The path leads to the elements of the array, and then to the array itself.
     Enter,
-    /// It is one value.
+    /// The array is one value.
     Whole,
 }
 
-/// Called with each value; a place where nothing is counts as a missing value. True ends the walk.
+/// Called with each value; `None` is a place without a value, which counts as a missing value.
+/// Returning true ends the walk.
 type Visit<'f> = &'f mut dyn FnMut(Option<Value<'_>>) -> bool;
 
 /// A path, split at its dots.
@@ -38,7 +39,8 @@ impl Path {
         Ok(Self(names.map(Box::from).collect()))
     }
 
-    /// Visits the values the path leads to, until `visit` says true; that is the answer then.
+    /// Visits the values to which the path leads until `visit` returns true. Returns whether it
+    /// did.
     pub(crate) fn any(&self, doc: Doc<'_>, at_array: AtArray, visit: Visit<'_>) -> bool {
         in_document(doc, &self.0, at_array, visit)
     }
@@ -49,7 +51,7 @@ fn in_document(doc: Doc<'_>, names: &[Box<[u8]>], at_array: AtArray, visit: Visi
     let mut doc = doc;
     for (at, name) in names.iter().enumerate() {
         let rest = &names[at + 1..];
-        // What is not well-formed is not there.
+        // An element that is not well-formed counts as missing.
         let Ok(Some(element)) = doc.get(name) else { return visit(None) };
         match element.kind {
             kind::ARRAY if !goes_on(rest) && at_array == AtArray::Whole => {
@@ -84,7 +86,7 @@ fn in_array(array: Element<'_>, rest: &[Box<[u8]>], at_array: AtArray, visit: Vi
     !goes_on && visit(Some(Value::from(array)))
 }
 
-/// An element of an array that the path goes on in. `rest` is not empty.
+/// Continues in one element of an array. `rest` is not empty.
 fn in_element(
     element: Element<'_>,
     rest: &[Box<[u8]>],
@@ -104,7 +106,7 @@ fn in_element(
     match inner {
         _ if rest.is_empty() => visit(Some(element.into())),
         Some(inner) => in_document(inner, rest, at_array, visit),
-        // An array directly in an array is entered by its place only.
+        // A path enters an array directly in an array only by its place.
         None if element.kind == kind::ARRAY => in_array(element, rest, at_array, visit),
         None => false,
     }

@@ -1,15 +1,15 @@
 //! Regular expressions.
 //!
-//! MongoDB up to 6.0 matches with PCRE 8, from 6.1 on with PCRE2 (10.40 in 7.0). This is PCRE2,
-//! always in UTF mode, with newlines being LF, as there; patterns for PCRE 8 are rewritten
-//! (`rewriting`). Differences that remain:
+//! MongoDB up to 6.0 matches with PCRE 8, and from 6.1 on with PCRE2 (10.40 in 7.0). This crate
+//! matches with PCRE2, always in UTF mode and with LF as the newline, as the server does. Patterns
+//! for PCRE 8 are rewritten (`rewriting`). These differences remain:
 //!
-//! - What PCRE 8 refuses and PCRE2 knows is accepted up to 6.0: `(?n)`, `(?^)`, `(?R)`,
+//! - Up to 6.0, patterns that PCRE 8 refuses and PCRE2 knows are accepted: `(?n)`, `(?^)`, `(?R)`,
 //!   `(*NO_JIT)`, names of more than 32 bytes.
-//! - What PCRE2 10.40 refuses and later ones know is accepted from 6.1 on: `(?a)`.
-//! - `(?=\K)`, which PCRE 8 lets pass, is refused.
-//! - A match that takes too many steps is no match. The server has such a limit as well; the steps
-//!   are counted differently.
+//! - From 6.1 on, patterns that PCRE2 10.40 refuses and later releases know are accepted: `(?a)`.
+//! - `(?=\K)`, which PCRE 8 accepts, is refused.
+//! - A match that takes too many steps is no match. The server has such a limit as well, but counts
+//!   the steps differently.
 //! - A string that is not UTF-8 never matches.
 
 use pcre2::bytes::{Regex, RegexBuilder};
@@ -21,11 +21,11 @@ use hindsight_oplog::Series;
 
 mod rewriting;
 
-/// Bounds a match to some tens of milliseconds, and fixes what a linked PCRE2 may have been built
-/// to do differently.
+/// Bounds a match to some tens of milliseconds, and fixes settings that a linked PCRE2 may have
+/// been built with differently.
 const PREFIX: &str = "(*LIMIT_MATCH=1000000)(*LF)(*BSR_UNICODE)";
 
-/// A compiled regular expression, with the text it came from.
+/// A compiled regular expression, with the text from which it was compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     source: Box<[u8]>,
@@ -70,10 +70,11 @@ impl Pattern {
         let is_pcre_8 = version.has_pcre_8();
         let text = rewriting::rewritten(text, is_pcre_8);
         let (verbs, rest) = rewriting::after_verbs(&text);
-        // The name that PCRE 8 had for it; servers take it all the same.
+        // PCRE 8's name for this verb. Servers still accept the name.
         let verbs = verbs.replace("(*UTF8)", "(*UTF)");
         if is_pcre_8 {
-            // The server has two of each: one as it stands, and one in a group, for whole strings.
+            // The server compiles each pattern twice: as it stands, and in a group, for whole
+            // strings.
             let grouped = builder.build(&format!("{PREFIX}{verbs}(?:{rest})"));
             grouped.map_err(|error| refuse(&error.to_string()))?;
             if rest.contains("\\N{") {
@@ -86,7 +87,7 @@ impl Pattern {
         Ok(Self { source: source.into(), flags: flags.into(), regex })
     }
 
-    /// From a BSON regular expression.
+    /// Compiles a BSON regular expression.
     pub(crate) fn of_value(
         field: &[u8],
         value: Value<'_>,
@@ -96,12 +97,12 @@ impl Pattern {
         Self::new(field, source, flags, version)
     }
 
-    /// A string that it is found in.
+    /// Whether the pattern is found in the text.
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
         std::str::from_utf8(text).is_ok() && self.regex.is_match(text).unwrap_or(false)
     }
 
-    /// A stored regular expression of the same text and flags matches too.
+    /// Whether a stored regular expression has the same text and flags. Such a value matches, too.
     pub(crate) fn equals(&self, (source, flags): (&[u8], &[u8])) -> bool {
         *self.source == *source && *self.flags == *flags
     }

@@ -1,8 +1,8 @@
-//! Projections: which fields of a document are given.
+//! Projections decide which fields of a document a query returns.
 //!
-//! Fields keep the document's order, whatever the projection's. A path goes through arrays, nested
-//! ones too; a name of digits is a field's name and no place in an array. Of an array that is
-//! projected into, an inclusion leaves documents and arrays only.
+//! Fields keep the order of the document, whatever the order of the projection. A path goes through
+//! arrays, including nested ones. A name of digits is the name of a field, not a place in an array.
+//! When an inclusion goes into an array, only the documents and arrays in that array remain.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::error::QueryError;
 
 mod parse;
 
-/// Nesting beyond this is not followed: the server stores no document so deep.
+/// Deeper nesting is refused. The server stores no document that deep.
 const DEEPEST: usize = 256;
 const TOO_DEEP: Malformed = Malformed("nested too deeply");
 
-/// A parsed projection, of inclusion or exclusion.
+/// A parsed projection: an inclusion or an exclusion.
 #[derive(Debug)]
 pub struct Projection {
-    /// Whether the named fields are what is given, or what is left out.
+    /// Whether the named fields are returned, or left out.
     inclusion: bool,
     named: Named,
 }
 
-/// Fields by name. One without an entry is not named.
+/// Fields by name. A field without an entry is not named.
 type Named = BTreeMap<Box<[u8]>, Field>;
 
 #[derive(Debug)]
@@ -35,12 +35,19 @@ enum Field {
 }
 
 impl Projection {
-    /// Parses a projection as `find` takes it. The empty one gives whole documents.
+    /// Parses a projection as `find` takes it. The empty projection returns whole documents.
+    ///
+    /// # Errors
+    /// Returns [`QueryError`] when the projection is invalid, not supported, or not BSON.
     pub fn parse(projection: &RawDocument) -> Result<Self, QueryError> {
         parse::projection(Doc::new(projection.as_bytes())?)
     }
 
-    /// The projected document. It fails on bytes that are not BSON.
+    /// Returns the projected document.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::Malformed`] when the bytes are not BSON, or are nested more than 256
+    /// levels deep.
     pub fn apply(&self, document: &RawDocument) -> Result<RawDocumentBuf, QueryError> {
         let document = Doc::new(document.as_bytes())?;
         let mut out = DocWriter::with_capacity(document.as_bytes().len());
@@ -72,7 +79,7 @@ impl Projection {
         Ok(())
     }
 
-    /// A value of which fields within are named. Any other than a document or array has none.
+    /// Writes a value in which fields are named. Only documents and arrays have fields or elements.
     fn value(
         &self,
         element: Element<'_>,
@@ -101,7 +108,7 @@ impl Projection {
         Ok(())
     }
 
-    /// The elements that are left take the places of those that are not.
+    /// Writes the elements that remain. They move up into the places of those that do not.
     fn elements(
         &self,
         array: Doc<'_>,

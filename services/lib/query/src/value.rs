@@ -4,7 +4,7 @@ use hindsight_oplog::raw::{Doc, Element, kind};
 
 use crate::compare::compare_values;
 
-/// A value by its type and bytes, whose framing was checked when its document was walked.
+/// A value: its type and its bytes. The framing was checked when the document was walked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value<'a> {
     pub(crate) kind: u8,
@@ -18,7 +18,7 @@ impl<'a> From<Element<'a>> for Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The elements of a document or an array.
+    /// Returns the document or array that this value is; `None` for values of other types.
     pub(crate) fn embedded(self) -> Option<Doc<'a>> {
         match self.kind {
             kind::DOCUMENT | kind::ARRAY => Doc::new(self.bytes).ok(),
@@ -26,8 +26,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether comparing it may compare strings: the code and the scope of a function are not,
-    /// whatever the collation.
+    /// Whether comparing this value may compare strings. The code and the scope of a function are
+    /// not compared as strings, whatever the collation.
     pub(crate) fn holds_strings(self) -> bool {
         match self.kind {
             kind::STRING | kind::SYMBOL => true,
@@ -42,7 +42,8 @@ impl<'a> Value<'a> {
         matches!(self.kind, kind::INT32 | kind::INT64 | kind::DOUBLE | kind::DECIMAL128)
     }
 
-    /// What the server takes for true: everything but `false`, null, undefined and zeros.
+    /// Whether the server treats this value as true: everything but `false`, null, undefined and
+    /// zeros.
     pub(crate) fn is_true(self) -> bool {
         match self.kind {
             kind::BOOL => self.bytes != [0],
@@ -80,7 +81,8 @@ impl<'a> Value<'a> {
         self.bytes.try_into().map_or(0, u128::from_le_bytes)
     }
 
-    /// A number cut towards zero; `None` if it is no number, not finite, or beyond 64 bits.
+    /// Returns the number, cut towards zero; `None` if the value is not a number, not finite, or
+    /// beyond 64 bits.
     pub(crate) fn truncated(self) -> Option<i64> {
         match self.kind {
             kind::INT32 | kind::INT64 => Some(self.integer()),
@@ -92,7 +94,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A number without a fraction that fits in 64 bits.
+    /// Returns the number if it has no fraction and fits in 64 bits.
     pub(crate) fn exact_integer(self) -> Option<i64> {
         match self.kind {
             kind::DOUBLE if self.double().fract() != 0.0 => None,
@@ -110,7 +112,7 @@ impl<'a> Value<'a> {
         self.bytes.get(4..end).unwrap_or_default()
     }
 
-    /// Pattern and flags of a regular expression.
+    /// Splits a regular expression into its pattern and its flags.
     pub(crate) fn regex(self) -> (&'a [u8], &'a [u8]) {
         let mut parts = self.bytes.split(|&byte| byte == 0);
         (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
@@ -121,7 +123,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A value of a filter, kept with it.
+/// A value that a filter owns and compares with.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedValue {
     kind: u8,
@@ -138,13 +140,14 @@ impl OwnedValue {
     }
 }
 
-/// A whole double, if it is an i64. 2^63 itself is not, and `i64::MAX as f64` is 2^63.
+/// Converts a whole double to an i64, if it fits. 2^63 itself does not fit, and `i64::MAX as f64`
+/// is 2^63.
 fn whole(double: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     (-LIMIT..LIMIT).contains(&double).then_some(double as i64)
 }
 
-/// A Decimal128 in its binary-integer form, taken apart.
+/// A Decimal128 in its binary-integer form, split into its parts.
 enum Decimal {
     NaN,
     Infinite,
@@ -159,7 +162,7 @@ impl Decimal {
             0x1e => return Self::Infinite,
             _ => {}
         }
-        // The other layout can only hold coefficients beyond the largest, which count as zero.
+        // The other layout can hold only coefficients beyond the largest one, which count as zero.
         let other_layout = (bits >> 125) & 3 == 3;
         let mut coefficient = bits & ((1 << 113) - 1);
         if other_layout || coefficient > LARGEST_COEFFICIENT {
@@ -169,7 +172,8 @@ impl Decimal {
         Self::Finite { negative: bits >> 127 == 1, coefficient, exponent }
     }
 
-    /// The part before the point if it fits in 64 bits, and whether nothing follows the point.
+    /// Returns the part before the point if it fits in 64 bits, and whether nothing follows the
+    /// point.
     fn truncated(self) -> Option<(i64, bool)> {
         let Self::Finite { negative, coefficient, exponent } = self else { return None };
         if coefficient == 0 {

@@ -1,18 +1,19 @@
-//! Which server wrote an entry: the same words make different catalogs on different versions.
+//! Which server wrote an entry. The same words make different catalogs on different versions.
 
-/// What the version of the source at an entry decides. The feature compatibility version is known
-/// at every entry, the exact version only at the base.
+/// What depends on the version of the source at an entry. The feature compatibility version is
+/// known at every entry, the exact version only at the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Era {
     /// The major number of the feature compatibility version.
     feature_major: u32,
-    /// Major, minor and patch of the member that the base was copied from.
+    /// Major, minor and patch of the member from which the base was copied.
     base: Option<(u32, u32, u32)>,
 }
 
-/// Sizes of capped collections are multiples of this.
+/// Sizes of capped collections are multiples of this, in bytes.
 const CAPPED_UNIT: i64 = 256;
-/// What a base without a feature compatibility version is taken for.
+/// The major number for a base that has neither a feature compatibility version nor a known
+/// version.
 const UNKNOWN: u32 = 6;
 
 impl Era {
@@ -22,13 +23,14 @@ impl Era {
         Era { feature_major: major.unwrap_or(UNKNOWN), base }
     }
 
-    /// Servers list specs in their own words, not in the user's.
+    /// Whether servers list specs in their own words, not in the user's.
     pub(super) fn lists_repaired(self) -> bool {
         self.feature_major >= 5
     }
 
-    /// What is kept of the size asked for of a capped collection: rounded up until 6.0 (7.0.28 does
-    /// so too, as long as its feature compatibility version is 6.0).
+    /// Returns the size that is kept for a capped collection when `size` is asked for. Servers up
+    /// to 6.0 round the size up (7.0.28 does so too, as long as its feature compatibility version
+    /// is 6.0).
     pub(super) fn capped_size(self, size: i64) -> Result<i64, &'static str> {
         if self.feature_major >= 7 {
             return Ok(size);
@@ -37,14 +39,14 @@ impl Era {
         Ok(rounded / CAPPED_UNIT * CAPPED_UNIT)
     }
 
-    /// The option `recordPreImages` exists.
+    /// Whether the option `recordPreImages` exists.
     pub(super) fn records_pre_images(self) -> bool {
         self.feature_major < 7
     }
 
-    /// A `collMod` that does not name `recordPreImages` switches it off, and its entry does not say
-    /// so. Seen on 5.0.4 and 6.0.5; 4.4.2 and 6.0.27 leave it on. Of the versions between, none was
-    /// to be had: a later `collMod` tells.
+    /// Whether a `collMod` that does not name `recordPreImages` switches it off. The entry of such
+    /// a `collMod` does not say so. Seen on 5.0.4 and 6.0.5; 4.4.2 and 6.0.27 leave the option on.
+    /// No version between them was available; a later `collMod` reveals what happened.
     pub(super) fn forgets_pre_images(self) -> bool {
         match self.base {
             Some(base) if base.0 >= self.feature_major => ((5, 0, 0)..(6, 0, 27)).contains(&base),
@@ -53,7 +55,7 @@ impl Era {
     }
 }
 
-/// `(6, 0, 5)` of `6.0.5` and of `6.0.5-rc1`.
+/// Returns `(6, 0, 5)` for `6.0.5` and for `6.0.5-rc1`.
 fn numbers(version: &str) -> Option<(u32, u32, u32)> {
     let release = version.split('-').next()?;
     let mut numbers = release.split('.').map(|number| number.parse().ok());

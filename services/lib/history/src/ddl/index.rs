@@ -1,11 +1,11 @@
-//! Indexes in the catalog: specs as the server stores them.
+//! Indexes in the catalog: the specs as the server stores them.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
 use super::era::Era;
 use crate::{CollectionState, form};
 
-/// `createIndexes`: one spec stands in the command itself.
+/// `createIndexes`: the command itself holds one spec.
 pub(super) fn create_one(state: &mut CollectionState, o: Doc<'_>, era: Era) -> Result<(), String> {
     let mut spec = DocWriter::new();
     for element in o.elements().skip(1) {
@@ -14,7 +14,7 @@ pub(super) fn create_one(state: &mut CollectionState, o: Doc<'_>, era: Era) -> R
     add(state, spec.finish(), era)
 }
 
-/// `commitIndexBuild`: the specs are listed.
+/// `commitIndexBuild`: the command lists the specs.
 pub(super) fn create_listed(
     state: &mut CollectionState,
     o: Doc<'_>,
@@ -48,7 +48,8 @@ fn add(state: &mut CollectionState, spec: Vec<u8>, era: Era) -> Result<(), Strin
     Ok(())
 }
 
-/// `dropIndexes`: by name (what the server logs), by key, or all but the one on `_id`.
+/// `dropIndexes`: by name (which is what the server logs), by key, or all indexes but the one on
+/// `_id`.
 pub(super) fn remove(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
     let which = o.get(b"index").ok().flatten().ok_or("no index named")?;
     if which.as_string_bytes() == Some(b"*") {
@@ -64,7 +65,7 @@ pub(super) fn remove(state: &mut CollectionState, o: Doc<'_>) -> Result<(), Stri
 }
 
 /// The `index` part of a `collMod`. A changed field moves to the end of the spec, as the server
-/// stores it; `false` is not stored; `unique` ends `prepareUnique`.
+/// stores it. `false` is not stored. `unique` ends `prepareUnique`.
 pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), String> {
     let Some(change) = o.get(b"index").ok().flatten() else { return Ok(()) };
     let change = change.as_doc().ok_or("its index is not a document")?;
@@ -77,7 +78,7 @@ pub(super) fn modify(state: &mut CollectionState, o: Doc<'_>) -> Result<(), Stri
             .position(|spec| field(spec, b"key").is_some_and(|field| field.value == key.value)),
         (None, None) => return Err("no index named".to_owned()),
     };
-    // Acceptable to the server as well: IndexNotFound.
+    // The server accepts this as well: IndexNotFound.
     let Some(at) = at else { return Ok(()) };
     for element in change.elements() {
         let element = element.map_err(|malformed| malformed.to_string())?;
@@ -105,7 +106,7 @@ fn when_true(element: Element<'_>) -> Option<(u8, &'static [u8])> {
     element.as_bool().unwrap_or(false).then_some((kind::BOOL, &[1]))
 }
 
-/// The spec without that field, or with it at the end.
+/// Returns the spec without that field, or with the field at the end.
 fn with(spec: &[u8], name: &[u8], value: Option<(u8, &[u8])>) -> Result<Vec<u8>, String> {
     let mut changed = DocWriter::with_capacity(spec.len() + 32);
     for element in Doc::new(spec).map_err(|malformed| malformed.to_string())?.elements() {

@@ -1,10 +1,10 @@
-//! The mark of time-series collections whose buckets may hold mixed types, as the log tells of it.
+//! The mark of time-series collections whose buckets may hold mixed types, as the log reports it.
 //!
-//! A server sets the mark in two ways, and says neither in the command itself: by a `collMod` with
-//! the mark, whose value stands in `o2` alone, and by any `collMod` while its feature compatibility
-//! version goes from 5.0 to 6.0, which sends one to every time-series collection (seen on 6.0.5 and
-//! 6.0.27). Going back to 5.0 takes the mark away from where queries look and leaves what is
-//! listed; nothing needs a mark there.
+//! A server sets the mark in two ways, and the command itself states neither. The first is a
+//! `collMod` with the mark, whose value stands in `o2` alone. The second is any `collMod` while the
+//! feature compatibility version goes from 5.0 to 6.0; that change sends a `collMod` to every
+//! time-series collection (seen on 6.0.5 and 6.0.27). Going back to 5.0 removes the mark from where
+//! queries look, and leaves what is listed; nothing needs a mark there.
 
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::time_series::{MIXED_SCHEMA, with_mixed_schema_mark};
@@ -13,7 +13,7 @@ use super::Command;
 use crate::{ApplyError, CollectionState, Writer};
 
 impl Writer<'_> {
-    /// The mark that a `collMod` of this moment sets, if it sets one.
+    /// Returns the mark that a `collMod` at this moment sets; `None` if it sets none.
     pub(super) fn mark_set_by_coll_mod(
         &mut self,
         command: &Command<'_>,
@@ -26,7 +26,7 @@ impl Writer<'_> {
     }
 }
 
-/// Marks a time-series collection; any other one has no such mark.
+/// Marks a time-series collection. Other collections have no such mark.
 pub(super) fn set_mark(state: &mut CollectionState, mark: Option<bool>) -> Result<(), String> {
     if mark.is_some() && state.is_timeseries() {
         let marked = with_mixed_schema_mark(state.options(), mark);
@@ -40,8 +40,8 @@ fn told_mark(o2: Option<Doc<'_>>) -> Option<bool> {
     parameters.get(MIXED_SCHEMA.as_bytes()).ok()??.as_bool()
 }
 
-/// Whether the document of the feature compatibility version tells of a change from 5.0 to 6.0
-/// under way.
+/// Whether the document of the feature compatibility version shows a change from 5.0 to 6.0 under
+/// way.
 fn is_upgrade_to_6(document: Doc<'_>) -> Option<bool> {
     let text = |name: &[u8]| document.get(name).ok().flatten().and_then(Element::as_str);
     Some(text(b"version") == Some("5.0") && text(b"targetVersion") == Some("6.0"))

@@ -1,13 +1,12 @@
-//! Collection options: what `create` gives, and what `collMod` makes of them, so that they equal
-//! the server's `listCollections` (seen on 4.4, 5.0 and 6.0; server:
-//! `CollectionOptions::appendBSON`).
+//! Collection options: what `create` sets and `collMod` changes, so that the options equal the
+//! server's `listCollections` (seen on 4.4, 5.0 and 6.0; server: `CollectionOptions::appendBSON`).
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
 use super::era::Era;
 use crate::CollectionState;
 
-/// The order in which the server writes options. Unknown ones follow in the order they had.
+/// The order in which the server writes options. Unknown options follow in the order that they had.
 const ORDER: &[&[u8]] = &[
     b"capped",
     b"size",
@@ -32,10 +31,10 @@ const ORDER: &[&[u8]] = &[
     b"recordIdsReplicated",
 ];
 
-/// What is listed for a capped collection whose number of documents was made unlimited.
+/// The `max` that is listed for a capped collection whose number of documents was made unlimited.
 const NO_MAX: i64 = 2_147_483_647;
 
-/// The collection that a `create` entry makes.
+/// Returns the collection that a `create` entry makes.
 pub(super) fn created(
     uuid: [u8; 16],
     ns: String,
@@ -52,7 +51,7 @@ pub(super) fn created(
                 state.id_index = Some(spec.as_bytes().to_vec());
             }
             b"uuid" => {}
-            // 7.0 takes it in an applyOps command, and forgets it.
+            // 7.0 accepts the option in an applyOps command, and forgets it.
             b"recordPreImages" if !era.records_pre_images() => {}
             b"viewOn" => return Err("a view outside system.views".to_owned()),
             _ => drop(options.element(element)),
@@ -60,8 +59,8 @@ pub(super) fn created(
     }
     state.options = options.finish();
     if state.id_index.is_none() && has_id_index(&state) {
-        // What the server builds when the entry does not say (as for a create sent in an applyOps
-        // command).
+        // The index that the server builds when the entry does not state one (as for a create that
+        // was sent in an applyOps command).
         state.id_index = Some(default_id_index());
     }
     Ok(state)
@@ -79,7 +78,7 @@ fn default_id_index() -> Vec<u8> {
     spec.finish()
 }
 
-/// What a rename does unless it says `stayTemp`.
+/// Removes the mark of a temporary collection, as a rename does unless it says `stayTemp`.
 pub(super) fn remove_temporary(state: &mut CollectionState) -> Result<(), String> {
     let mut options = Options::of(state)?;
     options.set(b"temp", None);
@@ -87,8 +86,7 @@ pub(super) fn remove_temporary(state: &mut CollectionState) -> Result<(), String
     Ok(())
 }
 
-/// Puts a validator in the place of what there is, and takes level and action away, which then are
-/// the defaults.
+/// Replaces the validator, and removes level and action, which then have their defaults.
 pub(super) fn set_validator(
     state: &mut CollectionState,
     validator: Option<Vec<u8>>,
@@ -101,7 +99,7 @@ pub(super) fn set_validator(
     Ok(())
 }
 
-/// Applies a `collMod`, but for its `index`.
+/// Applies a `collMod`, except for its `index`.
 pub(super) fn modify(
     state: &mut CollectionState,
     o: Doc<'_>,
@@ -172,8 +170,8 @@ pub(super) fn modify(
     Ok(())
 }
 
-/// Whether `recordPreImages` was on before a `collMod` (`o2` tells what an earlier one did
-/// silently), and whether this one, which does not name it, leaves it on.
+/// Corrects whether `recordPreImages` was on before a `collMod` (`o2` reveals what an earlier one
+/// did silently), and switches it off if this `collMod`, which does not name it, does so.
 fn recall_pre_images(options: &mut Options, o: Doc<'_>, o2: Option<Doc<'_>>, era: Era) {
     const NAME: &[u8] = b"recordPreImages";
     let field = |doc: Doc<'_>, name: &[u8]| doc.get(name).ok().flatten().map(Value::of);
@@ -186,7 +184,8 @@ fn recall_pre_images(options: &mut Options, o: Doc<'_>, o2: Option<Doc<'_>>, era
     }
 }
 
-/// A changed granularity brings its own bucket span; a custom span takes the granularity away.
+/// Merges a change into the `timeseries` option. A changed granularity brings its own bucket span.
+/// A custom span removes the granularity.
 fn merge_timeseries(before: Option<&Value>, change: Doc<'_>) -> Result<Value, String> {
     let before = before.and_then(Value::as_doc).ok_or("not a time-series collection")?;
     let granularity = change.get(b"granularity").ok().flatten();
@@ -246,7 +245,7 @@ impl Value {
         Value { kind: kind::INT64, bytes: number.to_le_bytes().to_vec() }
     }
 
-    /// As the server's `appendNumber`: in 32 bits if it fits.
+    /// A number in 32 bits if it fits, as the server's `appendNumber` writes it.
     fn number(number: i64) -> Self {
         match i32::try_from(number) {
             Ok(small) => Value { kind: kind::INT32, bytes: small.to_le_bytes().to_vec() },
@@ -266,7 +265,7 @@ impl Value {
     }
 }
 
-/// Options by name, in the order they stand.
+/// Options by name, in their order.
 struct Options(Vec<(Vec<u8>, Value)>);
 
 impl Options {

@@ -1,11 +1,11 @@
 //! The conversion of time-series collections at the feature compatibility version 9.0.
 //!
-//! Below it a time-series collection is a view `X` of a collection `system.buckets.X`; from there
-//! on it is one collection `X` (server: `db/timeseries/upgrade_downgrade_viewless_timeseries.cpp`).
-//! The server does all of it without a further entry: it drops or makes the view's definition,
-//! renames the collection, and takes the validator away or puts the generated one back. The
-//! collection keeps its UUID. Read from the server's source; no server that writes this entry was
-//! at hand.
+//! Below 9.0 a time-series collection is a view `X` of a collection `system.buckets.X`. From 9.0 on
+//! it is one collection `X` (server: `db/timeseries/upgrade_downgrade_viewless_timeseries.cpp`).
+//! The server does all of the conversion without a further entry: it drops or makes the view's
+//! definition, renames the collection, and removes the validator or puts the generated validator
+//! back. The collection keeps its UUID. This is read from the server's source; no server that
+//! writes this entry was available.
 
 use hindsight_oplog::id_key;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
@@ -51,7 +51,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A shard that is not its database's primary has no view.
+    /// Removes the view's definition, if there is one. A shard that is not the primary of the
+    /// database has no view.
     fn drop_view(&mut self, unit: &Unit, ns: &str) -> Result<(), ApplyError> {
         let Some(views) = self.views_of(ns) else { return Ok(()) };
         let hash = self.point_at_name(views, ns);
@@ -68,7 +69,7 @@ impl Writer<'_> {
         state: &CollectionState,
     ) -> Result<(), ApplyError> {
         let Some(views) = self.views_of(ns) else {
-            // The server creates it before, with an entry for that.
+            // The server creates that collection before, with an entry of its own.
             let missing = "makes a view where there is no collection system.views";
             return Err(unit.inconsistent(ns, missing));
         };
@@ -79,14 +80,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The number of the collection that holds the definitions of the database's views.
+    /// Returns the number of the collection that holds the definitions of the database's views.
     fn views_of(&self, ns: &str) -> Option<u32> {
         let views = format!("{}.system.views", database_of(ns));
         let catalog = self.history.read_catalog();
         catalog.live_named(self.generation.id, &views).map(|(number, _)| number)
     }
 
-    /// Points at the document whose `_id` is that text.
+    /// Points at the document whose `_id` is this text.
     fn point_at_name(&mut self, number: u32, id: &str) -> u64 {
         let mut holder = DocWriter::new();
         holder.string(b"_id", id);
@@ -117,7 +118,7 @@ fn time_field(state: &CollectionState) -> Option<String> {
     timeseries_option(state, b"timeField")?.as_str().map(str::to_owned)
 }
 
-/// The definition of the view, as the server generates it (`generateViewPipeline`).
+/// Returns the definition of the view, as the server generates it (`generateViewPipeline`).
 fn view(ns: &str, state: &CollectionState) -> Result<Vec<u8>, &'static str> {
     let need = |name: &[u8], complaint| timeseries_option(state, name).ok_or(complaint);
     let time_field = need(b"timeField", "its time-series options have no timeField")?;
@@ -136,8 +137,8 @@ fn view(ns: &str, state: &CollectionState) -> Result<Vec<u8>, &'static str> {
     Ok(view.finish())
 }
 
-/// The validator of buckets, as the server generates it (`generateTimeseriesValidator`): that of
-/// compressed buckets, which 6.0.27 and later give.
+/// Returns the validator of buckets, as the server generates it (`generateTimeseriesValidator`):
+/// the validator of compressed buckets, which 6.0.27 and later generate.
 fn validator(time_field: &[u8]) -> Vec<u8> {
     let mut validator = DocWriter::new();
     open(&mut validator, b"$jsonSchema", "object");

@@ -4,27 +4,31 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
 use super::number::{as_f64, double, integer, is_nan, is_true};
 
-/// What kind of index a key makes.
+/// The kind of index that a key makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IndexKind {
+    /// An ordinary index, on ascending and descending fields.
     Ordered,
+    /// `text`
     Text,
     /// `2d`
     Plane,
-    /// `2dsphere`, and `2dsphere_bucket` on the buckets of time-series.
+    /// `2dsphere`, and `2dsphere_bucket` on the buckets of time-series collections.
     Sphere,
+    /// `hashed`
     Hashed,
-    /// `geoHaystack`, until 4.4.
+    /// `geoHaystack`, up to 4.4.
     Haystack,
+    /// `$**`
     Wildcard,
-    /// A plug-in by another name.
+    /// A plug-in with another name.
     Other(String),
 }
 
-/// The kind of an index, by the values of its key.
+/// Returns the kind of an index, by the values of its key.
 ///
 /// # Errors
-/// The spec is no BSON, or holds no key.
+/// Returns [`Malformed`] when the spec is not BSON, or holds no key.
 pub fn kind_of(spec: Doc<'_>) -> Result<IndexKind, Malformed> {
     let key = spec.get(b"key")?.and_then(Element::as_doc).ok_or(Malformed("index without key"))?;
     let mut found = IndexKind::Ordered;
@@ -48,22 +52,23 @@ pub fn kind_of(spec: Doc<'_>) -> Result<IndexKind, Malformed> {
     Ok(found)
 }
 
-/// The spec as servers list it from 5.0 on: flags are booleans, numbers have the type and range of
-/// their option, and what no catalog keeps is gone. 4.4 lists the user's own words instead.
+/// Returns the spec as servers list it from 5.0 on: flags are booleans, numbers have the type and
+/// range of their option, and what no catalog keeps is removed. 4.4 lists the user's own words
+/// instead.
 ///
-/// NaN seconds stay: what they mean changes with each upgrade of the server that has them. 4.4
-/// never expires a document by them, 5.0.4 lists 0 and expires all, 6.0.5 lists 2147483647 (and
-/// logs that for a new index).
+/// NaN seconds stay, because their meaning changes with each upgrade of the server that has them.
+/// 4.4 never expires a document by them, 5.0.4 lists 0 and expires all documents, 6.0.5 lists
+/// 2147483647 (and logs that for a new index).
 ///
 /// # Errors
-/// The spec is no BSON.
+/// Returns [`Malformed`] when the spec is not BSON.
 pub fn repaired(spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut listed = DocWriter::with_capacity(spec.as_bytes().len());
     for element in spec.elements() {
         let element = element?;
         match element.name {
-            // Where the index lies in the storage of that server (8.2 on), and what catalogs of old
-            // held.
+            // The place of the index in the storage of that server (8.2 on), and fields that old
+            // catalogs held.
             b"indexIdent" | b"ns" | b"dropDups" | b"_id" => {}
             b"sparse" | b"background" if is_flag(element) => {
                 listed.value(kind::BOOL, element.name, &[u8::from(is_true(element))]);
@@ -93,13 +98,13 @@ pub fn repaired(spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     Ok(listed.finish())
 }
 
-/// Whether 5.0 takes the value for a flag. What is none (4.4 took strings and null) stands there
-/// for true or nothing.
+/// Whether 5.0 accepts the value as a flag. A value that is not a flag (4.4 accepted strings and
+/// null) is listed there as true or not at all.
 fn is_flag(element: Element<'_>) -> bool {
     element.kind == kind::BOOL || as_f64(element).is_some()
 }
 
-/// In 32 bits if the number fits, as the server's `appendNumber`.
+/// Writes a number in 32 bits if it fits, as the server's `appendNumber` does.
 fn write_integer(listed: &mut DocWriter, element: Element<'_>) {
     match integer(element) {
         Some(number) => match i32::try_from(number) {
@@ -110,7 +115,7 @@ fn write_integer(listed: &mut DocWriter, element: Element<'_>) {
     }
 }
 
-/// The name of an index, for messages; `(unnamed)` for a spec without one.
+/// Returns the name of an index, for messages; `(unnamed)` for a spec without a name.
 pub fn index_name(spec: &[u8]) -> String {
     let name = Doc::new(spec).ok().and_then(|spec| spec.get(b"name").ok().flatten());
     let name = name.and_then(Element::as_string_bytes).unwrap_or(b"(unnamed)");

@@ -1,4 +1,4 @@
-//! What a definition says, whatever words it says it in.
+//! What a definition means, whatever words it uses.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use hindsight_oplog::raw::{self, Doc, Element, Malformed, kind};
 
 use super::index::{IndexKind, kind_of, repaired};
 
-/// The fields of a definition by name, each by its meaning. Two definitions of equal meaning make
-/// the same thing.
+/// The fields of a definition by name, each with its meaning. Two definitions with equal meaning
+/// make the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meaning(BTreeMap<Vec<u8>, Value>);
 
@@ -16,29 +16,29 @@ enum Value {
     /// A number that is an integer, whatever its type: `collMod` and `create` may store different
     /// widths.
     Integer(i64),
-    /// The paths taken or left out.
+    /// The paths that are included or left out.
     Projection(Vec<(Vec<u8>, bool)>),
-    /// Of `timeseries`, whose order is the server's affair: 7.0.28 lists the two spans in the order
-    /// of its own, after `collMod` too.
+    /// The fields of `timeseries`, whose order is up to the server: 7.0.28 lists the two spans in
+    /// its own order, after `collMod` too.
     Fields(BTreeMap<Vec<u8>, Value>),
-    /// Everything else, byte by byte, nested documents included.
+    /// Everything else, byte by byte, including nested documents.
     Bytes(u8, Vec<u8>),
 }
 
 impl Meaning {
-    /// Of any document of a catalog, without the fields in `ignored`.
+    /// Returns the meaning of any document of a catalog, without the fields in `ignored`.
     ///
     /// # Errors
-    /// The document is no BSON.
+    /// Returns [`Malformed`] when the document is not BSON.
     pub fn of(doc: Doc<'_>, ignored: &[&[u8]]) -> Result<Self, Malformed> {
         Self::of_fields(doc, |element| ignored.contains(&element.name))
     }
 
-    /// Of an index spec. Flags that are off, simple collation and options for another kind of index
-    /// say nothing.
+    /// Returns the meaning of an index spec. Flags that are off, simple collation and options for
+    /// another kind of index are ignored.
     ///
     /// # Errors
-    /// The spec is no BSON, or holds no key.
+    /// Returns [`Malformed`] when the spec is not BSON, or holds no key.
     pub fn of_index(spec: Doc<'_>) -> Result<Self, Malformed> {
         let index_kind = kind_of(spec)?;
         let repaired = repaired(spec)?;
@@ -49,12 +49,13 @@ impl Meaning {
         })
     }
 
-    /// Of a collection's options. The UUID is the server's own affair, and whether the mark of a
-    /// temporary collection could be set is told when the collection is made. That a collection has
-    /// an `_id` index (`autoIndexId`) needs no option.
+    /// Returns the meaning of the options of a collection. The UUID is ignored, because the server
+    /// chooses it. The mark of a temporary collection is ignored, because making the collection
+    /// reports whether the mark could be set. `autoIndexId` is ignored unless it is false, because
+    /// an `_id` index needs no option.
     ///
     /// # Errors
-    /// The options are no BSON.
+    /// Returns [`Malformed`] when the options are not BSON.
     pub fn of_options(options: Doc<'_>) -> Result<Self, Malformed> {
         Self::of_fields(options, |element| match element.name {
             b"uuid" | b"temp" => true,
@@ -78,13 +79,14 @@ impl Meaning {
         Ok(Self(fields))
     }
 
-    /// The fields in which two definitions differ, in words; none if they mean the same.
+    /// Returns the names of the fields in which two definitions differ, as one text; `None` if they
+    /// mean the same.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let names = self.differing(other);
         (!names.is_empty()).then(|| names.join(", "))
     }
 
-    /// The names of the fields in which two definitions differ.
+    /// Returns the names of the fields in which two definitions differ.
     pub fn differing(&self, other: &Self) -> Vec<String> {
         let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
         let differing = names.filter(|name| self.0.get(*name) != other.0.get(*name));
@@ -107,15 +109,16 @@ impl Value {
     }
 }
 
-/// Whether a field says what holds without it: strings are compared by their bytes. Servers leave
-/// it out until 8.x.
+/// Returns whether a field only says what holds without it: that strings are compared by their
+/// bytes. Servers leave the field out until 8.x.
 pub fn is_simple_collation(element: Element<'_>) -> bool {
     let locale = || element.as_doc()?.get(b"locale").ok().flatten()?.as_string_bytes();
     element.name == b"collation" && locale() == Some(b"simple")
 }
 
-/// Whether an option belongs to another kind of index, and so does nothing. 4.4 to 6.0.5 list some
-/// of them all the same, 6.0.27 and 7.0 leave them out, and others are refused from 5.0 on.
+/// Returns whether an option belongs to another kind of index, and so does nothing. 4.4 to 6.0.5
+/// still list some of these options, 6.0.27 and 7.0 leave them out, and others are refused from 5.0
+/// on.
 pub fn is_foreign(index_kind: &IndexKind, option: &[u8]) -> bool {
     match option {
         b"bits" | b"min" | b"max" => !matches!(index_kind, IndexKind::Plane | IndexKind::Haystack),
@@ -128,9 +131,9 @@ pub fn is_foreign(index_kind: &IndexKind, option: &[u8]) -> bool {
     }
 }
 
-/// The paths taken, or those left out, sorted; nested paths dotted. That `_id` is left out is the
-/// default. 5.0 keeps a wildcard index's projection in its own words: flags for numbers, the
-/// default for `_id` written out.
+/// Returns the included or excluded paths, sorted, with dots in nested paths. An excluded `_id` is
+/// the default, and is left out. 5.0 keeps the projection of a wildcard index in its own words:
+/// flags for numbers, and the default for `_id` written out.
 fn projection(doc: Doc<'_>) -> Result<Vec<(Vec<u8>, bool)>, Malformed> {
     let mut paths = Vec::new();
     add_paths(doc, &[], raw::MAX_DEPTH, &mut paths)?;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use hindsight_oplog::raw::{Element, kind};
 
-/// A number; none for what is none.
+/// Returns a number as a double; `None` for a value that is not a number.
 pub(super) fn as_f64(element: Element<'_>) -> Option<f64> {
     match element.kind {
         kind::DOUBLE => Some(f64::from_le_bytes(element.value.try_into().ok()?)),
@@ -17,23 +17,23 @@ pub(super) fn as_f64(element: Element<'_>) -> Option<f64> {
     }
 }
 
-/// The number as an integer, as the server's `safeNumberLong` gives it: a double loses its
-/// fraction, a decimal is rounded half to even, NaN is 0, and what is too large is the largest
-/// there is (seen on 5.0.4, 6.0.5 and 6.0.27).
+/// Returns the number as an integer, as the server's `safeNumberLong` does: a double loses its
+/// fraction, a decimal is rounded half to even, NaN is 0, and a number that is too large becomes
+/// the largest possible one (seen on 5.0.4, 6.0.5 and 6.0.27).
 pub(super) fn integer(element: Element<'_>) -> Option<i64> {
     match element.kind {
         kind::INT64 => Some(i64::from_le_bytes(element.value.try_into().ok()?)),
         kind::DECIMAL128 => {
             Some(Decimal::of(u128::from_le_bytes(element.value.try_into().ok()?)).to_i64())
         }
-        // The cast of Rust does all three.
+        // Rust's cast does all three.
         _ => as_f64(element).map(|number| number as i64),
     }
 }
 
-/// The number as a double, as the server's `safeNumberDouble` gives it: a decimal below the
-/// smallest positive double, each negative one included, becomes that double; whole numbers stay
-/// within what a double holds exactly (seen on 5.0.4, 6.0.5 and 6.0.27).
+/// Returns the number as a double, as the server's `safeNumberDouble` does: a decimal below the
+/// smallest positive double, including every negative decimal, becomes that double; whole numbers
+/// stay within what a double holds exactly (seen on 5.0.4, 6.0.5 and 6.0.27).
 pub(super) fn double(element: Element<'_>) -> Option<f64> {
     const SAFE: i64 = 1 << f64::MANTISSA_DIGITS;
     match element.kind {
@@ -41,22 +41,23 @@ pub(super) fn double(element: Element<'_>) -> Option<f64> {
             let number = i64::from_le_bytes(element.value.try_into().ok()?);
             Some(number.clamp(-SAFE, SAFE) as f64)
         }
-        // That double has all its digits, as `f64::MIN_POSITIVE`. NaN stays.
+        // The smallest double here is the smallest with all its digits, `f64::MIN_POSITIVE`. NaN
+        // stays.
         kind::DECIMAL128 => as_f64(element).map(|it| it.clamp(f64::MIN_POSITIVE, f64::MAX)),
         _ => as_f64(element),
     }
 }
 
-/// Not a number, as a double or as a decimal.
+/// Returns whether the value is NaN, as a double or as a decimal.
 pub fn is_nan(element: Element<'_>) -> bool {
     as_f64(element).is_some_and(f64::is_nan)
 }
 
-/// The server's `trueValue`: a number other than zero, NaN included; anything else but false, null
-/// and undefined.
+/// The server's `trueValue`: true for numbers other than zero, including NaN, and for every other
+/// value except false, null and undefined.
 pub(super) fn is_true(element: Element<'_>) -> bool {
     if element.kind == kind::DECIMAL128 {
-        // Not by way of a double, which holds no number that small.
+        // Not through a double, which cannot hold numbers that small.
         let bits = element.value.try_into().map(u128::from_le_bytes);
         return !bits
             .is_ok_and(|bits| matches!(Decimal::of(bits), Decimal::Finite { coefficient: 0, .. }));
@@ -67,7 +68,7 @@ pub(super) fn is_true(element: Element<'_>) -> bool {
     !matches!(element.kind, kind::NULL | kind::UNDEFINED) && element.as_bool() != Some(false)
 }
 
-/// A Decimal128, taken apart (IEEE 754-2008, binary encoding).
+/// A Decimal128, split into its parts (IEEE 754-2008, binary encoding).
 enum Decimal {
     NotANumber,
     Infinite { negative: bool },
@@ -82,7 +83,7 @@ impl Decimal {
         match (bits >> 122) & 0x1f {
             0x1f => Self::NotANumber,
             0x1e => Self::Infinite { negative },
-            // A coefficient that large is none, and counts as zero.
+            // A coefficient that large is not valid, and counts as zero.
             0x18.. => Self::Finite { negative, coefficient: 0, exponent: 0 },
             _ => Self::Finite {
                 negative,
@@ -92,7 +93,7 @@ impl Decimal {
         }
     }
 
-    /// The nearest double.
+    /// Returns the nearest double.
     fn to_f64(&self) -> f64 {
         match *self {
             Self::NotANumber => f64::NAN,
@@ -104,7 +105,7 @@ impl Decimal {
         }
     }
 
-    /// Rounded half to even, and kept within 64 bits.
+    /// Returns the number rounded half to even, and kept within 64 bits.
     fn to_i64(&self) -> i64 {
         let (negative, size) = match *self {
             Self::NotANumber => return 0,
@@ -126,7 +127,8 @@ fn signed(negative: bool, size: f64) -> f64 {
     if negative { -size } else { size }
 }
 
-/// `coefficient * 10^exponent`, rounded half to even; at most the largest there is.
+/// Returns `coefficient * 10^exponent`, rounded half to even, and at most the largest possible
+/// number.
 fn whole(coefficient: u128, exponent: i32) -> u128 {
     let power = 10_u128.checked_pow(exponent.unsigned_abs());
     match (power, exponent < 0) {

@@ -44,7 +44,7 @@ fn specs_are_listed_as_servers_from_5_0_on_list_them() {
         (doc! { "bits": 20.0, "max": 5_i64 }, doc! { "bits": 20, "max": 5.0 }),
         (doc! { "2dsphereIndexVersion": 2.0 }, doc! { "2dsphereIndexVersion": 2 }),
         (doc! { "ns": "shop.orders", "dropDups": true, "indexIdent": "index-7" }, doc! {}),
-        // What 4.4 took and 5.0 refuses.
+        // Values that 4.4 accepted and 5.0 refuses.
         (doc! { "sparse": "x", "background": bson::Bson::Null }, doc! { "sparse": true }),
     ] {
         assert_eq!(bytes(&repair(&k1(given.clone()))), bytes(&k1(listed)), "{given}");

@@ -25,7 +25,7 @@ fn set_version(version: &str) -> Op {
     Op::replace("featureCompatibilityVersion", feature_version(version)).on(VERSIONS, VERSIONS_UUID)
 }
 
-/// A source of this version, and a capped collection that holds some documents.
+/// A source of this version, with a capped collection that holds some documents.
 fn source(version: &str, options: Document, ids: impl IntoIterator<Item = i32>) -> Fixture {
     let capped = CollectionState { options: bytes(options), ..CollectionState::new(UUID, NS) };
     let versions = CollectionState::new(VERSIONS_UUID, VERSIONS);
@@ -53,7 +53,7 @@ fn the_oldest_go_when_an_insert_makes_it_too_large() {
             (30, vec![insert(8), insert(1)]),
             (40, vec![insert(2)]),
             (50, vec![Op::insert(big)]),
-            // Out once, in again: at the end.
+            // Removed once and inserted again, so at the end.
             (60, vec![insert(9)]),
         ],
         70,
@@ -100,7 +100,7 @@ fn a_change_of_the_feature_version_starts_and_stops_it() {
     let units = [
         (30, vec![insert(5)]),
         (31, vec![set_version("4.4")]),
-        // What is not committed counts too.
+        // What is not committed counts, too.
         (32, vec![insert(6)]),
         (33, vec![set_version("5.0")]),
         (34, vec![insert(7), insert(8)]),
@@ -143,11 +143,11 @@ fn it_comes_out_the_same_however_often_the_writer_begins_again() {
 
 #[test]
 fn in_the_relaxed_window_the_base_may_be_ahead() {
-    // It saw 0 to 4 before, and 5 to 7 after the inserts that removed 0 to 2.
+    // The base saw 0 to 4 first, and 5 to 7 after the inserts that removed 0 to 2.
     let fixture = source("4.4", of_512_bytes(), 0..8);
     fixture.run(
         &[
-            // Gone before the base was read.
+            // Removed before the base was read.
             (11, vec![Op::replace(-1, hundred(-1))]),
             (12, vec![insert(5)]),
             (13, vec![insert(6), insert(7)]),
@@ -164,7 +164,7 @@ fn the_source_may_have_held_a_little_more_or_less() {
     writer.commit(Progress::at(at(20))).unwrap();
     // A failed insert removed 1 at the source.
     apply(&mut writer, 30, &[insert(1)]).unwrap();
-    // The source has 2 still.
+    // The source still has 2.
     apply(&mut writer, 31, &[insert(6), insert(7)]).unwrap();
     apply(&mut writer, 32, &[Op::replace(2, hundred(2))]).unwrap();
     assert_eq!(writer.counts().tolerated, 2);

@@ -2,7 +2,7 @@ use bson::doc;
 
 use super::*;
 
-/// Units that touch a few documents again and again, and the catalog.
+/// Units that touch a few documents and the catalog again and again.
 fn units() -> Vec<(u32, Vec<Op>)> {
     let mut units = Vec::new();
     for second in 30..130_u32 {
@@ -110,7 +110,7 @@ fn a_base_not_loaded_to_its_end_leaves_nothing() {
     let fixture = fixture.killed();
     assert_eq!(fixture.history.digest().unwrap(), expected);
     assert_eq!(fixture.history.generations().len(), 1);
-    // The number is not used again, so nothing could leak even if a file were left.
+    // Nothing of the unfinished load was written, so the next load gets the same number.
     let mut load = fixture.history.begin_generation(base).unwrap();
     assert_eq!(load.collection(CollectionState::new(UUID, NS)).unwrap(), number);
     load.finish().unwrap();

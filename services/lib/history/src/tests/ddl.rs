@@ -1,6 +1,6 @@
 //! Commands as real servers log them. The expected options and indexes were read from
-//! `listCollections` and `listIndexes` of 4.4.2, 5.0.4 and 6.0.5, specs from the catalog (`o2` of a
-//! later `dropIndexes`).
+//! `listCollections` and `listIndexes` of 4.4.2, 5.0.4 and 6.0.5, and the specs from the catalog
+//! (`o2` of a later `dropIndexes`).
 
 use bson::{Bson, doc};
 
@@ -21,7 +21,8 @@ fn state_with(options: Document, indexes: &[Document]) -> CollectionState {
     }
 }
 
-/// Options and indexes after the commands, each applied in strict mode at a second of its own.
+/// Returns options and indexes after the commands. Each command is applied in strict mode at its
+/// own second.
 fn after(state: CollectionState, commands: &[Document]) -> (Document, Vec<Document>) {
     let fixture = Fixture::with_state(state, &[]);
     let units: Vec<_> =
@@ -38,7 +39,7 @@ fn check_options(before: Document, change: Document, expected: Document) {
     o.extend(change);
     let (options, _) = after(state_with(before, &[]), &[o.clone()]);
     assert_eq!(options, expected, "{o}");
-    // Field order too.
+    // The order of the fields must match, too.
     assert_eq!(bytes(options), bytes(expected), "{o}");
 }
 
@@ -92,8 +93,8 @@ fn coll_mod_of_images_sets_and_removes() {
     check_options(recorded, doc! {"recordPreImages": false}, validator);
 }
 
-/// As 6.0.5 does, which the base came from: each switches the other off, any `collMod` that does
-/// not name `recordPreImages` does so too, and only `o2` of a later one tells.
+/// As on 6.0.5, from which the base came: each option switches the other off, any `collMod` that
+/// does not name `recordPreImages` switches it off, too, and only `o2` of a later one reveals that.
 #[test]
 fn images_of_the_old_kind_are_switched_off_in_silence() {
     let recorded = doc! {"recordPreImages": true};
@@ -435,7 +436,7 @@ fn what_cannot_be_rebuilt_is_refused_with_its_name() {
 
 #[test]
 fn the_relaxed_window_accepts_repeated_commands() {
-    // The base saw the end: OTHER is there under its last name, UUID's indexes are made.
+    // The base saw the end: OTHER exists under its last name, and the indexes of UUID are made.
     let index = doc! {"v": 2, "key": {"k": 1}, "name": "k1"};
     let seen = CollectionState::new(OTHER, "shop.last");
     let fixture = Fixture::empty();

@@ -29,7 +29,7 @@ fn a_transaction_shows_at_its_visible_time_and_its_last_write_wins() {
     let fixture = Fixture::with_base(&[doc! {"_id": 1}]);
     let mut writer = fixture.history.writer().unwrap();
     apply(&mut writer, 30, &[Op::insert(doc! {"_id": 9})]).unwrap();
-    // Prepared before second 25, so nothing is complete past it.
+    // A transaction was prepared before second 25, so nothing is complete past that second.
     let open = Progress { applied: at(30), through: ts(24), oldest_open: Some(at(24)) };
     writer.commit(open).unwrap();
     assert!(fixture.history.reader_at(ts(25)).is_err());
@@ -143,7 +143,7 @@ fn a_refused_unit_leaves_nothing_and_ends_the_history_before_it() {
     assert_eq!(fixture.scan(30, NS), [doc! {"_id": 1}, doc! {"_id": 2}]);
     assert_eq!(fixture.names(30), [NS]);
     drop(writer);
-    // Nor does it stay in memory for the next writer.
+    // It does not stay in memory for the next writer, either.
     fixture.run(&[(31, vec![Op::insert(doc! {"_id": 3})])], 32);
     assert_eq!(fixture.names(32), [NS]);
     let fixture = fixture.killed();
@@ -229,8 +229,8 @@ fn capped_collections_keep_the_order_of_insertion() {
     let fixture = Fixture::with_state(capped(), &base);
     fixture.run(
         &[
-            // The base saw it already; its place is that of the entry, as is that of everything
-            // after it.
+            // The base saw this insert already. The document gets the place of the entry, and so
+            // does everything after it.
             (12, vec![Op::insert(doc! {"_id": 5})]),
             (30, vec![Op::insert(doc! {"_id": 4}), Op::insert(doc! {"_id": 1})]),
             (40, vec![Op::replace(3, doc! {"_id": 3, "n": 1})]),

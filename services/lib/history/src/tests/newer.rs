@@ -1,5 +1,6 @@
-//! What servers from 8.1 to 9.0 write. No such server was at hand: the entries are made by hand
-//! from the server's source, the options and definitions that they must make were read from 6.0.27.
+//! What servers from 8.1 to 9.0 write. No such server was available: the entries are made by hand
+//! from the server's source, and the options and definitions that they must make were read from
+//! 6.0.27.
 
 use bson::{Bson, Document, doc};
 
@@ -169,7 +170,7 @@ fn a_validator_may_have_a_level_and_an_action_that_are_new() {
     assert_eq!(collection(31, &fixture, NS).unwrap().0, bytes(wanted));
 }
 
-/// Without a word of the operator it ends the history, by its name.
+/// Unless the operator names it, an unknown command ends the history, and the error names it.
 #[test]
 fn what_is_unknown_is_skipped_only_by_name() {
     let unknown = || Op::command("shop", None, doc! {"newThing": "orders"});

@@ -1,12 +1,13 @@
-//! Hashes of documents in entries (9.0, behind a flag). No such server was at hand: the entries are
-//! made by hand, and the hashes of both generations by the Python packages xxhash and hashlib.
+//! Hashes of documents in entries (9.0, behind a flag). No such server was available: the entries
+//! are made by hand, and the hashes of both generations come from the Python packages xxhash and
+//! hashlib.
 
 use bson::doc;
 
 use super::*;
 use crate::HashCounts;
 
-/// Of `{_id: 1, a: 1}`, and of `{_id: 1, a: 2}` after it.
+/// The hashes of the insert of `{_id: 1, a: 1}`, and of the update to `{_id: 1, a: 2}` after it.
 const XXH3: [i64; 2] = [2_030_295_184_984_109_034, -8_055_586_771_139_422_860];
 const SHA256: [i64; 2] = [-2_887_570_396_669_639_754, 517_307_330_201_437_044];
 
@@ -22,7 +23,7 @@ fn delete(hash: i64) -> Op {
     Op { document_hash: Some(hash), ..Op::delete(1) }
 }
 
-/// Applies each at a second of its own, from 30 on.
+/// Applies each operation at its own second, from 30 on.
 fn counts(fixture: &Fixture, ops: Vec<Op>) -> Result<HashCounts, ApplyError> {
     let mut writer = fixture.history.writer().unwrap();
     for (at_second, op) in (30..).zip(ops) {
@@ -35,13 +36,13 @@ fn counts(fixture: &Fixture, ops: Vec<Op>) -> Result<HashCounts, ApplyError> {
 #[test]
 fn both_generations_of_the_hash_are_recognised() {
     for [inserted, updated] in [XXH3, SHA256] {
-        // The first generation is not known to hash what it deletes.
+        // The first generation is not known to hash what is deleted.
         let fixture = Fixture::with_base(&[]);
         let found = counts(&fixture, vec![insert(inserted), update(updated)]).unwrap();
         assert_eq!(found, HashCounts { matched: 2, ..HashCounts::default() });
     }
     let fixture = Fixture::with_base(&[]);
-    // Both together are the hash of the new document.
+    // The XOR of both is the hash of the new document.
     let old = XXH3[0] ^ XXH3[1];
     let found = counts(&fixture, vec![insert(XXH3[0]), update(XXH3[1]), delete(old)]).unwrap();
     assert_eq!(found.matched, 3);
@@ -69,7 +70,7 @@ fn hashes_that_never_matched_are_counted_and_stop_nothing() {
     assert_eq!(found, HashCounts { unrecognised: 3, ..HashCounts::default() });
 }
 
-/// One that matches shows that the ones before were differences.
+/// A hash that matches shows that the earlier ones that did not match were differences.
 #[test]
 fn a_match_after_hashes_that_did_not_ends_the_history() {
     let fixture = Fixture::with_base(&[]);

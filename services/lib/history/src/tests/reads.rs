@@ -89,7 +89,7 @@ fn versions_follow_a_document_through_bases_and_names() {
             (70, Some(doc! {"_id": 1, "n": 70}), Cause::Entry),
         ]
     );
-    // Of the relaxed window only the last version counts.
+    // Only the last version of the relaxed window counts.
     assert_eq!(
         versions(&fixture, NS, 2),
         [(18, Some(doc! {"_id": 2, "n": 18}), Cause::Entry), (60, None, Cause::Unnamed),]
@@ -193,7 +193,7 @@ fn a_scan_goes_on_after_any_id_there_or_not() {
     for (key, expected) in &cases {
         assert_eq!(after(&view, Some(key)), all[*expected..], "{key:?}");
     }
-    // No key of an id, and no panic either.
+    // These are not keys of ids, and they cause no panic.
     after(&view, Some(b""));
     assert_eq!(view.get_by_key(NS, b"").unwrap(), None);
     assert_eq!(view.get_by_key(NS, &[0xff; 40]).unwrap(), None);
@@ -234,8 +234,8 @@ fn a_capped_scan_lends_the_document_without_its_order() {
     assert_eq!(fixture.scan_natural(20, NS), [doc! {"_id": 2}, doc! {"_id": 1}]);
 }
 
-/// Of every name: whether it is there before and after, and the names of the collection if it is
-/// the same.
+/// Returns for every name whether it exists before and after, and the names of the collection if
+/// both are the same collection.
 fn pairs(fixture: &Fixture, from: u32, to: u32) -> Vec<(String, bool, bool, Option<Vec<String>>)> {
     let before = fixture.history.reader_at(ts(from)).unwrap();
     let after = fixture.history.reader_at(ts(to)).unwrap();

@@ -1,5 +1,5 @@
-//! The mark of buckets that may hold mixed types, as 5.0.4, 6.0.5, 6.0.27 and 7.0.28 log what sets
-//! it.
+//! The mark of buckets that may hold mixed types. The commands that set it are as 5.0.4, 6.0.5,
+//! 6.0.27 and 7.0.28 log them.
 
 use bson::{Document, doc};
 

@@ -1,4 +1,4 @@
-//! Operations of a user's `applyOps`. What they make was seen on 4.4.2, 5.0.4, 6.0.5 and 6.0.27.
+//! Operations of a user's `applyOps`. Their results were seen on 4.4.2, 5.0.4, 6.0.5 and 6.0.27.
 
 use bson::doc;
 
@@ -12,7 +12,7 @@ fn update(id: i32, o: Document) -> Op {
     Op::replace(id, o)
 }
 
-/// A base of these documents, and of a feature compatibility version.
+/// A base with these documents, and with a feature compatibility version.
 fn base(version: &str, documents: &[Document]) -> Fixture {
     base_of(CollectionState::new(UUID, NS), version, documents)
 }
@@ -25,7 +25,7 @@ fn base_of(state: CollectionState, version: &str, documents: &[Document]) -> Fix
     fixture
 }
 
-/// The documents after one strict unit of a user.
+/// Returns the documents after one strict unit of a user.
 fn after(fixture: &Fixture, ops: Vec<Op>) -> Vec<Document> {
     fixture.run(&[(30, ops)], 40);
     fixture.scan(40, NS)
@@ -92,7 +92,7 @@ fn operators_are_applied_as_the_server_does() {
     assert_eq!(after(&fixture, by(USER, ops)), wanted);
 }
 
-/// Up to 5.0 an empty update empties the document, from 6.0 on it changes nothing.
+/// Up to 5.0 an empty update empties the document. From 6.0 on it changes nothing.
 #[test]
 fn the_version_decides_where_servers_differ() {
     for (version, wanted) in [("4.4", doc! {"_id": 1}), ("6.0", doc! {"_id": 1, "a": 1})] {
@@ -121,7 +121,7 @@ fn the_servers_clock_is_told_and_the_entrys_time_is_held() {
     assert_eq!(fixture.scan(30, NS), [doc! {"_id": 1, "at": time}]);
 }
 
-/// The base may hold it already or not.
+/// The base may or may not hold the change already.
 #[test]
 fn what_is_not_idempotent_ends_a_history_while_its_base_is_copied() {
     let refused = |o: Document| {

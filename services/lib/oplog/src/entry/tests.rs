@@ -19,7 +19,7 @@ fn uuid() -> RawBson {
     binary(BinarySubtype::Uuid, 16)
 }
 
-/// The least that is an entry, and more.
+/// The smallest valid entry, with more fields.
 fn with(more: RawDocumentBuf) -> RawDocumentBuf {
     let mut entry = rawdoc! { "ts": ts(7, 9), "op": "n", "o": {} };
     for element in &more {
@@ -171,7 +171,7 @@ fn null_is_absent() {
     assert!(entry.txn_number.is_none() && entry.multi_op_type.is_none());
 }
 
-/// Taken for absent, these would make the entry another one.
+/// If these fields were treated as absent, the entry would be another one.
 #[test]
 fn identity_of_another_type_is_refused() {
     for wrong in [
@@ -217,8 +217,8 @@ fn other_fields_of_another_type_are_absent() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// With bytes changed, taken out and put in, in the lengths too: read or refused, and opened or
-    /// refused.
+    /// Bytes are changed, removed and inserted, in the lengths too. The entry is read or refused,
+    /// and opened or refused.
     #[test]
     fn damaged_entries_are_read_without_panic(
         which in 0..2_usize,

@@ -1,8 +1,8 @@
-//! Numbers of all four types, exactly, in one order.
+//! Numbers of all four types in one exact order.
 //!
-//! Every finite int, double and Decimal128 is a finite decimal fraction, so digits are the common
-//! ground. Whole parts below 2^63 are kept in binary instead: nearly all ids are such, and they
-//! need no digits at all.
+//! Every finite int, double and Decimal128 is a finite decimal fraction, so all of them can be
+//! written as digits. Whole parts below 2^63 are kept in binary instead: nearly all ids have such a
+//! whole part, and need no digits at all.
 //!
 //! ```text
 //! 20        NaN                     2c        zero
@@ -30,7 +30,7 @@ const LARGE: u8 = tag::NUMBER + 0x16;
 const INFINITY: u8 = tag::NUMBER + 0x17;
 
 const EXPONENT_BIAS: i32 = 0x4000;
-/// The first whole part too large for the binary form.
+/// The first whole part that is too large for the binary form.
 const WHOLE_LIMIT: u64 = 1 << 63;
 
 pub(super) fn integer(value: i64, out: &mut Vec<u8>) {
@@ -80,7 +80,8 @@ fn double_fraction(negative: bool, fraction: f64, out: &mut Vec<u8>) {
     out.push(flip);
 }
 
-/// Decimal128 in its binary-integer form (BID): sign, exponent of 14 bits, coefficient of 113 bits.
+/// Decimal128 in its binary-integer form (BID): a sign, an exponent of 14 bits and a coefficient of
+/// 113 bits.
 pub(super) fn decimal(bits: u128, out: &mut Vec<u8>) {
     const LARGEST_COEFFICIENT: u128 = 10_u128.pow(34) - 1;
     let negative = bits >> 127 == 1;
@@ -89,8 +90,8 @@ pub(super) fn decimal(bits: u128, out: &mut Vec<u8>) {
         0x1e => return out.push(if negative { NEGATIVE_INFINITY } else { INFINITY }),
         _ => {}
     }
-    // The other layout, marked by two bits, can only hold coefficients beyond the largest: these
-    // are zeros.
+    // The other layout, which two bits mark, can hold only coefficients beyond the largest one;
+    // these count as zero.
     let other_layout = (bits >> 125) & 3 == 3;
     let coefficient = bits & ((1 << 113) - 1);
     if other_layout || coefficient == 0 || coefficient > LARGEST_COEFFICIENT {
@@ -117,7 +118,7 @@ fn whole(negative: bool, magnitude: u64, digits_follow: bool, out: &mut Vec<u8>)
 
 /// A magnitude as decimal digits: `0.d1d2d3… * 10^exponent`, `d1` not 0.
 struct Digits {
-    /// The longest is that of the largest double below 2^-1022, with 767 digits.
+    /// The longest digits are those of the largest double below 2^-1022, with 767 digits.
     digits: [u8; 768],
     length: usize,
     exponent: i32,
@@ -135,7 +136,7 @@ impl Digits {
         self.length += 1;
     }
 
-    /// A whole number that is not 0.
+    /// Appends the digits of a whole number that is not 0.
     fn push_integer(&mut self, value: u128) {
         let mut place = 10_u128.pow(value.ilog10());
         let mut rest = value;
@@ -147,7 +148,7 @@ impl Digits {
         self.exponent = self.length as i32;
     }
 
-    /// A finite double below 1 or beyond the binary form.
+    /// Returns the digits of a finite double below 1 or beyond the binary form.
     fn of_double(magnitude: f64) -> Self {
         let bits = magnitude.to_bits();
         let stored_exponent = (bits >> 52) as i32;
@@ -163,10 +164,11 @@ impl Digits {
         }
     }
 
-    /// `mantissa / 2^places`, below 1. Multiplying a binary fraction by ten moves one digit over
-    /// its point.
+    /// Returns the digits of `mantissa / 2^places`, which is below 1. Multiplying a binary fraction
+    /// by ten moves one digit over its point.
     fn of_fraction(mantissa: u64, places: u32) -> Self {
-        // Little-endian limbs, the point above the last one in use; 34 * 32 bits hold 1074 places.
+        // Little-endian limbs, with the point above the last limb in use; 34 * 32 bits hold 1074
+        // places.
         let mut limbs = [0_u32; 34];
         let used = places.div_ceil(32) as usize;
         set_limbs(&mut limbs, mantissa, used as u32 * 32 - places);
@@ -193,7 +195,7 @@ impl Digits {
         }
     }
 
-    /// `mantissa * 2^shift`, at most the largest double.
+    /// Returns the digits of `mantissa * 2^shift`, which is at most the largest double.
     fn of_large(mantissa: u64, shift: u32) -> Self {
         const NINE_DIGITS: u64 = 1_000_000_000;
         let mut limbs = [0_u32; 34];
@@ -247,15 +249,15 @@ impl Digits {
             (false, true) => LARGE,
             (false, false) => SMALL,
         });
-        // Decimal128 ranges from 10^-6176 to 10^6145, doubles lie within.
+        // Decimal128 ranges from 10^-6176 to 10^6145, and doubles lie within that range.
         let biased = (self.exponent + EXPONENT_BIAS) as u16;
         let flip = if negative { 0xffff } else { 0 };
         out.extend_from_slice(&(biased ^ flip).to_be_bytes());
         pairs(&self.digits[..self.length], negative, out);
     }
 
-    /// The whole part, if it fits the binary form. It has `exponent` digits, of which the last may
-    /// be dropped zeros.
+    /// Returns the whole part, if it fits the binary form. It has `exponent` digits, and the last
+    /// of them may be zeros that were dropped.
     fn whole_part(&self) -> Option<u64> {
         let mut part = 0_u64;
         if self.exponent > 19 {

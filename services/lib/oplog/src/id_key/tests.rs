@@ -239,8 +239,8 @@ fn equal_ids_of_different_types_have_one_key() {
     assert!(ones.iter().all(|one| key_of(one) == key_of(&ones[0])));
     let zeros = [Bson::Int32(0), Bson::Double(-0.0), decimal_of("-0"), decimal_of("0E+30")];
     assert!(zeros.iter().all(|zero| key_of(zero) == key_of(&zeros[0])));
-    // A coefficient of more than 34 digits, and one in the layout that can only hold such: both are
-    // zero.
+    // A coefficient of more than 34 digits, and a coefficient in the layout that can hold only such
+    // coefficients: both are zero.
     let too_large = (6176_u128 << 113 | 10_u128.pow(34)).to_le_bytes();
     let other_layout = (3_u128 << 125 | 5).to_le_bytes();
     for bytes in [too_large, other_layout] {
@@ -258,8 +258,8 @@ fn common_ids_are_short() {
     assert_eq!(key_of(&Bson::Int64(i64::MAX)).len(), 9);
 }
 
-/// The hashes are in filters on disk: a change of either function must fail here. The numbers come
-/// from a second implementation of what [`hash64_of_key`] documents.
+/// The hashes are in filters on disk, so a change of either function must fail here. The numbers
+/// come from a second implementation of what [`hash64_of_key`] documents.
 #[test]
 fn hashes_never_change() {
     assert_eq!(hash64_of_key(b""), PINNED[0]);
@@ -308,7 +308,7 @@ fn collation_reaches_nested_strings_and_nothing_else() {
     assert_eq!(collated(&Bson::Int32(7), &lower), key_of(&Bson::Int32(7)));
 }
 
-/// The longer name is the greater one, whatever it says.
+/// The longer name is the greater name, whatever it says.
 #[test]
 fn db_pointers_compare_by_length_first() {
     let pointer = |name: &str, oid: u8| {
@@ -396,7 +396,7 @@ fn number() -> impl Strategy<Value = Bson> {
     ]
 }
 
-/// The same number in another type where it has one, else a close one.
+/// The same number in another type if there is one, else a close number.
 fn sibling(number: &Bson) -> Bson {
     match number {
         Bson::Int32(number) => Bson::Double(f64::from(*number)),

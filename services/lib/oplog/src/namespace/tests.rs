@@ -5,7 +5,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::*;
 use crate::Entry;
 
-/// The full names of what an entry is about.
+/// Returns the full names of what an entry is about.
 fn names(op: &str, ns: &str, o: RawDocumentBuf) -> Vec<String> {
     let ts = bson::RawBson::Timestamp(bson::Timestamp { time: 7, increment: 9 });
     let bytes = rawdoc! { "ts": ts, "op": op, "ns": ns, "o": o }.into_bytes();

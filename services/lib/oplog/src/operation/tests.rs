@@ -39,7 +39,7 @@ fn nested(depth: usize) -> RawDocumentBuf {
     })
 }
 
-/// Kind, `_id` and `upsert` of each.
+/// Returns kind, `_id` and `upsert` of each operation.
 fn opened(bytes: &[u8]) -> Result<Vec<(OpKind, Option<i64>, bool)>, Malformed> {
     let mut all = Vec::new();
     Entry::parse(bytes)?.for_each_operation(&mut |operation| {
@@ -105,7 +105,7 @@ fn an_update_upserts_by_default_outside_transactions_only() {
     let txn = || rawdoc! { "txnNumber": 1_i64 };
     for (o, more, expected) in [
         (update(rawdoc! {}), rawdoc! {}, true),
-        // As servers of 4.4 to 6.0 take it: `b` can only add to the default.
+        // As servers of 4.4 to 6.0 handle it: `b` can only add to the default.
         (update(rawdoc! { "b": false }), rawdoc! {}, true),
         (update(rawdoc! {}), txn(), false),
         (update(rawdoc! { "b": true }), txn(), true),

@@ -37,7 +37,7 @@ fn every_truncation_is_refused() {
     let bytes = source.as_bytes();
     for length in 0..bytes.len() {
         assert!(Doc::new(&bytes[..length]).is_err());
-        // With its outer length forged, the walk itself must notice.
+        // With a forged outer length, the walk itself must notice.
         if length >= 5 {
             let mut forged = bytes[..length].to_vec();
             forged[..4].copy_from_slice(&(length as i32).to_le_bytes());

@@ -1,13 +1,13 @@
-//! Writing BSON from pieces of other BSON.
+//! Writes BSON from pieces of other BSON.
 
 use super::{Doc, Element, Malformed, kind};
 
-/// Builds one document. Nested documents are opened and closed on the same buffer, so nothing is
+/// Builds one document. Nested documents are opened and closed in the same buffer, so nothing is
 /// copied twice.
 #[derive(Debug)]
 pub struct DocWriter {
     bytes: Vec<u8>,
-    /// Where each open document's length prefix stands, outermost first.
+    /// The offsets of the length prefixes of all open documents, outermost first.
     open: Vec<usize>,
 }
 
@@ -18,10 +18,12 @@ impl Default for DocWriter {
 }
 
 impl DocWriter {
+    /// Returns a writer with an empty document.
     pub fn new() -> Self {
         Self::with_capacity(128)
     }
 
+    /// Returns a writer with an empty document and room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(capacity);
         bytes.extend_from_slice(&[0; 4]);
@@ -34,10 +36,11 @@ impl DocWriter {
         self
     }
 
-    /// Appends the document's top-level elements, except those with one of these names.
+    /// Appends the top-level elements of a document, except those with one of these names.
     ///
     /// # Errors
-    /// The document is not well-formed; the elements before the fault are written.
+    /// Returns [`Malformed`] when the document is not well-formed. The elements before the fault
+    /// are written.
     pub fn copy_without(&mut self, doc: Doc<'_>, names: &[&[u8]]) -> Result<&mut Self, Malformed> {
         for element in doc.elements() {
             let element = element?;
@@ -48,7 +51,7 @@ impl DocWriter {
         Ok(self)
     }
 
-    /// Appends a value of the given type under another name.
+    /// Appends a value, given by its type and bytes, under any name.
     pub fn value(&mut self, kind: u8, name: &[u8], value: &[u8]) -> &mut Self {
         debug_assert!(!name.contains(&0), "a BSON name cannot contain a null byte");
         self.bytes.push(kind);
@@ -58,14 +61,17 @@ impl DocWriter {
         self
     }
 
+    /// Appends null.
     pub fn null(&mut self, name: &[u8]) -> &mut Self {
         self.value(kind::NULL, name, &[])
     }
 
+    /// Appends a document.
     pub fn doc(&mut self, name: &[u8], doc: Doc<'_>) -> &mut Self {
         self.value(kind::DOCUMENT, name, doc.as_bytes())
     }
 
+    /// Appends a string.
     pub fn string(&mut self, name: &[u8], text: &str) -> &mut Self {
         let length = i32::try_from(text.len() + 1).expect("a BSON string is shorter than 2 GiB");
         self.value(kind::STRING, name, &length.to_le_bytes());
@@ -74,15 +80,17 @@ impl DocWriter {
         self
     }
 
+    /// Appends a 32-bit integer.
     pub fn int32(&mut self, name: &[u8], number: i32) -> &mut Self {
         self.value(kind::INT32, name, &number.to_le_bytes())
     }
 
+    /// Appends a 64-bit integer.
     pub fn int64(&mut self, name: &[u8], number: i64) -> &mut Self {
         self.value(kind::INT64, name, &number.to_le_bytes())
     }
 
-    /// Opens a nested document or array; [`DocWriter::close`] ends it.
+    /// Opens a nested document or array, which [`DocWriter::close`] ends.
     pub fn open(&mut self, kind: u8, name: &[u8]) -> &mut Self {
         debug_assert!(kind == kind::DOCUMENT || kind == kind::ARRAY);
         self.value(kind, name, &[]);
@@ -91,6 +99,7 @@ impl DocWriter {
         self
     }
 
+    /// Ends the document or array that was opened last.
     pub fn close(&mut self) -> &mut Self {
         let at = self.open.pop().expect("close() follows an open()");
         self.bytes.push(0);
@@ -100,6 +109,7 @@ impl DocWriter {
         self
     }
 
+    /// Ends the document and returns its bytes.
     pub fn finish(mut self) -> Vec<u8> {
         debug_assert_eq!(
             self.open.len(),

@@ -158,7 +158,7 @@ fn times_are_shown_to_people_in_both_forms() {
     assert_eq!(last, "2106-02-07T06:28:15Z (4294967295,4294967295)");
 }
 
-/// Text close to what is read.
+/// Text that is close to what can be read.
 fn nearly() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("2026-11-21T12:03:44".to_string()),

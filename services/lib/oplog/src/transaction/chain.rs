@@ -7,12 +7,12 @@ use crate::{Entry, OpTime, Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Chain<P> {
-    /// The first entry we know.
+    /// The first known entry.
     pub(super) first: OpTime,
-    /// The entry before it, if it is not the transaction's first.
+    /// The entry before the first known entry, if that is not the first of the transaction.
     pub(super) missing: Option<OpTime>,
     pub(super) last: OpTime,
-    /// None for a large batched write, which has no session.
+    /// `None` for a large batched write, which has no session.
     pub(super) id: Option<TransactionId>,
     pub(super) prepared: bool,
     pub(super) operations: u64,
@@ -52,7 +52,7 @@ impl<P> Chain<P> {
         AssemblyError::Contradiction { at, first: self.first, reason }
     }
 
-    /// Whether another primary has taken over since, which cannot go on with it.
+    /// Whether another primary, which cannot continue the chain, has taken over since.
     pub(super) fn is_of_term_before(&self, term: i64) -> bool {
         !self.prepared && self.last.term != OpTime::NONE.term && self.last.term < term
     }

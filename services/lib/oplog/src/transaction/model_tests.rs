@@ -1,5 +1,5 @@
-//! Random interleavings of random transactions, whose fate the generator knows because it decides
-//! it.
+//! Random interleavings of random transactions. The generator knows the fate of each transaction,
+//! because it decides that fate.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use super::*;
 /// What must be known after an entry.
 #[derive(Clone, Debug)]
 struct Expected {
-    /// Visible time, operations and first entry of what the entry ends.
+    /// Visible time, operations and first entry of the transaction that the entry ends.
     writes: Option<(u64, Vec<i32>, OpTime)>,
     oldest_unresolved: Option<OpTime>,
     oldest_prepared: Option<u64>,
@@ -32,7 +32,7 @@ struct Open {
     prepared: bool,
 }
 
-/// A session, or a place where batched writes without session are made, and what is open there.
+/// A session, or a place where batched writes without a session are made, and what is open there.
 #[derive(Clone, Debug)]
 struct Lane {
     lsid: Option<RawDocumentBuf>,
@@ -40,10 +40,10 @@ struct Lane {
     open: Option<Open>,
 }
 
-/// One client after another makes a step, as the choices say.
+/// One client after another makes a step, as the choices decide.
 struct Generator {
     lanes: Vec<Lane>,
-    /// Chains left behind by lanes without session, which nothing but a new term ends.
+    /// Chains left behind by lanes without a session. Only a new term ends them.
     left: Vec<OpTime>,
     ts: u64,
     term: i64,
@@ -88,7 +88,7 @@ impl Generator {
         }
     }
 
-    /// An ordinary write, or now and then an election.
+    /// An ordinary write, or sometimes an election.
     fn no_lane(&mut self, choice: u16) {
         if choice.is_multiple_of(8) {
             self.term += 1;
@@ -101,7 +101,7 @@ impl Generator {
         self.emit(crud(self.ts, self.term, id, None), Some((self.ts, vec![id], self.now())));
     }
 
-    /// A lane without anything open begins something.
+    /// A lane without anything open begins a transaction or a write.
     fn begin(&mut self, lane: usize, choice: u16) {
         self.lanes[lane].number += i64::from(choice % 2) + 1;
         let choice = choice / 2;
@@ -254,7 +254,7 @@ proptest! {
         prop_assert!(keeper.by_session.len() <= 4);
     }
 
-    /// Capture may begin anywhere: what began before is told, and nothing is passed over or cut
+    /// Capture may begin anywhere. What began before is reported, and nothing is skipped or cut
     /// short.
     #[test]
     fn a_beginning_in_the_middle_is_told(script in script(), at in any::<prop::sample::Index>()) {
@@ -307,7 +307,7 @@ proptest! {
         }
     }
 
-    /// However damaged, entries are refused or taken, and the books stay balanced.
+    /// However damaged the entries are, they are refused or taken, and the totals stay consistent.
     #[test]
     fn damaged_entries_do_not_panic(
         script in script(),
@@ -332,7 +332,7 @@ proptest! {
     }
 }
 
-/// The model is worth something only if its scripts hold every shape.
+/// The model is useful only if its scripts hold every shape.
 #[test]
 fn scripts_hold_every_shape() {
     let mut counts = std::collections::BTreeMap::<&str, u32>::new();

@@ -1,23 +1,24 @@
-//! Who a transaction belongs to.
+//! The session that a transaction belongs to.
 
 use crate::Entry;
 use crate::raw::{Doc, Malformed};
 
 /// A logical session, compared by the value of all its members.
 ///
-/// Internal transactions run in child sessions, whose `lsid` has the parent's `id` and `uid` beside
-/// a `txnUUID` (and, for a retryable write, the parent's `txnNumber`). A child counts its
-/// transactions on its own, so what the parent or a sibling does says nothing about it.
+/// Internal transactions run in child sessions, whose `lsid` has a `txnUUID` beside the parent's
+/// `id` and `uid` (and, for a retryable write, the parent's `txnNumber`). A child counts its
+/// transactions on its own, so what the parent or a sibling does says nothing about the child.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionId {
     Known {
         id: [u8; 16],
-        /// SHA-256 of the user, or empty.
+        /// SHA-256 of the user, if the session has one.
         uid: Option<[u8; 32]>,
         txn_number: Option<i64>,
         txn_uuid: Option<[u8; 16]>,
     },
-    /// With members of a newer server, or of other types: equal only if every byte is.
+    /// A session with members of a newer server, or with members of other types: equal only if
+    /// every byte is equal.
     Opaque(Box<[u8]>),
 }
 
@@ -26,7 +27,7 @@ impl SessionId {
         let (mut id, mut uid, mut txn_number, mut txn_uuid) = (None, None, None, None);
         for element in lsid.elements() {
             let element = element?;
-            // A member that comes twice is not one we know.
+            // A member that occurs twice is not a known one.
             let known = match element.name {
                 b"id" if id.is_none() => put(&mut id, element.as_uuid()),
                 b"uid" if uid.is_none() => put(&mut uid, element.as_binary().and_then(digest)),
@@ -54,11 +55,11 @@ fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     slot.is_some()
 }
 
-/// A transaction's (or retryable write's) number on its session.
+/// The number of a transaction (or retryable write) in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TransactionNumber {
     number: i64,
-    /// Absent means zero.
+    /// Zero when the entry has none.
     retry_counter: i64,
 }
 

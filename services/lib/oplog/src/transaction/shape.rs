@@ -1,13 +1,13 @@
-//! What an entry is to transactions, read off the entry alone.
+//! What an entry means for transactions, read from the entry alone.
 
 use crate::raw::{Doc, Element, Malformed, kind};
 use crate::{CommandKind, Entry, Timestamp};
 
-/// `multiOpType` of an `applyOps` each of whose operations stands alone (vectored inserts, 8.0).
+/// `multiOpType` of an `applyOps` in which each operation stands alone (vectored inserts, 8.0).
 const APPLIED_SEPARATELY: i64 = 1;
 /// `multiOpType` of an `applyOps` of a retryable write that is applied as one, and is visible at
 /// its own timestamp (9.0; read in `kApplyOpsAppliedAtomically` of the server's source, no such
-/// entry was at hand).
+/// entry was available).
 const APPLIED_ATOMICALLY: i64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub(super) enum Shape {
     Abort,
 }
 
-/// One `applyOps` of a transaction, or of a chain without session.
+/// One `applyOps` of a transaction, or of a chain without a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) ending: Ending,
-    /// Operations in this entry.
+    /// The number of operations in this entry.
     pub(super) operations: u64,
-    /// Operations in the whole chain, as its last entry says.
+    /// The number of operations in the whole chain, as its last entry states.
     pub(super) count: Option<i64>,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Part {
 pub(super) enum Ending {
     /// `partialTxn`: another entry follows.
     More,
-    /// Committed by this entry.
+    /// This entry commits the transaction.
     Committed,
-    /// `prepare`: decided by a `commitTransaction` or `abortTransaction`.
+    /// `prepare`: a `commitTransaction` or `abortTransaction` decides the transaction.
     Prepared,
 }
 

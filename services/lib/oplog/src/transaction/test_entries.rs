@@ -21,7 +21,7 @@ pub(super) fn uuid(byte: u8) -> bson::Binary {
     binary(BinarySubtype::Uuid, vec![byte; 16])
 }
 
-/// A session as a client has it; children add to it.
+/// A session as a client has it. Child sessions add to it.
 pub(super) fn session(id: u8) -> RawDocumentBuf {
     rawdoc! { "id": uuid(id), "uid": binary(BinarySubtype::Generic, vec![7; 32]) }
 }
@@ -131,7 +131,7 @@ pub(super) fn crud(ts: u64, term: i64, id: i32, on: Option<(RawDocumentBuf, i64)
     entry.into_bytes()
 }
 
-/// The `_id`s that an entry inserts, in order.
+/// Returns the `_id`s that an entry inserts, in order.
 pub(super) fn ids(bytes: &[u8]) -> Vec<i32> {
     let mut ids = Vec::new();
     let entry = Entry::parse(bytes).unwrap();
@@ -156,7 +156,7 @@ pub(super) fn push(keeper: &mut Keeper, bytes: &[u8]) -> Result<Step<Vec<u8>>, A
     keeper.push(&Entry::parse(bytes).unwrap(), || bytes.to_vec())
 }
 
-/// When the writes that this entry ends become visible, and which they are.
+/// Returns when the writes that this entry completes become visible, and which writes they are.
 pub(super) fn writes(step: &Step<Vec<u8>>, bytes: &[u8]) -> Option<(u64, Vec<i32>)> {
     match step {
         Step::Single => Some((Entry::parse(bytes).unwrap().ts().as_u64(), ids(bytes))),

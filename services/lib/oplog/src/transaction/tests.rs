@@ -6,7 +6,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::test_entries::*;
 use super::*;
 
-/// Pushes all; gives what becomes visible, in the order in which that is known.
+/// Pushes all entries. Returns what becomes visible, in the order in which that is known.
 fn run(keeper: &mut Keeper, entries: &[Vec<u8>]) -> Vec<(u64, Vec<i32>)> {
     let mut visible = Vec::new();
     for bytes in entries {
@@ -41,7 +41,8 @@ fn optime(ts: u64) -> OpTime {
     OpTime { ts: Timestamp::from_u64(ts), term: 1 }
 }
 
-/// The worked example of a cut: large L1 (1, 2), prepared L2 (3, 4), and single writes 11 and 14.
+/// The worked example of a cut: the large transaction L1 (1, 2), the prepared transaction L2 (3,
+/// 4), and the single writes 11 and 14.
 fn worked_example() -> Vec<Vec<u8>> {
     let (l1, l2) = (session(1), session(2));
     vec![
@@ -96,13 +97,13 @@ fn what_stands_alone_is_visible_at_once() {
     let entries = [
         crud(1, 1, 1, None),
         crud(2, 1, 2, Some((session(1), 4))),
-        // A small transaction, of 4.2 and later, and of 4.0.
+        // A small transaction of 4.2 and later, and a small transaction of 4.0.
         Build::apply_ops(3, [3, 4], none()).on(session(1), 5).after(0).bytes(),
         Build::apply_ops(4, [5], none()).on(session(1), 6).bytes(),
         // A batched write; a user's command with the user's own options.
         Build::apply_ops(5, [6, 7], none()).bytes(),
         Build::apply_ops(6, [8], rawdoc! { "count": "many", "alwaysUpsert": false }).bytes(),
-        // Vectored inserts, whose prevOpTime links the retryable write and no transaction.
+        // Vectored inserts, whose prevOpTime links the retryable write and not a transaction.
         Build::apply_ops(7, [9], none())
             .on(session(1), 7)
             .after(0)
@@ -141,7 +142,7 @@ fn a_large_prepared_transaction_is_visible_at_its_commit_timestamp() {
     let mut keeper = keeper();
     assert_eq!(run(&mut keeper, &entries), []);
     assert_eq!(keeper.kept(), entries.iter().map(|bytes| bytes.len() as u64).sum::<u64>());
-    // Committed by another primary, which names the prepare by the term it was written in.
+    // Committed by another primary, which names the prepare by the term in which it was written.
     let mut commit = Build::commit(20, 15).on(session(1), 1).after(12).term(2);
     commit.previous = Some(OpTime { term: 2, ..optime(12) });
     let error = push(&mut keeper, &commit.bytes()).unwrap_err();
@@ -179,7 +180,7 @@ fn an_aborted_transaction_shows_nothing() {
         assert_idle(&keeper);
         assert_eq!(keeper.abandoned(), 0);
     }
-    // By the primary of a new term, after that term has buried the chain.
+    // Aborted by the primary of a new term, after that term has ended the chain.
     let mut keeper = keeper();
     push(&mut keeper, &on(Build::apply_ops(10, [1], partial()).after(0))).unwrap();
     push(&mut keeper, &crud(11, 2, 2, None)).unwrap();
@@ -209,7 +210,7 @@ fn a_newer_number_on_the_same_session_buries_a_chain() {
     let burying = [
         crud(11, 1, 2, Some((session(1), 6))),
         Build::apply_ops(11, [2], none()).on(session(1), 6).after(0).bytes(),
-        // The same number, begun anew, or with a higher retry counter.
+        // The same number, begun again, or with a higher retry counter.
         Build::apply_ops(11, [2], none()).on(session(1), 5).after(0).bytes(),
         Build::apply_ops(11, [2], none()).on(session(1), 5).after(0).extra(retry).bytes(),
     ];
@@ -236,7 +237,8 @@ fn a_new_chain_on_the_session_takes_the_place_of_the_old_one() {
     assert_eq!(keeper.abandoned(), 2);
 }
 
-/// No server does it; but two open transactions on one session would be more than we keep apart.
+/// No server does this, but the assembler could not keep two open transactions in one session
+/// apart.
 #[test]
 fn an_older_number_takes_the_session_as_well() {
     let on = |build: Build, number: i64| build.on(session(1), number).bytes();
@@ -252,7 +254,7 @@ fn an_older_number_takes_the_session_as_well() {
 
 #[test]
 fn a_lost_prev_optime_is_made_good_where_nothing_can_be_mistaken() {
-    // A commit is of the one transaction that its session has open.
+    // A commit belongs to the one transaction that its session has open.
     let entries = [
         Build::apply_ops(10, [1], prepare()).on(session(1), 5).bytes(),
         Build::commit(12, 11).on(session(1), 5).bytes(),
@@ -261,7 +263,7 @@ fn a_lost_prev_optime_is_made_good_where_nothing_can_be_mistaken() {
     let number_of_another = Build::commit(12, 11).on(session(1), 4).bytes();
     let step = push(&mut keeper(), &number_of_another).unwrap();
     assert!(matches!(step, Step::Incomplete(Incomplete { missing: None, .. })), "{step:?}");
-    // What says that more follows does not stand alone.
+    // An entry that says that more follows does not stand alone.
     let entries = [
         Build::apply_ops(10, [1], partial()).bytes(),
         Build::apply_ops(11, [2], rawdoc! { "count": 2 }).after(10).bytes(),

@@ -9,9 +9,9 @@
 //!   s<name> diff                  change what is nested
 //! ```
 //!
-//! A subdiff on a value of another type leaves null, and one on a missing field nothing: both
-//! happen only when the document is ahead of the delta, and a later entry puts it right. A field
-//! named in `u` that is missing is appended, before those of `i`.
+//! A subdiff on a value of another type leaves null, and a subdiff on a missing field does nothing.
+//! Both happen only when the document is ahead of the delta, and a later entry corrects the result.
+//! A field that `u` names and that is missing is appended, before the fields of `i`.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ use grammar::{
     section_order,
 };
 
-/// BSON column, the only binary subtype a delta can patch.
+/// BSON column, the only binary subtype that a delta can patch.
 const COLUMN: u8 = 7;
 
 /// Up to this many changes of one document are looked up by walking them.
@@ -45,21 +45,22 @@ pub(super) fn apply(pre: Doc<'_>, diff: Doc<'_>) -> Result<Vec<u8>, UpdateError>
 struct Change<'d> {
     name: &'d [u8],
     action: Action<'d>,
-    /// Whether the document had that field and the change took its place.
+    /// Whether the document had that field, so that the change took its place.
     is_placed: bool,
 }
 
 /// The changes of one document: a range of [`Applier::changes`].
 struct Level<'d> {
     from: usize,
-    /// One bit for each name's [`bit`], to tell most untouched fields at once.
+    /// The [`bit`] of each name, which recognises most untouched fields at once.
     mask: u64,
-    /// By name, once there are more than [`FEW`].
+    /// By name, once there are more than [`FEW`] changes.
     by_name: Option<HashMap<&'d [u8], usize>>,
 }
 
 struct Applier<'d> {
-    /// The changes of all documents being walked, outermost first: one allocation for all of them.
+    /// The changes of all documents that are being walked, outermost first: one allocation for all
+    /// of them.
     changes: Vec<Change<'d>>,
     out: Output,
 }
@@ -88,7 +89,7 @@ impl<'d> Applier<'d> {
         self.out.end(start)
     }
 
-    /// Applies a change to a field which the document has. A name that occurs twice is changed
+    /// Applies a change to a field that the document has. A name that occurs twice is changed
     /// twice.
     fn change(&mut self, at: usize, old: Element<'_>, depth: usize) -> Result<(), UpdateError> {
         let action = self.changes[at].action;
@@ -107,7 +108,8 @@ impl<'d> Applier<'d> {
         Ok(())
     }
 
-    /// Applies a subdiff, unless the value is of another type than the diff expects.
+    /// Applies a subdiff, unless the value is of another type than the diff expects. Returns
+    /// whether it was applied.
     fn sub(
         &mut self,
         name: &[u8],
@@ -140,9 +142,9 @@ impl<'d> Applier<'d> {
         }
     }
 
-    /// What goes to the end: the fields of `u` which the document lacks, and those of `i`. Subdiffs
-    /// that found no place are still checked, so that whether a delta is valid does not depend on
-    /// the document.
+    /// Appends what goes to the end: the fields of `u` that the document lacks, and the fields of
+    /// `i`. Subdiffs that found no place are still checked, so that the validity of a delta does
+    /// not depend on the document.
     fn append_rest(&mut self, level: &Level<'d>, depth: usize) -> Result<(), UpdateError> {
         for at in level.from..self.changes.len() {
             let change = &self.changes[at];
@@ -243,7 +245,7 @@ impl<'d> Applier<'d> {
         Ok(())
     }
 
-    /// Reads a document diff's own sections.
+    /// Reads the sections of a document diff itself.
     fn read(&mut self, diff: Doc<'d>) -> Result<Level<'d>, UpdateError> {
         let mut level = Level { from: self.changes.len(), mask: 0, by_name: None };
         let mut last = 0;
@@ -313,7 +315,7 @@ impl<'d> Applier<'d> {
     }
 }
 
-/// One of 64 bits, by a name's length and ends.
+/// Returns one of 64 bits, chosen by the length of a name and its first and last byte.
 fn bit(name: &[u8]) -> u64 {
     let (first, last) = match name {
         [] => (0, 0),

@@ -2,26 +2,33 @@
 
 use crate::raw::Malformed;
 
-/// An update which does not fit its grammar or its document. None of these pass by retrying.
+/// An update that does not fit its grammar or its document. No retry helps against any of these
+/// errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateError {
+    /// The update or the document is not BSON.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// None of the three forms: written by a server version that is not known, or no update at all.
+    /// The update has none of the three forms: an unknown server version wrote it, or it is not an
+    /// update at all.
     #[error("not a replacement, a delta or operators: {0}")]
     UnknownForm(&'static str),
+    /// A delta breaks its grammar.
     #[error("delta breaks its grammar at field {at:?}: {fault}{}", server_code(*.fault))]
     InvalidDelta { fault: DiffFault, at: String },
+    /// Operators break their grammar, or do not fit the value at a path.
     #[error("operators break their grammar at {at:?}: {reason}")]
     InvalidModifier { reason: &'static str, at: String },
     /// The condition of a `$pull` is in a part of the query language that is not known here.
     #[error("$pull by a condition that cannot be judged: {reason}")]
     Condition { reason: String },
-    /// The server itself stops here.
+    /// A delta patches a value that is not a BSON column. The server itself stops here.
     #[error("delta patches the binary value of {0:?}, which is no BSON column in the document")]
     NotAColumn(String),
+    /// The update removes or changes `_id`, or the document has no `_id`.
     #[error("update removes or changes _id, or the document has none")]
     IdChanged,
+    /// The document after the update would exceed [`MAX_DOCUMENT`](super::MAX_DOCUMENT) bytes.
     #[error("updated document exceeds {} bytes", super::MAX_DOCUMENT)]
     TooLarge,
 }
@@ -65,13 +72,13 @@ pub enum DiffFault {
     DuplicateField,
     #[error("subdiff is not a document")]
     SubDiffType,
-    /// The server takes it for a huge length and never ends.
+    /// The server treats a negative length as a huge one, and never ends.
     #[error("array length is negative")]
     NegativeLength,
     /// The server would pad until it runs out of memory.
     #[error("array indexes do not ascend")]
     IndexOrder,
-    /// The server stops itself here.
+    /// The server itself stops here.
     #[error("array index lies beyond the array's new length")]
     IndexBeyondLength,
     #[error("binary patch is not {{o: int32, d: binary}}")]
@@ -81,8 +88,8 @@ pub enum DiffFault {
 }
 
 impl DiffFault {
-    /// The number under which the server reports the fault, so that both logs can be searched for
-    /// one; `None` where it has no report of its own.
+    /// Returns the number under which the server reports the fault, so that both logs can be
+    /// searched for the same number; `None` where the server has no report of its own.
     pub fn server_code(self) -> Option<u32> {
         Some(match self {
             Self::Empty => 4_770_500,

@@ -1,13 +1,13 @@
-//! Operators with dotted paths. As in the server the paths form a tree that is walked along the
+//! Operators with dotted paths. As in the server, the paths form a tree that is walked along the
 //! document.
 //!
 //! MongoDB 4.4 and earlier logged `$set` and `$unset` (`$v: 1`). In a user's `applyOps` all
 //! operators occur (`operators`).
 //!
-//! New fields are appended in the order of that tree, whose siblings the server sorts: by bytes up
-//! to 4.4, and since 5.0 with numbers by value. A primary also logs its `$set` in the order in
-//! which it applied it, so the entry tells which of the two its server used: if the paths of `$set`
-//! are sorted with numbers by value, that one.
+//! New fields are appended in the order of that tree. The server sorts siblings in the tree: by
+//! bytes up to 4.4, and since 5.0 with numbers by value. A primary also logs its `$set` in the
+//! order in which it applied it, so the entry shows which of the two orders its server used: if the
+//! paths of `$set` are sorted with numbers by value, the server used that order.
 
 use std::cmp::Ordering;
 
@@ -16,7 +16,7 @@ use super::operators::{self, Action, After, Rules};
 use super::output::{IndexName, Output, parse_index};
 use crate::raw::{Doc, Element, MAX_DEPTH, kind};
 
-/// How many nulls the server adds to an array to reach an index (`kMaxPaddingAllowed`).
+/// How many nulls the server adds at most to an array to reach an index (`kMaxPaddingAllowed`).
 const MAX_PADDING: u64 = 1_500_000;
 
 /// The name that stands for every element of an array.
@@ -24,7 +24,7 @@ pub(super) const EACH: &[u8] = b"$[]";
 
 type NameOrder = fn(&[u8], &[u8]) -> Ordering;
 
-/// `$set` and `$unset` as the server logs them.
+/// Applies `$set` and `$unset` as the server logs them.
 pub(super) fn apply(pre: Doc<'_>, o: Doc<'_>) -> Result<Vec<u8>, UpdateError> {
     let mut changes = Vec::new();
     for operator in o.elements() {
@@ -48,8 +48,8 @@ pub(super) fn apply(pre: Doc<'_>, o: Doc<'_>) -> Result<Vec<u8>, UpdateError> {
     walk(pre, o, changes, order, &Rules::LOGGED)
 }
 
-/// Any operators, as the server applies them when a user gives them in an `applyOps`.
-/// `numbers_by_value` tells the order of siblings: true from 5.0 on.
+/// Applies any operators, as the server does when a user gives them in an `applyOps`.
+/// `numbers_by_value` states the order of siblings: true from 5.0 on.
 pub(super) fn apply_operators(
     pre: Doc<'_>,
     o: Doc<'_>,
@@ -89,7 +89,7 @@ pub(super) struct Change<'a> {
     pub(super) action: Action<'a>,
 }
 
-/// The paths below an operator.
+/// Returns the paths below an operator.
 pub(super) fn fields(operator: Element<'_>) -> Result<Doc<'_>, UpdateError> {
     operator
         .as_doc()
@@ -134,7 +134,7 @@ fn by_bytes(left: &[u8], right: &[u8]) -> Ordering {
 }
 
 /// The server's `cmpPathsAndArrayIndexes`: of two names that both start with a digit, and not with
-/// a needless zero, the longer one is larger, be they numbers or not.
+/// a needless zero, the longer name is larger, whether they are numbers or not.
 fn by_value(left: &[u8], right: &[u8]) -> Ordering {
     let like_number = |name: &[u8]| match name {
         [b'0', _, ..] => false,
@@ -153,13 +153,13 @@ fn by_value(left: &[u8], right: &[u8]) -> Ordering {
 struct Group<'c, 'a> {
     name: &'a [u8],
     changes: &'c [Change<'a>],
-    /// Where in each path the next name starts; beyond its end for a leaf.
+    /// Where in each path the next name starts. For a leaf, beyond the end of the path.
     next: usize,
     is_done: bool,
 }
 
 impl<'a> Group<'_, 'a> {
-    /// The one change of a leaf.
+    /// Returns the only change of a leaf.
     fn leaf(&self) -> Option<&Change<'a>> {
         self.changes.first().filter(|change| self.next > change.path.len())
     }
@@ -169,7 +169,7 @@ impl<'a> Group<'_, 'a> {
     }
 }
 
-/// Sorted changes whose paths are the same up to `start`, by the name which starts there.
+/// Groups sorted changes, whose paths are the same up to `start`, by the name that starts there.
 fn groups<'c, 'a>(changes: &'c [Change<'a>], start: usize) -> Vec<Group<'c, 'a>> {
     let name = |change: &Change<'a>| names(&change.path[start..]).next().unwrap_or_default();
     changes
@@ -203,7 +203,7 @@ impl Applier<'_> {
         for element in pre.elements() {
             let element = element?;
             let found = groups.binary_search_by(|group| (self.order)(group.name, element.name));
-            // Of a name that occurs twice, only the first field is changed.
+            // When a name occurs twice, only the first field is changed.
             match found.ok().map(|at| &mut groups[at]).filter(|group| !group.is_done) {
                 None => self.out.copy(element.as_bytes())?,
                 Some(group) => {
@@ -268,7 +268,7 @@ impl Applier<'_> {
     }
 
     /// Changes a value that exists. A path through a value of another type leads nowhere and is
-    /// ignored: such an entry is applied again over a later state, which later entries put right.
+    /// ignored: such an entry is applied again over a later state, which later entries correct.
     fn change(
         &mut self,
         name: &[u8],
@@ -301,8 +301,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Creates what is missing: documents all the way down, whatever the names look like. Nothing
-    /// is created for the sake of a removal.
+    /// Creates what is missing: documents all the way down, whatever the names look like. A removal
+    /// creates nothing.
     fn create(&mut self, name: &[u8], group: &Group<'_, '_>) -> Result<(), UpdateError> {
         if let Some(leaf) = group.leaf() {
             return match leaf.action.on_missing(leaf.path, self.rules)? {
@@ -326,7 +326,8 @@ impl Applier<'_> {
     }
 }
 
-/// The groups that name an element of an array, by index. Other names lead nowhere and are ignored.
+/// Returns the groups that name an element of an array, by index. Other names lead nowhere and are
+/// ignored.
 fn by_index<'c, 'a>(groups: Vec<Group<'c, 'a>>) -> Result<Vec<(u64, Group<'c, 'a>)>, UpdateError> {
     let mut indexed: Vec<(u64, Group<'c, 'a>)> =
         groups.into_iter().filter_map(|group| Some((parse_index(group.name)?, group))).collect();

@@ -15,20 +15,22 @@ mod number;
 use array::{AddToSet, Pull, Push};
 use number::{Bits, Number};
 
-/// Whether an array's element meets the condition of a `$pull`.
+/// Judges whether an element of an array meets the condition of a `$pull`.
 pub trait Conditions {
+    /// Returns whether the element meets the condition.
+    ///
     /// # Errors
-    /// A condition that cannot be judged, with the reason.
+    /// Returns the reason when the condition cannot be judged.
     fn hold(&self, condition: Element<'_>, element: Element<'_>) -> Result<bool, String>;
 }
 
 /// What an operator may depend on besides its document.
 pub(super) struct Rules<'r> {
-    /// None for what the server logs by itself, which holds no such operators.
+    /// `None` for what the server logs by itself, which holds no such operators.
     pub(super) conditions: Option<&'r dyn Conditions>,
-    /// Strings compare otherwise than by their bytes.
+    /// Whether strings compare otherwise than by their bytes.
     pub(super) has_collation: bool,
-    /// The document is made by this update.
+    /// Whether this update makes the document.
     pub(super) inserts: bool,
     pub(super) now: Now,
 }
@@ -36,8 +38,9 @@ pub(super) struct Rules<'r> {
 /// The time that `$currentDate` sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Milliseconds since the epoch.
+    /// The wall clock, in milliseconds since the epoch.
     pub wall_ms: i64,
+    /// The cluster time.
     pub timestamp: Timestamp,
 }
 
@@ -58,7 +61,8 @@ impl Rules<'_> {
         Ok(self.compare(left, right)?.is_eq())
     }
 
-    /// The order of two values. Under a collation only what is no matter of strings can be told.
+    /// Returns the order of two values. Under a collation only an order that does not depend on
+    /// strings is known.
     fn compare(
         &self,
         left: Element<'_>,
@@ -113,7 +117,7 @@ pub(super) enum Action<'a> {
     Pull(Pull<'a>),
 }
 
-/// The changes that operators ask for.
+/// Reads the changes that operators ask for.
 pub(super) fn read<'a>(
     pre: Doc<'a>,
     o: Doc<'a>,
@@ -158,8 +162,8 @@ fn action<'a>(operator: &[u8], field: Element<'a>) -> Result<Action<'a>, UpdateE
     })
 }
 
-/// A field that does not exist is not renamed. One whose new place cannot be reached is removed all
-/// the same.
+/// Adds the changes of a `$rename`. A field that does not exist is not renamed. A field whose new
+/// place cannot be reached is still removed.
 fn rename<'a>(
     pre: Doc<'a>,
     field: Element<'a>,
@@ -182,7 +186,7 @@ fn rename<'a>(
     Ok(())
 }
 
-/// `true` and `false` both ask for a date.
+/// Whether a `$currentDate` asks for a timestamp. `true` and `false` both ask for a date.
 fn is_timestamp(field: Element<'_>) -> Result<bool, UpdateError> {
     if field.as_bool().is_some() {
         return Ok(false);
@@ -201,7 +205,7 @@ impl<'a> Action<'a> {
         !matches!(self, Self::Unset | Self::Pop { .. } | Self::Pull(_))
     }
 
-    /// The value at the path after the action, if `old` is there.
+    /// Returns the value at the path after the action, when `old` is there.
     pub(super) fn on(
         &self,
         old: Element<'_>,
@@ -231,7 +235,7 @@ impl<'a> Action<'a> {
         })
     }
 
-    /// The value at the path after the action, if there is none.
+    /// Returns the value at the path after the action, when no value is there.
     pub(super) fn on_missing(
         &self,
         path: &[u8],

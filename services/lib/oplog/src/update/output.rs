@@ -1,4 +1,4 @@
-//! The document under construction, never larger than a document may be.
+//! The document under construction, which is never larger than a document may be.
 
 use super::{MAX_DOCUMENT, UpdateError};
 use crate::raw::{Element, kind};
@@ -56,12 +56,12 @@ impl Output {
         Ok(())
     }
 
-    /// Writes the type and name of a nested document or array, for [`Output::start`] to follow.
+    /// Writes the type and name of a nested document or array. [`Output::start`] has to follow.
     pub(super) fn head_of(&mut self, kind: u8, name: &[u8]) -> Result<(), UpdateError> {
         self.head(kind, name, 0)
     }
 
-    /// Starts a document; gives what [`Output::end`] needs.
+    /// Starts a document. Returns what [`Output::end`] needs.
     pub(super) fn start(&mut self) -> Result<usize, UpdateError> {
         self.reserve(5)?;
         let at = self.bytes.len();
@@ -123,7 +123,8 @@ impl IndexName {
     }
 }
 
-/// An array index as the server reads one from a path or a diff: decimal digits that fit 32 bits.
+/// Parses an array index as the server reads it from a path or a diff: decimal digits that fit in
+/// 32 bits.
 pub(super) fn parse_index(name: &[u8]) -> Option<u64> {
     if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
         return None;

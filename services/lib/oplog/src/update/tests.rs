@@ -24,7 +24,7 @@ fn apply(pre: &RawDocumentBuf, o: &RawDocumentBuf) -> Result<RawDocumentBuf, Upd
     Ok(RawDocumentBuf::from_bytes(post).expect("the result is a document"))
 }
 
-/// Applies an update twice: the second time must change nothing.
+/// Applies an update twice. The second time must change nothing.
 #[track_caller]
 fn check(pre: RawDocumentBuf, o: RawDocumentBuf, post: RawDocumentBuf) {
     let once = apply(&pre, &o).unwrap_or_else(|error| panic!("{pre:?} with {o:?}: {error}"));
@@ -37,7 +37,7 @@ fn check_delta(pre: RawDocumentBuf, diff: RawDocumentBuf, post: RawDocumentBuf) 
     check(pre, delta(diff), post);
 }
 
-/// The numbered examples of the reference, plain fields.
+/// The numbered examples of the reference, for plain fields.
 #[test]
 fn worked_examples_of_fields() {
     check_delta(
@@ -83,7 +83,7 @@ fn worked_examples_of_fields() {
     );
 }
 
-/// The numbered examples of the reference, arrays.
+/// The numbered examples of the reference, for arrays.
 #[test]
 fn worked_examples_of_arrays() {
     check_delta(
@@ -153,7 +153,7 @@ fn null() -> RawBson {
     RawBson::Null
 }
 
-/// Elements of an array are renumbered, whatever they were called.
+/// Elements of an array are renumbered, whatever their names were.
 #[test]
 fn array_elements_get_their_names_back() {
     let mut writer = DocWriter::new();
@@ -163,8 +163,7 @@ fn array_elements_get_their_names_back() {
     check_delta(pre, rawdoc! {"sv": {"a": true, "u1": 9}}, rawdoc! {"_id": 1, "v": [1, 9, 3, 4]});
 }
 
-/// The server looks each field up as it comes: of a name that occurs twice, both fields are
-/// changed.
+/// The server looks up each field as it comes: when a name occurs twice, both fields are changed.
 #[test]
 fn duplicate_names_are_each_changed() {
     let twice = |first: i32, second: i32| {

@@ -1,39 +1,42 @@
-//! Updates as a user's `applyOps` gives them, which MongoDB 6.0 and earlier log word for word.
+//! Updates as a user gives them in an `applyOps`, which MongoDB 6.0 and earlier log word for word.
 
 use super::modifier;
 use super::operators::{Conditions, Now, Rules};
 use super::{Update, UpdateError, settle_id, stub};
 use crate::raw::{Doc, Element, kind};
 
-/// What the outcome of a user's update depends on besides the update and its document.
+/// What the result of a user's update depends on besides the update and its document.
 #[derive(Clone, Copy)]
 pub struct Circumstances<'c> {
-    /// Major number of the feature compatibility version; none if it is not known.
+    /// Major number of the feature compatibility version; `None` if it is not known.
     pub server: Option<u32>,
-    /// The collection has a collation of its own.
+    /// Whether the collection has its own collation.
     pub has_collation: bool,
+    /// Judges the conditions of `$pull`.
     pub conditions: &'c dyn Conditions,
-    /// The server's clock when it applied the entry, as well as the entry tells it.
+    /// The server's clock when it applied the entry, as far as the entry shows it.
     pub now: Now,
 }
 
-/// An update of a user's `applyOps`, by form. Unlike [`Update`], which is what the server itself
-/// logs, it may hold any operator, and a replacement need not hold the `_id`.
+/// An update in a user's `applyOps`, by form. Unlike [`Update`], which the server itself logs, it
+/// may hold any operator, and a replacement need not hold the `_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserUpdate<'a> {
+    /// An update in a form that the server itself logs.
     Logged(Update<'a>),
     /// A whole new document without its `_id` (up to 5.0).
     Bare(Doc<'a>),
+    /// Any operators.
     Operators(Doc<'a>),
 }
 
 impl<'a> UserUpdate<'a> {
-    /// Tells the form as the server does (seen on 4.4.2, 5.0.4, 6.0.5 and 6.0.27).
+    /// Finds the form as the server does (seen on 4.4.2, 5.0.4, 6.0.5 and 6.0.27).
     ///
     /// # Errors
-    /// What none of these servers takes.
+    /// Returns [`UpdateError`] when none of these servers accepts the update.
     pub fn parse(o: Doc<'a>, server: Option<u32>) -> Result<Self, UpdateError> {
-        /// From here on, an update with neither `_id` nor `$v` has operators, if any.
+        /// From this major number on, an update with neither `_id` nor `$v` has operators, if any.
         const OPERATORS_SINCE: u32 = 6;
         match Update::parse(o) {
             Ok(Update::Modifier(o)) => Ok(Self::Operators(o)),
@@ -46,7 +49,7 @@ impl<'a> UserUpdate<'a> {
         }
     }
 
-    /// The document after the update of `pre`.
+    /// Returns the document after the update of `pre`.
     ///
     /// # Errors
     /// See [`Update::apply`].
@@ -54,8 +57,8 @@ impl<'a> UserUpdate<'a> {
         self.make(pre, here, false)
     }
 
-    /// The document that the update inserts when there is none. It holds the `_id` and what the
-    /// update sets; other fields of the entry's `o2` do not count.
+    /// Returns the document that the update inserts when there is none. It holds the `_id` and what
+    /// the update sets; other fields of the entry's `o2` do not count.
     ///
     /// # Errors
     /// See [`Update::apply`].
@@ -68,8 +71,8 @@ impl<'a> UserUpdate<'a> {
         self.make(Doc::new(&stub)?, here, true)
     }
 
-    /// Whether a second application changes nothing, whatever came between: then it may be applied
-    /// to a document which may hold it already.
+    /// Returns whether a second application changes nothing, whatever came between. Such an update
+    /// may be applied to a document that may hold it already.
     pub fn is_idempotent(&self) -> bool {
         match self {
             Self::Logged(_) | Self::Bare(_) => true,
@@ -81,9 +84,9 @@ impl<'a> UserUpdate<'a> {
         }
     }
 
-    /// Whether the server puts its own clock into the document, so that no member holds the same
-    /// value as another: `$currentDate`, and empty timestamps at the top of a new document (up to
-    /// 6.0.5; seen to be kept in 6.0.27).
+    /// Returns whether the server puts its own clock into the document, so that each member holds
+    /// another value: for `$currentDate`, and for empty timestamps at the top of a new document (up
+    /// to 6.0.5; 6.0.27 was seen to keep them).
     pub fn takes_the_clock(&self) -> bool {
         match self {
             Self::Operators(o) => matches!(o.get(b"$currentDate"), Ok(Some(_))),
@@ -105,7 +108,7 @@ impl<'a> UserUpdate<'a> {
                 settle_id(id, with_id(id, o)?)
             }
             Self::Operators(o) => {
-                /// Since when siblings are sorted with numbers by value.
+                /// From this major number on, siblings are sorted with numbers by value.
                 const BY_VALUE_SINCE: u32 = 5;
                 let id = pre.get(b"_id")?.ok_or(UpdateError::IdChanged)?;
                 let rules = Rules {
@@ -121,17 +124,18 @@ impl<'a> UserUpdate<'a> {
     }
 }
 
-/// The document that an insert of a user's `applyOps` makes. The server applies it as an upsert of
-/// the whole document, so the `_id` is first whatever the entry says.
+/// Returns the document that an insert in a user's `applyOps` makes. The server applies the insert
+/// as an upsert of the whole document, so the `_id` comes first whatever the entry says.
 ///
 /// # Errors
-/// [`UpdateError::IdChanged`] for a document without `_id`.
+/// Returns [`UpdateError::IdChanged`] when the document has no `_id`.
 pub fn inserted(o: Doc<'_>) -> Result<Vec<u8>, UpdateError> {
     let id = o.get(b"_id")?.ok_or(UpdateError::IdChanged)?;
     settle_id(id, o.as_bytes().to_vec())
 }
 
-/// Whether the server may have put its clock in the place of a top-level `Timestamp(0, 0)`.
+/// Returns whether the document has a top-level `Timestamp(0, 0)`, which the server may have
+/// replaced by its clock.
 pub fn has_empty_timestamp(o: Doc<'_>) -> bool {
     o.elements().any(|element| {
         element.is_ok_and(|element| element.kind == kind::TIMESTAMP && element.value == [0; 8])

@@ -27,7 +27,7 @@ fn binary(subtype: BinarySubtype, bytes: &[u8]) -> Bson {
     Bson::Binary(Binary { subtype, bytes: bytes.to_vec() })
 }
 
-/// One list in order, with equal values in one group.
+/// Values in ascending order, with equal values in one group.
 fn ascending() -> Vec<Vec<Bson>> {
     vec![
         vec![Bson::MinKey],
@@ -111,7 +111,7 @@ fn nesting_beyond_every_document_is_no_danger() {
 proptest! {
     #[test]
     fn integers_and_doubles_compare_as_their_keys_do(a: i64, b: f64, near in -2_i64..3) {
-        // The neighbours of a double which is an integer, too.
+        // The neighbours of a double that is an integer are compared, too.
         let neighbour = (b as i64).saturating_add(near);
         for integer in [a, neighbour] {
             let (integer, double) = (integer.to_le_bytes(), b.to_le_bytes());

@@ -13,7 +13,8 @@ use crate::pattern::Pattern;
 use crate::value::Value;
 use hindsight_oplog::Series;
 
-/// All of these values, or an element for each of these `$elemMatch`. None at all match nothing.
+/// Requires all of these values, or an element for each of these `$elemMatch`. An empty array
+/// matches nothing.
 pub(super) fn all(
     field: &[u8],
     path: &Arc<Path>,
@@ -39,7 +40,7 @@ pub(super) fn all(
     array.elements().map(one).collect::<Result<_, _>>().map(Condition::All)
 }
 
-/// The argument of `{$elemMatch: …}`.
+/// Returns the argument of `{$elemMatch: …}`, and `None` for other values.
 fn element_query(element: Element<'_>) -> Result<Option<Value<'_>>, QueryError> {
     let first = element.as_doc().map(Doc::first).transpose()?.flatten();
     Ok(first.filter(|first| first.name == b"$elemMatch").map(Value::from))

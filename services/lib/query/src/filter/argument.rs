@@ -8,7 +8,7 @@ use crate::pattern::Pattern;
 use crate::value::Value;
 use hindsight_oplog::Series;
 
-/// A number of any type without a fraction.
+/// Returns the number if it has no fraction, whatever its numeric type.
 pub(super) fn integer(value: Value<'_>) -> Option<i64> {
     value.exact_integer()
 }
@@ -21,7 +21,7 @@ pub(super) fn size(field: &[u8], value: Value<'_>) -> Result<i32, QueryError> {
     })
 }
 
-/// Divisor and remainder, both cut towards zero.
+/// Parses divisor and remainder, both cut towards zero.
 pub(super) fn modulo(field: &[u8], value: Value<'_>) -> Result<Test, QueryError> {
     let refuse = |reason| Err(QueryError::invalid(field, reason));
     let array = value.embedded().filter(|_| value.kind == kind::ARRAY);
@@ -38,8 +38,9 @@ pub(super) fn modulo(field: &[u8], value: Value<'_>) -> Result<Test, QueryError>
     }
 }
 
-/// The pattern that `$regex` and `$options` say together. As on the server, options may come in
-/// either of them, but flags in the expression itself only before `$options` or without it.
+/// Builds the pattern that `$regex` and `$options` define together. As on the server, flags may
+/// come from `$options` or from the expression itself. An expression with flags is refused beside
+/// `$options` that are not empty, and before any `$options`.
 pub(super) fn pattern(
     field: &[u8],
     operators: Doc<'_>,

@@ -11,9 +11,9 @@ use crate::path::Path;
 use crate::value::Value;
 use hindsight_oplog::Series;
 
-/// An array with an element for which all of it holds. Operators are about the element itself; a
-/// query is about the fields of an element that is a document, or the places of one that is an
-/// array.
+/// Tests for an array with an element for which the whole argument holds. Operators test the
+/// element itself. A query tests the fields of an element that is a document, or the places of an
+/// element that is an array.
 pub(super) fn element(
     field: &[u8],
     path: &Arc<Path>,
@@ -33,7 +33,8 @@ pub(super) fn element(
     Ok(Condition::Field(Arc::clone(path), test))
 }
 
-/// The names of a reference begin as operators do and are fields, so they begin a query.
+/// Whether the argument consists of operators. The names of a reference begin as operators do, but
+/// they are fields, so they begin a query.
 fn is_of_operators(query: Doc<'_>) -> Result<bool, QueryError> {
     let Some(first) = query.first()? else { return Ok(false) };
     Ok(first.name.strip_prefix(b"$").is_some_and(|operator| !is_pathless(operator)))

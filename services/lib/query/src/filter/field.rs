@@ -26,7 +26,7 @@ pub(super) fn operators(
     for element in operators.elements() {
         let element = element?;
         match element.name {
-            // The two are one condition, whatever their order.
+            // `$regex` and `$options` are one condition, whatever their order.
             b"$options" => has_options = true,
             b"$regex" if has_regex => {}
             b"$regex" => {
@@ -98,7 +98,7 @@ fn is_unsupported(name: &[u8]) -> bool {
         )
 }
 
-/// Whether that is an operator which a value of `$all` must not be.
+/// Whether this name is an operator that must not stand as a value of `$all`.
 pub(super) fn is_refused_in_all(name: &[u8]) -> bool {
     is_unsupported(name)
         || matches!(
@@ -142,7 +142,7 @@ fn negation(
     Ok(not(conjunction(all)))
 }
 
-/// The values of `$in` and `$nin`.
+/// Parses the values of `$in` and `$nin`.
 fn list(field: &[u8], element: Element<'_>, version: Series) -> Result<Test, QueryError> {
     let Some(array) = element.as_array() else {
         return Err(QueryError::invalid(field, "$in and $nin take an array"));

@@ -1,4 +1,4 @@
-//! A filter's document, and the operators that stand in it without a field.
+//! Parses the document of a filter, and the operators that stand in it without a field.
 
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use crate::pattern::Pattern;
 use crate::value::Value;
 use hindsight_oplog::Series;
 
-/// Parses a whole filter, after a look at all of it: what follows meets only well-formed documents
-/// of a bounded depth.
+/// Parses a whole filter. The filter is checked as a whole first, so the rest of the code meets
+/// only well-formed documents of a bounded depth.
 pub(super) fn filter(doc: Doc<'_>, version: Series) -> Result<Condition, QueryError> {
     check(doc, MAX_DEPTH)?;
     document(doc, version)
 }
 
-/// Walks a document and all in it. Shared with projections.
+/// Walks a document and everything in it, and refuses bytes that are not BSON and nesting that is
+/// too deep. Shared with projections.
 pub(crate) fn check(doc: Doc<'_>, depth_left: usize) -> Result<(), QueryError> {
     let Some(depth_left) = depth_left.checked_sub(1) else {
         let reason = format!("nested more than {MAX_DEPTH} deep; the server refuses it, too");
@@ -33,7 +34,7 @@ pub(crate) fn check(doc: Doc<'_>, depth_left: usize) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// All conditions of a document, those on fields and those without.
+/// Parses all conditions of a document, those on fields and those without a field.
 pub(super) fn document(doc: Doc<'_>, version: Series) -> Result<Condition, QueryError> {
     let mut all = Vec::new();
     for element in doc.elements() {
@@ -62,7 +63,7 @@ pub(super) fn document(doc: Doc<'_>, version: Series) -> Result<Condition, Query
     Ok(conjunction(all))
 }
 
-/// One condition needs no list.
+/// Joins conditions. A single condition needs no list.
 pub(super) fn conjunction(mut all: Vec<Condition>) -> Condition {
     match all.pop() {
         Some(only) if all.is_empty() => only,
@@ -99,7 +100,7 @@ pub(super) fn comparison(
     Ok(Condition::Field(path, Test::Compare(comparison, value.to_owned())))
 }
 
-/// Whether an operator, without its `$`, stands without a field.
+/// Whether an operator, given without its `$`, stands without a field.
 pub(super) fn is_pathless(operator: &[u8]) -> bool {
     is_unsupported_pathless(operator)
         || matches!(
@@ -129,7 +130,7 @@ fn is_unsupported_pathless(operator: &[u8]) -> bool {
         )
 }
 
-/// `None` is an operator that asks nothing.
+/// Returns `None` for an operator that asks nothing.
 fn pathless(
     operator: &[u8],
     element: Element<'_>,
@@ -147,7 +148,7 @@ fn pathless(
             }
             Condition::Always(operator == b"alwaysTrue")
         }
-        // The names of a reference stand for fields, although they begin as operators do.
+        // The names in a reference stand for fields, although they begin as operators do.
         b"ref" | b"id" | b"db" => {
             equality(element.name, Arc::new(Path::parse(element.name)?), value)?
         }
@@ -165,7 +166,7 @@ fn pathless(
     }))
 }
 
-/// The filters of `$and`, `$or`, `$nor`.
+/// Parses the filters of `$and`, `$or`, `$nor`.
 fn entries(element: Element<'_>, version: Series) -> Result<Vec<Condition>, QueryError> {
     let Some(array) = element.as_array().filter(|array| !array.is_empty()) else {
         return Err(QueryError::invalid(element.name, "takes an array of at least one filter"));

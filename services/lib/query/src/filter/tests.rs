@@ -15,7 +15,7 @@ fn matches(filter: &Document, document: &Document) -> bool {
     parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).matches(&document)
 }
 
-/// For each filter the documents that match it and those that do not, by the server's rules.
+/// Checks which documents a filter matches, and which it does not, by the server's rules.
 #[track_caller]
 fn check(filter: &Document, matching: &[Document], others: &[Document]) {
     for document in matching {
@@ -47,7 +47,7 @@ fn null_is_equal_to_what_is_missing_or_undefined() {
     check(&doc! {"a": {"$gt": null}}, &[], &[null, undefined, doc! {}]);
 }
 
-/// Which of these documents, by their numbers, are found.
+/// Returns the numbers of the documents that are found.
 fn numbers(filter: &Document, documents: &[Document], version: Series) -> Vec<usize> {
     let filter = RawDocumentBuf::try_from(filter).unwrap();
     let filter = Filter::parse(&filter, version).unwrap();
@@ -60,7 +60,8 @@ fn numbers(filter: &Document, documents: &[Document], version: Series) -> Vec<us
         .collect()
 }
 
-/// Up to 7.0 as 4.4.2, 6.0.5 and 7.0.28 answered; 8.0 by the server's source, 9.0 by the manual.
+/// Up to 7.0 the expected results are what 4.4.2, 6.0.5 and 7.0.28 answered. Those of 8.0 follow
+/// the server's source, those of 9.0 the manual.
 #[test]
 fn what_null_finds_depends_on_the_version() {
     let documents = [
@@ -97,7 +98,7 @@ fn what_null_finds_depends_on_the_version() {
     {
         check(filter, [early, early, eight, nine]);
     }
-    // Nothing else goes by the version.
+    // Nothing else depends on the version.
     let exists: &[usize] = &[1, 2, 3, 4, 5, 6, 11, 12];
     check(doc! {"x.y": {"$exists": false}}, [exists; 4]);
     check(doc! {"x.y": {"$gt": null}}, [&[]; 4]);
@@ -260,7 +261,7 @@ fn nesting_is_bounded_as_on_the_server() {
     assert!(parse(&doc! {"a": nested(MAX_DEPTH)}).is_err());
 }
 
-/// No filter of repeated names takes more than time linear in its size.
+/// A filter of repeated names takes no more than time linear in its size.
 #[test]
 fn names_may_be_repeated() {
     let mut writer = DocWriter::new();

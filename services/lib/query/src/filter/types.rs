@@ -5,7 +5,8 @@ use hindsight_oplog::raw::kind;
 use crate::error::{QueryError, shown};
 use crate::value::Value;
 
-/// The types' names, their type bytes being their numbers; the minimum key's number is -1.
+/// The names of the types and their type bytes. The type byte is the number of the type, except
+/// that the number of the minimum key is -1.
 const NAMES: [(&str, u8); 21] = [
     ("double", kind::DOUBLE),
     ("string", kind::STRING),
@@ -30,12 +31,12 @@ const NAMES: [(&str, u8); 21] = [
     ("minKey", kind::MIN_KEY),
 ];
 
-/// A set of types: a bit for each entry of [`NAMES`].
+/// A set of types: one bit for each entry of [`NAMES`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TypeSet(u32);
 
 impl TypeSet {
-    /// A type's name or number, `"number"`, or an array of these.
+    /// Parses the name or number of a type, `"number"`, or an array of these.
     pub(super) fn parse(field: &[u8], value: Value<'_>) -> Result<Self, QueryError> {
         let mut set = Self::default();
         match value.embedded().filter(|_| value.kind == kind::ARRAY) {
@@ -75,7 +76,7 @@ impl TypeSet {
     }
 }
 
-/// 0 for a type that does not exist.
+/// Returns the bit of a type, or 0 for a type that does not exist.
 fn bit(kind: u8) -> u32 {
     NAMES.iter().position(|&(_, known)| known == kind).map_or(0, |at| 1 << at)
 }

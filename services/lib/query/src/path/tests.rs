@@ -2,7 +2,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 
 use super::*;
 
-/// The values a path leads to, in order; `None` is a place where nothing is.
+/// Returns the values to which a path leads, in order; `None` is a place without a value.
 fn values(path: &str, document: &Document, at_array: AtArray) -> Vec<Option<Bson>> {
     let raw = RawDocumentBuf::try_from(document).unwrap();
     let mut values = Vec::new();
@@ -68,7 +68,7 @@ fn digits_are_a_place_and_a_name() {
     assert_eq!(entered("a.0", &document), some([Bson::Int32(1), first, Bson::Int32(3)]));
     assert_eq!(entered("a.0.b", &document), [vec![None], some([2]), vec![None]].concat());
     assert_eq!(entered("a.00", &document), [None, None]);
-    // The element at a place is given whole, and only there is an array in an array entered.
+    // The element at a place is visited whole. Only by its place is an array in an array entered.
     let nested = doc! {"a": [[1, 2]]};
     assert_eq!(entered("a.0", &nested), some([vec![1, 2]]));
     assert_eq!(entered("a.0.1", &nested), some([2]));

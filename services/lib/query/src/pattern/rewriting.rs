@@ -1,15 +1,15 @@
-//! A pattern as our PCRE2 has to be given it, so that it means what the server's library takes it
-//! for.
+//! Rewrites a pattern so that our PCRE2 gives it the meaning that the server's library gives it.
 //!
-//! - Since PCRE2 10.43 `{,3}` and `{ 1, 3 }` are quantifiers, and were plain text: their brace is
-//!   escaped.
-//! - For PCRE 8 a letter that is no escape stands for itself: its backslash goes, in a class
-//!   (`[\R]`) of more letters than outside of one. So it is with `\8` and `\9` without so many
-//!   groups, and with the hyphen after a type (`[\d-z]`).
+//! - Since PCRE2 10.43 `{,3}` and `{ 1, 3 }` are quantifiers; before that they were plain text.
+//!   Their opening brace is escaped.
+//! - For PCRE 8 a letter that is not an escape stands for itself, so its backslash is removed. More
+//!   letters are affected in a class (`[\R]`) than outside of one. `\8` and `\9` also stand for
+//!   themselves when the pattern has fewer groups than that, and so does the hyphen after a type
+//!   (`[\d-z]`).
 //!
-//! Each was seen on 4.4.2 and 6.0.5, and refused by 7.0.28.
+//! Each of these was seen on 4.4.2 and 6.0.5, and refused by 7.0.28.
 
-/// Letters that PCRE 8 has no escape for.
+/// Letters for which PCRE 8 has no escape.
 const NO_ESCAPES: &[u8] = b"ijmqyFIJMOTY";
 /// Escapes that have no meaning in a class.
 const NO_ESCAPES_IN_CLASS: &[u8] = b"kzABCGKRXZ";
@@ -34,7 +34,7 @@ pub(super) fn rewritten(pattern: &str, is_pcre_8: bool) -> String {
     walk.out
 }
 
-/// Verbs such as `(*UCP)` stand before everything else.
+/// Splits a pattern behind its verbs, such as `(*UCP)`, which stand before everything else.
 pub(super) fn after_verbs(pattern: &str) -> (&str, &str) {
     let mut end = 0;
     while pattern[end..].starts_with("(*")
@@ -48,17 +48,17 @@ pub(super) fn after_verbs(pattern: &str) -> (&str, &str) {
 struct Walk<'a> {
     pattern: &'a str,
     is_pcre_8: bool,
-    /// At least as many as there are.
+    /// At least as many groups as the pattern has.
     groups: usize,
     out: String,
-    /// Up to here it is in `out`.
+    /// The pattern up to this offset is in `out`.
     copied: usize,
     in_class: bool,
 }
 
 impl Walk<'_> {
-    /// Takes what begins there; says where the next thing does, and whether this was a type in a
-    /// class.
+    /// Takes the item that begins at `at`. Returns where the next item begins, and whether this
+    /// item was a type in a class.
     fn step(&mut self, at: usize, after_type: bool) -> (usize, bool) {
         let bytes = self.pattern.as_bytes();
         match bytes[at] {
@@ -71,7 +71,7 @@ impl Walk<'_> {
             b'[' => {
                 self.in_class = true;
                 let first = at + 1 + usize::from(bytes.get(at + 1) == Some(&b'^'));
-                // At the beginning a bracket stands for itself.
+                // At the beginning of a class a closing bracket stands for itself.
                 return (first + usize::from(bytes.get(first) == Some(&b']')), false);
             }
             b']' => self.in_class = false,
@@ -92,7 +92,7 @@ impl Walk<'_> {
         let bytes = self.pattern.as_bytes();
         let Some(&escaped) = bytes.get(at + 1) else { return (at + 1, false) };
         if escaped == b'Q' {
-            // Quoted text, to its end or the pattern's.
+            // Quoted text reaches to its end, or to the end of the pattern.
             let end = self.pattern[at..].find("\\E");
             return (end.map_or(bytes.len(), |length| at + length + 2), false);
         }
@@ -102,7 +102,7 @@ impl Walk<'_> {
         }
         let is_property = matches!(escaped, b'p' | b'P');
         let end = match bytes.get(at + 2) {
-            // What an escape such as \x{41} takes in braces.
+            // The braces of an escape such as \x{41} and their content.
             Some(b'{') if b"gkNopPx".contains(&escaped) => {
                 let length = self.pattern[at..].find('}');
                 length.map_or(at + 3, |length| at + length + 1)
@@ -113,7 +113,7 @@ impl Walk<'_> {
         (end, self.in_class && (is_property || TYPES.contains(&escaped)))
     }
 
-    /// Whether PCRE 8 takes the escaped character for itself; `rest` begins with it.
+    /// Whether PCRE 8 treats the escaped character as itself; `rest` begins with this character.
     fn is_literal(&self, escaped: u8, rest: &[u8]) -> bool {
         match escaped {
             b'8' | b'9' if !self.in_class => {
@@ -137,7 +137,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether that follows a brace which begins a quantifier for a late PCRE2 alone.
+/// Whether `rest` follows a brace that begins a quantifier only for a recent PCRE2.
 fn only_lately_a_quantifier(rest: &[u8]) -> bool {
     let digits = |from: usize| rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let first = digits(0);
@@ -148,7 +148,7 @@ fn only_lately_a_quantifier(rest: &[u8]) -> bool {
             Some(b',') => rest.get(first + 1 + digits(first + 1)) == Some(&b'}'),
             _ => false,
         };
-    // Only digits, blanks and a comma up to the closing brace can be a new form.
+    // Only digits, blanks and commas up to the closing brace can be one of the new forms.
     let end = rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b' ' | b'\t' | b','));
     !is_old && end.is_some_and(|end| end > 0 && rest[end] == b'}')
 }

@@ -6,7 +6,7 @@ const V7: Series = Series::new(7, 0);
 fn found(pattern: &str, flags: &str, text: &str) -> bool {
     let of = |version| Pattern::new(b"f", pattern.as_bytes(), flags.as_bytes(), version);
     let answer = of(V6).unwrap().is_in(text.as_bytes());
-    // Where a later server takes it at all, it means the same.
+    // A later server that accepts the pattern at all gives it the same meaning.
     assert!(of(V7).is_ok_and(|it| it.is_in(text.as_bytes())) == answer || of(V7).is_err());
     answer
 }
@@ -15,7 +15,7 @@ fn found(pattern: &str, flags: &str, text: &str) -> bool {
 fn it_is_perl_s_language() {
     assert!(found("(?<=a)b", "", "ab"));
     assert!(found("(a|b)\\1", "", "xbb"));
-    // A dollar stands before a last newline as well, and \w is ASCII.
+    // A dollar matches before a last newline as well, and \w is ASCII.
     assert!(found("a$", "", "a\n"));
     assert!(!found("^\\w$", "", "é"));
     assert!(found("^.$", "", "é"));
@@ -61,7 +61,7 @@ fn letters_that_are_no_escapes_stand_for_themselves() {
     assert!(found("^\\q[\\j]\\\\i$", "", "qj\\i") && found("\\Q\\q\\E", "", "\\q"));
 }
 
-/// As 6.0.5 and 7.0.28 answered each of them.
+/// As 6.0.5 and 7.0.28 answered each of these patterns.
 #[test]
 fn up_to_6_0_patterns_are_read_as_pcre_8_reads_them_and_then_refused() {
     for (pattern, text) in [

@@ -1,4 +1,4 @@
-//! The document of a projection.
+//! Parses the document of a projection.
 
 use std::collections::btree_map::Entry;
 
@@ -26,14 +26,14 @@ struct Parser {
     /// Known from the first field other than `_id`.
     inclusion: Option<bool>,
     named: Named,
-    /// Whether `_id` or something in it is named.
+    /// Whether `_id` or a field in it is named.
     id_named: bool,
-    /// What is asked for `_id` itself. It may differ from what is asked for the others.
+    /// The flag of `_id` itself. It may differ from the flag of the other fields.
     id: Option<bool>,
 }
 
 impl Parser {
-    /// `prefix` has the names of the documents that the element stands in.
+    /// `prefix` holds the names of the documents in which the element stands.
     fn element<'a>(
         &mut self,
         element: Element<'a>,
@@ -82,7 +82,7 @@ impl Parser {
     }
 
     fn finish(mut self) -> Projection {
-        // Without other fields `_id` decides; without any nothing is left out.
+        // Without other fields `_id` decides. Without any field nothing is left out.
         let inclusion = self.inclusion.or(self.id).unwrap_or(false);
         if self.id.is_some_and(|included| included != inclusion) {
             self.named.remove(b"_id".as_slice());
@@ -94,12 +94,12 @@ impl Parser {
     }
 }
 
-/// A `$` as a name in the path asks for the element that the filter matched.
+/// Whether a name in the path is `$`, which asks for the element that the filter matched.
 fn is_positional(name: &[u8]) -> bool {
     name == b"$" || name.ends_with(b".$") || name.windows(3).any(|part| part == b".$.")
 }
 
-/// Refuses a document that is no list of fields.
+/// Refuses a document that is not a list of fields.
 fn check_expression(name: &[u8], doc: Doc<'_>) -> Result<(), QueryError> {
     let mut elements = doc.elements();
     let Some(first) = elements.next().transpose()? else {

@@ -1,4 +1,4 @@
-//! The comparison, written a second time from the server's `BSONElement::compareElements`: on
+//! The comparison, written a second time after the server's `BSONElement::compareElements`: on
 //! decoded values, and for numbers on the exact decimal text that the standard library and `bson`
 //! print.
 

@@ -1,4 +1,5 @@
-//! What a delta may say: its sections and entries, one at a time. See [`super`] for the grammar.
+//! What a delta may contain: its sections and entries, one at a time. See [`super`] for the
+//! grammar.
 
 use crate::raw::{Doc, Element, Elements, kind};
 use crate::update::error::{DiffFault, UpdateError};
@@ -19,8 +20,8 @@ const INSERT: u8 = 3;
 const BINARY: u8 = 4;
 pub(super) const SUB_DIFF: u8 = 5;
 
-/// The place of a section among the others. The server takes any name by its first letter but
-/// writes only these.
+/// Returns the rank of a section among the others. The server accepts any name by its first letter,
+/// but writes only these.
 pub(super) fn section_order(name: &[u8]) -> Result<u8, UpdateError> {
     match name {
         b"d" => Ok(DELETE),
@@ -80,7 +81,7 @@ pub(super) struct ArrayEntry<'d> {
 pub(super) struct ArrayEntries<'d> {
     entries: Elements<'d>,
     pub(super) length: Option<u64>,
-    /// The smallest index the next entry may have.
+    /// The smallest index that the next entry may have.
     lowest: u64,
 }
 

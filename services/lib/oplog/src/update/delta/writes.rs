@@ -36,7 +36,7 @@ fn document(diff: Doc<'_>, path: &[u8], depth: usize) -> Result<bool, UpdateErro
     Ok(false)
 }
 
-/// Of a section whose fields are written as a whole.
+/// Whether a section whose fields are written as a whole writes the path.
 fn names(order: u8, content: Doc<'_>, path: &[u8]) -> Result<bool, UpdateError> {
     for element in content.elements() {
         let element = element?;

@@ -9,10 +9,10 @@ use crate::update::output::IndexName;
 
 pub(in crate::update) struct Push<'a> {
     values: Vec<Element<'a>>,
-    /// From the front, or below zero from the end.
+    /// Counted from the front, or below zero from the end.
     position: Option<i64>,
     sort: Option<Sort<'a>>,
-    /// How many of the first stay, or below zero of the last.
+    /// How many of the first elements stay, or below zero how many of the last.
     slice: Option<i64>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Sort<'a> {
         Ok(Self::By(fields.collect::<Result<_, UpdateError>>()?))
     }
 
-    /// Equal elements stay in their order.
+    /// Sorts the elements. Equal elements stay in their order.
     fn apply(&self, elements: &mut [Element<'_>], rules: &Rules<'_>) -> Result<(), UpdateError> {
         let mut failure = None;
         elements.sort_by(|left, right| {
@@ -125,7 +125,7 @@ impl<'a> Sort<'a> {
     }
 }
 
-/// What sorting by a path goes by: null where the path leads nowhere.
+/// Returns the value that a sort by a path uses: null where the path leads nowhere.
 fn value_at<'a>(element: Element<'a>, path: &[u8]) -> Result<Element<'a>, UpdateError> {
     let mut found = Some(element);
     for name in path.split(|&byte| byte == b'.') {
@@ -220,7 +220,7 @@ fn elements(array: Doc<'_>) -> Result<Vec<Element<'_>>, UpdateError> {
     Ok(array.elements().collect::<Result<_, _>>()?)
 }
 
-/// The elements of an array that an operator gives.
+/// Returns the elements of the array that an operator has as its value.
 fn values(of: Element<'_>) -> Result<Vec<Element<'_>>, UpdateError> {
     elements(of.as_array().ok_or_else(|| UpdateError::modifier("value is no array", of.name))?)
 }

@@ -1,5 +1,5 @@
 //! Sums and products of Decimal128, as IEEE 754 defines them: rounded half to even, with the
-//! preferred exponent. Numbers are handled digit by digit: this is for correctness, not for speed.
+//! preferred exponent. Numbers are handled digit by digit, for correctness and not for speed.
 
 const EXPONENT_BIAS: i32 = 6176;
 const MIN_EXPONENT: i32 = -EXPONENT_BIAS;
@@ -9,7 +9,7 @@ const LARGEST: u128 = 10_u128.pow(PRECISION as u32) - 1;
 const SIGN: u128 = 1 << 127;
 const INFINITY: u128 = 0b11110 << 122;
 const NAN: u128 = 0b11111 << 122;
-/// Further below than this, a summand only tells which way to round.
+/// A summand that is more than this many places below only decides which way to round.
 const FARTHEST: i32 = 72;
 
 /// A Decimal128 as it is stored (binary integer significand).
@@ -38,7 +38,7 @@ impl Decimal {
         Finite { negative: number < 0, digits, exponent: 0 }.round()
     }
 
-    /// As the server does: with 15 digits, no less either.
+    /// Converts as the server does: with exactly 15 digits.
     pub(super) fn from_double(number: f64) -> Self {
         let sign = if number.is_sign_negative() { SIGN } else { 0 };
         if number.is_nan() {
@@ -57,7 +57,7 @@ impl Decimal {
         Finite { negative: sign != 0, digits: digits.collect(), exponent }.round()
     }
 
-    /// Whether both are the same number; not for NaN.
+    /// Whether both are the same number. NaN is equal to nothing.
     pub(super) fn equals(self, other: Self) -> bool {
         match (self.finite(), other.finite()) {
             (Some(left), Some(right)) => {
@@ -101,7 +101,7 @@ impl Decimal {
         Self(INFINITY | self.0 & SIGN)
     }
 
-    /// The first NaN of the two, made quiet.
+    /// Returns the first NaN of the two, made quiet.
     fn nan_of(self, other: Self) -> u128 {
         const SIGNALING: u128 = 1 << 121;
         let nan = if self.is_nan() { self } else { other };
@@ -186,7 +186,7 @@ impl Finite {
         Finite { negative, digits, exponent: self.exponent + other.exponent }
     }
 
-    /// The nearest Decimal128.
+    /// Returns the nearest Decimal128.
     fn round(mut self) -> Decimal {
         let sign = if self.negative { SIGN } else { 0 };
         let too_long = self.digits.len().saturating_sub(PRECISION) as i32;
@@ -214,7 +214,7 @@ impl Finite {
         self.exponent += count;
         let kept = self.digits.len().checked_sub(count as usize);
         let Some(kept) = kept else {
-            // Less than a tenth of the last place.
+            // The rest is less than a tenth of the last place.
             self.digits.clear();
             return;
         };
@@ -224,7 +224,7 @@ impl Finite {
         if tail[0] > 5 || (tail[0] == 5 && (!is_half || is_odd)) {
             self.digits = sum(&self.digits, &[1]);
             if self.digits.len() > PRECISION {
-                // It is a one and zeros.
+                // The digits are a one and zeros.
                 self.digits.pop();
                 self.exponent += 1;
             }
@@ -237,7 +237,7 @@ fn strip_zeros(digits: &mut Vec<u8>) {
     digits.drain(..zeros);
 }
 
-/// Of two numbers without leading zeros.
+/// Compares two numbers without leading zeros.
 fn is_less(left: &[u8], right: &[u8]) -> bool {
     (left.len(), left) < (right.len(), right)
 }

@@ -1,4 +1,4 @@
-//! Numbers as the server's `SafeNum` adds and multiplies them.
+//! Numbers, added and multiplied as the server's `SafeNum` does it.
 
 use super::decimal::Decimal;
 use super::{After, Made};
@@ -42,7 +42,8 @@ impl Number {
         }
     }
 
-    /// An equal number of the same type leaves the old one as it stands: `-0.0` plus `0` is `-0.0`.
+    /// Keeps the old number when the new number is equal and of the same type: `-0.0` plus `0` is
+    /// `-0.0`.
     pub(super) fn unless_same<'a>(self, old: Self) -> After<'a> {
         let is_same = match (self, old) {
             (Self::Int(left), Self::Int(right)) => left == right,
@@ -103,7 +104,7 @@ impl Number {
         }
     }
 
-    /// Of an integer.
+    /// Returns the value of an integer.
     fn as_long(self) -> i64 {
         match self {
             Self::Int(number) => i64::from(number),

@@ -1,5 +1,5 @@
-//! Deltas as a server makes them: a small differ after its `document_diff_calculator`, against the
-//! applier.
+//! Deltas as a server makes them: a small differ, written after the server's
+//! `document_diff_calculator`, against the applier.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The diff of two documents, or nothing where the server would rather log the whole value.
+/// Returns the diff of two documents, or `None` where the server would rather log the whole value.
 fn diff_documents(pre: Doc<'_>, post: Doc<'_>, ignore_size: bool) -> Option<Vec<u8>> {
     let pre: Vec<_> = pre.elements().map(Result::unwrap).collect();
     let post_elements: Vec<_> = post.elements().map(Result::unwrap).collect();
@@ -117,8 +117,8 @@ fn value() -> impl Strategy<Value = RawBson> {
     })
 }
 
-/// Up to six fields in any order, no name twice: names that look like paths, operators, indexes and
-/// sections.
+/// Up to six fields in any order, without repeated names. The names look like paths, operators,
+/// indexes and sections.
 fn fields(value: impl Strategy<Value = RawBson>) -> impl Strategy<Value = RawDocumentBuf> {
     let names = ["a", "b", "u", "s", "", "a.b", "$set", "0", "1", "long name"];
     let names = prop::sample::subsequence(names.to_vec(), 0..6).prop_shuffle();
@@ -142,7 +142,7 @@ fn document() -> impl Strategy<Value = RawDocumentBuf> {
     })
 }
 
-/// A document and a few of its later states, each with much in common with the one before.
+/// A document and a few of its later states. Each state has much in common with the state before.
 fn states() -> impl Strategy<Value = Vec<RawDocumentBuf>> {
     let step = (document(), prop::collection::vec(any::<bool>(), 16));
     (document(), prop::collection::vec(step, 1..5)).prop_map(|(first, steps)| {
@@ -222,7 +222,8 @@ proptest! {
         }
     }
 
-    /// A delta made for other documents: whatever it does, doing it twice does nothing more.
+    /// A delta that was made for other documents: whatever it does, applying it twice does nothing
+    /// more.
     #[test]
     fn twice_is_once(pre in document(), post in document(), other in document()) {
         let o = diff_of(&pre, &post, true);

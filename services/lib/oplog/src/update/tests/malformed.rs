@@ -66,7 +66,7 @@ fn faults_of_document_diffs() {
     ] {
         check_fault(rawdoc! {"b": {"c": wrong}}, DiffFault::InvalidBinary);
     }
-    // Only below the top can a diff be one of an array.
+    // Only below the top can a diff be an array diff.
     assert_eq!(fault_of(&rawdoc! {"_id": 1}, &rawdoc! {"a": true}), DiffFault::UnexpectedSection);
 }
 
@@ -162,7 +162,7 @@ fn seeds() -> Vec<(RawDocumentBuf, RawDocumentBuf)> {
     vec![(pre.clone(), delta(diff)), (pre.clone(), operators), (pre, replacement)]
 }
 
-/// Whatever comes, no panic; and from two valid documents only a valid one is made.
+/// No input causes a panic, and two valid inputs make only a valid document.
 fn check_robust(pre: &[u8], o: &[u8]) {
     let (Ok(pre), Ok(o)) = (Doc::new(pre), Doc::new(o)) else { return };
     let Ok(update) = Update::parse(o) else { return };
@@ -189,7 +189,7 @@ proptest! {
         let (mut pre, mut o) = (seed.0.into_bytes(), seed.1.into_bytes());
         for (in_pre, at, byte) in flips {
             let bytes = if in_pre { &mut pre } else { &mut o };
-            // The outer length stays, else nothing below it would be reached.
+            // The outer length stays; otherwise nothing below it would be reached.
             let at = 4 + at.index(bytes.len() - 5);
             bytes[at] = byte;
         }

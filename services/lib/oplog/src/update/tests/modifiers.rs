@@ -23,7 +23,7 @@ fn new_fields_come_in_sorted_order() {
         rawdoc! {"$set": {"z": 1, "b.q": 2, "a": 3, "b.c": 4}},
         rawdoc! {"_id": 1, "m": 0, "a": 3, "b": {"c": 4, "q": 2}, "z": 1},
     );
-    // Component by component: "a" and all below it before "a-b", though '-' sorts before '.'.
+    // Name by name: "a" and everything below it come before "a-b", although '-' sorts before '.'.
     check(
         rawdoc! {"_id": 1},
         rawdoc! {"$set": {"a-b": 1, "a.b": 2}},
@@ -31,7 +31,7 @@ fn new_fields_come_in_sorted_order() {
     );
 }
 
-/// 4.4 sorts numbers as text, 5.0 by value; each logs them in its own order.
+/// 4.4 sorts numbers as text, and 5.0 by value. Each logs them in its own order.
 #[test]
 fn numeric_names_keep_the_order_of_the_server_that_logged_them() {
     check(
@@ -156,8 +156,8 @@ fn document(fields: std::collections::BTreeMap<String, RawBson>) -> RawBson {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Setting everything in any order of paths, and one path at a time, comes to the same
-    /// document.
+    /// Setting everything in any order of paths gives the same document as setting one path at a
+    /// time.
     #[test]
     fn paths_do_not_influence_each_other(
         start in value(),

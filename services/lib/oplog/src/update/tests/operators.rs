@@ -41,8 +41,8 @@ fn updated(o: &Document, server: u32) -> Result<Document, UpdateError> {
     Ok(Document::from_reader(post.as_slice()).unwrap())
 }
 
-/// Fields that the update sets, in the order of the document, with the new ones at its end; null
-/// for one that goes.
+/// Fields that the update sets, in the order of the document, with the new ones at its end; `GONE`
+/// for a field that is removed.
 #[track_caller]
 fn check(o: Document, changed: Document) {
     let mut wanted = pre();
@@ -100,7 +100,7 @@ fn a_renamed_field_moves() {
     );
     check(doc! {"$rename": {"s": "a"}}, doc! {"a": "x", "s": GONE});
     check(doc! {"$rename": {"d.x": "d.q"}}, doc! {"d": {"y": 2, "q": 1}});
-    // The server loses the value where the new place cannot be reached.
+    // The server loses the value when the new place cannot be reached.
     check(doc! {"$rename": {"s": "a.b"}}, doc! {"s": GONE});
 }
 

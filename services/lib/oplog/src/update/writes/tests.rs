@@ -110,7 +110,7 @@ fn a_diff_is_followed_no_deeper_than_the_path() {
     check(&o, &[&vec!["a"; 256].join(".")], &["b", "a.b"]);
 }
 
-/// A value below `a`, `b` and places, to be compared before and after an update.
+/// A value of nested fields and elements, to be compared before and after an update.
 fn any_value(depth: u32) -> BoxedStrategy<bson::Bson> {
     let leaf = (0..3i32).prop_map(bson::Bson::Int32);
     if depth == 0 {
@@ -126,7 +126,7 @@ fn any_value(depth: u32) -> BoxedStrategy<bson::Bson> {
     prop_oneof![1 => leaf, 3 => fields, 2 => array].boxed()
 }
 
-/// A delta that may be meant for that value.
+/// A delta that may be meant for such a value.
 fn any_diff(depth: u32) -> BoxedStrategy<bson::Document> {
     let name = prop::sample::select(vec!["a", "b", "c"]);
     let set =
@@ -149,7 +149,7 @@ fn any_sub(depth: u32) -> BoxedStrategy<bson::Document> {
     prop_oneof![3 => any_diff(depth), 1 => update, 1 => cut, 2 => inner].boxed()
 }
 
-/// All that a path leads to, as the query language has it.
+/// Finds all values to which a path leads, by the rules of the query language.
 fn values_at<'b>(value: &'b bson::Bson, path: &[&str], found: &mut Vec<&'b bson::Bson>) {
     let Some((name, rest)) = path.split_first() else {
         found.push(value);
@@ -177,7 +177,7 @@ fn values_at<'b>(value: &'b bson::Bson, path: &[&str], found: &mut Vec<&'b bson:
     }
 }
 
-/// As a user's `applyOps` may hold them.
+/// Operators as a user's `applyOps` may hold them.
 #[test]
 fn a_rename_writes_both_names_and_every_element_is_any_of_them() {
     let renamed = rawdoc! {"$rename": {"a": "b.c"}};
@@ -195,9 +195,9 @@ fn a_rename_writes_both_names_and_every_element_is_any_of_them() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
-    /// Whatever document a delta is applied to: a path whose values it changes is one that it
-    /// writes. Left out is what makes nulls: places beyond an array's end, and diffs that do not
-    /// fit the document, as happens when an entry is applied again over a later state.
+    /// Whatever document a delta is applied to, a path whose values change is a path that the delta
+    /// writes. The test leaves out what makes nulls: places beyond the end of an array, and diffs
+    /// that do not fit the document, as happens when an entry is applied again over a later state.
     #[test]
     fn a_change_is_never_denied(
         value in any_value(3), diff in any_diff(3),
