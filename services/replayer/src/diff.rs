@@ -1,11 +1,12 @@
-//! What is different between two times.
+//! Finds what is different between two times.
 //!
-//! The log tells which documents were written between them; each of those is looked up at both
-//! times. So the cost is that of what was written, not that of what is held. The log only proposes
-//! documents: a difference is what the history says, and a document proposed for nothing is not
-//! one. Where the log cannot propose, both times are read from end to end and merged: a name that
-//! is not the same collection at both times, a capped collection (what is trimmed need not be
-//! logged), and one with more documents written than fit in memory.
+//! The log says which documents were written between the two times, and each of these is looked up
+//! at both times. So the cost depends on what was written, not on what is held. The log only
+//! proposes documents. The history decides whether a document differs, and a proposed document that
+//! does not differ is not reported. Where the log cannot propose documents, both times are read
+//! from end to end and merged. This happens for a name that is not the same collection at both
+//! times, for a capped collection (trimming need not be logged), and for a collection with more
+//! written documents than fit in memory.
 
 mod compare;
 mod fields;
@@ -30,34 +31,41 @@ pub use fields::changed_fields;
 use plan::Span;
 use touched::Touched;
 
-/// Keys of documents written between the two times, held in memory.
+/// The limit in bytes on the keys, held in memory, of documents written between the two times.
 const LIMIT_BYTES: usize = 64 << 20;
 
-/// Which two times, and where to look.
+/// Which two times to compare, and where.
 #[derive(Debug, Clone)]
 pub struct DiffRequest {
-    /// Either may be the earlier one: told is what changes on the way from `from` to `to`.
+    /// The time to begin at. Either time may be the earlier one: a difference is what changes on
+    /// the way from `from` to `to`.
     pub from: Timestamp,
+    /// The time to end at.
     pub to: Timestamp,
-    /// None: everywhere.
+    /// The collections to compare. None compares all of them.
     pub namespace: Option<NamespacePattern>,
 }
 
-/// A document that is not the same, byte for byte, at the two times. Lent until the visitor
+/// A document that is not the same, byte for byte, at the two times. It is lent until the visitor
 /// returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference<'a> {
+    /// The namespace of the document.
     pub ns: &'a str,
-    /// The key of its id, `hindsight_oplog::id_key::encode`.
+    /// The key of the document's id, as `hindsight_oplog::id_key::encode` makes it.
     pub id_key: &'a [u8],
-    /// The document at `from`; none where there was none.
+    /// The document at `from`. None when it did not exist.
     pub before: Option<&'a [u8]>,
-    /// The document at `to`.
+    /// The document at `to`. None when it did not exist.
     pub after: Option<&'a [u8]>,
 }
 
 impl Difference<'_> {
-    /// `{_id: …}`, as it stands in the document.
+    /// Returns `{_id: …}`, as it stands in the document.
+    ///
+    /// # Errors
+    /// Returns an error when there is neither a document before nor after, or the document has no
+    /// `_id`.
     pub fn id_document(&self) -> Result<Vec<u8>, Malformed> {
         let document = self.after.or(self.before).ok_or(Malformed("neither before nor after"))?;
         let id = Doc::new(document)?.get(b"_id")?.ok_or(Malformed("a document without _id"))?;
@@ -72,12 +80,16 @@ pub type Visitor<'a> = dyn FnMut(Difference<'_>) -> ControlFlow<()> + Send + 'a;
 
 impl Engine {
     /// Calls `visit` with every document that differs between the two times, by namespace and then
-    /// in the order of their ids, until it breaks. `is_wanted` is asked again and again; once it
-    /// says no, this ends too. Tells whether it was ended.
+    /// in the order of their ids, until `visit` breaks. Calls `is_wanted` regularly, and ends once
+    /// `is_wanted` returns false. Returns `Break` when it ended early.
     ///
     /// The history must have both times ([`Engine::wait_applied`]), and they must be restorable:
-    /// who resolved them has checked it. Reads the store, so the thread that polls it must be one
-    /// that may block.
+    /// the caller that resolved the times has checked this. Reads the store, so the thread that
+    /// polls this future must be allowed to block.
+    ///
+    /// # Errors
+    /// Returns an error when the history does not have a time, or when the log, the index or the
+    /// history cannot be read.
     pub async fn diff(
         &self,
         request: &DiffRequest,
@@ -111,7 +123,7 @@ impl Engine {
     }
 }
 
-/// The names to compare, in order.
+/// Returns the names to compare, in order.
 fn pairs(
     before: &View<'_>,
     after: &View<'_>,

@@ -1,4 +1,4 @@
-//! Everything that is held, and the questions it answers.
+//! Everything that an installation holds, and the questions it answers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,27 +18,37 @@ mod windows;
 
 pub use windows::Window;
 
-/// How long a question about a restorable time waits for the history to get there.
+/// How long a question about a restorable time waits for the history to reach that time.
 const APPLY_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What is held, and what is known about it. Clones share everything.
 #[derive(Clone)]
 pub struct Engine {
+    /// The log.
     pub log: Arc<dyn SegmentLog>,
+    /// The index of the log and of the bases.
     pub index: Arc<Index>,
-    /// None in a process that captures only.
+    /// The history. None in a process that only captures.
     pub history: Option<Arc<History>>,
+    /// The directory of bases.
     pub bases: PathBuf,
+    /// How far the history is.
     pub applied: watch::Receiver<Applied>,
-    /// What searches and differences hold beyond the least that each of them needs.
+    /// The memory for what searches and differences hold beyond the minimum that each of them
+    /// needs.
     pub memory: Budget,
 }
 
-/// For [`Engine::memory`].
+/// The size of [`Engine::memory`] in bytes.
 pub const QUERY_MEMORY_BYTES: usize = 128 << 20;
 
 impl Engine {
-    /// Restore windows, oldest first. Where the history had to stop before an entry it cannot
-    /// apply, the window ends there; where it began again with a later base, the next one begins.
+    /// Returns the restore windows, oldest first. Where the history had to stop before an entry
+    /// that it cannot apply, the window ends. Where the history began again with a later base, the
+    /// next window begins.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::Corrupt`] when the index cannot be read.
     pub fn windows(&self) -> Result<Vec<Window>, QueryError> {
         let windows = self.index.windows().map_err(QueryError::corrupt)?;
         let windows =
@@ -56,17 +66,28 @@ impl Engine {
         windows::holes(&generations.unwrap_or_default())
     }
 
+    /// Returns the gaps of the log.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::Corrupt`] when the index cannot be read.
     pub fn gaps(&self) -> Result<Vec<GapNotice>, QueryError> {
         self.index.view().gaps().map_err(QueryError::corrupt)
     }
 
-    /// The newest restorable time.
+    /// Returns the newest restorable time. None when nothing is restorable.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::Corrupt`] when the index cannot be read.
     pub fn latest(&self) -> Result<Option<Timestamp>, QueryError> {
         Ok(self.windows()?.last().map(|window| window.through))
     }
 
-    /// Resolves what a person wrote to the last timestamp included, and checks that it is
-    /// restorable.
+    /// Resolves what a person wrote to the last timestamp included, and checks that this timestamp
+    /// is restorable. With `exclusive`, the text names the first time that is not included.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::InvalidTime`] when the text is not a time, and
+    /// [`QueryError::NotRestorable`] when the time cannot be restored.
     pub fn resolve(&self, text: &str, exclusive: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec =
             text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
@@ -82,8 +103,12 @@ impl Engine {
         Ok(at)
     }
 
-    /// Resolves a bound of a search or of a wait, which need not be restorable: the first timestamp
-    /// included if it is the lower one, else the last.
+    /// Resolves a bound of a search or of a wait. The bound need not be restorable. Returns the
+    /// first timestamp included when the bound is the `lower` one, else the last timestamp
+    /// included.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::InvalidTime`] when the text is not a time.
     pub fn bound(&self, text: &str, lower: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec =
             text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
@@ -94,7 +119,11 @@ impl Engine {
         Ok(if lower { spec.since_inclusive(latest) } else { spec.until_inclusive(latest) })
     }
 
-    /// May this time be restored (I8)?
+    /// Checks that this time can be restored (I8).
+    ///
+    /// # Errors
+    /// Returns [`QueryError::NotRestorable`] with the reason when the time cannot be restored, and
+    /// [`QueryError::Corrupt`] when the index cannot be read.
     pub fn check(&self, at: Timestamp) -> Result<(), QueryError> {
         if self.windows()?.iter().any(|window| window.from <= at && at <= window.through) {
             return Ok(());
@@ -104,7 +133,7 @@ impl Engine {
                 let hole = self.holes().into_iter().find(|hole| hole.contains(at));
                 let stopped = self.applied.borrow().stopped.clone();
                 let reason = hole.map(|it| it.to_string()).or(stopped.map(|it| it.reason));
-                // Else the log has reached it since the windows were looked at.
+                // Otherwise the log has reached this time since the windows were read.
                 reason.map_or(Ok(()), |reason| {
                     let text = format!("{} cannot be restored: {reason}", at.for_people());
                     Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
@@ -119,6 +148,11 @@ impl Engine {
     }
 
     /// Waits until the history has the state at this time.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::NotRestorable`] when the history stopped before this time,
+    /// [`QueryError::NotYet`] when the history is not there after 30 s, and
+    /// [`QueryError::Unavailable`] when the process keeps no history or is stopping.
     pub async fn wait_applied(&self, at: Timestamp) -> Result<(), QueryError> {
         self.history()?;
         let mut applied = self.applied.clone();
@@ -145,7 +179,10 @@ impl Engine {
         }
     }
 
-    /// What answers about documents.
+    /// Returns the history, which answers questions about documents.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::Unavailable`] when this process keeps no history.
     pub fn history(&self) -> Result<&Arc<History>, QueryError> {
         self.history.as_ref().ok_or_else(|| {
             let text = "this process captures and keeps no history: ask a replayer of this log";
@@ -153,13 +190,19 @@ impl Engine {
         })
     }
 
+    /// Returns a view of the state at this time.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::NotRestorable`] when the history does not have this time, and
+    /// [`QueryError::Unavailable`] when this process keeps no history.
     pub fn view(&self, at: Timestamp) -> Result<View<'_>, QueryError> {
         self.history()?.reader_at(at).map_err(QueryError::from)
     }
 }
 
-/// A whole second is had whole or not at all (I8). Where its end is after everything that is
-/// restorable, the refusal says what can be asked for instead. `at` is the end of that second.
+/// Explains why a whole second cannot be restored. A second is restored whole or not at all (I8).
+/// When the end of the second is after everything that is restorable, the refusal says what to ask
+/// for instead. `at` is the end of the second.
 fn explain_second(
     refused: QueryError,
     spec: TimeSpec,

@@ -1,32 +1,35 @@
-//! Why a question about the past has no answer, by what the asker must do next.
+//! Why a question about the past has no answer, divided by what the caller must do next.
 
 use hindsight_index::NotRestorable;
 use hindsight_log::LogError;
 use hindsight_oplog::Timestamp;
 
+/// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The question itself cannot be understood.
     #[error("{0}")]
     Invalid(String),
-    /// The text is no time.
+    /// The text is not a time.
     #[error("{0}")]
     InvalidTime(String),
-    /// Outside every window, in a gap, or behind an open transaction (I8). The message names them.
+    /// The time is outside every window, in a gap, or behind an open transaction (I8). The message
+    /// names these.
     #[error("{text}")]
     NotRestorable { why: Why, text: String },
-    /// There was no such collection at that time.
+    /// The collection did not exist at that time.
     #[error("{0}")]
     NoSuchCollection(String),
-    /// It will be restorable, and is not yet.
+    /// The time will be restorable, but is not yet.
     #[error("{at} is not restorable yet: {reason}")]
     NotYet { at: Timestamp, reason: String },
-    /// What we hold is damaged, or cannot be understood: nothing is answered from it.
+    /// What is held is damaged or cannot be understood. No answer is made from it.
     #[error("{0}")]
     Corrupt(String),
-    /// The answer would not fit: ask for less at a time, as the message says.
+    /// The answer would not fit. The caller must ask for less at a time, as the message says.
     #[error("{0}")]
     TooLarge(String),
+    /// The question cannot be answered here or now. The message says why.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -34,9 +37,13 @@ pub enum QueryError {
 /// Why a time cannot be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
+    /// The time is outside every restore window.
     OutOfWindow,
+    /// The time is in a gap of the log.
     Gap,
+    /// A transaction that was prepared at or before the time is not decided yet.
     UnresolvedTransaction,
+    /// The log around the time is held, but it has no base to start from.
     NoBase,
     /// The history could not apply an entry at or before that time.
     HistoryStopped,

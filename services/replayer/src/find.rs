@@ -1,9 +1,9 @@
-//! Searching entries in the log: what is read is narrowed by the index, by seals and by key filters
-//! first.
+//! Searches entries in the log. The index, seals and key filters first narrow down what must be
+//! read.
 //!
-//! - [`EntryFilter`]: which entries are wanted
-//! - [`Search`]: finds them, in the order of the log, a frame at a time
-//! - [`find_all`]: a whole search in one call
+//! - [`EntryFilter`]: says which entries are wanted
+//! - [`Search`]: finds them in the order of the log, one frame at a time
+//! - [`find_all`]: runs a whole search in one call
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -35,7 +35,11 @@ pub use search::{Found, MOST_CONTEXT, MOST_LIMIT, Search, SearchOptions};
 pub use session::{SessionError, SessionId, TransactionId};
 pub use text::Pattern;
 
-/// Calls `visit` with every matching entry, oldest first, until it breaks.
+/// Calls `visit` with every matching entry, oldest first, until `visit` breaks. Returns what the
+/// search had to read.
+///
+/// # Errors
+/// Returns an error when the log or the index cannot be read.
 pub async fn find_all(
     log: &Arc<dyn SegmentLog>,
     index: &Arc<Index>,

@@ -1,4 +1,4 @@
-//! Following the log: bases and segments into the history, in log order, on one thread.
+//! Follows the log: loads bases and applies segments to the history, in log order, on one thread.
 
 mod applier;
 mod begin;
@@ -27,42 +27,52 @@ pub use board::{Applied, Stopped};
 use error::Remedy;
 pub use error::{FollowError, NamedEntry};
 
-/// How long to wait for news before looking again by ourselves.
+/// How long to wait for news before looking at the log without news.
 const IDLE: Duration = Duration::from_millis(500);
-/// Between attempts to go on after a failure.
+/// The longest delay between attempts to continue after a failure.
 const MAX_DELAY: Duration = Duration::from_secs(5);
-/// The history's memory is flushed at least this often, which bounds what a crash makes us apply
-/// again.
+/// The longest time between two flushes of the history's memory. It bounds how much must be applied
+/// again after a crash.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What to do next: decided from values alone.
+/// What to do next. Decided from values alone.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     LoadBase(String),
     Apply,
-    /// For a base, or for more segments.
+    /// Wait for a base, or for more segments.
     Wait,
 }
 
+/// Follows the log and keeps the history up to date.
 pub struct Follower {
+    /// The log that is followed.
     pub log: Arc<dyn SegmentLog>,
+    /// The index of the log and of the bases.
     pub index: Arc<Index>,
+    /// The history that is written.
     pub history: Arc<History>,
+    /// The directory of bases.
     pub bases: PathBuf,
+    /// Where the follower publishes how far the history is.
     pub board: Arc<watch::Sender<Applied>>,
+    /// The runtime on which the log is read.
     pub runtime: Handle,
 }
 
 impl Follower {
-    /// Follows until shutdown. An entry that cannot be applied stops the history, not the process:
-    /// what it holds stays readable, and the reason is on the board.
+    /// Follows until shutdown, on a thread that may block. An entry that cannot be applied stops
+    /// the history, not the process: what the history holds stays readable, and the reason is on
+    /// the board. `news` changes when there may be new segments or bases.
+    ///
+    /// # Errors
+    /// Returns an error when the history cannot be flushed at shutdown.
     pub fn run<T>(
         &self,
         news: &mut watch::Receiver<T>,
         shutdown: &CancellationToken,
     ) -> Result<(), FollowError> {
-        // What earlier processes applied is there to be read, also when there is nothing to add to
-        // it.
+        // What earlier processes applied can be read even when there is nothing to add to it.
         self.publish_stored(0);
         let mut backoff = Backoff::new(IDLE, MAX_DELAY);
         let mut ended = false;
@@ -93,15 +103,18 @@ impl Follower {
             if self.board.borrow().applied != before {
                 backoff.reset();
             }
-            // The loop looks at shutdown by itself.
+            // The loop itself checks for shutdown.
             let _ = self.runtime.block_on(backoff.pause(shutdown));
         }
         self.history.flush()?;
         Ok(())
     }
 
-    /// Takes in everything the log holds now, and returns. Where an entry ends the history, it
-    /// begins again with the next base, if there is one.
+    /// Takes in everything the log holds now, and returns. When an entry ends the history, the
+    /// history begins again with the next base, if there is one.
+    ///
+    /// # Errors
+    /// Returns the failure that the history cannot get past.
     pub fn catch_up(&self) -> Result<(), FollowError> {
         self.publish_stored(0);
         let never = CancellationToken::new();
@@ -123,7 +136,7 @@ impl Follower {
         }
     }
 
-    /// As [`Follower::catch_up`]; what stops it is put on the board.
+    /// Like [`Follower::catch_up`], but puts a failure on the board instead of returning it.
     pub fn catch_up_or_stop(&self) {
         if let Err(error) = self.catch_up() {
             self.stops_for(&error);
@@ -174,7 +187,7 @@ impl Follower {
         Ok(later.map_or(Next::Wait, Next::LoadBase))
     }
 
-    /// Applies segments of the current run until nothing more is there.
+    /// Applies segments of the current run until there are no more.
     fn apply<T>(
         &self,
         mut news: Option<&mut watch::Receiver<T>>,
@@ -200,7 +213,7 @@ impl Follower {
             let segment =
                 ahead.take(sequence, self.index.view().segment(sequence.0 + 1)?.is_some())?;
             let outcome = applier.apply_segment(&segment, &mut writer);
-            // Also after a failure: what came before the entry that failed is there.
+            // Also after a failure: what came before the failed entry is in the history.
             self.publish_stored(applier.entries);
             if let Taken::NeedsEarlier(entry) = outcome? {
                 self.go_back(entry, &mut applier)?;
@@ -219,7 +232,7 @@ impl Follower {
     }
 }
 
-/// The oldest base whose entries the run holds.
+/// Returns the oldest base whose entries the run holds.
 fn oldest_base(run: &Run, bases: &[hindsight_index::BaseSummary]) -> Option<String> {
     let inside =
         bases.iter().filter(|base| run.first <= base.capture_from && base.capture_from <= run.last);

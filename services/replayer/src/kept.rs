@@ -1,5 +1,5 @@
-//! What is kept of an entry while its transaction is open: its bytes, or, once those are many, its
-//! place in the log.
+//! What is kept of an entry while its transaction is open: its bytes, or its place in the log once
+//! many bytes are kept.
 
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::{Entry, OpTime, Timestamp};
@@ -8,20 +8,20 @@ use tokio::runtime::Handle;
 
 use crate::follow::{FollowError, NamedEntry};
 
-/// Bytes of open transactions held in memory. Beyond it they are read from the log again when their
-/// transaction completes.
+/// The limit on the bytes of open transactions held in memory. Entries beyond it are read from the
+/// log again when their transaction completes.
 const LIMIT_BYTES: u64 = 64 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) sequence: Sequence,
     optime: OpTime,
-    /// None once the bytes of open transactions are many.
+    /// The entry's bytes. None once the limit is reached.
     bytes: Option<Vec<u8>>,
 }
 
 impl Kept {
-    /// `held` is what is kept already.
+    /// Keeps an entry. `held` is the number of bytes kept already.
     pub(crate) fn new(entry: &Entry<'_>, sequence: Sequence, held: u64) -> Self {
         let bytes = entry.doc.as_bytes();
         let has_room = held + bytes.len() as u64 <= LIMIT_BYTES;
@@ -44,7 +44,7 @@ impl Kept {
     }
 }
 
-/// The bytes of the entry with this timestamp, from its segment.
+/// Reads the bytes of the entry with this timestamp from its segment.
 pub(crate) fn read_entry(
     log: &dyn SegmentLog,
     runtime: &Handle,
@@ -68,7 +68,7 @@ pub(crate) fn read_entry(
     Err(damaged(format!("the entry {ts} of an open transaction is gone")))
 }
 
-/// An entry of that segment. `previous` is the one before it, for the error.
+/// Parses an entry of that segment. `previous` is the entry before it, for the error.
 pub(crate) fn parse(
     bytes: &[u8],
     sequence: Sequence,

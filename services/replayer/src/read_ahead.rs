@@ -1,4 +1,4 @@
-//! The next segment, read and expanded while the one before it is applied.
+//! Reads and expands the next segment while the previous one is applied.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct DecodedSegment {
     pub(crate) frames: Vec<DecodedFrame>,
 }
 
-/// At most one segment is held besides the one given out.
+/// Reads segments ahead. Holds at most one segment beside the one that it returned last.
 pub(crate) struct ReadAhead<'a> {
     log: &'a Arc<dyn SegmentLog>,
     runtime: &'a Handle,
@@ -29,8 +29,8 @@ impl<'a> ReadAhead<'a> {
         Self { log, runtime, next: None }
     }
 
-    /// Waits for the segment. With `go_on`, the one after it is in the log already, and read
-    /// meanwhile.
+    /// Waits for the segment. With `go_on`, the log already holds the next segment, which is then
+    /// read meanwhile.
     pub(crate) fn take(
         &mut self,
         sequence: Sequence,

@@ -13,7 +13,7 @@ use crate::{Applied, Engine, QUERY_MEMORY_BYTES};
 
 pub(crate) struct Sample {
     pub(crate) engine: Engine,
-    /// What the history says of itself.
+    /// The board on which the history publishes its state.
     pub(crate) board: watch::Sender<Applied>,
     pub(crate) last: Option<SegmentSummary>,
     _directory: TempDir,
@@ -24,7 +24,7 @@ pub(crate) fn optime(seconds: u32, increment: u32) -> OpTime {
 }
 
 impl Sample {
-    /// Nothing is held.
+    /// Makes an engine that holds nothing.
     pub(crate) fn empty() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let board = watch::Sender::new(Applied::default());
@@ -39,7 +39,7 @@ impl Sample {
         Sample { engine, board, last: None, _directory: directory }
     }
 
-    /// One more segment, as its summary is amended.
+    /// Adds a segment whose summary was changed by `amend`.
     pub(crate) fn append(
         &mut self,
         first: OpTime,
@@ -74,7 +74,7 @@ impl Sample {
         self.last = Some(segment);
     }
 
-    /// A base of that time.
+    /// Adds a base at that time.
     pub(crate) fn base(&self, at: OpTime) {
         let base = BaseSummary {
             name: format!("copy{}", at.ts),

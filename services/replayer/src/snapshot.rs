@@ -1,4 +1,4 @@
-//! The history at one time, as what a restore writes.
+//! The history at one time, in the form that a restore writes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use hindsight_oplog::Timestamp;
 use crate::unlogged;
 use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
-/// A restorable time of a history. That the history has it was checked by whoever made this.
+/// A restorable time of a history. The caller that makes a snapshot has checked that the history
+/// has this time.
 pub struct HistorySnapshot {
     history: Arc<History>,
     at: Timestamp,
@@ -16,11 +17,12 @@ pub struct HistorySnapshot {
 }
 
 impl HistorySnapshot {
+    /// Makes a snapshot of the history at this time.
     pub fn new(history: Arc<History>, at: Timestamp) -> Self {
         Self { history, at, more_warnings: Vec::new() }
     }
 
-    /// What else must be said of a restore of it.
+    /// Adds a warning that a restore of this snapshot reports.
     pub fn warning(mut self, warning: Option<String>) -> Self {
         self.more_warnings.extend(warning);
         self

@@ -1,4 +1,4 @@
-//! What the source was at a time.
+//! Determines which version the source was at a time.
 
 use std::ops::ControlFlow;
 
@@ -14,15 +14,15 @@ use crate::error::QueryError;
 const SYSTEM_VERSION: &str = "admin.system.version";
 
 impl Engine {
-    /// What the source was at a time that the history has: for everything that depends on its
-    /// version. Reads the manifest of a base.
+    /// Returns which version the source was at a time that the history has. Everything that depends
+    /// on the source's version uses this. Reads the manifest of a base.
     ///
     /// # Errors
-    /// As [`Engine::view`]; [`QueryError::Corrupt`] for a feature compatibility version that cannot
-    /// be read.
+    /// Returns the errors of [`Engine::view`], and [`QueryError::Corrupt`] when a feature
+    /// compatibility version cannot be read.
     pub fn source_version(&self, at: Timestamp) -> Result<SourceVersion, QueryError> {
         let found = with_id(|id| match self.view(at)?.get(SYSTEM_VERSION, id) {
-            // A base without it.
+            // The base does not hold this collection.
             Err(ReadError::NoSuchCollection { .. }) => Ok(None),
             found => Ok(found?),
         })?;
@@ -30,12 +30,12 @@ impl Engine {
         Ok(SourceVersion::new(feature_version, self.series_seen(at)?))
     }
 
-    /// Of which series the source is known to have been until this time: that of the member from
-    /// which the base was copied, and those of all feature compatibility versions that the history
-    /// has of it.
+    /// Returns the series that the source is known to have been until this time: the series of the
+    /// member from which the base was copied, and the series of all feature compatibility versions
+    /// that the history has of the source.
     ///
     /// # Errors
-    /// As [`Engine::source_version`].
+    /// The same as [`Engine::source_version`].
     pub fn series_seen(&self, at: Timestamp) -> Result<Vec<Series>, QueryError> {
         let mut seen: Vec<Series> = self.series_of_base(at).into_iter().collect();
         let mut malformed = Ok(());
@@ -61,8 +61,8 @@ impl Engine {
         malformed.map(|()| seen)
     }
 
-    /// None where there is no base, or its manifest cannot be read: then a restore is refused for
-    /// that, not for this.
+    /// Returns the series of the base's member. None when there is no base or its manifest cannot
+    /// be read: a restore is then refused for that reason, and not for this one.
     fn series_of_base(&self, at: Timestamp) -> Option<Series> {
         let base = self.index.plan(at).ok()?.base;
         let base = Base::open(&self.bases.join(base.name)).ok()?;

@@ -1,4 +1,4 @@
-//! What happened when: operations per stretch of time, from the index alone.
+//! What happened when: the operations per stretch of time, from the index alone.
 
 use std::num::NonZeroU32;
 
@@ -9,26 +9,36 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::find::NamespacePattern;
 
-/// Without a wish, the shortest of these that gives at most so many buckets.
+/// When the caller does not choose a length, the shortest of [`LENGTHS`] is used that makes at most
+/// this many buckets.
 const MOST_BUCKETS: u32 = 60;
+/// The lengths of a bucket to choose from, in seconds.
 const LENGTHS: [u32; 15] =
     [1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800];
-/// Commands in one answer: more are a storm, which the counts show.
+/// The most commands in one answer. More commands are a storm, which the counts show.
 const MOST_COMMANDS: usize = 10_000;
 
+/// The operations of a stretch of time, by bucket and namespace.
 #[derive(Debug)]
 pub struct Timeline {
+    /// The length of a bucket in seconds.
     pub bucket_seconds: NonZeroU32,
+    /// The counts of each bucket and namespace in which something happened.
     pub rows: Vec<TimelineRow>,
-    /// The newest ones, in their order.
+    /// The newest commands, in the order of the log.
     pub commands: Vec<CommandNote>,
-    /// There are older commands too.
+    /// True when there are older commands too.
     pub has_older_commands: bool,
 }
 
 impl Engine {
-    /// Operations on the collections meant (all, without a pattern) and their buckets, no-ops left
-    /// out; of a rename on either name. Without bounds: all that is held.
+    /// Counts the operations on the collections that the pattern selects (all collections without a
+    /// pattern) and on their buckets. No-ops are left out. A rename is included when the pattern
+    /// selects either of its names. Without bounds, the timeline covers everything that is held.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::TooLarge`] when the answer has too many rows, and
+    /// [`QueryError::Corrupt`] when the index cannot be read.
     pub fn timeline(
         &self,
         namespace: Option<&NamespacePattern>,
@@ -66,7 +76,8 @@ impl Engine {
     }
 }
 
-/// The newest ones of what comes newest first, in their order; and whether there are older ones.
+/// Takes at most `most` of the newest items, in their order, and returns whether there are older
+/// ones.
 fn newest_of<T, E>(
     newest_first: impl Iterator<Item = Result<T, E>>,
     most: usize,
@@ -78,7 +89,7 @@ fn newest_of<T, E>(
     Ok((found, has_more))
 }
 
-/// Too much to answer is nobody's damage.
+/// Makes the error of a query. An answer that is too large is not damage.
 fn unanswered(error: IndexError) -> QueryError {
     match error {
         IndexError::TooManyRows { limit } => QueryError::TooLarge(format!(
@@ -102,7 +113,8 @@ mod tests {
     use super::*;
     use crate::sample::{Sample, command, optime};
 
-    /// The names of the commands that are told of a namespace, and whether there are older ones.
+    /// Returns the names of the commands that are reported for a namespace, and whether there are
+    /// older ones.
     fn commands(sample: &Sample, ns: &str) -> (Vec<String>, bool) {
         let pattern = NamespacePattern::parse(ns);
         let found = sample.engine.timeline(Some(&pattern), None, None, None).expect("a timeline");

@@ -1,12 +1,12 @@
-//! In words for people: what the source's catalog has that no entry tells.
+//! Describes for people what the source's catalog has that no entry shows.
 
 use hindsight_history::{History, Observed};
 use hindsight_oplog::Timestamp;
 
-/// More of them are not listed one by one.
+/// The most differences that are listed one by one.
 const MOST_LISTED: usize = 50;
 
-/// What whoever restores the state of a time should know.
+/// Returns what a person who restores the state at a time should know.
 pub(crate) fn warnings(history: &History, at: Timestamp) -> Vec<String> {
     let Ok(view) = history.reader_at(at) else { return Vec::new() };
     let observed = history.observed_around(at);

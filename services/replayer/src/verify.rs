@@ -1,4 +1,4 @@
-//! Checking what is held: the chain, every checksum, and what the windows rest on.
+//! Checks what is held: the chain, every checksum, and what the windows rest on.
 
 use std::path::Path;
 
@@ -8,35 +8,45 @@ use serde::Serialize;
 
 use crate::error::QueryError;
 
-/// What was looked at, and what was found. Fields are the JSON of `hindsight verify -o json`.
+/// What was checked, and what was found. The fields are the JSON of `hindsight verify -o json`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct VerifyReport {
-    /// Nothing that was looked at is damaged.
+    /// True when nothing that was checked is damaged.
     pub sound: bool,
-    /// Every byte was read; otherwise the segments' ends and the bases' manifests and sizes.
+    /// True when every byte was read. Otherwise the check read the headers and seals of the
+    /// segments, and the manifests and sizes of the bases.
     pub deep: bool,
+    /// The number of segments checked.
     pub segments: u64,
+    /// The number of entries in these segments.
     pub entries: u64,
+    /// The size of these segments in bytes, as they are stored.
     pub bytes: u64,
+    /// The number of bases.
     pub bases: u64,
+    /// The number of gaps in the log.
     pub gaps: u64,
+    /// Everything that is damaged.
     pub damaged: Vec<Damage>,
-    /// The same for people.
+    /// The report as lines for people.
     pub lines: Vec<String>,
 }
 
+/// One damaged file or segment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Damage {
-    /// The file or segment.
+    /// The name of the file, segment or base; `log` for the log as a whole.
     pub what: String,
+    /// What is wrong with it.
     pub detail: String,
 }
 
-/// Walks log and bases. Damage is a finding, not an error. Bases are read on the thread that polls
-/// this, which must be one that may block.
+/// Checks the log and the bases. Damage is a finding, not an error. Bases are read on the thread
+/// that polls this future, so that thread must be allowed to block.
 ///
 /// # Errors
-/// Bases that cannot be listed; and nobody's wanting it any more, which is asked between two
+/// Returns [`QueryError::Corrupt`] when the bases cannot be listed or opened, and
+/// [`QueryError::Unavailable`] once `is_wanted` returns false. `is_wanted` is called between two
 /// segments or bases.
 pub async fn verify(
     log: &dyn SegmentLog,
@@ -82,7 +92,7 @@ async fn verify_log(
             Ok(infos) if !infos.is_empty() => infos,
             Ok(_) => break,
             Err(error) => {
-                // The error names the file; what lies behind it cannot be vouched for.
+                // The error names the file. Nothing can be said about what comes after it.
                 report.damaged.push(Damage { what: "log".into(), detail: error.to_string() });
                 break;
             }
@@ -103,7 +113,7 @@ async fn verify_log(
     Ok(())
 }
 
-/// Every byte, every frame, every entry.
+/// Reads every byte, every frame and every entry of a segment.
 async fn read_all(log: &dyn SegmentLog, sequence: Sequence) -> Result<(), String> {
     let segment = log.read(sequence).await.map_err(|error| error.to_string())?;
     for frame in segment.frames() {

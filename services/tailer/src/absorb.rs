@@ -1,5 +1,5 @@
-//! Segments of the log into the index: what somebody else appended, or what was appended and not
-//! indexed.
+//! Absorbs segments of the log into the index: segments that another process appended, and segments
+//! that were appended and not indexed.
 
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{LogError, SegmentLog};
@@ -12,11 +12,11 @@ use crate::positions::PositionBoard;
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-/// Absorbs what the log has and the index lacks, and moves the positions there; of a damaged log
-/// what comes before the damage, before that is an error.
+/// Absorbs what the log has and the index lacks, and moves the positions there. Of a damaged log,
+/// absorbs what comes before the damage, and then returns the error.
 ///
 /// # Errors
-/// A log or an index that cannot be read, or that do not belong together.
+/// Returns an error when the log or the index cannot be read, or when they do not belong together.
 pub async fn absorb_new(
     log: &dyn SegmentLog,
     index: &Index,
@@ -51,7 +51,7 @@ pub async fn absorb_new(
     outcome.map_err(CaptureError::from)
 }
 
-/// A store that is full or gone may come back.
+/// Makes an error from a failure of the index. A store that is full or gone may come back.
 pub(crate) fn failed(error: IndexError) -> CaptureError {
     match error {
         IndexError::Storage { .. } => CaptureError::Unavailable(format!("the index: {error}")),
@@ -59,14 +59,15 @@ pub(crate) fn failed(error: IndexError) -> CaptureError {
     }
 }
 
-/// The log ends with this segment.
+/// Moves the positions to this segment, with which the log ends.
 pub(crate) fn publish(info: &SegmentInfo, positions: &PositionBoard) {
     positions.saw_majority(info.seal.majority);
     positions.received(info.last());
     positions.durable(info.last(), info.sequence().0, restorable_through(info));
 }
 
-/// Everything visible by then is in the log up to this segment, and decided (I7).
+/// Returns the timestamp up to which everything visible is in the log up to this segment, and
+/// decided (I7).
 pub(crate) fn restorable_through(info: &SegmentInfo) -> Timestamp {
     info.seal.oldest_prepared.map_or(info.last().ts, |ts| ts.predecessor())
 }

@@ -22,17 +22,27 @@ use crate::positions::PositionBoard;
 use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
 
+/// What the appending task works with.
 pub struct Appender {
+    /// The log that segments are appended to.
     pub log: Arc<dyn SegmentLog>,
+    /// The index that durable segments are absorbed into.
     pub index: Arc<Index>,
+    /// The source, as segments name it.
     pub source: SourceIdentity,
+    /// How frames are compressed.
     pub codec: Codec,
+    /// The writer epoch that segments are sealed with.
     pub epoch: WriterEpoch,
-    /// The chain's end; `None` while the log is empty.
+    /// The end of the chain. None while the log is empty.
     pub end: Option<ChainEnd>,
+    /// Where positions are published.
     pub positions: PositionBoard,
+    /// Where failures are published.
     pub status: StatusBoard,
+    /// The sightings that wait for a segment.
     pub sightings: SightingQueue,
+    /// Ends the wait for a log that cannot be written.
     pub shutdown: CancellationToken,
 }
 
@@ -40,7 +50,8 @@ impl Appender {
     /// Runs until the cutting task has ended and everything it cut is durable.
     ///
     /// # Errors
-    /// A log that refuses, or is damaged. A log that is full or unreachable is waited for.
+    /// Returns an error when the log or the index refuses a segment or is damaged. While the log is
+    /// full or unreachable, this waits.
     pub async fn run(
         mut self,
         mut receiver: queue::Receiver<CutSegment>,
@@ -85,8 +96,9 @@ impl Appender {
         })
     }
 
-    /// Tries until the log says durable. False when shutdown was asked for while the log could not
-    /// be written: what is not durable is read from the source again at the next start.
+    /// Tries until the log says that the segment is durable. Returns false when shutdown was
+    /// requested while the log could not be written: what is not durable is read from the source
+    /// again at the next start.
     async fn append(&self, segment: &SealedSegment) -> Result<bool, CaptureError> {
         let mut backoff = patience();
         let appending = format!("appending segment {}", segment.info().sequence());
@@ -108,8 +120,8 @@ impl Appender {
         }
     }
 
-    /// As [`Self::append`], for the index. A segment that is durable and not indexed is indexed at
-    /// the next start.
+    /// Like [`Self::append`], but for the index. A segment that is durable and not indexed is
+    /// indexed at the next start.
     async fn absorb(&self, info: &SegmentInfo) -> Result<bool, CaptureError> {
         let mut backoff = patience();
         loop {
@@ -135,7 +147,8 @@ impl Appender {
         }
     }
 
-    /// Says that capture is paused, and waits. False when shutdown was asked for meanwhile.
+    /// Reports that capture is paused, and waits. Returns false when shutdown was requested
+    /// meanwhile.
     async fn pause(&self, what: &str, error: String, backoff: &mut Backoff) -> bool {
         metrics::log_retried();
         warn!(%error, "the {what} cannot be written; capture is paused and nothing is lost");
@@ -143,7 +156,8 @@ impl Appender {
         backoff.pause(&self.shutdown).await
     }
 
-    /// The one place where progress moves (I4): the segment is durable and indexed.
+    /// Moves the positions, after the segment is durable and indexed. Progress moves nowhere else
+    /// (I4).
     fn publish(&mut self, info: &SegmentInfo) {
         self.end = Some(info.chain_end());
         let seal = &info.seal;

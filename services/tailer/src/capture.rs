@@ -22,32 +22,39 @@ use crate::source::{SetIdentity, Source};
 use crate::standby::Warm;
 use crate::status::StatusBoard;
 
-/// Raw replies between reading and cutting: two of the server's largest (16 MiB).
+/// The limit on raw replies between reading and cutting: two of the server's largest (16 MiB).
 pub(crate) const BATCH_QUEUE_BYTES: usize = 33 << 20;
-/// Raw entries between cutting and appending: three segments of the default size.
+/// The limit on raw entries between cutting and appending: three segments of the default size.
 const SEGMENT_QUEUE_BYTES: usize = 24 << 20;
 
-/// How long the tasks may take to cut, append and stop.
+/// How long the tasks may take to cut, append and stop at shutdown.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where a capture into an empty log begins: at this entry, which is the first one stored.
+/// The entry at which a capture into an empty log begins. This entry is the first one stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartAt(pub OpTime);
 
+/// What capture needs to know about the source and about how to store its entries.
 #[derive(Clone)]
 pub struct CaptureSettings {
+    /// How to reach the source.
     pub source: Source,
+    /// The replica set that the source must be.
     pub identity: SetIdentity,
+    /// Which members may be read from.
     pub preference: Preference,
+    /// When a segment is cut, and how it is stored.
     pub cut: CutSettings,
-    /// How often members' catalogs are looked at; zero for never.
+    /// The time between two looks at the members' catalogs. Zero turns these looks off.
     pub catalog_check_every: Duration,
 }
 
-/// Where capture tells how far it is, and how it is.
+/// Where capture publishes its positions and its status.
 #[derive(Debug, Clone, Default)]
 pub struct Boards {
+    /// The positions that capture has reached.
     pub positions: PositionBoard,
+    /// What capture is doing, for people.
     pub status: StatusBoard,
 }
 
@@ -65,11 +72,13 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Prepares to go on at the end of the log, or to begin at `start` in an empty one. Everything
-    /// derives from the log alone (I5).
+    /// Prepares to continue at the end of the log, or to begin at `start` when the log is empty.
+    /// Everything that capture continues from derives from the log alone (I5).
     ///
     /// # Errors
-    /// A log that cannot be read, or belongs to another replica set.
+    /// Returns [`CaptureError::Log`] when the log cannot be read, [`CaptureError::Refused`] when
+    /// the log belongs to another replica set, is damaged, or is empty and `start` is None, and
+    /// other errors when the index cannot be read.
     pub async fn prepare(
         settings: CaptureSettings,
         log: Arc<dyn SegmentLog>,
@@ -108,25 +117,26 @@ impl Capture {
         })
     }
 
-    /// Seals segments with the epoch that the log was taken over with.
+    /// Sets the epoch with which segments are sealed: the epoch with which the log was taken over.
     pub fn with_epoch(self, epoch: WriterEpoch) -> Self {
         Self { epoch, ..self }
     }
 
+    /// Returns the board on which capture publishes its positions.
     pub fn positions(&self) -> PositionBoard {
         self.boards.positions.clone()
     }
 
-    /// Where to put what goes into the log besides entries.
+    /// Returns the queue for sightings, which go into the log beside the entries.
     pub fn sightings(&self) -> SightingQueue {
         self.sightings.clone()
     }
 
-    /// Captures until shutdown. What was received by then is made durable. With a tail that is
-    /// under way, that one goes on if it can.
+    /// Captures until shutdown, and then makes durable what was received by then. A running tail,
+    /// when `warm` has one, is continued if it can be.
     ///
     /// # Errors
-    /// The first failure that no retry can mend.
+    /// Returns the first failure that no retry can mend.
     pub async fn run(
         self,
         warm: Option<Warm>,
@@ -159,8 +169,8 @@ impl Capture {
             sightings: self.sightings,
             shutdown: shutdown.clone(),
         };
-        // The cutter and the appender end when the queue before them does: what was read is not
-        // lost.
+        // The cutter and the appender each end when the queue before them ends, so nothing that was
+        // read is lost.
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("tail", tail.run(shutdown));
         tasks.spawn("cutter", cutter.run(received, batches));
@@ -182,7 +192,7 @@ fn check_identity(
     )))
 }
 
-/// Where to go on after the log's last segment.
+/// Returns where to continue after the log's last segment.
 pub(crate) async fn resume_at(
     log: &dyn SegmentLog,
     end: &hindsight_segment::SegmentInfo,
@@ -218,7 +228,7 @@ async fn for_each_entry(
 }
 
 /// Reads the log from the first entry of its oldest open transaction, so that transactions which
-/// complete later are followed. Gives the digest of the last entry's bytes.
+/// complete later are followed. Returns the digest of the last entry's bytes.
 async fn replay_open_transactions(
     log: &dyn SegmentLog,
     index: &Index,

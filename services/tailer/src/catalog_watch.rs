@@ -1,13 +1,13 @@
-//! Looks, again and again, at what the source's members list of their catalog, and records it in
-//! the log.
+//! Looks regularly at what the source's members list of their catalog, and records it in the log.
 //!
-//! The oplog does not tell everything: an index that is built on each member alone, restarted as a
-//! standalone in turn, leaves no entry. What is recorded here is what members list, no more; a
-//! history compares it with what the entries made.
+//! The oplog does not show every change of the catalog. An index that is built on each member
+//! alone, while the members are restarted in turn as standalones, leaves no entry. A record made
+//! here says only what members list. A history compares the record with what the entries made.
 //!
-//! One member is listed as a whole. What it lists otherwise than was recorded last is recorded when
-//! it was listed so twice, some time apart, and when most members that build indexes list it so:
-//! half-way through a rolling build members differ, and neither of their lists is the set's.
+//! One member is listed as a whole. When that member lists a collection differently from the last
+//! record, the new listing is recorded under two conditions: the member listed it so twice, some
+//! time apart, and most members that build indexes list it so. Half-way through a rolling build
+//! members differ, and neither of their lists is the set's.
 
 mod known;
 
@@ -30,47 +30,52 @@ use crate::status::StatusBoard;
 use hindsight_copy::{CatalogListing, list_catalog, list_these};
 use known::{Commands, Form, Known, Stable, form, namespace};
 
-/// Between two looks while something was listed otherwise than it was recorded, and only once so.
+/// The time between two looks while a collection was listed differently from its record, and only
+/// once so far.
 const RELOOK: Duration = Duration::from_secs(10);
-/// After a look that failed.
+/// The time to the next look after a look that failed.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long the majority point may take to pass what was listed.
 const MAJORITY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What watching the catalog takes.
+/// What watching the catalog needs.
 pub struct CatalogWatch {
+    /// The source, and which of its members may be read from.
     pub settings: CaptureSettings,
+    /// The index, whose commands and bases make earlier listings worthless.
     pub index: Arc<Index>,
+    /// Where sightings are put on their way into the log.
     pub sightings: SightingQueue,
+    /// Where the outcome of each look is published.
     pub status: StatusBoard,
-    /// Between two looks.
+    /// The time between two looks.
     pub every: Duration,
 }
 
-/// How the last look went.
+/// The outcome of the last looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatalogStatus {
     /// When the members were last listed.
     pub checked_at: Option<SystemTime>,
-    /// Why they could not be listed at the last try.
+    /// Why the members could not be listed at the last attempt. None when they were listed.
     pub failed: Option<String>,
-    /// Collections that members list differently.
+    /// The collections that members list differently, for people.
     pub differing: Vec<String>,
 }
 
-/// What was found at the looks before.
+/// What earlier looks found.
 #[derive(Debug, Default)]
 struct Memory {
     known: Known,
-    /// Commands after this may be new since the last look.
+    /// The time after which commands may be new since the last look.
     looked_at: Option<Timestamp>,
 }
 
-/// What each of some members lists of some collections.
+/// By member: what it lists of some collections.
 type Lists = BTreeMap<String, BTreeMap<Uuid, Form>>;
 
 impl CatalogWatch {
-    /// Runs until shutdown. A look that fails is told, and made again.
+    /// Runs until shutdown. A look that fails is reported and repeated.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut memory = Memory::default();
         while !shutdown.is_cancelled() {
@@ -100,7 +105,7 @@ impl CatalogWatch {
         }
     }
 
-    /// One look; gives the collections that members list differently, for people.
+    /// Makes one look. Returns the collections that members list differently, for people.
     async fn look(&self, memory: &mut Memory) -> Result<Vec<String>, String> {
         let CaptureSettings { source, preference, .. } = &self.settings;
         let survey = source.survey(&source.hosts()).await.map_err(|error| error.to_string())?;
@@ -122,7 +127,7 @@ impl CatalogWatch {
         Ok(self.record(&mut memory.known, (host, &listing), stable, &lists, total))
     }
 
-    /// What makes earlier listings worthless: the commands since the last look, and bases.
+    /// Reads what makes earlier listings worthless: the commands since the last look, and bases.
     fn read_log(
         &self,
         memory: &mut Memory,
@@ -140,7 +145,7 @@ impl CatalogWatch {
         Ok(commands)
     }
 
-    /// What the other members that answer list of these collections.
+    /// Asks the other members for these collections. Members that do not answer are left out.
     async fn ask_others(&self, members: &[Member], host: &str, stable: &[Stable<'_>]) -> Lists {
         let wanted: BTreeSet<(String, Uuid)> =
             stable.iter().map(|it| (it.info.db.clone(), it.info.uuid)).collect();
@@ -162,7 +167,7 @@ impl CatalogWatch {
         lists
     }
 
-    /// Hands on what most members list; gives what they do not, for people.
+    /// Hands on what most members list. Returns what most members do not list, for people.
     fn record(
         &self,
         known: &mut Known,
@@ -200,8 +205,8 @@ impl CatalogWatch {
     }
 }
 
-/// The member to read from, or another one where that one does not have the set's indexes: its
-/// documents are not read.
+/// Returns the member to list. This is the member to read from, or another member when that one
+/// does not have the set's indexes; no documents are read from it.
 fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a str, String> {
     let found = candidates(members, preference)?;
     let place = |member: &Member| {
@@ -215,8 +220,8 @@ fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a
         .ok_or_else(|| "no member that builds indexes and is not delayed answers".to_owned())
 }
 
-/// The members whose indexes are the set's: they hold data, build indexes, and are not behind on
-/// purpose.
+/// Returns the members whose indexes are the set's: they hold data, build indexes, and are not
+/// delayed on purpose.
 fn voters(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|it| !it.arbiter && !it.delayed && it.builds_indexes)
 }

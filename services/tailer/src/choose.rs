@@ -1,54 +1,68 @@
-//! Which member to read from: a pure decision with its reasons.
+//! Decides which member to read from. A pure decision with its reasons.
 
 use hindsight_oplog::Timestamp;
 
-/// What `replSetGetConfig` and `replSetGetStatus` say of one member.
+/// What `replSetGetConfig` and `replSetGetStatus` say about one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// The member's address in the configuration, as `host:port`.
     pub host: String,
+    /// The member's state.
     pub state: MemberState,
+    /// Whether the member is hidden.
     pub hidden: bool,
-    /// `secondaryDelaySecs` (`slaveDelay` before 5.0) is not zero.
+    /// Whether `secondaryDelaySecs` (`slaveDelay` before 5.0) is not zero.
     pub delayed: bool,
+    /// Whether the member is an arbiter, which holds no data.
     pub arbiter: bool,
-    /// False for a member of the configuration with `buildIndexes: false`: it lists no index but
-    /// that on `_id`.
+    /// False when the configuration sets `buildIndexes: false` for the member. Such a member lists
+    /// no index except the one on `_id`.
     pub builds_indexes: bool,
+    /// The member's tags, as names and values.
     pub tags: Vec<(String, String)>,
-    /// The newest entry the member has applied.
+    /// The timestamp of the newest entry that the member has applied.
     pub applied: Timestamp,
 }
 
+/// The state of a member, as far as reading from it depends on the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberState {
+    /// The member is primary.
     Primary,
+    /// The member is secondary.
     Secondary,
-    /// Starting, recovering, rolling back, removed, down: not readable.
+    /// The member is starting, recovering, rolling back, removed or down: it is not readable.
     Other,
 }
 
+/// Which members may be read from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preference {
-    /// Only this member.
+    /// Read from this member only. None allows any member.
     pub member: Option<String>,
-    /// Only members that carry all of these tags.
+    /// Read only from members that carry all of these tags.
     pub tags: Vec<(String, String)>,
+    /// Whether the primary may be read from. Without this, it may be only when it is the only
+    /// member with data, or is named by `member`.
     pub allow_primary: bool,
 }
 
 /// A member to try, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
+    /// The member, as `host:port`.
     pub host: String,
+    /// Why the member is a candidate, for people.
     pub reason: String,
 }
 
-/// The members to try, best first: hidden, then secondary, then the primary if it is allowed or
-/// alone; ties by lowest lag, then by name. A delayed one only when it is asked for by name: it may
-/// be the last one that still has what follows the log.
+/// Returns the members to try, best first: hidden members, then secondaries, then the primary if
+/// the primary is allowed or is the only member with data. Ties are decided by the lowest lag, then
+/// by name. A delayed member is a candidate only when the preference names it: it may be the last
+/// member that still has what follows the log.
 ///
 /// # Errors
-/// Why no member qualifies, member by member.
+/// Returns why no member qualifies, member by member.
 pub fn candidates(members: &[Member], preference: &Preference) -> Result<Vec<Candidate>, String> {
     let newest = members.iter().map(|member| member.applied).max().unwrap_or_default();
     let data_members = members.iter().filter(|member| !member.arbiter).count();
@@ -110,7 +124,7 @@ pub(crate) enum Excluded {
 }
 
 impl Excluded {
-    /// What lets one read from this member all the same.
+    /// Returns what a user must do so that this member is read from.
     pub(crate) fn remedy(&self, host: &str) -> String {
         match self {
             Self::Primary => "start with --allow-primary to read it there".into(),
@@ -129,7 +143,7 @@ impl Excluded {
     }
 }
 
-/// Why a member with data is not among the [`candidates`]; nothing when it is.
+/// Returns why a member with data is not among the [`candidates`]. None when it is among them.
 pub(crate) fn exclusion(member: &Member, preference: &Preference) -> Option<Excluded> {
     rank(member, preference, preference.allow_primary).err()
 }

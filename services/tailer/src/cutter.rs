@@ -1,4 +1,5 @@
-//! The cutting task: entries in order into segments, cut by bytes, age, gap or shutdown.
+//! The cutting task: puts entries in order into segments, and cuts a segment by bytes, age, gap or
+//! shutdown.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,11 +26,13 @@ use crate::unknown::UnknownNames;
 /// When a segment is cut, and how it is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct CutSettings {
-    /// Raw bytes of entries. 8 MiB: a few hundred segments for a busy hour, and memory stays small.
+    /// The limit on raw bytes of entries in a segment. The default of 8 MiB makes a few hundred
+    /// segments in a busy hour, and memory stays small.
     pub bytes: u64,
-    /// Since the first entry of the segment arrived: what a crash of the source's whole set can
-    /// cost.
+    /// The limit on the time since the first entry of the segment arrived. It bounds what a crash
+    /// of the source's whole set can cost.
     pub age: Duration,
+    /// How frames are compressed.
     pub codec: Codec,
 }
 
@@ -39,15 +42,22 @@ impl Default for CutSettings {
     }
 }
 
-/// A segment whose frames may still be under compression on worker threads.
+/// A segment that was cut. Worker threads may still be compressing its frames.
 #[derive(Debug)]
 pub struct CutSegment {
+    /// The frames, in order.
     pub frames: Vec<JoinHandle<StoredFrame>>,
+    /// The facts about the entries.
     pub summary: Summary,
+    /// Why the segment was cut.
     pub reason: CutReason,
+    /// The gap before the segment, if there is one.
     pub gap: Option<GapNotice>,
+    /// The source's majority point at the cut. It is at or after the last entry.
     pub majority: OpTime,
+    /// The first entry of the oldest transaction that is neither committed nor aborted at the cut.
     pub oldest_unresolved: Option<OpTime>,
+    /// The oldest prepare that is neither committed nor aborted at the cut.
     pub oldest_prepared: Option<Timestamp>,
 }
 
@@ -55,12 +65,12 @@ pub struct CutSegment {
 pub struct Cutter {
     settings: CutSettings,
     positions: PositionBoard,
-    /// Only the positions of open transactions are kept here, not their operations.
+    /// The open transactions. Only their positions are kept here, not their operations.
     transactions: Assembler<()>,
     last: Option<OpTime>,
     open: OpenSegment,
     frames: Vec<JoinHandle<StoredFrame>>,
-    /// Frames given to worker threads and not compressed yet.
+    /// The number of frames that worker threads have not compressed yet.
     compressing: Arc<AtomicUsize>,
     cores: usize,
     /// When the open segment must be cut.
@@ -71,7 +81,7 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// `transactions` holds what is open at `last`, the last entry of the log.
+    /// Makes a cutter. `transactions` holds what is open at `last`, the last entry of the log.
     pub fn new(
         settings: CutSettings,
         positions: PositionBoard,
@@ -95,11 +105,12 @@ impl Cutter {
         }
     }
 
-    /// Takes what was received already, then runs until the reading task has ended, and cuts what
-    /// is left then.
+    /// Takes what was received already, then runs until the reading task has ended, and then cuts
+    /// what is left.
     ///
     /// # Errors
-    /// Entries out of order or malformed: capture stops rather than append them.
+    /// Returns an error when entries are out of order or malformed: capture stops rather than
+    /// append them.
     pub async fn run(
         mut self,
         received: VecDeque<queue::Held<Received>>,
@@ -132,7 +143,7 @@ impl Cutter {
         Ok(())
     }
 
-    /// False when the appending task is gone.
+    /// Takes a batch or a gap. Returns false when the appending task is gone.
     async fn take(&mut self, received: &Received) -> Result<bool, CaptureError> {
         match received {
             Received::Batch { batch, .. } => self.take_batch(batch).await,
@@ -144,7 +155,8 @@ impl Cutter {
         }
     }
 
-    /// Transactions that were open at the gap can never be resolved: their entries may lie in it.
+    /// Begins anew after a gap. Transactions that were open at the gap can never be resolved: their
+    /// entries may lie in it.
     fn begin_after_gap(&mut self, after: OpTime, before: OpTime, reason: &str) {
         self.transactions = Assembler::default();
         self.gap = Some(GapNotice {
@@ -156,7 +168,7 @@ impl Cutter {
         });
     }
 
-    /// False when the appending task is gone.
+    /// Takes the entries of a batch. Returns false when the appending task is gone.
     async fn take_batch(&mut self, batch: &EntryBatch) -> Result<bool, CaptureError> {
         for bytes in batch.entries()? {
             let bytes = bytes?;
@@ -169,7 +181,7 @@ impl Cutter {
             }
             self.take_entry(&entry)?;
         }
-        // A long catch-up never lets the timer fire.
+        // During a long catch-up the timer never fires.
         if self.due.is_some_and(|due| due <= Instant::now()) {
             return Ok(self.cut(CutReason::Age).await);
         }
@@ -178,8 +190,8 @@ impl Cutter {
 
     fn take_entry(&mut self, entry: &Entry<'_>) -> Result<(), CaptureError> {
         self.check_order(entry.optime)?;
-        // An open transaction that this does not understand stays open: it holds the restorable
-        // point back, and the entry itself is stored all the same (I1).
+        // A transaction that cannot be followed stays open and holds the restorable point back. The
+        // entry itself is stored nevertheless (I1).
         if let Err(error) = self.transactions.push(entry, || ()) {
             tracing::error!(optime = %entry.optime, %error, "a transaction cannot be followed");
             metrics::transaction_not_followed();
@@ -226,8 +238,8 @@ impl Cutter {
         }));
     }
 
-    /// False when the appending task is gone. Waits while the log is slow, which is what slows the
-    /// reading.
+    /// Cuts the open segment. Waits while the log is slow, which in turn slows the reading. Returns
+    /// false when the appending task is gone.
     async fn cut(&mut self, reason: CutReason) -> bool {
         self.due = None;
         let finished = std::mem::replace(&mut self.open, OpenSegment::new(FrameLimits::default()));
@@ -248,8 +260,8 @@ impl Cutter {
     }
 }
 
-/// While compression takes half of the cores, speed counts more than size: the source keeps its
-/// oplog for a limited time only, and a backlog is caught up with sooner.
+/// Chooses speed over size while compression takes half of the cores: the source keeps its oplog
+/// for a limited time only, and fast compression catches up with a backlog sooner.
 fn effort(frames_compressing: usize, cores: usize) -> Effort {
     if 2 * frames_compressing < cores { Effort::Normal } else { Effort::Fast }
 }

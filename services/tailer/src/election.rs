@@ -1,51 +1,55 @@
-//! May a tailer that stands by take the log over? Decided from what it sees alone.
+//! Decides whether a tailer that stands by may take the log over, from what this tailer sees alone.
 //!
-//! Taking over too early does no harm to the log: the one that led is fenced (I6). It only costs a
-//! change of roles.
+//! Taking over too early does no harm to the log, because the former leader is fenced (I6). It only
+//! costs a change of roles.
 
 use std::time::{Duration, Instant};
 
 use hindsight_log::{Instance, Leader};
 use hindsight_segment::WriterEpoch;
 
-/// A leader says something at least every second. One that said nothing for so long, while the log
-/// could be looked at, is dead or cut off.
+/// How long a leader may be silent. A leader writes at least every second. A leader that wrote
+/// nothing for this long, while the log could be read, is dead or cut off.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// What two looks in a row are apart, and what counts of it: the log may have been out of reach
-/// between them.
+/// The most that the time between two consecutive looks counts as silence: the log may have been
+/// out of reach between them.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
+/// Whether to take the log over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// Keep standing by.
     Wait,
-    /// For the reason given.
+    /// Take the log over, for the reason given.
     TakeOver(&'static str),
 }
 
-/// The watch that a tailer keeps over the one that leads.
+/// The watch that a tailer keeps over the leader.
 #[derive(Debug)]
 pub struct Vigil {
     own: Instance,
     seen: Option<(WriterEpoch, u64)>,
     looked: Option<Instant>,
-    /// How long the leader was seen to say nothing.
+    /// How long the leader was seen to write nothing.
     silent: Duration,
 }
 
 impl Vigil {
+    /// Makes a watch for the tailer of this installation.
     pub fn new(own: Instance) -> Self {
         Self { own, seen: None, looked: None, silent: Duration::ZERO }
     }
 
-    /// The log cannot be looked at: nobody knows what the leader says, nor can it say anything.
+    /// Notes that the log cannot be read: what the leader writes is unknown, and the leader may be
+    /// unable to write too. Silence is counted anew.
     pub fn is_blind(&mut self) {
         self.looked = None;
         self.silent = Duration::ZERO;
     }
 
-    /// `can_capture`: the source can be read from here. Who cannot read it is no better than a dead
-    /// leader.
+    /// Takes in one look at the log and decides. `can_capture` says whether this tailer can read
+    /// the source: a tailer that cannot read it is no better than a dead leader.
     pub fn look(&mut self, leader: &Leader, can_capture: bool, now: Instant) -> Verdict {
         let step = self.looked.map_or(Duration::ZERO, |looked| now.duration_since(looked));
         self.looked = Some(now);
@@ -84,7 +88,7 @@ mod tests {
         Leader { epoch, instance, name, has_resigned: false, signs }
     }
 
-    /// Looks every 250 ms; gives after how long it takes over.
+    /// Looks every 250 ms, and returns after how long the tailer takes over.
     fn takes_over_after(can_capture: bool, signs: impl Fn(u64) -> u64) -> Option<Duration> {
         let mut vigil = Vigil::new(OWN);
         let start = Instant::now();

@@ -1,33 +1,35 @@
-//! What can go wrong while capturing, by what the caller must do next.
+//! The errors of capture, divided by what the caller must do next.
 
 use hindsight_mongo::{Failure, Kind, PRIVILEGES};
 use hindsight_oplog::OpTime;
 
+/// Why capture failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// Try again, perhaps on another member.
+    /// The failure may pass: try again, perhaps on another member.
     #[error("{0}")]
     Unavailable(String),
-    /// The connection string is none: it has to be written otherwise. The message never repeats it.
+    /// The connection string is not usable and must be corrected. The message never repeats it.
     #[error("{0}")]
     BadUri(String),
-    /// Nothing will change until a person changes something; the message says what.
+    /// The failure stays until a person changes something. The message says what.
     #[error("{0}")]
     Refused(String),
-    /// The member is no member now, and may be one again: it was started alone, to be mended or
-    /// given an index.
+    /// The server is not a replica-set member now, and may become one again: it was started as a
+    /// standalone, for a repair or to build an index.
     #[error("{0}")]
     Standalone(String),
-    /// The source's history is not the one we hold (I2). Capture stops; what is held stays
-    /// restorable.
+    /// The source's history is not the one that the log holds (I2). Capture stops; what the log
+    /// holds stays restorable.
     #[error(
         "the source's history diverges from the log at {at}: {detail}. Nothing was appended. The log \
          stays restorable up to {at}; to capture the new history, start with another --data directory"
     )]
     Diverged { at: OpTime, detail: String },
-    /// What we hold ourselves is damaged or full.
+    /// The log itself is damaged, full, or cannot be used.
     #[error(transparent)]
     Log(#[from] hindsight_log::LogError),
+    /// The index is damaged, or does not belong to the log.
     #[error("the index: {0}")]
     Index(String),
     /// The source sent something that is not an oplog entry.
@@ -36,9 +38,9 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
-    /// Sorts a failure by what to do about it. Only missing rights end a capture: what one member
-    /// refuses, another one may answer, and what a server of today refuses, it may answer once it
-    /// was mended.
+    /// Makes an error from a failed command, by what to do about it. Only refused credentials and
+    /// missing rights end a capture. What one member refuses, another member may answer, and what a
+    /// server refuses today, it may answer once it is repaired.
     pub fn from_failure(doing: &str, failure: &Failure) -> Self {
         match failure.kind() {
             Kind::Credentials => Self::Refused(format!(
@@ -51,13 +53,14 @@ impl CaptureError {
         }
     }
 
-    /// Whether it can pass while a source is followed. Before that, one that is no member most
-    /// likely never was.
+    /// Returns whether the error can pass while a source is being followed. Unlike
+    /// [`Self::is_retryable`], this includes a standalone server. Before a source is followed, a
+    /// standalone server most likely never was a member.
     pub fn passes_while_followed(&self) -> bool {
         matches!(self, Self::Standalone(_)) || self.is_retryable()
     }
 
-    /// Whether it can pass without anybody's help.
+    /// Returns whether the error can pass without anybody's help.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,

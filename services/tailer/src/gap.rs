@@ -1,5 +1,6 @@
-//! What follows the resume point is gone from every member that may be read. Is it lost? Not while
-//! any other member of the set has it: a member that is resynced has lost what its peers hold.
+//! Decides whether entries are lost when what follows the resume point is gone from every member
+//! that may be read. The entries are not lost while any other member of the set has them: a member
+//! that is resynced has lost what its peers hold.
 
 use std::time::Duration;
 
@@ -12,19 +13,19 @@ use crate::reader::oplog_ends;
 use crate::resume::OplogEnds;
 use crate::source::Source;
 
-/// How long members that do not answer are waited for, all in all. A member that restarts or rolls
-/// back is there again within this time. Not much longer: while we wait, the oplogs that can be
-/// read lose their oldest entries too, and a member that is gone for good must not stop capture for
-/// good.
+/// How long to wait in total for members that do not answer. A member that restarts or rolls back
+/// is back within this time. The time is not much longer, because during the wait the readable
+/// oplogs lose their oldest entries too, and because a member that never comes back must not stop
+/// capture forever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a member has what follows the resume point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Holds {
     Yes,
-    /// Its oplog begins later, too.
+    /// The member's oplog begins later too.
     No,
-    /// It does not tell, for the reason given.
+    /// It is not known whether the member has it, for the reason given.
     Unknown(String),
 }
 
@@ -36,17 +37,19 @@ pub(crate) struct Other {
     holds: Holds,
 }
 
+/// What to do about entries that no readable member has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It is a gap. Those that were waited for in vain are named.
+    /// The entries are a gap: continue after it. `unheard` names the members that were waited for
+    /// in vain.
     GoOnBehind { unheard: Vec<String> },
-    /// Nobody is known to hold it, and some may: not yet.
+    /// No member is known to hold the entries, but some members may: it is too early to decide.
     Wait(String),
-    /// Somebody holds it. The message names them, and what lets one read there.
+    /// Some member holds the entries. The message names it, and says what makes it readable.
     Refuse(String),
 }
 
-/// The members that may have what those tried lack, and why they are not read from.
+/// Returns the members that may have what the tried members lack, and why they are not read from.
 pub(crate) fn others(
     members: &[Member],
     tried: &[&str],
@@ -54,7 +57,7 @@ pub(crate) fn others(
 ) -> Vec<(String, Excluded)> {
     let is_other = |member: &&Member| !member.arbiter && !tried.contains(&member.host.as_str());
     let describe = |member: &Member| {
-        // All candidates were tried; one that became a candidate since is tried next.
+        // All candidates were tried. A member that has become a candidate since is tried next.
         let excluded = exclusion(member, preference).unwrap_or(Excluded::NotReadable);
         (member.host.clone(), excluded)
     };
@@ -77,12 +80,12 @@ pub(crate) async fn ask(
     join_all(others.into_iter().map(ask_one)).await
 }
 
-/// Whoever reaches back to the resume point and past it has what follows.
+/// A member whose oplog reaches back to the resume point and past it has what follows.
 fn holds(ends: Result<OplogEnds, CaptureError>, after: OpTime) -> Holds {
     match ends {
         Ok(ends) if ends.oldest.ts > after.ts => Holds::No,
         Ok(ends) if ends.newest.ts > after.ts => Holds::Yes,
-        // One that lags comes to have it; one that is too stale never does.
+        // A member that lags will have it; a member that is too stale never will.
         Ok(ends) => {
             Holds::Unknown(format!("its oplog ends at {}, before what follows", ends.newest))
         }
@@ -90,8 +93,8 @@ fn holds(ends: Result<OplogEnds, CaptureError>, after: OpTime) -> Holds {
     }
 }
 
-/// May capture go on behind a gap, when every member that may be read begins after `after`?
-/// `waited`: for how long nothing but members that do not answer was in the way.
+/// Decides whether capture may continue after a gap, when every member that may be read begins
+/// after `after`. `waited` is how long members that do not answer have been the only obstacle.
 pub(crate) fn decide(others: &[Other], after: OpTime, waited: Duration) -> Decision {
     let holding = |other: &Other| {
         let Other { host, excluded, holds } = other;
@@ -122,7 +125,7 @@ pub(crate) fn decide(others: &[Other], after: OpTime, waited: Duration) -> Decis
     ))
 }
 
-/// Why there is a gap, as it is recorded.
+/// Returns the reason for a gap, as it is recorded.
 pub(crate) fn reason(host: &str, oldest: OpTime, unheard: &[String]) -> String {
     let mut reason = format!(
         "the source's oplog rolled over: its oldest entry on {host} is {oldest}, newer than the last one held"

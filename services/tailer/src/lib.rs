@@ -1,13 +1,13 @@
 //! The tailer: source → segments → log → index.
 //!
-//! Three tasks, joined by queues bounded in bytes:
+//! Three tasks, joined by queues that are bounded in bytes:
 //!
 //! ```text
 //! tail ──batches──▶ cutter ──cut segments──▶ appender ──▶ log, then index, then positions
 //! ```
 //!
-//! Of several tailers of one log one captures. The others [stand by](StandBy): they tail too, and
-//! keep what the log does not hold yet.
+//! When one log has several tailers, one of them captures. The others [stand by](StandBy): they
+//! also tail the source, and keep what the log does not hold yet.
 
 mod absorb;
 mod appender;

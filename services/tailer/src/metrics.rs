@@ -92,7 +92,7 @@ pub(crate) fn unknown_entry(name: &str) {
     UNKNOWN_ENTRIES.add(&[name], 1);
 }
 
-/// A segment is durable; `cut` is why it was cut.
+/// Counts a segment that became durable. `cut` is why it was cut.
 pub(crate) fn durable(entries: u64, raw_bytes: u64, stored_bytes: u64, cut: &str) {
     DURABLE_ENTRIES.add(&[], entries);
     DURABLE_RAW_BYTES.add(&[], raw_bytes);
@@ -104,7 +104,7 @@ pub(crate) fn log_retried() {
     LOG_RETRIES.add(&[], 1);
 }
 
-/// The members' catalogs were compared; so many collections are listed differently.
+/// Notes that the members' catalogs were compared, and how many collections are listed differently.
 pub(crate) fn catalogs_compared(differing: usize) {
     CATALOG_UNCHECKED.set(&[], 0.0);
     CATALOG_DIFFERING.set(&[], differing as f64);

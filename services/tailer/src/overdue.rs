@@ -1,4 +1,4 @@
-//! Work on the log that takes longer than it should is told while it lasts, and not only once it
+//! Reports work on the log that takes longer than it should, while it lasts and not only after it
 //! failed.
 
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use hindsight_log::SegmentLog;
 
 use crate::status::StatusBoard;
 
-/// Work on a log that is well takes milliseconds.
+/// When work on the log is overdue. On a healthy log it takes milliseconds.
 const DUE: Duration = Duration::from_secs(1);
 
-/// Does the work; what takes long, and what the store's client says of it, is on the board
-/// meanwhile.
+/// Does the work. While the work takes longer than a second, the status board says so, with the
+/// complaint of the store's client if there is one.
 pub async fn told_while_overdue<T>(
     status: &StatusBoard,
     log: &dyn SegmentLog,
@@ -44,7 +44,7 @@ fn overdue(doing: &str, elapsed: Duration, complaint: Option<String>) -> String 
     format!("{doing} has taken {} s so far{reason}", elapsed.as_secs())
 }
 
-/// Takes back what was told when the work has ended, or is given up.
+/// Withdraws what was reported when the work has ended or is given up.
 struct Told<'a> {
     status: &'a StatusBoard,
     is_told: bool,

@@ -1,25 +1,31 @@
-//! Where capture stands: one published value, moved in one place each, its order asserted.
+//! The positions of capture, published as one value. `durable` and `indexed` move in one place
+//! only, and the order of the positions is asserted.
 
 use hindsight_oplog::{OpTime, Timestamp};
 use tokio::sync::watch;
 
-/// `indexed ≤ durable ≤ received ≤ majority`; the replayer's `applied` comes below them.
+/// The positions of capture: `indexed ≤ durable ≤ received ≤ majority`. The replayer's `applied`
+/// comes below them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Positions {
+    /// The source's majority point.
     pub majority: Option<OpTime>,
+    /// The last entry read from the source.
     pub received: Option<OpTime>,
+    /// The last entry that is durable in the log.
     pub durable: Option<OpTime>,
+    /// The last entry that is absorbed into the index.
     pub indexed: Option<OpTime>,
-    /// Everything visible at or before this is durable, and every transaction prepared by then is
-    /// resolved.
+    /// Everything visible at or before this timestamp is durable, and every transaction prepared by
+    /// then is resolved.
     pub restorable_through: Option<Timestamp>,
-    /// The oldest entry the source still has: what is older can no longer be read from it.
+    /// The oldest entry that the source still has. Older entries can no longer be read from it.
     pub oldest_at_source: Option<OpTime>,
-    /// Last sequence that is durable and indexed.
+    /// The last sequence that is durable and indexed.
     pub sequence: Option<u64>,
 }
 
-/// Moves the positions; readers watch them.
+/// Moves the positions. Readers watch them. Clones are handles of the same board.
 #[derive(Debug, Clone)]
 pub struct PositionBoard {
     board: std::sync::Arc<watch::Sender<Positions>>,
@@ -32,29 +38,35 @@ impl Default for PositionBoard {
 }
 
 impl PositionBoard {
+    /// Makes a board with these positions.
     pub fn new(initial: Positions) -> Self {
         Self { board: std::sync::Arc::new(watch::Sender::new(initial)) }
     }
 
+    /// Returns a receiver that is notified when the positions change.
     pub fn watch(&self) -> watch::Receiver<Positions> {
         self.board.subscribe()
     }
 
+    /// Returns the present positions.
     pub fn now(&self) -> Positions {
         *self.board.borrow()
     }
 
+    /// Notes a member's majority point. The position never moves back.
     pub fn saw_majority(&self, majority: OpTime) {
         self.board
             .send_modify(|positions| positions.majority = positions.majority.max(Some(majority)));
     }
 
+    /// Notes the oldest entry of the member being read.
     pub fn saw_oldest(&self, oldest: OpTime) {
         self.board.send_modify(|positions| positions.oldest_at_source = Some(oldest));
     }
 
-    /// Entries are read with majority read concern, so what was received is majority committed,
-    /// even before the next look at the member's majority point says so.
+    /// Notes the last entry received. Entries are read with majority read concern, so what was
+    /// received is majority committed, even before the next look at the member's majority point
+    /// says so.
     pub fn received(&self, received: OpTime) {
         self.board.send_modify(|positions| {
             positions.received = positions.received.max(Some(received));
@@ -62,7 +74,10 @@ impl PositionBoard {
         });
     }
 
-    /// A segment is durable and indexed (I4: the only place where these two move).
+    /// Notes that a segment is durable and indexed. These two positions move nowhere else (I4).
+    ///
+    /// # Panics
+    /// Panics when `last` is before `durable` or after `received`.
     pub fn durable(&self, last: OpTime, sequence: u64, restorable_through: Timestamp) {
         self.board.send_modify(|positions| {
             assert!(positions.durable <= Some(last), "durable moves only forward");

@@ -1,4 +1,4 @@
-//! One member's oplog as a stream of raw batches.
+//! Reads one member's oplog as a stream of raw batches.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use crate::resume::{FirstEntry, OplogEnds, ResumeAt, Verdict, judge};
 use crate::source::within;
 
 const OPLOG: &str = "oplog.rs";
-/// How long the server holds a getMore open when nothing new is there. Short, so that an answer
-/// comes often and a dead connection is noticed.
+/// How long the server holds a getMore open when there is nothing new. The time is short, so that
+/// replies come often and a dead connection is noticed.
 const AWAIT: Duration = Duration::from_secs(1);
 
-/// How long any answer may take. The driver waits without end for a server that hangs; with this,
-/// reading goes on at another member within 15 s.
+/// How long any reply may take. The driver would wait forever for a server that hangs; with this
+/// limit, reading continues at another member within 15 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A cursor on one member's oplog, placed where reading goes on.
+/// A cursor on one member's oplog, placed where reading continues.
 pub struct OplogReader {
+    /// The member being read, as `host:port`.
     pub host: String,
     cursor: Box<dyn Batches>,
     /// The first batch, when it holds entries to deliver.
@@ -32,15 +33,15 @@ pub struct OplogReader {
 #[derive(Debug)]
 pub struct EntryBatch {
     batch: Batch,
-    /// Entries at the front that were delivered before.
+    /// The number of entries at the front that were delivered before.
     skip: usize,
 }
 
 impl EntryBatch {
-    /// The entries' bytes.
+    /// Returns the entries' bytes.
     ///
     /// # Errors
-    /// A reply that is not a batch of documents.
+    /// Returns [`CaptureError::Unavailable`] when the reply is not a batch of documents.
     pub fn entries(
         &self,
     ) -> Result<impl Iterator<Item = Result<&[u8], CaptureError>>, CaptureError> {
@@ -51,7 +52,8 @@ impl EntryBatch {
         Ok(entries.skip(self.skip))
     }
 
-    /// Takes away everything up to this very entry; false when it is not in the batch.
+    /// Drops everything up to and including the given entry. Returns false when the entry is not in
+    /// the batch.
     pub fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
         let is_it = |bytes: &[u8]| {
             let found = Entry::parse(bytes).is_ok_and(|found| found.optime == entry.optime);
@@ -65,6 +67,7 @@ impl EntryBatch {
         at.is_some()
     }
 
+    /// Returns the size of the whole reply in bytes.
     pub fn bytes(&self) -> usize {
         self.batch.as_bytes().len()
     }
@@ -74,15 +77,19 @@ fn bad_reply(detail: &str) -> CaptureError {
     CaptureError::Unavailable(format!("the source's reply is not a batch of entries: {detail}"))
 }
 
-/// What opening a reader led to.
+/// The outcome of opening a reader.
 pub enum Opened {
+    /// The first entry is the expected one, and reading can continue.
     Reading(Box<OplogReader>),
-    /// Reading cannot go on at this member, for the reason given.
+    /// Reading cannot continue at this member, for the reason given.
     Not(Verdict),
 }
 
 impl OplogReader {
     /// Opens the tail at `resume`, and checks that the first entry is the expected one.
+    ///
+    /// # Errors
+    /// Returns an error when the member does not answer in time or refuses the command.
     pub async fn open(
         client: &Client,
         host: &str,
@@ -116,7 +123,11 @@ impl OplogReader {
         Ok(Opened::Reading(Box::new(reader)))
     }
 
-    /// Opens the tail at the oldest entry the member still has, whatever that is.
+    /// Opens the tail at the oldest entry that the member still has. Returns the optime of that
+    /// entry too.
+    ///
+    /// # Errors
+    /// Returns an error when the member's oplog is empty or cannot be read.
     pub async fn open_at_oldest(
         client: &Client,
         host: &str,
@@ -147,8 +158,11 @@ impl OplogReader {
         Ok(Self { host: host.to_owned(), cursor, first: None })
     }
 
-    /// The next batch, which may hold no entry when nothing new came. `None`: the server closed the
-    /// cursor.
+    /// Returns the next batch, which has no entries when nothing new came. None when the server
+    /// closed the cursor.
+    ///
+    /// # Errors
+    /// Returns an error when the member does not answer in time or the command failed.
     pub async fn next_batch(&mut self) -> Result<Option<EntryBatch>, CaptureError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
@@ -172,8 +186,13 @@ fn first_entry(batch: &EntryBatch) -> Result<Option<FirstEntry>, CaptureError> {
     Ok(Some(FirstEntry { optime: entry.optime, digest: *blake3::hash(bytes).as_bytes() }))
 }
 
-/// The oldest and the newest entry of a member's oplog. The newest comes from a backward read and
-/// may have unfinished predecessors: it bounds, it is never a place to start from.
+/// Returns the oldest and the newest entry of a member's oplog. The newest entry comes from a
+/// reverse read and may have unfinished predecessors: it is a bound, and never a place to start
+/// from.
+///
+/// # Errors
+/// Returns [`CaptureError::Unavailable`] when the oplog is empty or the member does not answer, and
+/// [`CaptureError::Refused`] for missing rights.
 pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, CaptureError> {
     let doing = format!("read the ends of the oplog of {host}");
     let doing = doing.as_str();
@@ -197,7 +216,7 @@ pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, Captur
     .await
 }
 
-/// The `ts` and `t` of an entry; an entry without `t` is of no term.
+/// Reads `ts` and `t` of an entry. An entry without `t` has term -1.
 fn optime(entry: &[u8]) -> Option<OpTime> {
     let entry = Doc::new(entry).ok()?;
     let ts = entry.get(b"ts").ok()?.and_then(Element::as_timestamp)?;

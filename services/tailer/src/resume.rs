@@ -1,45 +1,55 @@
-//! May reading go on here? The cases of resuming a tail, as a pure decision (I2, I3).
+//! Decides whether reading may continue at a member. The cases of resuming a tail, as a pure
+//! decision (I2, I3).
 
 use hindsight_oplog::OpTime;
 
-/// Where reading goes on: the last entry held, or the first one wanted.
+/// Where reading continues: after the last entry that is held, or at the first entry that is
+/// wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumeAt {
+    /// The entry's optime.
     pub optime: OpTime,
-    /// BLAKE3 of the entry's bytes, when they are held. Two sets cloned from one backup may agree
-    /// on an optime and on nothing else.
+    /// BLAKE3 of the entry's bytes. None when the bytes are not held. Two sets cloned from one
+    /// backup may agree on an optime and on nothing else.
     pub digest: Option<[u8; 32]>,
-    /// The entry itself is not held yet, and belongs to what is read.
+    /// True when the entry itself is not held yet and is to be delivered with what is read.
     pub deliver: bool,
 }
 
 /// The first entry that the source returned for `ts >= resume.ts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstEntry {
+    /// The entry's optime.
     pub optime: OpTime,
+    /// BLAKE3 of the entry's bytes.
     pub digest: [u8; 32],
 }
 
-/// The ends of the member's oplog, read after the first batch: truncation goes on while we look.
+/// The ends of a member's oplog. They are read after the first batch, because truncation runs
+/// beside the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OplogEnds {
+    /// The oldest entry.
     pub oldest: OpTime,
+    /// The newest entry.
     pub newest: OpTime,
 }
 
+/// Whether reading may continue at a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The first entry is the one expected.
+    /// The first entry is the expected one.
     Continue,
-    /// This member no longer has what follows our last entry. Another one may.
+    /// This member no longer has what follows the resume point. Another member may have it.
     RolledOver { oldest: OpTime },
-    /// This member, or its majority point, has not got so far yet: try another, or wait.
+    /// This member, or its majority point, has not reached the resume point yet. Try another
+    /// member, or wait.
     Behind { newest: OpTime },
-    /// The source has another history than we hold.
+    /// The source's history is not the one that is held.
     Diverged(String),
 }
 
-/// Judges what a member answered. `ends` is asked for only when the first entry is not the expected
+/// Judges what a member answered. `ends` is needed only when the first entry is not the expected
 /// one.
 pub fn judge(resume: &ResumeAt, first: Option<FirstEntry>, ends: Option<OplogEnds>) -> Verdict {
     if let Some(first) = first.filter(|first| first.optime.ts <= resume.optime.ts) {
@@ -51,8 +61,8 @@ pub fn judge(resume: &ResumeAt, first: Option<FirstEntry>, ends: Option<OplogEnd
     if ends.oldest.ts > resume.optime.ts {
         return Verdict::RolledOver { oldest: ends.oldest };
     }
-    // Without a first entry nothing is known yet: a secondary applies entries before it learns that
-    // a majority has them, and its oplog's end is then ahead of what a majority read may see.
+    // Without a first entry nothing is known yet. A secondary applies entries before it learns that
+    // a majority has them, so the end of its oplog can be ahead of what a majority read returns.
     if first.is_none() || ends.newest.ts < resume.optime.ts {
         return Verdict::Behind { newest: ends.newest };
     }

@@ -5,20 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hindsight_oplog::Timestamp;
 use hindsight_segment::{CatalogSighting, Sightings};
 
-/// What was sighted and is not in a segment yet. Clones are handles of the same.
+/// The sightings that are not in a segment yet. Clones are handles of the same queue.
 #[derive(Debug, Clone, Default)]
 pub struct SightingQueue(Arc<Mutex<Vec<CatalogSighting>>>);
 
 impl SightingQueue {
-    /// Adds a sighting; one of the same collection that still waits is out of date.
+    /// Adds a sighting. A waiting sighting of the same collection is out of date, and is dropped.
     pub(crate) fn push(&self, sighting: CatalogSighting) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|other| other.uuid != sighting.uuid);
         waiting.push(sighting);
     }
 
-    /// Takes what goes into the segment that ends at `last`: a listing may hold what entries up to
-    /// its end did, and so must the log. What does not fit waits for the next segment.
+    /// Takes the sightings that go into the segment that ends at `last`. A listing may include the
+    /// effects of entries up to its end, so the log must hold these entries too. What does not fit
+    /// waits for the next segment.
     pub(crate) fn take_for(&self, last: Timestamp) -> Option<Sightings> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (ready, later): (Vec<_>, Vec<_>) =

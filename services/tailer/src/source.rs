@@ -1,4 +1,4 @@
-//! The replica set we read from: who it is, its members, connections to single members.
+//! The source's replica set: its identity, its members, and connections to single members.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::CaptureError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a command may take. A server that hangs keeps its connections open, and the driver
-/// would wait for it without end.
+/// would wait for it forever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How to reach the source.
@@ -26,12 +26,14 @@ pub struct Source {
 /// Which replica set the source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetIdentity {
+    /// The id that the set received when it was initiated.
     pub replica_set_id: [u8; 12],
+    /// The name of the set.
     pub set_name: String,
 }
 
 impl SetIdentity {
-    /// As segments name their source.
+    /// Returns the identity in the form that segments use to name their source.
     pub fn segment_source(&self) -> SourceIdentity {
         SourceIdentity { replica_set_id: self.replica_set_id, set_name: self.set_name.clone() }
     }
@@ -40,25 +42,29 @@ impl SetIdentity {
 /// What one look at the set shows.
 #[derive(Debug, Clone)]
 pub struct Survey {
+    /// Which replica set it is.
     pub identity: SetIdentity,
+    /// The members of the configuration, with their states.
     pub members: Vec<Member>,
+    /// The server version of the member that answered, or `unknown`.
     pub server_version: String,
 }
 
 impl Survey {
-    /// A member that is cut off sees no primary, and takes the others for dead.
+    /// Whether this look saw a primary. A member that is cut off sees no primary, and takes the
+    /// others for dead.
     fn sees_primary(&self) -> bool {
         self.members.iter().any(|member| member.state == MemberState::Primary)
     }
 }
 
 impl Source {
-    /// Parses a connection string; nothing is connected yet.
+    /// Parses a connection string. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`CaptureError::BadUri`] for a string that is not a MongoDB connection string,
-    /// [`CaptureError::Refused`] when the hosts it stands for cannot be looked up. The messages
-    /// never repeat it, because it may hold a password.
+    /// Returns [`CaptureError::BadUri`] when the string is not a MongoDB connection string, and
+    /// [`CaptureError::Refused`] when the hosts that it stands for cannot be looked up. The
+    /// messages never repeat the string, because it may hold a password.
     pub async fn parse(uri: &str) -> Result<Self, CaptureError> {
         let text = |problem: &str| {
             format!(
@@ -73,32 +79,41 @@ impl Source {
         Ok(Self { deployment: parsed.app_name("hindsight").at_most(CONNECT_TIMEOUT) })
     }
 
+    /// Returns the hosts that the connection string names, as `host:port`.
     pub fn hosts(&self) -> Vec<String> {
         self.deployment.hosts()
     }
 
-    /// The name of the set that the connection string asks for, if it is not that one's.
+    /// Returns the set name that the connection string asks for. None when the string asks for no
+    /// name, or for the name of `found`.
     pub fn other_set_name(&self, found: &SetIdentity) -> Option<&str> {
         self.deployment.set_name().filter(|asked| *asked != found.set_name)
     }
 
-    /// A client of the whole set, whose commands go to the primary.
+    /// Makes a client of the whole set, whose commands go to the primary.
+    ///
+    /// # Errors
+    /// Returns [`CaptureError::Refused`] when the connection options are not usable.
     pub fn set_client(&self) -> Result<Client, CaptureError> {
         self.deployment.client().map_err(|failure| unusable(&failure))
     }
 
-    /// A client that talks to this member only, whatever its state.
+    /// Makes a client that talks to this member only, whatever the member's state.
+    ///
+    /// # Errors
+    /// Returns [`CaptureError::Refused`] when the connection options are not usable.
     pub fn member_client(&self, host: &str) -> Result<Client, CaptureError> {
         self.deployment.member(host).map_err(|failure| unusable(&failure))
     }
 
-    /// Looks at the set through `hosts` (seeds, or members known from before), through all of them
-    /// at once, so that a dead or hanging one costs no time. The first look that sees a primary
-    /// counts.
+    /// Looks at the set through `hosts` (seeds, or members known from before). The look goes
+    /// through all of them at once, so that a dead or hanging host costs no time. The first look
+    /// that sees a primary counts. When no look sees a primary, another look counts.
     ///
     /// # Errors
-    /// [`CaptureError::Unavailable`] when none answers; [`CaptureError::Refused`] for a server that
-    /// is no replica-set member, or for missing rights.
+    /// Returns [`CaptureError::Unavailable`] when no host answers, [`CaptureError::Refused`] for a
+    /// mongos, for missing rights and for a configuration without `replicaSetId`, and
+    /// [`CaptureError::Standalone`] for a server that is not a replica-set member.
     pub async fn survey(&self, hosts: &[String]) -> Result<Survey, CaptureError> {
         let mut looks: FuturesUnordered<_> =
             hosts.iter().map(|host| self.survey_through(host)).collect();
@@ -144,7 +159,7 @@ fn unusable(failure: &Failure) -> CaptureError {
     CaptureError::Refused(format!("connect: {failure}"))
 }
 
-/// Asks the member who it is.
+/// Runs `hello` on the member.
 async fn hello(client: &Client, host: &str) -> Result<Hello, CaptureError> {
     let doing = format!("run hello on {host}");
     within(&doing, ANSWER_TIMEOUT, async {
@@ -153,7 +168,7 @@ async fn hello(client: &Client, host: &str) -> Result<Hello, CaptureError> {
     .await
 }
 
-/// Runs a command on `admin`, on whatever member the client is connected to.
+/// Runs a command on `admin`, on the member that the client is connected to.
 async fn admin_command(
     client: &Client,
     host: &str,
@@ -169,7 +184,7 @@ async fn admin_command(
     .await
 }
 
-/// Gives up after `patience`, which is a retryable failure.
+/// Does the work, and gives up after `patience` with a retryable failure.
 pub(crate) async fn within<T>(
     doing: &str,
     patience: Duration,
@@ -263,7 +278,7 @@ fn integer(document: &Document, name: &str) -> Option<i64> {
     }
 }
 
-/// An optime `{ts, t}` under `name`.
+/// Reads an optime `{ts, t}` under `name`.
 fn optime(document: &Document, name: &str) -> Option<OpTime> {
     let optime = document.get_document(name).ok()?;
     let ts = optime.get_timestamp("ts").ok()?;
@@ -271,15 +286,19 @@ fn optime(document: &Document, name: &str) -> Option<OpTime> {
     Some(OpTime { ts: Timestamp::new(ts.time, ts.increment), term })
 }
 
-/// Everything acknowledged before this call has a timestamp up to here: the member's operation
-/// time, which is never behind its majority point.
+/// Returns the member's operation time, which is never behind its majority point. Every write
+/// acknowledged before this call has a timestamp at or before it.
+///
+/// # Errors
+/// Returns [`CaptureError::Unavailable`] when the member does not answer or reports no operation
+/// time, and [`CaptureError::Refused`] for missing rights.
 pub async fn newest_write(client: &Client, host: &str) -> Result<Timestamp, CaptureError> {
     hello(client, host).await?.operation_time.ok_or_else(|| {
         CaptureError::Unavailable(format!("{host} reports no operation time: it is starting"))
     })
 }
 
-/// The member's majority point: `hello.lastWrite.majorityOpTime`.
+/// Returns the member's majority point: `hello.lastWrite.majorityOpTime`.
 pub(crate) async fn majority_point(client: &Client, host: &str) -> Result<OpTime, CaptureError> {
     match hello(client, host).await?.majority {
         OpTime::NONE => {

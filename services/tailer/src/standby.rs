@@ -1,5 +1,5 @@
-//! Standing by while another tailer captures: what it appends is absorbed, and the source is tailed
-//! all the same, so that capture goes on at once when this one takes over.
+//! Stands by while another tailer captures. A standby absorbs what the leader appends, and also
+//! tails the source, so that capture continues at once when the standby takes over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,27 +21,33 @@ use crate::resume::ResumeAt;
 use crate::status::Role;
 use crate::tail::{Received, Tail};
 
-/// Between two looks at the log.
+/// The time between two looks at the log.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a tail that lags behind the log may take to get there, before capture begins with
-/// another one.
+/// How long a tail that lags behind the log may take to catch up, before capture begins with
+/// another tail.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A tailer that does not capture, and may have to.
+/// A tailer that does not capture, and may have to take over.
 pub struct StandBy {
+    /// How to capture after a takeover.
     pub settings: CaptureSettings,
+    /// The log that the leader appends to.
     pub log: Arc<dyn SharedLog>,
+    /// The index that the leader's segments are absorbed into.
     pub index: Arc<Index>,
+    /// Where positions and status are published.
     pub boards: Boards,
+    /// The installation of this process.
     pub instance: Instance,
 }
 
 impl StandBy {
-    /// Returns when the log is to be taken over, with the tail that is under way; with nothing at
-    /// shutdown.
+    /// Waits until this tailer must take the log over, and returns the running tail, if there is
+    /// one. Returns None at shutdown.
     ///
     /// # Errors
-    /// A log that is damaged, a source that is not the log's: what no waiting mends.
+    /// Returns an error that no waiting can mend, such as a damaged log, or a source that is not
+    /// the log's.
     pub async fn wait(
         &self,
         shutdown: &CancellationToken,
@@ -67,7 +73,7 @@ impl StandBy {
             match hold_for(LOOK, &mut warm, shutdown).await {
                 Held::Passed => {}
                 Held::Stopped => break Ok(None),
-                // By itself it ends only when no retry can mend it.
+                // A tail ends by itself only when no retry can mend its failure.
                 Held::TailEnded => match warm.take() {
                     Some(warm) => warm.end().await?,
                     None => unreachable!("there was a tail that ended"),
@@ -100,7 +106,7 @@ impl StandBy {
             (_, None) => {}
         }
         let status = self.boards.status.now();
-        // Of an empty log there is nothing to tail from.
+        // While the log is empty, there is no entry to tail from.
         let can_capture = end.is_none() || status.member.is_some();
         Ok(vigil.look(&leader, can_capture, Instant::now()))
     }
@@ -112,14 +118,14 @@ impl StandBy {
     }
 }
 
-/// What ended a while of holding.
+/// Why [`hold_for`] returned.
 enum Held {
     Passed,
     Stopped,
     TailEnded,
 }
 
-/// Lets time pass while what is tailed is held.
+/// Lets time pass, and meanwhile holds what the tail reads.
 async fn hold_for(time: Duration, warm: &mut Option<Warm>, shutdown: &CancellationToken) -> Held {
     let until = tokio::time::sleep(time);
     tokio::pin!(until);
@@ -140,14 +146,15 @@ async fn hold_for(time: Duration, warm: &mut Option<Warm>, shutdown: &Cancellati
     }
 }
 
-/// A tail under way, and what of it the log did not hold when it was last looked at.
+/// A running tail, with the entries that the log did not hold at the last look.
 pub struct Warm {
-    /// The entry it began after.
+    /// The entry after which the tail began.
     from: ResumeAt,
     tail: JoinHandle<Result<(), CaptureError>>,
     stop: CancellationToken,
     batches: queue::Receiver<Received>,
-    /// Counts against the queue: a tail that is far ahead of the log waits.
+    /// The batches held. They count against the queue, so a tail that is far ahead of the log
+    /// waits.
     held: VecDeque<queue::Held<Received>>,
 }
 
@@ -159,7 +166,8 @@ impl Warm {
         Self { from: resume, tail: tokio::spawn(tail), stop, batches, held: VecDeque::new() }
     }
 
-    /// Holds what comes next; false when the tail has ended. May be dropped while it waits.
+    /// Waits for the next batch and holds it. Returns false when the tail has ended. The future may
+    /// be dropped while it waits.
     async fn hold_next(&mut self) -> bool {
         let received = self.batches.recv().await;
         let goes_on = received.is_some();
@@ -167,19 +175,19 @@ impl Warm {
         goes_on
     }
 
-    /// Forgets what the log holds. The batch with its last entry stays, as the proof that the tail
-    /// passed there.
+    /// Drops what the log holds. The batch with the log's last entry stays, as the proof that the
+    /// tail passed there.
     fn forget_before(&mut self, end: OpTime) {
         while self.held.front().is_some_and(|first| first.item.last() < end) {
             self.held.pop_front();
         }
     }
 
-    /// Makes the tail go on after the log's last entry. None when that entry is not in it: it
-    /// cannot be used then.
+    /// Makes the tail continue after the log's last entry. None when that entry is not in the tail,
+    /// which then cannot be used.
     pub(crate) async fn go_on_after(mut self, end: &ResumeAt) -> Option<Self> {
         if end.optime == self.from.optime {
-            // Nothing was appended since it began, and nothing forgotten.
+            // The log has not grown since the tail began, and the tail has dropped nothing.
             return Some(self);
         }
         let deadline = tokio::time::Instant::now() + CATCH_UP_PATIENCE;
@@ -207,21 +215,21 @@ impl Warm {
         None
     }
 
-    /// What the cutting task gets: what is held, then what comes.
+    /// Returns what the cutting task takes: first what is held, then what comes.
     pub(crate) fn into_parts(
         self,
     ) -> (VecDeque<queue::Held<Received>>, queue::Receiver<Received>, WarmTail) {
         (self.held, self.batches, WarmTail { tail: self.tail, stop: self.stop })
     }
 
-    /// Ends the tail, which is not needed any more.
+    /// Ends the tail, which is no longer needed.
     pub async fn close(self) {
         if let Err(error) = self.end().await {
             warn!(%error, "a tail that is not needed any more failed");
         }
     }
 
-    /// Ends the tail; an error when it had failed.
+    /// Ends the tail, and returns the error if the tail had failed.
     async fn end(self) -> Result<(), CaptureError> {
         let (held, batches, tail) = self.into_parts();
         drop((held, batches));
@@ -236,7 +244,7 @@ pub(crate) struct WarmTail {
 }
 
 impl WarmTail {
-    /// Runs on until shutdown, as a tail that begins with capture does.
+    /// Continues until shutdown, like a tail that begins with capture.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), CaptureError> {
         tokio::select! {
             ended = &mut self.tail => joined(ended),

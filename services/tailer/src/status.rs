@@ -1,4 +1,5 @@
-//! What capture is doing, for people: the member read from, the last failure, whether it is paused.
+//! What capture is doing, for people: the member read from, the last failure, whether capture is
+//! paused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -7,35 +8,43 @@ use hindsight_segment::WriterEpoch;
 
 use crate::catalog_watch::CatalogStatus;
 
-/// Of one tailer among several of a log.
+/// The role of one tailer among the tailers of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Role {
-    /// Nothing is known yet, or there is nothing to lead.
+    /// The role is not known yet, or the log has no leader.
     #[default]
     None,
+    /// This tailer captures.
     Leading {
+        /// This tailer's writer epoch.
         epoch: WriterEpoch,
     },
+    /// Another tailer captures, and this one would take over.
     StandingBy {
-        /// Who leads, for people.
+        /// The leader's name, for people.
         leader: String,
+        /// The leader's writer epoch.
         epoch: WriterEpoch,
     },
 }
 
+/// The state of capture, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CaptureStatus {
+    /// Whether this tailer leads or stands by.
     pub role: Role,
-    /// The member being read and why it was chosen.
+    /// The member being read.
     pub member: Option<String>,
+    /// Why that member was chosen.
     pub member_reason: Option<String>,
-    /// Set while the source cannot be read.
+    /// Why the source cannot be read. None while it can be read.
     pub source_error: Option<String>,
-    /// Set while segments cannot be made durable: capture is paused, nothing is lost.
+    /// Why segments cannot be made durable. While this is set, capture is paused and nothing is
+    /// lost.
     pub log_error: Option<String>,
-    /// Set while something done to the log takes longer than it should.
+    /// The work on the log that takes longer than it should. None while no work does.
     pub log_overdue: Option<String>,
-    /// What endangers segments that are held.
+    /// What endangers the segments that the log holds.
     pub risks: Vec<String>,
     /// How members list their catalog.
     pub catalog: CatalogStatus,
@@ -46,25 +55,28 @@ pub struct CaptureStatus {
 }
 
 impl CaptureStatus {
-    /// For how long the source could not be read.
+    /// Returns how long the source has been unreadable. Zero while it can be read.
     pub fn source_failing_for(&self) -> Duration {
         self.source_failed_at.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// For how long segments could not be made durable.
+    /// Returns how long segments could not be made durable. Zero while they can be.
     pub fn log_failing_for(&self) -> Duration {
         self.log_failed_at.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
+/// Publishes the state of capture. Clones are handles of the same board.
 #[derive(Debug, Clone, Default)]
 pub struct StatusBoard(Arc<Mutex<CaptureStatus>>);
 
 impl StatusBoard {
+    /// Returns the present state.
     pub fn now(&self) -> CaptureStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes which member is being read and why it was chosen. The source can be read again.
     pub fn reading_from(&self, host: &str, reason: &str) {
         self.change(|status| {
             status.member = Some(host.to_owned());
@@ -74,6 +86,7 @@ impl StatusBoard {
         });
     }
 
+    /// Notes why the source cannot be read.
     pub fn source_failed(&self, error: &str) {
         self.change(|status| {
             status.member = None;
@@ -83,7 +96,8 @@ impl StatusBoard {
         });
     }
 
-    /// With nothing: the log can be read and written again, and what is derived from it too.
+    /// Notes why the log, or what is derived from it, cannot be read or written. None notes that
+    /// both work again.
     pub fn log_failed(&self, error: Option<String>) {
         self.change(|status| {
             let since = || status.log_failed_at.unwrap_or_else(Instant::now);
@@ -96,21 +110,24 @@ impl StatusBoard {
         self.change(|status| status.log_overdue = overdue);
     }
 
-    /// This one leads now. It took the log over by writing to it: whatever failed before is over.
+    /// Notes that this tailer leads. The tailer took the log over by writing to it, so any failure
+    /// before that is over.
     pub fn leads(&self, epoch: WriterEpoch) {
         self.log_failed(None);
         self.plays(Role::Leading { epoch });
     }
 
+    /// Notes the role of this tailer.
     pub fn plays(&self, role: Role) {
         self.change(|status| status.role = role);
     }
 
+    /// Replaces the list of what endangers the segments that the log holds.
     pub fn at_risk(&self, risks: Vec<String>) {
         self.change(|status| status.risks = risks);
     }
 
-    /// Members were listed; some may differ from each other.
+    /// Notes that members were listed, and which collections members list differently.
     #[expect(
         clippy::disallowed_methods,
         reason = "the wall clock is noted for people, never decided by"
@@ -122,7 +139,8 @@ impl StatusBoard {
         });
     }
 
-    /// Members could not be listed; what was found before stays. False when that was told already.
+    /// Notes that members could not be listed. Earlier findings stay. Returns false when the same
+    /// reason was noted already.
     pub(crate) fn catalog_unchecked(&self, reason: &str) -> bool {
         let mut is_new = false;
         self.change(|status| {

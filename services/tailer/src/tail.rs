@@ -1,4 +1,4 @@
-//! The reading task: chooses a member, tails it, and goes on at another one when it must.
+//! The reading task: chooses a member, tails it, and continues at another member when it must.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,15 +19,16 @@ use crate::source::{SetIdentity, Source};
 use crate::status::StatusBoard;
 use crate::watch::MemberWatch;
 
-/// A member that failed is not tried again for this long while another one answers.
+/// How long a member that failed is avoided while another member answers.
 const AVOID: Duration = Duration::from_secs(10);
 
 /// What the reading task hands on, in order.
 #[derive(Debug)]
 pub enum Received {
+    /// Entries from one reply.
     Batch {
         batch: EntryBatch,
-        /// Of its last entry.
+        /// The optime of the last entry.
         last: OpTime,
     },
     /// Entries between the two optimes existed and can no longer be read from any member.
@@ -35,7 +36,7 @@ pub enum Received {
 }
 
 impl Received {
-    /// The last entry that was read when this was handed on.
+    /// Returns the last entry that had been read when this was handed on.
     pub fn last(&self) -> OpTime {
         match self {
             Self::Batch { last, .. } => *last,
@@ -43,7 +44,8 @@ impl Received {
         }
     }
 
-    /// Takes away everything up to this very entry; false when it is not in it.
+    /// Drops everything up to and including the given entry. Returns false when the entry is not in
+    /// this batch.
     pub fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
         match self {
             Self::Batch { batch, .. } => batch.go_on_after(entry),
@@ -52,8 +54,8 @@ impl Received {
     }
 }
 
-/// The reading task's state. `resume` is where reading goes on, and moves with every batch handed
-/// on.
+/// The state of the reading task. `resume` is where reading continues, and moves with every batch
+/// that is handed on.
 pub struct Tail {
     source: Source,
     identity: SetIdentity,
@@ -63,11 +65,13 @@ pub struct Tail {
     status: StatusBoard,
     hosts: Vec<String>,
     avoid: HashMap<String, Instant>,
-    /// Since when nothing but members that do not answer keeps what follows from counting as lost.
+    /// Since when members that do not answer are the only reason not to count the next entries as
+    /// lost.
     missing_since: Option<Instant>,
 }
 
 impl Tail {
+    /// Makes a tail that begins at `resume`.
     pub fn new(settings: &CaptureSettings, boards: &Boards, resume: ResumeAt) -> Self {
         Self {
             hosts: settings.source.hosts(),
@@ -86,7 +90,7 @@ impl Tail {
     /// board.
     ///
     /// # Errors
-    /// What no retry can mend: refused, diverged.
+    /// Returns an error that no retry can mend, such as refused or diverged.
     pub async fn run(
         mut self,
         sender: queue::Sender<Received>,
@@ -122,7 +126,8 @@ impl Tail {
         &mut self,
         sender: &queue::Sender<Received>,
     ) -> Result<(), CaptureError> {
-        // Whatever else is found than last time, those that do not answer are waited for anew.
+        // When this attempt finds anything else than the last one did, the wait for members that do
+        // not answer starts anew.
         let missing_since = self.missing_since.take();
         let mut rolled_over = Vec::new();
         let mut others = Vec::new();
@@ -158,7 +163,7 @@ impl Tail {
         Err(CaptureError::Unavailable(format!("no member can be read: {}", others.join("; "))))
     }
 
-    /// The members of the set now.
+    /// Returns the present members of the set.
     async fn survey(&mut self) -> Result<Vec<Member>, CaptureError> {
         let survey = self.source.survey(&self.hosts).await?;
         if survey.identity != self.identity {
@@ -175,7 +180,7 @@ impl Tail {
         Ok(survey.members)
     }
 
-    /// The members to try, those that failed lately last.
+    /// Returns the members to try. Members that failed recently come last.
     fn candidates(&mut self, members: &[Member]) -> Result<Vec<Candidate>, CaptureError> {
         let mut found = candidates(members, &self.preference).map_err(CaptureError::Unavailable)?;
         self.avoid.retain(|_, since| since.elapsed() < AVOID);
@@ -188,8 +193,8 @@ impl Tail {
         OplogReader::open(&client, &candidate.host, &self.resume).await
     }
 
-    /// Every member that may be read begins after the resume point. What follows it is lost only
-    /// when no other member has it either.
+    /// Handles the case that every readable member begins after the resume point. What follows the
+    /// resume point is lost only when no other member has it either.
     async fn stand_at_gap(
         &mut self,
         members: &[Member],
@@ -238,7 +243,7 @@ impl Tail {
         self.read(reader, sender).await
     }
 
-    /// Reads one member until it fails, or another one is clearly better.
+    /// Reads one member until it fails or another member is clearly better.
     async fn read(
         &mut self,
         mut reader: OplogReader,
@@ -261,7 +266,8 @@ impl Tail {
                     leave = &mut watch => Err(leave),
                 }
             };
-            // The next batch is asked for before this one is looked at: the member works meanwhile.
+            // The next batch is requested before this one is processed, so that the member works
+            // meanwhile.
             let (next, goes_on) = tokio::join!(next, self.hand_on(held.take(), sender));
             if !goes_on? {
                 return Ok(());
@@ -273,7 +279,7 @@ impl Tail {
         }
     }
 
-    /// False when the receiver is gone, which happens at shutdown only.
+    /// Hands on a batch. Returns false when the receiver is gone, which happens at shutdown only.
     async fn hand_on(
         &mut self,
         batch: Option<EntryBatch>,

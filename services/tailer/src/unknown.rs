@@ -1,5 +1,5 @@
-//! Tells of entries that this version does not know. They are captured like all others; what keeps
-//! a history ends there.
+//! Reports entries that this version does not know. They are captured like all others, but a
+//! history ends there.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,19 @@ use hindsight_oplog::{CommandKind, Entry, OpKind};
 
 use crate::metrics;
 
-/// Different names that are told; further ones are counted together.
+/// The number of different names that are reported. Further names are counted together.
 const MOST_NAMES: usize = 32;
-/// Names are cut at this length.
+/// Names are cut at this length, in bytes.
 const LONGEST_NAME: usize = 64;
 const OTHERS: &str = "(others)";
 
-/// The names met so far. Whoever writes entries chooses them, so they are bounded.
+/// The names met so far. They are bounded, because the writer of an entry chooses its name.
 #[derive(Debug, Default)]
 pub(crate) struct UnknownNames(BTreeSet<String>);
 
 impl UnknownNames {
-    /// Counts the entry if it is not known. What an `applyOps` holds is not looked at here: the
-    /// history tells of it.
+    /// Counts the entry if it is not known. The operations inside an `applyOps` are not checked
+    /// here: the history reports these.
     pub(crate) fn note(&mut self, entry: &Entry<'_>) {
         match OpKind::of(entry.op) {
             OpKind::Unknown => self.tell(entry, entry.op),

@@ -1,4 +1,4 @@
-//! Looks at the member being read, and at the set around it: is there reason to leave it?
+//! Watches the member being read and the set around it, and decides whether to leave the member.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,15 @@ use crate::positions::PositionBoard;
 use crate::reader::oplog_ends;
 use crate::source::{Source, majority_point};
 
-/// How often the member's majority point is asked for.
+/// The time between two requests for the member's majority point.
 const MAJORITY_INTERVAL: Duration = Duration::from_millis(500);
-/// How often the whole set is looked at: has another member become a much better source?
+/// The time between two looks at the whole set, which show whether another member has become a much
+/// better source.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
-/// A member this far behind another candidate is left for it.
+/// The lag behind another candidate, in seconds, above which a member is left for that candidate.
 const TOLERATED_LAG_SECONDS: u32 = 10;
 
-/// What watching takes.
+/// What watching a member needs.
 pub(crate) struct MemberWatch {
     pub(crate) source: Source,
     pub(crate) preference: Preference,
@@ -26,7 +27,7 @@ pub(crate) struct MemberWatch {
 }
 
 impl MemberWatch {
-    /// Ends only with the reason to leave this member.
+    /// Watches until there is a reason to leave this member, and returns that reason.
     pub(crate) async fn watch_member(&self, client: &Client, host: &str) -> CaptureError {
         let mut surveyed = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! Listing what there is to copy.
+//! Lists the collections and indexes to copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::error::{CopyError, Reaction, Result};
 use super::member::{Member, document};
 use super::time_series::{self, VIEWLESS, raw_if_viewless};
 
-/// How often a listing is begun again because the member changed its state meanwhile.
+/// How many listings are tried when the member changes its state during each of them.
 const LISTINGS: u32 = 20;
 const BETWEEN_LISTINGS: Duration = Duration::from_millis(500);
 
-/// Lists all collections of a base, with their indexes. None of what it tells can be rolled back
+/// Lists all collections of a base, with their indexes. No part of the result can be rolled back
 /// any more.
 pub(super) async fn read(member: &Member, timeout: Duration) -> Result<Vec<CollectionInfo>> {
     for _ in 0..LISTINGS {
@@ -32,7 +32,7 @@ pub(super) async fn read(member: &Member, timeout: Duration) -> Result<Vec<Colle
     Err(unstable())
 }
 
-/// The UUIDs that exist, confirmed like [`read`].
+/// Returns the UUIDs of the collections that exist, confirmed as in [`read`].
 pub(super) async fn read_uuids(member: &Member, timeout: Duration) -> Result<BTreeSet<Uuid>> {
     for _ in 0..LISTINGS {
         let confirmation = Confirmation::begin(member).await?;
@@ -52,7 +52,8 @@ fn unstable() -> CopyError {
     )
 }
 
-/// That what was listed since its beginning is of the member's committed history.
+/// A check that everything listed since [`Confirmation::begin`] belongs to the member's committed
+/// history.
 struct Confirmation(Incarnation);
 
 impl Confirmation {
@@ -74,7 +75,7 @@ pub(super) type ByUuid = BTreeMap<Uuid, CollectionInfo>;
 
 async fn list_all(member: &Member) -> Result<ByUuid> {
     let doing = "list databases";
-    // Without the privilege for all of them the server would list some of them, and say nothing.
+    // Without the privilege for all databases the server would list only some of them, silently.
     let command = rawdoc! { "listDatabases": 1, "nameOnly": true, "authorizedDatabases": false };
     let reply = member.command(doing, "admin", command).await?;
     let databases = document(doing, &reply)?.get(b"databases")?.and_then(Element::as_array);
@@ -93,7 +94,7 @@ async fn list_all(member: &Member) -> Result<ByUuid> {
     Ok(listed)
 }
 
-/// The collections of one database, their indexes not yet read.
+/// Lists the collections of one database, without their indexes.
 pub(super) async fn list_database(member: &Member, db: &str) -> Result<Vec<CollectionInfo>> {
     let doing = format!("list the collections of {db}");
     let documents = member.documents(&doing, db, rawdoc! { "listCollections": 1 }).await?;
@@ -104,7 +105,8 @@ pub(super) async fn list_database(member: &Member, db: &str) -> Result<Vec<Colle
     Ok(collections)
 }
 
-/// What `listCollections` tells of one collection; nothing for what a base does not hold as such.
+/// Reads what `listCollections` returns for one collection. None for what a base does not hold as a
+/// collection.
 pub(super) fn collection(db: &str, listed: Doc<'_>) -> Result<Option<CollectionInfo>> {
     let name = listed.get(b"name")?.and_then(Element::as_str).ok_or_else(|| {
         CopyError::Refused(format!("database {db} has a collection whose name is not UTF-8"))
@@ -116,10 +118,10 @@ pub(super) fn collection(db: &str, listed: Doc<'_>) -> Result<Option<CollectionI
     let info = listed.get(b"info")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     let uuid = info.get(b"uuid")?.and_then(Element::as_uuid);
     let uuid = match (kind, uuid) {
-        // Documents of `system.views`; the measurements of a time-series are in its
-        // `system.buckets`.
+        // A view is a document of `system.views`. The measurements of a time-series are in its
+        // `system.buckets` collection.
         ("view", _) | ("timeseries", None) => return Ok(None),
-        // From 9.0 on a time-series is one collection, which has no view.
+        // From 9.0 on a time-series is one collection without a view.
         ("collection" | VIEWLESS, Some(uuid)) => uuid,
         _ => {
             return Err(CopyError::Refused(format!(
@@ -150,7 +152,7 @@ async fn with_indexes(member: &Member, listed: ByUuid) -> Result<ByUuid> {
     Ok(complete)
 }
 
-/// Takes the second listing where the two differ, and keeps what only the first one has.
+/// Merges two listings: takes the second where they differ, and keeps what only the first has.
 async fn with_missed(member: &Member, mut first: ByUuid, second: ByUuid) -> Result<ByUuid> {
     for (uuid, mut info) in second {
         info.indexes = match first.remove(&uuid) {
@@ -162,7 +164,7 @@ async fn with_missed(member: &Member, mut first: ByUuid, second: ByUuid) -> Resu
     Ok(first)
 }
 
-/// The finished indexes; none of a collection that is gone by now.
+/// Lists the finished indexes of a collection. Empty when the collection is gone by now.
 pub(super) async fn list_indexes(member: &Member, info: &CollectionInfo) -> Result<Vec<Vec<u8>>> {
     let doing = format!("list the indexes of {}.{}", info.db, info.name);
     let command = rawdoc! {
@@ -183,14 +185,14 @@ pub(super) async fn list_indexes(member: &Member, info: &CollectionInfo) -> Resu
     Ok(finished)
 }
 
-/// An index in the making is listed as `{spec, buildUUID}`; its `commitIndexBuild` is still to come
-/// in the log.
+/// Whether a listed index is finished. An index that is still being built is listed as
+/// `{spec, buildUUID}`; its `commitIndexBuild` is still to come in the log.
 pub(super) fn is_finished(listed: Doc<'_>) -> Result<bool> {
     Ok(listed.get(b"buildUUID")?.is_none())
 }
 
-/// The collection as a command's first value: a name could be another collection's by the time the
-/// command runs.
+/// The collection's UUID, as the first value of a command. A name could belong to another
+/// collection by the time the command runs.
 fn by_uuid(info: &CollectionInfo) -> RawBson {
     RawBson::Binary(bson::Binary {
         subtype: bson::spec::BinarySubtype::Uuid,
@@ -198,7 +200,8 @@ fn by_uuid(info: &CollectionInfo) -> RawBson {
     })
 }
 
-/// The scan's command. Natural order is the order of capped collections, and the fastest for all.
+/// The command of a scan. Natural order is the order of capped collections, and the fastest order
+/// for all collections.
 pub(super) fn scan_command(
     info: &CollectionInfo,
     after: hindsight_oplog::Timestamp,

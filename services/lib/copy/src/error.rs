@@ -1,38 +1,44 @@
-//! What can go wrong with a copy, and what to do about a server's error.
+//! The errors of a copy, and how the copy reacts to a server's error.
 
 use hindsight_mongo::{Failure, Kind, PRIVILEGES, codes};
 
 pub(super) type Result<T> = std::result::Result<T, CopyError>;
 
-/// What to do about a [`CopyError`].
+/// What the caller should do about a [`CopyError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyErrorKind {
     /// Begin a new copy later, perhaps from another member.
     Retry,
     /// Free space, then begin a new copy.
     DiskFull,
-    /// Trying again gives the same answer until somebody changes something: the message says what.
+    /// Another try fails in the same way until somebody changes something. The message says what.
     Refused,
-    /// It was asked to stop.
+    /// The caller asked the copy to stop.
     Cancelled,
 }
 
+/// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
+    /// A request to the member failed.
     #[error("cannot {doing}: {text}", text = server_text(source))]
     Server { doing: String, source: Failure },
-    /// The member answered, but a state that was waited for did not come.
+    /// The member answered, but it did not reach a state that the copy waited for.
     #[error("{0}")]
     Unsettled(String),
+    /// The copy cannot succeed until somebody changes something. The text says what.
     #[error("{0}")]
     Refused(String),
+    /// The base cannot be written.
     #[error("cannot write the base: {0}")]
     Base(#[from] hindsight_base::Error),
+    /// The caller cancelled the copy.
     #[error("the copy was cancelled")]
     Cancelled,
 }
 
 impl CopyError {
+    /// Returns what the caller should do about the error.
     pub fn kind(&self) -> CopyErrorKind {
         match self {
             CopyError::Server { source, .. } => match reaction(source) {
@@ -50,7 +56,7 @@ impl CopyError {
         }
     }
 
-    /// For `map_err`: a server's error with what was being done.
+    /// Makes an error for `map_err` from a server's error and the description of the failed action.
     pub(super) fn server(doing: impl Into<String>) -> impl FnOnce(Failure) -> CopyError {
         let doing = doing.into();
         move |source| CopyError::Server { doing, source }
@@ -65,7 +71,7 @@ impl CopyError {
     }
 }
 
-/// A server's error in a line.
+/// The text of a server's error, in one line.
 fn server_text(failure: &Failure) -> String {
     match failure.kind() {
         Kind::Forbidden => format!("{failure}: the user needs {PRIVILEGES}"),
@@ -73,12 +79,12 @@ fn server_text(failure: &Failure) -> String {
     }
 }
 
-/// What to do about a server's error.
+/// How the copy reacts to a server's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reaction {
     /// Ask again, with growing delays.
     Retry,
-    /// There is no such collection.
+    /// The collection does not exist.
     Vanished,
     /// Asking again would not help.
     Stop,

@@ -15,13 +15,19 @@ use super::scan::{Scanned, Scans};
 use super::start::Started;
 use super::throttle::Throttle;
 
-/// How often collections that seemed to have vanished may come back.
+/// How many rounds of scans are run when collections that seemed to have vanished come back.
 const ROUNDS: u32 = 5;
 
 impl Started {
-    /// Copies everything into a new base under `directory_of_bases`. One copy at a time and
-    /// directory: what earlier ones left unfinished is removed first. A copy that fails or is
-    /// cancelled removes what it wrote.
+    /// Copies everything into a new base under `directory_of_bases`. At most one copy at a time may
+    /// run per directory: this call first removes what earlier copies left unfinished. A copy that
+    /// fails or is cancelled removes what it wrote.
+    ///
+    /// # Errors
+    /// Returns [`CopyError::Cancelled`] when `cancel` is triggered, [`CopyError::Base`] when the
+    /// base cannot be written, [`CopyError::Unsettled`] when a state that the copy waits for does
+    /// not come, and [`CopyError::Server`] or [`CopyError::Refused`] when the member does not
+    /// answer as needed. [`CopyError::kind`] says what to do about each.
     pub async fn run(
         mut self,
         directory_of_bases: &Path,
@@ -49,7 +55,7 @@ impl Started {
         }
     }
 
-    /// Everything but the manifest.
+    /// Copies everything but the manifest.
     async fn copy_into(&self, base: &BaseWriter, progress: &ProgressSender) -> Result<Origin> {
         let timeout = self.settings.majority_timeout;
         progress.stage(CopyStage::Listing);
@@ -70,8 +76,8 @@ impl Started {
         Ok(self.origin(&end))
     }
 
-    /// Scans all, and once more those that seemed dropped but are there: their drop was rolled
-    /// back.
+    /// Scans all collections. Scans again those that seemed dropped but exist: their drop was
+    /// rolled back.
     async fn scan_all(&self, scans: &Scans<'_>, collections: Vec<CollectionInfo>) -> Result<()> {
         let mut to_scan = collections;
         for _ in 0..ROUNDS {
@@ -114,8 +120,8 @@ impl Started {
             .await
     }
 
-    /// E: the majority point, once it has passed everything a reply told and everything the member
-    /// has applied by now.
+    /// Waits for E: the majority point once it has passed everything that a reply carried and
+    /// everything that the member has applied by now.
     async fn await_end(&self) -> Result<Hello> {
         let now = self.member.hello().await?;
         let target = self.member.seen().max(now.last_applied.ts);

@@ -1,4 +1,4 @@
-//! Listing a member's catalog for its own sake, while nothing is copied.
+//! Lists a member's catalog for its own sake, while no copy runs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,20 +11,26 @@ use super::catalog::{self, list_database, list_indexes};
 use super::error::Result;
 use super::member::Member;
 
-/// Tries of each request. What fails is looked at again before long anyway.
+/// Attempts of each request. After a failure the caller soon lists again anyway.
 const ATTEMPTS: u32 = 2;
 
 /// What one member lists, and when.
 #[derive(Debug)]
 pub struct CatalogListing {
-    /// It holds every entry up to here.
+    /// The listing includes the effects of every entry up to here.
     pub from: Timestamp,
-    /// The newest entry that the member had applied when it was listed, or a later one.
+    /// The newest entry that the member had applied when the listing ended, or a later entry.
     pub to: Timestamp,
+    /// The collections with their options and finished indexes.
     pub collections: Vec<CollectionInfo>,
 }
 
-/// Lists the whole catalog; nothing of it can be rolled back any more.
+/// Lists the whole catalog. No part of the result can be rolled back any more. `patience` limits
+/// the wait for the majority point to pass the listing.
+///
+/// # Errors
+/// Returns [`CopyError`](super::CopyError) when a request fails, or when no listing could be
+/// confirmed.
 pub async fn list_catalog(client: &Client, patience: Duration) -> Result<CatalogListing> {
     let member = Member::new(client, ATTEMPTS);
     let from = member.hello().await?.last_applied.ts;
@@ -33,7 +39,11 @@ pub async fn list_catalog(client: &Client, patience: Duration) -> Result<Catalog
     Ok(CatalogListing { from, to, collections })
 }
 
-/// Lists those of the collections that the member has, as they are now.
+/// Lists the wanted collections that the member has, as they are now. Each wanted collection is a
+/// database and a UUID. The result is not confirmed: it could still be rolled back.
+///
+/// # Errors
+/// Returns [`CopyError`](super::CopyError) when a request fails.
 pub async fn list_these(
     client: &Client,
     wanted: &BTreeSet<(String, Uuid)>,

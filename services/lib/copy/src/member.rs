@@ -1,4 +1,4 @@
-//! The member that is copied from.
+//! The member that the base is copied from.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +18,17 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Delays between tries of one thing.
+/// The delays between attempts of one request or scan.
 pub(super) fn backoff() -> Backoff {
     Backoff::new(FIRST_DELAY, LONGEST_DELAY)
 }
 
-/// One member, asked raw. The client is connected to that member directly.
+/// One member, with replies as raw bytes. The client is connected directly to that member.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     client: Client,
     attempts: u32,
-    /// The latest operation time any reply carried.
+    /// The latest operation time that any reply carried.
     seen: Arc<AtomicU64>,
     progress: Option<ProgressSender>,
 }
@@ -47,19 +47,20 @@ impl Member {
         self.progress = Some(progress);
     }
 
-    /// Nothing that was read so far is later than this.
+    /// Returns the latest operation time so far. Nothing that was read so far is later than this.
     pub(super) fn seen(&self) -> Timestamp {
         Timestamp::from_u64(self.seen.load(Ordering::Acquire))
     }
 
-    /// Every reply is passed through here.
+    /// Notes the operation time of a reply. Every reply passes through here.
     pub(super) fn observe(&self, reply: Doc<'_>) {
         if let Some(ts) = operation_time(reply) {
             self.seen.fetch_max(ts.as_u64(), Ordering::AcqRel);
         }
     }
 
-    /// Runs a command that answers with one document, given raw. Tried again where that can help.
+    /// Runs a command that answers with one document, and returns the document's bytes. Tries again
+    /// where that can help.
     pub(super) async fn command(
         &self,
         doing: &str,
@@ -143,7 +144,7 @@ impl Member {
         batch.read().map_err(|malformed| unreadable(doing, &malformed))
     }
 
-    /// Waits before the next try, or gives the error back if there should be none.
+    /// Waits before the next attempt, or returns the error when there should be no other attempt.
     pub(super) async fn delay_or_give_up(
         &self,
         error: CopyError,
@@ -166,8 +167,8 @@ impl Member {
         Hello::read(document(doing, &reply)?).map_err(|malformed| unreadable(doing, &malformed))
     }
 
-    /// Waits until the majority point has reached `target`, and gives the state then. Nothing if
-    /// the member stopped being the `incarnation` that was asked for.
+    /// Waits until the majority point has reached `target`, and returns the member's state at that
+    /// time. None when the member is no longer the expected `incarnation`.
     pub(super) async fn majority_at(
         &self,
         target: Timestamp,

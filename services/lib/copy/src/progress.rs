@@ -1,35 +1,43 @@
-//! How far a copy is.
+//! The progress of a copy.
 
 use tokio::sync::watch;
 
-/// What a copy is doing.
+/// The stage that a copy is in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CopyStage {
+    /// Listing the collections and indexes.
     #[default]
     Listing,
+    /// Reading the documents.
     Scanning,
-    /// Everything is read; the majority point has yet to pass it.
+    /// Waiting for the majority point to pass everything that was read.
     AwaitingMajority,
     /// Writing the manifest.
     Finishing,
+    /// The base is complete.
     Done,
 }
 
-/// A copy's progress. Documents and bytes of a scan that is begun again are taken back.
+/// The progress of a copy. When a scan begins again, its documents and bytes are subtracted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CopyProgress {
+    /// What the copy is doing.
     pub stage: CopyStage,
+    /// The number of collections to copy.
     pub collections: u64,
+    /// The number of collections whose scan has ended, including those that vanished.
     pub collections_done: u64,
+    /// The number of documents read.
     pub documents: u64,
+    /// The bytes of these documents, uncompressed.
     pub raw_bytes: u64,
-    /// Requests and scans that were tried again.
+    /// The number of requests and scans that were tried again.
     pub retries: u64,
-    /// The latest failure that was tried again.
+    /// The latest failure after which a request or scan was tried again.
     pub last_failure: Option<String>,
 }
 
-/// Changes the progress; nobody needs to listen.
+/// Updates the progress. It does not need a listener.
 #[derive(Debug, Clone)]
 pub(super) struct ProgressSender(watch::Sender<CopyProgress>);
 

@@ -1,15 +1,15 @@
-//! What servers answer, read from raw bytes.
+//! Reads servers' replies from raw bytes.
 
 use hindsight_oplog::raw::{Doc, Element, Malformed};
 use hindsight_oplog::{OpTime, Timestamp};
 
-/// The logical time up to which the member had got when it answered.
+/// The logical time that the member had reached when it replied.
 pub(super) fn operation_time(reply: Doc<'_>) -> Option<Timestamp> {
     reply.get(b"operationTime").ok()??.as_timestamp()
 }
 
-/// Whether this entry is part of a chain that goes on after it: the optime of the part before it,
-/// which is [`OpTime::NONE`] for the first.
+/// Returns the optime of the previous part when this entry is part of a chain that continues after
+/// it: [`OpTime::NONE`] for the first part. None when the chain ends here or there is no chain.
 pub(super) fn unfinished_chain(entry: Doc<'_>) -> Result<Option<OpTime>, Malformed> {
     let operation = entry.get(b"o")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     if operation.get(b"partialTxn")?.and_then(Element::as_bool) != Some(true) {

@@ -1,4 +1,4 @@
-//! Scanning one collection into the base.
+//! Scans one collection into the base.
 
 use hindsight_base::{BaseWriter, CollectionInfo, CollectionWriter};
 use hindsight_mongo::{Batch, Batches};
@@ -23,12 +23,12 @@ pub(super) struct Scans<'a> {
 #[derive(Debug)]
 pub(super) enum Scanned {
     Copied,
-    /// The collection is not there any more, as far as this member knows.
+    /// The collection no longer exists, as far as this member knows.
     Vanished(CollectionInfo),
 }
 
 impl Scans<'_> {
-    /// Copies one collection, from its beginning again if the cursor is lost.
+    /// Copies one collection. When the cursor is lost, the scan starts again from the beginning.
     pub(super) async fn scan(&self, info: CollectionInfo) -> Result<Scanned> {
         let mut backoff = backoff();
         loop {
@@ -49,7 +49,7 @@ impl Scans<'_> {
     }
 }
 
-/// One try.
+/// One attempt to scan a collection.
 struct Scan<'a> {
     scans: &'a Scans<'a>,
     info: &'a CollectionInfo,
@@ -85,7 +85,7 @@ impl<'a> Scan<'a> {
         self.scans.member.cursor(&self.doing, &self.info.db, command).await
     }
 
-    /// Reads the next batch while the one before is compressed and written.
+    /// Reads the next batch while the previous one is compressed and written.
     async fn read_into(
         &mut self,
         mut cursor: Box<dyn Batches>,
@@ -96,7 +96,8 @@ impl<'a> Scan<'a> {
             let looked_at = batch
                 .map_err(CopyError::server(self.doing.as_str()))
                 .and_then(|batch| Ok((self.look_at(&batch)?, batch)));
-            // Waited for even if reading failed: the next try must not meet the writer of this one.
+            // Waited for even when reading failed: the next attempt must not overlap with this
+            // writer.
             let writer = writing.await.map_err(|panic| self.panicked(&panic))??;
             let ((raw_bytes, is_last), batch) = looked_at?;
             let doing = self.doing.clone();
@@ -107,11 +108,11 @@ impl<'a> Scan<'a> {
             self.scans.throttle.pay(raw_bytes).await;
         }
         writing.await.map_err(|panic| self.panicked(&panic))??;
-        // The driver ends a stream whose connection broke, too.
+        // The driver also ends a stream whose connection broke.
         Err(CopyError::Unsettled(format!("cannot {}: the cursor was cut short", self.doing)))
     }
 
-    /// Counts a batch: its documents' bytes, and whether it is the last.
+    /// Counts a batch. Returns the bytes of its documents, and whether it is the last batch.
     fn look_at(&mut self, batch: &Batch) -> Result<(u64, bool)> {
         let reply = self.scans.member.read_batch(&self.doing, batch)?;
         let (mut documents, mut raw_bytes) = (0, 0);

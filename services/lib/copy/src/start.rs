@@ -1,4 +1,4 @@
-//! The first look-ups of a copy: where the log must begin.
+//! The first look-ups of a copy, which determine where the log must begin.
 
 use bson::rawdoc;
 use hindsight_base::{Origin, Source};
@@ -11,10 +11,11 @@ use super::error::{CopyError, Result};
 use super::member::{Member, document};
 use super::reply::{entry_optime, unfinished_chain};
 
-/// More parts than a transaction can have in its lifetime, at 16 MiB each.
+/// A limit on the parts of one chain: more than a transaction can have in its lifetime, at 16 MiB
+/// each.
 const LONGEST_CHAIN: usize = 1 << 16;
 
-/// A copy whose positions are noted and that has read nothing yet.
+/// A copy whose positions are noted and that has not read any data yet.
 #[derive(Debug)]
 pub struct Started {
     pub(super) member: Member,
@@ -25,10 +26,17 @@ pub struct Started {
     pub(super) scanned_after: Timestamp,
 }
 
-/// Notes the positions of a copy, in the order that makes them safe (see the module). `client` must
-/// be connected directly to the chosen member (`directConnection=true`): the order means nothing
-/// across members. Before [`Started::run`], make sure the log holds, or will hold, everything from
+/// Notes the positions of a copy, in the order that makes them safe (see the crate's
+/// documentation). `client` must be connected directly to the chosen member
+/// (`directConnection=true`): the order means nothing across members. Before [`Started::run`], the
+/// caller must make sure that the log holds, or will hold, everything from
 /// [`Started::capture_from`] on.
+///
+/// # Errors
+/// Returns [`CopyError::Refused`] when the member is a mongos, is in no replica set or in another
+/// one than expected, or sends an unreadable reply. Returns [`CopyError::Unsettled`] when the
+/// member cannot be read from now or changed its state meanwhile, and [`CopyError::Server`] when a
+/// request failed.
 pub async fn begin(client: &Client, settings: CopySettings) -> Result<Started> {
     let member = Member::new(client, settings.attempts);
     let hello = member.hello().await?;
@@ -43,28 +51,30 @@ pub async fn begin(client: &Client, settings: CopySettings) -> Result<Started> {
         )));
     }
     let oldest_open = [chain_first, recorded].into_iter().flatten().min();
-    // One that began after the start is whole in the log.
+    // A transaction that began after the start is whole in the log.
     let oldest_open = oldest_open.filter(|open| *open <= start);
     tracing::info!(member = %source.member, %start, ?oldest_open, %scanned_after, "copy of a base begins");
     Ok(Started { member, settings, source, start, oldest_open, scanned_after })
 }
 
 impl Started {
-    /// The top of the majority-committed oplog when the copy began.
+    /// Returns the top of the majority-committed oplog when the copy began.
     pub fn start(&self) -> OpTime {
         self.start
     }
 
-    /// First entry of the oldest transaction that was open then.
+    /// Returns the first entry of the oldest transaction that was open when the copy began. None
+    /// when no transaction was open.
     pub fn oldest_open(&self) -> Option<OpTime> {
         self.oldest_open
     }
 
-    /// The first entry the log must hold, so that this base is of use.
+    /// Returns the first entry that the log must hold for this base to be of use.
     pub fn capture_from(&self) -> OpTime {
         self.oldest_open.map_or(self.start, |open| open.min(self.start))
     }
 
+    /// Returns the member and the replica set that the base is copied from.
     pub fn source(&self) -> &Source {
         &self.source
     }
@@ -157,11 +167,11 @@ async fn feature_compatibility_version(member: &Member) -> Result<Option<String>
     Ok(version.map(str::to_owned))
 }
 
-/// The top of the oplog, and the first entry of the chain it is a part of, if that chain goes on
-/// after it.
+/// Reads the top of the oplog. When that entry is part of a chain that continues after it, also
+/// returns the first entry of the chain.
 async fn read_start(member: &Member) -> Result<(OpTime, Option<OpTime>)> {
     let doing = "read the top of the oplog";
-    // Backwards, a local read could pass unfinished entries; the majority snapshot has none.
+    // A local read in reverse order could pass unfinished entries; the majority snapshot has none.
     let command = rawdoc! {
         "find": "oplog.rs",
         "filter": {},
@@ -218,9 +228,9 @@ async fn previous_in_chain(member: &Member, at: OpTime) -> Result<OpTime> {
     unfinished_chain(entry)?.ok_or_else(gone)
 }
 
-/// First entry of the oldest transaction that `config.transactions` tells to be open. The
-/// collection refuses `afterClusterTime`, and needs none: the majority snapshot of a member does
-/// not go back.
+/// Returns the first entry of the oldest transaction that `config.transactions` records as open.
+/// The server refuses `afterClusterTime` for this collection. It is not needed either, because the
+/// majority snapshot of a member does not go back.
 async fn oldest_recorded_transaction(member: &Member) -> Result<Option<OpTime>> {
     let doing = "look for open transactions";
     let command = rawdoc! {

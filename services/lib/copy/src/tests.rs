@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-//! The parts of a copy that need no server. With one, see the end-to-end tests.
+//! The parts of a copy that need no server. The end-to-end tests cover the rest.
 
 use bson::{Bson, Document, doc};
 use hindsight_mongo::Failure;
@@ -42,7 +42,7 @@ fn a_chain_that_goes_on_is_told_from_all_else() {
     assert_eq!(chain(doc! { "op": "c", "o": last, "prevOpTime": before.clone() }), None);
     let prepared = doc! { "applyOps": [], "prepare": true };
     assert_eq!(chain(doc! { "op": "c", "o": prepared, "prevOpTime": none }), None);
-    // A retryable insert has a previous optime, too.
+    // A retryable insert has a previous optime too.
     assert_eq!(chain(doc! { "op": "i", "o": { "_id": 1 }, "prevOpTime": before }), None);
     let entry = doc! { "ts": ts(7, 8), "t": 3_i64, "op": "n" };
     assert_eq!(with(entry, |entry| entry_optime(entry).unwrap()), OpTime::new(7, 8, 3));
@@ -76,7 +76,7 @@ fn the_catalog_keeps_raw_options_and_leaves_out_views() {
     let buckets = unlisted("system.buckets.weather", "collection", doc! { "uuid": uuid(2) });
     assert_eq!(buckets.unwrap().unwrap().id_index, None);
 
-    // What we do not know how to copy is refused, not passed over.
+    // What this version cannot copy is refused, not skipped.
     for (kind, info) in
         [("collection", doc! { "readOnly": false }), ("something new", doc! { "uuid": uuid(1) })]
     {
@@ -86,7 +86,7 @@ fn the_catalog_keeps_raw_options_and_leaves_out_views() {
     }
 }
 
-/// Made by hand after the sources of 9.0.
+/// The listings are made by hand after the sources of 9.0.
 #[test]
 fn a_time_series_without_a_view_is_read_as_buckets() {
     let listed = |kind: &str| {

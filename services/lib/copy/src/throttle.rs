@@ -1,4 +1,4 @@
-//! Keeping a copy from taking all of a member's disk and network.
+//! Limits how much of a member's disk and network a copy takes.
 
 use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Spaces reads so that on average no more than a given number of bytes a second are read.
+/// Spaces reads so that on average at most a given number of bytes per second is read.
 #[derive(Debug)]
 pub(super) struct Throttle {
     bytes_per_second: Option<NonZeroU64>,
-    /// When everything that was read so far has been paid for in time.
+    /// The time at which everything read so far is paid for.
     paid_at: Mutex<Instant>,
 }
 
@@ -19,7 +19,7 @@ impl Throttle {
         Throttle { bytes_per_second, paid_at: Mutex::new(Instant::now()) }
     }
 
-    /// Waits for as long as these bytes may take, all scans together.
+    /// Waits as long as reading these bytes may take. All scans share the rate.
     pub(super) async fn pay(&self, bytes: u64) {
         if let Some(until) = self.charge(bytes, Instant::now()) {
             tokio::time::sleep_until(until).await;
@@ -30,7 +30,7 @@ impl Throttle {
         let rate = self.bytes_per_second?;
         let cost = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
-        // Time that passed unused is not saved up: a pause must not be followed by a burst.
+        // Unused time is not saved up: a pause must not be followed by a burst.
         *paid_at = (*paid_at).max(now) + cost;
         Some(*paid_at)
     }

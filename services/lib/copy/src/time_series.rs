@@ -1,8 +1,8 @@
-//! What listed options do not tell of time-series collections.
+//! What the listed options of time-series collections leave out.
 //!
-//! From 9.0 on a time-series is one collection without a view (made by hand after the server's
-//! sources, for no 9.0 was to be had): its buckets are read with `rawData: true`, which takes the
-//! privilege `performRawDataOperations`.
+//! From 9.0 on a time-series is one collection without a view. Its buckets are read with
+//! `rawData: true`, which requires the privilege `performRawDataOperations`. This was written after
+//! the server's sources, because no 9.0 server was available.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ use super::catalog::ByUuid;
 use super::error::{CopyError, Result};
 use super::member::{Member, document};
 
-/// The type of a time-series that is one collection, in `listCollections`.
+/// The type that `listCollections` returns for a time-series that is one collection.
 pub(super) const VIEWLESS: &str = "timeseries";
 
-/// Replies of servers that keep no mark: below 6.0 there is no such stage, and below that feature
-/// compatibility version the stage is not enabled.
+/// Error codes of servers that keep no mark: before 6.0 there is no such stage, and below feature
+/// compatibility version 6.0 the stage is not enabled.
 const NO_SUCH_STAGE: [i32; 2] = [40324, 224];
 
-/// Asks for the buckets, where the collection would show measurements.
+/// Asks for the buckets of a collection that would otherwise return measurements.
 pub(super) fn raw_if_viewless(
     info: &CollectionInfo,
     mut command: RawDocumentBuf,
@@ -34,8 +34,9 @@ pub(super) fn raw_if_viewless(
     command
 }
 
-/// Writes the mark of mixed types into the options of the collections that have the mark in the
-/// member's catalog. 6.0.5 does not list it, and later patches do not list what 6.0.5 marked.
+/// Writes the mark of mixed types into the options of the collections that carry the mark in the
+/// member's catalog. 6.0.5 does not list the mark, and later patch releases do not list what 6.0.5
+/// marked.
 pub(super) async fn with_marks(member: &Member, mut listed: ByUuid) -> Result<ByUuid> {
     let mut is_needed = false;
     for info in listed.values() {
@@ -52,7 +53,7 @@ pub(super) async fn with_marks(member: &Member, mut listed: ByUuid) -> Result<By
     Ok(listed)
 }
 
-/// The UUIDs of all marked collections.
+/// Returns the UUIDs of all marked collections.
 async fn marked(member: &Member) -> Result<BTreeSet<Uuid>> {
     let doing = "read which time-series may hold buckets of mixed types";
     let command = rawdoc! {

@@ -1,4 +1,4 @@
-//! Documents of two times, side by side.
+//! Compares the documents of two times side by side.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -9,10 +9,10 @@ use super::touched::Keys;
 use super::{Difference, Visitor};
 use crate::error::QueryError;
 
-/// After so many documents it is asked whether anybody still wants more.
+/// How many documents are compared between two calls of `is_wanted`.
 const ASK_EVERY: u32 = 256;
 
-/// Two states, and who wants to know where they differ.
+/// Two states, and the visitor that takes their differences.
 pub(super) struct Comparison<'a, 'v> {
     pub(super) before: View<'a>,
     pub(super) after: View<'a>,
@@ -22,7 +22,8 @@ pub(super) struct Comparison<'a, 'v> {
 }
 
 impl Comparison<'_, '_> {
-    /// `keys` are the documents that can differ, if that is known.
+    /// Compares one pair. `keys` are the documents that can differ, or None when these are not
+    /// known.
     pub(super) fn compare(
         &mut self,
         pair: &NamePair,
@@ -77,7 +78,7 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// Tells the visitor, if it is one.
+    /// Passes the documents to the visitor if they differ.
     fn tell(&mut self, difference: Difference<'_>) -> ControlFlow<()> {
         self.seen = self.seen.wrapping_add(1);
         if self.seen.is_multiple_of(ASK_EVERY) && !(self.is_wanted)() {

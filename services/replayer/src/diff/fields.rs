@@ -1,38 +1,40 @@
-//! Which fields of two documents are different, by path.
+//! Determines which fields of two documents differ, by path.
 //!
-//! - A field that only one document has is named, and so is one whose type or bytes differ. Of two
-//!   documents (or two arrays) under one name the fields (elements) are named instead:
-//!   `address.city`, `items.3.price`. The elements of an array have their number for a name,
+//! - A field that only one document has is named, and so is a field whose type or bytes differ.
+//!   When both values are documents (or arrays), their differing fields (elements) are named
+//!   instead: `address.city`, `items.3.price`. The elements of an array are named by their number,
 //!   whatever names are stored.
-//! - A field that is not named so, and stands elsewhere among the fields that both have, is named
-//!   too: as few as explain the order. So documents that differ in the order of their fields alone
-//!   are told, too.
-//! - Of a name that comes twice, the first is held against the first and the second against the
+//! - A field that is not named by these rules, but whose place among the common fields differs, is
+//!   named too: as few fields as explain the order. So documents that differ only in the order of
+//!   their fields are also reported.
+//! - When a name comes twice, the first field is compared with the first and the second with the
 //!   second.
-//! - First come the fields of `before`, in its order, then those that `after` has on top.
+//! - The fields of `before` come first, in the order of `before`, and then the fields that only
+//!   `after` has.
 //!
-//! Names are shown as they are, but for bytes that are not UTF-8; one with a dot in it looks like a
-//! path.
+//! Names are shown as they are, except for bytes that are not UTF-8. A name that contains a dot
+//! looks like a path.
 
 use std::collections::HashMap;
 
 use hindsight_oplog::raw::{Doc, Element, Elements, Malformed, kind};
 
-/// At most so many paths: more would not be read.
+/// The most paths that are named. Nobody would read more.
 const MOST_PATHS: usize = 100;
-/// What lies deeper is named by what holds it.
+/// The depth below which a difference is named by what holds it.
 const MOST_DEPTH: usize = 64;
-/// Where the names begin to differ in a document with more fields than this, only the fields at
-/// that place are named.
+/// The most fields that are compared from the place where the names begin to differ. When a
+/// document has more, only the fields at that place are named.
 const MOST_FIELDS: usize = 50_000;
-/// A longer path is given as that of what holds the field; a longer name is cut.
+/// The most bytes of a path. A longer path is replaced by the path of what holds the field; a
+/// longer name is cut.
 const MOST_PATH_BYTES: usize = 1024;
 
-/// Dotted paths of what differs, at most 100; none exactly if the documents are the same, byte for
-/// byte.
+/// Returns the dotted paths of what differs, at most 100. The result is empty exactly when the
+/// documents are the same, byte for byte.
 ///
 /// # Errors
-/// Either is not BSON, as far as it had to be read.
+/// Returns an error when either document is not BSON, as far as it had to be read.
 pub fn changed_fields(before: &[u8], after: &[u8]) -> Result<Vec<String>, Malformed> {
     let (before, after) = (Doc::new(before)?, Doc::new(after)?);
     let mut paths = Paths { found: Vec::new(), at: String::new(), depth: 0 };
@@ -42,7 +44,7 @@ pub fn changed_fields(before: &[u8], after: &[u8]) -> Result<Vec<String>, Malfor
 
 struct Paths {
     found: Vec<String>,
-    /// Path of the document at hand; empty for the whole.
+    /// The path of the document being compared. Empty for the whole document.
     at: String,
     depth: usize,
 }
@@ -69,7 +71,7 @@ impl Paths {
         }
     }
 
-    /// From where the names are no longer the same.
+    /// Compares the fields from the place where the names are no longer the same.
     fn fields_apart(&mut self, before: Elements<'_>, after: Elements<'_>) -> Result<(), Malformed> {
         let fields_before: Vec<Element<'_>> = Result::from_iter(before.take(MOST_FIELDS + 1))?;
         let fields_after: Vec<Element<'_>> = Result::from_iter(after.take(MOST_FIELDS + 1))?;
@@ -79,7 +81,7 @@ impl Paths {
             return Ok(());
         }
         let pairing = Pairing::of(&fields_before, &fields_after);
-        // What is named for its value says nothing of the others' order.
+        // A field that is named for its value says nothing about the order of the others.
         let is_ordered = |field: Element<'_>, at: &usize| {
             is_same(field, fields_after[*at]) || is_nested(field, fields_after[*at])
         };
@@ -131,7 +133,7 @@ impl Paths {
         Ok(())
     }
 
-    /// The values of one field.
+    /// Compares the values of one field.
     fn values(
         &mut self,
         name: &[u8],
@@ -185,7 +187,7 @@ impl Paths {
     }
 }
 
-/// Two documents, or two arrays.
+/// Whether both are documents, or both are arrays.
 fn is_nested(before: Element<'_>, after: Element<'_>) -> bool {
     before.kind == after.kind && matches!(before.kind, kind::DOCUMENT | kind::ARRAY)
 }
@@ -196,9 +198,9 @@ fn is_same(before: Element<'_>, after: Element<'_>) -> bool {
 
 /// Which fields of two documents belong together.
 struct Pairing {
-    /// For each field of `before` its place in `after`.
+    /// For each field of `before`, its place in `after`.
     partners: Vec<Option<usize>>,
-    /// Places in `after` of what `before` lacks.
+    /// The places in `after` of the fields that `before` lacks.
     added: Vec<usize>,
 }
 
@@ -216,8 +218,8 @@ impl Pairing {
     }
 }
 
-/// Which of these places are in order, as many of them as can be: a longest increasing sequence.
-/// What has no place is not in it.
+/// Marks as many of these places as possible that are in order: a longest increasing sequence. An
+/// item without a place is not in the sequence.
 fn in_order(places: &[Option<usize>]) -> Vec<bool> {
     // By length less one: the number that ends a sequence of that length at the lowest place.
     let mut ends: Vec<usize> = Vec::new();

@@ -1,4 +1,4 @@
-//! The log between two times, for the documents it writes.
+//! Reads the log between two times for the documents it writes.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::touched::Touched;
 use crate::engine::Engine;
 use crate::error::QueryError;
 
-/// An entry with one of these as `multiOpType` is part of a retryable write: its `prevOpTime` leads
-/// to another write of its session, not to a part of this one.
+/// The values of `multiOpType` that mark an entry as part of a retryable write. The `prevOpTime` of
+/// such an entry leads to another write of its session, not to a part of the same write.
 const STANDS_ALONE: [i64; 2] = [1, 2];
 
 impl Engine {
-    /// Notes every document that an operation visible in the span writes. Tells whether it was
+    /// Notes every document that an operation visible in the span writes. Returns `Break` when it
     /// ended early.
     pub(super) async fn gather(
         &self,
@@ -45,7 +45,7 @@ impl Engine {
     }
 }
 
-/// The segments to read, in order.
+/// Returns the segments to read, in order.
 fn segments(
     index: &Index,
     span: Span,
@@ -102,8 +102,8 @@ impl Reading<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Notes what a frame's entries write, and gives the entries before the span that they go on
-    /// from.
+    /// Notes what a frame's entries write. Returns the entries before the span that the
+    /// transactions of these entries continue from.
     fn frame(&mut self, frame: &DecodedFrame) -> Result<Vec<OpTime>, QueryError> {
         let mut begun = Vec::new();
         for bytes in frame.entries() {
@@ -113,7 +113,8 @@ impl Reading<'_> {
         Ok(begun)
     }
 
-    /// The entry of the same transaction to go on with, if that is before the span.
+    /// Notes what an entry writes. Returns the previous entry of the same transaction when that one
+    /// is before the span.
     fn entry(&mut self, entry: &Entry<'_>) -> Result<Option<OpTime>, Malformed> {
         if entry.ts() <= self.span.after {
             return Ok(None);
@@ -128,7 +129,7 @@ impl Reading<'_> {
                 return Ok(None);
             }
             if previous.is_none() {
-                // What it commits is known by its session alone.
+                // Without `prevOpTime`, only the session shows what this entry commits.
                 self.touched.give_up();
             }
             return Ok(previous.filter(|previous| previous.ts <= self.span.after));
@@ -149,8 +150,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Notes what the entries of a transaction write, from the given one back to its first. What is
-    /// not there to be read is not guessed: then everything has to be compared.
+    /// Notes what the entries of a transaction write, from the given entry back to the first. When
+    /// an entry cannot be read, nothing is guessed: everything must be compared then.
     async fn walk_back(&mut self, from: OpTime) -> Result<ControlFlow<()>, QueryError> {
         let mut wanted = from.ts;
         loop {
@@ -191,11 +192,11 @@ impl Reading<'_> {
                 Some(previous) => wanted = previous.ts,
             }
         }
-        // Each step goes back, so this comes to an end.
+        // Each step goes back, so the walk ends.
         Ok(if wanted == from { Walk::Lost } else { Walk::GoesOn(wanted) })
     }
 
-    /// The frame whose entries reach over that time; none if the log does not hold it.
+    /// Returns the frame whose entries span that time. None when the log does not hold it.
     async fn frame_holding(&self, ts: Timestamp) -> Result<Option<DecodedFrame>, QueryError> {
         let Some(sequence) = sequence_holding(self.index, ts)? else { return Ok(None) };
         let Some(info) = self.log.infos(sequence, 1).await?.pop() else { return Ok(None) };
@@ -206,10 +207,10 @@ impl Reading<'_> {
     }
 }
 
-/// Where a transaction leads to from the frame it was followed in.
+/// Where a transaction leads from the frame in which it was followed.
 #[derive(Debug, PartialEq, Eq)]
 enum Walk {
-    /// It began there.
+    /// The transaction began in this frame.
     Began,
     GoesOn(Timestamp),
     /// The entry is not where it should be.

@@ -1,13 +1,13 @@
-//! Which parts of the log say what became visible between two times.
+//! Plans which parts of the log show what became visible between two times.
 //!
-//! Almost all of it lies between them. What does not:
+//! Almost all of it lies between the two times. The exceptions are:
 //!
 //! - A transaction that began before the span and ends in it. Its entries are linked backwards, so
-//!   its later ones must be seen, whatever collections they write to.
-//! - A transaction prepared before the span that becomes visible in it (its `commitTimestamp`), and
-//!   whose commit entry comes after the span: the log is read on until everything prepared before
-//!   the span is decided. One prepared in the span needs nothing: its entries are taken whether or
-//!   not it was committed.
+//!   its later entries must be seen, whatever collections they write to.
+//! - A transaction that was prepared before the span and becomes visible in it (by its
+//!   `commitTimestamp`), and whose commit entry comes after the span. The log is read on until
+//!   everything prepared before the span is decided. A transaction prepared in the span needs no
+//!   such reading: its entries are taken whether or not it was committed.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use hindsight_index::SegmentSummary;
 use hindsight_oplog::Timestamp;
 use hindsight_segment::{FrameInfo, KeyFilter, Sequence};
 
-/// The times after `after`, up to and with `through`.
+/// The times after `after`, up to and including `through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) after: Timestamp,
@@ -39,12 +39,12 @@ impl Span {
 /// What is looked for in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
-    /// A transaction that began before the span may go on or end in it: any entry after the span's
-    /// beginning.
+    /// Any entry after the beginning of the span: a transaction that began before the span may
+    /// continue or end here.
     Everything,
-    /// Operations in the span on documents.
+    /// Operations on documents in the span.
     Writes,
-    /// It lies behind the span: commits of what was prepared before the span.
+    /// Commits of what was prepared before the span. The segment lies after the span.
     Commits,
 }
 
@@ -61,12 +61,13 @@ impl Interest {
     }
 }
 
-/// Decides segment by segment, from the one that holds the span's beginning on.
+/// Decides segment by segment, beginning with the segment that holds the span's beginning.
 pub(super) struct Planner<'a> {
     pub(super) span: Span,
     /// The names that matter.
     pub(super) names: HashSet<&'a str>,
-    /// What is open at the end of the segment before; the first one has none.
+    /// The oldest unresolved transaction and the oldest prepare at the end of the previous segment.
+    /// None before the first segment.
     before: Option<(Option<Timestamp>, Option<Timestamp>)>,
 }
 
@@ -75,7 +76,7 @@ impl<'a> Planner<'a> {
         Planner { span, names, before: None }
     }
 
-    /// Whether the next segment is needed at all, or any after it.
+    /// Whether neither the next segment nor any later one is needed.
     pub(super) fn is_done(&self, next: &SegmentSummary) -> bool {
         let prepared = self.before.is_none_or(|(_, prepared)| self.is_before_span(prepared));
         next.first.ts > self.span.through && !prepared

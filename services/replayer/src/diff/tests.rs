@@ -1,4 +1,4 @@
-//! Differences found by way of the log, held against both times read from end to end.
+//! Differences found by way of the log, compared with both times read from end to end.
 
 #![allow(clippy::unwrap_used)]
 
@@ -35,7 +35,7 @@ fn told(world: &World, request: &DiffRequest, limit_bytes: usize) -> Result<Vec<
     Ok(told)
 }
 
-/// Both times in memory, compared document by document.
+/// Reads both times into memory and compares them document by document.
 fn naive(world: &World, request: &DiffRequest) -> Vec<Told> {
     let state = |at| {
         let view = world.engine.view(at).unwrap();
@@ -81,7 +81,8 @@ fn short(told: Vec<Told>) -> Vec<Short> {
         .collect()
 }
 
-/// What is told, which is also what the naive way tells, and with no memory for keys.
+/// Returns what is found, after checking that the naive way finds the same, and so does a
+/// comparison without memory for keys.
 fn exact(world: &World, from: u32, to: u32) -> Vec<Short> {
     let request = request(from, to, None);
     let found = told(world, &request, LIMIT_BYTES).unwrap();
@@ -90,7 +91,7 @@ fn exact(world: &World, from: u32, to: u32) -> Vec<Short> {
     short(found)
 }
 
-/// As many reads of frames as are allowed; one more fails.
+/// Allows this many reads of frames; one more fails.
 fn allow_reads(world: &World, reads: usize) {
     for _ in 0..reads {
         world.log.script_read(ReadFault::Slow(Duration::ZERO));
@@ -127,7 +128,8 @@ fn what_was_written_is_told_in_order_and_the_other_way_round() {
     assert_eq!(short(only), expected[1..]);
 }
 
-/// What lies before, behind, or in other collections is not read, nor are frames without documents.
+/// Segments that lie before or after the span or write to other collections are not read, nor are
+/// frames without documents.
 #[test]
 fn only_segments_that_write_to_what_is_asked_for_are_read() {
     let mut world = World::new();
@@ -144,7 +146,7 @@ fn only_segments_that_write_to_what_is_asked_for_are_read() {
     }
     world.append(&[(40, op("n", "", None, doc! {}))]);
     world.follow();
-    // The one that holds 11 is always read: something may have begun before.
+    // The segment that holds 11 is always wanted: a transaction may have begun before.
     allow_reads(&world, 1 + 4);
     let found = told(&world, &request(11, 27, Some(A)), LIMIT_BYTES).unwrap();
     assert_eq!(found.len(), 4);
@@ -155,8 +157,8 @@ fn only_segments_that_write_to_what_is_asked_for_are_read() {
     assert_eq!(nothing, []);
 }
 
-/// The beginning of a transaction lies before the span, in another segment, and only there it
-/// writes to `a`.
+/// The beginning of a transaction lies before the span, in other segments, and only there does the
+/// transaction write to `a`.
 #[test]
 fn a_transaction_that_ends_in_the_span_is_told_whole() {
     let mut world = World::new();
@@ -173,14 +175,15 @@ fn a_transaction_that_ends_in_the_span_is_told_whole() {
     assert_eq!(exact(&world, 4, 9)[..2], of_a);
     assert_eq!(exact(&world, 4, 7), [of(B, 7, None, Some(7))]);
     assert_eq!(exact(&world, 8, 9), [of(B, 9, None, Some(9))]);
-    // Both entries before the span, and the three segments from 7 on: b is not asked for, and
-    // behind 8 nothing is open.
+    // Both entries before the span, and at most two segments from 7 on: `b` is not asked for, and
+    // nothing is open after 8.
     allow_reads(&world, 2 + 2);
     assert_eq!(short(told(&world, &request(7, 9, Some(A)), LIMIT_BYTES).unwrap()), of_a);
     assert!(told(&world, &request(7, 9, None), LIMIT_BYTES).is_err());
 }
 
-/// Prepared before the span, visible in it, committed behind it, with segments in between.
+/// The transaction is prepared before the span, visible in it, and committed after it, with
+/// segments in between.
 #[test]
 fn a_prepared_transaction_is_told_at_its_commit_timestamp() {
     let mut world = World::new();
@@ -200,7 +203,7 @@ fn a_prepared_transaction_is_told_at_its_commit_timestamp() {
     assert_eq!(exact(&world, 3, 17)[..2], of_a);
     assert!(exact(&world, 8, 17).iter().all(|it| it.0 == B));
     assert!(exact(&world, 4, 7).iter().all(|it| it.0 == B));
-    // Of what lies behind the span the commit alone is read; and the two entries that it leads to.
+    // After the span only the commit is read, and the two entries that it leads to.
     allow_reads(&world, 2 + 1 + 2);
     assert_eq!(short(told(&world, &request(7, 8, Some(A)), LIMIT_BYTES).unwrap()), of_a);
 }
@@ -233,7 +236,7 @@ fn a_collection_renamed_and_back_is_followed_under_both_names() {
     world.follow();
     let both = [of(A, 1, Some(3), Some(6)), of(A, 3, None, Some(8))];
     assert_eq!(exact(&world, 4, 8), both);
-    // 2, 5 (it holds 4), 6 and 8: what a rename alone is in has no documents.
+    // 6 and 8 are read. A frame that holds only a rename has no documents.
     allow_reads(&world, 3);
     assert_eq!(short(told(&world, &request(4, 8, None), LIMIT_BYTES).unwrap()), both);
     assert_eq!(exact(&world, 4, 6).len(), 4, "under another name it is another one");
@@ -295,7 +298,7 @@ fn it_ends_when_the_visitor_or_nobody_wants_more() {
             seen.fetch_add(1, Ordering::Relaxed);
             ControlFlow::Continue(())
         };
-        // Nobody is there any more once the first one was told.
+        // Nobody wants more once the first difference was reported.
         let is_wanted = || seen.load(Ordering::Relaxed) == 0;
         let ended = world.engine.diff_within(&request, limit_bytes, &is_wanted, &mut visit);
         assert!(world.run(ended).unwrap().is_break());

@@ -6,26 +6,29 @@ use hindsight_history::{CollectionState, NamePair};
 use hindsight_oplog::{OpKind, Operation, id_key};
 use hindsight_runtime::{Budget, Share};
 
-/// What a key takes in memory beside its own bytes: its box, its share of the tree, what the
-/// allocator rounds up.
+/// The memory that a key takes beside its own bytes: its box, its share of the tree, and the
+/// rounding of the allocator.
 const OVERHEAD_BYTES: usize = 48;
-/// What each may hold in any case, and what it takes at a time of the memory that all share.
+/// How many bytes each comparison may always hold, and how many it takes at a time from the shared
+/// memory.
 const STEP_BYTES: usize = 1 << 20;
 
 pub(super) type Keys = BTreeSet<Box<[u8]>>;
 
-/// Keys of written documents, for the collections where they tell all that can differ. It may hold
-/// keys of documents that do not differ; it lacks none that does.
+/// The keys of written documents, for the collections where these keys cover all that can differ. A
+/// collection may have keys of documents that do not differ, but lacks the key of no document that
+/// does.
 ///
-/// Once they take more than the limit, or than is left of the memory that all share, the collection
-/// with the most is given up, and then the next one: those have to be read from end to end.
+/// Once the keys take more than the limit, or more than is left of the shared memory, the
+/// collection with the most keys is given up, and then the next one. A collection that was given up
+/// must be read from end to end.
 #[derive(Debug)]
 pub(super) struct Touched {
-    /// By the place of the pair. None: the keys of this collection are not known.
+    /// By the place of the pair. None when the keys of this collection are not known.
     keys: Vec<Option<Gathered>>,
     by_uuid: HashMap<[u8; 16], usize>,
-    /// For operations without UUID. A name may have been several collections' between the two
-    /// times.
+    /// For operations without a UUID. Between the two times, several collections may have had the
+    /// same name.
     by_name: HashMap<String, Vec<usize>>,
     bytes: usize,
     limit_bytes: usize,
@@ -70,27 +73,27 @@ impl Touched {
         touched
     }
 
-    /// Every name under which a collection looked for here can have been written to.
+    /// Returns every name under which a wanted collection can have been written to.
     pub(super) fn names(&self) -> HashSet<&str> {
         self.by_name.keys().map(String::as_str).collect()
     }
 
-    /// Nothing is looked for, or no longer.
+    /// Whether no collection is wanted, or no longer.
     pub(super) fn is_over(&self) -> bool {
         self.keys.iter().all(Option::is_none)
     }
 
-    /// The documents written in the collection at that place, in order of their ids; none if that
-    /// is not known.
+    /// Returns the documents written in the collection at that place, in the order of their ids.
+    /// None when they are not known.
     pub(super) fn keys(&self, at: usize) -> Option<&Keys> {
         self.keys.get(at)?.as_ref().map(|gathered| &gathered.keys)
     }
 
-    /// Takes the document that an operation writes.
+    /// Notes the document that an operation writes.
     pub(super) fn note(&mut self, operation: &Operation<'_>) {
         match operation.kind {
             OpKind::Insert | OpKind::Update | OpKind::Delete | OpKind::Unknown => {}
-            // What commands change of documents shows in the catalog: it is another collection
+            // When a command changes documents, the catalog shows it: the collection is another one
             // then.
             OpKind::Command | OpKind::Noop | OpKind::Bookkeeping => return,
         }
@@ -107,7 +110,7 @@ impl Touched {
         }
     }
 
-    /// The log cannot tell.
+    /// Gives up all collections, because the log cannot show what was written.
     pub(super) fn give_up(&mut self) {
         (0..self.keys.len()).for_each(|at| self.give_up_at(at));
     }
@@ -133,7 +136,7 @@ impl Touched {
         }
     }
 
-    /// Whether what is held may be held.
+    /// Whether there is room for what is held. Takes more of the shared memory when it is needed.
     fn has_room(&mut self) -> bool {
         if self.bytes > self.limit_bytes {
             return false;

@@ -1,19 +1,22 @@
-//! Which times can be restored, by what the log holds and what the history could follow.
+//! Determines which times can be restored, from what the log holds and what the history could
+//! follow.
 
 use std::fmt;
 
 use hindsight_history::Generation;
 use hindsight_oplog::Timestamp;
 
-/// A maximal interval one can restore into.
+/// A restore window: a maximal interval in which every timestamp can be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
+    /// The first restorable timestamp.
     pub from: Timestamp,
+    /// The last restorable timestamp.
     pub through: Timestamp,
 }
 
-/// Times between an entry that ended the history and the base with which it began again; neither
-/// bound is part of them.
+/// The times between an entry that ended the history and the base with which the history began
+/// again. Neither bound is part of the hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hole {
     after: Timestamp,
@@ -37,7 +40,8 @@ impl fmt::Display for Hole {
     }
 }
 
-/// Between each two generations. Whether the log holds what lies there plays no part.
+/// Returns the holes between each two generations. Whether the log holds what lies there does not
+/// matter.
 pub(super) fn holes(generations: &[Generation]) -> Vec<Hole> {
     let pairs = generations.iter().zip(generations.iter().skip(1));
     let hole = |(ended, next): (&Generation, &Generation)| Hole {
@@ -47,7 +51,7 @@ pub(super) fn holes(generations: &[Generation]) -> Vec<Hole> {
     pairs.map(hole).filter(|hole| hole.after < hole.before).collect()
 }
 
-/// What is left of the log's windows without holes and without what comes after `end`.
+/// Returns what is left of the log's windows without the holes and without what comes after `end`.
 pub(super) fn of(mut windows: Vec<Window>, holes: &[Hole], end: Timestamp) -> Vec<Window> {
     for hole in holes {
         windows = windows.into_iter().flat_map(|window| without(window, *hole)).flatten().collect();
@@ -59,7 +63,8 @@ pub(super) fn of(mut windows: Vec<Window>, holes: &[Hole], end: Timestamp) -> Ve
     windows
 }
 
-/// What lies before and after the hole; one of them is none where the hole is beside the window.
+/// Returns the parts of the window before and after the hole. A part is None when nothing of the
+/// window lies on that side.
 fn without(window: Window, hole: Hole) -> [Option<Window>; 2] {
     let before = Window { through: window.through.min(hole.after), ..window };
     let after = Window { from: window.from.max(hole.before), ..window };
@@ -87,14 +92,14 @@ mod tests {
         let windows = || vec![window(10, 20), window(30, 60)];
         let left = |holes: &[Hole], end| of(windows(), holes, end);
         assert_eq!(left(&[], Timestamp::MAX), windows());
-        // Between two runs of the log.
+        // A hole between two runs of the log.
         assert_eq!(left(&[hole(20, 30)], Timestamp::MAX), windows());
         let parted = [window(10, 20), window(30, 40), window(50, 60)];
         assert_eq!(left(&[hole(20, 30), hole(40, 50)], Timestamp::MAX), parted);
         assert_eq!(left(&[hole(40, 50)], at(55))[2], window(50, 55));
         assert_eq!(left(&[hole(40, 50)], at(45)), [window(10, 20), window(30, 40)]);
         assert_eq!(left(&[], Timestamp::ZERO), []);
-        // The base begins after all that is restorable.
+        // The base begins after everything that is restorable.
         assert_eq!(left(&[hole(40, 70)], Timestamp::MAX), [window(10, 20), window(30, 40)]);
     }
 

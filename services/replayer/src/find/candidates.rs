@@ -1,4 +1,4 @@
-//! Which segments may hold a match, told by the index alone, a page at a time.
+//! Determines which segments may hold a match, from the index alone, a page at a time.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -9,7 +9,7 @@ use hindsight_segment::{Sequence, any_may_contain};
 use super::EntryFilter;
 use crate::error::QueryError;
 
-/// Segments looked at between two chances to stop.
+/// How many segments are checked between two chances to stop.
 const PAGE: u64 = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub(super) enum Direction {
     Backward,
 }
 
-/// Segments one after the other: the number of the first, and how many.
+/// Consecutive segments: the sequence of the first, and their number.
 pub(super) type Run = (Sequence, usize);
 
 impl Direction {
-    /// The part of a run that comes first, at most so many segments, and what is left.
+    /// Splits a run into the part that comes first, of at most `most` segments, and the rest.
     pub(super) fn split(self, (first, count): Run, most: usize) -> (Run, Option<Run>) {
         let (now, later) = (count.min(most), count.saturating_sub(most));
         let at = |offset: usize| Sequence(first.0 + offset as u64);
@@ -34,7 +34,7 @@ impl Direction {
     }
 }
 
-/// What is left to look at: segments from the first number through the last.
+/// What is left to check: the segments from the first sequence through the last.
 #[derive(Debug)]
 pub(super) struct Candidates {
     left: RangeInclusive<u64>,
@@ -50,7 +50,8 @@ impl Candidates {
         self.left.is_empty()
     }
 
-    /// The next page's candidates, in the direction of the search; there may be none in it.
+    /// Returns the candidates of the next page, in the direction of the search. A page may have
+    /// none.
     pub(super) fn next_page(
         &mut self,
         index: &Index,
@@ -74,13 +75,13 @@ impl Candidates {
     }
 }
 
-/// An empty range is one that begins after its end; numbers of segments are far from the largest
-/// one.
+/// Returns the beginning of an empty range that ends with `last`: such a range begins after its
+/// end. Sequences are far from the largest number.
 fn after(last: u64) -> u64 {
     last.saturating_add(1)
 }
 
-/// In order.
+/// Returns the candidates of a page, in order.
 fn candidates(
     view: &View<'_>,
     filter: &EntryFilter,

@@ -1,4 +1,4 @@
-//! The entries just before a match.
+//! Finds the entries just before a match.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,23 +12,24 @@ use super::Found;
 use super::frames::{Examined, OpenFrame, Place, Searched, read_infos};
 use crate::error::QueryError;
 
-/// Entries that come before one match, in bytes.
+/// The limit on the entries before one match, in bytes.
 const CONTEXT_BYTES: usize = 64 << 20;
-/// Frames kept so that the next match need not read them again, in bytes of entries.
+/// The limit on the frames kept so that the next match need not read them again, in bytes of
+/// entries.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Gives each match so many entries before it, none of them twice.
+/// Adds to each match the wanted number of entries before it, none of them twice.
 ///
-/// They are those directly before it in the log, and within the time asked for: context ends where
-/// entries are missing.
+/// These entries come directly before the match in the log and are within the wanted time. Context
+/// ends where entries are missing.
 pub(super) struct Context {
     log: Arc<dyn SegmentLog>,
     index: Arc<Index>,
     from: Timestamp,
     wanted: usize,
-    /// Frames one after the other, the last of them the last one that was searched.
+    /// Consecutive frames, of which the last is the frame searched last.
     recent: VecDeque<OpenFrame>,
-    /// The last entry that was given out.
+    /// The last match that was returned.
     given: Option<(Place, usize)>,
 }
 
@@ -42,9 +43,10 @@ impl Context {
         Self { log, index, from, wanted, recent: VecDeque::new(), given: None }
     }
 
-    /// The matches of a frame with what comes before them. Frames come in the order of the log.
+    /// Returns the matches of a frame with the entries that come before them. Frames come in the
+    /// order of the log.
     ///
-    /// When this is dropped before its end, nothing was given out.
+    /// When the future is dropped before its end, nothing counts as returned.
     pub(super) async fn of(
         &mut self,
         examined: &Examined,
@@ -74,7 +76,8 @@ impl Context {
         Ok(found)
     }
 
-    /// The last `missing` entries before the frame's first, oldest first; fewer where they end.
+    /// Returns the last `missing` entries before the frame's first entry, oldest first. Fewer when
+    /// the context ends earlier.
     async fn before(
         &mut self,
         open: &OpenFrame,
@@ -117,8 +120,8 @@ impl Context {
         Ok(found.into())
     }
 
-    /// The frame directly before this one; none where the log begins, entries are missing, or the
-    /// time does.
+    /// Reads the frame directly before this one. None where the log begins, where entries are
+    /// missing, or where the wanted time begins.
     async fn read_before(
         &self,
         frame: &OpenFrame,
@@ -152,7 +155,8 @@ impl Context {
         Ok(held.map(|segment| hindsight_segment::Sequence(segment.sequence)))
     }
 
-    /// To be called once what [`Context::of`] said of the frame was given out.
+    /// Notes that the result of [`Context::of`] for this frame was returned. The caller must call
+    /// this afterwards.
     pub(super) fn gave(&mut self, examined: Examined) {
         if self.wanted == 0 {
             return;
@@ -179,7 +183,7 @@ impl Context {
     }
 }
 
-/// Whether nothing lies between the two frames, and nothing is missing there.
+/// Whether no frame lies between the two frames, and no entry is missing there.
 fn follows(first: &OpenFrame, second: &OpenFrame) -> bool {
     let (one, next) = (first.place(), second.place());
     if one.sequence == next.sequence {

@@ -1,4 +1,4 @@
-//! Which entries are wanted.
+//! Filters that say which entries are wanted.
 
 use std::sync::Arc;
 
@@ -11,29 +11,36 @@ use super::{NamespacePattern, Pattern, SessionId, TransactionId};
 
 /// Which entries are wanted: those for which all conditions hold.
 ///
-/// `namespace`, `ops`, `id` and `changed_field` are asked of operations: of an entry that holds
-/// several, one must pass all four. Where an `applyOps` cannot be read to its end, the operations
-/// before that are asked.
+/// `namespace`, `ops`, `id` and `changed_field` are conditions on operations. When an entry holds
+/// several operations, one of them must meet all four conditions. When an `applyOps` cannot be read
+/// to its end, the operations before that place count.
 #[derive(Debug, Clone)]
 pub struct EntryFilter {
+    /// The collections that the operation concerns.
     pub namespace: Option<NamespacePattern>,
-    /// `i`, `u`, `d`, `n`, `c`, or command names, compared without regard to case; empty for all.
-    /// `drop` is also a rename that drops the collection whose name is taken.
+    /// `i`, `u`, `d`, `n`, `c`, or command names, compared without regard to case. Empty for all
+    /// operations. `drop` includes a rename that drops the collection whose name it takes.
     pub ops: Vec<String>,
     /// The encoded `_id`, and its hash for the key filters.
     pub id: Option<(Vec<u8>, u64)>,
+    /// The first timestamp included.
     pub from: Timestamp,
+    /// The last timestamp included.
     pub to: Timestamp,
+    /// The transaction, or retryable write, that the entry belongs to.
     pub transaction: Option<TransactionId>,
+    /// The session that wrote the entry.
     pub session: Option<SessionId>,
-    /// Updates that write this field; those whose form is not known may, and match.
+    /// The field that an update writes. An update of an unknown form may write the field, so it
+    /// matches.
     pub changed_field: Option<FieldPath>,
+    /// A regular expression on the text of the entry.
     pub grep: Option<Pattern>,
-    /// On the entry as a document.
+    /// A query filter on the entry as a document.
     pub query: Option<Arc<hindsight_query::Filter>>,
 }
 
-/// Why the operations of an entry are not walked on.
+/// Why the walk through the operations of an entry ended early.
 enum Halt {
     Found,
     Malformed,
@@ -46,7 +53,7 @@ impl From<Malformed> for Halt {
 }
 
 impl EntryFilter {
-    /// Every entry.
+    /// A filter that every entry matches.
     pub fn all() -> Self {
         Self {
             namespace: None,
@@ -62,7 +69,10 @@ impl EntryFilter {
         }
     }
 
-    /// `id` is a document `{_id: …}`.
+    /// Sets the wanted `_id`. `id` is a document `{_id: …}`.
+    ///
+    /// # Errors
+    /// Returns an error when the document has no `_id` or is malformed.
     pub fn set_id(&mut self, id: Doc<'_>) -> Result<(), Malformed> {
         let id = id.get(b"_id")?.ok_or(Malformed("an id without _id"))?;
         let mut key = Vec::new();
@@ -71,7 +81,7 @@ impl EntryFilter {
         Ok(())
     }
 
-    /// Do all conditions hold for the entry? The cheap ones are asked first.
+    /// Returns whether all conditions hold for the entry. The cheap conditions are checked first.
     pub fn matches(&self, entry: &Entry<'_>) -> bool {
         self.from <= entry.ts()
             && entry.ts() <= self.to
@@ -84,7 +94,8 @@ impl EntryFilter {
             && self.grep.as_ref().is_none_or(|pattern| pattern.matches(entry))
     }
 
-    /// The entry itself, an `applyOps` unopened, or one of those it holds.
+    /// Whether an operation matches: the entry itself, with an `applyOps` unopened, or one of the
+    /// operations that the entry holds.
     fn matches_an_operation(&self, entry: &Entry<'_>) -> bool {
         if self.matches_operation(&entry.operation()) {
             return true;
@@ -106,7 +117,8 @@ impl EntryFilter {
         self.namespace.as_ref().is_none_or(|pattern| pattern.concerns_operation(operation))
     }
 
-    /// A rename onto the name of another collection is a `drop` of that.
+    /// Whether the operation counts as a `drop`: a rename onto the name of another collection drops
+    /// that collection.
     fn matches_drop(&self, operation: &Operation<'_>) -> bool {
         self.wants_drops()
             && operation.drops_target()

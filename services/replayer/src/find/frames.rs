@@ -1,4 +1,5 @@
-//! The frames that may hold a match, read and searched on worker threads, some of them ahead.
+//! The frames that may hold a match. They are read and searched on worker threads, some of them
+//! ahead.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -18,44 +19,44 @@ use super::EntryFilter;
 use super::candidates::{Candidates, Direction, Run};
 use crate::error::QueryError;
 
-/// Frames read ahead, in number and in bytes of entries; one is always read.
+/// The limits on frames read ahead, in number and in bytes of entries. One frame is always read.
 const FRAMES_AHEAD: usize = 4;
 const BYTES_AHEAD: u64 = 32 << 20;
-/// Headers and seals are read so many segments at a time: one at first, for a search that ends
-/// soon, then more.
+/// The most segments whose headers and seals are read at a time. A search begins with one segment,
+/// because it may end soon, and then reads more at a time.
 const MOST_OF_RUN: usize = 16;
-/// And so many times ahead.
+/// How many such runs are read ahead.
 const RUNS_AHEAD: usize = 4;
-/// No more headers and seals are read while so many frames wait.
+/// While this many frames wait, no more headers and seals are read.
 const FRAMES_WAITING: usize = 32;
 
-/// What a search had to touch.
+/// How much a search had to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Searched {
-    /// Whose header and seal were read.
+    /// The number of segments whose header and seal were read.
     pub segments: u64,
-    /// Read and expanded.
+    /// The number of frames that were read and expanded.
     pub frames: u64,
-    /// Compared with the filter.
+    /// The number of entries that were compared with the filter.
     pub entries: u64,
 }
 
-/// Where a frame is.
+/// The place of a frame in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) sequence: Sequence,
     pub(super) ordinal: u32,
 }
 
-/// A frame, uncompressed, and where its entries are.
+/// An uncompressed frame, with the places of its entries.
 #[derive(Debug)]
 pub(super) struct OpenFrame {
     pub(super) info: Arc<SegmentInfo>,
     pub(super) ordinal: u32,
     frame: DecodedFrame,
     entries: Vec<Range<usize>>,
-    /// Its part of the memory that all searches share; none of the one frame that a search may
-    /// always have.
+    /// The frame's part of the memory that all searches share. None for the one frame that a search
+    /// may always have.
     share: Option<Share>,
 }
 
@@ -68,7 +69,8 @@ pub(super) struct Examined {
 
 type Reading<T> = Pin<Box<dyn Future<Output = Result<T, QueryError>> + Send>>;
 
-/// Tells work on other threads that nobody waits for it any more, once it is dropped.
+/// Signals to work on other threads that nothing waits for it any more. [`Frames`] sets it when
+/// dropped.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Abandoned(Arc<AtomicBool>);
 
@@ -85,7 +87,7 @@ impl OpenFrame {
         self.frame.raw().len()
     }
 
-    /// Whether it may be kept.
+    /// Whether the frame may be kept.
     pub(super) fn has_share(&self) -> bool {
         self.share.is_some()
     }
@@ -153,7 +155,7 @@ async fn on_worker<T: Send + 'static>(
     }
 }
 
-/// Headers and seals of a run of segments that the index knows.
+/// Reads the headers and seals of a run of segments that the index knows.
 pub(super) async fn read_infos(
     log: Arc<dyn SegmentLog>,
     (first, count): Run,
@@ -166,7 +168,7 @@ pub(super) async fn read_infos(
     Ok(infos)
 }
 
-/// Frames that may hold a match, in the direction of the search.
+/// The frames that may hold a match, in the direction of the search.
 pub(super) struct Frames {
     log: Arc<dyn SegmentLog>,
     index: Arc<Index>,
@@ -219,7 +221,8 @@ impl Frames {
         }
     }
 
-    /// The next frame. It may be dropped while it waits, and called again: nothing is lost.
+    /// Returns the next frame. The future may be dropped while it waits, and the method called
+    /// again: nothing is lost.
     pub(super) async fn next(&mut self) -> Result<Option<Examined>, QueryError> {
         loop {
             self.read_ahead()?;

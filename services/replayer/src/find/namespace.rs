@@ -1,21 +1,24 @@
-//! Which collections are meant.
+//! Patterns that select collections.
 
 use hindsight_oplog::raw::Element;
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
 use hindsight_oplog::{Namespace, Namespaces, Operation};
 
-/// The collection whose documents define a database's views; their `_id` is the view's full name.
+/// The collection whose documents define a database's views. The `_id` of such a document is the
+/// view's full name.
 const VIEWS: &str = "system.views";
 
-/// `db.collection`, or every collection of a database.
+/// One collection, or every collection of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamespacePattern {
+    /// The collection with this namespace, `db.collection`.
     Collection(String),
+    /// Every collection of the database with this name.
     Database(String),
 }
 
 impl NamespacePattern {
-    /// `shop.orders`, `shop.*` or `shop`.
+    /// Parses `shop.orders`, `shop.*` or `shop`.
     pub fn parse(text: &str) -> Self {
         match text.split_once('.') {
             None | Some((_, "*")) => Self::Database(text.trim_end_matches(".*").to_owned()),
@@ -23,8 +26,8 @@ impl NamespacePattern {
         }
     }
 
-    /// What every namespace that matches begins with, those of a whole database's commands
-    /// included.
+    /// Returns a prefix of every namespace that matches, including the namespaces of commands on
+    /// the whole database.
     pub fn prefix(&self) -> &str {
         match self {
             Self::Database(name) => name,
@@ -32,25 +35,26 @@ impl NamespacePattern {
         }
     }
 
-    /// Whether that is one of the collections meant, by its own name.
+    /// Returns whether the pattern selects the collection with this name.
     pub fn matches(&self, namespace: &str) -> bool {
         self.matches_parts(&Namespace::parse(namespace))
     }
 
-    /// Whether that is one of the collections meant, or holds the buckets of one. From MongoDB 9.0
-    /// on a time-series collection has its buckets under its own name.
+    /// Returns whether the pattern selects the collection with this name, or the time-series
+    /// collection whose buckets it holds. From MongoDB 9.0 on a time-series collection has its
+    /// buckets under its own name.
     pub fn concerns(&self, namespace: &str) -> bool {
         self.concerns_parts(&Namespace::parse(namespace))
     }
 
-    /// What is written to the collections meant, to their buckets, and to their definitions if they
-    /// are views.
+    /// Whether an operation writes to a selected collection, to its buckets, or to its definition
+    /// if it is a view.
     pub(super) fn concerns_operation(&self, operation: &Operation<'_>) -> bool {
         let mut namespaces = operation.namespaces().iter();
         namespaces.any(|namespace| self.concerns_parts(&namespace)) || self.is_defined_by(operation)
     }
 
-    /// Whether a rename drops one of the collections meant, to take its name.
+    /// Whether the operation is a rename that drops a selected collection, to take its name.
     pub(super) fn is_dropped_by(&self, operation: &Operation<'_>) -> bool {
         match operation.namespaces() {
             Namespaces::Renamed { to, .. } => operation.drops_target() && self.concerns_parts(&to),
@@ -86,9 +90,10 @@ impl NamespacePattern {
         }
     }
 
-    /// Whether an operation that a segment counts under this name may match. Commands whose
-    /// collection is not told apart there are counted under `db.$cmd`: any collection of the
-    /// database may be meant. So it is with the definitions of views.
+    /// Whether an operation that a segment counts under this name may match. A segment counts a
+    /// command under `db.$cmd` when it does not distinguish the command's collection, so the
+    /// command may concern any collection of the database. The same holds for the definitions of
+    /// views.
     pub(super) fn may_match_counted(&self, namespace: &str) -> bool {
         let parts = Namespace::parse(namespace);
         self.concerns_parts(&parts)

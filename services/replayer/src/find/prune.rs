@@ -1,16 +1,16 @@
-//! What need not be read: decided from what segments and frames say of themselves.
+//! Decides what need not be read, from what segments and frames say about themselves.
 //!
 //! `false` is certain, `true` is not. A segment counts the operations that an `applyOps` holds,
-//! each under its own namespace, in the segment of that `applyOps`; the `applyOps` itself is not
-//! counted. Commands are noted by name, except those that end transactions. Operations with an
-//! unknown code leave no trace here.
+//! each under its own namespace, in the segment of that `applyOps`. The `applyOps` itself is not
+//! counted. Commands are noted by name, except the commands that end transactions. Operations with
+//! an unknown code leave no trace here.
 
 use hindsight_index::{CommandNote, NamespaceCounts, SegmentSummary};
 use hindsight_segment::FrameInfo;
 
 use super::EntryFilter;
 
-/// A longer name may have been cut where it was noted.
+/// A command name longer than this may have been cut where it was noted.
 const LONGEST_NOTED: usize = hindsight_segment::limits::MAX_COMMAND_NAME_BYTES - 4;
 
 const RENAME: &str = "renameCollection";
@@ -31,7 +31,8 @@ impl EntryFilter {
         in_time && self.id.as_ref().is_none_or(|(_, hash)| frame.filter.may_contain(*hash))
     }
 
-    /// Only inserts, updates and deletes are of one document, and only updates change a field.
+    /// Whether only operations on one document can match. These are inserts, updates and deletes,
+    /// and only updates change a field.
     fn needs_document(&self) -> bool {
         self.id.is_some() || self.changed_field.is_some()
     }
@@ -56,7 +57,7 @@ impl EntryFilter {
                 || op.eq_ignore_ascii_case("drop") && self.may_drop(note)
         };
         let noted = op.len() > LONGEST_NOTED || segment.commands.iter().any(is_noted);
-        // A command may have any name, also one that is the code of something else.
+        // A command may have any name, including the code of another operation.
         noted
             || match op.to_ascii_lowercase().as_str() {
                 "i" => counted(|counts| counts.inserts),
@@ -79,7 +80,8 @@ impl EntryFilter {
         self.namespace.as_ref().is_none_or(|pattern| pattern.may_match_counted(ns))
     }
 
-    /// A rename is noted under both names; under one where it has another form than servers write.
+    /// Whether a command that is noted like this may match. A rename is noted under both names. It
+    /// is noted under one name when its form is not the one that servers write.
     fn may_note_under(&self, note: &CommandNote) -> bool {
         self.may_count_under(&note.ns)
             || match &note.renamed_to {
@@ -88,7 +90,8 @@ impl EntryFilter {
             }
     }
 
-    /// Not every segment tells whether a rename dropped anything.
+    /// Whether a noted command may drop a selected collection. Not every segment shows whether a
+    /// rename dropped anything.
     fn may_drop(&self, note: &CommandNote) -> bool {
         let to = note.renamed_to.as_deref();
         note.command == RENAME && to.is_none_or(|to| self.may_count_under(to))

@@ -1,4 +1,5 @@
-//! A search: what matches, in the order of the log, as much at a time as one frame holds.
+//! A search returns what matches in the order of the log, and at most the matches of one frame at a
+//! time.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -18,36 +19,37 @@ use super::context::Context;
 use super::frames::{Examined, Frames, OpenFrame, Searched, read_infos};
 use crate::error::QueryError;
 
-/// The most entries before a match that may be asked for.
+/// The most entries before a match that a search may ask for.
 pub const MOST_CONTEXT: usize = 1_000;
-/// The most matches a limit may ask for: where each of them is, is remembered.
+/// The highest limit on matches. The place of each match is kept in memory.
 pub const MOST_LIMIT: usize = 100_000;
-/// Of the newest matches' frames, so many bytes are held from finding them to giving them out;
-/// others are read again.
+/// How many bytes of frames with the newest matches are held from finding the matches to returning
+/// them. Other frames are read again.
 const HELD_BYTES: usize = 32 << 20;
-/// How long to wait for news before looking again by ourselves.
+/// How long to wait for news before looking at the index without news.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How a search answers.
+/// What a search returns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SearchOptions {
-    /// The newest so many matches; 0 for all. Context does not count.
+    /// Return only this many matches, the newest ones; 0 returns all. Context does not count.
     pub limit: usize,
-    /// So many entries before each match are answered too.
+    /// How many entries before each match are returned too.
     pub before_context: usize,
 }
 
 /// An entry that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// The entry's bytes.
     pub entry: Bytes,
-    /// It is no match, and there because of the match that follows it.
+    /// True when the entry is not a match, but comes before the match that follows it.
     pub is_context: bool,
 }
 
-/// A search that is under way. It works while [`Search::next`] is awaited, holds a few frames and
-/// no more, and ends when it is dropped: work that other threads have begun for it ends with the
-/// entry they are at.
+/// A running search. It works while [`Search::next`] is awaited, and holds only a few frames. It
+/// ends when it is dropped: work that it began on other threads ends after the entry being
+/// compared.
 pub struct Search {
     log: Arc<dyn SegmentLog>,
     index: Arc<Index>,
@@ -55,23 +57,25 @@ pub struct Search {
     memory: Budget,
     stage: Stage,
     context: Context,
-    /// Searched, and not given out yet.
+    /// The frame that was searched and not returned yet.
     pending: Option<Examined>,
     /// The first segment that this search has not taken in.
     next_sequence: u64,
-    /// By frames that are gone.
+    /// What was read apart from the frames of the present stage.
     searched: Searched,
 }
 
 enum Stage {
-    /// Looks for the newest matches, from the end on.
+    /// Looks for the newest matches, from the end backwards.
     Newest {
         frames: Frames,
+        /// How many matches are still wanted.
         left: usize,
         spots: Spots,
     },
-    /// Gives them out.
+    /// Returns the newest matches.
     Spots(VecDeque<Spot>),
+    /// Looks for matches in the order of the log.
     Forward(Frames),
 }
 
@@ -82,19 +86,19 @@ struct Spots {
     held_bytes: usize,
 }
 
-/// A frame with matches that are to be given out.
+/// A frame with matches that are still to be returned.
 enum Spot {
     Held(Examined),
     Place { sequence: Sequence, ordinal: u32, hits: Vec<u32> },
 }
 
 impl Search {
-    /// Begins a search in what the index holds by now. `memory` is what all searches share: of it
-    /// frames are read ahead and held; one frame each has in any case.
+    /// Begins a search in what the index holds now. All searches share `memory`, from which they
+    /// take what they read ahead and hold. Each search may always have one frame beside that.
     ///
     /// # Errors
-    /// [`QueryError::Invalid`] for more than [`MOST_LIMIT`] matches or more than [`MOST_CONTEXT`]
-    /// entries of context.
+    /// Returns [`QueryError::Invalid`] for more than [`MOST_LIMIT`] matches or more than
+    /// [`MOST_CONTEXT`] entries of context.
     pub fn new(
         log: Arc<dyn SegmentLog>,
         index: Arc<Index>,
@@ -133,9 +137,13 @@ impl Search {
         Ok(Self { stage, context, pending, next_sequence, searched, log, index, filter, memory })
     }
 
-    /// The next matches, with what comes before them; nothing when there are no more. It may be
-    /// dropped while it waits, and called again: nothing is lost, and nothing comes twice. After an
-    /// error the search is over.
+    /// Returns the next matches, with the entries that come before them. None when there are no
+    /// more matches. The future may be dropped while it waits, and the method called again: nothing
+    /// is lost, and nothing comes twice. After an error the search is over.
+    ///
+    /// # Errors
+    /// Returns an error when the log or the index cannot be read, and [`QueryError::TooLarge`] when
+    /// the entries before a match are too many bytes.
     pub async fn next(&mut self) -> Result<Option<Vec<Found>>, QueryError> {
         loop {
             if self.pending.is_none() {
@@ -151,11 +159,12 @@ impl Search {
         }
     }
 
-    /// As [`Search::next`], and waits for new segments when there are no more matches. `news`
-    /// changes when there may be one; it is looked for twice a second in any case.
+    /// Like [`Search::next`], but waits for new segments when there are no more matches. `news`
+    /// changes when there may be a new segment. Without news, the search looks twice a second.
     ///
     /// # Errors
-    /// As [`Search::next`], and [`QueryError::Unavailable`] once nobody can send news any more.
+    /// Returns the errors of [`Search::next`], and [`QueryError::Unavailable`] once nothing can
+    /// send news any more.
     pub async fn follow<T>(
         &mut self,
         news: &mut watch::Receiver<T>,
@@ -173,7 +182,7 @@ impl Search {
         }
     }
 
-    /// What had to be touched so far.
+    /// Returns what the search had to read so far.
     pub fn searched(&self) -> Searched {
         match &self.stage {
             Stage::Newest { frames, .. } | Stage::Forward(frames) => {
@@ -183,7 +192,8 @@ impl Search {
         }
     }
 
-    /// The next frame with matches, in the order of the log; without a limit also frames without.
+    /// Returns the next frame with matches, in the order of the log. Without a limit, frames
+    /// without matches come too.
     async fn next_frame(&mut self) -> Result<Option<Examined>, QueryError> {
         loop {
             match &mut self.stage {
@@ -218,7 +228,7 @@ impl Search {
         }
     }
 
-    /// Goes on with the segments that came since; whether there are any.
+    /// Continues with the segments that came since. Returns whether there are any.
     fn take_in_new(&mut self) -> Result<bool, QueryError> {
         let newest = self.index.view().newest().map_err(QueryError::corrupt)?;
         let Some(newest) = newest.filter(|newest| newest.sequence >= self.next_sequence) else {
@@ -246,8 +256,8 @@ impl Searched {
     }
 }
 
-/// Segments that meet the time asked for. If none does, an empty range that ends with the last
-/// segment: what comes later may.
+/// Returns the segments within the wanted time. When there are none, returns an empty range that
+/// ends with the last segment, because later segments may be within that time.
 #[allow(clippy::reversed_empty_ranges)]
 fn sequences(index: &Index, filter: &EntryFilter) -> Result<RangeInclusive<u64>, QueryError> {
     let view = index.view();
@@ -261,8 +271,8 @@ fn sequences(index: &Index, filter: &EntryFilter) -> Result<RangeInclusive<u64>,
 }
 
 impl Spots {
-    /// Keeps the newest matches, at most `left`, of a frame that comes before all others; says how
-    /// many.
+    /// Keeps the newest matches of a frame, at most `left`, and returns how many it kept. The frame
+    /// comes before all frames added so far.
     fn add(&mut self, mut examined: Examined, left: usize) -> usize {
         let surplus = examined.hits.len().saturating_sub(left);
         examined.hits.drain(..surplus);
@@ -270,7 +280,7 @@ impl Spots {
         if added == 0 {
             return 0;
         }
-        // Beside its entries a frame has their places, and its segment's seal.
+        // Beside its entries, a frame holds their places and its segment's seal.
         let bytes = 2 * examined.open.raw_bytes() + 1024;
         let is_held = examined.open.has_share() && self.held_bytes + bytes <= HELD_BYTES;
         let spot = if is_held {

@@ -4,14 +4,16 @@ use std::str::FromStr;
 
 use hindsight_oplog::Entry;
 
-/// A text that names no session or transaction.
+/// Why a text does not name a session or a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
+    /// The text is not the UUID of a session.
     #[error(
         "a session is the UUID in `lsid.id` of its entries, such as \
          0c5f1b1e-6f0a-4c0e-9d53-3a2f0c4c8b7e"
     )]
     NotASession,
+    /// The text is not a session and a transaction number.
     #[error(
         "a transaction is SESSION:NUMBER, the UUID in `lsid.id` of its entries and their `txnNumber`, such as \
          0c5f1b1e-6f0a-4c0e-9d53-3a2f0c4c8b7e:7"
@@ -19,18 +21,19 @@ pub enum SessionError {
     NotATransaction,
 }
 
-/// The UUID in `lsid.id` of the entries a session wrote.
+/// The UUID in `lsid.id` of the entries that a session wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionId([u8; 16]);
 
 impl SessionId {
+    /// Returns whether this session wrote the entry.
     pub fn matches(&self, entry: &Entry<'_>) -> bool {
         let id = entry.lsid.and_then(|lsid| lsid.get(b"id").ok().flatten());
         id.and_then(|id| id.as_uuid()) == Some(self.0)
     }
 }
 
-/// With hyphens or without.
+/// Parses a UUID with or without hyphens.
 impl FromStr for SessionId {
     type Err = SessionError;
 
@@ -40,19 +43,23 @@ impl FromStr for SessionId {
     }
 }
 
-/// A transaction, or a retryable write: the session and its `txnNumber`.
+/// A transaction or a retryable write, named by its session and its `txnNumber`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionId {
+    /// The session.
     pub session: SessionId,
+    /// The `txnNumber`.
     pub number: i64,
 }
 
 impl TransactionId {
+    /// Returns whether the entry belongs to this transaction or retryable write.
     pub fn matches(&self, entry: &Entry<'_>) -> bool {
         entry.txn_number == Some(self.number) && self.session.matches(entry)
     }
 }
 
+/// Parses `SESSION:NUMBER`.
 impl FromStr for TransactionId {
     type Err = SessionError;
 

@@ -1,4 +1,4 @@
-//! Searches held against reading every entry of the log.
+//! Searches compared with reading every entry of the log.
 
 #![allow(clippy::unwrap_used)]
 

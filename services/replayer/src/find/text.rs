@@ -4,26 +4,30 @@ use hindsight_extended_json::{Notation, Written};
 use hindsight_oplog::Entry;
 use regex::{Regex, RegexBuilder};
 
-/// What a compiled pattern may take of memory; beyond it a pattern is refused.
+/// The memory that a compiled pattern may take, in bytes. A larger pattern is refused.
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// A regular expression on entries, as relaxed Extended JSON without spaces.
 ///
-/// Strings that are not UTF-8 are matched with U+FFFD in place of what is not. An entry that is no
-/// BSON inside is matched as its bytes are, read in the same way: what is stored can be searched,
-/// whatever it is.
+/// In strings that are not UTF-8, U+FFFD stands for what is invalid. An entry that is not valid
+/// BSON inside is matched as its bytes are, read in the same way. So everything that is stored can
+/// be searched.
 #[derive(Debug, Clone)]
 pub struct Pattern(Regex);
 
 impl Pattern {
+    /// Parses a pattern.
+    ///
     /// # Errors
-    /// A text that is no regular expression of the crate `regex`, or one too large.
+    /// Returns a message when the text is not a regular expression of the crate `regex`, or is too
+    /// large.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut builder = RegexBuilder::new(text);
         builder.size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
         builder.build().map(Self).map_err(|error| error.to_string())
     }
 
+    /// Returns whether the pattern matches the text of the entry.
     pub fn matches(&self, entry: &Entry<'_>) -> bool {
         self.0.is_match(&text_of(entry.doc.as_bytes()))
     }
@@ -65,7 +69,7 @@ mod tests {
             doc.finish()
         };
         let invalid_utf8 = entry(b"\x04\0\0\0\xffx\xff\0", kind::STRING);
-        // A document inside that is none.
+        // A document inside that is not valid.
         let malformed = entry(b"\x09\0\0\0\x7e\0\0\0\0", kind::DOCUMENT);
         for bytes in [invalid_utf8, malformed] {
             let entry = Entry::parse(&bytes).expect("an entry");
@@ -79,7 +83,7 @@ mod tests {
         }
     }
 
-    /// The last one alone was searched.
+    /// Once only the last field of a name was searched.
     #[test]
     fn every_field_of_a_name_is_matched_and_far_dates_are_numbers() {
         let mut doc = DocWriter::new();

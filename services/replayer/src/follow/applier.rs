@@ -1,4 +1,4 @@
-//! Entries into apply units, and those into the history's writer.
+//! Puts entries together into apply units, and hands these to the history's writer.
 
 use hindsight_history::{Progress, Writer};
 use hindsight_log::SegmentLog;
@@ -24,8 +24,7 @@ pub(super) struct Applier<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
     Whole,
-    /// Nothing can be said about its transactions before the log is read from this earlier entry
-    /// on.
+    /// A transaction of the segment is incomplete. The log must be read from this earlier entry on.
     NeedsEarlier(OpTime),
 }
 
@@ -86,12 +85,12 @@ impl Applier<'_> {
         Ok(Taken::Whole)
     }
 
-    /// An entry cannot be applied: what came before it in the segment is kept.
+    /// Commits what came before an entry that cannot be applied.
     fn commit_before(&self, entry: &Entry<'_>, writer: &mut Writer<'_>) -> Result<(), FollowError> {
         commit(self.units.progress_before(entry, writer.generation().progress), writer)
     }
 
-    /// Bytes that are no entry tell no position: what came before them is kept.
+    /// Commits what came before bytes that are not an entry and therefore have no position.
     fn commit_last(&self, writer: &mut Writer<'_>) -> Result<(), FollowError> {
         let Some(last) = self.units.last() else { return Ok(()) };
         commit(self.units.progress(last, writer.generation().progress), writer)
@@ -105,7 +104,7 @@ fn commit(progress: Option<Progress>, writer: &mut Writer<'_>) -> Result<(), Fol
     Ok(())
 }
 
-/// Versions would appear at a time that readers were told to be complete.
+/// Refuses versions that would appear at a time already published as complete.
 fn check_is_not_final(
     writer: &Writer<'_>,
     at: OpTime,
@@ -119,7 +118,7 @@ fn check_is_not_final(
     }
 }
 
-/// Applies the operations of the earlier entries, in order, then those of the last one if it
+/// Applies the operations of the earlier entries, in order, and then those of the last entry if it
 /// carries any. Each entry comes with its segment.
 fn apply_unit(
     writer: &mut Writer<'_>,
@@ -162,8 +161,9 @@ fn gather_operations<'a>(
     gathered.map_err(|source| FollowError::Malformed { sequence, entry, source })
 }
 
-/// The server's own bookkeeping is in the log like everything else, but no base carries it, so
-/// there is no state to apply it to. Both sides go by the same list.
+/// Whether the history follows this operation. The server's own bookkeeping is in the log like
+/// everything else, but no base carries it, so there is no state to apply it to. Bases and the
+/// history use the same list.
 fn is_followed(operation: &Operation<'_>) -> bool {
     match operation.namespaces() {
         Namespaces::One(namespace) => {

@@ -1,5 +1,5 @@
-//! Where reading the log begins, when it must begin earlier, and how it begins again after what
-//! cannot be applied.
+//! Where reading the log begins, when it must begin earlier, and how the history begins again after
+//! an entry that cannot be applied.
 
 use hindsight_history::Writer;
 use hindsight_index::BaseSummary;
@@ -16,7 +16,7 @@ use crate::kept::{Kept, parse, read_entry};
 
 impl Follower {
     /// Waits for a base that was copied after the entry that ended the history, and loads it.
-    /// Returns when shutdown comes.
+    /// Returns without a base at shutdown.
     pub(super) fn begin_again<T>(
         &self,
         news: &mut watch::Receiver<T>,
@@ -32,24 +32,24 @@ impl Follower {
         Ok(())
     }
 
-    /// Nothing but a base that is still to be copied helps. An index that cannot be read says
-    /// nothing of the kind.
+    /// Whether only a base that is still to be copied helps. Returns false when the index cannot be
+    /// read, because then nothing is known.
     pub(super) fn lacks_later_base(&self) -> bool {
         self.later_base().is_ok_and(|base| base.is_none())
     }
 
-    /// The oldest base that was begun after everything the history could apply.
+    /// Returns the oldest base that was begun after everything the history could apply.
     pub(super) fn later_base(&self) -> Result<Option<String>, FollowError> {
         let Some(current) = self.history.generations().pop() else { return Ok(None) };
         let ended = current.applied().map_or(current.base.exact_from, |applied| applied.ts);
         Ok(first_after(self.index.view().bases()?, ended))
     }
 
-    /// To go on where the writer's generation ends.
+    /// Makes an applier that continues where the writer's generation ends.
     pub(super) fn applier(&self, writer: &Writer<'_>) -> Result<Applier<'_>, FollowError> {
         let generation = writer.generation();
         let name = &generation.base.name;
-        // It may have been forgotten since it was looked up.
+        // The base may have been removed from the index since it was looked up.
         let known = self.index.view().base(name)?;
         let known = known.ok_or_else(|| FollowError::base_is_gone(name))?;
         let opened = self.open_base(name)?;
@@ -68,10 +68,11 @@ impl Follower {
         })
     }
 
-    /// The segment to read first.
+    /// Returns the segment to read first.
     pub(super) fn first_segment(&self, applier: &Applier<'_>) -> Result<Sequence, FollowError> {
         let from = applier.units.resume().from;
-        // No entry need have this position: it may lie between two segments, or before the first.
+        // There need not be an entry at this position: it may lie between two segments, or before
+        // the first.
         let found = self.index.view().sequence_from(from)?;
         found.map(Sequence).ok_or(FollowError::LogBeginsLater { from })
     }
@@ -90,7 +91,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Walks a transaction back to its first entry, or to the first one that belongs to the base.
+    /// Walks a transaction back to its first entry, or to the first entry that belongs to the base.
     fn first_of_chain(&self, entry: OpTime, capture_from: OpTime) -> Result<OpTime, FollowError> {
         let mut first = entry;
         loop {
@@ -99,7 +100,7 @@ impl Follower {
             let sequence = Sequence(sequence);
             let bytes = read_entry(self.log.as_ref(), &self.runtime, sequence, first.ts)?;
             match parse(&bytes, sequence, None)?.previous() {
-                // Each step leads back, so the walk comes to an end.
+                // Each step leads back, so the walk ends.
                 Some(previous) if previous.ts < first.ts && capture_from.ts <= previous.ts => {
                     first = previous;
                 }
@@ -109,7 +110,8 @@ impl Follower {
     }
 }
 
-/// The oldest of the bases whose copy began after that time: what lies between is in the base.
+/// Returns the oldest base whose copy began after that time. The base holds everything that lies
+/// between that time and its copy.
 fn first_after(bases: Vec<BaseSummary>, ended: Timestamp) -> Option<String> {
     let later = bases.into_iter().filter(|base| base.capture_from.ts > ended);
     later.min_by_key(|base| base.exact_from).map(|base| base.name)

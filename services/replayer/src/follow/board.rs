@@ -1,4 +1,4 @@
-//! What the follower tells everybody else.
+//! What the follower publishes for the rest of the process.
 
 use hindsight_oplog::{OpTime, Timestamp};
 
@@ -8,27 +8,33 @@ use super::{FollowError, Follower};
 /// How far the history is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
+    /// The last entry that was applied.
     pub applied: Option<OpTime>,
     /// The last time whose state is complete.
     pub through: Option<Timestamp>,
+    /// The number of entries applied since the history was last opened for writing.
     pub entries: u64,
-    /// Why the history goes no further without help. The log goes on.
+    /// Why the history cannot continue without help. The log continues.
     pub stopped: Option<Stopped>,
-    /// Why the history does not go on at the moment; it is tried again and again.
+    /// Why the history cannot continue at the moment. The follower tries again regularly.
     pub waiting: Option<String>,
-    /// The base being loaded.
+    /// The base that is being loaded.
     pub loading: Option<String>,
 }
 
+/// Why the history stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
+    /// The reason, for people.
     pub reason: String,
-    /// A base that is copied from now on lets the history begin again, and none that is there does.
+    /// True when no existing base lets the history begin again, but a base that is copied from now
+    /// on does.
     pub needs_base: bool,
 }
 
 impl Follower {
-    /// What readers of the history see by now, which a writer whose store failed may be ahead of.
+    /// Publishes what readers of the history see by now. A writer whose store failed may be ahead
+    /// of this.
     pub(super) fn publish_stored(&self, entries: u64) {
         let generations = self.history.generations();
         self.board.send_modify(|board| {
@@ -40,18 +46,19 @@ impl Follower {
         });
     }
 
-    /// Nothing is in the way.
+    /// Notes that nothing is in the way.
     pub(super) fn goes_on(&self) {
         self.tell(None, None);
     }
 
-    /// It passes by itself.
+    /// Notes an obstacle that passes by itself.
     pub(super) fn waits_for(&self, error: &FollowError) {
         tracing::warn!(%error, "the history cannot go on; trying again");
         self.tell(None, Some(format!("the history waits: {error}")));
     }
 
-    /// It does not pass by itself. Told to the log once, however often it is met again.
+    /// Notes an obstacle that does not pass by itself. The process logs it once, however often it
+    /// recurs.
     pub(super) fn stops_for(&self, error: &FollowError) {
         let needs_base = error.remedy() == Remedy::NewBase && self.lacks_later_base();
         let stopped = Some(Stopped { reason: error.to_string(), needs_base });
@@ -64,7 +71,7 @@ impl Follower {
         self.tell(stopped, None);
     }
 
-    /// Times that were falsely called complete are not called so any more.
+    /// Withdraws the times that were falsely published as complete.
     pub(super) fn take_back(&self, error: &FollowError) {
         if let FollowError::FalselyComplete { visible, .. } = error {
             self.board.send_modify(|board| board.through = Some(visible.predecessor()));
@@ -80,7 +87,7 @@ impl Follower {
         });
     }
 
-    /// Which base is being loaded.
+    /// Notes which base is being loaded. None when no base is.
     pub(super) fn loads(&self, name: Option<&str>) {
         self.board.send_modify(|board| board.loading = name.map(str::to_owned));
     }

@@ -10,35 +10,46 @@ use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{AssemblyError, OpTime, Timestamp};
 use hindsight_segment::Sequence;
 
+/// Why the history cannot follow the log.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
+    /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The index cannot be read.
     #[error("the index: {0}")]
     Index(#[from] IndexError),
+    /// A base cannot be read.
     #[error(transparent)]
     Base(#[from] hindsight_base::Error),
-    /// It is not there, or not all of it. It may be put back.
+    /// The base is missing, as a whole or in part. It may be put back.
     #[error("base {name}: {reason}")]
     UnusableBase { name: String, reason: String },
+    /// The history cannot be written.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// An apply unit cannot be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// A segment is damaged.
     #[error("segment {sequence} is damaged: {detail}")]
     Damaged { sequence: Sequence, detail: String },
+    /// The log begins after the entry at which the history continues.
     #[error("the history goes on at {from}, and the log that is held begins after it")]
     LogBeginsLater { from: OpTime },
-    /// Bytes that are no entry, or an entry whose operations cannot be read.
+    /// The bytes are not an entry, or the operations of the entry cannot be read.
     #[error("segment {sequence}: {entry} cannot be read: {source}")]
     Malformed { sequence: Sequence, entry: NamedEntry, source: Malformed },
+    /// The entries of a transaction contradict each other.
     #[error("segment {sequence}: {source}")]
     Transaction { sequence: Sequence, source: AssemblyError },
+    /// The beginning of a transaction is not in the log.
     #[error(
         "the transaction that ends at {at} began before the log does: its first entries are missing"
     )]
     TornTransaction { at: OpTime },
-    /// An earlier version stored such progress after a failure at `at`.
+    /// The history calls times complete in which a transaction is missing. An earlier version
+    /// stored such progress after a failure at `at`.
     #[error(
         "the history says that it is complete through {through}, and lacks the transaction that {at} commits and \
          that is visible from {visible}. Stop the process and delete the history directory: it is rebuilt from \
@@ -47,11 +58,14 @@ pub enum FollowError {
     FalselyComplete { at: OpTime, visible: Timestamp, through: Timestamp },
 }
 
-/// An entry as an error names it: one that cannot be read does not tell its own optime.
+/// An entry as an error names it. An entry that cannot be read does not show its own optime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedEntry {
+    /// The entry with this optime.
     At(OpTime),
+    /// The entry after the one with this optime.
     After(OpTime),
+    /// No optime is known.
     Unknown,
 }
 
@@ -65,30 +79,32 @@ impl fmt::Display for NamedEntry {
     }
 }
 
-/// What a failure calls for.
+/// What a failure requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// It passes by itself: a log out of reach, a disk that is full.
+    /// The failure passes by itself: a log out of reach, or a disk that is full.
     Patience,
-    /// Somebody must put a base back. It is looked at again and again, so that nobody must restart
-    /// anything then.
+    /// Somebody must put a base back. The follower checks regularly, so that nothing has to be
+    /// restarted then.
     Help,
-    /// The same would come of it again. What is held after that can be had from a base that is
-    /// copied later.
+    /// Another attempt would fail in the same way. A base that is copied later makes the history
+    /// after the failed entry available.
     NewBase,
-    /// The same would come of it again.
+    /// Another attempt would fail in the same way.
     None,
 }
 
 impl FollowError {
-    /// The history was built on a base that is not in the base directory any more.
+    /// Makes the error for a base that the history was built on and that is no longer in the base
+    /// directory.
     pub(super) fn base_is_gone(name: &str) -> Self {
         let reason = "the history was built on it, and it is gone from the base directory. Put it back, or delete \
                       the history directory: it is rebuilt from the bases there are";
         Self::UnusableBase { name: name.to_owned(), reason: reason.to_owned() }
     }
 
-    /// A base cannot be read. What is missing or damaged may be put back; all else is what it is.
+    /// Makes the error for a base that cannot be read. Missing or damaged files may be put back;
+    /// other errors stay as they are.
     pub(super) fn unreadable_base(name: &str, error: hindsight_base::Error) -> Self {
         match error.kind() {
             ErrorKind::NotABase | ErrorKind::Corrupt => {

@@ -1,4 +1,4 @@
-//! A base into the history.
+//! Loads a base into the history.
 
 use std::time::Instant;
 
@@ -10,8 +10,8 @@ use tracing::info;
 use super::{FollowError, Follower};
 
 impl Follower {
-    /// Loads a base. When shutdown comes first nothing of it shows, and what there is of it is
-    /// thrown away at the next start.
+    /// Loads a base. When shutdown comes first, no part of the base becomes visible, and what was
+    /// loaded is removed at the next start.
     pub(super) fn load_base(
         &self,
         name: &str,
@@ -53,7 +53,7 @@ impl Follower {
     }
 }
 
-/// Puts everything in; false when shutdown came first.
+/// Loads all documents. Returns false when shutdown came first.
 fn fill(
     load: &mut Load<'_>,
     base: &Base,
@@ -86,8 +86,8 @@ fn fill(
     Ok(true)
 }
 
-/// That every file is there with its length, which those of a base that is just being put back are
-/// not.
+/// Checks that every file exists with its full length. A base that is just being put back fails
+/// this check.
 fn check_files(base: &Base) -> Result<(), FollowError> {
     match base.verify(false).faults.into_iter().next() {
         None => Ok(()),
@@ -95,8 +95,9 @@ fn check_files(base: &Base) -> Result<(), FollowError> {
     }
 }
 
-/// A file that went away under its reader may come back. One that is there and has other bytes is
-/// damaged for good: it is not read from its beginning again and again.
+/// Classifies an error while a base is read. A file that disappeared while it was read may come
+/// back. A file that exists with other bytes stays damaged, so it is not read from its beginning
+/// again and again.
 fn while_reading(base: &Base, error: hindsight_base::Error) -> FollowError {
     if error.is_retryable() {
         return error.into();
@@ -104,7 +105,8 @@ fn while_reading(base: &Base, error: hindsight_base::Error) -> FollowError {
     check_files(base).err().unwrap_or(FollowError::Base(error))
 }
 
-/// `listIndexes` gives the `_id` index among the others; the history keeps it apart.
+/// Returns the indexes without the `_id` index. `listIndexes` returns the `_id` index among the
+/// others; the history keeps it apart.
 fn without_id_index(info: &hindsight_base::CollectionInfo) -> Vec<Vec<u8>> {
     let is_id = |spec: &&Vec<u8>| {
         let doc = hindsight_oplog::raw::Doc::new(spec).ok();

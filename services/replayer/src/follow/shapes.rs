@@ -9,13 +9,13 @@ use bson::{Bson, Document, doc};
 pub(super) const COLLECTION: [u8; 16] = [7; 16];
 pub(super) const NAMESPACE: &str = "shop.things";
 
-/// What an entry's `prevOpTime` says.
+/// The `prevOpTime` of an entry.
 #[derive(Clone, Copy, Debug)]
 enum Previous {
     Absent,
-    /// What the server writes for "none".
+    /// The value that the server writes for "none".
     Null,
-    /// The entry of this lane with that place.
+    /// The entry at that place in the same lane.
     Is(usize),
 }
 
@@ -24,14 +24,14 @@ enum Previous {
 pub(super) struct Step {
     entry: Document,
     previous: Previous,
-    /// Another primary writes it.
+    /// Whether another primary writes the entry.
     new_term: bool,
-    /// It commits what the entry of this lane with that place prepared, and what it prepared is
-    /// visible from there.
+    /// The place in the lane of the entry whose prepared operations this entry commits. The
+    /// operations become visible at the time of that entry or just after it.
     commits: Option<usize>,
 }
 
-/// Makes a lane's entries; the number tells the lane from others of its shape.
+/// Makes the entries of a lane. The number distinguishes the lane from others of the same shape.
 pub(super) type Shape = (&'static str, fn(u8) -> Vec<Step>);
 
 pub(super) const SHAPES: [Shape; 20] = [
@@ -129,7 +129,7 @@ pub(super) const SHAPES: [Shape; 20] = [
     }),
 ];
 
-/// The shape of that name.
+/// Returns the shape of that name.
 pub(super) fn shape(name: &str) -> fn(u8) -> Vec<Step> {
     SHAPES.iter().find(|(known, _)| *known == name).unwrap().1
 }
@@ -170,7 +170,7 @@ fn alone(entry: Document) -> Step {
     Step { entry, previous: Previous::Absent, new_term: false, commits: None }
 }
 
-/// On the lane's own session.
+/// Puts an entry on the lane's own session.
 fn stated(mut entry: Document, lane: u8) -> Document {
     entry.extend(doc! {"lsid": {"id": uuid(lane)}, "txnNumber": 1_i64});
     entry
@@ -180,7 +180,7 @@ fn command(lane: u8, o: Document) -> Step {
     alone(stated(doc! {"op": "c", "ns": "admin.$cmd", "o": o}, lane))
 }
 
-/// An `applyOps` that inserts documents of its own.
+/// An `applyOps` that inserts its own documents.
 fn part(lane: u8, place: usize, operations: usize, more: Document) -> Step {
     let operation = |number| Bson::Document(insert(lane, 10 * place + number));
     let mut o = doc! {"applyOps": (0..operations).map(operation).collect::<Vec<_>>()};
@@ -210,8 +210,8 @@ fn without_session(mut step: Step) -> Step {
     step
 }
 
-/// The entries of several lanes in one log, with their ticks: `order` tells whose turn it is. The
-/// first entry comes at tick 5, and between two entries there is a tick without one.
+/// Weaves the entries of several lanes into one log, with their ticks. `order` says whose turn it
+/// is. The first entry comes at tick 5, and between two entries there is a tick without an entry.
 pub(super) fn weave(lanes: &[Vec<Step>], order: &[usize]) -> Vec<(u32, Document)> {
     let mut placed: Vec<Vec<(u32, i64)>> = vec![Vec::new(); lanes.len()];
     let (mut tick, mut term) = (3, 1);
@@ -233,7 +233,7 @@ pub(super) fn weave(lanes: &[Vec<Step>], order: &[usize]) -> Vec<(u32, Document)
         if let Some(prepare) = step.commits {
             let (prepared, _) = placed[lane][prepare];
             let o = entry.get_document_mut("o").unwrap();
-            // It may be the prepare's own time or a later one.
+            // The commit timestamp may be the prepare's own time or a later one.
             o.insert("commitTimestamp", time(1000, prepared + u32::from(lane % 2 == 1)));
         }
         entry.insert("t", term);
@@ -247,7 +247,7 @@ fn time(seconds: u32, tick: u32) -> Bson {
     Bson::Timestamp(bson::Timestamp { time: seconds, increment: tick })
 }
 
-/// Every order in which lanes of these lengths can take turns.
+/// Returns every order in which lanes of these lengths can take turns.
 pub(super) fn interleavings(left: &[usize]) -> Vec<Vec<usize>> {
     if left.iter().all(|&steps| steps == 0) {
         return vec![Vec::new()];

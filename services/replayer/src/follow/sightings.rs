@@ -1,4 +1,4 @@
-//! What members of the source listed of their catalog, against what the entries made.
+//! Compares what members of the source listed of their catalog with what the entries made.
 
 use hindsight_history::form::{Meaning, index_name};
 use hindsight_history::{CollectionState, Writer};
@@ -9,23 +9,23 @@ use hindsight_segment::{CatalogSighting, SegmentInfo, Sequence};
 
 use super::FollowError;
 
-/// Options that decide how documents are kept. They never change without an entry, and a history
-/// that took up another value would keep the documents to come otherwise than those that are there.
+/// Options that decide how documents are kept. They never change without an entry. A history that
+/// took up another value would keep later documents differently from the documents it already has.
 const FIXED_OPTIONS: &[&[u8]] = &[b"capped", b"clusteredIndex", b"collation", b"timeseries"];
 
 /// What a sighting means for a collection.
 #[derive(Debug, PartialEq, Eq)]
 struct Judged {
     differences: Vec<String>,
-    /// The collection as it was listed; nothing when that cannot be taken up.
+    /// The collection as it was listed. None when the listing cannot be taken up.
     state: Option<CollectionState>,
 }
 
-/// Takes in the sightings of a segment whose entries were all applied and not committed yet.
+/// Takes in the sightings of a segment whose entries were all applied and are not committed yet.
 ///
 /// A sighting counts only when no entry changed the collection after the time up to which the
-/// listing holds every entry: what changed meanwhile may be in the listing, or not. Each difference
-/// that stays is sighted again.
+/// listing includes every entry: a later change may or may not be in the listing. A difference that
+/// persists is sighted again.
 pub(super) fn take_in(segment: &SegmentInfo, writer: &mut Writer<'_>) -> Result<(), FollowError> {
     let Some(sightings) = &segment.seal.sightings else { return Ok(()) };
     let last = segment.last();
@@ -72,7 +72,8 @@ fn take_in_one(
     Ok(())
 }
 
-/// Nothing when the listing says what the entries made.
+/// Compares a sighting with the collection. None when the listing agrees with what the entries
+/// made.
 fn judge(
     sighting: &CatalogSighting,
     current: &CollectionState,
@@ -87,7 +88,7 @@ fn judge(
     Ok(Some(Judged { differences, state: can_take_up.then_some(state) }))
 }
 
-/// False when the listed options cannot be taken up.
+/// Compares the options. Returns false when the listed options cannot be taken up.
 fn judge_options(
     sighting: &CatalogSighting,
     state: &mut CollectionState,
@@ -106,8 +107,8 @@ fn judge_options(
     Ok(true)
 }
 
-/// The names of the options that differ. Of buckets, the validator and `storageEngine` are the
-/// server's own and change with its patch version.
+/// Returns the names of the options that differ. For a buckets collection, the validator and
+/// `storageEngine` belong to the server and change with its patch version.
 fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<String>, Malformed> {
     let is_buckets = ns.split_once('.').is_some_and(|(_, name)| name.starts_with(BUCKETS_PREFIX));
     let ignored: &[&[u8]] = if is_buckets { &[b"validator", b"storageEngine"] } else { &[] };
@@ -119,8 +120,8 @@ fn differing_options(ns: &str, ours: Doc<'_>, theirs: Doc<'_>) -> Result<Vec<Str
     Ok(meaning(ours)?.differing(&meaning(theirs)?))
 }
 
-/// The indexes as they are to be from now on: those that are listed the same stay as they are, in
-/// their order.
+/// Returns the indexes that the collection has from now on. Indexes that are listed unchanged stay
+/// as they are, in their order.
 fn judge_indexes(
     listed: &[Vec<u8>],
     current: &[Vec<u8>],
@@ -169,8 +170,8 @@ fn secondary_indexes(listed: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
     Ok(secondary)
 }
 
-/// The index on `_id` goes with its collection, and what `listIndexes` shows of a clustered
-/// collection is no index.
+/// Whether this is a secondary index. The index on `_id` goes with its collection, and what
+/// `listIndexes` shows of a clustered collection is not an index.
 fn is_secondary(spec: &[u8]) -> Result<bool, Malformed> {
     Ok(index_name(spec) != "_id_" && Doc::new(spec)?.get(b"clustered")?.is_none())
 }

@@ -53,7 +53,7 @@ fn a_history_that_ended_begins_again_with_a_base_of_after_that() {
     let stage = stage.restarted();
     stage.follower.catch_up().unwrap();
     assert_eq!(windows(&stage), expected);
-    // From nothing, the same comes of it at once.
+    // A history that is built anew reaches the same windows in one go.
     let stage = stage.without_history();
     stage.follower.catch_up().unwrap();
     assert_eq!(windows(&stage), expected);

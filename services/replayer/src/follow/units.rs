@@ -1,24 +1,25 @@
-//! Entries of the log into apply units, from wherever reading begins. Pure.
+//! Puts entries of the log together into apply units, from any place at which reading begins. Pure.
 //!
 //! After a stop the log is read again from the first entry of what was open at the applied
-//! position. Entries up to that position are read for the sake of open transactions alone: whatever
-//! they bring to an end is in the history already, and may well have begun before the first entry
-//! that is read.
+//! position. Entries up to that position are read only for the sake of open transactions. What
+//! these entries complete is in the history already, and may have begun before the first entry that
+//! is read.
 
 use hindsight_history::Progress;
 use hindsight_oplog::{Assembler, AssemblyError, Entry, OpTime, Step, Timestamp, Transaction};
 
-/// Where reading begins, and what the history holds by then.
+/// Where reading begins, and what the history holds at that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Resume {
-    /// Earlier entries are left out: nothing of them is open.
+    /// The first entry to read. No transaction that is open includes an earlier entry.
     pub(super) from: OpTime,
-    /// What ends at or before this entry is in the history.
+    /// The last applied entry. What ends at or before it is in the history.
     pub(super) applied: Option<OpTime>,
 }
 
 impl Resume {
-    /// To go on after this progress, or, without any, from the first entry that the base needs.
+    /// Continues after this progress. Without progress, begins at the first entry that the base
+    /// needs.
     pub(super) fn after(progress: Option<Progress>, capture_from: OpTime) -> Self {
         let from = match progress {
             None => capture_from,
@@ -27,13 +28,13 @@ impl Resume {
         Self { from: from.max(capture_from), applied: progress.map(|progress| progress.applied) }
     }
 
-    /// To read more than was thought necessary.
+    /// Reads from an earlier entry than seemed necessary.
     pub(super) fn reading_from(self, from: OpTime) -> Self {
         Self { from, ..self }
     }
 }
 
-/// The first position after an entry; there need not be an entry with it.
+/// Returns the first position after an entry. There need not be an entry at this position.
 fn just_after(at: OpTime) -> OpTime {
     OpTime { ts: at.ts.successor(), term: at.term }
 }
@@ -43,23 +44,24 @@ fn just_after(at: OpTime) -> OpTime {
 pub(super) struct Base {
     /// What ended at or before this entry is in the base's documents.
     pub(super) start: OpTime,
-    /// What became visible by then was there when documents began to be read.
+    /// What became visible by this time was there when the copy began to read documents.
     pub(super) scanned_after: Timestamp,
     /// The first entry that the base needs.
     pub(super) capture_from: OpTime,
 }
 
-/// What an entry brings to an end.
+/// What an entry completes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unit<P> {
     /// Nothing that the history lacks.
     Nothing,
     /// The entry alone.
     Entry,
-    /// The entry, and what was kept of the ones before it.
+    /// The entry, and what was kept of the earlier entries of its transaction.
     Transaction(Transaction<P>),
-    /// A transaction that the log holds, and of which this entry was not read: progress did not
-    /// tell that the transaction was open. An earlier version stored such progress after a failure.
+    /// A transaction that the log holds, but of which the entry `missing` was not read, because
+    /// progress did not say that the transaction was open. An earlier version stored such progress
+    /// after a failure.
     BeganEarlier { missing: OpTime },
     /// A transaction whose beginning is not in the log.
     Torn,
@@ -68,7 +70,7 @@ pub(super) enum Unit<P> {
 /// A place between two entries, and what is open there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
-    /// The entry before it, if that was read.
+    /// The entry before the place, if that entry was read.
     last: Option<OpTime>,
     oldest_open: Option<OpTime>,
     oldest_prepared: Option<Timestamp>,
@@ -81,12 +83,13 @@ pub(super) struct Units<P> {
     base: Base,
     resume: Resume,
     last: Option<OpTime>,
-    /// Before the entry pushed last, which may fail after its transaction was closed here.
+    /// The place before the entry pushed last. That entry may fail after its transaction was closed
+    /// here.
     before: Standing,
 }
 
 impl<P> Units<P> {
-    /// `weigh` as for [`Assembler::new`].
+    /// `weigh` is as in [`Assembler::new`].
     pub(super) fn new(base: Base, resume: Resume, weigh: fn(&P) -> usize) -> Self {
         Self {
             transactions: Assembler::new(weigh),
@@ -105,20 +108,20 @@ impl<P> Units<P> {
         self.resume
     }
 
-    /// The entry pushed last.
+    /// Returns the entry pushed last.
     pub(super) fn last(&self) -> Option<OpTime> {
         self.last
     }
 
-    /// The weight of what is kept of open transactions.
+    /// Returns the weight of what is kept of open transactions.
     pub(super) fn kept(&self) -> u64 {
         self.transactions.kept()
     }
 
-    /// Takes the next entry of the log. `keep` as for [`Assembler::push`].
+    /// Takes the next entry of the log. `keep` is as in [`Assembler::push`].
     ///
     /// # Errors
-    /// Entries that contradict each other.
+    /// Returns an error when entries contradict each other.
     pub(super) fn push(
         &mut self,
         entry: &Entry<'_>,
@@ -135,8 +138,8 @@ impl<P> Units<P> {
             _ if self.is_held(entry.optime) => Unit::Nothing,
             Step::Single => Unit::Entry,
             Step::Complete(transaction) => Unit::Transaction(transaction),
-            // Begun before the base's own capture, and over before its scans began: it is in the
-            // documents.
+            // The transaction began before the base's own capture and ended before the base's scans
+            // began, so it is in the documents.
             Step::Incomplete(_) if entry.ts() <= self.base.scanned_after => Unit::Nothing,
             Step::Incomplete(incomplete) => match incomplete.missing {
                 Some(missing) if self.is_in_log(missing) => Unit::BeganEarlier { missing },
@@ -145,14 +148,14 @@ impl<P> Units<P> {
         })
     }
 
-    /// Progress up to this position, with nothing read beyond it; none if the history is as far
-    /// already.
+    /// Returns the progress up to this position, when nothing beyond it was read. None when the
+    /// history is already as far.
     pub(super) fn progress(&self, applied: OpTime, before: Option<Progress>) -> Option<Progress> {
         self.standing().progress(applied, before)
     }
 
-    /// Progress up to just before the entry pushed last, which cannot be applied: what it was to
-    /// end is still open.
+    /// Returns the progress up to just before the entry pushed last, which cannot be applied. What
+    /// that entry was to complete is still open.
     pub(super) fn progress_before(
         &self,
         entry: &Entry<'_>,
@@ -176,7 +179,7 @@ impl<P> Units<P> {
     }
 
     /// Whether an entry that was not read is in the part of the log that belongs to the base. Going
-    /// back to one moves `from`, so that nobody goes back for the same entry twice.
+    /// back to such an entry moves `from`, so nothing goes back for the same entry twice.
     fn is_in_log(&self, missing: OpTime) -> bool {
         self.base.capture_from.ts <= missing.ts && missing.ts < self.resume.from.ts
     }

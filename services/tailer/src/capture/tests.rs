@@ -1,4 +1,4 @@
-//! What is open at the end of the log, read from the log again.
+//! Transactions that are open at the end of the log, found again by reading the log.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn time(tick: u32) -> Bson {
     Bson::Timestamp(bson::Timestamp { time, increment: tick })
 }
 
-/// A command on a session, after its entry of that tick; 0 for none.
+/// A command on a session. `previous` is the tick of the session's entry before it; 0 for none.
 fn command(session: u8, previous: u32, o: Document) -> Document {
     let id = bson::Binary { subtype: BinarySubtype::Uuid, bytes: vec![session; 16] };
     let term = if previous == 0 { -1_i64 } else { 1 };
@@ -34,8 +34,8 @@ fn part(session: u8, previous: u32, more: Document) -> Document {
     command(session, previous, o)
 }
 
-/// Entries at ticks 1, 2, …: of four sessions at a time, prepared and not, committed, aborted and
-/// left behind.
+/// Entries at ticks 1, 2, …, of four sessions at a time: prepared and not prepared, committed,
+/// aborted and left behind.
 fn entries() -> Vec<Document> {
     let partial = || doc! {"partialTxn": true};
     let commit = |tick| doc! {"commitTransaction": 1, "commitTimestamp": time(tick)};
@@ -56,7 +56,7 @@ fn entries() -> Vec<Document> {
         noop(),
         part(4, 0, partial()),
         part(2, 0, doc! {"prepare": true}),
-        // By another primary, which ends what is not prepared.
+        // Another primary wrote this entry, which ends the transactions that are not prepared.
         doc! {"op": "n", "ns": "", "o": {}, "t": 2_i64},
         command(2, 15, commit(15)),
     ]
@@ -116,7 +116,7 @@ async fn a_log_that_ends_after_any_entry_tells_what_is_open_there() {
             |all: &Assembler<()>| (all.oldest_unresolved(), all.oldest_prepared(), all.open());
         assert_eq!(known(&again), known(&transactions), "after tick {tick}");
         most = most.max(transactions.open());
-        // What comes next is followed as without the stop.
+        // What comes next is followed as it would be without the stop.
         transactions = again;
         end = Some(info);
     }

@@ -1,4 +1,4 @@
-//! What was listed before, and what of a new listing is to be recorded: decided from values alone.
+//! What was listed before, and which part of a new listing to record. Decided from values alone.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +8,47 @@ use hindsight_oplog::Timestamp;
 
 use hindsight_copy::CatalogListing;
 
-/// A digest of what is compared: options, and indexes in whatever order.
+/// A digest of what is compared: the options, and the indexes in any order.
 pub(super) type Form = [u8; 32];
 
-/// How a collection was listed, and that this listing holds every entry up to a time.
+/// How a collection was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Listed {
     form: Form,
+    /// The listing includes the effects of every entry up to here.
     from: Timestamp,
 }
 
-/// Collections by what is known of them.
+/// What is known about each collection.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// As the log has them by now.
+    /// Collections as the log has them by now.
     recorded: BTreeMap<Uuid, Listed>,
-    /// Listed otherwise than was recorded, with the first listing of that kind.
+    /// Collections that are listed differently from their record, with the first such listing.
     pending: BTreeMap<Uuid, Listed>,
 }
 
-/// A collection that was listed the same way at least twice, and otherwise than was recorded.
+/// A collection that was listed the same way at least twice, and differently from its record.
 #[derive(Debug)]
 pub(super) struct Stable<'a> {
     pub(super) info: &'a CollectionInfo,
     pub(super) form: Form,
-    /// Of the first of those listings.
+    /// The `from` time of the first of those listings.
     pub(super) from: Timestamp,
 }
 
-/// The last command that the log holds on each collection, of some stretch of it.
+/// The last command on each collection in some stretch of the log.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     by_name: BTreeMap<String, Timestamp>,
-    /// What a history has of any collection is at least as new.
+    /// A bound for every collection: what a history holds of any collection is at least as new.
     any: Timestamp,
 }
 
 impl Commands {
     pub(super) fn note(&mut self, command: &CommandNote) {
         let ns = match command.command.as_str() {
-            // It is listed under its new name by now, which the index does not tell.
+            // The collection is listed under its new name by now, which the index does not know.
             "renameCollection" => database_of(&command.ns),
             _ => &command.ns,
         };
@@ -55,8 +56,8 @@ impl Commands {
         *last = (*last).max(command.optime.ts);
     }
 
-    /// A history may begin with a base that was begun at that time: it passes over everything up to
-    /// there.
+    /// Notes a base that was begun at `start`. A history may begin with this base, and then passes
+    /// over everything up to there.
     pub(super) fn note_base(&mut self, start: Timestamp) {
         self.any = self.any.max(start.successor());
     }
@@ -68,11 +69,11 @@ impl Commands {
 }
 
 impl Known {
-    /// Takes in a listing, and the commands since the one before; gives what was listed so before
-    /// and is not recorded.
+    /// Takes in a listing, and the commands since the listing before. Returns the collections that
+    /// were listed the same way before and are not recorded.
     ///
-    /// A history passes over a listing when a command on that collection came after the time up to
-    /// which it holds every entry. Then it counts for nothing here either.
+    /// A history ignores a listing when a command on that collection came after the time up to
+    /// which the listing includes every entry. Such a listing counts for nothing here either.
     pub(super) fn note<'a>(
         &mut self,
         listing: &'a CatalogListing,
@@ -100,19 +101,20 @@ impl Known {
         stable
     }
 
-    /// It goes into the log as it was listed.
+    /// Notes that a collection goes into the log as it was listed.
     pub(super) fn record(&mut self, uuid: Uuid, form: Form, from: Timestamp) {
         self.pending.remove(&uuid);
         self.recorded.insert(uuid, Listed { form, from });
     }
 
-    /// How many collections are listed otherwise than was recorded.
+    /// Returns how many collections are listed differently from their record.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
     }
 }
 
-/// Servers keep their own indexes as they like, and each version others.
+/// Whether a collection is compared. Servers keep their own collections' indexes as they like, and
+/// each version keeps others.
 fn is_compared(info: &CollectionInfo) -> bool {
     info.db != "config" && !(info.db == "admin" && info.name.starts_with("system."))
 }
@@ -130,7 +132,7 @@ pub(super) fn form(info: &CollectionInfo) -> Form {
     let mut indexes: Vec<&Vec<u8>> = info.indexes.iter().collect();
     indexes.sort_unstable();
     for bytes in std::iter::once(&info.options).chain(indexes) {
-        // BSON begins with its length.
+        // Each BSON document begins with its length, so the boundaries are part of the digest.
         hasher.update(bytes);
     }
     *hasher.finalize().as_bytes()
@@ -168,7 +170,8 @@ mod tests {
         all
     }
 
-    /// Since which time what is stable was listed so; collection 1, listed at second `at`.
+    /// Notes a listing of collection 1 at second `at`. Returns the second since which it is stably
+    /// listed so.
     fn noted(known: &mut Known, at: u32, indexes: &[&[u8]], log: &Commands) -> Option<u32> {
         let listing = listing(at, vec![info(1, indexes)]);
         let stable = known.note(&listing, log);

@@ -43,14 +43,14 @@ fn a_field_that_moved_is_named_and_no_other() {
     let within = doc! {"a": 1, "b": {"y": 2, "x": 1}, "c": 3, "d": 4};
     assert_eq!(changed(&before, &within).len(), 1);
     assert!(changed(&before, &within)[0].starts_with("b."));
-    // Moved and changed inside: the whole.
+    // A field that moved and changed inside is named as a whole.
     let both = doc! {"a": 1, "c": 3, "d": 4, "b": {"x": 9, "y": 2}};
     assert_eq!(changed(&before, &both), ["b"]);
     let with_more = doc! {"new": 0, "a": 1, "b": {"x": 1, "y": 2}, "d": 4};
     assert_eq!(changed(&before, &with_more), ["c", "new"], "what comes and goes moves nothing");
 }
 
-/// Elements as they come, whatever their names.
+/// A document with these elements as they come, whatever their names.
 fn raw(elements: &[(&[u8], i32)]) -> Vec<u8> {
     let mut document = hindsight_oplog::raw::DocWriter::new();
     for (name, value) in elements {
@@ -111,12 +111,12 @@ fn any_value() -> impl Strategy<Value = Bson> {
     })
 }
 
-/// Few names, in any order.
+/// Fields with few names, in any order.
 fn any_fields(value: impl Strategy<Value = Bson>) -> impl Strategy<Value = Document> {
     prop::collection::vec(("[a-e]", value), 0..6).prop_map(|fields| fields.into_iter().collect())
 }
 
-/// What differs, by the values alone: the order of fields is not looked at.
+/// Finds what differs by the values alone. The order of fields does not count.
 fn naive(before: &Bson, after: &Bson, path: &str, found: &mut BTreeSet<String>) {
     let parts = |value: &Bson| -> Option<BTreeMap<String, Bson>> {
         match value {
@@ -147,7 +147,7 @@ fn naive(before: &Bson, after: &Bson, path: &str, found: &mut BTreeSet<String>) 
     }
 }
 
-/// Sorted at every level, so that nothing can have moved.
+/// Sorts the fields at every level, so that nothing can have moved.
 fn sorted(value: Bson) -> Bson {
     match value {
         Bson::Document(document) => {
@@ -159,7 +159,7 @@ fn sorted(value: Bson) -> Bson {
     }
 }
 
-/// The top-level fields whose names are not in `dropped`, and null for those in `hidden`.
+/// Returns the top-level fields whose names are not in `dropped`, with null for those in `hidden`.
 fn without(document: &Document, dropped: &BTreeSet<&str>, hidden: &BTreeSet<&str>) -> Vec<u8> {
     let kept = document.iter().filter(|(name, _)| !dropped.contains(name.as_str()));
     let shown = kept.map(|(name, value)| {
@@ -186,8 +186,8 @@ proptest! {
         prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
     }
 
-    /// Nothing is left out: without the fields named, the documents are the same to the byte. And
-    /// no field is named for nothing: its value differs, or it stands elsewhere.
+    /// Nothing is left out: without the named fields, the documents are the same to the byte. And
+    /// no field is named without a reason: its value differs, or its place does.
     #[test]
     fn what_is_not_named_is_the_same(
         before in any_fields(any_value()), after in any_fields(any_value()),
@@ -212,7 +212,7 @@ proptest! {
         }
     }
 
-    /// Whatever the bytes, it ends with paths or an error.
+    /// Whatever the bytes are, the result is paths or an error.
     #[test]
     fn hostile_bytes_do_no_harm(
         before in any_fields(any_value()),

@@ -1,5 +1,5 @@
-//! Random logs, with transactions open across every boundary, drops, renames and new collections of
-//! old names.
+//! Random logs, with transactions open across every boundary, drops, renames, and new collections
+//! with old names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,25 +21,25 @@ struct Collection {
     capped: bool,
 }
 
-/// A transaction that is open. It holds its documents, as the server's locks do.
+/// An open transaction. It holds its documents, as the server's locks do.
 #[derive(Debug)]
 struct Open {
     session: Option<u8>,
-    /// The tick of its last entry.
+    /// The tick of the transaction's last entry.
     last: u32,
     operations: i64,
     effects: Vec<(u8, i32, bool)>,
     prepared: bool,
 }
 
-/// Makes entries that fit the state they meet.
+/// Makes entries that fit the state before them.
 #[derive(Default)]
 struct Source {
     tick: u32,
     next_ui: u8,
     next_session: u8,
     collections: BTreeMap<String, Collection>,
-    /// UUID and `_id`.
+    /// UUID and `_id` of each document that exists.
     documents: BTreeSet<(u8, i32)>,
     open: Vec<Open>,
 }
@@ -61,7 +61,8 @@ impl Source {
         .unwrap_or_else(|| op("n", "", None, doc! {}))
     }
 
-    /// A collection of that name; `create` is the entry when there is none.
+    /// Returns a collection of that name. When there is none, returns the `create` entry as an
+    /// error.
     fn named(&mut self, one: u8) -> Result<(String, Collection), Document> {
         let name = NAMES[usize::from(one) % NAMES.len()].to_owned();
         if let Some(found) = self.collections.get(&name) {
@@ -85,7 +86,8 @@ impl Source {
         self.open.iter().flat_map(|it| &it.effects).any(|held| held.0 == ui)
     }
 
-    /// One operation on a document nobody holds, and whether the document is there after it.
+    /// Makes an operation on a document that no transaction holds. Also returns whether the
+    /// document exists after it.
     fn operation(&self, ns: &str, ui: u8, other: u8) -> Option<(Document, (u8, i32, bool))> {
         let id = i32::from(other % 8);
         if self.is_held(ui, id) {
@@ -94,7 +96,7 @@ impl Source {
         let mut made = match (self.documents.contains(&(ui, id)), other / 8 % 3) {
             (false, _) => (insert(ns, ui, id, self.tick), (ui, id, true)),
             (true, 0) => (delete(ns, ui, id), (ui, id, false)),
-            // Sometimes nothing changes.
+            // Sometimes the operation changes nothing.
             (true, n) => (replace(ns, ui, id, u32::from(n)), (ui, id, true)),
         };
         if other >= 248 {
@@ -121,7 +123,7 @@ impl Source {
         Some(entry)
     }
 
-    /// Operations of a transaction, in one or two collections.
+    /// Makes operations of a transaction, in up to three collections.
     fn operations(&self, one: u8, other: u8) -> Vec<(Document, (u8, i32, bool))> {
         let mut made: Vec<(Document, (u8, i32, bool))> = Vec::new();
         for step in 0..1 + other % 3 {
@@ -170,7 +172,7 @@ impl Source {
         })
     }
 
-    /// One of the open transactions that are, or are not, prepared.
+    /// Chooses one of the open transactions that are, or are not, prepared.
     fn choose(&self, one: u8, prepared: bool) -> Option<usize> {
         let fitting = self.open.iter().enumerate().filter(|(_, it)| it.prepared == prepared);
         let fitting: Vec<usize> = fitting.map(|(at, _)| at).collect();
@@ -216,7 +218,7 @@ impl Source {
         Some(command(Some(ui), doc! {"drop": name}))
     }
 
-    /// Sometimes over another one, which is dropped by it.
+    /// Renames a collection, sometimes over another one, which the rename drops.
     fn rename(&mut self, one: u8, other: u8) -> Option<Document> {
         let (name, ui) = self.free(one)?;
         let (to, target) = (NAMES[usize::from(other) % 3], self.free(other));
@@ -242,7 +244,7 @@ impl Source {
         Some(command(Some(found.ui), doc! {"emptycapped": "capped"}))
     }
 
-    /// A collection that no transaction uses.
+    /// Returns a collection that no transaction uses.
     fn free(&self, one: u8) -> Option<(String, u8)> {
         let name = NAMES[usize::from(one) % NAMES.len()];
         let found = self.collections.get(name)?;
@@ -268,7 +270,7 @@ fn world(draws: &[Draw]) -> World {
     world
 }
 
-/// The log tells enough about every collection that it can tell anything about.
+/// Checks that the log shows enough about every collection that it can show anything about.
 fn knows_all_it_can(world: &World, from: u32, to: u32) -> Result<(), TestCaseError> {
     let engine = &world.engine;
     let (before, after) = (engine.view(ts(from)).unwrap(), engine.view(ts(to)).unwrap());

@@ -1,4 +1,5 @@
-//! A log in memory with its index, bases and history: real parts, fed with entries made here.
+//! A log in memory with its index, bases and history: real parts that are fed with entries made
+//! here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub(super) fn time(tick: u32) -> Bson {
     Bson::Timestamp(bson::Timestamp { time: 1000, increment: tick })
 }
 
-/// An operation, as it stands in an entry or in an `applyOps`.
+/// An operation in the form that it has in an entry or in an `applyOps`.
 pub(super) fn op(kind: &str, ns: &str, ui: Option<u8>, o: Document) -> Document {
     let mut op = doc! {"op": kind, "ns": ns, "o": o};
     if let Some(ui) = ui {
@@ -67,7 +68,7 @@ pub(super) fn delete(ns: &str, ui: u8, id: i32) -> Document {
     op("d", ns, Some(ui), doc! {"_id": id})
 }
 
-/// Long enough for some documents to fill a frame.
+/// A document long enough that a few documents fill a frame.
 pub(super) fn document(id: i32, n: u32) -> Document {
     doc! {"_id": id, "n": i64::from(n), "pad": format!("{n:>256}")}
 }
@@ -76,7 +77,8 @@ pub(super) fn command(ui: Option<u8>, o: Document) -> Document {
     op("c", "shop.$cmd", ui, o)
 }
 
-/// One `applyOps` of a transaction on a session, after the entry of that tick (0: the first one).
+/// One `applyOps` of a transaction on a session. `previous` is the tick of the transaction's entry
+/// before it; 0 for the first entry.
 pub(super) fn part(
     session: Option<u8>,
     ops: &[Document],
@@ -124,7 +126,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// With one no-op, at tick 1, and an empty base there.
+    /// Makes a world with one no-op, at tick 1, and an empty base there.
     pub(super) fn new() -> Self {
         let mut world = Self::empty();
         world.append(&[(1, op("n", "", None, doc! {}))]);
@@ -176,12 +178,12 @@ impl World {
         }
     }
 
-    /// One more segment with these entries.
+    /// Adds a segment with these entries.
     pub(super) fn append(&mut self, entries: &[(u32, Document)]) {
         self.append_after(entries, None);
     }
 
-    /// One more segment, before which entries are missing.
+    /// Adds a segment before which entries are missing.
     pub(super) fn append_after_gap(&mut self, entries: &[(u32, Document)]) {
         let gap = GapNotice {
             after: optime(self.last),
@@ -230,7 +232,7 @@ impl World {
         self.engine.index.absorb(&summary_of(&info)).expect("absorbed");
     }
 
-    /// A base of that tick, with the documents of each collection by its name and UUID.
+    /// Adds a base of that tick, with the documents of each collection by its name and UUID.
     pub(super) fn base(&mut self, tick: u32, content: BTreeMap<(&str, u8), Vec<Document>>) {
         let bases = self.directory.path().join("bases");
         let settings = WriterSettings::default();
@@ -273,7 +275,7 @@ impl World {
         self.runtime.block_on(future)
     }
 
-    /// The restorable ticks.
+    /// Returns the restorable ticks.
     pub(super) fn ticks(&self) -> Vec<u32> {
         (1..=self.last).filter(|tick| self.engine.check(ts(*tick)).is_ok()).collect()
     }

@@ -83,8 +83,8 @@ fn any_content() -> impl Strategy<Value = Document> {
     })
 }
 
-/// What follows the one before: its content, whether a segment begins with it, and whether entries
-/// are missing there.
+/// The next entry: its content, whether a segment begins with it, and whether entries are missing
+/// before it.
 type Step = (Document, bool, bool);
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -187,7 +187,7 @@ fn any_options() -> impl Strategy<Value = SearchOptions> {
     (limit, context).prop_map(|(limit, before_context)| SearchOptions { limit, before_context })
 }
 
-/// What is to be found, by looking at every entry.
+/// Returns what a search must find, by looking at every entry.
 fn expected(story: &Story, filter: &EntryFilter, options: SearchOptions) -> Vec<(Vec<u8>, bool)> {
     let mut hits = hits(story, filter, 0);
     if options.limit > 0 {
@@ -196,13 +196,14 @@ fn expected(story: &Story, filter: &EntryFilter, options: SearchOptions) -> Vec<
     with_context(story, filter, &hits, options.before_context, 0)
 }
 
-/// Positions of entries that match, from the given one on.
+/// Returns the positions of entries that match, beginning with the given position.
 fn hits(story: &Story, filter: &EntryFilter, from: usize) -> Vec<usize> {
     let matches = |at: &usize| filter.matches(&Entry::parse(&story.entries[*at]).unwrap());
     (from..story.entries.len()).filter(matches).collect()
 }
 
-/// The matches with what comes before them; entries before position `next` were given out.
+/// Returns the matches with what comes before them. Entries before position `next` were returned
+/// already.
 fn with_context(
     story: &Story,
     filter: &EntryFilter,
@@ -259,8 +260,8 @@ proptest! {
         })?;
     }
 
-    /// Given up and taken up again at any moment, while the log grows: nothing is lost, nothing
-    /// comes twice.
+    /// The call is given up and repeated at any moment, while the log grows: nothing is lost, and
+    /// nothing comes twice.
     #[test]
     fn a_search_that_follows_finds_each_entry_once(
         steps in any_steps(), filter in any_filter(), options in any_options(),

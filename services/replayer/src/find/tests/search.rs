@@ -64,7 +64,7 @@ async fn a_search_reads_only_what_may_hold_a_match() {
     dropped.namespace = Some(NamespacePattern::parse("shop.carts"));
     let mut elsewhere = EntryFilter::all();
     elsewhere.namespace = Some(NamespacePattern::parse("other.*"));
-    // Filters, matches, and the segments that need be read. A key filter errs once in a hundred.
+    // Filters, matches, and the segments that must be read. A key filter errs once in a hundred.
     let cases = [
         (of_id(77_777), 1, 1..=12),
         (of_id(3_000), 1, 1..=12),

@@ -27,7 +27,7 @@ pub(super) struct Story {
     pub(super) memory: MemoryLog,
     pub(super) index: Arc<Index>,
     pub(super) entries: Vec<Vec<u8>>,
-    /// Positions of entries before which others are missing.
+    /// The positions of entries before which other entries are missing.
     pub(super) gaps: Vec<usize>,
     sequence: Sequence,
     predecessor: SegmentDigest,
@@ -39,7 +39,7 @@ pub(super) fn ts(number: u32) -> Timestamp {
     Timestamp::new(1_700_000_000, number)
 }
 
-/// The entry that does this, at that time.
+/// The entry with this content, at that time.
 pub(super) fn entry(number: u32, mut content: Document) -> Vec<u8> {
     content.insert("ts", bson::Timestamp { time: 1_700_000_000, increment: number });
     content.insert("t", 1_i64);
@@ -54,7 +54,7 @@ pub(super) fn insert(ns: &str, id: i32, padding: usize) -> Document {
     doc! {"op": "i", "ns": ns, "o": {"_id": id, "padding": noise(id, padding)}}
 }
 
-/// Does not compress much.
+/// A text that does not compress much.
 fn noise(seed: i32, length: usize) -> String {
     let hash = blake3::hash(&seed.to_le_bytes()).to_hex();
     hash.chars().cycle().take(length).collect()
@@ -129,7 +129,7 @@ impl Story {
         Search::new(self.log(), Arc::clone(&self.index), filter.clone(), options, plenty()).unwrap()
     }
 
-    /// All that is found, with whether it is context.
+    /// Returns everything that is found, with whether it is context.
     pub(super) async fn found(
         &self,
         filter: &EntryFilter,

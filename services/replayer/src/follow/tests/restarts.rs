@@ -1,4 +1,4 @@
-//! A history that is stopped goes on, and becomes what it would have become without the stop.
+//! A history that is stopped continues, and becomes what it would have become without the stop.
 
 use bson::{Document, doc};
 use hindsight_history::{Digest, Progress};
@@ -10,9 +10,9 @@ use super::stage::{Stage, delete, optime};
 
 type Entries = Vec<(u32, Document)>;
 
-/// All shapes in one log, as many open at a time as can be: entries of each in turn. An election
-/// ends every chain that is not prepared, so those that need one come last, one after the other;
-/// the first of them is prepared all the time.
+/// All shapes in one log, with as many open at a time as possible: the shapes add their entries in
+/// turn. An election ends every chain that is not prepared, so the shapes that need an election
+/// come last, one after the other. The first of these shapes stays prepared throughout.
 fn everything() -> Entries {
     let lanes: Vec<_> = (1..).zip(SHAPES).map(|(lane, (_, shape))| shape(lane)).collect();
     let named = |wanted: &str| SHAPES.iter().position(|(name, _)| *name == wanted).unwrap();
@@ -35,7 +35,7 @@ fn everything() -> Entries {
     weave(&lanes, &order)
 }
 
-/// Alone in its log, with an ordinary entry behind.
+/// A shape alone in its log, followed by an ordinary entry.
 fn only(name: &str) -> Entries {
     let mut lane = shape(name)(1);
     lane.extend(shape("left behind by a primary")(2).pop());
@@ -47,7 +47,7 @@ fn digest(stage: &Stage) -> Digest {
     stage.follower.history.digest().unwrap()
 }
 
-/// Of a history that took in everything at once.
+/// The digest of a history that took in everything at once.
 fn digest_at_once(entries: &[(u32, Document)]) -> Digest {
     let mut stage = Stage::new();
     stage.append(entries);
@@ -62,8 +62,9 @@ fn progress(stage: &Stage) -> Progress {
     stage.follower.history.generations().pop().unwrap().progress.unwrap()
 }
 
-/// Before the mend the history stopped for good here: reading began with the segment of the last
-/// applied entry, and the entry that ends the transaction seemed to have lost its beginning.
+/// Before this was fixed, the history stopped here permanently: reading began with the segment of
+/// the last applied entry, and the entry that ends the transaction seemed to have lost its
+/// beginning.
 #[test]
 fn a_transaction_in_several_segments_that_was_applied_does_not_stop_the_next_start() {
     let entries = only("large");
@@ -89,7 +90,7 @@ fn a_stop_after_every_entry_changes_nothing() {
     assert_eq!(digest(&stage), digest_at_once(&entries));
 }
 
-/// However the log is cut, and wherever in a segment the history ends.
+/// The log may be cut anywhere, and the history may end anywhere in a segment.
 #[test]
 fn a_stop_at_any_place_of_any_segment_changes_nothing() {
     let entries = everything();
@@ -101,14 +102,14 @@ fn a_stop_at_any_place_of_any_segment_changes_nothing() {
             stage.append(&entries[..stop]);
             stage.follower.catch_up().unwrap();
         }
-        // Cut once: nowhere, and somewhere near or far from the stop.
+        // The log is cut once: nowhere, or somewhere near or far from the stop.
         let cut = [0, stop, stop / 2, (stop + 1).min(entries.len())][stop % 4];
         let stage = stage.with_log_cut_anew(&[&entries[..cut], &entries[cut..]]);
         assert_eq!(digest(&stage), expected, "stopped after {stop}, cut after {cut}");
     }
 }
 
-/// What fails when its transaction is complete is still open, for the next attempt and for
+/// A transaction that fails when it is complete stays open, both for the next attempt and for
 /// everybody who asks how far the history is complete.
 #[test]
 fn a_transaction_that_cannot_be_applied_stays_open() {
@@ -128,7 +129,8 @@ fn a_transaction_that_cannot_be_applied_stays_open() {
     assert_eq!(stage.follower.catch_up().unwrap_err().to_string(), reason);
 }
 
-/// More than is held in memory: when it is complete, a part of it is read from the log again.
+/// The transaction is larger than what memory holds: when it is complete, a part of it is read from
+/// the log again.
 #[test]
 fn a_log_out_of_reach_when_a_transaction_is_complete_is_waited_for() {
     let mut entries = only("prepared, large");
@@ -143,7 +145,8 @@ fn a_log_out_of_reach_when_a_transaction_is_complete_is_waited_for() {
         stage.append(std::slice::from_ref(entry));
     }
     stage.append(&entries[3..]);
-    // The first segment, the four with the transaction, and one of them again.
+    // Reads succeed for the first segment and for the four with the transaction. Reading one of the
+    // four again fails.
     stage.fail_after_reads(5);
     let error = stage.follower.catch_up().unwrap_err();
     assert_eq!(error.remedy(), Remedy::Patience, "{error}");
@@ -152,7 +155,8 @@ fn a_log_out_of_reach_when_a_transaction_is_complete_is_waited_for() {
     assert_eq!(digest(&stage), digest_at_once(&entries));
 }
 
-/// As an earlier version left it, which forgot a transaction that failed when it was complete.
+/// The history is as an earlier version left it, which forgot a transaction that failed when it was
+/// complete.
 #[test]
 fn a_history_that_forgot_an_open_transaction_finds_it_in_the_log() {
     for name in ["large", "large batched write", "with commands", "of a child session"] {
@@ -173,8 +177,8 @@ fn a_history_that_forgot_an_open_transaction_finds_it_in_the_log() {
     }
 }
 
-/// Such a version also said that the history was complete beyond the time at which the transaction
-/// is visible. That cannot be taken back, so it is told.
+/// Such a version also called the history complete beyond the time at which the transaction is
+/// visible. That cannot be undone, so it is reported.
 #[test]
 fn a_history_that_was_falsely_called_complete_is_not_gone_on_with() {
     let entries = only("prepared");
@@ -194,7 +198,7 @@ fn a_history_that_was_falsely_called_complete_is_not_gone_on_with() {
     assert_eq!(stage.follower.board.borrow().through, Some(optime(entries[0].0 - 1).ts));
 }
 
-/// Not the entry that ends its transaction, nor that one's segment.
+/// The error names neither the entry that ends the transaction, nor the segment of that entry.
 #[test]
 fn an_entry_that_cannot_be_read_is_named_with_its_segment() {
     let mut entries = only("large");

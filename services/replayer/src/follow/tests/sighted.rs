@@ -33,14 +33,14 @@ fn create(index: &str) -> Document {
     command(doc! {"createIndexes": "things", "v": 2, "key": {index: 1}, "name": index})
 }
 
-/// Names of the indexes at a tick.
+/// The names of the indexes at a tick.
 fn indexes(stage: &Stage, tick: u32) -> Vec<String> {
     let view = stage.follower.history.reader_at(optime(tick).ts).unwrap();
     let state = view.collection("shop.things").expect("it is there");
     state.indexes.iter().map(|spec| index_name(spec)).collect()
 }
 
-/// The digest of a history that is built from base and log anew.
+/// The digest of a history that is built anew from base and log.
 fn rebuilt(stage: &Stage) -> Digest {
     let settings = Settings { cache_bytes: 1 << 20, ..Settings::default() };
     let follower = Follower {
@@ -99,11 +99,11 @@ fn what_was_taken_up_is_there_after_a_restart_and_not_taken_up_twice() {
 #[test]
 fn a_listing_is_passed_over_when_an_entry_changed_the_collection_meanwhile() {
     let mut stage = Stage::new();
-    // Listed before the index was dropped, by the entry at tick 6.
+    // This was listed before the entry at tick 6 dropped the index.
     stage.append(&[(5, create("a"))]);
     let drop = || command(doc! {"dropIndexes": "things", "index": "a"});
     stage.append_with(&[(6, drop()), (7, noop())], &[sighted(5, 5, &["a"])]);
-    // Listed while it was made again, on a member that was ahead of the log.
+    // This was listed while the index was made again, on a member that was ahead of the log.
     stage.append_with(&[(8, noop()), (9, noop())], &[sighted(8, 10, &["a"])]);
     stage.append(&[(10, create("a"))]);
     stage.follower.catch_up().unwrap();

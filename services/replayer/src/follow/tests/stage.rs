@@ -1,4 +1,4 @@
-//! A log, a base and a follower of them.
+//! A log, a base, and a follower of both.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,12 +33,12 @@ fn uuid() -> Bson {
     Bson::Binary(bson::Binary { subtype: BinarySubtype::Uuid, bytes: COLLECTION.to_vec() })
 }
 
-/// In the collection of the base.
+/// Deletes a document of the base's collection.
 pub(super) fn delete(id: &str) -> Document {
     doc! {"op": "d", "ns": NAMESPACE, "ui": uuid(), "o": {"_id": id}}
 }
 
-/// On the collection of the base.
+/// A command on the base's collection.
 pub(super) fn command(o: Document) -> Document {
     doc! {"op": "c", "ns": "shop.$cmd", "ui": uuid(), "o": o}
 }
@@ -49,7 +49,7 @@ fn bytes(document: &Document) -> Vec<u8> {
 
 pub(super) struct Stage {
     pub(super) follower: Arc<Follower>,
-    /// Its name.
+    /// The name of the base.
     pub(super) base: String,
     log: MemoryLog,
     next: (Sequence, SegmentDigest),
@@ -58,8 +58,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// One segment with no-ops at ticks 1 and 3, and a base with one document, exact from tick 1
-    /// on.
+    /// Makes a log of one segment with no-ops at ticks 1 and 3, and a base with one document, exact
+    /// from tick 1 on.
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -71,7 +71,7 @@ impl Stage {
         Self::with_new_log("index", base, runtime, directory)
     }
 
-    /// Another process on the same directory: what was stored is all it knows.
+    /// Starts another process on the same directory, which knows only what was stored.
     pub(super) fn restarted(self) -> Self {
         let Self { follower, base, log, next, runtime, directory } = self;
         drop(follower);
@@ -79,7 +79,7 @@ impl Stage {
         Self { follower, base, log, next, runtime, directory }
     }
 
-    /// Another process, after somebody deleted the history.
+    /// Starts another process after the history was deleted.
     pub(super) fn without_history(self) -> Self {
         let Self { follower, base, log, next, runtime, directory } = self;
         drop(follower);
@@ -88,7 +88,8 @@ impl Stage {
         Self { follower, base, log, next, runtime, directory }
     }
 
-    /// Another process with the same history, which finds the same entries in other segments.
+    /// Starts another process with the same history, which finds the same entries in other
+    /// segments.
     pub(super) fn with_log_cut_anew(self, segments: &[&[(u32, Document)]]) -> Self {
         let Self { follower, base, runtime, directory, .. } = self;
         drop(follower);
@@ -99,7 +100,7 @@ impl Stage {
         stage
     }
 
-    /// The log begins with the no-ops around the base.
+    /// Makes a log that begins with the no-ops around the base.
     fn with_new_log(index: &str, base: String, runtime: Runtime, directory: TempDir) -> Self {
         let log = MemoryLog::new();
         let follower = Arc::new(follower_of(&directory, index, &log, &runtime));
@@ -110,7 +111,7 @@ impl Stage {
         stage
     }
 
-    /// Another base, exact from this tick on.
+    /// Adds another base, exact from this tick on.
     pub(super) fn add_base(&self, tick: u32) {
         let name = write_base(&self.path("bases"), tick);
         self.follower.index.absorb_base(&summary_of(&name, tick)).expect("absorbed");
@@ -120,12 +121,12 @@ impl Stage {
         self.directory.path().join(name)
     }
 
-    /// One more segment with these entries, by their ticks.
+    /// Adds a segment with these entries, by their ticks.
     pub(super) fn append(&mut self, entries: &[(u32, Document)]) {
         self.append_with(entries, &[]);
     }
 
-    /// As [`Stage::append`], with sightings of the catalog.
+    /// Like [`Stage::append`], with sightings of the catalog.
     pub(super) fn append_with(&mut self, entries: &[(u32, Document)], sighted: &[CatalogSighting]) {
         let mut open = OpenSegment::new(FrameLimits::new(0));
         let mut frames: Vec<RawFrame> = Vec::new();
@@ -163,12 +164,12 @@ impl Stage {
         self.follower.index.absorb_segment(&info).expect("absorbed");
     }
 
-    /// The last position of the history.
+    /// Returns the last position of the history.
     pub(super) fn applied(&self) -> Option<OpTime> {
         self.follower.history.generations().pop()?.applied()
     }
 
-    /// So many reads of the log succeed, and then one fails.
+    /// Lets this many reads of the log succeed, and then one fail.
     pub(super) fn fail_after_reads(&self, reads: usize) {
         for _ in 0..reads {
             self.log.script_read(ReadFault::Slow(Duration::ZERO));
@@ -180,7 +181,7 @@ impl Stage {
     pub(super) fn run(&self, shutdown: &CancellationToken) -> JoinHandle<Result<(), FollowError>> {
         let (follower, shutdown) = (Arc::clone(&self.follower), shutdown.clone());
         self.runtime.spawn_blocking(move || {
-            // Nothing is announced: it looks again by itself.
+            // No news is sent: the follower looks again by itself.
             let (_sender, mut news) = watch::channel(());
             follower.run(&mut news, &shutdown)
         })
@@ -220,7 +221,7 @@ fn follower_of(directory: &TempDir, index: &str, log: &MemoryLog, runtime: &Runt
     }
 }
 
-/// With one document, exact from this tick on. Gives its name.
+/// Writes a base with one document, exact from this tick on. Returns its name.
 fn write_base(bases: &Path, tick: u32) -> String {
     let settings = WriterSettings::default();
     let writer = BaseWriter::create(bases, "copy", settings).expect("a base");

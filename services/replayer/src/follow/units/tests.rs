@@ -1,5 +1,5 @@
-//! For every shape of transaction, two at a time in every interleaving: whichever entry was the
-//! last one applied, what comes after a stop is what would have come without it.
+//! For every shape of transaction, two at a time in every interleaving: whichever entry was applied
+//! last, what comes after a stop is what would have come without it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,18 +12,18 @@ use super::*;
 /// When the operations of these entries become visible.
 type Told = Option<(Timestamp, Vec<usize>)>;
 
-/// A log, and what is known of it when it is read in one go.
+/// A log, and what is known about it when it is read in one go.
 struct Story {
     entries: Vec<Vec<u8>>,
     base: Base,
     units: Vec<Told>,
-    /// After every entry.
+    /// Progress after every entry.
     progress: Vec<Progress>,
     /// Progress after a failure at every entry, with nothing stored before.
     before: Vec<Progress>,
 }
 
-/// What an entry brought: whose operations, or from where on the log must be read.
+/// What an entry completed: whose operations, or from where on the log must be read.
 enum Pushed {
     Told(Told),
     NeedsEarlier(OpTime),
@@ -62,7 +62,7 @@ fn bytes_of(woven: Vec<(u32, bson::Document)>) -> Vec<Vec<u8>> {
 }
 
 impl Story {
-    /// None if no server writes such a log, as where a primary goes on with what another one began.
+    /// None when no server writes such a log, as when a primary continues what another one began.
     fn read(entries: Vec<Vec<u8>>, base: Base) -> Option<Self> {
         let mut units = new_units(base, Resume::after(None, base.capture_from));
         let (mut told, mut progress, mut before) = (Vec::new(), Vec::new(), Vec::new());
@@ -76,8 +76,8 @@ impl Story {
         Some(Self { entries, base, units: told, progress, before })
     }
 
-    /// Nothing is told twice, everything that `applied` lacks is told, and progress is the same as
-    /// without the stop.
+    /// Checks that no unit comes twice, that every unit which `applied` lacks comes, and that
+    /// progress is the same as without the stop.
     fn check_goes_on(&self, stored: Progress, what: &str) {
         let mut units = new_units(self.base, Resume::after(Some(stored), self.base.capture_from));
         let mut before = stored;
@@ -96,8 +96,8 @@ impl Story {
         }
     }
 
-    /// Progress that an earlier version stored does not tell of what is open: it is found out and
-    /// read.
+    /// Checks the progress of an earlier version, which does not say what is open: this is found
+    /// out, and read.
     fn check_finds_what_was_open(&self, stored: Progress) {
         let lost = Progress { oldest_open: None, ..stored };
         let mut resume = Resume::after(Some(lost), self.base.capture_from);
@@ -114,7 +114,7 @@ impl Story {
         }
     }
 
-    /// What is read from there on; an error where it needs an earlier entry.
+    /// Reads from `resume` on. Returns the earlier entry as an error when one is needed.
     fn tell(&self, resume: Resume, told: &mut [Told]) -> Result<(), OpTime> {
         let mut units = new_units(self.base, resume);
         for (place, bytes) in self.entries.iter().enumerate() {
@@ -163,7 +163,7 @@ impl std::fmt::Display for Story {
     }
 }
 
-/// A base before everything.
+/// A base before every entry.
 fn base_before(entries: &[Vec<u8>]) -> Base {
     let first = parse(&entries[0]).optime;
     let start = OpTime { ts: first.ts.predecessor(), term: 0 };
@@ -205,7 +205,7 @@ fn whichever_entry_was_the_last_one_applied_the_rest_comes_as_without_a_stop() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// As above for many at a time, in orders that are left to chance.
+    /// The same for many transactions at a time, in random orders.
     #[test]
     fn however_many_are_open_the_rest_comes_as_without_a_stop(
         shapes in prop::collection::vec(0..SHAPES.len(), 3..8),
@@ -235,7 +235,7 @@ fn what_was_open_when_a_base_was_copied_goes_on_after_every_stop() {
         for (_, other) in &SHAPES[first..] {
             let lanes = [one(1), other(2)];
             let orders = interleavings(&lanes.each_ref().map(Vec::len));
-            // The two lanes take turns.
+            // In this order, the two lanes take turns most often.
             let alternations =
                 |order: &&Vec<usize>| order.windows(2).filter(|turns| turns[0] != turns[1]).count();
             let order = orders.iter().max_by_key(alternations).unwrap();
@@ -250,7 +250,7 @@ fn what_was_open_when_a_base_was_copied_goes_on_after_every_stop() {
     }
 }
 
-/// The shapes are what they are called: each opens, ends and abandons what it says.
+/// Each shape opens, ends and abandons what its name says.
 #[test]
 fn shapes_are_what_they_are_called() {
     for (name, shape) in SHAPES {
