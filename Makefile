@@ -12,7 +12,7 @@ EVERYTHING = --workspace --all-targets
 VERSIONS = 4.4.2 5.0.4 6.0.27 7.0.28
 
 .DEFAULT_GOAL := help
-.PHONY: help tools sources build fmt lint test test-matrix demo bench
+.PHONY: help tools sources build fmt lint test test-matrix torture demo bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,9 +38,11 @@ build: tools sources ## build the binary, the tests and the benches
 fmt: ## format the sources
 	cargo fmt --all
 
-lint: tools sources ## check formatting, and clippy with warnings denied
+lint: tools sources ## check formatting, spelling, clippy and documentation, with warnings denied
 	cargo fmt --all --check
+	"$$(dirname "$$(deploy/dev/python)")/typos"
 	cargo clippy --locked $(EVERYTHING) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 
 test: lint build ## every test, on a real MongoDB and a real Kafka
 	"$$(deploy/dev/python)" -m unittest discover -s tests/independent_reader
@@ -63,8 +65,20 @@ else
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endif
 
-demo: build ## capture, an accident, and a restore to just before it
+# The programs alone: neither tests nor benches are compiled.
+demo: sources ## capture, an accident, and a restore to just before it
+	deploy/dev/packages
+	deploy/dev/mongod
+	cargo build --locked --workspace --bins
 	"$$CARGO_TARGET_DIR/debug/demo"
+
+# Hours of what `make test` does for minutes.
+torture: build ## the tests of crashes, failovers and random input, each at full length
+	HINDSIGHT_TEST_KILLS=200 HINDSIGHT_TEST_TRANSACTION_KILLS=500 HINDSIGHT_TEST_TAILER_KILLS=50 \
+	HINDSIGHT_TEST_OUTAGE_SECONDS=300 HINDSIGHT_TEST_ELECTIONS=20 HINDSIGHT_TEST_FLIPS=500 \
+	HINDSIGHT_TEST_UPDATES=100000 HINDSIGHT_TEST_FILTERS=150000 HINDSIGHT_TEST_POINTS=100 HINDSIGHT_TEST_EXAMPLES=500 \
+	    cargo test --locked --workspace --no-fail-fast --test main -- --test-threads 1 \
+	    crash:: restarts:: kafka::failover kafka::outage elections:: corruption:: delta_fuzz:: query:: between:: api::fuzz
 
 bench: build ## measure
 	cargo bench --locked --workspace --benches --profile dev

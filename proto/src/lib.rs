@@ -5,7 +5,7 @@ pub use hindsight::v1;
 
 mod hindsight {
     pub mod v1 {
-        #![allow(clippy::all, clippy::clone_on_ref_ptr, unreachable_pub)]
+        #![allow(clippy::all, clippy::clone_on_ref_ptr, clippy::too_many_lines, unreachable_pub)]
         tonic::include_proto!("hindsight.v1");
     }
 }
@@ -13,7 +13,7 @@ mod hindsight {
 mod google {
     /// Operations that take long, as [AIP-151](https://google.aip.dev/151) has them.
     pub mod longrunning {
-        #![allow(clippy::all, clippy::clone_on_ref_ptr, unreachable_pub)]
+        #![allow(clippy::all, clippy::clone_on_ref_ptr, clippy::too_many_lines, unreachable_pub)]
         tonic::include_proto!("google.longrunning");
     }
 }

@@ -42,7 +42,7 @@ const FORKED: Duration = Duration::from_secs(1);
 /// take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-pub enum Backend {
+pub(crate) enum Backend {
     Remote(Box<Remote>),
     Local(Arc<Service>),
 }
@@ -51,14 +51,14 @@ type Authenticated = InterceptedService<Channel, Bearer>;
 
 /// One connection.
 #[derive(Clone)]
-pub struct Remote {
+pub(crate) struct Remote {
     hindsight: HindsightClient<Authenticated>,
     operations: OperationsClient<Authenticated>,
 }
 
 /// Whether a command can be answered from the files when no process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+pub(crate) enum Needs {
     Files,
     Process,
 }
@@ -66,7 +66,7 @@ pub enum Needs {
 impl Backend {
     /// Finds who answers. A process that is starting on the data directory is waited for as long as
     /// `patience` says.
-    pub async fn locate(global: &Global, needs: Needs, patience: Duration) -> Result<Self> {
+    pub(crate) async fn locate(global: &Global, needs: Needs, patience: Duration) -> Result<Self> {
         if let Some(address) = &global.server {
             return connect(address, Credentials::for_server(address, &global.client)?).await;
         }
@@ -211,7 +211,7 @@ streaming! {
 }
 
 /// What a status means for the calling process.
-pub fn failure(status: Status) -> anyhow::Error {
+pub(crate) fn failure(status: Status) -> anyhow::Error {
     let details = status.get_error_details();
     let reason = details.error_info().map_or("", |info| info.reason.as_str());
     Failure::new(exit_of(status.code(), reason), status.message().to_owned()).into()
@@ -231,7 +231,7 @@ fn exit_of(code: Code, reason: &str) -> Exit {
 
 impl Backend {
     /// Lets go of the files, if they were ours, once nothing is read from them any more.
-    pub async fn close(self) -> Result<()> {
+    pub(crate) async fn close(self) -> Result<()> {
         match self {
             Self::Remote(_) => Ok(()),
             Self::Local(service) => service.close().await.context("close the data directory"),

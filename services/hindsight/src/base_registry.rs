@@ -11,7 +11,7 @@ use hindsight_log::BaseNotice;
 
 /// What lies in the directory of bases.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Names. Also of those that cannot be read: their manifests are there.
     pub there: BTreeSet<String>,
     pub damaged: Vec<DamagedBase>,
@@ -20,18 +20,18 @@ pub struct Found {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct DamagedBase {
+pub(crate) struct DamagedBase {
     pub path: PathBuf,
     pub reason: String,
 }
 
 impl Found {
     /// Nothing is expected to be put back.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.absent.is_empty()
     }
 
-    pub fn say_damaged(&self) {
+    pub(crate) fn say_damaged(&self) {
         for DamagedBase { path, reason } in &self.damaged {
             tracing::error!(base = %path.display(), error = reason, "a base is damaged and not used");
         }
@@ -39,7 +39,7 @@ impl Found {
 }
 
 /// Takes those bases back from the index that are gone from the directory.
-pub fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
+pub(crate) fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
     for known in index.view().bases()? {
         if !directory.join(&known.name).is_dir() {
             index.forget_base(&known.name)?;
@@ -50,7 +50,7 @@ pub fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
 
 /// Tells the index of every finished base. Of a shared log only those count that were announced in
 /// it.
-pub fn register_bases(
+pub(crate) fn register_bases(
     index: &Index,
     directory: &Path,
     announced: Option<&[BaseNotice]>,

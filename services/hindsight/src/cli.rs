@@ -18,7 +18,7 @@ use hindsight_api::access::{AccessArgs, ClientArgs, TokenCreate};
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not restorable (gap, outside the window, not found),\n4 verification failed, 5 needs confirmation, 6 server unavailable.\n\nTimes: 2026-11-21T12:00:00Z, 2026-11-21T12:00:00 (UTC), T,I or T.I or T:I, latest."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -26,7 +26,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Data directory.
     #[arg(
         long,
@@ -116,14 +116,14 @@ pub struct Global {
 
 impl Global {
     /// Returns the names of the operations and commands that the history skips.
-    pub fn skipped(&self) -> BTreeSet<String> {
+    pub(crate) fn skipped(&self) -> BTreeSet<String> {
         self.unknown_commands.clone().unwrap_or_default().skipped
     }
 }
 
 /// Which log to use, and how to reach it.
 #[derive(Debug, Args)]
-pub struct LogArgs {
+pub(crate) struct LogArgs {
     /// Location of the log: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
     #[arg(
         long,
@@ -171,21 +171,21 @@ pub struct LogArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     #[default]
     Text,
     Json,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     #[default]
     Text,
     Json,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Capture, copy a base, keep the history and serve the API, in one process.
     Up(Up),
     /// Capture only: one of several tailers of a log captures, the others stand by.
@@ -245,7 +245,7 @@ pub enum Command {
 #[command(
     after_help = "Example:\n  hindsight up --uri mongodb://db1.example:27017/?replicaSet=rs0"
 )]
-pub struct Up {
+pub(crate) struct Up {
     #[command(flatten)]
     pub capture: CaptureArgs,
     #[command(flatten)]
@@ -259,7 +259,7 @@ pub struct Up {
 #[command(
     after_help = "Example:\n  hindsight tailer --uri mongodb://db1.example/?replicaSet=rs0 \\\n      --log kafka://k1:9092,k2:9092 --bases /bases"
 )]
-pub struct Tailer {
+pub(crate) struct Tailer {
     #[command(flatten)]
     pub capture: CaptureArgs,
     #[command(flatten)]
@@ -271,7 +271,7 @@ pub struct Tailer {
 #[command(
     after_help = "Example:\n  hindsight replayer --log kafka://k1:9092,k2:9092/hindsight.rs0 --bases /bases"
 )]
-pub struct Replayer {
+pub(crate) struct Replayer {
     #[command(flatten)]
     pub listen: Listen,
     #[command(flatten)]
@@ -280,7 +280,7 @@ pub struct Replayer {
 
 /// What to read from the source, and how to cut it into segments.
 #[derive(Debug, Args)]
-pub struct CaptureArgs {
+pub(crate) struct CaptureArgs {
     #[command(flatten)]
     pub uri: SourceUri,
     /// Read from this member only (host:port as in the replica set's configuration).
@@ -319,7 +319,7 @@ pub struct CaptureArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// Address of the API, metrics and health checks; port 0 takes a free port. An address other
     /// than loopback needs TLS and tokens.
     #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
@@ -329,7 +329,7 @@ pub struct Listen {
 }
 
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
+pub(crate) struct HistoryArgs {
     /// Size of the history store's block cache in memory, in bytes.
     #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub cache_bytes: usize,
@@ -339,7 +339,7 @@ pub struct HistoryArgs {
 /// out of the output of `ps`.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct SourceUri {
+pub(crate) struct SourceUri {
     /// Connection string of the replica set (HINDSIGHT_URI keeps a password out of the process
     /// list).
     #[arg(
@@ -356,7 +356,7 @@ pub struct SourceUri {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum CodecName {
+pub(crate) enum CodecName {
     None,
     Lz4,
     #[default]
@@ -366,7 +366,7 @@ pub enum CodecName {
 /// Arguments of `hindsight wait`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hindsight wait --timeout 2m")]
-pub struct Wait {
+pub(crate) struct Wait {
     /// Time to wait for. Default: the newest write at the source when the command is called.
     #[arg(long = "for", value_name = "T")]
     pub time: Option<String>,
@@ -380,7 +380,7 @@ pub struct Wait {
 #[command(
     after_help = "Examples:\n  hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z\n  hindsight find --ns shop.orders --changed-field total --grep '\"status\":\"paid\"' \\\n      --before-context 3"
 )]
-pub struct Find {
+pub(crate) struct Find {
     /// Namespace: db.collection, or db.* for a whole database. The name of a time-series collection
     /// finds its buckets, the name of a view its definition.
     #[arg(long)]
@@ -434,7 +434,7 @@ pub struct Find {
 #[command(
     after_help = "Example:\n  hindsight timeline --ns shop.orders --from 2026-11-21T12:00:00Z --bucket 1m"
 )]
-pub struct Timeline {
+pub(crate) struct Timeline {
     /// Namespace: db.collection, or db.* for a whole database.
     #[arg(long)]
     pub ns: Option<String>,
@@ -455,7 +455,7 @@ pub struct Timeline {
 #[command(
     after_help = "Example:\n  hindsight get shop.orders '{\"$oid\":\"65f0c0ffee0000000000cafe\"}' \\\n      --at 2026-11-21T12:00:00Z"
 )]
-pub struct Get {
+pub(crate) struct Get {
     /// Namespace: db.collection.
     pub ns: String,
     /// `_id`, as Extended JSON or a bare word.
@@ -469,7 +469,7 @@ pub struct Get {
 /// Arguments of `hindsight history`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hindsight history shop.orders 42")]
-pub struct History {
+pub(crate) struct History {
     /// Namespace: db.collection.
     pub ns: String,
     /// `_id`, as Extended JSON or a bare word.
@@ -482,7 +482,7 @@ pub struct History {
 #[command(
     after_help = "Example:\n  hindsight scan shop.orders --at 1795000000,42 --filter '{\"total\":{\"$gt\":100}}' \\\n      --limit 10"
 )]
-pub struct Scan {
+pub(crate) struct Scan {
     /// Namespace: db.collection.
     pub ns: String,
     /// Time of the state to show.
@@ -505,7 +505,7 @@ pub struct Scan {
 /// Arguments of `hindsight collections`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hindsight collections --ns 'shop.*' --at 1795000000,42")]
-pub struct Collections {
+pub(crate) struct Collections {
     /// Namespace: db.collection, or db.* for a whole database.
     #[arg(long)]
     pub ns: Option<String>,
@@ -517,7 +517,7 @@ pub struct Collections {
 /// Arguments of `hindsight resolve`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hindsight resolve 2026-11-21T12:00:00Z")]
-pub struct Resolve {
+pub(crate) struct Resolve {
     /// Time to resolve.
     #[arg(value_name = "T")]
     pub time: String,
@@ -531,7 +531,7 @@ pub struct Resolve {
 #[command(
     after_help = "Example:\n  hindsight diff shop.orders --from 2026-11-21T12:00:00Z --to latest"
 )]
-pub struct Diff {
+pub(crate) struct Diff {
     /// Namespace: db.collection, or db.* for a whole database. Default: all namespaces.
     pub ns: Option<String>,
     /// Time of the state before.
@@ -549,7 +549,7 @@ pub struct Diff {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Restores {
+pub(crate) enum Restores {
     /// List restores, newest first.
     List,
     /// Show the progress of a restore until it ends.
@@ -565,7 +565,7 @@ pub enum Restores {
 #[command(
     after_help = "Example:\n  hindsight restore --before 1795000000,42 --to mongodb://localhost:27018"
 )]
-pub struct Restore {
+pub(crate) struct Restore {
     #[command(flatten)]
     pub time: RestoreTime,
     #[command(flatten)]
@@ -584,7 +584,7 @@ pub struct Restore {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct RestoreTime {
+pub(crate) struct RestoreTime {
     /// Restore everything up to and including this time. A whole second is restored to its end,
     /// which must be held.
     #[arg(long, value_name = "T")]
@@ -596,7 +596,7 @@ pub struct RestoreTime {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct TargetUri {
+pub(crate) struct TargetUri {
     /// Connection string of the target (HINDSIGHT_TO keeps a password out of the process list).
     #[arg(
         long,
@@ -612,13 +612,13 @@ pub struct TargetUri {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Base {
+pub(crate) enum Base {
     /// List the bases.
     List,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum LogCommand {
+pub(crate) enum LogCommand {
     /// Append the segments of one log to another, unchanged; continues where an earlier copy
     /// stopped. If the target is a topic, the copy also announces bases in it: those that a source
     /// topic announces, or those in --bases when the source is a directory.
@@ -630,7 +630,7 @@ pub enum LogCommand {
 #[command(
     after_help = "Example:\n  hindsight log copy --from file:///var/lib/hindsight/log \\\n      --to kafka://k1:9092/hindsight.rs0"
 )]
-pub struct LogCopy {
+pub(crate) struct LogCopy {
     /// Log to read: file:///path or kafka://host:port/topic.
     #[arg(long, value_name = "URL")]
     pub from: String,
@@ -642,20 +642,20 @@ pub struct LogCopy {
 /// Arguments of `hindsight verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hindsight verify --deep")]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Read every byte of the log and the bases, not only the seals.
     #[arg(long)]
     pub deep: bool,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Token {
+pub(crate) enum Token {
     /// Create a token. It is printed once, and only its digest is kept.
     Create(TokenCreate),
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Config {
+pub(crate) enum Config {
     /// Show the settings in force for `up`, and where each one came from.
     Check(Up),
 }

@@ -33,7 +33,7 @@ use hindsight_api::access;
 use hindsight_api::extended_json;
 
 /// Runs any command except those that run until they are stopped.
-pub async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
+pub(crate) async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
     let needs = match command {
         Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
         Command::Token(Token::Create(create)) => {

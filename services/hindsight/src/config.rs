@@ -14,7 +14,7 @@ use crate::cli::Cli;
 use crate::exit::Failure;
 
 /// The parsed command line with the file's values as defaults.
-pub struct Loaded {
+pub(crate) struct Loaded {
     pub cli: Cli,
     pub matches: clap::ArgMatches,
     pub file: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Loaded {
 
 /// Parses the arguments, reads the configuration file they (or the environment) name, and parses
 /// again with its values as defaults.
-pub fn load(arguments: Vec<OsString>) -> Result<Loaded, LoadError> {
+pub(crate) fn load(arguments: Vec<OsString>) -> Result<Loaded, LoadError> {
     let file = named_file(&arguments);
     let mut command = Cli::command();
     let mut from_file = BTreeMap::new();
@@ -38,7 +38,7 @@ pub fn load(arguments: Vec<OsString>) -> Result<Loaded, LoadError> {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     #[error(transparent)]
     Arguments(#[from] clap::Error),
     #[error(transparent)]

@@ -28,13 +28,13 @@ use crate::exit::{Exit, Failure};
 const LOCK: &str = "LOCK";
 
 #[derive(Debug, Clone)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     root: PathBuf,
 }
 
 /// Held while a process runs on the directory; the system lets go of it when the process dies.
 #[derive(Debug)]
-pub struct Owner {
+pub(crate) struct Owner {
     _lock: File,
     api: PathBuf,
     token: PathBuf,
@@ -42,7 +42,7 @@ pub struct Owner {
 
 /// Who runs on a data directory.
 #[derive(Debug)]
-pub enum Running {
+pub(crate) enum Running {
     /// Nobody: the files are ours while this is held.
     Nobody(Owner),
     /// A process that listens there; `None` while it starts.
@@ -50,46 +50,46 @@ pub enum Running {
 }
 
 impl DataDir {
-    pub fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.root.join("log")
     }
 
-    pub fn bases(&self) -> PathBuf {
+    pub(crate) fn bases(&self) -> PathBuf {
         self.root.join("base")
     }
 
-    pub fn index(&self) -> PathBuf {
+    pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index")
     }
 
-    pub fn history(&self) -> PathBuf {
+    pub(crate) fn history(&self) -> PathBuf {
         self.root.join("history")
     }
 
-    pub fn restores(&self) -> PathBuf {
+    pub(crate) fn restores(&self) -> PathBuf {
         self.root.join("restores")
     }
 
     /// Where the audit file is, unless it is put elsewhere.
-    pub fn audit(&self) -> PathBuf {
+    pub(crate) fn audit(&self) -> PathBuf {
         self.root.join("audit.jsonl")
     }
 
     /// What was found in a topic; derived, may be deleted.
-    pub fn landmarks(&self) -> PathBuf {
+    pub(crate) fn landmarks(&self) -> PathBuf {
         self.root.join("landmarks")
     }
 
     /// The token that commands show to the process that runs on the directory.
-    pub fn api_token(&self) -> PathBuf {
+    pub(crate) fn api_token(&self) -> PathBuf {
         self.root.join("api.token")
     }
 
@@ -97,7 +97,7 @@ impl DataDir {
     ///
     /// # Errors
     /// Something else has the name.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         match fs::metadata(&self.root) {
             Ok(found) if !found.is_dir() => {
                 let root = self.root.display();
@@ -108,7 +108,7 @@ impl DataDir {
     }
 
     /// Makes the directory if it is missing.
-    pub fn create(&self) -> Result<()> {
+    pub(crate) fn create(&self) -> Result<()> {
         for path in [self.root.clone(), self.bases()] {
             fs::create_dir_all(&path)
                 .with_context(|| format!("create the data directory {}", path.display()))?;
@@ -117,7 +117,7 @@ impl DataDir {
     }
 
     /// What names this installation across restarts; made when it is not there yet.
-    pub fn instance(&self) -> Result<Instance> {
+    pub(crate) fn instance(&self) -> Result<Instance> {
         let path = self.root.join("instance");
         match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().map_err(|_| {
@@ -138,7 +138,7 @@ impl DataDir {
 
     /// Requires that the directory is one of ours. Where the log is elsewhere there is an index all
     /// the same.
-    pub fn require(&self) -> Result<()> {
+    pub(crate) fn require(&self) -> Result<()> {
         if self.log().is_dir() || self.index().is_dir() {
             return Ok(());
         }
@@ -154,12 +154,12 @@ impl DataDir {
 
     /// Whether a process has ever taken the directory: from its first moment on, before it makes
     /// anything else there.
-    pub fn was_taken(&self) -> bool {
+    pub(crate) fn was_taken(&self) -> bool {
         self.root.join(LOCK).exists()
     }
 
     /// Takes the directory, or finds who has it.
-    pub fn take(&self) -> Result<Running> {
+    pub(crate) fn take(&self) -> Result<Running> {
         let path = self.root.join(LOCK);
         let lock = File::options().create(true).write(true).truncate(false).open(&path);
         let lock = lock.with_context(|| format!("open {}", path.display()))?;
@@ -189,7 +189,7 @@ impl DataDir {
 
 impl Owner {
     /// Tells other commands where this process listens.
-    pub fn announce(&self, address: &str) -> Result<()> {
+    pub(crate) fn announce(&self, address: &str) -> Result<()> {
         let temporary = self.api.with_extension("new");
         fs::write(&temporary, address)?;
         fs::rename(&temporary, &self.api).context("announce the address of this process")

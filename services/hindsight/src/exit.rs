@@ -27,17 +27,17 @@ impl From<Exit> for ExitCode {
 /// A failure with the exit code it calls for.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     pub exit: Exit,
     pub message: String,
 }
 
 impl Failure {
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
 
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 }
@@ -59,7 +59,7 @@ impl From<InvalidId> for Failure {
 }
 
 /// Returns the exit code that an error calls for: the first cause in its chain that has one decides.
-pub fn exit_of(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     let exit_of_cause = |cause: &(dyn std::error::Error + 'static)| {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.exit);
         let access = || {

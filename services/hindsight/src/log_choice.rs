@@ -9,7 +9,7 @@ use crate::exit::{Exit, Failure};
 
 /// Where a log is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogUrl {
+pub(crate) enum LogUrl {
     Directory(PathBuf),
     Kafka {
         /// `host:port`, separated by commas.
@@ -21,7 +21,7 @@ pub enum LogUrl {
 
 /// A log, and the settings of the client that reaches it.
 #[derive(Debug, Clone)]
-pub struct LogChoice {
+pub(crate) struct LogChoice {
     pub url: LogUrl,
     /// Of the Kafka client; they may hold passwords and are never shown.
     pub client: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ pub struct LogChoice {
 
 impl LogChoice {
     /// The log that the flags name, or that of the data directory.
-    pub fn of(args: &LogArgs, data: &DataDir) -> Result<Self, Failure> {
+    pub(crate) fn of(args: &LogArgs, data: &DataDir) -> Result<Self, Failure> {
         let url = match &args.log {
             Some(url) => parse("--log", url)?,
             None => LogUrl::Directory(data.log()),
@@ -39,7 +39,7 @@ impl LogChoice {
     }
 
     /// A log that another flag names.
-    pub fn named(args: &LogArgs, flag: &str, url: &str) -> Result<Self, Failure> {
+    pub(crate) fn named(args: &LogArgs, flag: &str, url: &str) -> Result<Self, Failure> {
         Self::with_url(args, parse(flag, url)?)
     }
 
@@ -91,7 +91,7 @@ fn is_broker(text: &str) -> bool {
 }
 
 /// Kafka's own rule; an empty name is none given.
-pub fn is_topic(name: &str) -> bool {
+pub(crate) fn is_topic(name: &str) -> bool {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     name.len() <= 249 && name.chars().all(is_fine) && !matches!(name, "." | "..")
 }

@@ -16,7 +16,7 @@ fn parts() -> [(&'static str, &'static [Metric]); 5] {
 }
 
 /// Gives the recorder the help text of every metric.
-pub fn describe() {
+pub(crate) fn describe() {
     parts().iter().flat_map(|(_, metrics)| *metrics).for_each(Metric::describe);
 }
 

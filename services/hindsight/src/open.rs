@@ -27,7 +27,7 @@ use hindsight_api::service::{Admission, Restores, Service};
 
 /// What a log is opened for.
 #[derive(Debug, Clone)]
-pub enum Access {
+pub(crate) enum Access {
     Read,
     /// For capturing that replica set. A shared log is not taken over by being opened.
     Capture(SourceIdentity),
@@ -35,13 +35,13 @@ pub enum Access {
 
 /// A log, and what it is besides if several processes may have it open.
 #[derive(Clone)]
-pub struct OpenLog {
+pub(crate) struct OpenLog {
     pub log: Arc<dyn SegmentLog>,
     pub shared: Option<Arc<dyn SharedLog>>,
 }
 
 /// The parts of a data directory.
-pub struct Opened {
+pub(crate) struct Opened {
     pub log: OpenLog,
     pub index: Arc<Index>,
     pub bases: PathBuf,
@@ -50,7 +50,7 @@ pub struct Opened {
 }
 
 /// Opens log and index; the index is level with the log then, positions included.
-pub async fn open(
+pub(crate) async fn open(
     data: &DataDir,
     choice: &LogChoice,
     bases: Option<&Path>,
@@ -147,7 +147,7 @@ fn default_topic(access: &Access) -> Result<String, Failure> {
     Err(Failure::usage(text))
 }
 
-pub fn kafka_options(
+pub(crate) fn kafka_options(
     choice: &LogChoice,
     brokers: &str,
     topic: Option<&str>,
@@ -227,7 +227,7 @@ fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error
 }
 
 /// `skipped` are names of operations and commands that the history passes over.
-pub async fn open_history(
+pub(crate) async fn open_history(
     data: &DataDir,
     cache_bytes: usize,
     skipped: BTreeSet<String>,
@@ -240,7 +240,7 @@ pub async fn open_history(
 
 /// What commands work on when no process runs: everything in the log is brought into the history
 /// first.
-pub async fn open_offline(
+pub(crate) async fn open_offline(
     data: &DataDir,
     choice: &LogChoice,
     bases: Option<&Path>,
@@ -277,6 +277,6 @@ pub async fn open_offline(
 }
 
 /// What is read and restored is written down, or not answered.
-pub fn open_audit(path: &Path) -> Result<AuditLog> {
+pub(crate) fn open_audit(path: &Path) -> Result<AuditLog> {
     AuditLog::open(path).with_context(|| format!("open the audit file {}", path.display()))
 }

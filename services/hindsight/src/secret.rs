@@ -6,7 +6,11 @@ use std::path::Path;
 use crate::exit::Failure;
 
 /// The value itself, or the first line of the file.
-pub fn read(flag: &str, value: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
+pub(crate) fn read(
+    flag: &str,
+    value: Option<&str>,
+    file: Option<&Path>,
+) -> Result<String, Failure> {
     let text = match (value, file) {
         (Some(value), _) => value.to_owned(),
         (None, Some(path)) => std::fs::read_to_string(path).map_err(|error| {

@@ -39,14 +39,14 @@ use crate::secret;
 use capture::CaptureService;
 use hindsight_api::access::{Guard, listen_address};
 use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
-pub use metrics::METRICS;
+pub(crate) use metrics::METRICS;
 use process::Process;
 
 /// How long the parts may take to stop: the last segment is cut and appended, the history flushed.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks everything about the settings that can be checked without touching anything.
-pub fn check(global: &Global, up: &Up) -> Result<(), Failure> {
+pub(crate) fn check(global: &Global, up: &Up) -> Result<(), Failure> {
     check_all(global, &up.listen, Some(&up.capture))
 }
 
@@ -88,7 +88,7 @@ fn member_tags(args: &CaptureArgs) -> Result<Vec<(String, String)>, Failure> {
 }
 
 /// Everything in one process, until SIGTERM or Ctrl-C, or until a part fails for good.
-pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
+pub(crate) async fn up(global: &Global, up: &Up) -> Result<Exit> {
     check(global, up)?;
     let source = source_of(&up.capture).await?;
     let process = Process::begin(global, &up.listen)?;
@@ -100,7 +100,7 @@ pub async fn up(global: &Global, up: &Up) -> Result<Exit> {
 }
 
 /// Capture only.
-pub async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
+pub(crate) async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
     check_all(global, &tailer.listen, Some(&tailer.capture))?;
     let source = source_of(&tailer.capture).await?;
     let process = Process::begin(global, &tailer.listen)?;
@@ -111,7 +111,7 @@ pub async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
 }
 
 /// History and API of a log that a tailer writes.
-pub async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
+pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     check_all(global, &replayer.listen, None)?;
     let process = Process::begin(global, &replayer.listen)?;
     let boards = Boards::default();

@@ -10,7 +10,7 @@ const FORM: &str = "write skip=NAME,NAME with the names that `hindsight status` 
 
 /// `skip=NAME,NAME`: these carry no data, and the history goes on past them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnknownCommands {
+pub(crate) struct UnknownCommands {
     pub skipped: BTreeSet<String>,
 }
 

@@ -108,17 +108,8 @@ async fn every_catalog_comes_back_as_it_was_listed() -> Result<()> {
     Ok(())
 }
 
-/// What a server keeps from older ones, or holds and another cannot: all of it is told at once, and
-/// nothing written.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result<()> {
-    let (set, client) = source().await?;
-    let version = server_version(&client).await?;
-    if version.0 != 6 {
-        // The states below are leftovers that an applyOps command can make on 6.0.
-        println!("not on {version:?}: what 6.0 alone can be made to hold");
-        return Ok(());
-    }
+/// Makes what a 6.0 can be made to hold and a standalone target of the same version cannot.
+async fn make_leftovers(client: &Client) -> Result<()> {
     let id_index = doc! {"v": 2, "key": {"_id": 1}, "name": "_id_"};
     for o in [
         doc! {"create": "unsized", "capped": true, "size": 0, "idIndex": &id_index},
@@ -142,6 +133,21 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
         "_id": "shop.ops", "role": "ops", "db": "shop", "privileges": [privilege], "roles": [],
     };
     client.database("admin").collection::<Document>("system.roles").insert_one(role).await?;
+    Ok(())
+}
+
+/// What a server keeps from older ones, or holds and another cannot: all of it is told at once, and
+/// nothing written.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result<()> {
+    let (set, client) = source().await?;
+    let version = server_version(&client).await?;
+    if version.0 != 6 {
+        // The states below are leftovers that an applyOps command can make on 6.0.
+        println!("not on {version:?}: what 6.0 alone can be made to hold");
+        return Ok(());
+    }
+    make_leftovers(&client).await?;
 
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");

@@ -26,6 +26,7 @@ mod query_versions;
 mod refusals;
 mod replaced_collections;
 mod restarts;
+mod rights;
 mod rollback;
 mod rolling_index;
 mod scan;

@@ -7,7 +7,7 @@ const LINES: u32 = 10;
 const PER: Duration = Duration::from_secs(10);
 
 /// Counts lines, and holds back those above the bound.
-pub struct Complaints(Mutex<Stretch>);
+pub(super) struct Complaints(Mutex<Stretch>);
 
 struct Stretch {
     began: Instant,
@@ -16,12 +16,12 @@ struct Stretch {
 }
 
 impl Complaints {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Mutex::new(Stretch { began: Instant::now(), lines: 0, held_back: 0 }))
     }
 
     /// Whether a line may be logged now, and how many were held back before it.
-    pub fn may_log(&self) -> Option<u64> {
+    pub(super) fn may_log(&self) -> Option<u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).may_log(Instant::now())
     }
 }

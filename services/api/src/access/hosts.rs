@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Uri};
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub(super) enum Foreign {
     /// It names a host that is not this machine.
     Host,
     /// It was made by a page of somebody else's.
@@ -19,7 +19,7 @@ pub enum Foreign {
 
 /// Lets through what a program or a page of ours on this machine sends. gRPC clients name the host
 /// in `:authority`, which is in the URI.
-pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
+pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
     let mut named: Vec<Authority> = uri.authority().into_iter().cloned().collect();
     for host in headers.get_all(HOST) {
         named.push(Authority::try_from(host.as_bytes()).map_err(|_| Foreign::Host)?);
@@ -45,7 +45,7 @@ fn is_this_machine(authority: &Authority) -> bool {
 }
 
 /// Whether a host, as it is written in a URI, is this machine's loopback address.
-pub fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     if host.eq_ignore_ascii_case("localhost") {
         return true;
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::token::{Digest, Token};
 
 /// Makes a new token and writes it to `path`, for the file's owner alone.
-pub fn write(path: &Path) -> io::Result<Digest> {
+pub(super) fn write(path: &Path) -> io::Result<Digest> {
     let token = Token::random().map_err(io::Error::other)?;
     let temporary = path.with_extension("token.new");
     remove(&temporary)?;
@@ -22,7 +22,7 @@ pub fn write(path: &Path) -> io::Result<Digest> {
 }
 
 /// Takes away what an earlier process left.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -30,7 +30,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// The token, where there is one.
-pub fn read(path: &Path) -> io::Result<Option<Token>> {
+pub(super) fn read(path: &Path) -> io::Result<Option<Token>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -35,10 +35,10 @@ pub struct Entry {
 }
 
 /// What a file says, found by digest.
-pub type Entries = HashMap<Digest, Entry>;
+pub(super) type Entries = HashMap<Digest, Entry>;
 
 /// Reads what a file says. An error says where and what to do; the caller adds which file.
-pub fn parse(text: &str) -> Result<Entries, String> {
+pub(super) fn parse(text: &str) -> Result<Entries, String> {
     let table: toml::Table = text.parse().map_err(|error| not_toml(text, &error))?;
     if let Some(key) = table.keys().find(|key| *key != "token") {
         return Err(format!("{} is not known here: entries begin with [[token]]", shown(key)));
@@ -109,7 +109,7 @@ fn moment(value: &toml::Value) -> Option<Timestamp> {
 }
 
 /// A name goes into logs, metrics and the audit file, so it is plain.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._@+-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
         return Err("a name has 1 to 64 letters, digits or ._@+-".into());

@@ -51,13 +51,13 @@ fn find(entries: &Entries, token: &Token, now: Timestamp) -> Result<Entry, NoAcc
 }
 
 /// Reads and parses; an error names the file.
-pub fn read(path: &Path) -> Result<Entries, String> {
+pub(super) fn read(path: &Path) -> Result<Entries, String> {
     let name = path.display();
     token_file::parse(&text(path)?).map_err(|error| format!("the tokens file {name}: {error}"))
 }
 
 /// A tokens file's text, whatever it says.
-pub fn text(path: &Path) -> Result<String, String> {
+pub(super) fn text(path: &Path) -> Result<String, String> {
     let name = path.display();
     let bad = |error: std::io::Error| format!("read the tokens file {name}: {error}");
     let mut text = String::new();

@@ -15,7 +15,7 @@ type Read<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
 /// What was read from some files. Files that cannot be read any more leave what was read before in
 /// force.
-pub struct Watched<T> {
+pub(super) struct Watched<T> {
     what: &'static str,
     paths: Vec<PathBuf>,
     read: Read<T>,
@@ -40,7 +40,7 @@ struct Stamp {
 
 impl<T> Watched<T> {
     /// Reads for the first time: `read` reads all of `paths`.
-    pub fn new(
+    pub(super) fn new(
         what: &'static str,
         paths: Vec<PathBuf>,
         read: impl Fn() -> Result<T, String> + Send + Sync + 'static,
@@ -53,7 +53,7 @@ impl<T> Watched<T> {
     }
 
     /// What is in force now.
-    pub fn now(&self) -> Arc<T> {
+    pub(super) fn now(&self) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK_EVERY {
             state.looked = Instant::now();
@@ -63,7 +63,7 @@ impl<T> Watched<T> {
     }
 
     /// Reads again, changed or not.
-    pub fn reload(&self) {
+    pub(super) fn reload(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut state, true);
     }

@@ -30,7 +30,7 @@ impl From<Notation> for Form {
 }
 
 /// A document's JSON: text, which takes as much memory as it is long.
-pub type Text = Box<RawValue>;
+pub(super) type Text = Box<RawValue>;
 
 /// Writes the documents of one object, and collects what of them is not exact.
 pub(super) struct Texts {

@@ -130,7 +130,7 @@ fn shorten(mut text: String) -> String {
 }
 
 /// Returns the status for a query that failed.
-pub fn status_of(error: QueryError) -> Status {
+pub(super) fn status_of(error: QueryError) -> Status {
     let text = error.to_string();
     let reason = match error {
         QueryError::Invalid(_) => Reason::InvalidArgument,
@@ -152,7 +152,7 @@ pub fn status_of(error: QueryError) -> Status {
 }
 
 /// Returns the status for a restore that was not started, or that failed.
-pub fn status_of_restore(error: &RestoreError) -> Status {
+pub(super) fn status_of_restore(error: &RestoreError) -> Status {
     let text = error.to_string();
     let reason = match error {
         RestoreError::TargetNotEmpty { .. } => {

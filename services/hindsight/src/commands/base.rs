@@ -8,7 +8,7 @@ use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use hindsight_api::times::{json_of, shown};
 
-pub async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
+pub(super) async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
     let answer = backend.list_bases(ListBasesRequest {}).await?;
     for base in &answer.bases {
         if global.output == Output::Json {

@@ -11,7 +11,7 @@ use hindsight_api::extended_json::written;
 use hindsight_api::json::{CollectionJson, Notation};
 use hindsight_api::times::{included, shown};
 
-pub async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Result<Exit> {
     let mut request = ListCollectionsRequest {
         at: Some(included(&wanted.at)),
         ns: wanted.ns.clone().unwrap_or_default(),

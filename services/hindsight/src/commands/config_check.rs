@@ -15,7 +15,7 @@ use crate::serve;
 /// Settings whose values may hold a password.
 const SECRET: [&str; 2] = ["uri", "kafka_config"];
 
-pub fn run(global: &Global, up: &Up, loaded: &Loaded) -> Result<Exit> {
+pub(super) fn run(global: &Global, up: &Up, loaded: &Loaded) -> Result<Exit> {
     // The same checks that `up` makes before it touches anything.
     serve::check(global, up)?;
     let matches = loaded

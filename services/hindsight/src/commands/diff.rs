@@ -17,7 +17,7 @@ use hindsight_api::times::{included, shown};
 /// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;
 
-pub async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit> {
     let request = DiffTimesRequest {
         ns: diff.ns.clone().unwrap_or_default(),
         from: Some(included(&diff.from)),

@@ -20,7 +20,7 @@ const COMMAND_WIDTH: usize = 160;
 /// Note on a rename onto the name of another collection.
 pub(super) const DROPPING: &str = ", dropping what was there";
 
-pub async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
     let mut answers = backend.search_entries(request_of(find)?).await?;
     let (mut found, mut drops) = (0, Drops::default());
     while let Some(answer) = answers.next().await {

@@ -33,7 +33,7 @@ const LEADER_PATIENCE: Duration = Duration::from_secs(4);
 const MOST_FAILURES: u32 = 10;
 const TO_GO_ON: &str = "the next `log copy` continues from here";
 
-pub async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
+pub(super) async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
     let from = LogChoice::named(&global.log, "--from", &copy.from)?;
     let to = LogChoice::named(&global.log, "--to", &copy.to)?;
     if from.url == to.url {

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use hindsight_api::json::{Notation, ResolvedTimeJson};
 use hindsight_api::times::shown;
 
-pub async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Result<Exit> {
     let time = TimeSpec { text: resolve.time.clone(), exclusive: resolve.before };
     let answer = backend.resolve_time(ResolveTimeRequest { time: Some(time) }).await?;
     if global.output == Output::Json {

@@ -18,7 +18,7 @@ use hindsight_api::times::{from_api, included, json_of};
 /// Number of collections that a summary names.
 const NAMES_SHOWN: usize = 5;
 
-pub async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Result<Exit> {
     let to = secret::read("--to", restore.to.to.as_deref(), restore.to.to_file.as_deref())?;
     let spec = RestoreSpec {
         time: Some(time(&restore.time)?),
@@ -55,7 +55,7 @@ fn planned_time(plan: &RestorePlan) -> Result<TimeSpec> {
 
 /// Shows the progress of a restore, and its report once it is done. Warnings in `shown` are not
 /// repeated.
-pub async fn finish(
+pub(super) async fn finish(
     global: &Global,
     operation: &Operation,
     shown: &[String],

@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use hindsight_api::json::operation::OperationJson;
 use hindsight_api::times::shown;
 
-pub async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
     match command {
         Restores::List => list(global, backend).await,
         Restores::Watch { name } => {
@@ -79,7 +79,7 @@ fn line(operation: &Operation) -> Result<String> {
     Ok(format!("{}  through {through} into {target}  {state}", operation.name))
 }
 
-pub fn metadata_of(operation: &Operation) -> Result<RestoreMetadata> {
+pub(super) fn metadata_of(operation: &Operation) -> Result<RestoreMetadata> {
     let metadata = operation.metadata.as_ref().context("an operation without metadata")?;
     metadata.to_msg().context("read an operation's metadata")
 }
@@ -105,7 +105,7 @@ fn progress(metadata: &RestoreMetadata) -> String {
 
 /// Waits until the restore is done, and shows its progress. On Ctrl-C, a restore on a server
 /// continues without this command; a restore in this process is cancelled.
-pub async fn follow(
+pub(super) async fn follow(
     operation: &Operation,
     backend: &Backend,
     bar: &ProgressBar,

@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::cli::{Global, Output};
 use crate::exit::Exit;
 
-pub async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
     let answer = backend.get_status(GetStatusRequest {}).await?;
     let status: Value = serde_json::from_str(&answer.json).context("read the status")?;
     match global.output {

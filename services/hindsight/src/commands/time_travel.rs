@@ -17,7 +17,7 @@ use hindsight_api::extended_json::written;
 use hindsight_api::json::{self, VersionJson};
 use hindsight_api::times::{included, shown};
 
-pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
+pub(super) async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&get.id)?.into_bytes();
     let request =
         GetDocumentRequest { ns: get.ns.clone(), id: id.into(), at: Some(included(&get.at)) };
@@ -36,7 +36,7 @@ pub async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> 
     Ok(Exit::Done)
 }
 
-pub async fn history(global: &Global, history: &History, backend: &Backend) -> Result<Exit> {
+pub(super) async fn history(global: &Global, history: &History, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&history.id)?.into_bytes();
     let mut request =
         ListVersionsRequest { ns: history.ns.clone(), id: id.into(), ..Default::default() };
@@ -67,7 +67,7 @@ fn print_version(global: &Global, ns: &str, version: &Version) -> Result<()> {
     print_line(&format!("{from}  {}", document.map_or("deleted", |document| document.get())))
 }
 
-pub async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {
+pub(super) async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Result<Exit> {
     let request = ScanCollectionRequest {
         ns: scan.ns.clone(),
         at: Some(included(&scan.at)),

@@ -27,7 +27,7 @@ const MOST_STORMS: usize = 10;
 /// A bucket is marked when deletes make up more than this percentage of it.
 const STORM_PERCENT: u64 = 50;
 
-pub async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Result<Exit> {
     let request = GetTimelineRequest {
         ns: timeline.ns.clone().unwrap_or_default(),
         from: timeline.from.as_deref().map(included),

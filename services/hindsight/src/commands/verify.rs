@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::cli::{Global, Output, Verify};
 use crate::exit::Exit;
 
-pub async fn run(global: &Global, verify: &Verify, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, verify: &Verify, backend: &Backend) -> Result<Exit> {
     let answer = backend.verify(VerifyRequest { deep: verify.deep }).await?;
     let report: Value = serde_json::from_str(&answer.json).context("read the report")?;
     match global.output {

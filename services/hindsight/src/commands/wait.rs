@@ -15,7 +15,12 @@ use hindsight_api::times::{included, json_of, shown};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// `left` is what remains of the time-out after looking for the process.
-pub async fn run(global: &Global, wait: &Wait, left: Duration, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(
+    global: &Global,
+    wait: &Wait,
+    left: Duration,
+    backend: &Backend,
+) -> Result<Exit> {
     let time = wait.time.as_deref().map(included);
     let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let call = backend.wait_restorable(WaitRestorableRequest { time, timeout_ms });

@@ -8,7 +8,7 @@ use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use hindsight_api::times::{json_of, shown};
 
-pub async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
+pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
     let answer = backend.list_windows(ListWindowsRequest {}).await?;
     if global.output == Output::Json {
         let windows: Vec<_> = answer

@@ -13,7 +13,7 @@ use hindsight_api::service::{Live, headroom};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub async fn run(engine: Engine, live: Live, shutdown: CancellationToken) -> Result<()> {
+pub(super) async fn run(engine: Engine, live: Live, shutdown: CancellationToken) -> Result<()> {
     let mut last_entries = 0;
     loop {
         tokio::select! {

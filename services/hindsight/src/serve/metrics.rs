@@ -3,7 +3,7 @@
 use hindsight_runtime::Metric;
 
 /// Every metric of this part.
-pub const METRICS: &[Metric] = &[
+pub(crate) const METRICS: &[Metric] = &[
     POSITION,
     LEADING,
     CAPTURE_LAG,

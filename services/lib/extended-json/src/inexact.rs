@@ -7,7 +7,7 @@ use hindsight_oplog::raw::{Doc, Element, Malformed, kind};
 use crate::value::{OLD_BINARY, inside_old_binary, split_regex, split_text};
 
 /// The maximum number of inexact parts that are reported for one document.
-pub const MOST: usize = 20;
+pub(crate) const MOST: usize = 20;
 
 /// Longer paths are cut to this many bytes.
 const MOST_PATH_BYTES: usize = 1024;

@@ -6,7 +6,7 @@
 //!   tests.
 //! - [`Failure`] says what the caller can do about an error; one table sorts the servers' codes.
 //! - [`Hello`] is what a server says about itself.
-//! - [`PRIVILEGES`] is what the user that reads the source needs.
+//! - [`privileges`] is what the user that reads the source needs.
 
 mod client;
 pub mod codes;
@@ -16,14 +16,11 @@ mod deployment;
 mod driver;
 mod failure;
 mod hello;
+pub mod privileges;
 
 pub use client::{Client, Connection, Wait};
 pub use cursor::{Batch, Batches, CursorReply};
 pub use deployment::{Deployment, UriError};
 pub use failure::{Failure, Kind};
 pub use hello::{Hello, Incarnation, Primacy};
-
-/// What the user that reads the source must be allowed to do. No built-in role but `root` with
-/// `__system` allows all of this: `backup`, for one, may not read `system.views`.
-pub const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes \
-     on {anyResource: true} (from MongoDB 8.3 on performRawDataOperations, too), and listDatabases on {cluster: true}";
+pub use privileges::PRIVILEGES;

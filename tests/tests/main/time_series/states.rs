@@ -200,17 +200,7 @@ pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
     db.run_command(view).await?;
     lone_buckets(&db, &name("lone")).await?;
     if version.at_least_7_0() {
-        let custom = doc! {
-            "timeField": "t", "metaField": "k", "bucketMaxSpanSeconds": 600, "bucketRoundingSeconds": 600,
-        };
-        create(&db, &name("custom"), custom, doc! {}).await?;
-        insert(&db, &name("custom"), mixed(40, "t", "k")).await?;
-        create_plain(&db, &name("unindexed")).await?;
-        let drop = doc! {"dropIndexes": name("unindexed"), "index": "k_1_t_1"};
-        db.run_command(drop).await?;
-        create_plain(&db, &name("hidden")).await?;
-        let hide = doc! {"collMod": name("hidden"), "index": {"name": "k_1_t_1", "hidden": true}};
-        db.run_command(hide).await?;
+        make_for_7_0(&db, era).await?;
     }
     if version.is_patched() {
         create_plain(&db, &name("renamed")).await?;
@@ -218,6 +208,23 @@ pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
         let from = format!("{DATABASE}.system.buckets.{}", name("renamed"));
         client.database("admin").run_command(doc! {"renameCollection": from, "to": to}).await?;
     }
+    Ok(())
+}
+
+/// What servers from 7.0 on take: spans of their own, and an index that the server makes itself.
+async fn make_for_7_0(db: &Database, era: Era) -> Result<()> {
+    let name = |name: &str| era.named(name);
+    let custom = doc! {
+        "timeField": "t", "metaField": "k", "bucketMaxSpanSeconds": 600, "bucketRoundingSeconds": 600,
+    };
+    create(db, &name("custom"), custom, doc! {}).await?;
+    insert(db, &name("custom"), mixed(40, "t", "k")).await?;
+    create_plain(db, &name("unindexed")).await?;
+    let drop = doc! {"dropIndexes": name("unindexed"), "index": "k_1_t_1"};
+    db.run_command(drop).await?;
+    create_plain(db, &name("hidden")).await?;
+    let hide = doc! {"collMod": name("hidden"), "index": {"name": "k_1_t_1", "hidden": true}};
+    db.run_command(hide).await?;
     Ok(())
 }
 

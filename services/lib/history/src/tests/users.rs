@@ -110,7 +110,7 @@ fn the_version_decides_where_servers_differ() {
 }
 
 #[test]
-fn the_servers_clock_is_told_and_the_entrys_time_is_held() {
+fn the_servers_clock_is_reported_and_the_time_of_the_entry_is_held() {
     let fixture = base("6.0", &[doc! {"_id": 1}]);
     let mut writer = fixture.history.writer().unwrap();
     let op = update(1, doc! {"$currentDate": {"at": true}});

@@ -30,6 +30,7 @@ fn decimal_of(text: &str) -> Bson {
     Bson::Decimal128(text.parse::<Decimal128>().unwrap_or_else(|error| panic!("{text}: {error}")))
 }
 
+#[expect(clippy::too_many_lines, reason = "one list")]
 fn tricky_numbers() -> Vec<Bson> {
     let mut numbers: Vec<Bson> = [0, 1, -1, 63, 64, 127, 128, -128, 255, 256, i32::MIN, i32::MAX]
         .into_iter()
@@ -123,6 +124,7 @@ fn tricky_numbers() -> Vec<Bson> {
     numbers
 }
 
+#[expect(clippy::too_many_lines, reason = "one list")]
 fn tricky_others() -> Vec<Bson> {
     let binary = |subtype: u8, bytes: Vec<u8>| {
         Bson::Binary(Binary { subtype: BinarySubtype::from(subtype), bytes })

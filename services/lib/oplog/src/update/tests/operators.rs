@@ -165,7 +165,7 @@ fn a_path_through_a_value_leads_nowhere() {
 }
 
 #[test]
-fn only_an_insert_sets_on_insert_and_the_clock_is_the_entrys() {
+fn only_an_insert_sets_on_insert_and_the_clock_is_that_of_the_entry() {
     check(doc! {"$setOnInsert": {"q": 1}, "$set": {"w": 1}}, doc! {"w": 1});
     let date = bson::DateTime::from_millis(1_000);
     let timestamp = bson::Timestamp { time: 7, increment: 8 };
