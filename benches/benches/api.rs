@@ -1,17 +1,17 @@
-//! How fast `hindsight up` answers about a long past, over gRPC and HTTP, and what many callers at
-//! the same time do to it.
+//! Measures how fast `hindsight up` answers about a long past, over gRPC and HTTP, and how it
+//! performs under many callers at the same time.
 //!
 //! Documents in 20 collections are inserted, updated, deleted and inserted again (`past.rs` says
 //! how) while `up` runs. Once everything is applied, one caller asks one question after another
-//! over one connection that is kept; times end when the last byte is read, and every answer is
-//! checked after that. Searches by `_id` are compared with the versions, the timeline with what was
-//! written, changes with the documents at both times, one transport with the others. The frames of
-//! the log that searches read, as the process counts them, are held against those whose filters do
-//! not keep the `_id` out.
+//! over one connection that is kept open. A time ends when the last byte is read, and every answer
+//! is checked after that. Searches by `_id` are compared with the versions, the timeline with what
+//! was written, changes with the documents at both times, and each transport with the others. The
+//! frames of the log that searches read, as the process counts them, are compared with the frames
+//! whose filters do not exclude the `_id`.
 //!
-//! At last 64 callers ask as fast as they are answered while the source is written to.
+//! At the end, 64 callers ask as fast as they are answered while the source is written to.
 //!
-//! `HINDSIGHT_BENCH_ENTRIES` (5,000,000; a fifth as many documents), `HINDSIGHT_BENCH_CALLS`
+//! `HINDSIGHT_BENCH_ENTRIES` (5,000,000; one document for five entries), `HINDSIGHT_BENCH_CALLS`
 //! (20,000) and `HINDSIGHT_BENCH_SECONDS` (60) change the numbers.
 
 use std::path::Path;
@@ -27,7 +27,7 @@ use hindsight_tests::hindsight::run_json;
 use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 
 const GOAL_LAG: Duration = Duration::from_secs(2);
-/// The last third's memory against the first's.
+/// The memory in the last third, as a multiple of the memory in the first third.
 const GOAL_GROWTH: f64 = 1.1;
 
 #[tokio::main]
@@ -111,7 +111,7 @@ fn say_load(load: &mut Load) {
     say_memory(&watched.resident);
 }
 
-/// Samples of resident memory, one a second.
+/// Prints samples of resident memory in bytes, one for each second.
 fn say_memory(samples: &[u64]) {
     let third = samples.len().div_ceil(3);
     let mean = |some: &[u64]| some.iter().sum::<u64>() as f64 / some.len().max(1) as f64;

@@ -1,9 +1,10 @@
-//! How fast a backlog is caught up with, against a bare cursor that only reads it.
+//! Measures how fast capture catches up with a backlog, compared with a bare cursor that only reads
+//! it.
 //!
 //! A: a raw-batch cursor of the same driver reads the range and counts its entries. B: capture
-//! reads the same range into durable, compressed, digested, indexed segments, as `hindsight up`
-//! does. K: the same into a Kafka topic, on one broker of this machine. They take turns, on the
-//! same server. C: `mongodump` of the same range, where it is on PATH, once.
+//! reads the same range into durable, compressed, digested and indexed segments, as `hindsight up`
+//! does. K: capture reads the same range into a Kafka topic, on one broker of this machine. A, B
+//! and K take turns on the same server. C: `mongodump` reads the same range once, if it is on PATH.
 //! `HINDSIGHT_BENCH_ENTRIES` (1,000,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
 
 use std::sync::Arc;
@@ -30,12 +31,13 @@ use mongodb::Client;
 use mongodb::options::ReadConcern;
 
 const GOAL: f64 = 0.7;
-/// Of the directory's rate.
+/// The share of the directory's rate.
 const GOAL_KAFKA: f64 = 0.8;
-/// Ten times what Debezium and MongoDB's own connector do on two cores (benches/peers).
+/// Entries per second: ten times the rate of Debezium and of MongoDB's own connector on two cores
+/// (benches/peers).
 const GOAL_KAFKA_RATE: f64 = 375_000.0;
 
-/// What is read, in both ways.
+/// The entries that every side reads.
 struct Backlog {
     first: OpTime,
     last: Timestamp,
@@ -65,8 +67,8 @@ async fn main() -> Result<()> {
     );
     let cluster = KafkaCluster::start(KafkaClusterOptions::brokers(1).direct()).await?;
     let (mut bare, mut captured, mut through_kafka) = (Vec::new(), Vec::new(), Vec::new());
-    // A broker that has just started compiles itself; it is not counted, as the first bare reading
-    // is not.
+    // A broker that has just started compiles itself, so this reading is not counted, like the
+    // first bare reading.
     into_kafka(&set, &backlog, &cluster, 0).await?;
     for round in 1..=rounds {
         let a = read_bare(&set.member_client(0).await?, &backlog).await?;
@@ -135,18 +137,18 @@ async fn fill(set: &ReplicaSet, wanted_entries: usize) -> Result<Backlog> {
     let first = OpTime::new(ts.time, ts.increment, first.get_i64("t")?);
     let last = Timestamp::new(last.time, last.increment);
     let mut backlog = Backlog { first, last, entries: 0, bytes: 0 };
-    // The first reading warms the server's cache; it is not counted.
+    // The first reading warms the server's cache and is not counted.
     let found = read_bare(&set.member_client(0).await?, &backlog).await?;
     ensure!(found.entries >= wanted_entries as u64, "only {} entries are there", found.entries);
     (backlog.entries, backlog.bytes) = (found.entries, found.bytes);
     Ok(backlog)
 }
 
-/// A: walks the batches and counts.
+/// A: walks the batches and counts the entries.
 async fn read_bare(client: &Client, backlog: &Backlog) -> Result<Reading> {
     let from = bson_of(backlog.first.ts);
     let started = Instant::now();
-    // Without an upper bound, which the server would compare with every entry.
+    // There is no upper bound, because the server would compare it with every entry.
     let mut cursor = client
         .database("local")
         .collection::<Document>("oplog.rs")
@@ -174,7 +176,7 @@ async fn read_bare(client: &Client, backlog: &Backlog) -> Result<Reading> {
     bail!("the oplog ended before {:?}", backlog.last)
 }
 
-/// B: into a log of files.
+/// B: captures into a log of files.
 async fn into_directory(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("log");
@@ -182,7 +184,7 @@ async fn into_directory(set: &ReplicaSet, backlog: &Backlog) -> Result<Reading> 
     capture(set, backlog, Arc::new(log), None).await
 }
 
-/// K: into a topic of its own.
+/// K: captures into a separate topic.
 async fn into_kafka(
     set: &ReplicaSet,
     backlog: &Backlog,

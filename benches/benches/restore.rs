@@ -1,17 +1,18 @@
-//! Documents per second of `hindsight restore`, against a bare bulk insert of the same documents by
-//! the same driver, and against `mongorestore` where it and `mongodump` are on PATH.
+//! Measures the documents per second of `hindsight restore`, compared with a bare bulk insert of
+//! the same documents by the same driver, and with `mongorestore` if it and `mongodump` are on
+//! PATH.
 //!
-//! Each side writes into a new standalone server of its own, and the sides take turns:
-//! - restore: the command from its start to its end, answered by an `up` that runs on the data. It
-//!   checks the target, makes collections, loads documents over 4 connections, builds indexes,
-//!   reads every document back and compares it (its report tells how long this took: the rates
-//!   without it subtract that), compares the catalog, restores users and roles, and waits once for
-//!   the journal.
-//! - bare: from documents in memory, in batches of as many bytes as restore's, 4 `insert_many` at a
-//!   time into collections without indexes, then the same indexes. Nothing is checked or read back,
-//!   nor the journal waited for.
+//! Each side writes into a new standalone server, and the sides take turns:
+//! - restore: the command from its start to its end, answered by an `up` that runs on the data. The
+//!   restore checks the target, creates collections, loads documents over 4 connections, builds
+//!   indexes, reads every document back and compares it, compares the catalog, restores users and
+//!   roles, and waits once for the journal. The report says how long reading back took; the rates
+//!   without reading back subtract that time.
+//! - bare: inserts documents from memory, in batches of as many bytes as those of a restore, with 4
+//!   `insert_many` at a time into collections without indexes, and then builds the same indexes. It
+//!   checks nothing, reads nothing back, and does not wait for the journal.
 //! - mongorestore: the command from its start to its end, from the files of a `mongodump`, 4
-//!   collections at a time. It does not read anything back either.
+//!   collections at a time. It does not read anything back, either.
 //!
 //! `HINDSIGHT_BENCH_DOCUMENTS` (300,000) and `HINDSIGHT_BENCH_ROUNDS` (3) change the numbers.
 
@@ -30,12 +31,12 @@ use hindsight_tests::hindsight::run_json;
 use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
 use mongodb::Client;
 
-/// As restore's settings are by default.
+/// The same as the default settings of a restore.
 const CONNECTIONS: usize = 4;
 const BATCH_BYTES: usize = 2 << 20;
-/// Documents of one command that fills the source.
+/// The number of documents in one command that fills the source.
 const INSERTED_AT_ONCE: usize = 1_000;
-/// A base copy of many documents takes its time.
+/// Copying a base of many documents takes a while.
 const READY_PATIENCE: Duration = Duration::from_secs(600);
 const GOAL: f64 = 0.8;
 
@@ -62,7 +63,7 @@ async fn main() -> Result<()> {
 
     let (mut against_bare, mut against_peer) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        // Whoever comes first in one round comes second in the next.
+        // The side that comes first in one round comes second in the next.
         let (inserted, restored);
         if round % 2 == 1 {
             inserted = bare.insert().await?;
@@ -115,7 +116,7 @@ async fn fill(client: &Client, documents: usize) -> Result<()> {
     create_indexes(client).await
 }
 
-/// One on each collection, on all of them at once, as a restore does.
+/// Creates one index on each collection, on all collections at once, as a restore does.
 async fn create_indexes(client: &Client) -> Result<()> {
     let creating = (0..COLLECTIONS).map(|number| async move {
         let command = doc! {
@@ -142,7 +143,7 @@ struct Restored {
     whole: Duration,
 }
 
-/// Rates of a restore as shares of another side's, in one round.
+/// The rates of a restore as shares of another side's rates, in one round.
 struct Ratios {
     load: f64,
     unverified: f64,
@@ -173,7 +174,7 @@ async fn new_target() -> Result<Mongod> {
     Mongod::standalone(&MongodOptions::default()).await
 }
 
-/// `hindsight restore` of all there is.
+/// Runs `hindsight restore` for everything.
 async fn restore(data: &Path, expected: &Bare) -> Result<Restored> {
     let mut target = new_target().await?;
     let args = ["restore", "--until", "latest", "--to", &target.uri()];
@@ -190,7 +191,7 @@ async fn restore(data: &Path, expected: &Bare) -> Result<Restored> {
     Ok(Restored { load, verification, whole: output.elapsed })
 }
 
-/// Documents of one collection, as many as go into one insert.
+/// As many documents of one collection as go into one insert.
 struct Batch {
     collection: String,
     documents: Vec<RawDocumentBuf>,
@@ -225,7 +226,8 @@ impl Bare {
             }
             batches.push((place, Arc::new(batch)));
         }
-        // The collections take turns, so that no two connections need write to one end of one.
+        // The collections take turns, so that no two connections need to write to the end of the
+        // same collection.
         batches.sort_by_key(|(place, _)| *place);
         let batches = batches.into_iter().map(|(_, batch)| batch).collect();
         ensure!(documents > 0, "the source is empty");

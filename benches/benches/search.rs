@@ -1,11 +1,11 @@
-//! How long a search takes in a long log, in both shapes a log has: few large segments, as a
-//! backlog is caught up with, and many small ones, as they come every 250 ms.
+//! Measures how long a search takes in a long log, in both shapes of a log: few large segments, as
+//! when catching up with a backlog, and many small segments, as they are cut every 250 ms.
 //!
-//! 5,000,000 updates of 5,000,000 documents, among them 40 of one document. A: all operations on
-//! that document, found by its `_id`; the frames read are held against those whose filters do not
-//! keep it out. B: a `_id` that nothing is about. C: drops, of which the log has one. D: a regular
-//! expression over a tenth of the log, which has to be read; once. `HINDSIGHT_BENCH_ENTRIES`
-//! (5,000,000) changes the number.
+//! The log holds 5,000,000 updates of 5,000,000 documents, among them 40 updates of one document.
+//! A: all operations on that document, found by its `_id`; the frames that are read are compared
+//! with the frames whose filters do not exclude the `_id`. B: an `_id` that no entry is about. C:
+//! drops, of which the log has one. D: a regular expression over a tenth of the log, which must be
+//! read; measured once. `HINDSIGHT_BENCH_ENTRIES` (5,000,000) changes the number of entries.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use hindsight_segment::{
 };
 use hindsight_tailer::{PositionBoard, Positions, absorb_new};
 
-/// Milliseconds, for A in either shape.
+/// Milliseconds for A, in either shape.
 const GOAL_MS: f64 = 300.0;
-/// The document looked for is written once in so many entries.
+/// The wanted document is written once in this many entries.
 const EVERY: u64 = 125_000;
 const WANTED_ID: i64 = -1;
 
@@ -97,7 +97,7 @@ async fn measure(
     Ok(())
 }
 
-/// How many entries were found, how many frames were read, and milliseconds.
+/// Returns how many entries were found, how many frames were read, and the milliseconds.
 async fn timed(
     log: &Arc<dyn SegmentLog>,
     index: &Arc<Index>,
@@ -112,7 +112,8 @@ async fn timed(
     Ok((found, searched.frames, begun.elapsed().as_secs_f64() * 1e3))
 }
 
-/// Of all frames, those whose filter does not keep the `_id` out; and how many there are in all.
+/// Returns the number of frames whose filter does not exclude the `_id`, and the number of all
+/// frames.
 fn frames_that_may_hold(id: i64, segments: &[Arc<SegmentInfo>]) -> Result<(u64, u64)> {
     let document = id_document(id);
     let hash = id_key::hash64(Doc::new(&document)?.get(b"_id")?.context("it has an _id")?);
@@ -121,7 +122,7 @@ fn frames_that_may_hold(id: i64, segments: &[Arc<SegmentInfo>]) -> Result<(u64, 
     Ok((may_hold as u64, frames().count() as u64))
 }
 
-/// A log of that many entries, as capture writes it.
+/// Writes a log of this many entries, as capture writes it.
 async fn write(
     directory: &std::path::Path,
     entries: u64,

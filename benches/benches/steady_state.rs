@@ -1,11 +1,11 @@
-//! How long a write, once committed by a majority, takes until it is durable in the log, at 5,000
-//! writes a second.
+//! Measures how long a write that a majority has committed takes to become durable in the log, at
+//! 5,000 writes per second.
 //!
-//! `hindsight up` runs as users run it, with base, index and history; then `hindsight tailer` on a
-//! Kafka topic of one broker on this machine. A sample is an insert with `w: majority`: from its
-//! acknowledgement until a reader of the log finds a segment that holds its operation time. The
-//! reader looks every 5 ms, which the numbers include. `HINDSIGHT_BENCH_SECONDS` (30) changes the
-//! length.
+//! First, `hindsight up` runs as users run it, with base, index and history; then
+//! `hindsight tailer` runs on a Kafka topic of one broker on this machine. A sample is an insert
+//! with `w: majority`. Its time runs from the acknowledgement until a reader of the log finds a
+//! segment that holds the operation time of the insert. The reader looks every 5 ms, and the
+//! numbers include this delay. `HINDSIGHT_BENCH_SECONDS` (30) changes the duration.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use hindsight_tests::{
 use mongodb::Client;
 use tokio::sync::watch;
 
-/// 60 writes to each of 4 collections every 48 ms: 5,000 a second.
+/// 60 writes to each of 4 collections every 48 ms are 5,000 writes per second.
 const TENS: usize = 6;
 const TICK: Duration = Duration::from_millis(48);
 const SAMPLE_EVERY: Duration = Duration::from_millis(25);
@@ -98,7 +98,7 @@ async fn measure(
     Ok(())
 }
 
-/// Publishes the last entry of the log, as another process sees it.
+/// Publishes the time of the last entry of the log, as another process sees it.
 async fn look_at_log(log: Arc<dyn SegmentLog>, durable: watch::Sender<Timestamp>) -> Result<()> {
     loop {
         if let Some(end) = log.end().await? {
@@ -148,7 +148,7 @@ async fn sample(
     Ok(samples)
 }
 
-/// Resident bytes of the process after a third of the time, and at its end.
+/// Returns the resident bytes of the process after a third of the time, and at the end.
 async fn watch_memory(process: &HindsightProcess, end: Instant) -> Result<(u64, u64)> {
     let left = end.saturating_duration_since(Instant::now());
     tokio::time::sleep(left / 3).await;

@@ -1,20 +1,20 @@
-//! `hindsight up` as a whole: how fast and with how much memory it catches up, and how fast it then
-//! answers `get`.
+//! Measures `hindsight up` as a whole: how fast and with how much memory it catches up, and how
+//! fast it then answers `get`.
 //!
 //! The backlog (60 % inserts, 30 % deltas, 10 % deletes) is written in rounds while `up` is
-//! stopped: two cores cannot write at the rate that is asked of reading. A round's time is from the
-//! start of the process until `hindsight wait` says that everything is durable and applied, so it
-//! includes opening the data directory. After the rounds, as many writes as one of them are made as
-//! fast as the server takes them while the last process goes on running. Peaks of memory are the
-//! kernel's.
+//! stopped, because two cores cannot write at the rate at which `up` should read. The time of a
+//! round runs from the start of the process until `hindsight wait` says that everything is durable
+//! and applied, so it includes opening the data directory. After the rounds, as many writes as in
+//! one round are made as fast as the server takes them, while the last process keeps running.
+//! Memory peaks come from the kernel.
 //!
 //! Then `get` is called as the command line calls it, over one connection, one call after another,
-//! for random documents at random times among all writes; that a document was not there then is an
-//! answer too. Every document found must have the `_id` asked for, and a sample of the newest ones
-//! must equal the source's, byte for byte.
+//! for random documents at random times among all writes. That a document did not exist at a time
+//! is also an answer. Every document that is found must have the requested `_id`, and a sample of
+//! the newest documents must equal those of the source, byte for byte.
 //!
-//! At last the history is deleted, and built again from the segments by a command that runs without
-//! `up`.
+//! At the end, the history is deleted, and a command that runs without `up` builds it again from
+//! the segments.
 //!
 //! `HINDSIGHT_BENCH_ENTRIES` (1,000,000), `HINDSIGHT_BENCH_ROUNDS` (3) and `HINDSIGHT_BENCH_CALLS`
 //! (20,000) change the numbers.
@@ -36,14 +36,14 @@ use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 use mongodb::Client;
 
 const GOAL_RATE: f64 = 20_000.0;
-/// Entries applied per second, from local segments.
+/// Entries per second that are applied from local segments.
 const GOAL_APPLIED: f64 = 300_000.0;
 const GOAL_PEAK: u64 = 512 << 20;
-/// How much higher than the one before the last peak may be.
+/// The last peak may be at most this many times as high as the previous peak.
 const GOAL_GROWTH: f64 = 1.15;
 const GOAL_GET_P99: Duration = Duration::from_millis(5);
 const WARM_UP: usize = 1_000;
-/// Documents compared with the source's.
+/// The number of documents that are compared with those of the source.
 const COMPARED: usize = 200;
 
 #[tokio::main]
@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     println!("`up` over {entries} entries in {rounds} rounds; load before {}", load());
-    // The base is of an empty server: all that follows comes from the log.
+    // The base is a copy of an empty server, so everything that follows comes from the log.
     let up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
     wait(&data).await?;
     stop(up).await?;
@@ -104,7 +104,7 @@ async fn stop(mut up: HindsightProcess) -> Result<()> {
     Ok(())
 }
 
-/// How one process caught up.
+/// How one process caught up; the peak is in bytes.
 struct Round {
     ready: Duration,
     elapsed: Duration,
@@ -112,7 +112,7 @@ struct Round {
     peak: u64,
 }
 
-/// Starts `up`, which goes on running.
+/// Starts `up`, which keeps running, and waits until it has caught up.
 async fn catch_up(set: &ReplicaSet, data: &Path, made: usize) -> Result<(HindsightProcess, Round)> {
     let started = Instant::now();
     let up = HindsightProcess::up(&set.uri(), data, &[]).await?;
@@ -149,7 +149,7 @@ fn say_growth(what: &str, before: u64, after: u64) {
     );
 }
 
-/// The same process through further writes: memory must stay where it is.
+/// Writes further entries while the same process runs: its memory must not grow.
 async fn write_while_running(
     up: &HindsightProcess,
     data: &Path,
@@ -172,7 +172,7 @@ async fn write_while_running(
         applied.saturating_sub(written)
     );
     if let [first, _] = peaks[..] {
-        // With what was left to apply.
+        // This peak includes what was left to apply.
         let second = peak_resident_bytes(up.pid())?;
         say_growth("while up runs, the second half's peak against the first's", first, second);
         let highest = first.max(second);
@@ -186,7 +186,7 @@ async fn write_while_running(
     Ok(())
 }
 
-/// From the start of the command to its end.
+/// Deletes the history, and measures a command that rebuilds it, from its start to its end.
 async fn rebuild(data: &Path) -> Result<()> {
     let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
     let segments = log.infos(Sequence::FIRST, usize::MAX).await?;
@@ -247,7 +247,8 @@ async fn measure_gets(
     Ok(())
 }
 
-/// Compares random documents as of the newest time with the source's. Returns how many exist.
+/// Compares random documents as of the newest time with those of the source. Returns how many
+/// exist.
 async fn compare(api: &mut Api, source: &Client, questions: &mut Questions) -> Result<usize> {
     let mut held = 0;
     for _ in 0..COMPARED {

@@ -1,12 +1,13 @@
-"""How fast peers stream a backlog of changes from MongoDB into Kafka. `run` beside this starts it.
+"""Measures how fast peers stream a backlog of changes from MongoDB into Kafka. `run` beside this file starts it.
 
 A one-member replica set gets the writes of benches/src/writes.rs, all of them before any peer starts. Each peer then
-starts in an empty Kafka Connect with the operation time from before the first write, and streams them all: what it
-does after it has been down for a while. All peers and rounds read the same backlog of the same server, in turns, each
-into new topics.
+starts in an empty Kafka Connect with the operation time from before the first write, and streams all the writes, as a
+peer does after it has been down for a while. All peers and rounds read the same backlog of the same server, in turns,
+each into new topics.
 
-Measured: from the broker's time of append of the first event to that of the last one, so without the start of the
-JVM; CPU time in that span, sampled. After it: that each write is there once, by kind.
+The measured time runs from the broker's append time of the first event to that of the last event, so it does not
+include the start of the JVM. CPU time in that span is sampled. After that, the script checks that each write is there
+once, by kind.
 """
 
 import argparse
@@ -35,7 +36,7 @@ DATABASE = "bench"
 COLLECTIONS = 4
 HEAP = "1g"
 START_TIMEOUT = 120
-# Without an event for so long, a peer has failed.
+# A peer that produces no event for this many seconds has failed.
 SILENCE = 60
 
 # What a record's value holds for an insert, an update and a delete.
@@ -49,7 +50,7 @@ MARKS = {
 
 
 class Servers:
-    """Processes that end with this one."""
+    """Processes that end with this process."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -110,7 +111,7 @@ def cpu_seconds(process):
 
 
 def busy_seconds():
-    """What all processors of the machine did since it started."""
+    """Returns how many seconds all processors of the machine have been busy since it started."""
     user, nice, system, _, _, interrupts, soft, *_ = map(int, Path("/proc/stat").read_text().split(None, 9)[1:9])
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
@@ -158,7 +159,7 @@ def start_mongod(servers, binary, entries):
 
 
 class Writer:
-    """Writes to one collection, of the shape and in the proportions of benches/src/writes.rs."""
+    """Writes to one collection, in the form and proportions of benches/src/writes.rs."""
 
     def __init__(self, client, number):
         self.database = client[DATABASE]
@@ -204,7 +205,7 @@ class Writer:
 
     def update(self):
         identity = self.live[self.random.randrange(len(self.live))]
-        # Never what is there already: that would write nothing.
+        # Never set the values that are already there, because that would write nothing.
         change = {"$set": {"total": self.signed(), "state": "shipped"}}
         return {"q": {"_id": identity}, "u": change}
 
@@ -215,7 +216,7 @@ class Writer:
 
 
 def fill(client, entries):
-    """Writes the backlog; returns the operation time before it, and how many inserts, updates and deletes it has."""
+    """Writes the backlog. Returns the operation time before it, and its numbers of inserts, updates and deletes."""
     before = client.admin.command("ping")["operationTime"]
     writers = [Writer(client, number) for number in range(COLLECTIONS)]
     share = -(-entries // COLLECTIONS)
@@ -225,7 +226,7 @@ def fill(client, entries):
             writer.write(50)
 
     with ThreadPoolExecutor(COLLECTIONS) as threads:
-        # All of them: a failure of one is raised here.
+        # Take all results, so that a failure of any thread is raised here.
         list(threads.map(work, writers))
     return before, [sum(kinds) for kinds in zip(*(writer.made for writer in writers))]
 
@@ -240,7 +241,7 @@ def read_oplog(client, before):
 
 
 def read_change_stream(client, before, wanted):
-    """Events per second of a change stream whose events nobody looks at."""
+    """Returns the events per second of a change stream whose events are not examined."""
     options = CodecOptions(document_class=RawBSONDocument)
     database = client.get_database(DATABASE, codec_options=options)
     started = time.monotonic()
@@ -288,7 +289,7 @@ def start_broker(servers, kafka):
 
 
 class Topics:
-    """A topic of one partition for each collection, with the broker's times."""
+    """One topic with one partition for each collection, with the broker's append times."""
 
     def __init__(self, bootstrap, prefix):
         self.bootstrap = bootstrap
@@ -305,7 +306,7 @@ class Topics:
                 self.count()
                 return
             except KafkaException as error:
-                # The broker made it, and does not lead it yet.
+                # The broker has created the topic but does not lead it yet.
                 if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
                     raise
             time.sleep(0.1)
@@ -315,7 +316,7 @@ class Topics:
         return sum(it.result().offset for it in self.admin.list_offsets(wanted).values())
 
     def read(self, count, marks):
-        """Reads all: first and last time of append in seconds, records by kind, bytes of key and value."""
+        """Reads all records. Returns the first and last append time in seconds, the records by kind, and the bytes."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -392,7 +393,8 @@ def measure(servers, peer, number, home, source, broker):
         elif time.monotonic() - grown > SILENCE + (START_TIMEOUT if count == 0 else 0):
             sys.exit(f"{peer}: silent after {count} of {wanted} events\n{tail(connect)}")
     used = [now - start for now, start in zip(sample, sampled)]
-    # This script, and whatever else ran: much more than a second or two spoils the measurement.
+    # The time of this script and of everything else that ran. Much more than a second or two spoils
+    # the measurement.
     rest = used[3] - sum(used[:3])
     peak = peak_mib(connect)
     servers.stop(connect)
@@ -425,7 +427,7 @@ def main():
     entries = int(os.environ.get("HINDSIGHT_BENCH_ENTRIES", 1_000_000))
     rounds = int(os.environ.get("HINDSIGHT_BENCH_ROUNDS", 2))
 
-    # SIGTERM ends the servers too.
+    # SIGTERM ends the servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     directory = Path(tempfile.mkdtemp(prefix="hindsight-peers-"))
     servers = Servers(directory)

@@ -1,4 +1,4 @@
-//! What the bench `api` is made of: a long past to ask about, callers of the API, and what they
+//! The parts of the bench `api`: a long past to ask about, callers of the API, and what they
 //! measure.
 
 pub mod asking;

@@ -1,4 +1,5 @@
-//! What the benches share: the writes they make, the questions they ask, and how they measure.
+//! What the benches share: the writes that they make, the questions that they ask, and how they
+//! measure.
 
 pub mod api;
 pub mod measure;
@@ -6,6 +7,6 @@ pub mod peer;
 pub mod questions;
 pub mod writes;
 
-/// As the program has it, for benches that run parts of it themselves.
+/// The same allocator as in the program, for benches that run parts of the program themselves.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,16 +1,16 @@
-//! Numbers from the environment, memory, files read, load, quantiles.
+//! Numbers from the environment, memory, bytes read from files, load averages and quantiles.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// A number from the environment.
+/// Returns a number from the environment, or `default` when the variable is unset or not a number.
 pub fn wanted(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-/// A process's peak resident memory in bytes, since it was last forgotten. The kernel keeps it, so
-/// that no peak is too short to be seen.
+/// Returns the peak resident memory of a process in bytes, since [`forget_peak`] or its start. The
+/// kernel keeps the peak, so no peak is too short to be seen.
 pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -18,23 +18,23 @@ pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
     Ok(kilobytes.context("the process has no memory")?.parse::<u64>()? * 1024)
 }
 
-/// The next peak counts from what is resident now.
+/// Resets the peak of a process to what is resident now.
 pub fn forget_peak(pid: u32) -> Result<()> {
     Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
-/// What is printed behind a goal.
+/// Returns the text that is printed behind a goal.
 pub fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "NOT MET" }
 }
 
-/// The machine's load averages, so that numbers taken on a busy machine say so.
+/// Returns the machine's load averages, so that numbers from a busy machine can be recognised.
 pub fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// The middle one, or the mean of the middle two. NaN for no values.
+/// Returns the middle value, or the mean of the two middle values; NaN for no values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -45,21 +45,21 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The duration that a share `q` of the sorted ones does not exceed.
+/// Returns the duration that a share `q` of the sorted durations does not exceed.
 pub fn quantile(sorted: &[Duration], q: f64) -> Duration {
     let at = (sorted.len().saturating_sub(1) as f64 * q).ceil() as usize;
     sorted.get(at).copied().unwrap_or_default()
 }
 
-/// How durations lie; they are sorted.
+/// Describes the distribution of durations. Sorts them.
 pub fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
     let [min, p50, p99, max] = [0.0, 0.5, 0.99, 1.0].map(|q| quantile(times, q));
     format!("min {min:.1?}, p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}")
 }
 
-/// Bytes that a process has read from files since it began, whether from disk or from the page
-/// cache.
+/// Returns the bytes that a process has read from files since its start, whether from disk or from
+/// the page cache.
 pub fn bytes_read(pid: u32) -> Result<u64> {
     let counters = std::fs::read_to_string(format!("/proc/{pid}/io"))?;
     let read = counters.lines().find_map(|line| line.strip_prefix("rchar: "));

@@ -1,4 +1,4 @@
-//! The tools that everybody restores with today, where they are on PATH.
+//! Runs the tools that are commonly used for restores, if they are on PATH.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio::process::Command;
 
-/// `mongorestore`, and what it reads.
+/// `mongorestore`, and the dump that it reads.
 #[derive(Debug)]
 pub struct Peer {
     program: PathBuf,
@@ -14,7 +14,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Dumps a database, if the tools are there.
+    /// Dumps a database. Returns `None` if the tools are not on PATH.
     pub async fn find(uri: &str, database: &str, directory: &Path) -> Result<Option<Self>> {
         let (Some(dumper), Some(program)) = (on_path("mongodump"), on_path("mongorestore")) else {
             println!("mongodump and mongorestore are not on PATH: they are not compared with");
@@ -27,7 +27,7 @@ impl Peer {
         Ok(Some(Self { program, dump }))
     }
 
-    /// Restores it, four collections at a time.
+    /// Restores the dump, four collections at a time. Returns how long this took.
     pub async fn restore(&self, target_uri: &str) -> Result<Duration> {
         let mut command = Command::new(&self.program);
         command.args(["--uri", target_uri, "--numParallelCollections", "4"]).arg(&self.dump);
@@ -35,7 +35,7 @@ impl Peer {
     }
 }
 
-/// How long `mongodump` takes for the oplog from a time on, if it is there.
+/// Returns how long `mongodump` takes for the oplog from a time on, or `None` if it is not on PATH.
 pub async fn dump_oplog(uri: &str, from: bson::Timestamp) -> Result<Option<Duration>> {
     let Some(dumper) = on_path("mongodump") else {
         println!("mongodump is not on PATH: it is not compared with");

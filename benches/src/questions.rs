@@ -1,4 +1,4 @@
-//! Calls of `get`, as the command line makes them, about what the writers wrote.
+//! Calls `get` as the command line does, about what the writers wrote.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::writes::{COLLECTIONS, DATABASE, Writer, collection_name, id_of};
 
-/// As the command line allows.
+/// The same limit as in the command line.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// Random documents and times among the writes.
+/// Draws random documents and times among the writes.
 #[derive(Debug)]
 pub struct Questions {
     random: SmallRng,
@@ -26,6 +26,10 @@ pub struct Questions {
 }
 
 impl Questions {
+    /// Draws from what these writers wrote.
+    ///
+    /// # Errors
+    /// Returns an error when nothing was written.
     pub fn about(writers: &[Writer]) -> Result<Self> {
         let inserted = writers.iter().map(Writer::inserted).collect();
         let mut times: Vec<_> = writers.iter().flat_map(Writer::times).copied().collect();
@@ -34,14 +38,15 @@ impl Questions {
         Ok(Self { random: SmallRng::seed_from_u64(7), inserted, times })
     }
 
-    /// A collection, and the `_id` of a document that was once inserted there.
+    /// Returns a collection, and the `_id` of a document that was once inserted there.
     pub fn document(&mut self) -> (String, ObjectId) {
         let number = self.random.random_range(0..COLLECTIONS);
         let nth = self.random.random_range(0..self.inserted[number as usize]);
         (collection_name(number), id_of(number, nth))
     }
 
-    /// Any increment up to one of the writes' in its second, not before the first write.
+    /// Returns the second of a write, with any increment up to that of the write, but not before
+    /// the first write.
     pub fn time(&mut self) -> String {
         let mut time = self.times[self.random.random_range(0..self.times.len())];
         time.increment = self.random.random_range(1..=time.increment);
@@ -50,16 +55,16 @@ impl Questions {
     }
 }
 
-/// One connection.
+/// One connection over gRPC.
 pub type Api = HindsightClient<Channel>;
 
-/// As the command line connects.
+/// Connects as the command line does.
 pub async fn connect(address: String) -> Result<Api> {
     let channel = Endpoint::from_shared(address)?.connect().await?;
     Ok(HindsightClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
 }
 
-/// A document as of a time, and how long the answer took.
+/// Returns a document as of a time, and how long the answer took.
 pub async fn get(
     api: &mut Api,
     collection: &str,

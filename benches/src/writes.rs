@@ -1,5 +1,5 @@
-//! The writes: 60 % inserts, 30 % `$set`, 10 % deletes, over four collections; an oplog entry takes
-//! about 440 bytes.
+//! The writes of the benches: 60 % inserts, 30 % `$set` and 10 % deletes, over four collections. An
+//! oplog entry takes about 440 bytes.
 
 use anyhow::{Result, ensure};
 use bson::oid::ObjectId;
@@ -9,18 +9,20 @@ use mongodb::{Client, Database};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+/// The database that is written to.
 pub const DATABASE: &str = "bench";
+/// The number of collections.
 pub const COLLECTIONS: u32 = 4;
 
-/// Writes of one group: 300 inserts, 150 updates, 50 deletes.
+/// Tens of writes in one group, which has 300 inserts, 150 updates and 50 deletes.
 const TENS: usize = 50;
 
-/// One writer for each collection.
+/// Returns one writer for each collection.
 pub fn writers(client: &Client) -> Vec<Writer> {
     (0..COLLECTIONS).map(|number| Writer::new(client, number)).collect()
 }
 
-/// Makes at least `count` writes as fast as the server takes them, and returns how many.
+/// Makes at least `count` writes as fast as the server takes them. Returns how many were made.
 pub async fn write_all(writers: &mut [Writer], count: usize) -> Result<usize> {
     let share = count.div_ceil(writers.len());
     let writing = writers.iter_mut().map(|writer| async move {
@@ -33,12 +35,12 @@ pub async fn write_all(writers: &mut [Writer], count: usize) -> Result<usize> {
     Ok(try_join_all(writing).await?.into_iter().sum())
 }
 
-/// The name of a writer's collection.
+/// Returns the name of a writer's collection.
 pub fn collection_name(number: u32) -> String {
     format!("documents{number}")
 }
 
-/// The `_id` of the `nth` document that a writer inserts.
+/// Returns the `_id` of the `nth` document that a writer inserts.
 pub fn id_of(number: u32, nth: u64) -> ObjectId {
     let mut id = [0; 12];
     id[..4].copy_from_slice(&number.to_be_bytes());
@@ -46,7 +48,7 @@ pub fn id_of(number: u32, nth: u64) -> ObjectId {
     ObjectId::from_bytes(id)
 }
 
-/// Writes to one collection, the same in every run.
+/// Writes to one collection. The writes are the same in every run.
 #[derive(Debug)]
 pub struct Writer {
     database: Database,
@@ -59,6 +61,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Makes the writer of a collection.
     pub fn new(client: &Client, number: u32) -> Self {
         Self {
             database: client.database(DATABASE),
@@ -71,23 +74,24 @@ impl Writer {
         }
     }
 
-    /// How many documents were inserted, also those deleted since.
+    /// Returns how many documents were inserted, including those that were deleted later.
     pub fn inserted(&self) -> u64 {
         self.inserted
     }
 
-    /// The operation time of each command.
+    /// Returns the operation time of each command.
     pub fn times(&self) -> &[Timestamp] {
         &self.times
     }
 
-    /// Only inserts.
+    /// Inserts `count` documents.
     pub async fn insert(&mut self, count: usize) -> Result<()> {
         let documents: Vec<Bson> = (0..count).map(|_| self.document().into()).collect();
         self.run("insert", "documents", documents).await
     }
 
     /// Makes `tens` × 10 writes in three commands: 6 inserts, 3 updates and a delete for each ten.
+    /// Returns how many were made.
     pub async fn write(&mut self, tens: usize) -> Result<usize> {
         self.insert(6 * tens).await?;
         let updates = (0..3 * tens).map(|_| self.update().into()).collect();
@@ -112,7 +116,7 @@ impl Writer {
         self.inserted += 1;
         self.live.push(id);
         let random = &mut self.random;
-        // Half of it is hard to compress.
+        // Half of the document is hard to compress.
         let noise: String = (0..12).map(|_| format!("{:016x}", random.random::<u64>())).collect();
         doc! {
             "_id": id,
@@ -129,7 +133,7 @@ impl Writer {
 
     fn update(&mut self) -> Document {
         let id = self.live[self.random.random_range(0..self.live.len())];
-        // Never what is there already: that would write nothing.
+        // Never set the values that are already there, because that would write nothing.
         let set = doc! {"total": self.random.random::<i64>(), "state": "shipped"};
         doc! {"q": {"_id": id}, "u": {"$set": set}}
     }

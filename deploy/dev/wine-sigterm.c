@@ -1,11 +1,12 @@
 /*
- * Preloaded into Wine by the mongod 7.0.28 of deploy/dev/mongod: SIGTERM shuts that server down cleanly, as it does
- * on Linux.
+ * The mongod 7.0.28 of deploy/dev/mongod preloads this library into Wine, so that SIGTERM shuts that
+ * server down cleanly, as on Linux.
  *
- * Wine ends its program at once at SIGTERM, and at SIGINT tells it of a CTRL-C, at which mongod.exe shuts down as it
- * should. So the handler that Wine installs for SIGINT is installed for SIGTERM too, and Wine's own for SIGTERM is not.
- * A process between the caller and Wine could translate the signal as well, but SIGKILL and SIGSTOP would hit that
- * process in place of the server.
+ * At SIGTERM, Wine ends its program at once. At SIGINT, Wine passes a CTRL-C to the program, at which
+ * mongod.exe shuts down cleanly. So the handler that Wine installs for SIGINT is also installed for
+ * SIGTERM, and Wine's own handler for SIGTERM is not installed. A process between the caller and Wine
+ * could also translate the signal, but SIGKILL and SIGSTOP would hit that process instead of the
+ * server.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,7 +21,7 @@ int sigaction(int number, const struct sigaction *action, struct sigaction *old)
     if (!next)
         next = (sigaction_fn)dlsym(RTLD_NEXT, "sigaction");
 
-    /* Wine's handlers are the ones that ask for a siginfo. */
+    /* Wine's handlers are those that ask for a siginfo. */
     int by_wine = action && (action->sa_flags & SA_SIGINFO);
     if (number == SIGTERM && by_wine) {
         if (old)

@@ -1,4 +1,4 @@
-//! One caller, one question after another: documents, their versions, the timeline.
+//! One caller asks one question after another: about documents, their versions and the timeline.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,17 +22,20 @@ pub async fn wait(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A process that nobody else asks, about what nobody writes to.
+/// A process that no other caller asks, with a past that nobody writes to.
 #[derive(Debug)]
 pub struct Asking {
+    /// The address of the API.
     pub url: String,
-    /// Its data directory.
+    /// The data directory of the process.
     pub data: PathBuf,
+    /// The id of the process.
     pub pid: u32,
+    /// The past to ask about.
     pub past: Past,
 }
 
-/// A line with its goal for the 99th percentile.
+/// Prints a line with the goal for the 99th percentile.
 pub(super) fn say(what: &str, times: &mut [Duration], goal: Duration) {
     let spread = spread(times);
     let met = verdict(quantile(times, 0.99) <= goal);
@@ -47,6 +50,7 @@ impl Asking {
         Ok([Caller::grpc(url).await?, json, bson])
     }
 
+    /// Measures `get` over every transport.
     pub async fn gets(&self, calls: usize) -> Result<()> {
         for caller in &mut self.callers().await? {
             let (mut draw, mut found) = (self.past.draw()?, 0);
@@ -67,6 +71,7 @@ impl Asking {
         Ok(())
     }
 
+    /// Measures the versions of a document over gRPC and JSON.
     pub async fn versions(&self, calls: usize) -> Result<()> {
         let [grpc, json, _] = self.callers().await?;
         for mut caller in [grpc, json] {
@@ -88,6 +93,7 @@ impl Asking {
         Ok(())
     }
 
+    /// Measures the timeline of everything over gRPC and JSON.
     pub async fn timelines(&self) -> Result<()> {
         let [grpc, json, _] = self.callers().await?;
         for mut caller in [grpc, json] {

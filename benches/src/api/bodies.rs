@@ -1,11 +1,12 @@
-//! What stands in answers.
+//! Reads and checks the bodies of answers.
 
 use anyhow::{Context, Result, bail, ensure};
 use bson::RawDocument;
 use bson::oid::ObjectId;
 use serde_json::Value;
 
-/// `false` for a document that did not exist; everything else that is not an answer is an error.
+/// Returns `false` for a document that did not exist. Everything else that is not an answer is an
+/// error.
 pub fn is_there(code: u16, body: &[u8]) -> Result<bool> {
     if code == 200 {
         return Ok(true);
@@ -17,33 +18,33 @@ pub fn is_there(code: u16, body: &[u8]) -> Result<bool> {
     bail!("HTTP {code}: {}", String::from_utf8_lossy(body))
 }
 
-/// Of a document.
+/// Checks the `_id` of a document.
 pub fn check_id(document: &[u8], id: ObjectId) -> Result<()> {
     let found = RawDocument::from_bytes(document)?.get_object_id("_id")?;
     ensure!(found == id, "asked for {id}, got {found}");
     Ok(())
 }
 
-/// Of a document in Extended JSON.
+/// Checks the `_id` of a document in Extended JSON.
 pub fn check_json_id(document: &Value, id: ObjectId) -> Result<()> {
     let found = document["_id"]["$oid"].as_str();
     ensure!(found == Some(id.to_hex().as_str()), "asked for {id}, got {document}");
     Ok(())
 }
 
-/// Of the document that an entry wrote.
+/// Checks the `_id` of the document that an entry wrote.
 pub fn check_entry_id(entry: &[u8], id: ObjectId) -> Result<()> {
     let entry = RawDocument::from_bytes(entry)?;
     let field = if entry.get_str("op")? == "u" { "o2" } else { "o" };
     check_id(entry.get_document(field)?.as_bytes(), id)
 }
 
-/// Of the document that an entry in Extended JSON wrote.
+/// Checks the `_id` of the document that an entry in Extended JSON wrote.
 pub fn check_json_entry_id(entry: &Value, id: ObjectId) -> Result<()> {
     check_json_id(&entry[if entry["op"] == "u" { "o2" } else { "o" }], id)
 }
 
-/// Documents that stand one after the other.
+/// Splits a body of documents that follow each other.
 pub fn each_document(bytes: &[u8]) -> Result<Vec<&[u8]>> {
     let (mut documents, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
@@ -57,14 +58,16 @@ pub fn each_document(bytes: &[u8]) -> Result<Vec<&[u8]>> {
     Ok(documents)
 }
 
-/// How many documents, and their bytes.
+/// A number of documents, and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scanned {
+    /// The number of documents.
     pub documents: u64,
+    /// The bytes of all documents together.
     pub bytes: u64,
 }
 
-/// Counts documents that come in pieces.
+/// Counts documents that arrive in pieces.
 #[derive(Debug, Default)]
 pub struct DocumentCounter {
     scanned: Scanned,
@@ -73,6 +76,7 @@ pub struct DocumentCounter {
 }
 
 impl DocumentCounter {
+    /// Takes the next piece of the body.
     pub fn take(&mut self, mut piece: &[u8]) {
         self.scanned.bytes += piece.len() as u64;
         while !piece.is_empty() {
@@ -94,8 +98,10 @@ impl DocumentCounter {
         }
     }
 
+    /// Returns what was counted.
+    ///
     /// # Errors
-    /// The last one is not whole.
+    /// Returns an error when the last document is not whole.
     pub fn end(self) -> Result<Scanned> {
         ensure!(self.left == 0 && self.length.is_empty(), "the last document is not whole");
         Ok(self.scanned)

@@ -1,5 +1,5 @@
-//! The same questions over gRPC and HTTP, one connection each. Every answer is checked, after its
-//! time was taken.
+//! Asks the same questions over gRPC and HTTP, with one connection for each. Every answer is
+//! checked after its time was taken.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,12 @@ use super::http::{Connection, escaped};
 use crate::questions::{Api, connect, get};
 use crate::writes::DATABASE;
 
-/// What HTTP is asked for, where it can be had; else JSON.
+/// The format that is asked for over HTTP, where it is available; otherwise the format is JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Objects, or where that is refused an object on each line.
+    /// One object, or, where that is refused, an object on each line.
     Json,
+    /// BSON documents.
     Bson,
 }
 
@@ -35,32 +36,40 @@ impl Format {
     }
 }
 
-/// One connection.
+/// One connection to the API.
 #[derive(Debug)]
 pub enum Caller {
+    /// A connection over gRPC.
     Grpc(Api),
+    /// A connection over HTTP, with the format to ask for.
     Http(Connection, Format),
 }
 
-/// A collection's documents as of a time.
+/// A request for the documents of a collection as of a time.
 #[derive(Debug)]
 pub struct Scan<'a> {
+    /// The name of the collection, without the database.
     pub collection: &'a str,
+    /// The time of the scan.
     pub at: Timestamp,
-    /// 0 is none.
+    /// The most documents to return; 0 means no limit.
     pub limit: u64,
+    /// A filter in MongoDB's query language.
     pub filter: Option<&'a Document>,
 }
 
 impl Caller {
+    /// Connects over gRPC.
     pub async fn grpc(url: &str) -> Result<Self> {
         Ok(Self::Grpc(connect(url.to_owned()).await?))
     }
 
+    /// Connects over HTTP.
     pub async fn http(url: &str, format: Format) -> Result<Self> {
         Ok(Self::Http(Connection::open(url).await?, format))
     }
 
+    /// Returns the name of the transport and the format, for messages.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Grpc(_) => "gRPC",
@@ -69,7 +78,7 @@ impl Caller {
         }
     }
 
-    /// Whether the document existed.
+    /// Returns whether the document existed, and how long the answer took.
     pub async fn get(
         &mut self,
         collection: &str,
@@ -98,7 +107,7 @@ impl Caller {
         Ok((true, took))
     }
 
-    /// How many versions there are.
+    /// Returns how many versions there are, and how long the answer took.
     pub async fn versions(&mut self, collection: &str, id: ObjectId) -> Result<(u64, Duration)> {
         let connection = match self {
             Self::Grpc(api) => return grpc_versions(api, collection, id).await,
@@ -116,7 +125,8 @@ impl Caller {
         Ok((versions.len() as u64, took))
     }
 
-    /// How many entries of the document there are, or the newest `limit`; 0 streams all.
+    /// Returns how many entries of the document were returned, at most the newest `limit`, and how
+    /// long the answer took. A limit of 0 streams all entries.
     pub async fn find(
         &mut self,
         collection: &str,
@@ -147,7 +157,8 @@ impl Caller {
         Ok((entries as u64, took))
     }
 
-    /// How many writes of the whole window the timeline counts.
+    /// Returns how many writes of the whole window the timeline counts, and how long the answer
+    /// took.
     pub async fn timeline(&mut self) -> Result<(u64, Duration)> {
         let ns = format!("{DATABASE}.*");
         match self {
@@ -171,7 +182,8 @@ impl Caller {
         }
     }
 
-    /// Lines have other bytes than documents.
+    /// Counts the documents of a scan and their bytes, and returns how long the answer took. Lines
+    /// of JSON have other bytes than documents.
     pub async fn scan(&mut self, scan: &Scan<'_>) -> Result<(Scanned, Duration)> {
         let (connection, format) = match self {
             Self::Grpc(api) => return grpc_scan(api, scan).await,

@@ -1,4 +1,4 @@
-//! Searches by `_id`, and what of the log they read.
+//! Measures searches by `_id`, and how much of the log they read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::measure::{bytes_read, verdict};
 const GOAL: Duration = Duration::from_millis(300);
 const CALLS: usize = 200;
 
-/// The process counts the frames that its searches read.
+/// The metric in which the process counts the frames that its searches read.
 const METRIC: &str = "hindsight_search_frames_total ";
 
-/// How many frames, and their bytes in the log or those that were read.
+/// A number of frames, with their bytes in the log or with the bytes that were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Frames {
     frames: u64,
@@ -35,7 +35,7 @@ impl Frames {
         frames.fold(Self::default(), |sum, frame| sum.and(frame.stored_len))
     }
 
-    /// Those whose filter does not keep the `_id` out.
+    /// Counts the frames whose filter does not exclude the `_id`.
     fn that_may_hold(id: ObjectId, segments: &[Arc<SegmentInfo>]) -> Result<Self> {
         let document = rawdoc! {"_id": id};
         let element = Doc::new(document.as_bytes())?.get(b"_id")?.context("it has an _id")?;
@@ -55,6 +55,7 @@ impl Frames {
 }
 
 impl Asking {
+    /// Measures searches over gRPC and JSON, with and without a limit.
     pub async fn finds(&self) -> Result<()> {
         let path = self.data.join("log");
         let log = DirectoryLog::open_reader(&path, DirectoryOptions::default()).await?;
@@ -107,14 +108,15 @@ impl Asking {
         Ok(())
     }
 
-    /// Until now: the frames that searches read, and all bytes of files.
+    /// Returns the frames that searches have read so far, and the bytes that the process has read
+    /// from files.
     async fn read(&self) -> Result<Frames> {
         let (mut connection, mut page) = (Connection::open(&self.url).await?, Vec::new());
         let take = |piece: &[u8]| page.extend_from_slice(piece);
         let code = connection.get("/metrics", "text/plain", take).await?;
         ensure!(code == 200, "no metrics: HTTP {code}");
         let page = String::from_utf8(page)?;
-        // Not there before the first search.
+        // The metric does not exist before the first search.
         let frames = page.lines().find_map(|line| line.strip_prefix(METRIC)).unwrap_or("0");
         Ok(Frames { frames: frames.parse()?, bytes: bytes_read(self.pid)? })
     }

@@ -1,15 +1,16 @@
-//! HTTP/1.1 over one connection that is kept: what the bench needs of it, and little enough not to
-//! be what is measured.
+//! HTTP/1.1 over one connection that is kept open: only what the bench needs, and so little that
+//! the client is not what is measured.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// The head of an answer, and what stands around chunks.
+/// The longest line of an answer's head, or around a chunk, in bytes.
 const MAX_LINE: u64 = 16 << 10;
 const MAX_LINES: usize = 100;
 const BUFFER: usize = 256 << 10;
 
+/// One connection, for one request after another.
 #[derive(Debug)]
 pub struct Connection {
     stream: BufReader<TcpStream>,
@@ -17,7 +18,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// To `http://HOST:PORT`.
+    /// Connects to `http://HOST:PORT`.
     pub async fn open(url: &str) -> Result<Self> {
         let host = url.strip_prefix("http://").context("not an http:// address")?;
         let host = host.trim_end_matches('/').to_owned();
@@ -26,8 +27,8 @@ impl Connection {
         Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), host })
     }
 
-    /// Gives the body to `visit` as it comes, and returns the status code. After an error the
-    /// connection is of no more use.
+    /// Sends a GET request, passes the body to `visit` as it arrives, and returns the status code.
+    /// After an error, the connection cannot be used again.
     pub async fn get(
         &mut self,
         path: &str,
@@ -41,7 +42,7 @@ impl Connection {
     }
 }
 
-/// For a path or a query.
+/// Escapes text for a path or a query.
 pub fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let escape = |byte: u8| match plain(byte) {
@@ -51,7 +52,7 @@ pub fn escaped(text: &str) -> String {
     text.bytes().map(escape).collect()
 }
 
-/// How the end of a body is known.
+/// How the client finds the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Length(usize),
@@ -100,7 +101,7 @@ async fn head<R: AsyncBufRead + Unpin + Send>(stream: &mut R) -> Result<(u16, Fr
     bail!("more than {MAX_LINES} headers")
 }
 
-/// A line without its end.
+/// Reads a line, and returns it without its line end.
 async fn line<R: AsyncBufRead + Unpin + Send>(stream: &mut R) -> Result<String> {
     let mut line = String::new();
     stream.take(MAX_LINE).read_line(&mut line).await?;

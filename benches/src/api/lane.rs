@@ -1,4 +1,4 @@
-//! Writers, each of a collection or of a part of it.
+//! Writers, each for a collection or for a part of one.
 
 use std::collections::VecDeque;
 
@@ -11,35 +11,38 @@ use rand::{Rng, SeedableRng};
 
 use crate::writes::{DATABASE, collection_name, id_of};
 
-/// `n` of a document is below this, at random.
+/// The field `n` of a document is a random number below this.
 pub const N_BELOW: i32 = 1000;
 
-/// Writes of one command, at most.
+/// The most writes of one command.
 pub(super) const BATCH: u32 = 500;
-/// One of so many is updated more often.
+/// One document in this many is updated more often.
 const HOT: u32 = 100;
-/// One of so many is deleted at any time.
+/// One document in this many is deleted at any time.
 const DEAD: u32 = 100;
 
-/// A command's writes became visible by this time.
+/// The time by which the writes of a command became visible.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
+    /// The number of the collection.
     pub collection: u32,
+    /// The operation time of the command.
     pub time: Timestamp,
+    /// How many writes the command made.
     pub writes: u32,
 }
 
-/// One writer: of a collection, or of a part of it.
+/// One writer for a collection, or for a part of one.
 #[derive(Debug)]
 pub(super) struct Lane {
     database: Database,
     pub(super) collection: u32,
-    /// The number of its first document within the collection.
+    /// The number of the lane's first document within the collection.
     first: u32,
     pub(super) inserted: u32,
-    /// Of each document whether it is there.
+    /// For each document, whether it exists now.
     pub(super) alive: Vec<bool>,
-    /// Those that were deleted, in that order.
+    /// The documents that were deleted, in the order of their deletion.
     dead: VecDeque<u32>,
     random: SmallRng,
     pub(super) marks: Vec<Mark>,
@@ -67,7 +70,7 @@ impl Lane {
         id_of(self.collection, u64::from(self.first + nth))
     }
 
-    /// The next documents that never were there.
+    /// Inserts the next documents that have never existed.
     pub(super) async fn insert_new(&mut self) -> Result<()> {
         let end = self.size().min(self.inserted + BATCH);
         let documents = (self.inserted..end).map(|nth| self.insert_of(nth)).collect();
@@ -75,7 +78,8 @@ impl Lane {
         self.run("insert", "documents", documents).await
     }
 
-    /// 18 updates, a delete and up to one insert for each twentieth.
+    /// Makes 18 updates, a delete and up to one insert for each of `twentieths`. Returns how many
+    /// writes were made.
     pub(super) async fn change(&mut self, twentieths: u32) -> Result<u32> {
         let updates: Vec<Bson> = (0..18 * twentieths).map(|_| self.update_any()).collect();
         let deletes: Vec<Bson> = (0..twentieths).map(|_| self.delete_any()).collect();
@@ -93,7 +97,7 @@ impl Lane {
         Ok(u32::try_from(made)?)
     }
 
-    /// One update of each of `count` documents.
+    /// Updates each of `count` documents once.
     pub(super) async fn touch(&mut self, count: usize) -> Result<()> {
         let there: Vec<u32> = (0..self.size()).filter(|nth| self.alive[*nth as usize]).collect();
         ensure!(count > 0 && there.len() >= count, "{} documents of {count}", there.len());
@@ -139,7 +143,8 @@ impl Lane {
         self.update_of(nth)
     }
 
-    /// Never what is there already: that would write nothing.
+    /// Returns an update that never sets the values that are already there, because that would
+    /// write nothing.
     fn update_of(&mut self, nth: u32) -> Bson {
         let set = doc! {"total": self.random.random::<i64>(), "state": "shipped"};
         doc! {"q": {"_id": self.id(nth)}, "u": {"$set": set}}.into()

@@ -1,5 +1,5 @@
-//! Many callers at the same time, each asking as soon as it was answered, while the source is
-//! written to.
+//! Many callers ask at the same time, each as soon as its last question is answered, while the
+//! source is written to.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,27 +17,30 @@ use super::draw::Draw;
 use super::past::Past;
 use crate::questions::connect;
 
+/// The number of callers.
 pub const CALLERS: u64 = 64;
-/// Writes a second at the source: five times 20 each tick.
+/// The interval of writes at the source. Each tick makes five times 20 writes.
 const TICK: Duration = Duration::from_millis(100);
 const LANES_PER_TICK: usize = 5;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SCANNED: u64 = 1000;
-/// Kept to be shown; all are counted.
+/// The most failures that are kept to be shown; all are counted.
 const SHOWN: usize = 5;
-/// A refusal is no reason to ask faster.
+/// How long a caller waits after a failure, because a refusal is not a reason to ask faster.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// What is asked, and how often of a hundred times.
+/// What is asked, and how often in a hundred questions.
 pub const MIX: [(&str, u32); 5] =
     [("get", 70), ("versions", 15), ("find by _id", 5), ("timeline", 5), ("scan of 1000", 5)];
 
 /// What all callers saw.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// One for each of [`MIX`].
+    /// The times of the answers, for each question of [`MIX`].
     pub times: [Vec<Duration>; MIX.len()],
+    /// How many questions failed.
     pub failed: u64,
+    /// The messages of the first failures.
     pub failures: Vec<String>,
 }
 
@@ -59,30 +62,36 @@ impl Tally {
     }
 }
 
-/// What the process was like meanwhile, once a second.
+/// What was seen of the process meanwhile, once each second.
 #[derive(Debug, Default)]
 pub struct Watched {
-    /// As the process reports them, in whole seconds of the source's clock.
+    /// The highest capture lag that the process reported, in whole seconds of the source's clock.
     pub capture_lag: u64,
+    /// The highest apply lag that the process reported, in whole seconds of the source's clock.
     pub apply_lag: u64,
-    /// The age of the oldest acknowledged write that the process did not call durable.
+    /// The highest age of an acknowledged write that the process did not yet report as durable.
     pub not_durable: Duration,
+    /// The resident memory in bytes, once each second.
     pub resident: Vec<u64>,
 }
 
-/// Everything that was seen.
+/// The results of a run.
 #[derive(Debug)]
 pub struct Load {
+    /// What the callers saw.
     pub tally: Tally,
+    /// What was seen of the process.
     pub watched: Watched,
+    /// How many writes were made at the source.
     pub written: u64,
+    /// How long the run took.
     pub elapsed: Duration,
 }
 
-/// When writes were acknowledged, until they are known to be durable.
+/// Writes that are not yet known to be durable, with the time of their acknowledgement.
 type Unseen = Arc<Mutex<VecDeque<(Timestamp, Instant)>>>;
 
-/// Runs for `length`.
+/// Runs callers and writers for `length`.
 pub async fn run(
     up: &HindsightProcess,
     url: &str,
@@ -114,7 +123,8 @@ async fn call(number: u64, url: String, mut draw: Draw, end: Instant) -> Tally {
             Ok(took) => tally.times[kind].push(took),
             Err(error) => {
                 tally.fail(format!("{}: {error:#}", MIX[kind].0));
-                // What it may still hold of the answer is nobody's.
+                // Drop the connection: it may still hold a part of the answer, which belongs to no
+                // question.
                 caller = None;
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
@@ -123,7 +133,7 @@ async fn call(number: u64, url: String, mut draw: Draw, end: Instant) -> Tally {
     tally
 }
 
-/// The place in [`MIX`] of a number below 100.
+/// Returns the place in [`MIX`] for a number below 100.
 fn kind_of(drawn: u32) -> usize {
     let mut below = 0;
     let ends = MIX.map(|(_, share)| {
@@ -133,7 +143,7 @@ fn kind_of(drawn: u32) -> usize {
     ends.iter().position(|end| drawn < *end).expect("the shares make a hundred")
 }
 
-/// Half of the callers use gRPC, a quarter each form of HTTP.
+/// Connects a caller. Half of the callers use gRPC, and a quarter use each format over HTTP.
 async fn open(number: u64, url: &str) -> Result<Caller> {
     match number % 4 {
         0 | 1 => Caller::grpc(url).await,

@@ -1,9 +1,9 @@
-//! A long past: documents in twenty collections, and what happened to them since.
+//! A long past: documents in twenty collections, and what has happened to them.
 //!
-//! Half of the documents are in the first collection, a hundredth is in the second, the others
-//! share the rest. They are inserted, and then 90 % of the writes are deltas, 5 % deletes, 5 %
-//! inserts of what was deleted long before. One update of ten is of one document of a hundred. Of a
-//! document only whether it is there is remembered.
+//! Half of the documents are in the first collection, a hundredth is in the second, and the other
+//! collections share the rest. After the documents are inserted, 90 % of the writes are deltas, 5 %
+//! are deletes, and 5 % are inserts of documents that were deleted long before. One update in ten
+//! goes to one document in a hundred. For each document, only its existence is remembered.
 
 use anyhow::{Context, Result, ensure};
 use bson::Timestamp;
@@ -13,20 +13,22 @@ use mongodb::Client;
 use super::draw::Draw;
 use super::lane::{BATCH, Lane, Mark};
 
+/// The number of collections.
 pub const COLLECTIONS: u32 = 20;
-/// The collection of half of the documents.
+/// The number of the collection with half of the documents.
 pub const LARGE: u32 = 0;
-/// The collection of a hundredth of them.
+/// The number of the collection with a hundredth of the documents.
 pub const SMALL: u32 = 1;
-/// Fewer documents than this and some collection has too few to delete from.
+/// With fewer documents than this, some collection has too few to delete from.
 pub const LEAST_DOCUMENTS: usize = 20_000;
 
-/// Writers of the large collection, so that it is written as fast as all others together.
+/// The number of writers of the large collection, which is then written as fast as all others
+/// together.
 const LARGE_LANES: u32 = 10;
-/// Writes until every collection is as far as the others.
+/// After this many writes, every collection has its share of them.
 const ROUND: usize = 100_000;
 
-/// All that was written, and the writers of more.
+/// Everything that was written, and the writers that write more.
 #[derive(Debug)]
 pub struct Past {
     lanes: Vec<Lane>,
@@ -34,7 +36,7 @@ pub struct Past {
 }
 
 impl Past {
-    /// Nothing is written yet.
+    /// Prepares the writers. Nothing is written yet.
     pub fn new(client: &Client, documents: usize) -> Result<Self> {
         ensure!(documents >= LEAST_DOCUMENTS, "at least {LEAST_DOCUMENTS} documents");
         let mut lanes = Vec::new();
@@ -49,7 +51,8 @@ impl Past {
         Ok(Self { lanes, documents })
     }
 
-    /// Inserts every document once, after each collection has its first ones.
+    /// Inserts every document once. Each collection gets its first documents before the others
+    /// follow.
     pub async fn insert_all(&mut self) -> Result<()> {
         try_join_all(self.lanes.iter_mut().map(Lane::insert_new)).await?;
         let inserting = self.lanes.iter_mut().map(|lane| async move {
@@ -62,7 +65,7 @@ impl Past {
         Ok(())
     }
 
-    /// Makes about `count` writes to the documents there are.
+    /// Makes about `count` writes to the existing documents.
     pub async fn change_all(&mut self, count: usize) -> Result<()> {
         let mut left = count;
         while left > 0 {
@@ -82,8 +85,8 @@ impl Past {
         Ok(())
     }
 
-    /// 20 writes to each of `lanes` of the writers, from the one after the last that was asked.
-    /// Returns how many, and the newest time.
+    /// Makes 20 writes with each of the next `lanes` writers, which take turns. Returns how many
+    /// writes were made, and the newest time.
     pub async fn change_some(&mut self, lanes: usize) -> Result<(u32, Timestamp)> {
         let lanes = lanes.min(self.lanes.len());
         self.lanes.rotate_left(lanes);
@@ -92,8 +95,8 @@ impl Past {
         Ok((made, self.newest()?))
     }
 
-    /// Updates `count` different documents of a collection, spread over all of it. Returns the
-    /// newest time before, and the newest one after.
+    /// Updates `count` different documents, spread over the whole collection. Returns the newest
+    /// times before and after the updates.
     pub async fn touch(&mut self, collection: u32, count: usize) -> Result<(Timestamp, Timestamp)> {
         let before = self.newest()?;
         let lanes = self.lanes.iter_mut().filter(|lane| lane.collection == collection);
@@ -105,13 +108,13 @@ impl Past {
         Ok((before, self.newest()?))
     }
 
-    /// The newest time that something was written at.
+    /// Returns the newest time at which something was written.
     pub fn newest(&self) -> Result<Timestamp> {
         let newest = self.lanes.iter().filter_map(|lane| lane.marks.last()).map(|mark| mark.time);
         newest.max().context("nothing was written")
     }
 
-    /// All commands by time.
+    /// Returns all commands by time.
     pub fn marks(&self) -> Vec<Mark> {
         let marks = self.lanes.iter().flat_map(|lane| &lane.marks);
         let mut marks: Vec<Mark> = marks.copied().collect();
@@ -119,18 +122,18 @@ impl Past {
         marks
     }
 
-    /// How many documents were once inserted into a collection.
+    /// Returns how many documents were once inserted into a collection.
     pub fn size(&self, collection: u32) -> usize {
         let lanes = self.lanes.iter().filter(|lane| lane.collection == collection);
         lanes.map(|lane| lane.alive.len()).sum()
     }
 
-    /// All writes.
+    /// Returns the number of all writes.
     pub fn written(&self) -> u64 {
         self.lanes.iter().flat_map(|lane| &lane.marks).map(|mark| u64::from(mark.writes)).sum()
     }
 
-    /// Questions about everything until now.
+    /// Returns questions about everything that was written so far.
     pub fn draw(&self) -> Result<Draw> {
         let firsts = self.lanes.iter().filter_map(|lane| lane.marks.first());
         let since = firsts.map(|mark| mark.time).max().context("nothing was written")?;
@@ -139,7 +142,7 @@ impl Past {
     }
 }
 
-/// How many documents each collection holds.
+/// Returns how many documents each collection holds.
 fn sizes(documents: u32) -> Vec<u32> {
     let (large, small) = (documents / 2, documents / 100);
     let rest = documents - large - small;

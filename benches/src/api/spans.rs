@@ -1,4 +1,4 @@
-//! Two times, and what is different between them.
+//! Two times, and what differs between them.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,23 @@ use super::lane::Mark;
 use crate::questions::{Api, get};
 use crate::writes::{DATABASE, collection_name};
 
-/// Changes of each answer that are compared with the documents at both times.
+/// The number of changes of each answer that are compared with the documents at both times.
 const COMPARED: usize = 5;
 
-/// Everything after one time up to another, in one collection or in all.
+/// Everything after one time and up to another, in one collection or in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// The number of the collection; `None` for all.
     pub collection: Option<u32>,
+    /// The time after which the span begins.
     pub from: Timestamp,
+    /// The last time of the span.
     pub to: Timestamp,
 }
 
 impl Span {
-    /// About `entries` entries, from the middle of `marks` on. None if there are not so many after
-    /// it.
+    /// Returns a span of about `entries` entries, from the middle of `marks` on, or `None` if fewer
+    /// entries follow.
     pub fn in_the_middle(marks: &[Mark], collection: Option<u32>, entries: u64) -> Option<Self> {
         let wanted = |mark: &&Mark| collection.is_none_or(|it| it == mark.collection);
         let mut marks = marks.iter().skip(marks.len() / 2).filter(wanted);
@@ -36,8 +39,8 @@ impl Span {
         Some(Self { collection, from, to: end?.time })
     }
 
-    /// As [`Span::in_the_middle`], with how many entries it holds: at least half of what was asked
-    /// for. Writes of one command may lie on both sides of a bound.
+    /// Like [`Span::in_the_middle`], but also returns how many entries the span holds: at least
+    /// half of `entries`. The writes of one command may lie on both sides of a bound.
     pub async fn of_about(
         api: &mut Api,
         marks: &[Mark],
@@ -62,7 +65,7 @@ impl Span {
         }
     }
 
-    /// How many writes the log holds of it.
+    /// Returns how many writes of the span the log holds.
     pub async fn entries(&self, api: &mut Api) -> Result<u64> {
         let time = |time| Some(api::TimeSpec { text: spelled(time), exclusive: false });
         let after = Timestamp { increment: self.from.increment + 1, ..self.from };
@@ -81,7 +84,7 @@ impl Span {
         Ok(entries)
     }
 
-    /// How many documents changed.
+    /// Returns how many documents changed, and how long the answer took.
     pub async fn changes(&self, api: &mut Api) -> Result<(u64, Duration)> {
         let time = |time| Some(api::TimeSpec { text: spelled(time), exclusive: false });
         let (from, to) = (time(self.from), time(self.to));
@@ -102,7 +105,7 @@ impl Span {
         Ok((changes, took))
     }
 
-    /// Are the documents before and after those of both times, and not the same?
+    /// Checks that the documents before and after are those of both times, and that they differ.
     async fn check(&self, api: &mut Api, change: &api::Change) -> Result<()> {
         let id = RawDocument::from_bytes(&change.id)?.get_object_id("_id")?;
         let collection = change.ns.strip_prefix(DATABASE).and_then(|it| it.strip_prefix('.'));

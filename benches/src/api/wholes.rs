@@ -1,4 +1,4 @@
-//! Answers as large as what was asked for: scans, and differences of two times.
+//! Measures answers that are as large as what they cover: scans, and differences between two times.
 
 use std::time::{Duration, Instant};
 
@@ -14,20 +14,21 @@ use crate::measure::{quantile, spread, verdict};
 use crate::questions::{Api, connect};
 use crate::writes::collection_name;
 
-/// Documents a second into the client.
+/// Documents per second that reach the client.
 const GOAL_SCAN: f64 = 200_000.0;
-/// How much more the same changes may cost in a collection of 50 times the size, and an entry of a
-/// long span than one of a short span.
+/// How many times as much the same changes may cost in a collection of 50 times the size, and an
+/// entry of a long span compared with an entry of a short span.
 const GOAL_PROPORTION: f64 = 2.0;
 const SCANS: usize = 3;
 const SPANS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
-/// Differences of one span, and how long it is asked for them.
+/// The most calls for the differences of one span. `PATIENCE` limits how long they go on.
 const DIFFS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(6);
-/// Documents that change in a small collection and in a large one.
+/// How many documents change in a small collection and in a large one.
 const TOUCHED: usize = 5_000;
 
 impl Asking {
+    /// Measures scans of the large collection over every transport, with and without a filter.
     pub async fn scans(&self) -> Result<()> {
         let marks = self.past.marks();
         let (collection, at) = (collection_name(LARGE), marks[marks.len() / 2].time);
@@ -63,6 +64,7 @@ impl Asking {
         Ok(())
     }
 
+    /// Measures differences of short and long spans.
     pub async fn spans(&self) -> Result<()> {
         let mut api = connect(self.url.clone()).await?;
         let marks = self.past.marks();
@@ -93,9 +95,9 @@ impl Asking {
         Ok(())
     }
 
-    /// As many changes in a small collection as in a large one.
+    /// Measures the same number of changes in a small collection and in a large one.
     pub async fn proportion(&mut self) -> Result<()> {
-        // The same share of each part of the large one.
+        // Each part of the large collection gets the same share.
         let count = TOUCHED.min(self.past.size(SMALL) / 2) / 10 * 10;
         let mut spans = Vec::new();
         for collection in [SMALL, LARGE] {
@@ -127,7 +129,7 @@ impl Asking {
     }
 }
 
-/// How many changes, and the middle one of some times.
+/// Returns how many changes there are, and the median of several times.
 async fn diff(api: &mut Api, span: &Span, entries: u64) -> Result<(u64, Duration)> {
     let (mut times, mut counted, started) = (Vec::new(), None, Instant::now());
     while times.len() < DIFFS && (times.len() < 2 || started.elapsed() < PATIENCE) {
@@ -139,7 +141,7 @@ async fn diff(api: &mut Api, span: &Span, entries: u64) -> Result<(u64, Duration
         times.push(took);
     }
     let (calls, changes) = (times.len(), counted.unwrap_or_default());
-    // Of updates at random some are of the same document, never most.
+    // Some random updates go to the same document, but never most of them.
     ensure!(
         changes <= entries && changes >= entries / 10,
         "{changes} changes by {entries} entries"
