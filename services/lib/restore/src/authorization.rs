@@ -1,9 +1,9 @@
-//! Users and roles.
+//! Restores users and roles.
 //!
-//! Seen on 6.0.5: a user with the role `restore` or `root` may not write `admin.system.roles`
-//! itself, but may write two collections of its own and have the server merge them
+//! Seen on 6.0.5: a user with the role `restore` or `root` may not write to `admin.system.roles`
+//! directly. Such a user may fill two temporary collections and have the server merge them
 //! (`_mergeAuthzCollections`), as mongorestore does. Documents arrive unchanged. Users and roles
-//! the target has besides those of the state stay.
+//! that the target holds besides those of the state stay.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,11 +34,12 @@ pub(super) struct Authorization {
 const NEW_USERS: &str = "hindsight_restore_users";
 const NEW_ROLES: &str = "hindsight_restore_roles";
 
-/// Users and roles are few; this is far beyond what a server can authorise with.
+/// The most bytes of one system collection that are read into memory. Users and roles are few; this
+/// limit is far beyond what a server can authorise with.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Reads users and roles. The user we are logged in as is left out: merging it would change its
-/// password and could end our own session half-way.
+/// Reads users and roles from the snapshot. The user that this restore is logged in as is left out:
+/// merging that user would change the password and could end our own session half-way through.
 pub(super) async fn read(
     snapshot: Arc<dyn Snapshot>,
     plan: &Plan,
@@ -78,7 +79,7 @@ pub(super) async fn read(
     Ok(found)
 }
 
-/// All documents of a small collection, in memory.
+/// Reads all documents of a small collection into memory.
 pub(super) fn read_all(
     snapshot: &dyn Snapshot,
     state: &CollectionState,
@@ -98,7 +99,7 @@ pub(super) fn read_all(
     Ok(documents)
 }
 
-/// Merges users and roles into the target's.
+/// Merges users and roles into those of the target.
 pub(super) async fn merge(client: &Client, found: &Authorization) -> Result<(), RestoreError> {
     if found.users.is_empty() && found.roles.is_empty() {
         return Ok(());
@@ -147,7 +148,7 @@ async fn fill(client: &Client, name: &str, documents: &[Vec<u8>]) -> Result<(), 
     Ok(())
 }
 
-/// The two collections hold credentials: they go even when the merge failed.
+/// Drops the two temporary collections, even when the merge failed, because they hold credentials.
 async fn drop_temporary(client: &Client) -> Result<(), RestoreError> {
     for name in [NEW_USERS, NEW_ROLES] {
         match command::run(client, "admin", command::named("drop", name)).await {
@@ -161,12 +162,12 @@ async fn drop_temporary(client: &Client) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// What reading users and roles back showed.
+/// The result of reading users and roles back.
 #[derive(Debug, Default)]
 pub(super) struct ReadBack {
-    /// What the target does not hold exactly so.
+    /// Users and roles that the target does not hold exactly as they were written.
     pub(super) mismatches: Vec<String>,
-    /// What it will not show us, and why.
+    /// What the target does not show us, and why.
     pub(super) unread: Vec<String>,
 }
 

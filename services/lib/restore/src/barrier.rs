@@ -1,4 +1,4 @@
-//! Waiting until everything written is safe.
+//! Waits until everything that was written is safe.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Malformed, kind};
 
@@ -10,12 +10,13 @@ use super::plan::{Plan, PlannedCollection};
 use super::prepare::Prepared;
 use super::time_series::is_buckets;
 
-/// How long the majority may take to catch up with what the primary took.
+/// How long the majority may take to catch up with the primary, in milliseconds.
 const BARRIER_TIMEOUT_MS: i64 = 600_000;
 
 impl Prepared {
     /// Returns when the majority has journalled everything written so far. The command changes
-    /// nothing and waits all the same, and the role `restore` may run it (it may not delete).
+    /// nothing, but its write concern waits. A user with the role `restore` may run it, but may not
+    /// run a delete.
     pub(super) async fn barrier(&self) -> Result<(), RestoreError> {
         let Some(collection) = choose(&self.plan) else { return Ok(()) };
         let (db, namespace) = (&collection.state.db, collection.state.namespace());
@@ -34,16 +35,17 @@ impl Prepared {
     }
 }
 
-/// A collection that can be named in a command by itself or through its view, if there is one; else
-/// one of buckets whose view does not exist.
+/// Chooses a collection that a command can name by itself or through its view. If there is none,
+/// chooses buckets whose view does not exist. Returns `None` when the plan has no collections.
 fn choose(plan: &Plan) -> Option<&PlannedCollection> {
     let by_itself = |c: &&PlannedCollection| !is_buckets(&c.state.name) || c.time_series.is_some();
     plan.collections.iter().find(by_itself).or_else(|| plan.collections.first())
 }
 
-/// A `collMod` that changes nothing is still an entry of the target's oplog. Buckets without a view
-/// let nobody do that from 7.0 on; there `createIndexes` of the index on `_id`, which is there
-/// always, waits for what came before.
+/// Builds a command that changes nothing. A `collMod` that changes nothing is still an entry of the
+/// target's oplog. From 7.0 on, servers refuse a `collMod` of buckets without a view. For these the
+/// command is a `createIndexes` of the index on `_id`, which always exists; it waits for everything
+/// that came before.
 fn harmless(collection: &PlannedCollection, guards_buckets: bool) -> Result<DocWriter, Malformed> {
     let mut command = DocWriter::new();
     let name = collection.state.name.as_str();

@@ -1,7 +1,8 @@
-//! Filling `insert` commands with documents, byte by byte as they are.
+//! Fills `insert` commands with documents, byte for byte as they are.
 //!
-//! The documents travel in the command itself: the driver's own `insert_many` re-encodes each
-//! document, decodes its `_id` (which fails on invalid UTF-8) and adds one where it finds none.
+//! The documents are written into the command directly, because the driver's own `insert_many`
+//! re-encodes each document, decodes its `_id` (which fails on invalid UTF-8), and adds an `_id`
+//! where there is none.
 
 use bson::RawDocumentBuf;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
@@ -9,26 +10,26 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 use super::documents::{Passage, display_id, passage, write_repair};
 use super::time_series::RAW_DATA;
 
-/// A full `insert`, and the update that must follow it, if one must.
+/// A full `insert`, and the update that must follow it, if any.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) insert: RawDocumentBuf,
     pub(super) repair: Option<RawDocumentBuf>,
-    /// `insert` is no insert but the `applyOps` of one document, for the database `admin`.
+    /// `insert` is not an insert but an `applyOps` of one document, for the database `admin`.
     pub(super) verbatim: bool,
     pub(super) documents: u64,
-    /// Of the documents alone.
+    /// Bytes of the documents alone, without the command around them.
     pub(super) bytes: u64,
 }
 
 impl Batch {
-    /// One document that an insert would change.
+    /// Makes a batch of one document that an insert would change or refuse.
     pub(super) fn verbatim(namespace: &str, document: &[u8]) -> Self {
         let mut command = DocWriter::with_capacity(document.len() + FRAME);
         command.open(kind::ARRAY, b"applyOps").open(kind::DOCUMENT, b"0");
         command.string(b"op", "i").string(b"ns", namespace);
         command.value(kind::DOCUMENT, b"o", document).close().close();
-        // Atomic, the server would move the _id to the front (until 6.0).
+        // In an atomic applyOps, the server would move the _id to the front (up to 6.0).
         command.value(kind::BOOL, b"allowAtomic", &[0]);
         command.value(kind::BOOL, b"bypassDocumentValidation", &[1]);
         command.open(kind::DOCUMENT, b"writeConcern").int32(b"w", 1).close();
@@ -47,7 +48,7 @@ impl Batch {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
     Malformed(Malformed),
-    /// It goes in a batch of its own ([`Batch::verbatim`]), for this reason.
+    /// The document needs a batch to itself ([`Batch::verbatim`]), for this reason.
     Verbatim(&'static str),
     Impossible {
         id: String,
@@ -71,11 +72,11 @@ pub(super) struct BatchBuilder {
     digits: Vec<u8>,
 }
 
-/// Room for the command around the documents: a namespace takes at most 255 bytes, the rest is
-/// fixed.
+/// Bytes reserved for the command around the documents: a namespace takes at most 255 bytes, and
+/// the rest is fixed.
 const FRAME: usize = 512;
-/// What each element of an array costs besides its document: type byte, at most five digits,
-/// terminator.
+/// Bytes that each element of an array takes besides its document: a type byte, at most five
+/// digits, and a terminator.
 const PER_DOCUMENT: usize = 7;
 
 impl BatchBuilder {
@@ -100,14 +101,15 @@ impl BatchBuilder {
         }
     }
 
-    /// The documents are buckets of a time-series that has no view, which takes measurements unless
-    /// told.
+    /// Declares that the documents are buckets of a time-series that has no view. Such a collection
+    /// expects measurements unless the command says otherwise.
     pub(super) fn of_buckets(mut self) -> Self {
         self.raw_data = true;
         self
     }
 
-    /// Adds a document. Gives the batch it did not fit into any more, if there was one.
+    /// Adds a document. When the document no longer fits into the current batch, returns that batch
+    /// and begins a new one with the document.
     pub(super) fn add(&mut self, document: &[u8]) -> Result<Option<Batch>, Unfit> {
         let passage = passage(document).map_err(Unfit::Malformed)?;
         match passage {
@@ -132,7 +134,7 @@ impl BatchBuilder {
         Ok(batch)
     }
 
-    /// What has been added since the last batch.
+    /// Returns what has been added since the last batch, or `None` if nothing has.
     pub(super) fn take(&mut self) -> Option<Batch> {
         if self.documents == 0 {
             return None;
@@ -162,8 +164,8 @@ impl BatchBuilder {
     }
 }
 
-/// Acknowledged by the primary alone, whatever the deployment's default is: the barrier after the
-/// last batch waits for the majority once.
+/// Begins a write command. The primary alone acknowledges it, whatever the deployment's default
+/// write concern is, because the barrier after the last batch waits for the majority once.
 fn begin(verb: &str, collection: &str, ordered: bool, array: &[u8], capacity: usize) -> DocWriter {
     let mut command = DocWriter::with_capacity(capacity);
     command
@@ -185,14 +187,14 @@ fn finish(mut command: DocWriter, raw_data: bool) -> RawDocumentBuf {
     RawDocumentBuf::from_bytes(command.finish()).expect("DocWriter frames what it writes")
 }
 
-/// The decimal digits of an array index, without allocating.
+/// Writes the decimal digits of an array index, without allocating.
 fn write_number(digits: &mut Vec<u8>, number: u64) {
     use std::io::Write;
     digits.clear();
     write!(digits, "{number}").expect("a Vec takes every write");
 }
 
-/// The document at an index of a command made here, for messages about it.
+/// Returns the document at an index of an `insert` made here, for messages about that document.
 pub(super) fn document_at(insert: &RawDocumentBuf, index: i64) -> Option<&[u8]> {
     let documents = Doc::new(insert.as_bytes()).ok()?.get(b"documents").ok()??.as_array()?;
     let mut elements = documents.elements();

@@ -1,10 +1,10 @@
-//! Catalog entries as raw BSON: the commands that make them, and whether two of them say the same.
+//! Catalog entries as raw BSON: the commands that create them, and the comparison of two entries.
 
 use hindsight_history::form::{IndexKind, Meaning, kind_of};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
-/// Whether this is the index on `_id` that every collection has (a hashed one is an ordinary
-/// index).
+/// Returns true for the index on `_id` that every collection has. A hashed index on `_id` is an
+/// ordinary index.
 pub(super) fn is_id_index(spec: Doc<'_>) -> Result<bool, Malformed> {
     let key = spec.get(b"key")?.and_then(Element::as_doc).ok_or(Malformed("index without key"))?;
     let mut fields = key.elements();
@@ -15,8 +15,9 @@ pub(super) fn is_id_index(spec: Doc<'_>) -> Result<bool, Malformed> {
         && spec.get(b"clustered")?.is_none())
 }
 
-/// `create` with the collection's options. What makes it delete documents by itself is set later,
-/// and the mark of a temporary collection is no option of the command.
+/// Builds a `create` with the collection's options. Options that make the collection delete
+/// documents by itself are set later, and the mark of a temporary collection is not an option of
+/// the command.
 pub(super) fn create_collection(
     name: &str,
     options: Doc<'_>,
@@ -28,7 +29,7 @@ pub(super) fn create_collection(
     if cap_afterwards(name, options)?.is_some() {
         left_out.extend([b"capped".as_slice(), b"size", b"max"]);
     }
-    // A server takes either: with autoIndexId it makes the index itself.
+    // A server takes either autoIndexId or idIndex: with autoIndexId it makes the index itself.
     let makes_id_index = options.get(b"autoIndexId")?.is_some();
     let as_ordered = id_index.is_none_or(|index| is_default_id_index(index).unwrap_or(false));
     if makes_id_index && !as_ordered {
@@ -41,17 +42,18 @@ pub(super) fn create_collection(
     Ok(command.finish())
 }
 
-/// Whether a server makes this `_id` index when it is not told which. Its collation is the
-/// collection's in any case.
+/// Returns true if a server makes this `_id` index when the command names none. The collation of an
+/// `_id` index is always that of the collection.
 fn is_default_id_index(index: Doc<'_>) -> Result<bool, Malformed> {
     Ok(index.get(b"v")?.and_then(Element::as_integer) == Some(2))
 }
 
-/// The spec that makes an index which is then listed as `spec`.
+/// Returns the spec that creates an index which is then listed as `spec`.
 ///
-/// Without a collation the new index would take the collection's, which is refused for some kinds;
-/// listed without one it has simple collation (indexes of version 1 never have another). A text
-/// index that expires documents is listed with a key of two fields, and made with one.
+/// A new index without a collation would take that of the collection, which servers refuse for some
+/// kinds of index. An index that is listed without a collation has the simple collation (an index
+/// of version 1 never has another). A text index that expires documents is listed with a key of two
+/// fields, and must be created with a key of one field.
 pub(super) fn create_index(options: Doc<'_>, spec: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut made = DocWriter::with_capacity(spec.as_bytes().len() + 64);
     let expires = spec.get(b"expireAfterSeconds")?.is_some();
@@ -71,7 +73,8 @@ pub(super) fn create_index(options: Doc<'_>, spec: Doc<'_>) -> Result<Vec<u8>, M
     Ok(made.finish())
 }
 
-/// Any of the fields that are searched will do: the others come from the weights.
+/// Writes the key of a text index with one field. Any of the searched fields will do, because the
+/// others come from the weights.
 fn write_text_key(made: &mut DocWriter, spec: Doc<'_>) -> Result<(), Malformed> {
     let weights = spec.get(b"weights")?.and_then(Element::as_doc);
     let field = weights.and_then(|weights| weights.first().ok().flatten());
@@ -81,8 +84,8 @@ fn write_text_key(made: &mut DocWriter, spec: Doc<'_>) -> Result<(), Malformed> 
     Ok(())
 }
 
-/// A `collMod` that names nothing else: some servers (5.0.4, 6.0.5) take that for a wish to switch
-/// it off.
+/// Repeats `recordPreImages` in a `collMod`. Some servers (5.0.4, 6.0.5) switch the option off when
+/// a `collMod` does not name it.
 pub(super) fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Result<(), Malformed> {
     if let Some(option) = options.get(b"recordPreImages")? {
         command.element(option);
@@ -90,8 +93,9 @@ pub(super) fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Resu
     Ok(())
 }
 
-/// `convertToCapped` for a collection that is clustered and capped: servers refuse to create one
-/// (6.0 without test commands), and yet make one of a clustered collection with this command.
+/// Builds a `convertToCapped` for a collection that is both clustered and capped; returns `None`
+/// for any other collection. Servers refuse to create such a collection (6.0 without test
+/// commands), but convert a clustered collection into a capped one with this command.
 pub(super) fn cap_afterwards(name: &str, options: Doc<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     let clustered = options.get(b"clusteredIndex")?.is_some();
     let capped = options.get(b"capped")?.is_some_and(|flag| flag.as_bool() == Some(true));
@@ -101,12 +105,13 @@ pub(super) fn cap_afterwards(name: &str, options: Doc<'_>) -> Result<Option<Vec<
     Ok(Some(command.finish()))
 }
 
-/// More than any collection may hold beyond its bounds while it is loaded.
+/// Bytes of room for a capped collection while it is loaded: more than any collection may hold
+/// beyond its bounds.
 const ROOM_BYTES: i64 = 1 << 40;
-/// A server takes no larger size of a capped collection.
+/// The largest size of a capped collection that a server takes, in bytes.
 const MAX_CAPPED_BYTES: i64 = 1 << 50;
 
-/// A `create` whose capped collection keeps everything it is given.
+/// Changes a `create` so that the capped collection keeps every document that is written to it.
 pub(super) fn with_room(create: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     for element in create.elements() {
@@ -125,7 +130,8 @@ pub(super) fn with_room(create: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     Ok(command.finish())
 }
 
-/// `collMod` that sets a capped collection's bounds. It deletes nothing: the next insert does.
+/// Builds a `collMod` that sets the bounds of a capped collection. The command deletes nothing; the
+/// next insert does.
 pub(super) fn set_bounds(name: &str, options: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     command.string(b"collMod", name);
@@ -141,6 +147,7 @@ pub(super) fn set_bounds(name: &str, options: Doc<'_>) -> Result<Vec<u8>, Malfor
     Ok(command.finish())
 }
 
+/// Builds the `create` of a view from its document in `system.views`.
 pub(super) fn create_view(name: &str, definition: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     let mut command = DocWriter::new();
     command.string(b"create", name);
@@ -148,7 +155,7 @@ pub(super) fn create_view(name: &str, definition: Doc<'_>) -> Result<Vec<u8>, Ma
     Ok(command.finish())
 }
 
-/// `collMod` that makes the collection's documents expire.
+/// Builds a `collMod` that makes the collection's documents expire.
 pub(super) fn set_expiry(
     name: &str,
     seconds: Element<'_>,
@@ -160,7 +167,7 @@ pub(super) fn set_expiry(
     Ok(command.finish())
 }
 
-/// `createIndexes` for all of them at once: the collection is scanned once.
+/// Builds one `createIndexes` for all specs, so that the collection is scanned once.
 pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
     let mut command = DocWriter::new();
     command.string(b"createIndexes", name).open(kind::ARRAY, b"indexes");
@@ -171,9 +178,9 @@ pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
     command
 }
 
-/// Whether two documents of a catalog say the same: the same fields whatever their order, numbers
-/// compared by value, everything nested compared byte by byte. Fields in `ignored` are not looked
-/// at.
+/// Returns true if two documents of a catalog mean the same: they have the same fields in any
+/// order, with numbers compared by value and everything nested compared byte by byte. Fields in
+/// `ignored` are not compared.
 pub(super) fn same_definition(
     left: Doc<'_>,
     right: Doc<'_>,

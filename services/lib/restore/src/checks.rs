@@ -1,4 +1,5 @@
-//! What must be so before anything is written. Pure: facts in, everything that is wrong out.
+//! Checks what must hold before anything is written. Pure: takes facts, and returns everything that
+//! is wrong.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +12,18 @@ use super::plan::{Plan, PlannedCollection, ROLES};
 use super::settings::RestoreSettings;
 use super::target::TargetFacts;
 
-/// What a restore does in every database; the names are the server's actions.
+/// What a restore does in every database, by the server's names of the actions.
 const ACTIONS: [&str; 5] =
     ["bypassDocumentValidation", "collMod", "createCollection", "createIndex", "insert"];
-/// What only the verification does.
+/// Actions that only the verification needs.
 const READ_ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
 
-/// Lists everything that speaks against the target, what it cannot hold included; what could not be
-/// checked goes into `warnings`.
+/// Lists everything that speaks against the target, including what the target cannot hold. What
+/// could not be checked goes into `warnings`.
 ///
 /// # Errors
-/// [`RestoreError::TargetNotEmpty`] when that is all that is wrong, else
-/// [`RestoreError::TargetUnsuitable`] with all problems.
+/// Returns [`RestoreError::TargetNotEmpty`] when nothing else is wrong, and
+/// [`RestoreError::TargetUnsuitable`] with all problems otherwise.
 pub(super) fn check(
     plan: &Plan,
     facts: &TargetFacts,
@@ -139,7 +140,9 @@ fn check_rights(
     }
 }
 
-/// What must go before this restore may start: everything, or what the plan would write itself.
+/// Returns the namespaces that must be dropped before this restore may start. With
+/// `allow_non_empty`, none are returned; collections that the plan would write itself then become
+/// problems.
 fn in_the_way(
     plan: &Plan,
     facts: &TargetFacts,
@@ -162,7 +165,8 @@ fn in_the_way(
     Vec::new()
 }
 
-/// A server takes no database whose name differs from that of another one in case alone.
+/// Returns a problem for each planned database whose name differs from that of an existing database
+/// in case alone: a server refuses such a database.
 fn other_spellings(existing: &[String], planned: &BTreeSet<String>) -> Vec<String> {
     let database = |ns: &str| Namespace::parse(ns).database.to_owned();
     let held: BTreeSet<_> = existing.iter().map(|ns| database(ns)).collect();

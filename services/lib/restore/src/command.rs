@@ -1,29 +1,30 @@
-//! Running raw commands on the target.
+//! Runs raw commands on the target.
 
 use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_mongo::{Batch, Client, Failure};
 use hindsight_oplog::raw::{DocWriter, Element, Malformed};
 
-/// Runs one command and returns its reply, write errors inside it unexamined.
+/// Runs one command and returns its reply. Write errors inside the reply are not examined.
 pub(super) async fn run(client: &Client, db: &str, command: Vec<u8>) -> Result<Document, Failure> {
     client.run(db, raw(command)?).await
 }
 
-/// `{name: 1}`.
+/// Returns the command `{name: 1}`.
 pub(super) fn simple(name: &str) -> Vec<u8> {
     let mut command = DocWriter::new();
     command.int32(name.as_bytes(), 1);
     command.finish()
 }
 
-/// `{name: text}`.
+/// Returns the command `{name: text}`.
 pub(super) fn named(name: &str, text: &str) -> Vec<u8> {
     let mut command = DocWriter::new();
     command.string(name.as_bytes(), text);
     command.finish()
 }
 
-/// Runs a command that answers with a cursor and gives every document's raw bytes to `visit`.
+/// Runs a command that answers with a cursor, and passes the raw bytes of every document to
+/// `visit`.
 pub(super) async fn for_each_document(
     client: &Client,
     db: &str,
@@ -36,7 +37,7 @@ pub(super) async fn for_each_document(
     client.for_each_batch(db, raw(command)?, visit_batch).await
 }
 
-/// All documents of a cursor, for lists that are short by nature.
+/// Returns all documents of a cursor, for lists that are short by nature.
 pub(super) async fn collect(
     client: &Client,
     db: &str,
@@ -49,8 +50,8 @@ fn raw(command: Vec<u8>) -> Result<RawDocumentBuf, Failure> {
     RawDocumentBuf::from_bytes(command).map_err(|error| Failure::refused(error.to_string()))
 }
 
-/// Canonical Extended JSON of one raw value, for messages; what JSON cannot show is shown in
-/// hexadecimal.
+/// Renders one raw value as canonical Extended JSON, for messages. A value that JSON cannot show is
+/// shown in hexadecimal.
 pub(super) fn display_value(element: Element<'_>) -> String {
     let mut writer = DocWriter::new();
     writer.value(element.kind, b"v", element.value);

@@ -1,6 +1,7 @@
-//! Validators and pipelines of views, which a target parses anew and may refuse: those of 6.1 and
-//! later take fewer regular expressions (PCRE2), `^[\\w-\\.]+@` among them. The target is asked
-//! before anything is written, with queries of a collection that there is not.
+//! Checks validators and the pipelines of views, which a target parses again and may refuse.
+//! MongoDB 6.1 and later take fewer regular expressions (PCRE2); they refuse `^[\\w-\\.]+@`, for
+//! example. The target is asked before anything is written, with queries of a collection that does
+//! not exist.
 
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
@@ -12,21 +13,22 @@ use super::findings::{Findings, Obstacle};
 use super::plan::{VIEWS, ViewDocuments, skip_reason};
 use super::snapshot::CollectionState;
 
-/// No collection has this name.
+/// A name that no collection has.
 const NO_COLLECTION: &str = "hindsight_no_such_collection";
-/// What says that a pipeline itself is not understood: an invalid regular expression, an invalid
-/// option of one, an unknown stage, an unknown expression. Other refusals may come of the
-/// collection that is not there, and are warned of.
+/// The error codes of a pipeline that the target does not understand: an invalid regular
+/// expression, an invalid option of a regular expression, an unknown stage, an unknown expression.
+/// Other refusals may be due to the missing collection, and become warnings.
 const NOT_UNDERSTOOD: [i32; 4] = [51091, 51108, 40324, 168];
-/// What an explained pipeline of a missing collection ends with, for want of the collection or an
-/// index of it.
+/// The error codes of an explained pipeline that fails because the collection, or an index of the
+/// collection, is missing.
 const FOR_WANT_OF_DATA: [i32; 3] = [26, 27, 291];
 
-/// Asks the target for each validator and view. What the target refuses is a problem, or is taken
-/// out of the state when `leave_out` says so.
+/// Asks the target about each validator and view. What the target refuses is a problem, or is taken
+/// out of the state if `leave_out` is set.
 ///
 /// # Errors
-/// The target cannot be asked; a catalog that is no BSON, which is told as a refusal.
+/// Returns the failure when the target cannot be asked. A catalog that is not BSON is reported as a
+/// refusal.
 pub(super) async fn fit(
     client: &Client,
     collections: &mut [CollectionState],
@@ -40,7 +42,7 @@ pub(super) async fn fit(
         }
         let asked = validator_query(&state.options).map_err(malformed)?;
         let Some(query) = asked else { continue };
-        // A filter of a missing collection is parsed, and nothing else.
+        // A filter of a missing collection is only parsed.
         if let Some(refusal) = refusal(client, &state.db, query).await? {
             let obstacle = obstacle("option validator".to_owned(), refusal.message());
             if findings.tell(&state.namespace(), vec![obstacle], leave_out) {
@@ -68,7 +70,7 @@ pub(super) async fn fit(
     Ok(findings)
 }
 
-/// Notes what the target says of a view. Returns true when the view is left out.
+/// Records what the target says about a view. Returns true when the view is left out.
 fn tell_view(
     findings: &mut Findings,
     namespace: &str,
@@ -100,7 +102,8 @@ fn malformed(error: Malformed) -> Failure {
     Failure::refused(error.to_string())
 }
 
-/// `find` with the validator as its filter.
+/// Builds a `find` with the validator as its filter. Returns `None` when there is no validator or
+/// an empty one.
 fn validator_query(options: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     let validator = Doc::new(options)?.get(b"validator")?.and_then(Element::as_doc);
     Ok(validator.filter(|validator| !validator.is_empty()).map(|validator| {
@@ -112,8 +115,8 @@ fn validator_query(options: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     }))
 }
 
-/// `aggregate` of the view's pipeline, explained and not run. None for time-series, whose stage is
-/// not for users.
+/// Builds an `aggregate` of the view's pipeline that is explained and not run. Returns `None` for
+/// the view of a time-series, whose stage users may not send.
 fn view_query(view: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     let view = Doc::new(view)?;
     let view_on = view.get(b"viewOn")?.and_then(Element::as_str);
@@ -132,7 +135,8 @@ fn view_query(view: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     Ok(Some(query.finish()))
 }
 
-/// A user who may not ask learns nothing.
+/// Returns the target's refusal of a query. Returns `None` when the target accepts the query, and
+/// when we may not ask.
 async fn refusal(client: &Client, db: &str, query: Vec<u8>) -> Result<Option<Failure>, Failure> {
     match command::run(client, db, query).await {
         Ok(_) => Ok(None),

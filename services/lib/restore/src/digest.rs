@@ -4,29 +4,32 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The sum, modulo 2^128, of the first 128 bits of BLAKE3 over each document, and how many there
-/// were.
+/// The sum, modulo 2^128, of the first 128 bits of the BLAKE3 hash of each document, and the number
+/// of documents.
 ///
-/// A sum, so that several tasks can each digest a part, in any order, on the way out and on the way
-/// back: a digest over one ordered stream would force the read-back through the `_id` index in a
-/// single stream. A difference of one bit, a missing document and a doubled one all change it (an
-/// exclusive-or would not notice a document stored twice); only someone who builds documents
-/// against it could make two sets agree, and whoever can do that on the target needs no such trick.
-/// Of ordered collections (capped), each document is digested with its ordinal, so their order
-/// counts too.
+/// The digest is a sum so that several tasks can each digest a part, in any order, both when
+/// documents are written and when they are read back. A digest over one ordered stream would force
+/// the read-back through the `_id` index in a single stream. A difference of one bit, a missing
+/// document and a duplicated document all change the sum (an exclusive-or would not notice a
+/// document stored twice). Only someone who builds documents for that purpose could make two sets
+/// agree, and anyone who can do that on the target needs no such trick. In ordered (capped)
+/// collections, each document is hashed with its ordinal, so the order counts too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
+    /// The number of documents.
     pub documents: u64,
+    /// The bytes of all documents together.
     pub bytes: u64,
     sum: u128,
 }
 
 impl Digest {
+    /// Adds a document of a collection whose order does not matter.
     pub fn add(&mut self, document: &[u8]) {
         self.absorb(document.len(), blake3::hash(document));
     }
 
-    /// For ordered collections: the document is the next one.
+    /// Adds the next document of an ordered collection.
     pub fn add_next(&mut self, document: &[u8]) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.documents.to_le_bytes());

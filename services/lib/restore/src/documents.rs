@@ -1,13 +1,13 @@
-//! What a server does to a document on insert, found out before it does it.
+//! Predicts what a server does to a document on insert.
 //!
-//! Seen on 4.4.2 to 7.0.28: an `insert` moves a late `_id` to the front and replaces every
-//! `Timestamp(0, 0)` at the top level (outside `_id`) by its own time; it refuses some documents
-//! that replication takes (`fixDocumentForInsert` in the server's `insert.cpp`); it stores
-//! everything else as it is, duplicate names, invalid UTF-8 and deprecated types included. An
-//! update by pipeline with a literal document stores zero timestamps, so that is how they are put
-//! back. An `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry
-//! does; it takes a right of its own, so only documents that an insert changes or refuses go that
-//! way.
+//! Seen on 4.4.2 to 7.0.28: an `insert` moves a late `_id` to the front, and replaces every
+//! `Timestamp(0, 0)` at the top level (outside `_id`) by the server's own time. It refuses some
+//! documents that replication takes (`fixDocumentForInsert` in the server's `insert.cpp`). It
+//! stores everything else as it is, including duplicate names, invalid UTF-8 and deprecated types.
+//! An update by pipeline with a literal document stores zero timestamps, so they are put back that
+//! way. An `applyOps` that is not atomic stores whatever it is given, as applying an oplog entry
+//! does. It needs a separate right, so only documents that an insert changes or refuses are written
+//! that way.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
@@ -16,19 +16,20 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 pub(super) enum Passage {
     /// The server stores it as it is.
     AsItIs,
-    /// After the insert its zero timestamps must be put back.
+    /// After the insert, the document's zero timestamps must be put back.
     Repaired,
-    /// Only `applyOps` stores it so, for this reason.
+    /// Only `applyOps` stores the document as it is, for this reason.
     Verbatim(&'static str),
-    /// The server cannot be made to store this.
+    /// The server cannot be made to store the document, for this reason.
     Impossible(&'static str),
 }
 
-/// Levels of documents and arrays, the document itself included, that an insert takes.
+/// The most levels of documents and arrays that an insert takes, including the document itself.
 const DEEPEST: usize = 180;
-/// What each level takes at least: length, type, empty name, and both terminators.
+/// The fewest bytes that a level takes: length, type, empty name, and both terminators.
 const LEVEL_BYTES: usize = 7;
 
+/// Returns how a document gets into a collection unchanged.
 pub(super) fn passage(document: &[u8]) -> Result<Passage, Malformed> {
     let doc = Doc::new(document)?;
     let (mut is_repaired, mut first) = (false, true);
@@ -63,7 +64,7 @@ pub(super) fn passage(document: &[u8]) -> Result<Passage, Malformed> {
     })
 }
 
-/// Why an insert refuses such an `_id`.
+/// Returns why an insert refuses this `_id`, or `None` if the insert takes it.
 fn refused_id(id: Element<'_>) -> Result<Option<&'static str>, Malformed> {
     Ok(match (id.kind, id.as_doc()) {
         (kind::ARRAY, _) => Some("its _id is an array"),
@@ -76,7 +77,8 @@ fn refused_id(id: Element<'_>) -> Result<Option<&'static str>, Malformed> {
     })
 }
 
-/// Whether a name begins with `$`, those of a DBRef left aside.
+/// Returns true if a name begins with `$`, except the names of a DBRef. A document with more than
+/// `levels` levels also counts.
 fn has_operator(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
     for element in doc.elements() {
         let element = element?;
@@ -93,7 +95,7 @@ fn has_operator(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
     Ok(false)
 }
 
-/// Whether there are more levels than these.
+/// Returns true if the document has more than `levels` levels.
 fn is_deeper(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
     if levels == 0 {
         return Ok(true);
@@ -109,13 +111,14 @@ fn is_deeper(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
     Ok(false)
 }
 
-/// The `_id` of a document, for messages.
+/// Renders the `_id` of a document, for messages.
 pub(super) fn display_id(document: &[u8]) -> String {
     let id = Doc::new(document).ok().and_then(|document| document.get(b"_id").ok().flatten());
     id.map_or_else(|| "(none)".to_owned(), super::command::display_value)
 }
 
-/// One entry of `updates`: replaces the document of this `_id` by exactly these bytes.
+/// Writes one element of `updates`, which replaces the document with this `_id` by exactly these
+/// bytes.
 pub(super) fn write_repair(command: &mut DocWriter, name: &[u8], id: Element<'_>, document: &[u8]) {
     command.open(kind::DOCUMENT, name);
     command.open(kind::DOCUMENT, b"q").open(kind::DOCUMENT, b"_id");

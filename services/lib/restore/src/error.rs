@@ -1,36 +1,38 @@
-//! Errors by what the caller does next.
+//! Errors of a restore, by what the caller does next.
 
 use hindsight_mongo::Failure;
 
 use super::report::RestoreReport;
 use super::snapshot::SourceError;
 
-/// Why a restore did not end well.
+/// Why a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// Nothing was written. Take another target, drop these, or allow a non-empty target.
+    /// The target holds other collections, and nothing was written. Use another target, drop these
+    /// namespaces, or allow a non-empty target.
     #[error(
         "target not empty: it holds {}; restore into an empty deployment, or drop them", listed(.namespaces, LISTED)
     )]
     TargetNotEmpty { namespaces: Vec<String> },
-    /// Nothing was written. Every failing check is listed.
+    /// The target failed a check, and nothing was written. Every failed check is listed.
     #[error("target unsuitable: {}", .problems.join("; "))]
     TargetUnsuitable { problems: Vec<String> },
-    /// The settings contradict themselves; nothing was written.
+    /// A setting or the target's URI cannot be used; nothing was written.
     #[error("restore settings: {0}")]
     Settings(String),
     /// The target cannot be reached now. Try again once it can.
     #[error("target unavailable while {doing}: {reason}")]
     Unavailable { doing: String, reason: String },
-    /// The target said no to a write, and will again.
+    /// A write was refused, and would be refused again.
     #[error("{namespace}: the target refused {what}: {reason}")]
     WriteRefused { namespace: String, what: String, reason: String },
     /// The target does not hold what was written.
     #[error("verification failed: {}", .mismatches.join("; "))]
     VerificationFailed { mismatches: Vec<String> },
+    /// The restore was cancelled.
     #[error("restore cancelled")]
     Cancelled,
-    /// The state could not be read.
+    /// The state could not be read from its source.
     #[error("{namespace}: the state cannot be read: {source}")]
     Source { namespace: String, source: SourceError },
     /// A defect of this program.
@@ -39,7 +41,7 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
-    /// The error of a write to `namespace`.
+    /// Makes the error of a failed write to `namespace`.
     pub(super) fn writing(failure: &Failure, namespace: &str, what: impl Into<String>) -> Self {
         let (namespace, what) = (namespace.to_owned(), what.into());
         match failure.is_passing() {
@@ -51,16 +53,16 @@ impl RestoreError {
         }
     }
 
-    /// The error of a read of the target.
+    /// Makes the error of a failed read of the target.
     pub(super) fn reading(failure: &Failure, what: &str) -> Self {
         Self::Unavailable { doing: format!("reading {what}"), reason: failure.message().to_owned() }
     }
 }
 
-/// At most this many names appear in one message.
+/// The most names that appear in one message.
 pub(super) const LISTED: usize = 20;
 
-/// At most `shown` names, and how many more there are.
+/// Joins at most `shown` names, and says how many more there are.
 pub fn listed(names: &[String], shown: usize) -> String {
     let first = names[..names.len().min(shown)].join(", ");
     match names.len().saturating_sub(shown) {
@@ -70,12 +72,14 @@ pub fn listed(names: &[String], shown: usize) -> String {
     }
 }
 
-/// A restore that began and did not end well: why, and how far it came.
+/// A restore that began and failed: the error, and the report of what was done before it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct RestoreFailure {
+    /// Why the restore failed.
     #[source]
     pub error: RestoreError,
+    /// What the restore did before it failed.
     pub report: Box<RestoreReport>,
 }
 

@@ -1,5 +1,5 @@
-//! What deletes documents by itself, made last: TTL indexes, collections with `expireAfterSeconds`,
-//! the bounds of capped collections.
+//! Creates last whatever deletes documents by itself: TTL indexes, the `expireAfterSeconds` of
+//! collections, and the bounds of capped collections.
 
 use hindsight_mongo::Client;
 
@@ -9,7 +9,8 @@ use super::indexes::{Builds, build_indexes};
 use super::plan::Plan;
 use super::progress::Progress;
 
-/// Lets documents expire as the state says. From here on the target's TTL monitor may delete.
+/// Lets documents expire as the state says. From here on, the target's TTL monitor may delete
+/// documents.
 pub(super) async fn set_expiry(
     client: &Client,
     plan: &Plan,

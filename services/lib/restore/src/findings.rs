@@ -1,9 +1,10 @@
-//! What a target cannot hold: found by several checks before anything is written, told in one way.
+//! What a target cannot hold. Several checks find it before anything is written, and report it in
+//! one form.
 
 use super::error::{LISTED, listed};
 use super::plan::{Plan, Skipped};
 
-/// What the target cannot hold, or holds in other words.
+/// What the target cannot hold, or holds in another form.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: Vec<Problem>,
@@ -11,27 +12,27 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<String>,
 }
 
-/// The namespaces that one and the same thing keeps out.
+/// One obstacle, and all namespaces that it affects.
 #[derive(Debug)]
 struct Problem {
     namespaces: Vec<String>,
-    /// Option or index, reason and remedy.
+    /// The option or index, the reason and the remedy.
     what: String,
 }
 
 /// One thing that a target cannot hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Obstacle {
-    /// `option size`, `index a_1`
+    /// What the target cannot hold, such as `option size` or `index a_1`.
     pub(super) what: String,
     pub(super) reason: String,
     pub(super) remedy: String,
-    /// The rest can be restored without it.
+    /// True if the rest can be restored without it.
     pub(super) removable: bool,
 }
 
 impl Findings {
-    /// Notes what cannot be held. Returns true when all of it is left out.
+    /// Records what cannot be held. Returns true when all of it is left out.
     pub(super) fn tell(
         &mut self,
         namespace: &str,
@@ -58,7 +59,7 @@ impl Findings {
         all_left_out
     }
 
-    /// Each names the namespaces, the thing, the reason and the remedy.
+    /// Returns the problems. Each names the namespaces, the obstacle, the reason and the remedy.
     pub(super) fn problems(&self) -> Vec<String> {
         let said = |problem: &Problem| {
             format!("{}, {}", listed(&problem.namespaces, LISTED), problem.what)
@@ -66,7 +67,7 @@ impl Findings {
         self.problems.iter().map(said).collect()
     }
 
-    /// Adds everything to what the plan says.
+    /// Adds all findings to the plan.
     pub(super) fn add_to(self, plan: &mut Plan) {
         plan.unfit.extend(self.problems());
         plan.skipped.extend(self.left_out);

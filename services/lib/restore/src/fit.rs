@@ -1,11 +1,11 @@
-//! What of a catalog the target can hold. Pure: the state's catalog and the target's version in;
-//! out come the catalog that the target will list, everything that it can never hold, and
-//! everything that is lost without loss.
+//! Fits the catalog of a state to a target. Pure: takes the state's catalog and the target's
+//! version, and returns the catalog that the target will list, everything that the target can never
+//! hold, and everything that is dropped without a loss.
 //!
-//! Servers keep through upgrades what they refuse to make anew: a TTL index on a capped collection,
-//! a `size` of 0. What has no effect is left out, and the plan says so; what has one is refused
-//! before anything is written, or left out when the user said so. Seen on 4.4.2, 5.0.4, 6.0.5,
-//! 6.0.27 and 7.0.28.
+//! Servers keep through upgrades what they refuse to create: a TTL index on a capped collection, a
+//! `size` of 0. What has no effect is left out; the plan says so where that changes the meaning of
+//! the definition. What has an effect is refused before anything is written, or left out if the
+//! user asked for that. Seen on 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28.
 
 use hindsight_history::form::{Meaning, index_name};
 use hindsight_oplog::FeatureVersion;
@@ -21,19 +21,21 @@ use super::version::Version;
 mod index;
 mod options;
 
-/// What decides what a target can hold.
+/// The facts that decide what a target can hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     version: Version,
     standalone: bool,
-    /// By the target's clock, in seconds since 1970.
+    /// The time by the target's clock, in seconds since 1970.
     now: Option<i64>,
-    /// The major number of the source's feature compatibility version: what a leftover meant there.
+    /// The major number of the source's feature compatibility version, which decides what a
+    /// leftover meant on the source.
     source_feature_major: Option<u16>,
 }
 
 impl Limits {
-    /// None for a server whose version cannot be read: then only the server itself can say.
+    /// Returns `None` for a server whose version cannot be read. Only the server itself can then
+    /// say what it holds.
     pub(super) fn of(
         facts: &TargetFacts,
         source_feature_version: Option<FeatureVersion>,
@@ -51,15 +53,15 @@ impl Limits {
 #[derive(Debug, PartialEq, Eq)]
 struct Fitted {
     bytes: Vec<u8>,
-    /// What was left out because it does nothing.
+    /// Names of options that were left out because they do nothing.
     dropped: Vec<String>,
 }
 
-/// Makes each collection's catalog what the target will list. What it cannot hold is a problem, or
-/// is left out.
+/// Changes each collection's catalog into what the target will list. What the target cannot hold is
+/// a problem, or is left out.
 ///
 /// # Errors
-/// A catalog that is no BSON, with its namespace.
+/// Returns the namespace and the error when a catalog entry is not BSON.
 pub(super) fn fit(
     collections: &mut [CollectionState],
     limits: Limits,
@@ -112,8 +114,8 @@ impl Findings {
         Ok(())
     }
 
-    /// An option that does nothing is gone; that is worth a word only where the meaning is another
-    /// one.
+    /// Warns about dropped options that do nothing, but only where the index then has another
+    /// meaning.
     fn tell_dropped(&mut self, namespace: &str, spec: &[u8], fitted: &Fitted) {
         let meaning = |bytes: &[u8]| Doc::new(bytes).and_then(Meaning::of_index).ok();
         if !fitted.dropped.is_empty() && meaning(spec) != meaning(&fitted.bytes) {

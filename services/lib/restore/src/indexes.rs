@@ -1,4 +1,4 @@
-//! Making collections, indexes, views, and what lets documents expire.
+//! Creates collections, indexes (including those that let documents expire) and views.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hindsight_history::form::index_name;
@@ -12,7 +12,7 @@ use super::plan::{Plan, PlannedCollection, Skipped, VIEWS};
 use super::progress::Progress;
 use super::time_series::{self, TimeSeries};
 
-/// Makes the plan's collections, several at once. Returns warnings.
+/// Creates the plan's collections, `at_once` at a time. Returns warnings.
 pub(super) async fn create_collections(
     client: &Client,
     plan: &Plan,
@@ -55,7 +55,8 @@ async fn create_collection(
     Ok(collection.temporary.then(unmarked))
 }
 
-/// What must be so before the first bucket is written, and takes commands of its own.
+/// Does what must be done before the first bucket is written and takes separate commands: sets the
+/// mark of mixed types, and drops the surplus index.
 async fn prepare_time_series(
     client: &Client,
     collection: &PlannedCollection,
@@ -81,7 +82,7 @@ async fn prepare_time_series(
     Ok(())
 }
 
-/// Takes marks away that were set only for buckets to be written.
+/// Takes away the marks that were set only so that buckets could be written.
 pub(super) async fn take_marks_away(client: &Client, plan: &Plan) -> Result<(), RestoreError> {
     for collection in &plan.collections {
         let Some(series) = collection.time_series.as_ref().filter(|series| series.unmark) else {
@@ -97,7 +98,8 @@ pub(super) async fn take_marks_away(client: &Client, plan: &Plan) -> Result<(), 
     Ok(())
 }
 
-/// `create` knows no option `temp`; an entry of an oplog does.
+/// Creates a temporary collection through `applyOps`: `create` knows no option `temp`, but an oplog
+/// entry does.
 async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Result<(), Failure> {
     let bad = |error| Failure::refused(format!("{error:?}"));
     let mut apply = DocWriter::new();
@@ -114,16 +116,16 @@ async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Re
 /// How a target builds indexes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Builds {
-    /// So many collections at a time.
+    /// How many collections get their indexes at a time.
     pub(super) at_once: usize,
-    /// The primary commits an index without waiting for other members, of which one may be down, or
-    /// build no indexes and have a vote, which makes the default quorum impossible (6.0.5:
-    /// UnsatisfiableCommitQuorum). The barrier waits for a majority instead. A standalone server
-    /// takes no quorum.
+    /// True for a replica set. The primary then commits an index without waiting for other members.
+    /// A member may be down, or may build no indexes and still have a vote, which makes the default
+    /// quorum impossible (6.0.5: UnsatisfiableCommitQuorum). The barrier waits for a majority
+    /// instead. A standalone server takes no quorum.
     pub(super) replicated: bool,
 }
 
-/// Builds indexes of several collections at once; those of one collection share one scan of it.
+/// Builds the indexes of several collections at once. The indexes of one collection share one scan.
 pub(super) async fn build_indexes(
     client: &Client,
     plan: &Plan,
@@ -153,8 +155,8 @@ pub(super) async fn build_indexes(
         .await
 }
 
-/// Makes the views, and the `system.views` of databases that have one without views in it. Returns
-/// what the target would not make.
+/// Creates the views, and the `system.views` of databases that have one without views. Returns what
+/// the target did not create.
 pub(super) async fn create_views(
     client: &Client,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! Sending one batch, and looking at every write error of the answer.
+//! Sends one batch, and examines every write error of the reply.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::documents::display_id;
 use super::error::RestoreError;
 use super::plan::PlannedCollection;
 
-/// A batch is sent this often before the target counts as unavailable.
+/// How often a batch is sent before the target counts as unavailable.
 const TRIES: u32 = 5;
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -20,10 +20,11 @@ const DUPLICATE_KEY: i32 = 11000;
 
 /// Inserts a batch and puts back what the insert changed.
 ///
-/// When the network fails, the same batch is sent again: its documents' `_id`s are unique and only
-/// we write there, so what the target calls a duplicate `_id` then is what it took the first time.
-/// Not so for a capped collection, where a second try could change the order, nor for `applyOps`,
-/// which would make an update of it: those end the restore.
+/// When the network fails, the same batch is sent again. The `_id`s of its documents are unique and
+/// only we write to the collection, so a document whose `_id` the target then calls a duplicate is
+/// one that the target took the first time. A batch of a capped collection is not sent again,
+/// because a second try could change the order. Neither is an `applyOps`, which the second try
+/// would turn into an update. In both cases the failure ends the restore.
 pub(super) async fn insert(
     client: &Client,
     collection: &PlannedCollection,
@@ -76,9 +77,9 @@ async fn try_insert(
     Ok(())
 }
 
-/// A server that refuses a whole command, as for what it calls no BSON (6.0.27: a binary of subtype
-/// 7 that is no column), does not say whose fault it is. The documents are sent one after another,
-/// up to the one that is refused.
+/// Finds the document for which a server refused a whole command. The server does not name the
+/// document, as when it rejects a value as invalid BSON (6.0.27: a binary of subtype 7 that is not
+/// a column). The documents are sent one after another, up to the one that is refused.
 async fn name_refused(
     client: &Client,
     collection: &PlannedCollection,
@@ -102,7 +103,7 @@ async fn name_refused(
     None
 }
 
-/// Whether the answer to a write holds anything but success.
+/// Returns an error if the reply to a write holds anything but success.
 pub(super) fn look_at(
     reply: &Document,
     namespace: &str,

@@ -1,5 +1,5 @@
-//! Writing the state of a cluster at one timestamp into a target MongoDB, and proving that it is
-//! there.
+//! Writes the state of a cluster at one timestamp into a target MongoDB deployment, and proves that
+//! it is there.
 //!
 //! ```text
 //! Snapshot ─▶ plan ─▶ checks ─▶ collections ─▶ documents ─▶ indexes ─▶ views ─▶ verification ─▶ expiry ─▶ users
@@ -7,12 +7,13 @@
 //!                      written                                                                     collMod
 //! ```
 //!
-//! What expires documents is made last, after the verification, so that the target's TTL monitor
-//! cannot delete what we are about to count. Users come after everything else, so that a restored
-//! user cannot take our own rights away half-way.
+//! Whatever makes documents expire is created last, after the verification, so that the target's
+//! TTL monitor cannot delete documents that the verification is about to count. Users are restored
+//! after everything else, so that a restored user cannot take away the rights of the user that runs
+//! the restore half-way through.
 //!
-//! [`prepare`] plans and checks without writing; what it returns is shown to the user (I12) and
-//! then run.
+//! [`prepare`] plans and checks without writing. The plan that it returns is shown to the user
+//! (I12) and then run.
 
 mod authorization;
 mod barrier;

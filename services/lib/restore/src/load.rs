@@ -1,9 +1,9 @@
-//! Loading documents: reading, digesting and sending overlap.
+//! Loads documents. Reading, digesting and sending overlap.
 //!
-//! Blocking readers take one collection after another, the largest first, and fill batches; senders
+//! Blocking readers take one collection after another, the largest first, and fill batches. Senders
 //! take batches of any collection from one queue, so that a single large collection keeps all
-//! connections busy. A capped collection's batches go one after another, because its order is part
-//! of its state.
+//! connections busy. The batches of a capped collection are sent one after another, because the
+//! order is part of the state.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,27 +41,28 @@ pub(super) struct Loader {
 
 /// A batch on its way to the target.
 struct Work {
-    /// Its place in the plan.
+    /// The place of the collection in the plan.
     collection: usize,
     batch: Batch,
-    /// Told when the target has taken it, where the next batch must wait for that.
+    /// Notified when the target has taken the batch, if the next batch must wait for that.
     taken: Option<oneshot::Sender<()>>,
 }
 
-/// Readers at work, what is left for them, and what they have found.
+/// What the readers share: the order of the collections, the next collection to read, and the
+/// digests of those that were read.
 struct Reading {
     order: Vec<usize>,
     next: AtomicUsize,
     digests: Mutex<Vec<Option<Digest>>>,
 }
 
-/// How long tasks may take to end once asked to. They look every few milliseconds; only a source
-/// that is stuck in a read takes longer.
+/// How long tasks may take to end once they are asked to. They check every few milliseconds; only a
+/// source that is stuck in a read takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Loader {
-    /// Writes every document of the plan. Returns, by the plan's order, digests of what was
-    /// written.
+    /// Writes every document of the plan. Returns the digest of what was written for each
+    /// collection, in the order of the plan.
     pub(super) async fn load(
         self: Arc<Self>,
         cancel: &CancellationToken,
@@ -112,7 +113,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads one collection into the queue. `None` when asked to stop before its end.
+    /// Reads one collection into the queue. Returns `None` when asked to stop before the end.
     fn read(
         &self,
         index: usize,
@@ -163,8 +164,8 @@ impl Loader {
         Ok(sent.then_some(digest))
     }
 
-    /// The batches that are full with this document, in the order to send them; none when the
-    /// document is left out.
+    /// Adds a document, and returns the batches that are now ready, in the order to send them.
+    /// Returns `None` when the document is left out.
     fn take_in(
         &self,
         builder: &mut BatchBuilder,
@@ -210,8 +211,8 @@ impl Reading {
     }
 }
 
-/// Waits for room in the queue, and for the answer too if `wait`. False when asked to stop
-/// meanwhile.
+/// Puts a batch into the queue once there is room; with `wait`, also waits until the target has
+/// taken the batch. Returns false when asked to stop meanwhile.
 fn enqueue(
     queue: &queue::Sender<Work>,
     collection: usize,

@@ -5,7 +5,7 @@ use hindsight_oplog::Timestamp;
 
 use super::snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
-/// A collection with these options and no index but `_id_`.
+/// Makes a collection with these options and no index but `_id_`.
 pub(super) fn collection(db: &str, name: &str, options: &RawDocumentBuf) -> CollectionState {
     CollectionState {
         db: db.to_owned(),
@@ -18,6 +18,7 @@ pub(super) fn collection(db: &str, name: &str, options: &RawDocumentBuf) -> Coll
     }
 }
 
+/// Collections with their documents.
 #[derive(Debug, Default)]
 pub(super) struct MemorySnapshot {
     pub(super) collections: Vec<(CollectionState, Vec<RawDocumentBuf>)>,

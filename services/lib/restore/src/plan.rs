@@ -1,4 +1,4 @@
-//! What a restore will write, in which way and order, and what it leaves out and why. Pure.
+//! Decides what a restore will write, how and in which order, and what it leaves out and why. Pure.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,19 @@ use super::time_series::{TimeSeries, is_buckets, make_through, other_span, witho
 /// Everything a restore will write. Collections and views are in the order of their namespaces.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The timestamp of the state.
     pub timestamp: Timestamp,
-    /// Ordinary, capped, clustered collections and the buckets of time-series.
+    /// Ordinary, capped and clustered collections, and the buckets of time-series.
     pub collections: Vec<PlannedCollection>,
+    /// Views, including the views of time-series.
     pub views: Vec<PlannedView>,
-    /// Databases whose `system.views` exists.
+    /// Databases that have a `system.views`.
     pub view_databases: Vec<String>,
     /// `admin.system.users` and `admin.system.roles`, as far as they exist.
     pub authorization: Vec<CollectionState>,
+    /// What is not written, and why.
     pub skipped: Vec<Skipped>,
-    /// What the user should know before it starts.
+    /// What the user should know before the restore starts.
     pub warnings: Vec<String>,
     /// What the target cannot hold, and the remedies.
     pub(super) unfit: Vec<String>,
@@ -32,43 +35,54 @@ pub struct Plan {
 /// A collection and the commands that make it.
 #[derive(Clone, Debug)]
 pub struct PlannedCollection {
+    /// The collection as the snapshot has it.
     pub state: CollectionState,
-    /// Capped: its natural order is part of its state.
+    /// The collection is capped and not clustered: its natural order is part of its state.
     pub ordered: bool,
-    /// Marked `temp`: a primary drops it when it steps up.
+    /// The collection is marked `temp`: a primary drops it when the primary steps up.
     pub temporary: bool,
     pub(super) create: Vec<u8>,
-    /// What makes it capped once it exists, where `create` cannot.
+    /// The command that caps the collection once it exists, where `create` cannot.
     pub(super) cap: Option<Vec<u8>>,
-    /// The `collMod` that sets a capped collection's bounds once it is loaded.
+    /// The `collMod` that sets the bounds of a capped collection once it is loaded.
     pub(super) bounds: Option<Vec<u8>>,
     /// Indexes that delete nothing.
     pub(super) indexes: Vec<Vec<u8>>,
+    /// TTL indexes.
     pub(super) expiring_indexes: Vec<Vec<u8>>,
     /// The `collMod` that sets the collection's own `expireAfterSeconds`.
     pub(super) expire: Option<Vec<u8>>,
-    /// Of buckets whose view exists: they are made and changed through it.
+    /// Set for buckets that are created and changed through their view, or from 9.0 on through
+    /// their own name.
     pub(super) time_series: Option<TimeSeries>,
-    /// Its documents are buckets, and commands that do not say so see measurements (from 9.0 on).
+    /// The documents are buckets, and commands that do not ask for buckets see measurements (from
+    /// 9.0 on).
     pub(super) raw_data: bool,
 }
 
-/// A view, a time-series' view over its buckets included.
+/// A view, which may be the view of a time-series over its buckets.
 #[derive(Clone, Debug)]
 pub struct PlannedView {
+    /// The database of the view.
     pub db: String,
+    /// The name of the view, without the database.
     pub name: String,
+    /// True for the view of a time-series.
     pub time_series: bool,
-    /// Its document in `system.views`.
+    /// The view's document in `system.views`.
     pub(super) definition: Vec<u8>,
-    /// None for the view of a time-series, which is made with its buckets.
+    /// The command that creates the view. `None` for the view of a time-series, which is created
+    /// together with its buckets.
     pub(super) create: Option<Vec<u8>>,
 }
 
-/// What exists in the state and is not written, and why.
+/// Something that exists in the state and is not written, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Skipped {
+    /// The namespace, followed by the skipped part in parentheses if only a part of it is skipped;
+    /// or the number of further documents.
     pub ns: String,
+    /// Why it is not written.
     pub reason: String,
 }
 
@@ -82,8 +96,8 @@ pub(super) const ROLES: &str = "system.roles";
 /// Decides what is done with each collection of the state.
 ///
 /// # Errors
-/// Options, an index or a view that is not what BSON or the server's catalog allows, with its
-/// namespace.
+/// Returns the namespace and the error when options, an index or a view are not what BSON or the
+/// server's catalog allows.
 pub(super) fn plan(
     timestamp: Timestamp,
     mut collections: Vec<CollectionState>,
@@ -122,7 +136,7 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// Why a namespace is never written to a target (O25).
+/// Returns why a namespace is never written to a target (O25), or `None` for any other namespace.
 pub(super) fn skip_reason(db: &str, name: &str) -> Option<&'static str> {
     match (db, name) {
         ("local", _) => Some("local to each server, not replicated"),
@@ -148,7 +162,8 @@ pub(super) fn skip_reason(db: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-/// Servers take names of views that are no UTF-8; drivers cannot send them.
+/// Returns true if the name of a view, or of its source, is not UTF-8. Servers take such names;
+/// drivers cannot send them.
 fn has_unreadable_names(view: &[u8]) -> bool {
     let unreadable = |name: &[u8]| {
         let field = Doc::new(view).and_then(|view| view.get(name)).ok().flatten();
@@ -187,7 +202,7 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
         return Err(Malformed("a view listed among collections; it belongs to system.views"));
     }
     Ok(PlannedCollection {
-        // A clustered collection lies in the order of its key, capped or not.
+        // A clustered collection is stored in the order of its key, capped or not.
         ordered: flag(b"capped")? && options.get(b"clusteredIndex")?.is_none(),
         temporary: flag(b"temp")?,
         create: catalog::create_collection(&state.name, options, id_index)?,
@@ -205,10 +220,10 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
 }
 
 impl Plan {
-    /// Sets the bounds of capped collections after loading, for targets that can (6.0 on). A state
-    /// may hold more than the bounds allow: between an insert and the deletes that make room for
-    /// it, which are entries of their own, and after bounds were lowered. A target that takes
-    /// inserts under the bounds would delete the excess.
+    /// Changes the plan so that the bounds of capped collections are set after loading, for targets
+    /// that can do so (from 6.0 on). A state may hold more than the bounds allow: between an insert
+    /// and the deletes that make room for it, which are separate entries, and after bounds were
+    /// lowered. A target that takes inserts under the bounds would delete the excess.
     pub(super) fn load_before_bounds(&mut self) -> Result<(), (String, Malformed)> {
         for collection in self.collections.iter_mut().filter(|collection| collection.ordered) {
             let set = |collection: &mut PlannedCollection| {
@@ -254,7 +269,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The outer error is the document's fault; the inner one names a view that cannot be made.
+    /// Plans one view. The outer error means that the document is invalid. The inner error names a
+    /// view that cannot be created.
     fn plan_view(
         &mut self,
         db: &str,
@@ -291,13 +307,14 @@ impl Plan {
         Ok(Ok(PlannedView { db: db.into(), name: name.into(), time_series, definition, create }))
     }
 
-    /// Every namespace that will be written, views included, users and roles not.
+    /// Returns every namespace that will be written, including views but not users and roles.
     pub fn namespaces(&self) -> impl Iterator<Item = String> + '_ {
         let collections = self.collections.iter().map(|collection| collection.state.namespace());
         collections.chain(self.views.iter().map(|view| format!("{}.{}", view.db, view.name)))
     }
 
-    /// What all collections hold together, if each one's share is known.
+    /// Returns the documents and the bytes of all collections together. A sum is `None` unless the
+    /// number is known for every collection.
     pub(super) fn totals(&self) -> (Option<u64>, Option<u64>) {
         let sum = |hint: fn(&CollectionState) -> Option<u64>| {
             self.collections.iter().map(|collection| hint(&collection.state)).sum()

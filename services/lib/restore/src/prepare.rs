@@ -1,4 +1,4 @@
-//! What comes before the first write: the plan, and the checks of the target.
+//! Everything before the first write: the plan, and the checks of the target.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use super::snapshot::{CollectionState, Snapshot};
 use super::target::{Target, TargetFacts};
 use super::time_series::Abilities;
 
-/// Servers of this feature compatibility version have `collMod` with `cappedSize`.
+/// From this feature compatibility version on, `collMod` takes `cappedSize`.
 const MOVES_BOUNDS: Series = Series::new(6, 0);
 
-/// A restore that may start: planned, and the target checked. Nothing has been written.
+/// A restore that may start: it is planned, and its target is checked. Nothing has been written.
 pub struct Prepared {
     pub(super) snapshot: Arc<dyn Snapshot>,
     pub(super) target: Target,
@@ -32,15 +32,17 @@ pub struct Prepared {
     pub(super) facts: TargetFacts,
     pub(super) abilities: Abilities,
     pub(super) warnings: Vec<String>,
-    /// Actions that roles of the state name and the target does not know. They are left out.
+    /// Actions that roles of the state grant and the target does not know. They are left out.
     pub(super) unknown_actions: BTreeSet<String>,
 }
 
 /// Plans the restore of a snapshot into a target and checks the target, without writing anything.
 ///
 /// # Errors
-/// [`RestoreError::TargetNotEmpty`], [`RestoreError::TargetUnsuitable`] with everything that is
-/// wrong, [`RestoreError::Unavailable`], [`RestoreError::Source`], [`RestoreError::Settings`].
+/// Returns [`RestoreError::Settings`] when a setting is out of range, [`RestoreError::Source`] when
+/// the state cannot be read, [`RestoreError::Unavailable`] when the target cannot be reached, and
+/// [`RestoreError::TargetNotEmpty`] or [`RestoreError::TargetUnsuitable`] with everything that is
+/// wrong with the target.
 pub async fn prepare(
     snapshot: Arc<dyn Snapshot>,
     target: Target,
@@ -81,10 +83,10 @@ pub async fn prepare(
     Ok(Prepared { snapshot, target, settings, plan, facts, abilities, warnings, unknown_actions })
 }
 
-/// How long buckets are looked at before a plan is shown.
+/// The longest time that buckets are examined before a plan is shown.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// What the target does with time-series. Asks nothing where the plan has none.
+/// Finds out what the target does with time-series. Asks nothing when the plan has no time-series.
 async fn abilities(
     target: &Target,
     plan: &Plan,
@@ -93,7 +95,7 @@ async fn abilities(
 ) -> Result<Abilities, RestoreError> {
     let first = plan.collections.iter().find(|collection| collection.time_series.is_some());
     let knows_mark = match first {
-        // What is not a primary is refused by the checks.
+        // The checks refuse a target that is not a primary.
         Some(collection) if facts.writable => {
             target.knows_mixed_schema(&collection.state.db).await?
         }
@@ -107,7 +109,7 @@ async fn abilities(
     })
 }
 
-/// Fits the plan's time-series to the target, which may take a look at their buckets.
+/// Fits the plan's time-series to the target, which may require examining their buckets.
 async fn fit_time_series(
     snapshot: Arc<dyn Snapshot>,
     mut plan: Plan,
@@ -125,8 +127,8 @@ async fn fit_time_series(
     looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
 }
 
-/// Roles that name actions which the target does not know are a problem, or lose those actions.
-/// Gives the actions.
+/// Finds roles that grant actions which the target does not know. Such a role is a problem, or
+/// loses those actions. Returns the actions.
 async fn fit_roles(
     target: &Target,
     roles: &[Vec<u8>],
@@ -163,7 +165,7 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// What the target has already. Roles are compared as they will be written.
+    /// Returns what the target already has. Roles are compared as they will be written.
     async fn present(
         &self,
         target: &Target,
@@ -185,7 +187,7 @@ struct Catalog {
     collections: Vec<CollectionState>,
     accounts: Accounts,
     views: ViewDocuments,
-    /// The source's feature compatibility version at that time, if the state tells it.
+    /// The source's feature compatibility version at that time, if the state holds it.
     feature_version: Option<FeatureVersion>,
 }
 
@@ -211,7 +213,8 @@ fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
 }
 
 impl Catalog {
-    /// Takes out, or tells, what the target does not understand of validators and views.
+    /// Finds validators and views that the target does not understand, and takes them out or
+    /// reports them.
     async fn fit_definitions(
         &mut self,
         target: &Target,
@@ -225,7 +228,7 @@ impl Catalog {
         })
     }
 
-    /// The plan for a target, with what of the catalog that target cannot hold.
+    /// Makes the plan for a target, including what the target cannot hold of the catalog.
     fn planned(
         mut self,
         timestamp: Timestamp,
@@ -241,7 +244,7 @@ impl Catalog {
         let planned =
             plan::plan(timestamp, self.collections, &self.views, settings.users_and_roles);
         let mut planned = planned.map_err(failed)?;
-        // The target is of the source's version or the next.
+        // The target has the source's version or the next.
         if self.feature_version.is_some_and(|it| it.version >= MOVES_BOUNDS) {
             planned.load_before_bounds().map_err(failed)?;
         }
@@ -268,17 +271,18 @@ fn read_feature_version(
 }
 
 impl Prepared {
+    /// Returns what the restore will write.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The target's hosts, and its set's name and version.
+    /// Returns the target's hosts, set name and version, for messages.
     pub fn target(&self) -> String {
         let set = self.facts.set_name.as_deref().unwrap_or("standalone");
         format!("{} ({set}, MongoDB {})", self.target.name, self.facts.version)
     }
 
-    /// What the user should know before it starts.
+    /// Returns what the user should know before the restore starts.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

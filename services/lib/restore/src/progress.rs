@@ -1,22 +1,31 @@
-//! How far a restore has come, to be looked at from outside at any time.
+//! How far a restore has come, readable from outside at any time.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// What a restore is doing, in this order.
+/// What a restore is doing. The phases follow each other in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
+    /// The plan is made, and the target is checked.
     Checks,
+    /// Collections are created with their options.
     Collections,
+    /// Documents are loaded.
     Documents,
+    /// Indexes are built, except those that expire documents.
     Indexes,
+    /// Views are created.
     Views,
+    /// Documents are read back and compared.
     Verification,
+    /// TTL indexes and other settings that delete documents are created.
     Expiry,
+    /// Users and roles are restored.
     Users,
+    /// The restore is complete.
     Done,
 }
 
@@ -32,12 +41,13 @@ const PHASES: [Phase; 9] = [
     Phase::Done,
 ];
 
-/// Counters written by the restore, read by whoever shows them. Sharing it costs an `Arc`.
+/// Counters that the restore writes and any number of readers show. The counters are shared in an
+/// `Arc`.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
     phase: AtomicU8,
-    /// Milliseconds after `started`.
+    /// When the phase began, in milliseconds after `started`.
     phase_started_ms: AtomicU64,
     /// What is counted depends on the phase: collections, documents, indexes, views.
     done: AtomicU64,
@@ -46,24 +56,31 @@ pub struct Progress {
     bytes_total: AtomicU64,
 }
 
-/// Stands for a total that nobody knows.
+/// Stands for an unknown total.
 const UNKNOWN: u64 = u64::MAX;
 
-/// One look at a [`Progress`].
+/// The counters of a [`Progress`] at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProgressSnapshot {
+    /// The current phase.
     pub phase: Phase,
-    /// Collections, documents, indexes or views, as the phase says.
+    /// How many collections, documents, indexes or views are done, depending on the phase.
     pub done: u64,
+    /// How many there are in this phase; `None` when unknown.
     pub total: Option<u64>,
+    /// Bytes of documents that are done in this phase.
     pub bytes_done: u64,
+    /// Bytes of documents in this phase; `None` when unknown.
     pub bytes_total: Option<u64>,
-    /// Per second, since the phase began.
+    /// What is done per second, since the phase began.
     pub rate: f64,
+    /// Bytes per second, since the phase began.
     pub bytes_rate: f64,
+    /// The time since the [`Progress`] was created.
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
-    /// Until the phase ends, where the total is known.
+    /// Estimated time until the phase ends; `None` when the total is unknown or nothing is done
+    /// yet.
     #[serde(rename = "remaining_seconds", serialize_with = "optional_seconds")]
     pub remaining: Option<Duration>,
 }
@@ -99,7 +116,8 @@ impl Progress {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The counters now. They are read one after another, so they may be a batch apart.
+    /// Returns the counters as they are now. They are read one after another, so they may be a
+    /// batch apart.
     pub fn snapshot(&self) -> ProgressSnapshot {
         let known = |counter: &AtomicU64| match counter.load(Ordering::Relaxed) {
             UNKNOWN => None,

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-/// Actions by what they may be done to: a database, one collection (`db.collection`, or
-/// `.collection` in any database), or one of the names below, which no database can have.
+/// Actions by the resource that they are granted on: a database, one collection (`db.collection`,
+/// or `.collection` in any database), or one of the names below, which no database can have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rights(pub(super) BTreeMap<String, Vec<String>>);
 
 /// Every database, but not its system collections.
 const ANY_DATABASE: &str = "";
-/// Everything there is.
+/// Every resource.
 const ANY_RESOURCE: &str = "$any";
 /// The deployment as a whole.
 const CLUSTER: &str = "$cluster";
 
 impl Rights {
-    /// Of the privileges that `connectionStatus` shows.
+    /// Reads the privileges that `connectionStatus` shows.
     pub(super) fn read(privileges: &[bson::Bson]) -> Self {
         let mut rights = Self::default();
         for privilege in privileges.iter().filter_map(bson::Bson::as_document) {
@@ -35,18 +35,18 @@ impl Rights {
         rights
     }
 
-    /// On the ordinary collections of a database.
+    /// Returns true if `action` is allowed on the ordinary collections of a database.
     pub(super) fn allow(&self, db: &str, action: &str) -> bool {
         self.grant(&[ANY_RESOURCE, ANY_DATABASE, db], action)
     }
 
-    /// On a system collection.
+    /// Returns true if `action` is allowed on a system collection.
     pub(super) fn allow_on(&self, db: &str, collection: &str, action: &str) -> bool {
         let named = [format!("{db}.{collection}"), format!(".{collection}")];
         self.grant(&[ANY_RESOURCE, &named[0], &named[1]], action)
     }
 
-    /// On the deployment as a whole.
+    /// Returns true if `action` is allowed on the deployment as a whole.
     pub(super) fn allow_on_cluster(&self, action: &str) -> bool {
         self.grant(&[ANY_RESOURCE, CLUSTER], action)
     }

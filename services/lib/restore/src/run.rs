@@ -1,4 +1,4 @@
-//! A restore from its first write to its report.
+//! Runs a restore from its first write to its report.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,11 +19,11 @@ use super::verbatim::Verbatim;
 use super::verify::{Mismatches, compare_catalog, compare_documents};
 
 impl Prepared {
-    /// Writes and verifies. Cancelling stops it within a second; index builds that the target has
-    /// begun may then go on there.
+    /// Writes the state, and verifies it if the settings say so. Cancelling stops the restore
+    /// within a second; index builds that the target has begun may continue there.
     ///
     /// # Errors
-    /// Any failure comes with the report of what was done before it.
+    /// Returns the error together with the report of what was done before it.
     pub async fn run(
         self,
         progress: Arc<Progress>,
@@ -52,13 +52,13 @@ impl Prepared {
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
         unless(cancel, self.make_collections(progress, report)).await?;
-        // Loading has tasks of its own, which must have ended when this returns: it looks at
-        // `cancel` itself.
+        // Loading starts tasks, which must have ended when this returns, so it watches `cancel`
+        // itself.
         let written = self.load_documents(progress, cancel, report).await?;
         unless(cancel, self.finish(&written, progress, report)).await
     }
 
-    /// Everything after the documents.
+    /// Does everything that follows the documents.
     async fn finish(
         &self,
         written: &[Digest],
@@ -81,8 +81,8 @@ impl Prepared {
         self.barrier().await
     }
 
-    /// After an election or a crash, what the primary took before may be gone; only a verification
-    /// could tell.
+    /// Fails when a different primary answers than at the start. After an election or a crash, what
+    /// the primary took before may be gone; only a verification could find out.
     async fn check_primacy(&self) -> Result<(), RestoreError> {
         if self.target.primacy().await? == self.facts.primacy {
             return Ok(());
@@ -260,7 +260,8 @@ impl Prepared {
     }
 }
 
-/// Drops the step when cancelled; what it has asked the target to do may still happen there.
+/// Runs a step, and drops it when cancelled. What the step has asked the target to do may still
+/// happen there.
 async fn unless<T>(
     cancel: &CancellationToken,
     step: impl Future<Output = Result<T, RestoreError>>,

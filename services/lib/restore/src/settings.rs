@@ -1,8 +1,8 @@
-//! How a restore is done.
+//! The settings of a restore.
 
 use serde::{Deserialize, Serialize};
 
-/// Knobs of a restore. The defaults suit a target of its own on a few cores.
+/// Settings of a restore. The defaults suit a dedicated target on a few cores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RestoreSettings {
@@ -10,23 +10,23 @@ pub struct RestoreSettings {
     pub connections: usize,
     /// How many collections are read from the snapshot at once.
     pub readers: usize,
-    /// Bytes of documents per insert. Larger ones were not faster on 6.0.5 (256 KiB to 12 MiB
-    /// measured), and besides itself a batch in flight is copied twice by the driver.
+    /// Bytes of documents per insert. Larger batches were not faster on 6.0.5 (256 KiB to 12 MiB
+    /// measured), and the driver makes two more copies of each batch in flight.
     pub batch_bytes: usize,
     /// Documents per insert; servers take at most 100,000.
     pub batch_documents: usize,
-    /// Read the target back and compare. Without it a report claims nothing about what the target
-    /// holds.
+    /// Read the target back and compare. Without the verification, a report claims nothing about
+    /// what the target holds.
     pub verify: bool,
     /// Restore `admin.system.users` and `admin.system.roles`.
     pub users_and_roles: bool,
-    /// Write into a target that holds other collections. Those of the plan must not exist even
-    /// then: nothing is ever overwritten.
+    /// Write into a target that holds other collections. Even then, the collections of the plan
+    /// must not exist: nothing is ever overwritten.
     pub allow_non_empty: bool,
     /// Leave out what the target can never hold (single indexes, options and documents), and name
     /// it in the report, instead of refusing to restore.
     pub leave_out_unrestorable: bool,
-    /// What is known about the deployment the state comes from.
+    /// What is known about the deployment that the state comes from.
     pub source: SourceIdentity,
 }
 
@@ -37,8 +37,9 @@ pub struct RestoreSettings {
 pub struct SourceIdentity {
     /// `settings.replicaSetId`, in hexadecimal.
     pub replica_set_id: Option<String>,
-    /// Of which MongoDB series it is known to have been until the restored time, as `6.0`. It may
-    /// have been upgraded since, or its feature compatibility version lowered.
+    /// The MongoDB series that the source is known to have run until the restored time, such as
+    /// `6.0`. The source may have been upgraded since, or its feature compatibility version
+    /// lowered.
     pub series: Vec<String>,
 }
 
@@ -58,13 +59,15 @@ impl Default for RestoreSettings {
     }
 }
 
-/// A document travels inside its `insert`, and a command may be 16 KiB larger than the largest
-/// document.
+/// The largest `batch_bytes`. A document travels inside its `insert`, and a command may be 16 KiB
+/// larger than the largest document.
 const MAX_BATCH_BYTES: usize = 15 << 20;
 
 impl RestoreSettings {
+    /// Checks that every number is within its range.
+    ///
     /// # Errors
-    /// Names the setting, its value and the values it may have.
+    /// Returns a message that names the setting, its value and the values that it may have.
     pub fn validate(&self) -> Result<(), String> {
         let ranges = [
             ("connections", self.connections, 1, 128),

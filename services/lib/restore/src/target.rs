@@ -1,4 +1,4 @@
-//! The deployment that is written to, and what can be learnt about it without writing.
+//! The deployment that a restore writes to, and what can be learnt about it without writing.
 
 use std::time::Duration;
 
@@ -15,38 +15,40 @@ use super::time_series;
 #[derive(Clone, Debug)]
 pub struct Target {
     pub(super) client: Client,
-    /// Hosts as given, without credentials; for messages.
+    /// The hosts as given, without credentials; for messages.
     pub(super) name: String,
 }
 
 /// How long to look for a server that can be written to, unless the URI says otherwise.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was found out about a target. `None`: the server would not tell us.
+/// What was found out about a target. A field is `None` when the server did not report it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TargetFacts {
     pub(super) writable: bool,
     pub(super) router: bool,
     pub(super) set_name: Option<String>,
     pub(super) replica_set_id: Option<String>,
-    /// Of the primary that answered.
+    /// Identifies the primary that answered.
     pub(super) primacy: Primacy,
     pub(super) version: String,
     pub(super) feature_version: Option<String>,
-    /// By its own clock, in seconds since 1970.
+    /// The time by the target's own clock, in seconds since 1970.
     pub(super) now: Option<i64>,
     pub(super) namespaces: Option<Vec<String>>,
     pub(super) user: Option<String>,
-    /// Rights by resource, empty where access is not controlled.
+    /// The user's rights by resource; `None` when no user is logged in.
     pub(super) rights: Option<Rights>,
 }
 
 impl Target {
-    /// Connects lazily: an unreachable target shows in [`prepare`](super::prepare).
+    /// Makes a client for the target. It connects lazily: an unreachable target shows in
+    /// [`prepare`](super::prepare).
     ///
     /// # Errors
-    /// [`RestoreError::Settings`] for a URI that is not one, which it does not repeat: it may hold
-    /// a password; [`RestoreError::Unavailable`] when its SRV record cannot be looked up.
+    /// Returns [`RestoreError::Settings`] for an invalid URI; the message does not repeat the URI,
+    /// which may hold a password. Returns [`RestoreError::Unavailable`] when the SRV record of the
+    /// URI cannot be looked up.
     pub async fn connect(uri: &str) -> Result<Self, RestoreError> {
         let parsed = Deployment::parse(uri).await.map_err(|error| match error {
             UriError::Unusable(problem) => RestoreError::Settings(format!("target URI: {problem}")),
@@ -61,12 +63,12 @@ impl Target {
         Ok(Self { client, name: deployment.hosts().join(",") })
     }
 
-    /// Over a client that exists; `name` is what messages call the target.
+    /// Makes a target from an existing client; `name` is what messages call the target.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// Asks the target everything the checks need. It writes nothing.
+    /// Asks the target everything that the checks need. Writes nothing.
     pub(super) async fn probe(&self) -> Result<TargetFacts, RestoreError> {
         let mut facts = TargetFacts::default();
         self.probe_role(&mut facts).await.map_err(|failure| self.unreachable(&failure))?;
@@ -95,7 +97,7 @@ impl Target {
         Ok(())
     }
 
-    /// Which primary answers now.
+    /// Returns which primary answers now.
     pub(super) async fn primacy(&self) -> Result<Primacy, RestoreError> {
         let hello = self.client.hello().await.map_err(|failure| self.unreachable(&failure))?;
         Ok(hello.primacy)
@@ -129,7 +131,7 @@ impl Target {
             info.get_array("authenticatedUserPrivileges").ok().map(|list| Rights::read(list));
     }
 
-    /// Every collection and view that is not the server's own.
+    /// Returns every collection and view that is not the server's own.
     async fn namespaces(&self) -> Result<Vec<String>, Failure> {
         let mut ask = DocWriter::new();
         ask.int32(b"listDatabases", 1).value(kind::BOOL, b"nameOnly", &[1]);
@@ -150,21 +152,21 @@ impl Target {
         Ok(namespaces)
     }
 
-    /// The entries of `listCollections`, raw.
+    /// Returns the raw entries of `listCollections`.
     pub(super) async fn list_collections(&self, db: &str) -> Result<Vec<Vec<u8>>, Failure> {
         command::collect(&self.client, db, command::simple("listCollections")).await
     }
 
-    /// Whether `collMod` knows the mark of mixed types. Asked about a collection that does not
-    /// exist, so nothing is changed: a server that knows the mark misses the collection, others do
-    /// not know the parameter.
+    /// Returns true if the target's `collMod` knows the mark of mixed types. The question names a
+    /// collection that does not exist, so nothing is changed: a server that knows the mark reports
+    /// the missing collection, and other servers report the unknown parameter.
     pub(super) async fn knows_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
         const NO_COLLECTION: &str = "hindsight.asks.for.a.parameter";
         let ask = time_series::set_mark(NO_COLLECTION, true);
         match command::run(&self.client, db, ask).await {
             Err(failure) if failure.is(codes::UNKNOWN_FIELD) => Ok(false),
             Err(failure) if failure.is_passing() => Err(self.unreachable(&failure)),
-            // Without the right nothing is restored, as the checks tell.
+            // Without the right to run collMod nothing is restored, as the checks report.
             _ => Ok(true),
         }
     }
@@ -173,8 +175,8 @@ impl Target {
         command::run(&self.client, "admin", command::simple(name)).await
     }
 
-    /// A target that answers and refuses (a wrong password, say) will not answer otherwise next
-    /// time.
+    /// Makes the error of a question that failed. A target that answers and refuses (because of a
+    /// wrong password, for example) will not answer otherwise next time.
     fn unreachable(&self, failure: &Failure) -> RestoreError {
         let target = &self.name;
         match failure.is_passing() {
@@ -189,7 +191,7 @@ impl Target {
     }
 }
 
-/// Whether a freshly made deployment may hold this.
+/// Returns true for a collection that a freshly made deployment may hold.
 fn is_the_servers_own(db: &str, name: &str) -> bool {
     match db {
         "local" | "config" => true,

@@ -1,10 +1,11 @@
-//! Time-series collections: made and changed through their views, because servers of different
-//! patches make different buckets (another `validator`), and those from 7.0 on let nobody change
-//! buckets directly.
+//! Time-series collections. They are created and changed through their views, because servers of
+//! different patches create different buckets (with another `validator`), and servers from 7.0 on
+//! let nobody change buckets directly.
 //!
-//! Whether buckets may hold measurements of mixed types is a mark of the collection
-//! (`hindsight_oplog::time_series`). A target that lacks the mark skips such buckets in queries, so
-//! what cannot be marked is refused before anything is written (docs/decisions/0013).
+//! A mark of the collection says whether its buckets may hold measurements of mixed types
+//! (`hindsight_oplog::time_series`). Queries of a target that lacks the mark skip such buckets, so
+//! a collection that needs the mark and cannot have it is refused before anything is written
+//! (docs/decisions/0013).
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 use hindsight_oplog::time_series::{
@@ -18,43 +19,45 @@ mod fit;
 
 pub(super) use fit::{Abilities, refusal};
 
-/// What a time-series is besides its buckets.
+/// What a time-series has besides its buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TimeSeries {
     /// The view's name, without the database.
     pub(super) view: String,
-    /// The mark of mixed types that is set before the first bucket is written; none where none is
-    /// set.
+    /// The mark of mixed types that is set before the first bucket is written; `None` where no mark
+    /// is set.
     pub(super) mark: Option<bool>,
-    /// The mark is taken away once the buckets are there: so it was on the source, whose buckets
-    /// may be of before.
+    /// The mark is taken away once the buckets are written. It was taken away on the source too,
+    /// where some buckets may date from before that.
     pub(super) unmark: bool,
-    /// Buckets of mixed types must not be written: queries of the target would skip them.
+    /// Buckets of mixed types must not be written, because queries of the target would skip them.
     pub(super) refuses_mixed: bool,
-    /// The name of an index that the target makes and the state has not, or has otherwise.
+    /// The name of an index that the target creates by itself, and that the state does not have or
+    /// has in another form.
     pub(super) surplus_index: Option<String>,
 }
 
 impl TimeSeries {
-    /// The mark at the end; none where none is set.
+    /// Returns the mark at the end of the restore; `None` where no mark is set.
     pub(super) fn final_mark(&self) -> Option<bool> {
         self.mark.map(|mark| mark && !self.unmark)
     }
 }
 
-/// Options that the server gives to buckets by itself, or that are set later.
+/// Options that the server sets on buckets by itself, or that are set later.
 const OF_BUCKETS: [&[u8]; 6] =
     [b"clusteredIndex", b"validator", b"expireAfterSeconds", b"temp", b"uuid", b"idIndex"];
 
-/// The argument of commands that are about buckets and name a time-series without a view (made by
+/// The argument of commands that mean the buckets and name a time-series without a view (made by
 /// hand after the sources of 9.0).
 pub(super) const RAW_DATA: &[u8] = b"rawData";
 
+/// Returns true for the name of a collection of buckets.
 pub(super) fn is_buckets(name: &str) -> bool {
     name.starts_with(BUCKETS_PREFIX)
 }
 
-/// `create` of a time-series with its view, given the options of its buckets.
+/// Builds the `create` of a time-series with its view, from the options of its buckets.
 fn create_through(view: &str, options: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     options.get(b"timeseries")?.ok_or(Malformed("buckets without the option timeseries"))?;
     let mut command = DocWriter::new();
@@ -63,7 +66,7 @@ fn create_through(view: &str, options: Doc<'_>) -> Result<Vec<u8>, Malformed> {
     Ok(command.finish())
 }
 
-/// Lets the buckets be made and changed through their view.
+/// Changes the plan of buckets so that they are created and changed through their view.
 pub(super) fn make_through(buckets: &mut PlannedCollection, view: &str) -> Result<(), Malformed> {
     let options = Doc::new(&buckets.state.options)?;
     buckets.create = create_through(view, options)?;
@@ -80,7 +83,7 @@ pub(super) fn make_through(buckets: &mut PlannedCollection, view: &str) -> Resul
     Ok(())
 }
 
-/// A time-series that is one collection (from 9.0 on) is made through its own name.
+/// Plans a time-series that is one collection (from 9.0 on): it is created through its own name.
 pub(super) fn without_view(mut planned: PlannedCollection) -> Result<PlannedCollection, Malformed> {
     if planned.raw_data {
         let name = planned.state.name.clone();
@@ -89,7 +92,7 @@ pub(super) fn without_view(mut planned: PlannedCollection) -> Result<PlannedColl
     Ok(planned)
 }
 
-/// Asks for buckets, where the collection would show measurements.
+/// Finishes a command. It asks for buckets where the collection would otherwise show measurements.
 pub(super) fn raw_if_needed(mut command: DocWriter, collection: &PlannedCollection) -> Vec<u8> {
     if collection.raw_data {
         command.value(kind::BOOL, RAW_DATA, &[1]);
@@ -97,14 +100,14 @@ pub(super) fn raw_if_needed(mut command: DocWriter, collection: &PlannedCollecti
     command.finish()
 }
 
-/// `dropIndexes` of one index.
+/// Builds the `dropIndexes` of one index.
 pub(super) fn drop_index(view: &str, index: &str) -> Vec<u8> {
     let mut command = DocWriter::new();
     command.string(b"dropIndexes", view).string(b"index", index);
     command.finish()
 }
 
-/// `collMod` that sets the mark.
+/// Builds the `collMod` that sets the mark of mixed types.
 pub(super) fn set_mark(view: &str, mark: bool) -> Vec<u8> {
     let mut command = DocWriter::new();
     command.string(b"collMod", view);
@@ -112,8 +115,8 @@ pub(super) fn set_mark(view: &str, mark: bool) -> Vec<u8> {
     command.finish()
 }
 
-/// Options of buckets as two servers can be compared in: without the validator, which is the
-/// server's own, and the mark apart.
+/// Returns the options of buckets in a form in which two servers can be compared: without the
+/// validator, which is the server's own, and with the mark apart.
 pub(super) fn comparable(options: Doc<'_>) -> Result<(Vec<u8>, Option<bool>), Malformed> {
     let mark = mixed_schema_mark(options)?;
     let options = with_mixed_schema_mark(options, None)?;
@@ -122,9 +125,10 @@ pub(super) fn comparable(options: Doc<'_>) -> Result<(Vec<u8>, Option<bool>), Ma
     Ok((compared.finish(), mark))
 }
 
-/// Whether two documents of `system.views` stand for the same time-series. How long a bucket may
-/// span is an option of the buckets, which views repeat and a `collMod` that fails half-way changes
-/// in the view alone; 5.0 writes `exclude: []`, too.
+/// Returns true if two documents of `system.views` stand for the same time-series. How long a
+/// bucket may span is not compared: it is an option of the buckets that views repeat, and a
+/// `collMod` that fails half-way changes it in the view alone. 5.0 also writes `exclude: []`, which
+/// is not compared.
 pub(super) fn same_view(expected: Doc<'_>, held: Doc<'_>) -> Result<bool, Malformed> {
     for field in [b"_id".as_slice(), b"viewOn", b"collation"] {
         let bytes = |doc: Doc<'_>| doc.get(field).map(|found| found.map(|e| e.as_bytes().to_vec()));
@@ -142,7 +146,8 @@ pub(super) fn same_view(expected: Doc<'_>, held: Doc<'_>) -> Result<bool, Malfor
     Ok(expected.is_some() && expected == fields(held)?)
 }
 
-/// What the view says about the span of its buckets, where the buckets say something else.
+/// Returns the span of a bucket that the view states, in seconds, if the buckets state another
+/// span.
 pub(super) fn other_span(view: Doc<'_>, buckets: Doc<'_>) -> Result<Option<i64>, Malformed> {
     const SPAN: &[u8] = b"bucketMaxSpanSeconds";
     let span = |doc: Option<Doc<'_>>| -> Result<Option<i64>, Malformed> {

@@ -1,5 +1,5 @@
-//! Documents that only `applyOps` can write as they are: whether it may be used, and what becomes
-//! of them where not.
+//! Documents that only `applyOps` can write as they are: whether we may use it, and what happens to
+//! the documents if not.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use super::settings::RestoreSettings;
 use super::target::TargetFacts;
 use super::version::Version;
 
-/// The way of documents that an insert would change or refuse.
+/// Decides what happens to documents that an insert would change or refuse.
 #[derive(Debug)]
 pub(super) struct Verbatim {
     way: Way,
@@ -21,26 +21,26 @@ pub(super) struct Verbatim {
 enum Way {
     Written,
     LeftOut,
-    /// They end the restore.
+    /// Such a document ends the restore.
     Refused,
 }
 
-/// The first ones by name, the others by number.
+/// The documents that were left out: the first ones by name, the others as a number.
 #[derive(Debug, Default)]
 struct LeftOut {
     named: Vec<Skipped>,
     others: u64,
 }
 
-/// Documents that are named in a report.
+/// The most documents that a report names.
 const NAMED: usize = 1_000;
 
-/// Follows the reason that the document itself gives.
+/// Follows the reason that lies in the document itself.
 const NO_RIGHT: &str = "and only applyOps, which this user may not run, stores it so";
 
 impl Verbatim {
     pub(super) fn of(facts: &TargetFacts, settings: &RestoreSettings) -> Self {
-        // 4.4 has no action of that name: there the right to insert does.
+        // 4.4 has no action of that name: there the right to insert is enough.
         let needs_no_right = Version::parse(&facts.version).is_some_and(|v| v < Version(5, 0, 0));
         let rights = facts.rights.as_ref();
         let way = if needs_no_right || rights.is_none_or(|r| r.allow_on_cluster("applyOps")) {
@@ -53,10 +53,10 @@ impl Verbatim {
         Self { way, left_out: Mutex::default() }
     }
 
-    /// Whether the document is written (with `applyOps`) or left out.
+    /// Returns true when the document is written (with `applyOps`), and false when it is left out.
     ///
     /// # Errors
-    /// [`RestoreError::WriteRefused`] when it can be neither.
+    /// Returns [`RestoreError::WriteRefused`] when it can be neither written nor left out.
     pub(super) fn decide(
         &self,
         namespace: &str,
@@ -82,7 +82,7 @@ impl Verbatim {
         }
     }
 
-    /// What was left out, for the report.
+    /// Returns what was left out, for the report.
     pub(super) fn left_out(&self) -> Vec<Skipped> {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = |ns| Skipped { ns, reason: format!("each for such a reason, {NO_RIGHT}") };

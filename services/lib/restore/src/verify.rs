@@ -1,4 +1,4 @@
-//! Reading the target back and comparing it with what was written.
+//! Reads the target back and compares it with what was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +20,9 @@ use super::time_series;
 /// What differs, by namespace.
 pub(super) type Mismatches = BTreeMap<String, String>;
 
-/// Digests every collection on the target and compares. By then no write of ours is under way and
-/// nothing expires, so a read of the primary, which has told us that the majority holds it, is
-/// enough.
+/// Digests every collection on the target and compares the digests. At that point no write of ours
+/// is under way and nothing expires, so reading from the primary, which has confirmed that the
+/// majority holds everything, is enough.
 pub(super) async fn compare_documents(
     client: &Client,
     plan: &Plan,
@@ -75,7 +75,8 @@ async fn digest_collection(
     Ok(digest)
 }
 
-/// Compares options, indexes and views with the plan, and looks for collections that are not in it.
+/// Compares options, indexes and views with the plan, and looks for collections that are not in the
+/// plan.
 pub(super) async fn compare_catalog(
     target: &Target,
     plan: &Plan,
@@ -105,7 +106,7 @@ pub(super) async fn compare_catalog(
     Ok(mismatches)
 }
 
-/// The entries of `listCollections` by name.
+/// Returns the entries of `listCollections` by name.
 fn by_name(entries: &[Vec<u8>]) -> Result<BTreeMap<String, Doc<'_>>, Malformed> {
     let mut listed = BTreeMap::new();
     for entry in entries {
@@ -143,8 +144,9 @@ async fn compare_collection(
     compare_indexes(&collection.state.indexes, &held).map_err(bad)
 }
 
-/// The names of options that differ. The mark of mixed types is compared where the plan sets one;
-/// whether the mark of a temporary collection could be set has been told when it was made.
+/// Returns the names of the options that differ. The mark of mixed types is compared where the plan
+/// sets one. The mark of a temporary collection is not compared: if it could not be set, a warning
+/// said so when the collection was created.
 fn options_difference(
     collection: &PlannedCollection,
     expected: Doc<'_>,
@@ -162,8 +164,8 @@ fn options_difference(
     Ok(meaning(&expected)?.difference(&meaning(&held)?))
 }
 
-/// The first difference between two sets of indexes, in words. What `listIndexes` shows of a
-/// clustered collection's own order is no index but an option, and is compared as one.
+/// Returns the first difference between two sets of indexes, in words. What `listIndexes` shows of
+/// a clustered collection's own order is not an index but an option, and is compared as an option.
 fn compare_indexes(expected: &[Vec<u8>], held: &[Vec<u8>]) -> Result<Option<String>, Malformed> {
     let expected = real_indexes(expected)?;
     let held = real_indexes(held)?;
@@ -192,8 +194,9 @@ fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
     Ok(real)
 }
 
-/// Byte by byte (time-series by what they mean) where the target shows `system.views`, else by what
-/// `listCollections` says of each view.
+/// Compares the views of a database. Where the target shows `system.views`, their documents are
+/// compared byte by byte (those of time-series by meaning). Otherwise, what `listCollections` says
+/// about each view is compared.
 async fn compare_views(
     client: &Client,
     db: &str,
@@ -243,7 +246,8 @@ fn has_time_series(definitions: &[Vec<u8>], expected: &[u8]) -> Result<bool, Mal
     Ok(false)
 }
 
-/// Collections the target has and the state has not: someone else is writing there.
+/// Returns collections that the target has and the state does not have: someone else is writing to
+/// the target.
 fn strangers(db: &str, plan: &Plan, listed: &BTreeMap<String, Doc<'_>>) -> Mismatches {
     let known = |name: &str| {
         name == VIEWS

@@ -1,4 +1,4 @@
-//! Versions of servers, ordered.
+//! Ordered versions of servers.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub(super) struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
 
 impl Version {
-    /// Of `6.0.5`, and of `6.0.5-rc1` too. None where a server calls itself otherwise.
+    /// Parses `6.0.5`, and `6.0.5-rc1` as well. Returns `None` for a version of another form.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let release = text.split('-').next()?;
         let mut numbers = release.split('.').map(|number| number.parse().ok());

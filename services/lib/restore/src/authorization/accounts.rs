@@ -1,4 +1,5 @@
-//! Users and roles that a target has already, and has otherwise: a merge leaves them as they are.
+//! Finds users and roles that a target already has with other contents. A merge leaves those as
+//! they are.
 
 use hindsight_mongo::{Client, codes};
 
@@ -7,17 +8,18 @@ use super::super::error::{LISTED, RestoreError, listed};
 use super::super::plan::{ROLES, USERS};
 use super::id_of;
 
-/// Sentences about what a target has already.
+/// Sentences about users and roles that a target already has.
 #[derive(Debug, Default)]
 pub(in super::super) struct Present {
     /// Why users and roles cannot be merged.
     pub(in super::super) problems: Vec<String>,
-    /// What there will be besides those of the state.
+    /// Which users and roles the target keeps besides those of the state.
     pub(in super::super) warnings: Vec<String>,
 }
 
-/// Looks at the users and roles of the target. `own` is whom this restore is logged in as: the
-/// target's own stays. A user who may not look learns nothing.
+/// Compares the target's users and roles with those of the state. `own` is the user that this
+/// restore is logged in as; the target keeps its own version of that user. A system collection that
+/// we may not read is not compared.
 pub(in super::super) async fn present(
     client: &Client,
     users: &[Vec<u8>],
@@ -49,14 +51,14 @@ pub(in super::super) async fn present(
     Ok(present)
 }
 
-/// The names of those that are held and not wanted.
+/// Returns the ids of the documents that are held but not wanted.
 fn more(wanted: &[Vec<u8>], held: &[Vec<u8>], own: Option<&str>) -> Vec<String> {
     let names = held.iter().map(|document| id_of(document));
     let is_more = |id: &Option<&str>| *id != own && !wanted.iter().any(|other| id_of(other) == *id);
     names.filter(is_more).flatten().map(str::to_owned).collect()
 }
 
-/// The names of those that are held with other contents.
+/// Returns the ids of the wanted documents that are held with other contents.
 fn others(wanted: &[Vec<u8>], held: &[Vec<u8>], own: Option<&str>) -> Vec<String> {
     let is_other = |document: &&Vec<u8>| {
         let id = id_of(document);

@@ -1,6 +1,6 @@
-//! Actions that roles name and a target does not know. Roles outlive actions: a server loads
-//! `diagLogging` of an older one and passes over it, and refuses to take it anew, with every other
-//! role of the same call.
+//! Finds actions that roles grant and a target does not know. Roles outlive actions: a server loads
+//! a role of an older server that grants `diagLogging`, and ignores the action. The same server
+//! refuses a new role that grants it, and with it every other role of the same call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,14 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 use super::super::command;
 use super::id_of;
 
-/// No role has this name.
+/// A name that no role has.
 const NO_ROLE: &str = "hindsight_no_such_role";
-/// How servers begin to say it: `Unrecognized action privilege strings: a,b` (4.4.2), `Unrecognized
-/// action: a` and `Unrecognized actions: a, b` (5.0.4 to 7.0.28).
+/// How servers begin the message about unknown actions:
+/// `Unrecognized action privilege strings: a,b` (4.4.2), `Unrecognized action: a` and
+/// `Unrecognized actions: a, b` (5.0.4 to 7.0.28).
 const UNRECOGNIZED: &str = "Unrecognized action";
 
-/// The actions that roles grant, each with the roles that do.
+/// Returns the actions that roles grant, each with the ids of the roles that grant it.
 pub(in super::super) fn actions_of(
     roles: &[Vec<u8>],
 ) -> Result<BTreeMap<String, BTreeSet<String>>, Malformed> {
@@ -41,9 +42,9 @@ fn privileges(role: Doc<'_>) -> Result<Vec<Doc<'_>>, Malformed> {
     Ok(documents.collect::<Result<Vec<_>, Malformed>>()?.into_iter().flatten().collect())
 }
 
-/// Those of the actions that the target does not know. It is asked to grant them to a role that
-/// there is not, which it refuses in any case: for unknown actions first. A user who may not grant
-/// learns nothing.
+/// Returns the actions that the target does not know. The target is asked to grant the actions to a
+/// role that does not exist. It always refuses, but it complains about unknown actions first. When
+/// we may not grant privileges, the result is empty.
 pub(in super::super) async fn unknown<'a>(
     client: &Client,
     actions: impl Iterator<Item = &'a str>,
@@ -74,7 +75,7 @@ fn named_in(message: &str, actions: &[&str]) -> BTreeSet<String> {
     actions.iter().filter(|action| named.contains(*action)).map(|it| (*it).to_owned()).collect()
 }
 
-/// The role without these actions, and without privileges that grant nothing else.
+/// Returns the role without these actions, and without privileges that grant nothing else.
 pub(in super::super) fn without(
     role: &[u8],
     unknown: &BTreeSet<String>,

@@ -1,8 +1,8 @@
-//! Reading roles back through `rolesInfo`, for users who may not read `admin.system.roles` itself.
+//! Reads roles back through `rolesInfo`, for users who may not read `admin.system.roles` itself.
 //!
-//! Seen on 4.4.2 to 6.0.27: the role `restore` may merge roles and ask for them (`viewRole`), and
-//! may not read the collection that holds them. `rolesInfo` shows a role's parts in an order of its
-//! own, so they are compared as sets.
+//! Seen on 4.4.2 to 6.0.27: a user with the role `restore` may merge roles and ask for them
+//! (`viewRole`), but may not read the collection that holds them. `rolesInfo` shows the parts of a
+//! role in another order, so they are compared as sets.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,18 @@ use hindsight_oplog::raw::{DocWriter, kind};
 
 use super::super::command;
 
-/// What became of one role.
+/// How the target holds one role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     Same,
-    /// All but its `authenticationRestrictions` is the same; those are shown in other words.
+    /// Everything except `authenticationRestrictions` is the same. `rolesInfo` shows the
+    /// restrictions in another form, so they are not compared.
     SameButRestrictions,
     Differs,
 }
 
-/// Whether the target holds a role of `admin.system.roles` as that document says.
+/// Asks the target how it holds the role that `document`, a document of `admin.system.roles`,
+/// describes.
 pub(super) async fn look_up(client: &Client, document: &[u8]) -> Result<Held, Failure> {
     let unreadable = |error: String| Failure::refused(error);
     let raw =
@@ -48,7 +50,7 @@ fn compare(expected: &Document, shown: &Document) -> Held {
     }
 }
 
-/// Each action on each resource, as text.
+/// Returns each pair of resource and action, as text.
 fn privileges(role: &Document) -> BTreeSet<(String, String)> {
     let mut pairs = BTreeSet::new();
     for privilege in documents(role, "privileges") {
@@ -69,7 +71,7 @@ fn documents<'a>(role: &'a Document, field: &str) -> impl Iterator<Item = &'a Do
     array.iter().filter_map(Bson::as_document)
 }
 
-/// A document of scalars as text, its fields in the order of their names.
+/// Renders a document of scalars as text, with the fields in the order of their names.
 fn sorted(document: &Document) -> String {
     let fields: BTreeSet<_> =
         document.iter().map(|(name, value)| format!("{name}: {value}")).collect();

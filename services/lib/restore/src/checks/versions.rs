@@ -1,13 +1,13 @@
-//! Whether the target's MongoDB takes what the source's held (docs/decisions/0016).
+//! Checks whether the target's MongoDB version takes what the source held (docs/decisions/0016).
 
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion};
 
 use super::super::target::TargetFacts;
 
-/// From this series on `setFeatureCompatibilityVersion` wants to be confirmed.
+/// From this series on, `setFeatureCompatibilityVersion` must be confirmed.
 const CONFIRMED_SINCE: Series = Series::new(7, 0);
 
-/// Lists what speaks against the target's version and feature compatibility version; what could not
+/// Lists what speaks against the target's version and feature compatibility version. What could not
 /// be compared goes into `warnings`.
 pub(super) fn check(
     facts: &TargetFacts,
@@ -37,7 +37,8 @@ pub(super) fn check(
     }
 }
 
-/// While it was changing, a server of the newer series may be at either.
+/// Returns true if a target at version `found` fits the source. While the source's version was
+/// changing, a target of the newer series may be at either of the two versions.
 fn allows(source: FeatureVersion, found: &str) -> bool {
     let found = found.parse().ok();
     found == Some(source.version) || found.is_some() && found == source.changing_with
@@ -72,8 +73,8 @@ mod tests {
 
     use super::*;
 
-    /// What is said about a target with this version and feature compatibility version, then what
-    /// was not compared.
+    /// Returns the problems of a target with this version and feature compatibility version, and
+    /// the number of warnings about what was not compared.
     fn said(source: &SourceVersion, version: &str, feature_version: &str) -> (String, usize) {
         let facts = TargetFacts {
             version: version.to_owned(),
@@ -108,7 +109,7 @@ mod tests {
         assert!(!problems.contains("runs MongoDB"), "{problems}");
     }
 
-    /// It may hold buckets of time-series that 6.0 compressed, which 5.0.4 cannot read.
+    /// The state may hold buckets of time-series that 6.0 compressed, which 5.0.4 cannot read.
     #[test]
     fn a_lowered_version_is_still_that_of_the_newer_servers() {
         let lowered = source("5.0", None, "6.0");

@@ -1,4 +1,4 @@
-//! What a target makes of an index spec.
+//! Fits the spec of an index to a target.
 
 use hindsight_history::form::{IndexKind, index_name, is_foreign, is_nan, kind_of, repaired};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed};
@@ -7,10 +7,10 @@ use super::super::version::Version;
 use super::options::collation_obstacle;
 use super::{Fitted, Limits, Obstacle};
 
-/// The newest major version whose options of indexes are known here.
+/// The newest major version whose index options are known here.
 const NEWEST_KNOWN: u32 = 7;
 
-/// Options of an index that servers up to [`NEWEST_KNOWN`] take.
+/// Index options that servers up to [`NEWEST_KNOWN`] take.
 const KNOWN: [&[u8]; 25] = [
     b"v",
     b"key",
@@ -39,7 +39,7 @@ const KNOWN: [&[u8]; 25] = [
     b"originalSpec",
 ];
 
-/// The spec as the target will list it, or why the target cannot have the index.
+/// Returns the spec as the target will list it, or why the target cannot have the index.
 pub(super) fn fit(
     options: Doc<'_>,
     spec: Doc<'_>,
@@ -49,7 +49,7 @@ pub(super) fn fit(
     if let Some(obstacle) = obstacle(options, spec, &index_kind, limits)? {
         return Ok(Err(obstacle));
     }
-    // 4.4 lists what it is given.
+    // 4.4 lists a spec as it was given.
     let listed = match limits.version >= Version(5, 0, 0) {
         true => repaired(Doc::new(&without_nan(spec, limits)?)?)?,
         false => spec.as_bytes().to_vec(),
@@ -71,8 +71,9 @@ pub(super) fn fit(
     Ok(Ok(fitted))
 }
 
-/// Options of other kinds of index that are refused instead of ignored: `weights` from 5.0 on,
-/// `bucketSize` by 5.0.4 and 6.0.5, not by 6.0.27 and 7.0.28, which list it again.
+/// Returns true for an option of another kind of index that the target refuses instead of ignoring:
+/// `weights` from 5.0 on, and `bucketSize` on 5.0.4 and 6.0.5, but not on 6.0.27 and 7.0.28, which
+/// list it again.
 fn is_refused(index_kind: &IndexKind, option: &[u8], limits: Limits) -> bool {
     let version = limits.version;
     let is_refused = match option {
@@ -140,8 +141,9 @@ fn obstacle(
     collation.map_or(Ok(None), |collation| collation_obstacle(collation, what, true, limits))
 }
 
-/// `collMod` of 4.4.2 and 5.0.4 takes any number of seconds, `createIndexes` only those that lead
-/// to a time after 1970.
+/// Returns why the target refuses the seconds of a TTL index, or `None` if it takes them. The
+/// `collMod` of 4.4.2 and 5.0.4 takes any number of seconds; their `createIndexes` takes only
+/// numbers that, counted back from now, lead to a time after 1970.
 fn seconds_refused(spec: Doc<'_>, limits: Limits) -> Result<Option<String>, Malformed> {
     let version = limits.version;
     let seconds = spec.get(b"expireAfterSeconds")?.filter(|seconds| !is_nan(*seconds));
@@ -152,14 +154,15 @@ fn seconds_refused(spec: Doc<'_>, limits: Limits) -> Result<Option<String>, Malf
     }))
 }
 
-/// 5.0.14 and 6.0.2 take NaN for "never", as 4.4 does, and store the largest number instead.
+/// Returns true if the target would expire all documents at once for NaN. 5.0.14 and 6.0.2 take NaN
+/// for "never", as 4.4 does, and store the largest number instead.
 fn expires_at_nan(version: Version) -> bool {
     (Version(5, 0, 0)..Version(5, 0, 14)).contains(&version)
         || (Version(6, 0, 0)..Version(6, 0, 2)).contains(&version)
 }
 
-/// The spec, its NaN seconds replaced by what the source took them for: 5.0.4 for 0 (later 5.0 logs
-/// and lists a number), the others for "never".
+/// Returns the spec with NaN seconds replaced by what the source took them for: 5.0.4 took them for
+/// 0 (later 5.0 servers log and list a number), and the others for "never".
 fn without_nan(spec: Doc<'_>, limits: Limits) -> Result<Vec<u8>, Malformed> {
     let mut writer = DocWriter::with_capacity(spec.as_bytes().len());
     for element in spec.elements() {

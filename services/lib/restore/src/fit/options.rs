@@ -1,16 +1,17 @@
-//! What a target makes of a collection's options.
+//! Fits the options of a collection to a target.
 
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed};
 
 use super::super::version::Version;
 use super::{Limits, Obstacle};
 
-/// The version of the collations of every server from 4.4 to 7.0, as their specs tell it.
+/// The version of the collations of every server from 4.4 to 7.0, as their specs name it.
 const COLLATIONS: &str = "57.1";
-/// The newest major version whose options of collections and collations are known here.
+/// The newest major version whose collection options and collations are known here.
 const NEWEST_KNOWN: u32 = 7;
 
-/// Options that `create` takes, up to [`NEWEST_KNOWN`], and those which are not for it to take.
+/// Options that `create` takes on servers up to [`NEWEST_KNOWN`], and options that are known but
+/// not meant for `create`.
 const KNOWN: [&[u8]; 23] = [
     b"capped",
     b"size",
@@ -37,17 +38,17 @@ const KNOWN: [&[u8]; 23] = [
     b"comment",
 ];
 
-/// The options without what the target cannot hold, and what that is.
+/// Returns the options without what the target cannot hold, and the obstacles that were found.
 pub(super) fn fit(options: Doc<'_>, limits: Limits) -> Result<(Vec<u8>, Vec<Obstacle>), Malformed> {
     let mut fitted = DocWriter::with_capacity(options.as_bytes().len());
     let mut obstacles = Vec::new();
     for element in options.elements() {
         let element = element?;
-        // The upgrade to 7.0 dropped it without an entry.
+        // The upgrade to 7.0 dropped this option without an entry.
         if element.name == b"recordPreImages" && limits.source_feature_major >= Some(7) {
             continue;
         }
-        // Without a size there is neither a cap nor a number of documents.
+        // Without a size, a collection has neither a cap nor a limit of documents.
         let is_of_cap = matches!(element.name, b"capped" | b"max");
         match obstacle(options, element, limits)? {
             Some(obstacle) => obstacles.push(obstacle),
@@ -123,7 +124,9 @@ fn obstacle(
     })
 }
 
-/// Settings of an engine for tests, which servers up to 6.0 take for any engine they know.
+/// Returns true if there are settings for an engine other than WiredTiger and the in-memory engine.
+/// Such settings are for an engine for tests; servers up to 6.0 take settings for any engine that
+/// they know.
 fn names_other_engine(engines: Element<'_>) -> Result<bool, Malformed> {
     for engine in engines.as_doc().unwrap_or(Doc::EMPTY).elements() {
         if !matches!(engine?.name, b"wiredTiger" | b"inMemory") {
@@ -133,15 +136,15 @@ fn names_other_engine(engines: Element<'_>) -> Result<bool, Malformed> {
     Ok(false)
 }
 
-/// A capped collection that holds nothing, which this target cannot make. Without `capped`, a size
-/// bounds nothing.
+/// Returns true for a capped collection that holds nothing (of size 0), which this target cannot
+/// create. Without `capped`, a size bounds nothing.
 fn is_of_no_size(options: Doc<'_>, version: Version) -> Result<bool, Malformed> {
     let capped = options.get(b"capped")?.and_then(Element::as_bool) == Some(true);
     let size = options.get(b"size")?.and_then(Element::as_integer);
     Ok(capped && size == Some(0) && version >= Version(5, 0, 0))
 }
 
-/// A collation whose rules this target does not have.
+/// Returns an obstacle for a collation whose rules this target does not have.
 pub(super) fn collation_obstacle(
     collation: Doc<'_>,
     what: impl Fn() -> String,

@@ -22,7 +22,8 @@ struct Fit {
 }
 
 impl Fit {
-    /// Of a collection with these options and one index besides that of `_id`.
+    /// Fits a collection with these options and, unless `index` is empty, one index besides that on
+    /// `_id`.
     fn of(
         options: &RawDocumentBuf,
         index: RawDocumentBuf,
@@ -60,7 +61,7 @@ fn what_has_no_effect_is_left_out_in_silence() {
         (k1(rawdoc! { "bucketSize": 2 }), "6.0.5", k1(rawdoc! {})),
         (k1(rawdoc! { "sparse": "x" }), "5.0.4", k1(rawdoc! { "sparse": true })),
         (k1(rawdoc! { "ns": "shop.orders" }), "4.4.2", k1(rawdoc! {})),
-        // Listed as given, so made as given.
+        // Listed as given, so created as given.
         (k1(rawdoc! { "sparse": 1 }), "4.4.2", k1(rawdoc! { "sparse": 1 })),
         (k1(rawdoc! { "bits": 20 }), "5.0.4", k1(rawdoc! { "bits": 20 })),
         (k1(rawdoc! { "bucketSize": 2 }), "7.0.28", k1(rawdoc! { "bucketSize": 2.0 })),
@@ -135,7 +136,7 @@ fn single_indexes_and_options_can_be_left_out_and_are_named() {
     let fit = Fit::of(&emptied, rawdoc! {}, limits("5.0.4", "5.0"), true);
     assert_eq!(fit.state.options, rawdoc! { "validator": {} }.into_bytes(), "a plain collection");
     assert_eq!(fit.findings.left_out.len(), 1);
-    // Not a whole collection's way of being.
+    // What makes a whole collection what it is cannot be left out.
     let fit = Fit::of(&rawdoc! { "timeseries": {} }, rawdoc! {}, limits("4.4.2", "4.4"), true);
     assert_eq!((fit.findings.problems().len(), fit.findings.left_out.len()), (1, 0));
 }

@@ -1,4 +1,4 @@
-//! Without a server: what loading does when the source or the target does not deliver.
+//! Tests of loading without a server: the source or the target does not deliver.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use super::super::rights::Rights;
 use super::super::target::TargetFacts;
 use super::*;
 
-/// Nobody listens on port 1.
+/// Makes a loader with a target that does not answer: nothing listens on port 1.
 async fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
     let collections = snapshot.collections().expect("in memory");
     let plan = plan(snapshot.timestamp(), collections, &Default::default(), true).expect("plans");
     assert_eq!(plan.collections[0].ordered, capped);
-    // A user who may nothing.
+    // A user without any rights.
     let facts = TargetFacts {
         version: "6.0.5".to_owned(),
         rights: Some(Rights::default()),

@@ -158,7 +158,7 @@ fn a_time_series_is_made_through_its_view() {
     assert_eq!(create, expected);
 }
 
-/// Made by hand after the sources of 9.0.
+/// The state is made by hand, after the sources of 9.0.
 #[test]
 fn a_time_series_without_a_view_is_made_by_its_name() {
     let time_series = rawdoc! { "timeField": "t", "granularity": "seconds" };

@@ -1,4 +1,4 @@
-//! What of a plan may surprise: nothing is wrong, and not all is as it seems.
+//! Warnings about what may surprise the user of a plan, although nothing is wrong.
 
 use super::super::time_series::is_buckets;
 use super::{Plan, PlannedCollection};

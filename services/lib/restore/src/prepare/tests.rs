@@ -1,4 +1,4 @@
-//! Without a server: what is found out before anything is asked of the target.
+//! Tests without a server: what is found out before the target is asked anything.
 
 use bson::rawdoc;
 

@@ -1,5 +1,5 @@
-//! Fitting a plan's time-series to a target: which marks it can have, which indexes it makes by
-//! itself, and what it cannot hold.
+//! Fits a plan's time-series to a target: which marks the target can have, which indexes it creates
+//! by itself, and what it cannot hold.
 
 use std::time::Instant;
 
@@ -16,13 +16,13 @@ use super::is_buckets;
 /// What a target does with time-series collections.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Abilities {
-    /// It takes `collMod` with the mark (from 6.0.17, 7.0.13 and 8.0 on).
+    /// The target takes a `collMod` with the mark (from 6.0.17, 7.0.13 and 8.0 on).
     pub(in super::super) knows_mark: bool,
-    /// The major number of its feature compatibility version, which is the source's. Below 6 every
-    /// bucket may hold mixed types; from 7 on the server makes an index with every collection that
-    /// has a `metaField`.
+    /// The major number of the target's feature compatibility version, which is also the source's.
+    /// Below 6, every bucket may hold mixed types. From 7 on, the server creates an index with
+    /// every time-series that has a `metaField`.
     pub(in super::super) feature_version: Option<u32>,
-    /// It is 7.0 or later, where buckets are changed through their view alone.
+    /// The target is 7.0 or later, where buckets can be changed only through their view.
     pub(in super::super) guards_buckets: bool,
 }
 
@@ -36,12 +36,12 @@ impl Abilities {
     }
 }
 
-/// Remedies for buckets of mixed types.
+/// The remedy for buckets of mixed types.
 const REMEDY: &str = "restore into MongoDB 6.0.17 or later, which can mark the collection";
 
 impl Plan {
-    /// Fits the time-series to a target. Gives the places of those whose buckets must be looked at,
-    /// because the state has a mark that the target cannot have.
+    /// Fits the time-series to a target. Returns the places in the plan of the time-series whose
+    /// buckets must be examined, because the state has a mark that the target cannot have.
     pub(in super::super) fn fit_time_series(
         &mut self,
         target: Abilities,
@@ -112,7 +112,7 @@ impl Plan {
 #[derive(Clone, Copy, Debug, Default)]
 struct Fitted {
     must_look_at: bool,
-    /// It is marked on the target and was not on the source.
+    /// The collection is marked on the target and was not marked on the source.
     raised: bool,
 }
 
@@ -127,7 +127,7 @@ fn fit(collection: &mut PlannedCollection, target: Abilities) -> Result<Fitted, 
     series.mark = match target {
         Abilities { knows_mark: false, .. } => None,
         _ if target.before_6() => Some(true),
-        // Such a server takes buckets of mixed types into marked collections alone.
+        // Such a server takes buckets of mixed types only into marked collections.
         _ => state_mark.map(|_| true),
     };
     series.unmark = series.mark == Some(true) && !target.before_6() && state_mark == Some(false);
@@ -143,8 +143,9 @@ fn fit(collection: &mut PlannedCollection, target: Abilities) -> Result<Fitted, 
     })
 }
 
-/// The index that servers from 7.0 on make with a time-series, unless the state has the very same
-/// (server: `_createTimeseriesIndex`; the version in the spec plays no part).
+/// Returns the name of the index that servers from 7.0 on create with a time-series, unless the
+/// state has exactly that index (server: `_createTimeseriesIndex`; the version in the spec does not
+/// matter).
 fn surplus_index(options: Doc<'_>, indexes: &[Vec<u8>]) -> Result<Option<String>, Malformed> {
     let series = options.get(b"timeseries")?.and_then(Element::as_doc).unwrap_or(Doc::EMPTY);
     let text = |name: &[u8]| -> Result<Option<&str>, Malformed> {
@@ -170,7 +171,7 @@ fn surplus_index(options: Doc<'_>, indexes: &[Vec<u8>]) -> Result<Option<String>
     Ok(Some(name))
 }
 
-/// Whether a field of a spec says nothing that an index made without options would not have.
+/// Returns true for a field of a spec that an index created without options has as well.
 fn is_of_every_index(field: Element<'_>) -> bool {
     let locale = || field.as_doc()?.get(b"locale").ok()??.as_str();
     match field.name {
@@ -180,7 +181,7 @@ fn is_of_every_index(field: Element<'_>) -> bool {
     }
 }
 
-/// Whether there is a bucket of mixed types; none when the deadline came first.
+/// Returns whether there is a bucket of mixed types, or `None` when the deadline came first.
 fn find_mixed(
     snapshot: &dyn Snapshot,
     collection: &PlannedCollection,
@@ -197,7 +198,7 @@ fn find_mixed(
     Ok(Some(false))
 }
 
-/// Why a bucket may not be written.
+/// Returns why a bucket may not be written, or `None` when it may.
 pub(in super::super) fn refusal(bucket: &[u8]) -> Result<Option<&'static str>, Malformed> {
     Ok(is_mixed_bucket(Doc::new(bucket)?)?.then_some(
         "it holds measurements of mixed types, and the collection is not marked so: queries of the target would \

@@ -97,7 +97,7 @@ fn below_6_0_all_buckets_may_be_mixed_and_no_mark_is_needed() {
     let mut old = planned(buckets(false));
     assert_eq!(old.fit_time_series(abilities(5, false)), Ok(vec![]));
     assert_eq!((series(&old).mark, series(&old).refuses_mixed), (None, false));
-    // A later patch of 6.0 takes mixed buckets into marked collections alone.
+    // A later patch of 6.0 takes mixed buckets only into marked collections.
     let mut patched = planned(buckets(false));
     assert_eq!(patched.fit_time_series(abilities(5, true)), Ok(vec![]));
     assert_eq!((series(&patched).mark, series(&patched).refuses_mixed), (Some(true), false));
