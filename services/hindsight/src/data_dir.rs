@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hindsight_log::Instance;
+use hindsight_runtime::files::write_durably;
 
 use crate::exit::{Exit, Failure};
 
@@ -126,10 +127,7 @@ impl DataDir {
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let instance = Instance(RandomState::new().hash_one(std::process::id()).max(1));
-                let temporary = path.with_extension("new");
-                fs::write(&temporary, format!("{instance}\n"))
-                    .and_then(|()| fs::rename(&temporary, &path))
-                    .with_context(|| format!("write {}", path.display()))?;
+                write_durably(&path, format!("{instance}\n").as_bytes())?;
                 Ok(instance)
             }
             Err(error) => Err(error).with_context(|| format!("read {}", path.display())),

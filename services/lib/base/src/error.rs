@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hindsight_runtime::files::FileError;
+
 /// The result of a call to this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -74,5 +76,11 @@ impl Error {
             }
             _ => Error::Io { action, path, source },
         }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Error::io(error.action, &error.path)(error.source)
     }
 }

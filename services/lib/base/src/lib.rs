@@ -15,7 +15,6 @@
 //! - read: [`Base`], [`Frames`]; what lies in a directory of bases: [`list`]
 //! - which collections belong in a base: [`is_carried`]
 
-mod durable;
 mod error;
 pub mod frame;
 mod listing;

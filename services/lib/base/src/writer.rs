@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hindsight_oplog::raw::Doc;
+use hindsight_runtime::files;
 
 use crate::manifest::{self, CollectionEntry, CollectionInfo, Manifest, Origin};
-use crate::{Base, Error, Result, durable, frame};
+use crate::{Base, Error, Result, frame};
 
 mod part;
 
@@ -141,7 +142,7 @@ impl BaseWriter {
         let label = format!("base-{}-{}", exact_from.seconds(), exact_from.increment());
         let named = self.free_name(&label);
         fs::rename(&self.directory, &named).map_err(Error::io("rename to", &named))?;
-        durable::sync_directory(&self.directory_of_bases)?;
+        files::sync_directory(&self.directory_of_bases)?;
         Base::open(&named)
     }
 

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod budget;
+pub mod files;
 pub mod metric;
 pub mod queue;
 pub mod tasks;

@@ -2,19 +2,20 @@
 //! google.longrunning.Operation in protobuf's encoding, with one field more. No connection string
 //! is in it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use hindsight_proto::longrunning::Operation;
+use hindsight_runtime::files::write_durably;
 use prost::Message;
 
 use super::fingerprint::Fingerprint;
 
 /// The prefix of every operation's name.
 pub(super) const COLLECTION: &str = "operations/";
-const UNFINISHED: &str = "new";
+const UNFINISHED: [&str; 2] = ["tmp", "new"];
 
 /// One restore.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +57,7 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("list {}", directory.display()))?.path();
-        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+        if path.extension().is_some_and(|extension| UNFINISHED.iter().any(|it| extension == *it)) {
             continue;
         }
         let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
@@ -70,15 +71,11 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
 
 /// Durable when this returns.
 pub(super) fn store(directory: &Path, record: &Record) -> Result<()> {
-    let write = || -> io::Result<()> {
+    let write = || -> Result<()> {
         fs::create_dir_all(directory)?;
         let path = directory.join(file_name(&record.operation.name));
-        let temporary = path.with_extension(UNFINISHED);
-        let mut file = File::create(&temporary)?;
-        file.write_all(&record.encoded())?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        File::open(directory)?.sync_all()
+        write_durably(&path, &record.encoded())?;
+        Ok(())
     };
     write().with_context(|| format!("write the record of a restore in {}", directory.display()))
 }

@@ -15,10 +15,11 @@
 use std::fs;
 use std::path::Path;
 
+use hindsight_runtime::files;
 use serde::Deserialize;
 
 use super::{FORMAT, Manifest, check, text};
-use crate::{Error, Result, durable};
+use crate::{Error, Result};
 
 pub(crate) const MANIFEST_NAME: &str = "manifest.json";
 
@@ -42,7 +43,7 @@ pub(crate) fn write(directory: &Path, manifest: &Manifest) -> Result<()> {
     json.push_str(BEFORE_DIGEST);
     json.push_str(&digest);
     json.push_str(AFTER_DIGEST);
-    durable::write_file(directory, MANIFEST_NAME, json.as_bytes())
+    Ok(files::write_durably(&directory.join(MANIFEST_NAME), json.as_bytes())?)
 }
 
 /// Returns the manifest, and the digest that vouches for it.
