@@ -1,4 +1,4 @@
-//! A caller of the API: gRPC and HTTP/JSON over one connection, with TLS and a token if wanted.
+//! A caller of the API: gRPC and HTTP/JSON over one connection, optionally with TLS and a token.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use tonic_types::StatusExt;
 use tower::ServiceExt;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A test that waits longer for an answer hangs.
+/// How long a request may take. A test that waits longer for an answer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A document of 16 MiB and its frame.
+/// The largest gRPC message: room for a document of 16 MiB and the message around it.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 type Authenticated = InterceptedService<Channel, Bearer>;
@@ -38,23 +38,25 @@ impl Interceptor for Bearer {
     }
 }
 
-/// One caller.
+/// One caller, with gRPC clients for both services.
 #[derive(Clone)]
 pub struct Api {
     channel: Channel,
     token: Option<String>,
+    /// The gRPC client of the service `Hindsight`.
     pub hindsight: HindsightClient<Authenticated>,
+    /// The gRPC client of the service `Operations`.
     pub operations: OperationsClient<Authenticated>,
 }
 
 impl Api {
-    /// Without TLS and without a token.
+    /// Connects without TLS and without a token.
     pub async fn connect(url: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())?;
         Self::over(endpoint, None).await
     }
 
-    /// Trusts this authority (PEM) alone.
+    /// Connects with TLS, trusting only the authority `ca` (PEM).
     pub async fn connect_with_tls(url: &str, ca: &str, token: Option<&str>) -> Result<Self> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
         let endpoint = Endpoint::from_shared(url.to_owned())?.tls_config(tls)?;
@@ -74,21 +76,23 @@ impl Api {
         })
     }
 
+    /// Sends a GET request and asks for JSON.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.get_as(path, "application/json").await
     }
 
-    /// `accept` names the format that is wanted.
+    /// Sends a GET request; `accept` names the wanted format.
     pub async fn get_as(&self, path: &str, accept: &str) -> Result<Answer> {
         self.send(Method::GET, path, &[("accept", accept)], "").await
     }
 
+    /// Sends a POST request with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
         let json = [("content-type", "application/json")];
         self.send(Method::POST, path, &json, body.to_string()).await
     }
 
-    /// Any request, its answer read to the end.
+    /// Sends any request and reads the answer to the end.
     pub async fn send(
         &self,
         method: Method,
@@ -103,7 +107,7 @@ impl Api {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
-    /// Any request, without waiting for the answer's body.
+    /// Sends any request, without waiting for the body of the answer.
     pub async fn open(
         &self,
         method: Method,
@@ -128,35 +132,40 @@ impl Api {
 /// An answer over HTTP.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    /// The HTTP status code.
     pub status: u16,
+    /// The headers of the answer.
     pub headers: HeaderMap,
+    /// The whole body.
     pub body: Bytes,
 }
 
 impl Answer {
-    /// An error with the body unless the status is this one.
+    /// Returns an error with the body unless the status is `status`.
     pub fn expect(self, status: u16) -> Result<Self> {
         let text = String::from_utf8_lossy(&self.body);
         ensure!(self.status == status, "status {} instead of {status}: {text}", self.status);
         Ok(self)
     }
 
+    /// Parses the body as one JSON value.
     pub fn json(&self) -> Result<Value> {
         let text = || String::from_utf8_lossy(&self.body).into_owned();
         serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {}", text()))
     }
 
-    /// A JSON value on each line.
+    /// Parses the body as one JSON value per line.
     pub fn json_lines(&self) -> Result<Vec<Value>> {
         let lines = self.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| Ok(serde_json::from_slice(line)?)).collect()
     }
 
+    /// Returns a header's value; empty if the header is missing or not text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The problem's reason; an error when the answer is no well-formed problem.
+    /// Returns the reason of a problem, or an error when the answer is not a well-formed problem.
     pub fn reason(&self) -> Result<String> {
         let kind = self.header("content-type");
         ensure!(kind == "application/problem+json", "{} as {kind:?}: {self:?}", self.status);
@@ -169,7 +178,7 @@ impl Answer {
     }
 }
 
-/// The reason in a status; empty without one.
+/// Returns the reason in a status; empty if the status has none.
 pub fn reason(status: &Status) -> String {
     status.get_error_details().error_info().map_or_else(String::new, |info| {
         assert_eq!(info.domain, "hindsight", "{status:?}");
@@ -177,7 +186,7 @@ pub fn reason(status: &Status) -> String {
     })
 }
 
-/// Text as one segment of a path, or as a value after `?`.
+/// Encodes text as one segment of a path, or as a value after `?`.
 pub fn encoded(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let encode = |byte: u8| {

@@ -1,5 +1,5 @@
-//! What a server holds, in a form that two servers can be compared in: the server's own `dbHash`
-//! of each collection, its options and its indexes.
+//! What a server holds, in a form in which two servers can be compared: the server's own `dbHash`
+//! of each collection, and the collection's options and indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -9,9 +9,9 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::Client;
 
-/// Databases of the server itself.
+/// Databases that belong to the server itself.
 const SERVER_DATABASES: [&str; 3] = ["admin", "config", "local"];
-/// Documents that a list of differences names before it stops.
+/// The most documents that a list of differences names.
 const DOCUMENTS_SHOWN: usize = 10;
 
 /// All user databases of a server.
@@ -28,18 +28,18 @@ pub struct Snapshot {
 pub struct CollectionState {
     /// `collection`, `view` or `timeseries`.
     pub kind: String,
-    /// Options as `listCollections` tells them.
+    /// The options as `listCollections` shows them.
     pub options: Document,
     /// The description of the `_id` index, if there is one.
     pub id_index: Option<Document>,
-    /// By name; a view has none.
+    /// The indexes by name; a view has none.
     pub indexes: BTreeMap<String, Document>,
-    /// MD5 over the documents, from `dbHash`; `None` when the server hashes no such collection
+    /// The MD5 hash of the documents, from `dbHash`; `None` for what the server does not hash
     /// (views).
     pub hash: Option<String>,
-    /// Of a capped collection: a hash of the ids in natural order, which `dbHash` does not look at.
+    /// For a capped collection: a hash of the ids in natural order, which `dbHash` ignores.
     pub natural_order: Option<String>,
-    /// Number of documents, because it says more than a hash when two differ.
+    /// The number of documents, which says more than a hash when two collections differ.
     pub documents: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ async fn add_database(client: &Client, name: &str, snapshot: &mut Snapshot) -> R
     Ok(())
 }
 
-/// By scanning: the fast count is wrong after an unclean shutdown.
+/// Counts by scanning, because the fast count is wrong after an unclean shutdown.
 async fn count(client: &Client, database: &str, collection: &str) -> Result<u64> {
     let collection = client.database(database).collection::<Document>(collection);
     Ok(collection
@@ -111,14 +111,14 @@ async fn natural_order(client: &Client, database: &str, collection: &str) -> Res
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// Those that are built: an index that is being built answers no query yet, and may never come to
-/// be.
+/// Returns the indexes that are built. An index that is being built answers no query yet, and the
+/// build may never complete.
 async fn indexes(
     client: &Client,
     database: &str,
     collection: &str,
 ) -> Result<BTreeMap<String, Document>> {
-    // Otherwise the list does not tell the one from the other.
+    // Without this option, the list does not distinguish the two.
     let command = doc! {"listIndexes": collection, "includeBuildUUIDs": true};
     let mut cursor = client.database(database).run_cursor_command(command).await?;
     let mut indexes = BTreeMap::new();
@@ -142,7 +142,8 @@ async fn accounts(client: &Client) -> Result<BTreeMap<String, Document>> {
     Ok(accounts)
 }
 
-/// What differs between two snapshots, a line each; `None` when nothing does. UUIDs play no part.
+/// Returns what differs between two snapshots, one line for each difference; `None` when nothing
+/// differs. UUIDs are not compared.
 pub fn diff(left: &Snapshot, right: &Snapshot) -> Option<String> {
     let mut lines = Vec::new();
     let names: BTreeSet<&String> =
@@ -200,7 +201,7 @@ fn diff_maps(
     }
 }
 
-/// NaN is not equal to itself.
+/// Compares bytes, because NaN is not equal to itself.
 fn same_bytes(left: &Document, right: &Document) -> bool {
     match (bson::serialize_to_vec(left), bson::serialize_to_vec(right)) {
         (Ok(left), Ok(right)) => left == right,
@@ -208,8 +209,8 @@ fn same_bytes(left: &Document, right: &Document) -> bool {
     }
 }
 
-/// The documents that differ between two servers' collections, byte for byte, to explain a hash
-/// that does. Reads both collections into memory.
+/// Lists the documents that differ, byte for byte, between a collection on two servers, to explain
+/// why the hashes differ. Reads both collections into memory.
 pub async fn diff_documents(
     left: &Client,
     right: &Client,

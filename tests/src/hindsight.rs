@@ -1,4 +1,4 @@
-//! The built `hindsight` binary: running for long, or one command.
+//! Runs the built `hindsight` binary: as a long-running process, or for one command.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -13,11 +13,11 @@ use crate::api::Api;
 use crate::process::{OwnedProcess, Signal, tail};
 use crate::tools;
 
-/// How long `up` may take until it says that it is ready, a first base copy included.
+/// How long `up` may take until it reports that it is ready, including a first copy of a base.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
-/// The word of the line that a long-running command prints when it serves.
+/// The word in the line that a long-running command prints when it serves.
 const READY_WORD: &str = "ready";
 
 /// A `hindsight` that runs until it is stopped.
@@ -35,7 +35,7 @@ impl HindsightProcess {
         Ok(started)
     }
 
-    /// Starts it without waiting: for tests of what it refuses, and of early crashes.
+    /// Starts `hindsight up` without waiting: for tests of what it refuses, and of early crashes.
     pub fn spawn_up(uri: &str, data: &Path, extra_args: &[&str]) -> Result<Self> {
         let args: Vec<_> = ["up", "--uri", uri].iter().chain(extra_args).copied().collect();
         Self::spawn(data, &args)
@@ -54,8 +54,8 @@ impl HindsightProcess {
         std::fs::create_dir_all(data)?;
         let mut command = Command::new(tools::hindsight()?);
         command.args(args).args(["--listen", "127.0.0.1:0", "--data"]).arg(data);
-        // Beside the data, not in it; appended to, so that a restart's messages follow the old
-        // ones.
+        // The files lie beside the data directory, not in it. They are appended to, so that the
+        // messages of a restart follow the earlier ones.
         let stdout = data.with_extension("stdout.log");
         let stderr = data.with_extension("stderr.log");
         for file in [&stdout, &stderr] {
@@ -66,7 +66,7 @@ impl HindsightProcess {
         Ok(Self { process, data: data.to_owned() })
     }
 
-    /// Waits for the line that says so, on either output.
+    /// Waits for the ready line on either output.
     pub async fn wait_ready(&mut self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -89,7 +89,7 @@ impl HindsightProcess {
             .any(|path| output_of_this_start(path).lines().any(says_ready))
     }
 
-    /// The messages so far, those of earlier starts on the same directory included.
+    /// Returns the messages so far, including those of earlier starts on the same directory.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.process.stderr_path()).unwrap_or_default())
             .into_owned()
@@ -99,15 +99,17 @@ impl HindsightProcess {
         tail(self.process.stderr_path(), 20)
     }
 
+    /// Returns the data directory.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Where it serves, as its ready line says: `http://…` or `https://…`.
+    /// Returns the address from the ready line: `http://…` or `https://…`.
     pub fn url(&self) -> Result<String> {
         let text = output_of_this_start(self.process.stderr_path());
         let line = text.lines().rfind(|line| says_ready(line)).context("it is not ready")?;
@@ -116,12 +118,12 @@ impl HindsightProcess {
         Ok(rest.split(['"', ' ']).next().unwrap_or(rest).to_owned())
     }
 
-    /// Connects to it, where it wants neither TLS nor tokens.
+    /// Connects to the API of a process that requires neither TLS nor tokens.
     pub async fn api(&self) -> Result<Api> {
         Api::connect(&self.url()?).await
     }
 
-    /// Status code and text of a page of the process, such as `/readyz`.
+    /// Returns the status code and the text of a page of the process, such as `/readyz`.
     pub async fn page(&self, path: &str) -> Result<(u16, String)> {
         let answer = self.exchange(&format!("GET {path} HTTP/1.1"), b"").await?;
         let (head, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
@@ -129,7 +131,8 @@ impl HindsightProcess {
         Ok((code, body.to_owned()))
     }
 
-    /// One request over HTTP/1.1, of these lines and this body, and the whole answer as it came.
+    /// Sends one HTTP/1.1 request with these header lines and this body, and returns the whole
+    /// answer as it came.
     pub async fn exchange(&self, head: &str, body: &[u8]) -> Result<String> {
         let address = std::fs::read_to_string(self.data.join("api"))?;
         let mut stream = TcpStream::connect(address.trim()).await?;
@@ -143,30 +146,32 @@ impl HindsightProcess {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// How it ended, or `None` while it runs.
+    /// Returns how the process ended, or `None` while it runs.
     pub fn try_exit(&mut self) -> Result<Option<ExitStatus>> {
         self.process.try_exit()
     }
 
+    /// Waits until the process ends by itself.
     pub async fn wait_exit(&mut self, timeout: Duration) -> Result<ExitStatus> {
         self.process.wait(timeout).await
     }
 
-    /// SIGKILL at once.
+    /// Sends SIGKILL at once.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
     }
 
-    /// SIGTERM; an error when it does not end by itself.
+    /// Sends SIGTERM; an error when the process does not end by itself.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.process.stop(STOP_TIMEOUT).await
     }
 
+    /// Sends a signal to the process.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         self.process.signal(signal)
     }
 
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -212,13 +217,16 @@ pub struct RunOutput {
     pub command: String,
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,
+    /// Everything on standard output.
     pub stdout: String,
+    /// Everything on standard error.
     pub stderr: String,
+    /// How long the command ran.
     pub elapsed: Duration,
 }
 
 impl RunOutput {
-    /// An error with both outputs unless the exit code is `code`.
+    /// Returns an error with both outputs unless the exit code is `code`.
     pub fn expect_code(self, code: i32) -> Result<Self> {
         if self.code == Some(code) {
             return Ok(self);
@@ -232,11 +240,12 @@ impl RunOutput {
         )
     }
 
+    /// Returns an error with both outputs unless the exit code is 0.
     pub fn expect_success(self) -> Result<Self> {
         self.expect_code(0)
     }
 
-    /// Standard output as one JSON value a line.
+    /// Parses standard output as one JSON value per line.
     pub fn json_lines(&self) -> Result<Vec<Value>> {
         let parse = |line: &str| {
             serde_json::from_str(line).with_context(|| {
@@ -246,7 +255,7 @@ impl RunOutput {
         self.stdout.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
     }
 
-    /// Standard output as one JSON value, however many lines it takes.
+    /// Parses standard output as one JSON value, however many lines it takes.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.stdout)
             .with_context(|| format!("`{}` printed no JSON object: {}", self.command, self.stdout))
@@ -255,20 +264,29 @@ impl RunOutput {
 
 /// Runs `hindsight ARGS -o json --data DATA` to its end.
 pub async fn run_json(data: &Path, args: &[&str]) -> Result<RunOutput> {
-    let data = data.to_str().context("the data directory's name is not UTF-8")?;
-    let all: Vec<&str> = args.iter().copied().chain(["-o", "json", "--data", data]).collect();
-    run(&all).await
+    run_json_within(data, args, COMMAND_TIMEOUT).await
 }
 
-/// Runs `hindsight ARGS` to its end; too long is an error, and it is killed.
+/// Like [`run_json`], but with a time limit of `patience`, for commands that have much to do.
+pub async fn run_json_within(data: &Path, args: &[&str], patience: Duration) -> Result<RunOutput> {
+    let data = data.to_str().context("the data directory's name is not UTF-8")?;
+    let all: Vec<&str> = args.iter().copied().chain(["-o", "json", "--data", data]).collect();
+    run_within(&all, patience).await
+}
+
+/// Runs `hindsight ARGS` to its end. A command that takes too long is killed, and is an error.
 pub async fn run(args: &[&str]) -> Result<RunOutput> {
+    run_within(args, COMMAND_TIMEOUT).await
+}
+
+async fn run_within(args: &[&str], patience: Duration) -> Result<RunOutput> {
     let mut command = tokio::process::Command::new(tools::hindsight()?);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
     let started = Instant::now();
     let typed = format!("hindsight {}", args.join(" "));
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, command.output())
+    let output = tokio::time::timeout(patience, command.output())
         .await
-        .with_context(|| format!("`{typed}` still runs after {COMMAND_TIMEOUT:?}"))??;
+        .with_context(|| format!("`{typed}` still runs after {patience:?}"))??;
     Ok(RunOutput {
         command: typed,
         code: output.status.code(),

@@ -1,4 +1,4 @@
-//! A reader of topics that shares no code with ours: `tests/independent_reader`, in Python.
+//! Runs a reader of topics that shares no code with ours: `tests/independent_reader`, in Python.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -6,8 +6,8 @@ use tokio::process::Command;
 
 use crate::tools;
 
-/// Reads a whole topic and compares its entries with a server's oplog, byte for byte. Gives what
-/// the reader says of the topic; a difference is an error.
+/// Reads a whole topic and compares its entries with a server's oplog, byte for byte. Returns what
+/// the reader says about the topic; a difference is an error.
 pub async fn compare(brokers: &str, topic: &str, mongodb: &str) -> Result<Value> {
     let script = tools::checkout()?.join("tests/independent_reader/read_topic.py");
     let mut command = Command::new(tools::python()?);

@@ -1,7 +1,7 @@
 //! A real Kafka: one broker or several, each also a controller, with small heaps.
 //!
-//! Clients reach each broker through a [`Proxy`] of its own, unless they are to reach it directly;
-//! brokers reach each other directly.
+//! Clients reach each broker through a separate [`Proxy`], unless the options say that they reach
+//! it directly. Brokers reach each other directly.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,32 +17,36 @@ pub mod stored;
 
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a broker says when it is ready.
+/// The message that a broker prints when it is ready.
 const READY: &str = "Kafka Server started";
 /// Any 16 bytes in base64 without padding.
 const CLUSTER_ID: &str = "aGluZHNpZ2h0LXRlc3RzMA";
 const HEAP_MB: u32 = 300;
 
+/// How a cluster is started.
 #[derive(Clone, Debug)]
 pub struct KafkaClusterOptions {
+    /// The number of brokers.
     pub brokers: usize,
-    /// Lines of server.properties, for every broker; they win over ours.
+    /// Lines of server.properties for every broker; they take precedence over ours.
     pub properties: Vec<(String, String)>,
-    /// Clients can be cut off from a broker; every byte is copied once more.
+    /// Clients connect through proxies, so they can be cut off from a broker. Every byte is copied
+    /// once more.
     pub through_proxies: bool,
 }
 
 impl KafkaClusterOptions {
+    /// The options of a cluster of `brokers` brokers behind proxies.
     pub fn brokers(brokers: usize) -> Self {
         Self { brokers, properties: Vec::new(), through_proxies: true }
     }
 
-    /// Nothing is between clients and brokers: for measurements.
+    /// Connects clients to brokers directly, for measurements.
     pub fn direct(self) -> Self {
         Self { through_proxies: false, ..self }
     }
 
-    /// Clients must give a user and a password (SASL PLAIN).
+    /// Requires clients to give a user and a password (SASL PLAIN).
     pub fn password(self, user: &str, password: &str) -> Self {
         let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
         self.property(
@@ -56,8 +60,8 @@ impl KafkaClusterOptions {
         )
     }
 
-    /// Clients must speak TLS; the brokers show this certificate and hold its key, both in PEM
-    /// (PKCS #8).
+    /// Requires clients to speak TLS. The brokers show this certificate and hold its key, both in
+    /// PEM (PKCS #8).
     pub fn tls(self, certificate: &str, key: &str) -> Self {
         let line = |pem: &str| pem.trim().replace("\r\n", "\n").replace('\n', "\\n");
         self.property(
@@ -69,13 +73,14 @@ impl KafkaClusterOptions {
         .property("listener.name.client.ssl.keystore.key", &line(key))
     }
 
+    /// Adds a line to server.properties of every broker.
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.push((name.to_owned(), value.to_owned()));
         self
     }
 }
 
-/// Brokers on loopback, each with its files and ports across restarts.
+/// Brokers on loopback. Each keeps its files and ports across restarts.
 #[derive(Debug)]
 pub struct KafkaCluster {
     brokers: Vec<Broker>,
@@ -83,7 +88,7 @@ pub struct KafkaCluster {
 
 #[derive(Debug)]
 struct Broker {
-    // Dropped before the directory it works in.
+    // Dropped before the directory that it works in.
     process: Option<OwnedProcess>,
     proxy: Option<Proxy>,
     home: PathBuf,
@@ -93,9 +98,9 @@ struct Broker {
 
 #[derive(Clone, Copy, Debug)]
 struct BrokerPorts {
-    /// For clients, behind the proxy.
+    /// The port for clients, behind the proxy.
     client: u16,
-    /// For other brokers.
+    /// The port for other brokers.
     internal: u16,
     controller: u16,
 }
@@ -159,12 +164,12 @@ impl KafkaCluster {
             "inter.broker.listener.name=INTERNAL".to_owned(),
             "controller.listener.names=CONTROLLER".to_owned(),
             format!("log.dirs={}", self.brokers[index].files().display()),
-            // A topic made by accident would have the wrong settings.
+            // A topic that is created by accident would have the wrong settings.
             "auto.create.topics.enable=false".to_owned(),
             format!("offsets.topic.replication.factor={copies}"),
             "offsets.topic.num.partitions=1".to_owned(),
-            // A dead broker is noticed in seconds, and a slow one on a busy machine is not taken
-            // for dead.
+            // A dead broker is noticed within seconds, and a slow broker on a busy machine is not
+            // taken for dead.
             "broker.session.timeout.ms=6000".to_owned(),
             "broker.heartbeat.interval.ms=500".to_owned(),
             "num.network.threads=2".to_owned(),
@@ -174,18 +179,19 @@ impl KafkaCluster {
         lines.join("\n") + "\n"
     }
 
-    /// `host:port,…` of all brokers, as clients reach them.
+    /// Returns `host:port,…` of all brokers, as clients reach them.
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<_> =
             self.brokers.iter().map(|it| format!("127.0.0.1:{}", it.port_for_clients())).collect();
         addresses.join(",")
     }
 
+    /// Returns the proxy of a broker. Panics if the cluster was started without proxies.
     pub fn proxy(&self, broker: usize) -> &Proxy {
         self.brokers[broker].proxy.as_ref().expect("the cluster was started with proxies")
     }
 
-    /// Where a broker keeps the only partition of a topic.
+    /// Returns the directory in which a broker keeps the only partition of a topic.
     pub fn partition_directory(&self, broker: usize, topic: &str) -> PathBuf {
         self.brokers[broker].files().join(format!("{topic}-0"))
     }
@@ -198,13 +204,14 @@ impl KafkaCluster {
         self.tool("kafka.admin.ConfigCommand", &args).await
     }
 
+    /// Creates a topic with this number of partitions.
     pub async fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
         let partitions = partitions.to_string();
         let args = ["--create", "--topic", topic, "--partitions", &partitions];
         self.tool("org.apache.kafka.tools.TopicCommand", &args).await
     }
 
-    /// Takes all records before an offset away.
+    /// Deletes all records before an offset.
     pub async fn delete_records(&self, topic: &str, before: i64) -> Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         let request = serde_json::json!({
@@ -226,7 +233,7 @@ impl KafkaCluster {
         self.tool_with_input(class, &["--topic", topic], input.into()).await
     }
 
-    /// A tool of Kafka's own, run with the brokers' addresses.
+    /// Runs one of Kafka's own tools with the addresses of the brokers.
     async fn tool(&self, class: &str, args: &[&str]) -> Result<()> {
         self.tool_with_input(class, args, std::process::Stdio::null()).await
     }
@@ -251,12 +258,12 @@ impl KafkaCluster {
         Ok(())
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL to a broker.
     pub fn kill(&mut self, broker: usize) -> Result<()> {
         self.brokers[broker].process.as_mut().map_or(Ok(()), OwnedProcess::kill)
     }
 
-    /// A clean shutdown.
+    /// Shuts a broker down cleanly.
     pub async fn stop(&mut self, broker: usize) -> Result<()> {
         if let Some(process) = &mut self.brokers[broker].process {
             process.stop(STOP_TIMEOUT).await?;
@@ -273,11 +280,12 @@ impl KafkaCluster {
         broker.wait_until_ready(before).await
     }
 
-    /// SIGSTOP: connections stay open and nothing answers.
+    /// Sends SIGSTOP to a broker: connections stay open, and nothing answers.
     pub fn pause(&mut self, broker: usize) -> Result<()> {
         self.brokers[broker].signal(Signal::Stop)
     }
 
+    /// Sends SIGCONT to a paused broker.
     pub fn resume(&mut self, broker: usize) -> Result<()> {
         self.brokers[broker].signal(Signal::Continue)
     }
@@ -331,7 +339,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Waits until it said once more that it is ready.
+    /// Waits until the broker has reported more than `before` times that it is ready.
     async fn wait_until_ready(&mut self, before: usize) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         while self.ready_count() <= before {

@@ -1,9 +1,9 @@
-//! What end-to-end tests and the demo run against: real servers, the built `hindsight` binary, a
-//! randomised workload, and a comparison of what two servers hold.
+//! What end-to-end tests and the demo use: real servers, the built `hindsight` binary, a randomised
+//! workload, and a comparison of what two servers hold.
 //!
-//! Every server listens on loopback, lives in a temporary directory and is stopped by its process
-//! id when its owner is dropped, also when a test panics or is killed. A part that is missing is an
-//! error that says which command gets it; nothing is skipped.
+//! Every server listens on loopback and lives in a temporary directory. It is stopped by its
+//! process id when its owner is dropped, and also when a test panics or is killed. A missing part
+//! is an error that says which command installs the part; nothing is skipped.
 
 pub mod api;
 pub mod dbhash;

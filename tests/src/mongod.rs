@@ -1,4 +1,4 @@
-//! One real mongod.
+//! Runs one real mongod.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,24 +15,25 @@ use crate::{ports, tools};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const BIND_ATTEMPTS: usize = 5;
-/// A limit, not what is taken. With a quarter of it, 4.4.2 hangs for ever in two concurrent
-/// transactions of 20 MB, and later ones roll them back: uncommitted updates may fill a tenth of
-/// it.
+/// The limit of the cache, not what a server takes at once. With a quarter of this limit, 4.4.2
+/// hangs for ever in two concurrent transactions of 20 MB, and later versions roll them back:
+/// uncommitted updates may fill a tenth of the cache.
 const CACHE_GB: &str = "1";
-/// Where the data is, below a server's directory.
+/// The directory of the data, below a server's directory.
 const FILES: &str = "db";
 
 /// How a mongod is started.
 #[derive(Clone, Debug)]
 pub struct MongodOptions {
-    /// A version `deploy/dev/mongod` knows; `None` is the version under test.
+    /// A version that `deploy/dev/mongod` knows; `None` is the version under test.
     pub version: Option<String>,
-    /// Size of the oplog in MB; a server that is started with a small one rolls it over soon.
+    /// The size of the oplog in MB. An oplog that is small from the start rolls over soon.
     pub oplog_mb: u32,
-    /// `--setParameter NAME=VALUE`.
+    /// Values for `--setParameter NAME=VALUE`.
     pub parameters: Vec<(String, String)>,
+    /// Further arguments of the command line.
     pub extra_args: Vec<String>,
-    /// Authentication on, with a root user [`crate::replica_set::ROOT_USER`].
+    /// Turns authentication on, with the root user [`crate::replica_set::ROOT_USER`].
     pub auth: bool,
 }
 
@@ -49,26 +50,31 @@ impl Default for MongodOptions {
 }
 
 impl MongodOptions {
+    /// Chooses a version that `deploy/dev/mongod` knows.
     pub fn version(mut self, version: &str) -> Self {
         self.version = Some(version.to_owned());
         self
     }
 
+    /// Sets the size of the oplog in MB.
     pub fn oplog_mb(mut self, oplog_mb: u32) -> Self {
         self.oplog_mb = oplog_mb;
         self
     }
 
+    /// Adds a server parameter.
     pub fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.push((name.to_owned(), value.to_owned()));
         self
     }
 
+    /// Adds an argument to the command line.
     pub fn arg(mut self, arg: &str) -> Self {
         self.extra_args.push(arg.to_owned());
         self
     }
 
+    /// Turns authentication on.
     pub fn with_auth(mut self) -> Self {
         self.auth = true;
         self
@@ -78,18 +84,18 @@ impl MongodOptions {
 /// A mongod on a data directory and a port that it keeps across restarts.
 #[derive(Debug)]
 pub struct Mongod {
-    // Dropped before the directory it works in.
+    // Dropped before the directory that it works in.
     process: Option<OwnedProcess>,
     binary: PathBuf,
     args: Vec<String>,
     port: u16,
-    /// Port and arguments as a member of its set, while it runs outside of it.
+    /// The port and the arguments as a member of the set, while the server runs outside the set.
     as_member: Option<(u16, Vec<String>)>,
     directory: tempfile::TempDir,
 }
 
 impl Mongod {
-    /// A server that is not in a replica set: a restore's target.
+    /// Starts a server that is not in a replica set, as the target of a restore.
     pub async fn standalone(options: &MongodOptions) -> Result<Self> {
         Self::start(options, &[]).await
     }
@@ -99,7 +105,8 @@ impl Mongod {
         Self::start_with_files(options, args, None).await
     }
 
-    /// A server outside any replica set on a copy of the files of another, which must be stopped.
+    /// Starts a server outside any replica set on a copy of another server's files. The other
+    /// server must be stopped.
     pub async fn on_copy_of(stopped: &Mongod, options: &MongodOptions) -> Result<Self> {
         Self::start_with_files(options, &[], Some(&stopped.files())).await
     }
@@ -118,7 +125,7 @@ impl Mongod {
             attempts += 1;
             match server.launch().await {
                 Ok(()) => return Ok(server),
-                // Somebody else took the port between the choice and the bind.
+                // Another process took the port between the choice and the bind.
                 Err(_) if attempts < BIND_ATTEMPTS && server.port_was_taken() => {}
                 Err(error) => return Err(error),
             }
@@ -149,13 +156,13 @@ impl Mongod {
         })
     }
 
-    /// Starts a stopped member on its data outside its replica set and on another port, as for
-    /// maintenance. Stopped and restarted, it is a member again.
+    /// Starts a stopped member on its data, outside its replica set and on another port, as for
+    /// maintenance. After [`Mongod::stop`] and [`Mongod::restart`], the server is a member again.
     pub async fn restart_alone(&mut self) -> Result<()> {
         self.restart_alone_on(ports::free_port()?).await
     }
 
-    /// As [`Mongod::restart_alone`], where its clients find it all the same.
+    /// Like [`Mongod::restart_alone`], but on the port on which clients still find the server.
     pub async fn restart_alone_in_place(&mut self) -> Result<()> {
         self.restart_alone_on(self.port).await
     }
@@ -171,7 +178,8 @@ impl Mongod {
         self.launch().await
     }
 
-    /// Starts it again after [`Mongod::stop`] or [`Mongod::kill`], on the same data and port.
+    /// Starts the server again after [`Mongod::stop`] or [`Mongod::kill`], on the same data and
+    /// port.
     pub async fn restart(&mut self) -> Result<()> {
         if self.is_running()? {
             bail!("mongod on port {} still runs", self.port);
@@ -182,8 +190,9 @@ impl Mongod {
         self.launch().await
     }
 
-    /// From its next start on it runs another version on the same data. It must be stopped,
-    /// cleanly: a server does not read the journal of another version.
+    /// Chooses the version that the server runs from its next start on, on the same data. The
+    /// server must have been stopped cleanly, because a server does not read the journal of another
+    /// version.
     pub fn change_version(&mut self, version: &str) -> Result<()> {
         ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
         self.binary = tools::mongod(Some(version))?;
@@ -207,7 +216,7 @@ impl Mongod {
             if !self.is_running()? {
                 bail!("mongod did not start:\n{}", tail(&self.log_path(), 8));
             }
-            // A bare connection first: the driver's own retries are slow.
+            // Try a bare connection first, because the driver's own retries are slow.
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 let client = client_of(&self.uri()).await?;
                 if client.database("admin").run_command(doc! {"ping": 1}).await.is_ok() {
@@ -225,27 +234,32 @@ impl Mongod {
         tail(&self.log_path(), 200).contains("Address already in use")
     }
 
+    /// Returns the port on loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// Returns `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// A direct connection, without credentials.
+    /// Returns the URI of a direct connection, without credentials.
     pub fn uri(&self) -> String {
         format!("mongodb://{}/?directConnection=true", self.address())
     }
 
+    /// Returns a client of a direct connection, without credentials.
     pub async fn client(&self) -> Result<Client> {
         client_of(&self.uri()).await
     }
 
+    /// Returns the process id; `None` before the first start.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(OwnedProcess::pid)
     }
 
+    /// Returns the server's temporary directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -254,18 +268,19 @@ impl Mongod {
         self.directory.path().join(FILES)
     }
 
-    /// Takes away everything it stored. It must be stopped.
+    /// Removes everything that the server stored. The server must be stopped.
     pub fn remove_files(&mut self) -> Result<()> {
         ensure!(!self.is_running()?, "mongod on port {} still runs", self.port);
         std::fs::remove_dir_all(self.files())?;
         Ok(std::fs::create_dir(self.files())?)
     }
 
-    /// What the server wrote.
+    /// Returns the path of the server's log.
     pub fn log_path(&self) -> PathBuf {
         self.directory.path().join("mongod.log")
     }
 
+    /// Returns whether the process runs.
     pub fn is_running(&mut self) -> Result<bool> {
         match &mut self.process {
             Some(process) => Ok(process.try_exit()?.is_none()),
@@ -273,7 +288,7 @@ impl Mongod {
         }
     }
 
-    /// A clean shutdown.
+    /// Shuts the server down cleanly.
     pub async fn stop(&mut self) -> Result<()> {
         if let Some(process) = &mut self.process {
             process.stop(STOP_TIMEOUT).await?;
@@ -281,16 +296,17 @@ impl Mongod {
         Ok(())
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.process.as_mut().map_or(Ok(()), OwnedProcess::kill)
     }
 
-    /// SIGSTOP: connections stay open and nothing answers.
+    /// Sends SIGSTOP: connections stay open, and nothing answers.
     pub fn pause(&mut self) -> Result<()> {
         self.signal(Signal::Stop)
     }
 
+    /// Sends SIGCONT to a paused server.
     pub fn resume(&mut self) -> Result<()> {
         self.signal(Signal::Continue)
     }
@@ -300,7 +316,7 @@ impl Mongod {
     }
 }
 
-/// Sparse: a journal is 300 MB, nearly all of it zeros.
+/// Copies files as sparse files: a journal is 300 MB, nearly all of it zeros.
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     let mut command = Command::new("cp");
     command.args(["-a", "--sparse=always", "--reflink=auto"]).arg(from.join(".")).arg(to);
@@ -309,8 +325,8 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A client that gives up after seconds, not after half a minute, and whose writes return as soon
-/// as the primary has them, whatever the server's default.
+/// Returns a client that gives up after seconds, not after half a minute. Its writes return as soon
+/// as the primary has them, whatever the server's default is.
 pub async fn client_of(uri: &str) -> Result<Client> {
     let mut options = ClientOptions::parse(uri).await?;
     options.server_selection_timeout = Some(Duration::from_secs(15));
@@ -319,7 +335,7 @@ pub async fn client_of(uri: &str) -> Result<Client> {
     Ok(Client::with_options(options)?)
 }
 
-/// The version a server tells, as (major, minor).
+/// Returns the version that a server reports, as (major, minor).
 pub async fn server_version(client: &Client) -> Result<(i32, i32)> {
     let info = client.database("admin").run_command(doc! {"buildInfo": 1}).await?;
     let numbers = info.get_array("versionArray")?;

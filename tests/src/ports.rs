@@ -1,21 +1,23 @@
-//! Free loopback ports.
+//! Finds free loopback ports.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
-/// Below the range the kernel takes for outgoing connections, so that no client's connection can
-/// take a port between its choice here and the server's bind.
+/// The first port of the range. The range lies below the ports that the kernel takes for outgoing
+/// connections, so that no client's connection can take a port between the choice here and the
+/// server's bind.
 const FIRST: u32 = 20_000;
 const COUNT: u32 = 12_000;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A port that nothing listens on, never handed out twice by this process (until the range is
-/// through). Another process may still take it first: the caller tries again with another one.
+/// Returns a port that nothing listens on. This process never returns a port twice until the range
+/// is used up. Another process may still take the port first; the caller then tries again with
+/// another port.
 pub fn free_port() -> Result<u16> {
-    // Test binaries that run side by side start at different places.
+    // Test binaries that run at the same time start at different places.
     let start = std::process::id().wrapping_mul(97);
     for _ in 0..COUNT {
         let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;

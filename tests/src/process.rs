@@ -31,7 +31,7 @@ impl Signal {
     }
 }
 
-/// A child process, killed by its id and reaped when dropped.
+/// A child process. When dropped, it is killed by its id and reaped.
 #[derive(Debug)]
 pub struct OwnedProcess {
     name: String,
@@ -42,7 +42,7 @@ pub struct OwnedProcess {
 }
 
 impl OwnedProcess {
-    /// Starts `command` with both outputs appended to files, which may be the same one.
+    /// Starts `command` with both outputs appended to files, which may be the same file.
     pub fn spawn(name: &str, command: &mut Command, stdout: &Path, stderr: &Path) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
@@ -60,19 +60,22 @@ impl OwnedProcess {
         })
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// Returns the file of standard output.
     pub fn stdout_path(&self) -> &Path {
         &self.stdout
     }
 
+    /// Returns the file of standard error.
     pub fn stderr_path(&self) -> &Path {
         &self.stderr
     }
 
-    /// How it ended, or `None` while it runs.
+    /// Returns how the process ended, or `None` while it runs.
     pub fn try_exit(&mut self) -> Result<Option<ExitStatus>> {
         if self.exit.is_none() {
             self.exit = self.child.try_wait()?;
@@ -105,7 +108,8 @@ impl OwnedProcess {
         }
     }
 
-    /// Asks it to stop (SIGTERM) and waits; past `timeout` it is killed and that is an error.
+    /// Asks the process to stop (SIGTERM) and waits. After `timeout`, the process is killed and an
+    /// error is returned.
     pub async fn stop(&mut self, timeout: Duration) -> Result<ExitStatus> {
         if let Some(exit) = self.try_exit()? {
             return Ok(exit);
@@ -118,7 +122,7 @@ impl OwnedProcess {
         stopped
     }
 
-    /// SIGKILL, and reaps it. Nothing happens when it has ended.
+    /// Sends SIGKILL and reaps the process. Does nothing when the process has ended.
     pub fn kill(&mut self) -> Result<()> {
         if self.try_exit()?.is_none() {
             self.child.kill()?;
@@ -131,7 +135,7 @@ impl OwnedProcess {
 
 impl Drop for OwnedProcess {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here, and a panic would hide the test's own.
+        // Nothing can be done about a failure here, and a panic would hide the test's own failure.
         let _ = self.kill();
     }
 }
@@ -144,7 +148,7 @@ fn append_to(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// `kill` of the shell: it is everywhere, and this crate has no `unsafe`.
+/// Sends a signal with the shell's `kill`, which exists everywhere; this crate has no `unsafe`.
 fn send(signal: Signal, pid: u32) -> Result<()> {
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal.name(), &pid.to_string()])
@@ -154,7 +158,7 @@ fn send(signal: Signal, pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// The last `lines` lines of a file, for messages.
+/// Returns the last `lines` lines of a file, for messages.
 pub fn tail(path: &Path, lines: usize) -> String {
     let bytes = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -162,8 +166,8 @@ pub fn tail(path: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// A test process that is killed drops nothing. This shell notices (its input ends) and kills, by
-/// id, the processes that were still registered.
+/// The script of a shell that cleans up after a killed test process, which drops nothing. The shell
+/// notices because its input ends, and kills, by id, the processes that are still registered.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 pids=' '

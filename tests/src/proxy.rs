@@ -1,7 +1,7 @@
-//! A TCP proxy on loopback whose connections go wrong on demand.
+//! A TCP proxy on loopback whose connections fail on demand.
 //!
-//! A fault is laid once and waits for bytes that it knows; the connection that carries them suffers
-//! it for good, all others go on.
+//! A fault is set once and waits for certain bytes. The connection that carries these bytes has the
+//! fault from then on; all other connections continue.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,15 +15,15 @@ use tokio::task::JoinHandle;
 /// What happens to the connection that carries the awaited bytes to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// They do not arrive, and nothing after them.
+    /// The bytes do not arrive, and nothing after them does.
     LoseRequest,
-    /// They arrive, and no answer comes back.
+    /// The bytes arrive, but no answer comes back.
     LoseAnswer,
 }
 
 type Laid = Arc<Mutex<Option<(Fault, Vec<u8>)>>>;
 
-/// Forwards connections from a port of its own to another one, until dropped.
+/// Forwards connections from one port to another until dropped.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -41,16 +41,17 @@ impl Proxy {
         Ok(Self { port, laid, accepting })
     }
 
+    /// Returns the port that the proxy listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The next connection that sends `bytes` to the server suffers the fault.
+    /// Sets a fault for the next connection that sends `bytes` to the server.
     pub fn lay(&self, fault: Fault, bytes: &[u8]) {
         *self.laid.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, bytes.to_vec()));
     }
 
-    /// Takes a fault away that did not happen; whether there was one.
+    /// Takes away a fault that has not happened. Returns whether there was one.
     pub fn clear(&self) -> bool {
         self.laid.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
@@ -82,7 +83,7 @@ async fn requests(
     lose_answers: watch::Sender<bool>,
 ) {
     let mut buffer = vec![0; 64 << 10];
-    // What was sent before, as far as awaited bytes may begin in it.
+    // The end of what was sent before, in which the awaited bytes may begin.
     let mut seen = Vec::new();
     let mut is_lost = false;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -98,7 +99,8 @@ async fn requests(
     }
 }
 
-/// The fault whose bytes are among those seen; forgets what it need not look at again.
+/// Returns the fault if its bytes are among those seen. Drops the bytes that need not be examined
+/// again.
 fn due(laid: &Laid, seen: &mut Vec<u8>) -> Option<Fault> {
     let mut laid = laid.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((fault, awaited)) = &*laid else {

@@ -1,9 +1,9 @@
-//! What a mongod makes of oplog entries: an independent judge of what a restore should hold.
+//! Has a mongod apply oplog entries, as an independent judge of what a restore should hold.
 //!
-//! A copy of a member's files, taken at a time T0, gets the entries after T0 into its own oplog.
-//! Started with `recoverFromOplogAsStandalone`, the server applies all that its oplog holds past
-//! its stable checkpoint, by the code with which members apply each other's entries. Nothing of
-//! ours interprets an entry.
+//! The entries after a time T0 are put into the oplog of a copy of a member's files, taken at T0.
+//! Started with `recoverFromOplogAsStandalone`, the server applies everything that its oplog holds
+//! past the stable checkpoint, with the code by which members apply each other's entries. No code
+//! of ours interprets an entry.
 
 use anyhow::{Context, Result, ensure};
 use bson::{RawDocumentBuf, Timestamp, doc};
@@ -13,23 +13,24 @@ use mongodb::{Client, Collection};
 use crate::mongod::{Mongod, MongodOptions};
 use crate::replica_set::last_timestamp;
 
-/// A document begins with its length, in so many bytes.
+/// The bytes of the length with which a document begins.
 const LENGTH_BYTES: usize = 4;
-/// Type, name and value of an `_id` that is an ObjectId.
+/// The bytes of type, name and value of an `_id` that is an ObjectId.
 const ID_BYTES: usize = 1 + "_id\0".len() + 12;
 
-/// Entries that grow at their end, and the files from which they are replayed.
+/// A growing list of entries, and the files on which they are replayed.
 #[derive(Debug)]
 pub struct Replay {
-    /// Stopped but while entries are put in; it never applies any, so that each replay begins at
-    /// T0.
+    /// A server that runs only while entries are put in. It never applies an entry, so each replay
+    /// begins at T0.
     stage: Mongod,
     start: Timestamp,
     entries: Vec<RawDocumentBuf>,
 }
 
 impl Replay {
-    /// T0 is the end of this member's oplog, which must have been stopped cleanly.
+    /// Copies the files of a member, which must have been stopped cleanly. T0 is the end of the
+    /// member's oplog.
     pub async fn from_files_of(stopped: &Mongod) -> Result<Self> {
         let mut stage = Mongod::on_copy_of(stopped, &options()).await?;
         let start = last_timestamp(&stage.client().await?).await?;
@@ -37,21 +38,22 @@ impl Replay {
         Ok(Self { stage, start, entries: Vec::new() })
     }
 
-    /// T0.
+    /// Returns T0.
     pub fn start(&self) -> Timestamp {
         self.start
     }
 
-    /// How many entries were added.
+    /// Returns how many entries were added.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Returns true if no entry was added.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Adds the entries that follow, just as they came from the source.
+    /// Adds the next entries, exactly as they came from the source.
     pub async fn add(&mut self, entries: &[RawDocumentBuf]) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -63,7 +65,7 @@ impl Replay {
         Ok(())
     }
 
-    /// A server that has applied all entries added so far; it can only be read.
+    /// Starts a server that has applied all entries added so far. The server is read-only.
     pub async fn server(&self) -> Result<Mongod> {
         let options = options().parameter("recoverFromOplogAsStandalone", "true");
         let server = Mongod::on_copy_of(&self.stage, &options).await?;
@@ -71,8 +73,8 @@ impl Replay {
         Ok(server)
     }
 
-    /// That it replayed the source's entries and no others, with nothing changed but for the `_id`
-    /// that every inserted document gets in front.
+    /// Checks that the server replayed the source's entries and no others, unchanged except for the
+    /// `_id` that every inserted document gets at its front.
     async fn check_oplog(&self, client: &Client) -> Result<()> {
         let mut stored = oplog(client).find(doc! {"ts": {"$gt": self.start}}).await?;
         for entry in &self.entries {
@@ -88,7 +90,7 @@ impl Replay {
     }
 }
 
-/// The entries of a source after one time through another, in order.
+/// Returns the source's entries later than `after`, up to and including `through`, in order.
 pub async fn entries(
     source: &Client,
     after: Timestamp,
@@ -103,7 +105,7 @@ fn oplog(client: &Client) -> Collection<RawDocumentBuf> {
     client.database("local").collection("oplog.rs")
 }
 
-/// A server that writes nothing by itself.
+/// The options of a server that writes nothing by itself.
 fn options() -> MongodOptions {
     MongodOptions::default()
         .parameter("ttlMonitorEnabled", "false")

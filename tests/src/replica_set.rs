@@ -1,4 +1,4 @@
-//! A real replica set on loopback.
+//! Runs a real replica set on loopback.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::mongod::{Mongod, MongodOptions, client_of, server_version};
 
 /// The administrator of a set that is started with authentication.
 pub const ROOT_USER: &str = "root";
-/// Its password. It has characters that a URI must escape, on purpose.
+/// The administrator's password. It contains characters that a URI must escape, on purpose.
 pub const ROOT_PASSWORD: &str = "p@ss:word/1";
 /// The password as a connection string spells it.
 pub const ROOT_PASSWORD_ESCAPED: &str = "p%40ss%3Aword%2F1";
@@ -23,19 +23,23 @@ const POLL: Duration = Duration::from_millis(50);
 /// How a set is started.
 #[derive(Clone, Debug)]
 pub struct SetOptions {
+    /// The name of the set.
     pub name: String,
-    /// Fields added to each member's configuration (`hidden`, `priority`, `tags`, …); its length is
+    /// Fields added to each member's configuration (`hidden`, `priority`, `tags`, …). The length is
     /// the number of members.
     pub members: Vec<Document>,
+    /// How every member is started.
     pub mongod: MongodOptions,
-    /// Short, so that tests of elections are; long enough that two busy cores hold none by
-    /// themselves.
+    /// Short, so that tests of elections are short, but long enough that two busy cores cause no
+    /// election.
     pub election_timeout_ms: i32,
+    /// The interval of heartbeats, in milliseconds.
     pub heartbeat_interval_ms: i32,
 }
 
 impl SetOptions {
-    /// `members` members, the first of which is the primary until it steps down.
+    /// The options of a set of `members` members. The first member is the primary until it steps
+    /// down.
     pub fn members(members: usize) -> Self {
         let member = |i: usize| doc! {"priority": if i == 0 { 2.0 } else { 1.0 }};
         Self {
@@ -69,7 +73,8 @@ pub struct ReplicaSet {
 }
 
 impl ReplicaSet {
-    /// Starts the set and waits until the first member is primary and the others hold all it has.
+    /// Starts the set, and waits until the first member is primary and the others hold everything
+    /// that the primary holds.
     pub async fn start(options: SetOptions) -> Result<Self> {
         ensure!(!options.members.is_empty(), "a replica set has a member");
         let mut args = vec![
@@ -80,7 +85,7 @@ impl ReplicaSet {
         if let Some(directory) = &key_directory {
             args.push(format!("--keyFile={}", directory.path().join("key").display()));
         }
-        // Together: each takes a second, most of it waiting for the disk.
+        // All start together: each start takes a second, most of it waiting for the disk.
         let starts = options.members.iter().map(|_| Mongod::start(&options.mongod, &args));
         let members = futures_util::future::try_join_all(starts).await?;
         let mut set = Self { members, options, _key_directory: key_directory };
@@ -103,7 +108,7 @@ impl ReplicaSet {
                 "heartbeatIntervalMillis": self.options.heartbeat_interval_ms,
             },
         };
-        // Without credentials: until there is a user, the server lets loopback in.
+        // Connect without credentials: until there is a user, the server lets loopback in.
         let first = self.members[0].client().await?;
         first.database("admin").run_command(doc! {"replSetInitiate": config}).await?;
         if self.options.mongod.auth {
@@ -116,30 +121,34 @@ impl ReplicaSet {
         self.wait_replicated().await
     }
 
+    /// Returns the name of the set.
     pub fn name(&self) -> &str {
         &self.options.name
     }
 
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
+    /// Returns true for a set without members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
+    /// Returns the server of a member.
     pub fn server(&self, member: usize) -> &Mongod {
         &self.members[member]
     }
 
-    /// Names every member and the set, with credentials if there are any.
+    /// Returns a URI that names every member and the set, with credentials if there are any.
     pub fn uri(&self) -> String {
         let hosts: Vec<String> = self.members.iter().map(Mongod::address).collect();
         let set = format!("replicaSet={}", self.options.name);
         format!("mongodb://{}{}/?{}{set}", self.user(), hosts.join(","), self.auth_source())
     }
 
-    /// A direct connection to one member.
+    /// Returns the URI of a direct connection to one member.
     pub fn member_uri(&self, member: usize) -> String {
         let address = self.members[member].address();
         let (user, source) = (self.user(), self.auth_source());
@@ -158,15 +167,17 @@ impl ReplicaSet {
         if self.options.mongod.auth { "authSource=admin&" } else { "" }
     }
 
+    /// Returns a client of the whole set.
     pub async fn client(&self) -> Result<Client> {
         client_of(&self.uri()).await
     }
 
+    /// Returns a client of one member.
     pub async fn member_client(&self, member: usize) -> Result<Client> {
         client_of(&self.member_uri(member)).await
     }
 
-    /// The member that is a writable primary now, asked directly.
+    /// Returns the member that is a writable primary now. Every member is asked directly.
     pub async fn primary(&mut self) -> Result<Option<usize>> {
         for member in 0..self.members.len() {
             if self.members[member].is_running()? && self.is_primary(member).await {
@@ -176,7 +187,8 @@ impl ReplicaSet {
         Ok(None)
     }
 
-    /// A paused or starting member does not answer, which is an answer here.
+    /// Returns whether a member is a writable primary. A paused or starting member does not answer,
+    /// and counts as no primary.
     async fn is_primary(&self, member: usize) -> bool {
         let question = async {
             let client = self.member_client(member).await.ok()?;
@@ -187,6 +199,7 @@ impl ReplicaSet {
         answer.ok().flatten().unwrap_or(false)
     }
 
+    /// Waits until a member is a writable primary, and returns it.
     pub async fn wait_for_primary(&mut self, timeout: Duration) -> Result<usize> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -198,7 +211,7 @@ impl ReplicaSet {
         }
     }
 
-    /// The primary steps down; returns the one that took over.
+    /// Makes the primary step down, and returns the member that took over.
     pub async fn step_down(&mut self) -> Result<usize> {
         let old = self.wait_for_primary(ELECTION_TIMEOUT).await?;
         let client = self.member_client(old).await?;
@@ -215,23 +228,23 @@ impl ReplicaSet {
         }
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL to a member.
     pub fn kill_member(&mut self, member: usize) -> Result<()> {
         self.members[member].kill()
     }
 
-    /// A clean shutdown of one member.
+    /// Shuts one member down cleanly.
     pub async fn stop_member(&mut self, member: usize) -> Result<()> {
         self.members[member].stop().await
     }
 
-    /// Starts a member that was killed or stopped; it may take a while until it is a secondary.
+    /// Starts a member that was killed or stopped. It may take a while to become a secondary.
     pub async fn restart_member(&mut self, member: usize) -> Result<()> {
         self.members[member].restart().await
     }
 
-    /// Stops a member cleanly and starts it on the same files with another version. Waits until the
-    /// set has a primary.
+    /// Stops a member cleanly, and starts it on the same files with another version. Waits until
+    /// the set has a primary.
     pub async fn change_version(&mut self, member: usize, version: &str) -> Result<()> {
         self.members[member].stop().await?;
         self.members[member].change_version(version)?;
@@ -240,8 +253,8 @@ impl ReplicaSet {
         Ok(())
     }
 
-    /// Stops a member, does work on it alone outside the set, and takes it back into the set: one
-    /// step of maintenance that goes round.
+    /// Stops a member, works on it alone outside the set, and takes it back into the set: one step
+    /// of rolling maintenance.
     pub async fn maintain<T>(
         &mut self,
         member: usize,
@@ -252,7 +265,7 @@ impl ReplicaSet {
         self.take_back_after(member, work).await
     }
 
-    /// As [`ReplicaSet::maintain`], on the port that clients know.
+    /// Like [`ReplicaSet::maintain`], but on the port that clients know.
     pub async fn maintain_in_place<T>(
         &mut self,
         member: usize,
@@ -276,8 +289,8 @@ impl ReplicaSet {
         Ok(done)
     }
 
-    /// Takes a member's files away and starts it again: it copies the data of another one, and its
-    /// oplog begins then.
+    /// Removes a member's files and starts it again. The member copies the data of another member,
+    /// and its oplog begins at that time.
     pub async fn resync_member(&mut self, member: usize) -> Result<()> {
         self.members[member].kill()?;
         self.members[member].remove_files()?;
@@ -285,17 +298,18 @@ impl ReplicaSet {
         self.wait_replicated().await
     }
 
-    /// SIGSTOP: its connections stay open and nothing answers.
+    /// Sends SIGSTOP to a member: its connections stay open, and nothing answers.
     pub fn pause_member(&mut self, member: usize) -> Result<()> {
         self.members[member].pause()
     }
 
+    /// Sends SIGCONT to a paused member.
     pub fn resume_member(&mut self, member: usize) -> Result<()> {
         self.members[member].resume()
     }
 
-    /// Changes one member's oplog size; the server takes no less than 990 MB here. Start the set
-    /// with a small [`MongodOptions::oplog_mb`] to have one that rolls over soon.
+    /// Changes the size of one member's oplog, in MB. The server takes no less than 990 MB here.
+    /// For an oplog that rolls over soon, start the set with a small [`MongodOptions::oplog_mb`].
     pub async fn resize_oplog(&self, member: usize, megabytes: f64) -> Result<()> {
         let client = self.member_client(member).await?;
         let command = doc! {"replSetResizeOplog": 1, "size": megabytes};
@@ -320,10 +334,10 @@ impl ReplicaSet {
     }
 }
 
-/// Raises or lowers the feature compatibility version, as `6.0`.
+/// Raises or lowers the feature compatibility version to `version`, such as `6.0`.
 pub async fn set_feature_version(client: &Client, version: &str) -> Result<()> {
     let mut command = doc! {"setFeatureCompatibilityVersion": version};
-    // From 7.0 on it wants to be asked for in earnest, and older servers do not know the field.
+    // From 7.0 on the command must be confirmed, and older servers do not know the field.
     if server_version(client).await? >= (7, 0) {
         command.insert("confirm", true);
     }
@@ -331,12 +345,12 @@ pub async fn set_feature_version(client: &Client, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// The timestamp of the newest entry in a member's oplog.
+/// Returns the timestamp of the newest entry in a member's oplog.
 pub async fn last_timestamp(client: &Client) -> Result<Timestamp> {
     oplog_end(client, -1).await?.context("the oplog is empty")
 }
 
-/// The timestamp of the oldest entry in a member's oplog.
+/// Returns the timestamp of the oldest entry in a member's oplog.
 pub async fn first_timestamp(client: &Client) -> Result<Timestamp> {
     oplog_end(client, 1).await?.context("the oplog is empty")
 }
@@ -351,7 +365,8 @@ async fn oplog_end(client: &Client, direction: i32) -> Result<Option<Timestamp>>
 async fn wait_for_timestamp(client: &Client, wanted: Timestamp) -> Result<()> {
     let deadline = Instant::now() + REPLICATION_TIMEOUT;
     loop {
-        // A member in initial sync has no oplog yet and holds data only as a secondary or primary.
+        // A member in initial sync has no oplog yet, and holds data only once it is a secondary or
+        // primary.
         let hello = client.database("admin").run_command(doc! {"hello": 1}).await?;
         let ready = hello.get_bool("secondary")? || hello.get_bool("isWritablePrimary")?;
         if ready && oplog_end(client, -1).await?.is_some_and(|last| last >= wanted) {
@@ -376,7 +391,7 @@ async fn wait_for_writable(client: &Client) -> Result<()> {
     }
 }
 
-/// The key that members of a set with authentication share, readable by its owner only.
+/// Writes the key that members of a set with authentication share, readable only by its owner.
 fn write_key_file() -> Result<tempfile::TempDir> {
     let directory = tempfile::Builder::new().prefix("hindsight-key-").tempdir()?;
     let mut options = std::fs::OpenOptions::new();

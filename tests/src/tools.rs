@@ -1,4 +1,4 @@
-//! Where the real parts are.
+//! Finds the real servers, tools and binaries that tests run.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,20 +7,20 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Names the server version that tests run against when they ask for no particular one.
+/// The variable that names the server version for tests that ask for no particular version.
 pub const VERSION_VARIABLE: &str = "HINDSIGHT_TEST_MONGODB";
 
 const MONGOD_SCRIPT: &str = "deploy/dev/mongod";
 const KAFKA_SCRIPT: &str = "deploy/dev/kafka";
 const PYTHON_SCRIPT: &str = "deploy/dev/python";
 
-/// The mongod of a version, fetched by `deploy/dev/mongod` when it is not there yet. `None` is the
-/// version named by `HINDSIGHT_TEST_MONGODB`, else the script's default.
+/// Returns the mongod of a version, which `deploy/dev/mongod` fetches if it is not there yet.
+/// `None` is the version that `HINDSIGHT_TEST_MONGODB` names, or else the script's default.
 pub fn mongod(version: Option<&str>) -> Result<PathBuf> {
     static FOUND: Mutex<Option<HashMap<Option<String>, PathBuf>>> = Mutex::new(None);
     let from_environment = std::env::var(VERSION_VARIABLE).ok().filter(|v| !v.is_empty());
     let version = version.map(str::to_owned).or(from_environment);
-    // Held while the script runs, so that parallel tests fetch a version once.
+    // Locked while the script runs, so that parallel tests fetch a version once.
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     let found = found.get_or_insert_default();
     if let Some(path) = found.get(&version) {
@@ -31,7 +31,8 @@ pub fn mongod(version: Option<&str>) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The directory of an Apache Kafka, fetched by `deploy/dev/kafka` when it is not there yet.
+/// Returns the directory of an Apache Kafka, which `deploy/dev/kafka` fetches if it is not there
+/// yet.
 pub fn kafka() -> Result<PathBuf> {
     static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,13 +44,13 @@ pub fn kafka() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A python with what the independent reader of a topic needs, made by `deploy/dev/python` when it
-/// is not there yet.
+/// Returns a Python with what the independent reader of a topic needs, which `deploy/dev/python`
+/// makes if it is not there yet.
 pub fn python() -> Result<PathBuf> {
     run_script(PYTHON_SCRIPT, None)
 }
 
-/// The last line of what a script prints, which is a path.
+/// Runs a script and returns the last line of its output, which is a path.
 fn run_script(name: &str, argument: Option<&str>) -> Result<PathBuf> {
     let script = checkout()?.join(name);
     let mut command = Command::new(&script);
@@ -69,7 +70,8 @@ fn run_script(name: &str, argument: Option<&str>) -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// The built `hindsight`: `$HINDSIGHT_BIN`, else beside this test's executable.
+/// Returns the built `hindsight`: `$HINDSIGHT_BIN`, or else the binary beside this test's
+/// executable.
 pub fn hindsight() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("HINDSIGHT_BIN") {
         return Ok(path.into());
@@ -84,8 +86,8 @@ pub fn hindsight() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The root of the checkout that this runs in. Not the one it was built in: a build directory
-/// serves several, and one of them may be gone.
+/// Returns the root of the checkout that the test runs in. This may not be the checkout that it was
+/// built in: a build directory serves several checkouts, and one of them may be gone.
 pub fn checkout() -> Result<PathBuf> {
     let here = match std::env::var_os("CARGO_MANIFEST_DIR") {
         Some(package) => PathBuf::from(package),
@@ -98,7 +100,7 @@ pub fn checkout() -> Result<PathBuf> {
     Ok(root.to_owned())
 }
 
-/// `…/debug` of `…/debug/deps/main-1234` (a test) or of `…/debug/demo` (a binary).
+/// Returns `…/debug` for `…/debug/deps/main-1234` (a test) or for `…/debug/demo` (a binary).
 fn profile_directory() -> Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let directory = executable.parent().context("an executable lies in a directory")?;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use hindsight_api::access::{Bearer, Credentials};
+use hindsight_api::service::Service;
 use hindsight_proto::longrunning::operations_client::OperationsClient;
 use hindsight_proto::longrunning::operations_server::Operations;
 use hindsight_proto::longrunning::{self, Operation};
@@ -25,8 +27,6 @@ use crate::data_dir::{DataDir, Running};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
 use crate::open::open_offline;
-use hindsight_api::access::{Bearer, Credentials};
-use hindsight_api::service::Service;
 
 /// Largest message from the server: a 16 MiB document and its frame. A restore that names many
 /// collections is larger than the 4 MiB that clients take by default, too.

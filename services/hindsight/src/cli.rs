@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hindsight_api::access::{AccessArgs, ClientArgs, TokenCreate};
 
 use crate::unknown_commands::UnknownCommands;
-use hindsight_api::access::{AccessArgs, ClientArgs, TokenCreate};
 
 /// Captures a MongoDB replica set's oplog and restores any document, collection or cluster as of
 /// any operation.

@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
+use hindsight_api::access;
+use hindsight_api::extended_json;
 use serde::Serialize;
 
 use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
 use crate::exit::{Exit, Failure};
-use hindsight_api::access;
-use hindsight_api::extended_json;
 
 /// Runs any command except those that run until they are stopped.
 pub(crate) async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {

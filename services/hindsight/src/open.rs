@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use hindsight_api::access::AuditLog;
+use hindsight_api::service::{Admission, Restores, Service};
 use hindsight_history::{History, Settings};
 use hindsight_index::{Index, ResumePoint};
 use hindsight_log::{
@@ -22,8 +24,6 @@ use crate::base_registry::{forget_absent_bases, register_bases};
 use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl, is_topic};
-use hindsight_api::access::AuditLog;
-use hindsight_api::service::{Admission, Restores, Service};
 
 /// What a log is opened for.
 #[derive(Debug, Clone)]

@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hindsight_api::access::{Guard, listen_address};
+use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
 use hindsight_history::History;
 use hindsight_mongo::connection_string;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
@@ -37,8 +39,6 @@ use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
-use hindsight_api::access::{Guard, listen_address};
-use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
 pub(crate) use metrics::METRICS;
 use process::Process;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use hindsight_history::{History, View};
 use hindsight_oplog::Timestamp;
+use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 use crate::unlogged;
-use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 /// A restorable time of a history. The caller that makes a snapshot has checked that the history
 /// has this time.

@@ -23,7 +23,7 @@ use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
 
 /// What the appending task works with.
-pub struct Appender {
+pub(crate) struct Appender {
     /// The log that segments are appended to.
     pub log: Arc<dyn SegmentLog>,
     /// The index that durable segments are absorbed into.
@@ -52,7 +52,7 @@ impl Appender {
     /// # Errors
     /// Returns an error when the log or the index refuses a segment or is damaged. While the log is
     /// full or unreachable, this waits.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         mut receiver: queue::Receiver<CutSegment>,
     ) -> Result<(), CaptureError> {

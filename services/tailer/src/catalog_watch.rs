@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hindsight_base::Uuid;
+use hindsight_copy::{CatalogListing, list_catalog, list_these};
 use hindsight_index::{Index, IndexError};
 use hindsight_oplog::Timestamp;
 use hindsight_runtime::CancellationToken;
@@ -27,7 +28,6 @@ use crate::choose::{Member, MemberState, Preference, candidates};
 use crate::metrics;
 use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
-use hindsight_copy::{CatalogListing, list_catalog, list_these};
 use known::{Commands, Form, Known, Stable, form, namespace};
 
 /// The time between two looks while a collection was listed differently from its record, and only

@@ -44,7 +44,7 @@ impl Default for CutSettings {
 
 /// A segment that was cut. Worker threads may still be compressing its frames.
 #[derive(Debug)]
-pub struct CutSegment {
+pub(crate) struct CutSegment {
     /// The frames, in order.
     pub frames: Vec<JoinHandle<StoredFrame>>,
     /// The facts about the entries.
@@ -62,7 +62,7 @@ pub struct CutSegment {
 }
 
 /// Gathers entries and cuts segments.
-pub struct Cutter {
+pub(crate) struct Cutter {
     settings: CutSettings,
     positions: PositionBoard,
     /// The open transactions. Only their positions are kept here, not their operations.
@@ -82,7 +82,7 @@ pub struct Cutter {
 
 impl Cutter {
     /// Makes a cutter. `transactions` holds what is open at `last`, the last entry of the log.
-    pub fn new(
+    pub(crate) fn new(
         settings: CutSettings,
         positions: PositionBoard,
         transactions: Assembler<()>,
@@ -111,7 +111,7 @@ impl Cutter {
     /// # Errors
     /// Returns an error when entries are out of order or malformed: capture stops rather than
     /// append them.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         received: VecDeque<queue::Held<Received>>,
         mut receiver: queue::Receiver<Received>,

@@ -18,7 +18,7 @@ const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 /// Whether to take the log over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Keep standing by.
     Wait,
     /// Take the log over, for the reason given.
@@ -27,7 +27,7 @@ pub enum Verdict {
 
 /// The watch that a tailer keeps over the leader.
 #[derive(Debug)]
-pub struct Vigil {
+pub(crate) struct Vigil {
     own: Instance,
     seen: Option<(WriterEpoch, u64)>,
     looked: Option<Instant>,
@@ -37,20 +37,20 @@ pub struct Vigil {
 
 impl Vigil {
     /// Makes a watch for the tailer of this installation.
-    pub fn new(own: Instance) -> Self {
+    pub(crate) fn new(own: Instance) -> Self {
         Self { own, seen: None, looked: None, silent: Duration::ZERO }
     }
 
     /// Notes that the log cannot be read: what the leader writes is unknown, and the leader may be
     /// unable to write too. Silence is counted anew.
-    pub fn is_blind(&mut self) {
+    pub(crate) fn is_blind(&mut self) {
         self.looked = None;
         self.silent = Duration::ZERO;
     }
 
     /// Takes in one look at the log and decides. `can_capture` says whether this tailer can read
     /// the source: a tailer that cannot read it is no better than a dead leader.
-    pub fn look(&mut self, leader: &Leader, can_capture: bool, now: Instant) -> Verdict {
+    pub(crate) fn look(&mut self, leader: &Leader, can_capture: bool, now: Instant) -> Verdict {
         let step = self.looked.map_or(Duration::ZERO, |looked| now.duration_since(looked));
         self.looked = Some(now);
         let seen = Some((leader.epoch, leader.signs));

@@ -21,7 +21,7 @@ const AWAIT: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A cursor on one member's oplog, placed where reading continues.
-pub struct OplogReader {
+pub(crate) struct OplogReader {
     /// The member being read, as `host:port`.
     pub host: String,
     cursor: Box<dyn Batches>,
@@ -31,7 +31,7 @@ pub struct OplogReader {
 
 /// The reply to one find or getMore, kept whole: the entries are slices of it.
 #[derive(Debug)]
-pub struct EntryBatch {
+pub(crate) struct EntryBatch {
     batch: Batch,
     /// The number of entries at the front that were delivered before.
     skip: usize,
@@ -42,7 +42,7 @@ impl EntryBatch {
     ///
     /// # Errors
     /// Returns [`CaptureError::Unavailable`] when the reply is not a batch of documents.
-    pub fn entries(
+    pub(crate) fn entries(
         &self,
     ) -> Result<impl Iterator<Item = Result<&[u8], CaptureError>>, CaptureError> {
         let reply = self.batch.read().map_err(|error| bad_reply(&error.to_string()))?;
@@ -54,7 +54,7 @@ impl EntryBatch {
 
     /// Drops everything up to and including the given entry. Returns false when the entry is not in
     /// the batch.
-    pub fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
+    pub(crate) fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
         let is_it = |bytes: &[u8]| {
             let found = Entry::parse(bytes).is_ok_and(|found| found.optime == entry.optime);
             found && entry.digest.is_none_or(|digest| *blake3::hash(bytes).as_bytes() == digest)
@@ -68,7 +68,7 @@ impl EntryBatch {
     }
 
     /// Returns the size of the whole reply in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.batch.as_bytes().len()
     }
 }
@@ -78,7 +78,7 @@ fn bad_reply(detail: &str) -> CaptureError {
 }
 
 /// The outcome of opening a reader.
-pub enum Opened {
+pub(crate) enum Opened {
     /// The first entry is the expected one, and reading can continue.
     Reading(Box<OplogReader>),
     /// Reading cannot continue at this member, for the reason given.
@@ -90,7 +90,7 @@ impl OplogReader {
     ///
     /// # Errors
     /// Returns an error when the member does not answer in time or refuses the command.
-    pub async fn open(
+    pub(crate) async fn open(
         client: &Client,
         host: &str,
         resume: &ResumeAt,
@@ -128,7 +128,7 @@ impl OplogReader {
     ///
     /// # Errors
     /// Returns an error when the member's oplog is empty or cannot be read.
-    pub async fn open_at_oldest(
+    pub(crate) async fn open_at_oldest(
         client: &Client,
         host: &str,
     ) -> Result<(Self, OpTime), CaptureError> {
@@ -163,7 +163,7 @@ impl OplogReader {
     ///
     /// # Errors
     /// Returns an error when the member does not answer in time or the command failed.
-    pub async fn next_batch(&mut self) -> Result<Option<EntryBatch>, CaptureError> {
+    pub(crate) async fn next_batch(&mut self) -> Result<Option<EntryBatch>, CaptureError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }

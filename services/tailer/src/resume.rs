@@ -6,7 +6,7 @@ use hindsight_oplog::OpTime;
 /// Where reading continues: after the last entry that is held, or at the first entry that is
 /// wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResumeAt {
+pub(crate) struct ResumeAt {
     /// The entry's optime.
     pub optime: OpTime,
     /// BLAKE3 of the entry's bytes. None when the bytes are not held. Two sets cloned from one
@@ -18,7 +18,7 @@ pub struct ResumeAt {
 
 /// The first entry that the source returned for `ts >= resume.ts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstEntry {
+pub(crate) struct FirstEntry {
     /// The entry's optime.
     pub optime: OpTime,
     /// BLAKE3 of the entry's bytes.
@@ -37,7 +37,7 @@ pub struct OplogEnds {
 
 /// Whether reading may continue at a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The first entry is the expected one.
     Continue,
     /// This member no longer has what follows the resume point. Another member may have it.
@@ -51,7 +51,11 @@ pub enum Verdict {
 
 /// Judges what a member answered. `ends` is needed only when the first entry is not the expected
 /// one.
-pub fn judge(resume: &ResumeAt, first: Option<FirstEntry>, ends: Option<OplogEnds>) -> Verdict {
+pub(crate) fn judge(
+    resume: &ResumeAt,
+    first: Option<FirstEntry>,
+    ends: Option<OplogEnds>,
+) -> Verdict {
     if let Some(first) = first.filter(|first| first.optime.ts <= resume.optime.ts) {
         return judge_same_timestamp(resume, first);
     }

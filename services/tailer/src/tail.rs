@@ -24,7 +24,7 @@ const AVOID: Duration = Duration::from_secs(10);
 
 /// What the reading task hands on, in order.
 #[derive(Debug)]
-pub enum Received {
+pub(crate) enum Received {
     /// Entries from one reply.
     Batch {
         batch: EntryBatch,
@@ -37,7 +37,7 @@ pub enum Received {
 
 impl Received {
     /// Returns the last entry that had been read when this was handed on.
-    pub fn last(&self) -> OpTime {
+    pub(crate) fn last(&self) -> OpTime {
         match self {
             Self::Batch { last, .. } => *last,
             Self::Gap { after, .. } => *after,
@@ -46,7 +46,7 @@ impl Received {
 
     /// Drops everything up to and including the given entry. Returns false when the entry is not in
     /// this batch.
-    pub fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
+    pub(crate) fn go_on_after(&mut self, entry: &ResumeAt) -> bool {
         match self {
             Self::Batch { batch, .. } => batch.go_on_after(entry),
             Self::Gap { .. } => false,
@@ -56,7 +56,7 @@ impl Received {
 
 /// The state of the reading task. `resume` is where reading continues, and moves with every batch
 /// that is handed on.
-pub struct Tail {
+pub(crate) struct Tail {
     source: Source,
     identity: SetIdentity,
     preference: Preference,
@@ -72,7 +72,7 @@ pub struct Tail {
 
 impl Tail {
     /// Makes a tail that begins at `resume`.
-    pub fn new(settings: &CaptureSettings, boards: &Boards, resume: ResumeAt) -> Self {
+    pub(crate) fn new(settings: &CaptureSettings, boards: &Boards, resume: ResumeAt) -> Self {
         Self {
             hosts: settings.source.hosts(),
             source: settings.source.clone(),
@@ -91,7 +91,7 @@ impl Tail {
     ///
     /// # Errors
     /// Returns an error that no retry can mend, such as refused or diverged.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         sender: queue::Sender<Received>,
         shutdown: CancellationToken,

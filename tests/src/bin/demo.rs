@@ -1,5 +1,5 @@
 //! `make demo`: an accident on a real replica set, and the way back. Every command is printed with
-//! its output and its time, so that one learns the tool by reading.
+//! its output and its duration, so that a reader learns the tool from the output.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Runs a command, prints it as one would type it, with what it said and how long it took.
+/// Runs a command, and prints it as a user would type it, with its output and its duration.
 async fn hindsight(data: &Path, args: &[&str]) -> Result<RunOutput> {
     println!("$ hindsight {}", args.join(" "));
     let data = data.to_str().context("a UTF-8 path")?;
@@ -89,7 +89,7 @@ fn expect_code(code: i32, output: RunOutput) -> Result<RunOutput> {
     output.expect_code(code)
 }
 
-/// The first lines, and how many more there are.
+/// Returns the first lines, and how many more there are.
 fn shorten(text: &str) -> Vec<String> {
     const SHOWN: usize = 14;
     let mut lines: Vec<String> =
@@ -102,7 +102,7 @@ fn shorten(text: &str) -> Vec<String> {
     lines
 }
 
-/// The position in brackets of the line that tells where the deletes began.
+/// Returns the position in brackets on the line that says where the deletes began.
 fn first_delete(timeline: &RunOutput) -> Result<String> {
     let line = timeline.stdout.lines().find(|line| line.contains("the first of"));
     let line = line.context("the timeline tells where the deletes began")?;
@@ -111,7 +111,7 @@ fn first_delete(timeline: &RunOutput) -> Result<String> {
     Ok(position.to_owned())
 }
 
-/// A position just before another one.
+/// Returns a position just before another position.
 fn just_before(position: &str) -> Result<String> {
     let (t, i) = position.split_once(',').context("a position")?;
     let i: u32 = i.parse()?;
@@ -120,17 +120,17 @@ fn just_before(position: &str) -> Result<String> {
 }
 
 struct Source {
-    /// Kept because dropping it stops the servers. None: it is the user's.
+    /// Kept because dropping it stops the servers. `None` for a set that belongs to the user.
     set: Option<ReplicaSet>,
     uri: String,
-    /// Without the password of a user's own.
+    /// The URI without a user's password, for the output.
     shown_uri: String,
     client: Client,
     shop: String,
     accounting: String,
 }
 
-/// What was there before, and one document that was lost.
+/// What was there before the accidents, and one document that was lost.
 struct Accidents {
     lost_id: i32,
     orders: u64,
@@ -139,7 +139,7 @@ struct Accidents {
 }
 
 impl Source {
-    /// A replica set of its own, unless `MONGODB_URI` and a database on it are named.
+    /// Starts a replica set, unless `MONGODB_URI` and a database on it are named.
     async fn choose() -> Result<Self> {
         let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (named("MONGODB_URI"), named("HINDSIGHT_DEMO_DATABASE")) {

@@ -1,6 +1,7 @@
-//! The files of a partition, read and altered below the broker's back, as a failing disk would.
+//! The files of a partition, read and altered behind the broker's back, as a failing disk would
+//! alter them.
 //!
-//! Only uncompressed batches of format 2, which is what our records are stored in.
+//! Reads only uncompressed batches of format 2, in which our records are stored.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,11 +17,12 @@ const CHECKED_FROM: usize = 21;
 const COUNT_AT: usize = 57;
 const RECORDS_AT: usize = 61;
 
-/// A record as it lies in the file.
+/// A record as it is stored in the file.
 #[derive(Debug)]
 pub struct StoredRecord {
     batch: Range<usize>,
     value: Range<usize>,
+    /// The headers of the record, as text.
     pub headers: BTreeMap<String, String>,
 }
 
@@ -28,10 +30,12 @@ pub struct StoredRecord {
 pub struct StoredPartition {
     path: PathBuf,
     bytes: Vec<u8>,
+    /// All records of the file, in order.
     pub records: Vec<StoredRecord>,
 }
 
 impl StoredPartition {
+    /// Reads the first file of the partition in `directory`.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("00000000000000000000.log");
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -47,12 +51,13 @@ impl StoredPartition {
         Ok(Self { path, bytes, records })
     }
 
+    /// Returns the value of a record.
     pub fn value(&self, record: &StoredRecord) -> &[u8] {
         &self.bytes[record.value.clone()]
     }
 
-    /// Writes bytes over a part of a record's value, and makes the batch's checksum agree if told
-    /// to.
+    /// Overwrites a part of a record's value. With `mend_checksum`, also corrects the checksum of
+    /// the batch.
     pub fn overwrite(
         &mut self,
         record: usize,
@@ -111,7 +116,7 @@ impl Fields<'_> {
         Ok(String::from_utf8_lossy(&self.bytes[range]).into_owned())
     }
 
-    /// A length, and that many bytes; none for a length of -1.
+    /// Reads a length and that many bytes; no bytes for a length of -1.
     fn field(&mut self) -> Result<Range<usize>> {
         let length = usize::try_from(self.varint()?).unwrap_or(0);
         let range = self.at..self.at + length;
@@ -120,7 +125,7 @@ impl Fields<'_> {
         Ok(range)
     }
 
-    /// Zigzag, seven bits a byte.
+    /// Reads a zigzag number with seven bits in each byte.
     fn varint(&mut self) -> Result<i64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {

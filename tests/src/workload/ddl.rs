@@ -1,4 +1,4 @@
-//! Collections and databases: made, changed, renamed and dropped.
+//! Operations that create, change, rename and drop collections and databases.
 
 use bson::{Document, doc};
 use rand::Rng;
@@ -7,7 +7,7 @@ use super::model::{Kind, Target};
 use super::values::one_of;
 use super::{Outcome, Worker};
 
-/// Beyond this a database gets no new collection by plain `create`.
+/// A database with more collections than this gets no new one by plain `create`.
 const COLLECTIONS_WANTED: usize = 7;
 
 impl Worker {
@@ -24,7 +24,7 @@ impl Worker {
         self.create_with(Kind::Plain, options).await
     }
 
-    /// String ids that differ in case are one id here.
+    /// In such a collection, string ids that differ only in case can be the same id.
     pub(super) async fn create_collated(&mut self) -> Outcome {
         let collation = match self.random.random_range(0..3) {
             0 => doc! {"locale": "en", "strength": 2},
@@ -144,7 +144,8 @@ impl Worker {
         self.rename_to(source, &over.database, &over.name, true).await
     }
 
-    /// The server copies the collection under a temporary name, renames that, and drops the source.
+    /// The server copies the collection under a temporary name, renames the copy, and drops the
+    /// source.
     pub(super) async fn rename_across_databases(&mut self) -> Outcome {
         let Some(source) = self.renamable() else { return Ok(false) };
         let from = self.model.targets[source].database.clone();
@@ -193,7 +194,7 @@ impl Worker {
         let command = doc! {"convertToCapped": &self.model.targets[target].name, "size": size};
         self.collection_database(target).run_command(command).await?;
         self.model.targets[target].kind = Kind::Capped;
-        // It keeps no index but that on `_id`.
+        // The collection keeps no index except that on `_id`.
         self.model.targets[target].indexes.clear();
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! Index builds and drops.
+//! Operations that build, change and drop indexes.
 
 use bson::{Document, doc};
 use rand::Rng;
@@ -6,7 +6,7 @@ use rand::Rng;
 use super::model::Kind;
 use super::{Outcome, Worker};
 
-/// Years: no document ever expires.
+/// Many years, so that no document ever expires.
 const FAR_SECONDS: i32 = 1_000_000_000;
 
 const INDEX_KINDS: usize = 15;
@@ -22,7 +22,7 @@ impl Worker {
 
     async fn create_some_indexes(&mut self, count: usize) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
-        // Two alike in one command are refused.
+        // The server refuses two equal indexes in one command.
         let first = self.random.random_range(0..INDEX_KINDS);
         let kinds = (0..count).map(|i| (first + 4 * i) % INDEX_KINDS);
         let indexes: Vec<Document> = kinds.map(|kind| self.index(kind)).collect();
@@ -34,7 +34,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Makes the collection too.
+    /// Creates the collection, too.
     pub(super) async fn create_index_on_missing(&mut self) -> Outcome {
         let database = self.any_database();
         let Some(name) = self.model.new_name(&mut self.random, &database) else { return Ok(false) };
@@ -44,7 +44,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// An index of a kind below [`INDEX_KINDS`]; its name tells the type, for later.
+    /// Returns an index of a kind below [`INDEX_KINDS`]. Its name begins with the type, for later
+    /// use.
     fn index(&mut self, kind: usize) -> Document {
         let (name, mut index) = match kind {
             0 => ("unique", doc! {"key": {"u": 1}, "unique": true, "sparse": true}),
@@ -106,7 +107,7 @@ impl Worker {
         self.collection_database(target).run_command(command).await.map(|_| true)
     }
 
-    /// An index whose name starts so.
+    /// Returns any index whose name starts with `prefix`.
     fn any_index(&mut self, prefix: &str) -> Option<(usize, String)> {
         let mut all = Vec::new();
         for (at, target) in self.model.targets.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! A seeded, randomised workload: every kind of write and of schema change that an oplog can hold.
+//! A seeded, randomised workload: every kind of write and schema change that an oplog can hold.
 //!
-//! The same seed and options ask for the same operations, as far as the server's answers are the
-//! same: each operation draws from a generator of its own, so that one that fails by bad timing (a
-//! transaction beside an index build) changes little of what follows. Operations may fail
-//! legitimately (a duplicate key, a path through a scalar): failures are counted, and a failed
-//! statement leaves entries of its own kind (aborted index builds, partial batches).
+//! The same seed and options produce the same operations, as far as the server's answers are the
+//! same. Each operation draws from a separate generator, so that an operation that fails by bad
+//! timing (a transaction beside an index build) changes little of what follows. Operations may fail
+//! legitimately (a duplicate key, a path through a scalar). Failures are counted; a failed
+//! statement leaves special entries (aborted index builds, partial batches).
 
 mod ddl;
 mod indexes;
@@ -33,33 +33,38 @@ pub use operations::kinds;
 pub use report::{Count, Report};
 pub use values::{number_spelled_anyhow, respelled};
 
-/// How long an operation is tried again while the set has no primary.
+/// How long a workload waits while the set has no primary.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(60);
-/// Not writable primary, and the states of a server on its way down or up.
+/// Error codes of a server that is not a writable primary, or that is going down or coming up.
 const OUTAGE_CODES: [i32; 10] = [6, 7, 89, 91, 189, 10107, 11600, 11602, 13435, 13436];
-/// How often another operation is drawn when one finds nothing it could work on.
+/// How often an operation is drawn until one finds something to work on.
 const DRAWS: usize = 1_000;
 
-/// What to run.
+/// The options of a workload.
 #[derive(Clone, Debug)]
 pub struct WorkloadOptions {
+    /// The seed of all random choices.
     pub seed: u64,
-    /// Statements asked for, failed ones included. A statement may write many documents.
+    /// How many statements are run, including those that fail. A statement may write many
+    /// documents.
     pub operations: usize,
-    /// Databases to work in, dealt out to the workers; each needs two for what crosses databases.
+    /// The databases to work in, divided among the workers. Each worker needs two, for operations
+    /// across databases.
     pub databases: Vec<String>,
-    /// Concurrent streams of operations.
+    /// The number of concurrent streams of operations.
     pub workers: usize,
-    /// Moments at which nothing is being written and the caller is called; the last one is the end.
+    /// The number of moments at which nothing is being written and the caller is called. The last
+    /// one is the end.
     pub quiet_points: usize,
-    /// Transactions of more than 16 MB, spread evenly.
+    /// The number of transactions of more than 16 MB, spread evenly.
     pub big_transactions: usize,
-    /// Elections and killed members are part of the test: operations they hit are counted as
-    /// failed.
+    /// Elections and killed members are part of the test: operations that they interrupt are
+    /// counted as failed.
     pub tolerate_outages: bool,
 }
 
 impl WorkloadOptions {
+    /// The options of a workload with two workers, four databases and no big transactions.
     pub fn new(seed: u64, operations: usize) -> Self {
         Self {
             seed,
@@ -76,15 +81,15 @@ impl WorkloadOptions {
 /// A moment at which the workload pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuietPoint {
-    /// From 0.
+    /// The number of the quiet point, counted from 0.
     pub number: usize,
-    /// Operations done before it.
+    /// How many operations were done before the quiet point.
     pub operations: usize,
-    /// Whether this is the end.
+    /// True at the end of the workload.
     pub last: bool,
 }
 
-/// Runs a workload against a set or a server, calling `on_quiet` at random quiet points.
+/// Runs a workload against a set or a server, and calls `on_quiet` at random quiet points.
 pub async fn run(
     client: &Client,
     options: &WorkloadOptions,
@@ -112,7 +117,7 @@ pub async fn run(
     Ok(report)
 }
 
-/// Random, distinct and ascending; the last is the end.
+/// Returns random, distinct and ascending numbers of operations; the last is the end.
 fn quiet_points(options: &WorkloadOptions) -> Vec<usize> {
     let mut random = StdRng::seed_from_u64(options.seed ^ 0x0071_u64);
     let inner = options.quiet_points.saturating_sub(1).min(options.operations.saturating_sub(1));
@@ -146,17 +151,17 @@ async fn workers(client: &Client, options: &WorkloadOptions) -> Result<Vec<Worke
     (0..options.workers).map(worker).collect()
 }
 
-/// One stream of operations, in databases of its own.
+/// One stream of operations, in databases that no other worker uses.
 struct Worker {
     client: Client,
     version: (i32, i32),
     seed: u64,
-    /// Sown anew for each operation.
+    /// Seeded again for each operation.
     random: StdRng,
     databases: Vec<String>,
     model: Model,
     report: Report,
-    /// Time of the next time-series measurement.
+    /// The time of the next time-series measurement, in seconds.
     seconds: i64,
 }
 
@@ -183,7 +188,7 @@ impl Worker {
         Ok(())
     }
 
-    /// One operation: drawn until one finds something to work on.
+    /// Runs one operation. Operations are drawn until one finds something to work on.
     async fn step(&mut self, options: &WorkloadOptions) -> Result<()> {
         for _ in 0..DRAWS {
             let operation = operations::draw(&mut self.random, self.version);
@@ -195,7 +200,7 @@ impl Worker {
         bail!("no operation finds anything to work on");
     }
 
-    /// Counts an outcome. Only the server's refusals are ordinary failures: anything else is a
+    /// Counts an outcome. Only the server's refusals are ordinary failures; anything else is a
     /// fault of the workload itself, or an outage.
     async fn account(
         &mut self,
@@ -239,13 +244,13 @@ impl Worker {
         self.database(&target.database).collection(&target.name)
     }
 
-    /// For what answers with documents: to decode 80 levels of them, not optimised, overflows a
-    /// test's stack.
+    /// For operations that return documents. Decoding 80 levels without optimisation would overflow
+    /// the stack of a test.
     fn raw_collection(&self, target: usize) -> Collection<RawDocumentBuf> {
         self.collection(target).clone_with_type()
     }
 
-    /// Any collection of a kind.
+    /// Returns any collection of a kind.
     fn any(&mut self, kind: Kind) -> Option<usize> {
         self.model.any(&mut self.random, kind)
     }

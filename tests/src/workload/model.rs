@@ -1,14 +1,15 @@
-//! What the workload believes to exist, so that most of its operations find something to do. The
-//! server knows better: an operation that it refuses is counted as such and changes nothing here.
+//! What the workload believes to exist, so that most operations find something to work on. The
+//! server decides: an operation that it refuses is counted as refused, and changes nothing here.
 
 use bson::Bson;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-/// Ids that are remembered for a collection.
+/// The most ids that are remembered for a collection.
 const IDS_KEPT: usize = 400;
-/// Names are used again after a drop: only UUIDs tell the old collection from the new one.
+/// The names of collections. They are used again after a drop, so that only UUIDs distinguish the
+/// old collection from the new one.
 const NAMES: [&str; 14] = [
     "c0",
     "c1",
@@ -69,7 +70,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Any collection of a kind, by position.
+    /// Returns the position of any collection of a kind.
     pub(super) fn any(&self, random: &mut StdRng, kind: Kind) -> Option<usize> {
         let fitting: Vec<usize> =
             (0..self.targets.len()).filter(|at| self.targets[*at].kind == kind).collect();
@@ -80,7 +81,7 @@ impl Model {
         self.targets.iter().filter(|target| target.database == database).count()
     }
 
-    /// A name that nothing has in this database, as far as we know.
+    /// Returns a name that is free in this database, as far as the model knows.
     pub(super) fn new_name(&self, random: &mut StdRng, database: &str) -> Option<&'static str> {
         let taken =
             |name: &str| self.targets.iter().any(|t| t.database == database && t.name == name);

@@ -1,4 +1,4 @@
-//! The table of operations: how often each is drawn, and which server has it.
+//! The table of operations: how often each is drawn, and which servers have it.
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
@@ -9,7 +9,7 @@ use super::{Outcome, Worker};
 pub(super) struct Operation {
     pub(super) name: &'static str,
     weight: u32,
-    /// The first server version that has it.
+    /// The first server version that has the operation.
     since: (i32, i32),
     pub(super) run: for<'w> fn(&'w mut Worker) -> BoxFuture<'w, Outcome>,
 }
@@ -25,7 +25,8 @@ macro_rules! operations {
     };
 }
 
-/// About 94 in 100 are writes of documents, the rest changes what there is.
+/// About 94 of 100 operations write documents; the others change collections, indexes and
+/// databases.
 const OPERATIONS: &[Operation] = operations! {
     insert_one 3000;
     insert_many 500;
@@ -78,7 +79,7 @@ const OPERATIONS: &[Operation] = operations! {
     merge 16;
 };
 
-/// An operation that this server has.
+/// Draws an operation that this server has.
 pub(super) fn draw(random: &mut StdRng, version: (i32, i32)) -> &'static Operation {
     let total: u32 = OPERATIONS.iter().map(|operation| operation.weight).sum();
     loop {
@@ -94,7 +95,8 @@ pub(super) fn draw(random: &mut StdRng, version: (i32, i32)) -> &'static Operati
     }
 }
 
-/// Every kind that a long run against a server of this version should have done.
+/// Returns every kind of operation that a long run against a server of this version should have
+/// done.
 pub fn kinds(version: (i32, i32)) -> impl Iterator<Item = &'static str> {
     OPERATIONS
         .iter()

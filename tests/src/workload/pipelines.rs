@@ -7,7 +7,7 @@ use super::model::{Kind, Target};
 use super::{Outcome, Worker};
 
 impl Worker {
-    /// Replaces a collection, or makes one, with a part of another, by way of a temporary
+    /// Replaces a collection, or creates one, with a part of another, by way of a temporary
     /// collection.
     pub(super) async fn out(&mut self) -> Outcome {
         let Some(source) = self.any(Kind::Plain) else { return Ok(false) };
@@ -35,7 +35,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Into an existing collection, by every way to treat what is there already.
+    /// Merges into an existing collection, in every way to treat documents that are already there.
     pub(super) async fn merge(&mut self) -> Outcome {
         let (Some(source), Some(into)) = (self.any(Kind::Plain), self.any(Kind::Plain)) else {
             return Ok(false);

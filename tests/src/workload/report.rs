@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// Statements of one kind.
+/// How many statements of one kind were done and failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count {
+    /// Statements that succeeded.
     pub done: u64,
+    /// Statements that failed.
     pub failed: u64,
-    /// The first refusal, to tell a legitimate one from a mistake here.
+    /// The first failure, to distinguish a legitimate refusal from a mistake in the workload.
     pub first_failure: Option<String>,
 }
 
-/// Statements by kind.
+/// The statements of a workload, by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// The counts, by the name of the operation.
     pub counts: BTreeMap<&'static str, Count>,
-    /// Time spent on operations, quiet points excluded.
+    /// The time spent on operations, without the quiet points.
     pub busy: Duration,
 }
 
@@ -41,15 +44,17 @@ impl Report {
         }
     }
 
+    /// Returns the number of all statements, including those that failed.
     pub fn total(&self) -> u64 {
         self.counts.values().map(|count| count.done + count.failed).sum()
     }
 
+    /// Returns the statements per second, including those that failed.
     pub fn per_second(&self) -> f64 {
         self.total() as f64 / self.busy.as_secs_f64().max(1e-9)
     }
 
-    /// Kinds of which not one statement succeeded.
+    /// Returns the kinds of which no statement succeeded.
     pub fn never_done(&self) -> Vec<&'static str> {
         self.counts.iter().filter(|(_, count)| count.done == 0).map(|(name, _)| *name).collect()
     }

@@ -7,7 +7,7 @@ use rand::Rng;
 use super::model::{Kind, Target};
 use super::{Outcome, Worker, updates, values};
 
-/// Four of them make more than one oplog entry of 16 MB.
+/// The documents of a big transaction. Four of them need more than one oplog entry of 16 MB.
 const BIG_DOCUMENTS: usize = 4;
 const BIG_DOCUMENT_BYTES: usize = 5 << 20;
 const BIG_COLLECTION: &str = "big";
@@ -38,14 +38,14 @@ impl Worker {
             }
             Ok(_) => session.abort_transaction().await.map(|()| true),
             Err(error) => {
-                // The server has aborted it already, if it can.
+                // The server has already aborted the transaction, if it can.
                 let _ = session.abort_transaction().await;
                 Err(error)
             }
         }
     }
 
-    /// One to twelve statements over several collections and databases.
+    /// Runs one to twelve statements over several collections and databases.
     async fn statements(
         &mut self,
         session: &mut ClientSession,
@@ -84,7 +84,7 @@ impl Worker {
         Ok(written)
     }
 
-    /// Collections and indexes can be created inside a transaction.
+    /// Creates a collection, and sometimes an index, inside a transaction.
     pub(super) async fn transaction_with_create(&mut self) -> Outcome {
         let database = self.any_database();
         let Some(name) = self.model.new_name(&mut self.random, &database) else { return Ok(false) };
@@ -113,12 +113,13 @@ impl Worker {
         Ok(true)
     }
 
-    /// More than 16 MB in one transaction: several oplog entries. The last one's documents go
-    /// first.
+    /// Writes more than 16 MB in one transaction, which makes several oplog entries. First deletes
+    /// the documents of the previous big transaction.
     pub(super) async fn big_transaction(&mut self) -> Outcome {
         let collection = self.database(&self.databases[0]).collection(BIG_COLLECTION);
         collection.delete_many(doc! {}).await?;
-        // Outside: a collection made inside would change what this is about.
+        // Outside the transaction, because creating the collection inside would change what is
+        // tested.
         collection.insert_one(doc! {"_id": "small"}).await?;
         let mut session = self.client.start_session().await?;
         session.start_transaction().await?;

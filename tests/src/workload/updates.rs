@@ -7,12 +7,12 @@ use rand::rngs::StdRng;
 
 use super::values::{line, number, one_of, text, value};
 
-/// An update of one document or many.
+/// An update of one or many documents.
 pub(super) struct Update {
     pub(super) change: UpdateModifications,
-    /// For `$[e]`.
+    /// The filters for `$[e]`.
     pub(super) array_filters: Option<Vec<Document>>,
-    /// What the filter must also say, for the positional `$`.
+    /// What the filter must also contain, for the positional `$`.
     pub(super) condition: Document,
 }
 
@@ -26,7 +26,7 @@ impl Update {
     }
 }
 
-/// One to three operators that do not touch the same field.
+/// Returns one to three operators that do not touch the same field.
 pub(super) fn operators(random: &mut StdRng) -> Update {
     if random.random_ratio(1, 8) {
         return positional(random);
@@ -35,7 +35,7 @@ pub(super) fn operators(random: &mut StdRng) -> Update {
     let mut roots: Vec<String> = Vec::new();
     for _ in 0..random.random_range(1..=3) {
         let (operator, path, argument) = operator(random);
-        // `a.0` and `a` conflict, so one operator for each first component.
+        // `a.0` and `a` conflict, so each first component gets only one operator.
         let mut touched = vec![root(path)];
         if operator == "$rename" {
             touched.push(root(argument.as_str().unwrap_or_default()));
@@ -127,7 +127,7 @@ fn push_many(random: &mut StdRng) -> Document {
     push
 }
 
-/// `$[]`, `$[e]` and `$`.
+/// Returns an update with `$[]`, `$[e]` or `$`.
 fn positional(random: &mut StdRng) -> Update {
     let n = random.random_range(0..20);
     match random.random_range(0..6) {
@@ -150,7 +150,8 @@ fn positional(random: &mut StdRng) -> Update {
     }
 }
 
-/// A pipeline: computed values, and changes of the fields' order that no operator can make.
+/// Returns a pipeline: computed values, and changes of the order of fields that no operator can
+/// make.
 pub(super) fn pipeline(random: &mut StdRng, version: (i32, i32)) -> Update {
     let n = random.random_range(0..100);
     let variants = if version >= (5, 0) { 11 } else { 9 };
@@ -200,7 +201,7 @@ fn if_object(path: &str) -> Document {
     doc! {"$cond": [{"$eq": [{"$type": path}, "object"]}, path, {}]}
 }
 
-/// The whole document, its fields the other way round.
+/// Returns a stage that reverses the fields of the whole document.
 fn reverse_fields(version: (i32, i32)) -> Document {
     let reversed = doc! {"$arrayToObject": {"$reverseArray": {"$objectToArray": "$$ROOT"}}};
     if version >= (6, 0) {
@@ -211,7 +212,7 @@ fn reverse_fields(version: (i32, i32)) -> Document {
     doc! {"$replaceWith": {"$mergeObjects": [{"first": 1}, reversed]}}
 }
 
-/// Names that no path can say.
+/// Returns a stage that sets a field whose name no path can express.
 fn set_field(name: &str, n: i32) -> Document {
     let field = doc! {"field": {"$literal": name}, "input": "$$ROOT", "value": n};
     doc! {"$replaceWith": {"$setField": field}}

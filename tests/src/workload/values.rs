@@ -1,4 +1,4 @@
-//! Random ids, values and documents. Everything comes from the generator handed in.
+//! Random ids, values and documents. All randomness comes from the given generator.
 
 use bson::oid::ObjectId;
 use bson::spec::BinarySubtype;
@@ -7,12 +7,12 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
-/// How many ids of a kind there are: few enough that they are met again, also after a delete.
+/// How many ids of a kind there are: few enough that ids repeat, also after a delete.
 const NUMERIC_IDS: i32 = 3_000;
-/// 2030-01-01; dates lie in the five years after it, out of reach of every TTL index.
+/// 2030-01-01. Dates lie in the five years after it, out of reach of every TTL index.
 const FUTURE_MS: i64 = 1_893_456_000_000;
 const FIVE_YEARS_MS: i64 = 157_000_000_000;
-/// One in this many documents is big.
+/// One document in this many is big.
 const BIG_ONE_IN: u32 = 1_500;
 const BIG_BYTES: usize = 1 << 20;
 
@@ -20,7 +20,7 @@ pub(super) fn one_of<T: Copy>(random: &mut StdRng, all: &[T]) -> T {
     all[random.random_range(0..all.len())]
 }
 
-/// An id of any type that sorts, hashes or compares in its own way.
+/// Returns an id of any type that sorts, hashes or compares in a special way.
 pub(super) fn id(random: &mut StdRng) -> Bson {
     match random.random_range(0..100) {
         0..50 => {
@@ -34,8 +34,8 @@ pub(super) fn id(random: &mut StdRng) -> Bson {
     }
 }
 
-/// The same number as int32, int64, double or decimal (with or without trailing zeros): equal ids
-/// for the server, different bytes in the oplog.
+/// Returns a number as int32, int64, double or decimal (with or without trailing zeros). The server
+/// treats these as equal ids, but their bytes in the oplog differ.
 pub fn number_spelled_anyhow(random: &mut StdRng, n: i32) -> Bson {
     match random.random_range(0..5) {
         0 => Bson::Int32(n),
@@ -46,7 +46,7 @@ pub fn number_spelled_anyhow(random: &mut StdRng, n: i32) -> Bson {
     }
 }
 
-/// An id that the server takes for the same one.
+/// Returns an id that the server treats as equal to `id`.
 pub fn respelled(random: &mut StdRng, id: &Bson) -> Bson {
     let same = match id {
         Bson::Int32(n) => Some(*n),
@@ -58,7 +58,7 @@ pub fn respelled(random: &mut StdRng, id: &Bson) -> Bson {
 
 fn string_id(random: &mut StdRng) -> Bson {
     let n = random.random_range(0..NUMERIC_IDS);
-    // Equal under a collation of strength 2, different under none.
+    // These are equal under a collation of strength 2, and different without a collation.
     let prefix = ["key", "Key", "KEY", "clé", "CLÉ"].choose(random).copied().unwrap_or("key");
     Bson::String(format!("{prefix}{n}"))
 }
@@ -121,7 +121,7 @@ pub(super) fn text(random: &mut StdRng) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A number of any type, small enough that a hundred multiplications do not overflow it.
+/// Returns a number of any type, small enough that a hundred multiplications do not overflow it.
 pub(super) fn number(random: &mut StdRng) -> Bson {
     match random.random_range(0..6) {
         0..3 => Bson::Int32(random.random_range(-1_000..1_000)),
@@ -157,7 +157,7 @@ fn regex() -> Regex {
     }
 }
 
-/// Any value, nested up to `depth` levels.
+/// Returns any value, nested up to `depth` levels.
 pub(super) fn value(random: &mut StdRng, depth: u32) -> Bson {
     match random.random_range(0..10) {
         0 | 1 if depth > 0 => {
@@ -174,12 +174,12 @@ fn small_document(random: &mut StdRng, depth: u32) -> Document {
     (0..fields).map(|i| (format!("k{i}"), value(random, depth))).collect()
 }
 
-/// An element of the array of documents `l`.
+/// Returns an element for `l`, an array of documents.
 pub(super) fn line(random: &mut StdRng) -> Document {
     doc! {"k": random.random_range(0..8), "v": number(random), "t": text(random)}
 }
 
-/// The fields that updates aim at, in random order, and sometimes unusual ones.
+/// Returns the fields that updates aim at, in random order, and sometimes unusual fields.
 pub(super) fn fields(random: &mut StdRng, dollars_and_dots: bool) -> Document {
     let numbers = |random: &mut StdRng, n| {
         (0..n).map(|_| Bson::Int32(random.random_range(0..20))).collect::<Vec<_>>()
@@ -218,7 +218,8 @@ pub(super) fn fields(random: &mut StdRng, dollars_and_dots: bool) -> Document {
         all.push(("big".into(), Bson::String(letter.to_string().repeat(BIG_BYTES))));
     }
     all.shuffle(random);
-    // Last: the server refuses an operator-like name in front of a replacement.
+    // Such names go last, because the server refuses a replacement that begins with an
+    // operator-like name.
     all.sort_by_key(|(name, _)| name.starts_with('$'));
     all.into_iter().collect()
 }
@@ -239,7 +240,7 @@ fn nested(levels: u32) -> Bson {
     })
 }
 
-/// A measurement for a time-series collection.
+/// Returns a measurement for a time-series collection.
 pub(super) fn measurement(random: &mut StdRng, second: i64) -> Document {
     let mut measurement = doc! {
         "t": DateTime::from_millis(FUTURE_MS + second * 1_000),

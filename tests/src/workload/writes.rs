@@ -1,4 +1,4 @@
-//! Writes of documents.
+//! Operations that write documents.
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::action::Action;
@@ -14,12 +14,12 @@ impl Worker {
         values::fields(&mut self.random, self.version >= (5, 0))
     }
 
-    /// For statements that replace: the server refuses names like operators on their top level.
+    /// Returns fields for a replacement: the server refuses operator-like names at its top level.
     pub(super) fn replacement(&mut self) -> Document {
         self.fields().into_iter().filter(|(name, _)| !name.starts_with('$')).collect()
     }
 
-    /// `_id` mostly first; the server moves it there in the end.
+    /// Returns a document, mostly with `_id` first; the server moves a later `_id` to the front.
     pub(super) fn document(&mut self, id: Bson) -> Document {
         let fields = self.fields();
         if self.random.random_ratio(1, 20) {
@@ -35,7 +35,7 @@ impl Worker {
         document
     }
 
-    /// An id that the collection has, in another spelling sometimes; or any.
+    /// Returns an id that the collection has, sometimes in another spelling, or else any id.
     pub(super) fn known_id(&mut self, target: usize) -> Bson {
         let ids = &self.model.targets[target].ids;
         if ids.is_empty() || self.random.random_ratio(1, 25) {
@@ -62,7 +62,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Ordered or not: the first or any duplicate leaves a part of it done.
+    /// Inserts documents, ordered or not. Duplicates leave only a part of the statement done.
     pub(super) async fn insert_many(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
         let count = self.random.random_range(2..20);
@@ -74,7 +74,7 @@ impl Worker {
         inserted.map(|_| true)
     }
 
-    /// Enough of them for the oldest to roll out.
+    /// Inserts enough documents for the oldest to be removed.
     pub(super) async fn insert_capped(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Capped) else { return Ok(false) };
         let count = self.random.random_range(1..30);
@@ -87,7 +87,7 @@ impl Worker {
         self.collection(target).insert_many(documents).await.map(|_| true)
     }
 
-    /// Many to a bucket, mostly in order of time.
+    /// Inserts many measurements for each bucket, mostly in the order of time.
     pub(super) async fn insert_measurements(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::TimeSeries) else { return Ok(false) };
         let mut measurements = Vec::new();
@@ -99,7 +99,8 @@ impl Worker {
         self.collection(target).insert_many(measurements).await.map(|_| true)
     }
 
-    /// By the field that groups measurements: nothing else can be deleted by before 7.0.
+    /// Deletes measurements by the field that groups them, because no other filter is possible
+    /// before 7.0.
     pub(super) async fn delete_measurements(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::TimeSeries) else { return Ok(false) };
         let host = format!("h{}", self.random.random_range(0..4));
@@ -128,7 +129,7 @@ impl Worker {
             .map(|_| true)
     }
 
-    /// Not retryable: the entries carry no statement ids.
+    /// Such an update is not retryable, so its entries carry no statement ids.
     pub(super) async fn update_many(&mut self) -> Outcome {
         let update = updates::operators(&mut self.random);
         self.update_range(update).await
@@ -151,7 +152,7 @@ impl Worker {
             .map(|_| true)
     }
 
-    /// About `width` thousandths of a collection.
+    /// Returns a filter for about `width` thousandths of a collection.
     fn range_of_documents(&mut self, width: i32) -> Document {
         let from = self.random.random_range(0..1_000);
         doc! {"n": {"$gte": from, "$lt": from + width}}
@@ -171,7 +172,7 @@ impl Worker {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
         let id = values::id(&mut self.random);
         let mut filter = doc! {"_id": id.clone(), "d.x": 5};
-        // Without it the filter finds the document if there is one.
+        // Without this condition, the filter finds the document if there is one.
         if self.random.random() {
             filter.remove("d.x");
         }
@@ -211,7 +212,7 @@ impl Worker {
         self.collection(target).delete_many(filter).await.map(|_| true)
     }
 
-    /// The same id again, spelled as another type.
+    /// Deletes a document, and inserts the same id again, possibly as another type.
     pub(super) async fn delete_and_insert(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
         let id = self.known_id(target);
@@ -263,7 +264,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Without a session or a transaction number, as old clients and tools write.
+    /// Writes without a session or a transaction number, as old clients and tools do.
     pub(super) async fn bulk_command(&mut self) -> Outcome {
         let Some(target) = self.any(Kind::Plain) else { return Ok(false) };
         let deletes: Vec<Document> = (0..self.random.random_range(1..5))
@@ -289,7 +290,7 @@ impl Worker {
     }
 }
 
-/// A command's write errors come inside a successful answer.
+/// Turns write errors into an error, because a command returns them inside a successful answer.
 fn refuse_write_errors(answer: &Document) -> mongodb::error::Result<()> {
     match answer.get_array("writeErrors") {
         Ok(errors) if !errors.is_empty() => Err(Error::custom(Refused(errors[0].to_string()))),

@@ -1,4 +1,4 @@
-//! The API of a real process, over gRPC and over HTTP/JSON.
+//! Tests the API of a real process, over gRPC and over HTTP/JSON.
 
 mod access;
 mod answers;

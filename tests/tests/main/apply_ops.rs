@@ -1,9 +1,9 @@
-//! A user's `applyOps`, against the real server: what the history makes of the entry must be what
-//! the server holds, byte for byte.
+//! Tests a user's `applyOps` against the real server: what the history makes of the entry must be
+//! what the server holds, byte for byte.
 //!
-//! MongoDB 6.0 and earlier apply such a command whole and log it as it was given: inserts of what
-//! exists, deletes of what does not, and every update operator. Later servers log each of its
-//! operations by itself.
+//! MongoDB 6.0 and earlier apply such a command as a whole and log it as it was given: inserts of
+//! existing documents, deletes of missing documents, and every update operator. Later servers log
+//! each operation separately.
 
 mod commands;
 mod mirror;
@@ -62,14 +62,14 @@ async fn whatever_a_user_applies_the_history_holds_what_the_server_does() -> Res
         mirror.compare(&client).await.with_context(|| format!("round {round}"))?;
     }
     println!("{taken} commands were taken of {}", ROUNDS * DOCUMENTS);
-    // From 7.0 on it takes no operators.
+    // From 7.0 on, the command takes no operators.
     let least = if server_version(&client).await? < (7, 0) { ROUNDS * DOCUMENTS / 4 } else { 1 };
     ensure!(taken >= least, "the server took {taken} commands only");
     Ok(())
 }
 
-/// Each shape of it, with the whole program: nothing of it ends the history, and a restore is the
-/// source.
+/// Tests each form of the command with the whole program: none of them ends the history, and a
+/// restore equals the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_apply_ops_that_the_server_took_ends_the_history() -> Result<()> {
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
@@ -98,8 +98,7 @@ async fn no_apply_ops_that_the_server_took_ends_the_history() -> Result<()> {
             }
         }
     }
-    // Delta updates and bare replacements are not taken by every version, nor are deletes from
-    // capped collections.
+    // Not every version takes delta updates, bare replacements, or deletes from capped collections.
     let limit = if server_version(&client).await? >= (7, 0) { usize::MAX } else { 12 };
     ensure!(refused.len() <= limit, "{} refused:\n{}", refused.len(), refused.join("\n"));
 

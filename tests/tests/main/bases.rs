@@ -1,4 +1,5 @@
-//! Bases that go away and come back, under a history that runs and under one that starts.
+//! Tests bases that go away and come back, under a history that runs and under a history that
+//! starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(45);
 const MANIFEST: &str = "manifest.json";
 
-/// A data directory with a base and documents after it, and where that base can be put aside.
+/// A data directory with a base and documents after it, with a place where the base can be put
+/// aside.
 struct Held {
     directory: tempfile::TempDir,
     base: PathBuf,
@@ -33,7 +35,8 @@ impl Held {
         ensure!(ended.success(), "up ended with {ended}");
         let mut bases = fs::read_dir(data.join("base"))?;
         let base = bases.next().context("no base was copied")??.path();
-        // So that the directory is never empty, as one that is not mounted is.
+        // This file keeps the directory from being empty, because an empty directory may not be
+        // mounted.
         fs::write(data.join("base").join("README"), "bases of rs\n")?;
         Ok(Self { directory, base })
     }
@@ -50,7 +53,7 @@ impl Held {
         Ok(fs::rename(&self.base, self.aside())?)
     }
 
-    /// The files of the base but its manifest, as someone who copies it back has them for a while.
+    /// Puts back all files of the base except its manifest, as in the middle of a copy.
     fn put_back_all_but_the_manifest(&self) -> Result<()> {
         fs::create_dir(&self.base)?;
         for file in fs::read_dir(self.aside())? {
@@ -108,13 +111,13 @@ async fn a_base_that_goes_away_takes_its_window_along_and_brings_it_back() -> Re
     wait_for_windows(&data, &whole).await.with_context(|| replayer.stderr())?;
     ensure!(replayer.stop().await?.success(), "{}", replayer.stderr());
 
-    // A history whose base is gone when it starts stops, says so, and goes on once all of the base
-    // is back.
+    // A history whose base is missing at the start stops and says so. It continues once the whole
+    // base is back.
     held.take_away()?;
     let mut replayer = HindsightProcess::start(&data, &["replayer"]).await?;
     wait_for_readyz(&replayer, 503, "Put it back").await?;
     held.put_back_all_but_the_manifest()?;
-    // It is looked at meanwhile, and is no base yet.
+    // The process looks at the files meanwhile, and they are not a base yet.
     tokio::time::sleep(Duration::from_secs(2)).await;
     ensure!(windows(&data).await? == json!([]), "half a base has a window");
     fs::copy(held.aside().join(MANIFEST), held.base.join(MANIFEST))?;

@@ -1,4 +1,5 @@
-//! A history that met an entry it cannot apply begins again with a base that is copied by itself.
+//! Tests that a history that cannot apply an entry begins again with a base that is copied
+//! automatically.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ async fn windows(data: &Path) -> Result<Value> {
     Ok(answer["windows"].clone())
 }
 
-/// While the history has ended, a wait says so at once.
+/// Waits until the history continues. While the history has ended, a `wait` says so at once.
 async fn wait_until_it_goes_on(data: &Path) -> Result<()> {
     let begun = Instant::now();
     loop {
@@ -32,8 +33,8 @@ async fn wait_until_it_goes_on(data: &Path) -> Result<()> {
     }
 }
 
-/// Times before the entry and after the base are restored, and one between is refused with both
-/// ends.
+/// Checks that times before the entry and after the base are restored, and that a time between them
+/// is refused with both ends.
 async fn only_the_hole_is_lost(data: &Path, amid: Timestamp) -> Result<()> {
     let nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1000";
     let restore = ["restore", "--until", &spelled(amid), "--to", nowhere, "--dry-run"];
@@ -58,7 +59,8 @@ async fn a_history_that_ended_begins_again_by_itself() -> Result<()> {
     things.insert_one(doc! {"_id": 2}).await?;
     let before = (last_timestamp(&client).await?, dbhash::snapshot(&client).await?);
 
-    // The server logs a document's bytes and keeps others: no reader of the entry can follow that.
+    // The server logs other bytes of the document than it keeps, which no reader of the entry can
+    // follow.
     let unfit = doc! {"op": "u", "ns": "again.things", "o2": {"_id": 1}, "o": {"$v": 2, "diff": {"d": {"_id": false}}}};
     let applied = client.database("admin").run_command(doc! {"applyOps": [unfit]}).await;
     if let Err(error) = applied {
@@ -77,7 +79,7 @@ async fn a_history_that_ended_begins_again_by_itself() -> Result<()> {
     }
     only_the_hole_is_lost(&data, amid).await?;
     ensure!(up.stop().await?.success(), "{}", up.stderr());
-    // From the files alone, and when the history is built from nothing.
+    // The same holds from the files alone, and when the history is built from nothing.
     only_the_hole_is_lost(&data, amid).await?;
     std::fs::remove_dir_all(data.join("history"))?;
     only_the_hole_is_lost(&data, amid).await?;

@@ -1,8 +1,8 @@
-//! I9 between quiet points: what is restored as of any operation equals what a mongod makes of the
-//! same entries, by its own replay.
+//! Tests I9 between quiet points: what is restored as of any operation equals what a mongod makes
+//! of the same entries by its own replay.
 //!
-//! `HINDSIGHT_TEST_POINTS` says how many operations are chosen at random (default 6), and
-//! `HINDSIGHT_TEST_SEED` is another seed than the usual one.
+//! `HINDSIGHT_TEST_POINTS` sets how many operations are chosen at random (default 6), and
+//! `HINDSIGHT_TEST_SEED` sets a seed other than the usual one.
 
 mod points;
 
@@ -24,17 +24,18 @@ use points::Point;
 use crate::capture_checks::restored;
 use crate::settings::setting;
 
-/// A failure can be run again, as far as two concurrent workers do the same again.
+/// With a fixed seed, a failure can be run again, as far as two concurrent workers do the same
+/// again.
 const SEED: u64 = 20_261_123;
 const OPERATIONS: usize = 3_000;
 const QUIET_POINTS: usize = 4;
 const RANDOM_POINTS: usize = 6;
 
-/// 4.4.2 and 5.0.4 abort in their own replay of some entries of this workload, and can judge what
-/// comes before only.
+/// The fewest points that are compared. 4.4.2 and 5.0.4 abort in their own replay of some entries
+/// of this workload, and can only judge what comes before these entries.
 const LEAST_COMPARED: usize = 3;
 
-/// Where nothing was being written, and what the source held there.
+/// A time at which nothing was being written, and what the source held then.
 struct Held {
     at: Timestamp,
     snapshot: Snapshot,
@@ -44,7 +45,7 @@ struct Held {
 async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<()> {
     let seed = setting("HINDSIGHT_TEST_SEED", SEED)?;
     let random_points = setting("HINDSIGHT_TEST_POINTS", RANDOM_POINTS)?;
-    // Transactions of three statements make chains of entries already.
+    // With this limit, even transactions of three statements make chains of entries.
     let options = SetOptions::members(1)
         .mongod(|m| m.parameter("maxNumberOfTransactionOperationsInSingleOplogEntry", "2"));
     let mut set = ReplicaSet::start(options).await?;
@@ -58,7 +59,7 @@ async fn restores_between_quiet_points_equal_a_replay_by_the_server() -> Result<
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
-    // The window begins before the first entry that may be chosen.
+    // The window must begin before the first entry that may be chosen.
     run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
     let held = write(&client, seed).await?;
     run_json(&data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
@@ -121,14 +122,14 @@ async fn write(client: &Client, seed: u64) -> Result<Vec<Held>> {
     Ok(held)
 }
 
-/// Adds what is missing of the entries through a time.
+/// Adds the missing entries up to and including a time.
 async fn bring_to(replay: &mut Replay, entries: &[RawDocumentBuf], at: Timestamp) -> Result<()> {
     let wanted = entries.iter().position(|entry| points::timestamp(entry) == Some(at));
     let wanted = wanted.with_context(|| format!("the source has no entry at {at}"))?;
     replay.add(&entries[replay.len()..=wanted]).await
 }
 
-/// The judge is judged: at a quiet point its replay holds what the source held.
+/// Checks the judge itself: at a quiet point, its replay must hold what the source held.
 async fn the_replay_is_right(
     held: &Held,
     entries: &[RawDocumentBuf],
@@ -142,8 +143,8 @@ async fn the_replay_is_right(
     Ok(())
 }
 
-/// An error unless the replay and the restore are equal. Returns whether a restore to one entry
-/// less is not, so that it would have been seen.
+/// Returns an error unless the replay and the restore are equal. Otherwise returns whether a
+/// restore to one entry earlier differs, so that an error by one entry would have been seen.
 async fn compare(
     data: &Path,
     entries: &[RawDocumentBuf],
@@ -166,7 +167,7 @@ async fn compare(
     Ok(told_apart)
 }
 
-/// The documents behind hashes that differ: replayed on the left, restored on the right.
+/// Returns the documents behind hashes that differ: replayed on the left, restored on the right.
 async fn explain(
     expected: &Snapshot,
     got: &Snapshot,

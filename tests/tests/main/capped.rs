@@ -1,5 +1,5 @@
-//! Capped collections: what a restore holds of them, and in which order. Servers below 5.0 do not
-//! log what they trim (docs/decisions/0003), later ones do.
+//! Tests capped collections: what a restore holds of them, and in which order. Servers below 5.0 do
+//! not log what they trim (docs/decisions/0003); later servers do.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,23 +16,24 @@ use mongodb::{Client, Collection};
 
 use crate::capture_checks::restored;
 
-/// By size, by number, and by whichever comes first.
+/// Collections that are capped by size, by number, and by whichever limit comes first.
 const COLLECTIONS: [(&str, i32, Option<i32>); 3] =
     [("sized", 30_000, None), ("counted", 1_000_000, Some(40)), ("both", 20_000, Some(60))];
-/// Inserted before anything is captured: every collection has rolled over several times.
+/// Documents that are inserted before anything is captured: every collection has rolled over
+/// several times by then.
 const BEFORE: i32 = 500;
 
 fn collection(client: &Client, name: &str) -> Collection<Document> {
     client.database("w").collection(name)
 }
 
-/// Of a size of its own, between 100 and 1,500 bytes.
+/// Returns a document whose size, between 100 and 1,500 bytes, depends on its id.
 fn document(id: i32) -> Document {
     let length = (id.unsigned_abs() as usize * 7_919) % 1_400;
     doc! {"_id": id, "f": "x".repeat(length + 70)}
 }
 
-/// The ids in natural order.
+/// Returns the ids in natural order.
 async fn ids(client: &Client, name: &str) -> Result<Vec<i32>> {
     let found = collection(client, name).find(doc! {}).sort(doc! {"$natural": 1}).await?;
     let documents: Vec<Document> = found.try_collect().await?;
@@ -48,7 +49,7 @@ async fn insert(client: &Client, ids: std::ops::Range<i32>) -> Result<()> {
     Ok(())
 }
 
-/// For each collection what the source has now, and what a restore of now has.
+/// Returns, for each collection, what the source has now and what a restore of now has.
 async fn held_and_restored(client: &Client, data: &Path) -> Result<Vec<(Vec<i32>, Vec<i32>)>> {
     let last = hindsight_tests::replica_set::last_timestamp(client).await?;
     run_json(data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
@@ -80,7 +81,7 @@ async fn what_a_capped_collection_held_is_restored_in_its_order() -> Result<()> 
     }
     insert(&client, 0..BEFORE).await?;
 
-    // They roll on while the base is read.
+    // The collections keep rolling over while the base is read.
     let stop = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn({
         let (client, stop) = (client.clone(), Arc::clone(&stop));
@@ -104,8 +105,7 @@ async fn what_a_capped_collection_held_is_restored_in_its_order() -> Result<()> 
     insert(&client, next..next + 100).await?;
     assert_equal(&held_and_restored(&client, &data).await?, "after more")?;
 
-    // Below 5.0 an insert that fails has removed the oldest documents all the same, on the primary
-    // alone.
+    // Below 5.0, even an insert that fails removes the oldest documents, on the primary alone.
     for (name, ..) in COLLECTIONS {
         let failed = collection(&client, name).insert_one(document(next + 99)).await;
         ensure!(failed.is_err(), "a duplicate in {name} was accepted");
@@ -118,7 +118,7 @@ async fn what_a_capped_collection_held_is_restored_in_its_order() -> Result<()> 
         ensure!(restored.ends_with(held), "{name}: held {held:?}, restored {restored:?}");
         ensure!(restored.len() <= held.len() + 20, "{name}: held {held:?}, restored {restored:?}");
     }
-    // What was removed too early is out for both soon.
+    // Documents that were removed too early soon roll out on both sides.
     insert(&client, next + 100..next + 200).await?;
     assert_equal(&held_and_restored(&client, &data).await?, "after the failed inserts")?;
     let status = up.stop().await?;

@@ -1,5 +1,5 @@
-//! What tests of capture ask again and again: where it is, whether the log is the source's oplog
-//! byte for byte, whether a restore equals the source.
+//! What tests of capture often ask: how far capture is, whether the log is the source's oplog byte
+//! for byte, and whether a restore equals the source.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,24 +18,28 @@ use serde_json::Value;
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// `hindsight status`.
-pub async fn status(data: &Path) -> Result<Value> {
+/// Returns the output of `hindsight status`.
+pub(crate) async fn status(data: &Path) -> Result<Value> {
     run_json(data, &["status"]).await?.expect_success()?.json()
 }
 
-/// A `{"t": …, "i": …}` of the JSON contract.
-pub fn timestamp(json: &Value) -> Option<Timestamp> {
+/// Reads a `{"t": …, "i": …}` of the JSON contract.
+pub(crate) fn timestamp(json: &Value) -> Option<Timestamp> {
     let part = |name: &str| u32::try_from(json.get(name)?.as_u64()?).ok();
     Some(Timestamp { time: part("t")?, increment: part("i")? })
 }
 
-/// As the command line takes it.
-pub fn spelled(at: Timestamp) -> String {
+/// Writes a time as the command line takes it.
+pub(crate) fn spelled(at: Timestamp) -> String {
     format!("{},{}", at.time, at.increment)
 }
 
-/// Waits until everything up to `wanted` is durable, and tells how long that took.
-pub async fn wait_durable(data: &Path, wanted: Timestamp, patience: Duration) -> Result<Duration> {
+/// Waits until everything up to `wanted` is durable. Returns how long that took.
+pub(crate) async fn wait_durable(
+    data: &Path,
+    wanted: Timestamp,
+    patience: Duration,
+) -> Result<Duration> {
     let started = Instant::now();
     loop {
         let now = status(data).await?;
@@ -52,14 +56,14 @@ pub async fn wait_durable(data: &Path, wanted: Timestamp, patience: Duration) ->
 
 /// One stored entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub optime: OpTime,
     pub bytes: Vec<u8>,
 }
 
-/// Every entry of the log in its order, every segment checked against its digest and its
+/// Returns every entry of the log in order. Every segment is checked against its digest and its
 /// predecessor.
-pub async fn stored_entries(data: &Path) -> Result<Vec<Stored>> {
+pub(crate) async fn stored_entries(data: &Path) -> Result<Vec<Stored>> {
     let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
     let Some(end) = log.end().await? else { return Ok(Vec::new()) };
     let mut entries = Vec::new();
@@ -71,8 +75,8 @@ pub async fn stored_entries(data: &Path) -> Result<Vec<Stored>> {
     Ok(entries)
 }
 
-/// The entries of one segment, in order.
-pub async fn entries_of(log: &DirectoryLog, sequence: Sequence) -> Result<Vec<Stored>> {
+/// Returns the entries of one segment, in order.
+pub(crate) async fn entries_of(log: &DirectoryLog, sequence: Sequence) -> Result<Vec<Stored>> {
     let mut entries = Vec::new();
     for frame in log.read(sequence).await?.frames() {
         for bytes in frame.decode()?.entries() {
@@ -83,9 +87,9 @@ pub async fn entries_of(log: &DirectoryLog, sequence: Sequence) -> Result<Vec<St
     Ok(entries)
 }
 
-/// Compares stored entries with what a member's oplog holds from the first of them to the last: as
-/// many, in this order, with these bytes.
-pub async fn equal_to_oplog(entries: &[Stored], member: &Client) -> Result<()> {
+/// Checks that a member's oplog holds exactly the stored entries from the first to the last: the
+/// same number, in this order, with these bytes.
+pub(crate) async fn equal_to_oplog(entries: &[Stored], member: &Client) -> Result<()> {
     let (first, last) = entries.first().zip(entries.last()).context("the log is empty")?;
     let bson = |at: OpTime| Timestamp { time: at.ts.seconds(), increment: at.ts.increment() };
     let oplog = member.database("local").collection::<RawDocumentBuf>("oplog.rs");
@@ -111,8 +115,8 @@ pub async fn equal_to_oplog(entries: &[Stored], member: &Client) -> Result<()> {
     Ok(())
 }
 
-/// A fresh server into which was restored what the source held at a time.
-pub async fn restored(data: &Path, at: Timestamp) -> Result<Mongod> {
+/// Starts a fresh server and restores into it what the source held at a time.
+pub(crate) async fn restored(data: &Path, at: Timestamp) -> Result<Mongod> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let args = ["restore", "--until", &spelled(at), "--to", &target.uri()];
     let report = run_json(data, &args).await?.expect_success().context("restore")?.json()?;
@@ -121,7 +125,7 @@ pub async fn restored(data: &Path, at: Timestamp) -> Result<Mongod> {
 }
 
 /// Restores into a fresh server, which must then equal `wanted`.
-pub async fn restores_exactly(data: &Path, at: Timestamp, wanted: &Snapshot) -> Result<()> {
+pub(crate) async fn restores_exactly(data: &Path, at: Timestamp, wanted: &Snapshot) -> Result<()> {
     let target = restored(data, at).await?;
     let restored = dbhash::snapshot(&target.client().await?).await?;
     let difference = dbhash::diff(wanted, &restored);

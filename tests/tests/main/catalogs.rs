@@ -1,9 +1,10 @@
-//! Catalogs as servers really hold them: index specs and options that are listed in other words
-//! than they were given in, that a server lists and does not take back, or that it can never hold.
+//! Tests catalogs as servers really hold them: index specs and options that are listed in another
+//! form than they were given in, that a server lists and does not take back, or that it can never
+//! hold.
 //!
-//! Each state is made once before the base is copied and once after, so that it comes from the
-//! server's list and from the log; one restore must bring all of them back. (Versions:
-//! `HINDSIGHT_TEST_MONGODB`.)
+//! Each state is made once before the base is copied and once after, so that it comes both from the
+//! server's list and from the log. One restore must bring all of them back.
+//! (`HINDSIGHT_TEST_MONGODB` sets the version.)
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ async fn make(client: &Client, database: &str, state: &State) -> Result<()> {
     let mut create = doc! {"create": state.name};
     create.extend(state.options.clone());
     run(create).await?;
-    // Not empty, so that the index is built in two phases and its entry is a commitIndexBuild.
+    // The collection is not empty, so that the index is built in two phases and its entry is a
+    // commitIndexBuild.
     if state.filled {
         run(doc! {"insert": state.name, "documents": [{"_id": 1, "a": "x"}]}).await?;
     }
@@ -50,7 +52,8 @@ async fn make(client: &Client, database: &str, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// A document as an applier of the oplog stores it: its `_id` last, a zero timestamp inside.
+/// Makes documents as an applier of the oplog stores them: with `_id` last, and a zero timestamp
+/// inside.
 async fn make_late_ids(client: &Client, database: &str) -> Result<()> {
     for (name, options) in [("late", doc! {}), ("late_capped", doc! {"capped": true, "size": 4096})]
     {
@@ -108,7 +111,8 @@ async fn every_catalog_comes_back_as_it_was_listed() -> Result<()> {
     Ok(())
 }
 
-/// Makes what a 6.0 can be made to hold and a standalone target of the same version cannot.
+/// Makes what a 6.0 server can be made to hold and a standalone target of the same version cannot
+/// hold.
 async fn make_leftovers(client: &Client) -> Result<()> {
     let id_index = doc! {"v": 2, "key": {"_id": 1}, "name": "_id_"};
     for o in [
@@ -126,7 +130,7 @@ async fn make_leftovers(client: &Client) -> Result<()> {
     let create = doc! {"create": "secret", "encryptedFields": {"fields": fields}};
     client.database("shop").run_command(create).await?;
 
-    // Servers keep roles of before that action was removed, and read past it.
+    // Servers keep roles from before that action was removed, and ignore the action.
     let privilege =
         doc! {"resource": {"db": "shop", "collection": ""}, "actions": ["find", "diagLogging"]};
     let role = doc! {
@@ -136,8 +140,8 @@ async fn make_leftovers(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// What a server keeps from older ones, or holds and another cannot: all of it is told at once, and
-/// nothing written.
+/// Tests what a server keeps from older servers, or holds although the target cannot: all of it is
+/// reported at once, and nothing is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result<()> {
     let (set, client) = source().await?;
@@ -173,7 +177,7 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
     }
     ensure!(target.client().await?.list_database_names().await?.len() <= 3, "it was written to");
 
-    // A single option can go, a collection's whole way of being cannot.
+    // A single option can be left out, but not what makes a collection what it is.
     let output = restore(&["--leave-out-unrestorable"]).await?;
     ensure!(output.code != Some(0) && !output.stderr.contains("shop.images"), "{}", output.stderr);
     client.database("shop").run_command(doc! {"drop": "unsized"}).await?;
@@ -189,7 +193,7 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
     let actions = role.get_array("privileges")?[0].as_document().map(|it| it.get_array("actions"));
     ensure!(actions.transpose()? == Some(&vec!["find".into()]), "{role}");
 
-    // Another restore into this target meets a role that is there otherwise.
+    // Another restore into this target meets a role that exists there with other contents.
     let change = doc! {"$set": {"privileges": []}};
     roles.update_one(doc! {"_id": "shop.ops"}, change).await?;
     target.client().await?.database("shop").drop().await?;
@@ -199,7 +203,8 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
     Ok(())
 }
 
-/// The roles that our message asks for are enough, though they may not read `admin.system.roles`.
+/// Tests that the roles that our message asks for are enough, although they may not read
+/// `admin.system.roles`.
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_are_verified_with_the_rights_that_we_ask_for() -> Result<()> {
     let (set, client) = source().await?;

@@ -1,6 +1,6 @@
-//! Damaged files are found and named, and no answer is made up from them.
+//! Tests that damaged files are found and named, and that no answer is made up from them.
 //!
-//! `HINDSIGHT_TEST_FLIPS` says how many bits are flipped, one at a time (default 60).
+//! `HINDSIGHT_TEST_FLIPS` sets how many bits are flipped, one at a time (default 60).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,10 @@ const DOCUMENTS: i32 = 500;
 const TRUTH: [&str; 2] = ["log", "base"];
 const DERIVED: [&str; 2] = ["index", "history"];
 
-/// A captured data directory that nobody runs on, and what it answers while it is whole.
+/// A captured data directory on which no process runs, and its answers while it is undamaged.
 struct Captured {
     directory: tempfile::TempDir,
-    /// Commands that name their time, and their right outputs.
+    /// Commands that name their time, and their correct outputs.
     questions: Vec<(Vec<String>, String)>,
     /// A quiet point, and what the source held there.
     until: String,
@@ -83,7 +83,7 @@ async fn missing_cut_and_misplaced_files_are_found_and_never_served() -> Result<
     captured.check("two names swapped", &[second, third], true, &swap).await?;
     let remove = |root: &Path| Ok(fs::remove_file(root.join(middle))?);
     captured.check("one in the middle gone", &[middle, after_middle], true, &remove).await?;
-    // A log that ends earlier is whole in itself: only the index remembers that there was more.
+    // A log that ends earlier is complete in itself; only the index remembers that there was more.
     let remove = |root: &Path| Ok(fs::remove_file(root.join(last))?);
     captured.check("the last one gone", &[last], false, &remove).await?;
     let next = next_name(last)?;
@@ -182,7 +182,7 @@ impl Captured {
         files_under(&self.data().join("base"))
     }
 
-    /// A copy to damage; with `rebuild`, of the truth alone.
+    /// Makes a copy to damage; with `rebuild`, a copy of the truth alone.
     fn copy(&self, name: &str, rebuild: bool) -> Result<PathBuf> {
         let root = self.directory.path().join(name);
         if root.exists() {
@@ -208,9 +208,9 @@ impl Captured {
         Ok(())
     }
 
-    /// Damages a copy with derived parts, and one that must build them from what is damaged. Both
-    /// must find it (the latter unless `found_without_index` is false), answer rightly or not at
-    /// all, and be whole once the files are.
+    /// Damages a copy with derived parts, and a copy that must build them from the damaged files.
+    /// Both must find the damage (the latter unless `found_without_index` is false), answer
+    /// correctly or not at all, and be whole again once the files are.
     async fn check(
         &self,
         what: &str,
@@ -255,7 +255,8 @@ impl Captured {
         Ok(())
     }
 
-    /// True when it restored what the source held, false when it refused; else an error.
+    /// Returns true when the copy restored what the source held, and false when it refused;
+    /// anything else is an error.
     async fn restores_rightly(&self, root: &Path) -> Result<bool> {
         let target = Mongod::standalone(&MongodOptions::default()).await?;
         let args = ["restore", "--until", &self.until, "--to", &target.uri()];
@@ -276,7 +277,8 @@ impl Captured {
     }
 }
 
-/// Updates, deletes, inserts and a transaction, in several segments. Returns the last timestamp.
+/// Writes updates, deletes, inserts and a transaction, in several segments. Returns the last
+/// timestamp.
 async fn write_stage(client: &Client, stage: i32) -> Result<String> {
     let things = client.database("shop").collection::<Document>("things");
     let mut session = client.start_session().await?;
@@ -304,8 +306,8 @@ async fn verify(root: &Path) -> Result<RunOutput> {
     run_json(root, &["verify", "--deep"]).await
 }
 
-/// `verify --deep` fails, and one of the files is named: by itself, or as the segment or base that
-/// it is.
+/// Checks that `verify --deep` fails and names one of the files, by its name or as the segment or
+/// base that it is.
 async fn is_found(root: &Path, names: &[&PathBuf]) -> Result<()> {
     let output = verify(root).await?;
     let text = format!("{}{}", output.stdout, output.stderr);
@@ -332,7 +334,7 @@ fn cut(file: &Path, bytes: u64) -> Result<()> {
     Ok(fs::OpenOptions::new().write(true).open(file)?.set_len(bytes)?)
 }
 
-/// The same times under the next sequence.
+/// Returns the name with the same times and the next sequence.
 fn next_name(segment: &Path) -> Result<PathBuf> {
     let name = segment.file_name().and_then(|name| name.to_str()).context("a UTF-8 name")?;
     let (number, times) = name.split_once('-').context("a segment's name")?;
@@ -340,7 +342,7 @@ fn next_name(segment: &Path) -> Result<PathBuf> {
     Ok(segment.with_file_name(format!("{number:012}-{times}")))
 }
 
-/// The times of `segment` under the sequence of `numbered`.
+/// Returns the name with the times of `segment` and the sequence of `numbered`.
 fn sibling(segment: &Path, numbered: &Path) -> Result<PathBuf> {
     let next = next_name(segment)?;
     ensure!(next.file_name() != numbered.file_name(), "two segments of the same times");
@@ -351,7 +353,7 @@ fn relative(root: &Path, file: &Path) -> Result<PathBuf> {
     Ok(file.strip_prefix(root)?.to_owned())
 }
 
-/// All regular files, sorted.
+/// Returns all regular files, sorted.
 fn files_under(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {

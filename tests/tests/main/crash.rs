@@ -1,6 +1,7 @@
-//! A process killed at random moments loses nothing, invents nothing, and derives the same again.
+//! Tests that a process that is killed at random moments loses nothing, invents nothing, and
+//! derives the same parts again.
 //!
-//! `HINDSIGHT_TEST_KILLS` says how often it is killed (default 200).
+//! `HINDSIGHT_TEST_KILLS` sets how often the process is killed (default 200).
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use hindsight_history::{History, Settings};
 use hindsight_index::Index;
 use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
 use hindsight_segment::Sequence;
-use hindsight_tests::hindsight::run_json;
+use hindsight_tests::hindsight::{run_json, run_json_within};
 use hindsight_tests::{HindsightProcess, MongodOptions, ReplicaSet, SetOptions};
 use mongodb::ClientSession;
 use rand::rngs::StdRng;
@@ -21,16 +22,17 @@ use tokio::sync::watch;
 use crate::capture_checks::{equal_to_oplog, stored_entries};
 use crate::settings::setting;
 
-/// A failure can be run again with the same moments.
+/// A fixed seed, so that a failure can be run again with the same moments.
 const SEED: u64 = 20_261_122;
+const REBUILD_PATIENCE: Duration = Duration::from_secs(1800);
 const DEFAULT_KILLS: usize = 200;
-/// Enough that the first base copy takes a moment in which the process can be killed.
+/// Enough documents that copying the first base takes a while, in which the process can be killed.
 const DOCUMENTS_BEFORE: i32 = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_random_moments_lose_and_invent_nothing() -> Result<()> {
     let kills = setting("HINDSIGHT_TEST_KILLS", DEFAULT_KILLS)?;
-    // Room for everything that is written: the comparison needs all of it.
+    // The oplog has room for everything that is written, because the comparison needs all of it.
     let options = SetOptions::members(1).mongod(|m: MongodOptions| m.oplog_mb(2_000));
     let mut set = ReplicaSet::start(options).await?;
     set.wait_for_primary(Duration::from_secs(60)).await?;
@@ -66,7 +68,7 @@ async fn fill(client: &mongodb::Client) -> Result<()> {
     Ok(())
 }
 
-/// Inserts, updates, deletes, transactions and commands, a round every few milliseconds.
+/// Writes inserts, updates, deletes, transactions and commands, one round every few milliseconds.
 async fn write_until(client: mongodb::Client, stopped: watch::Receiver<bool>) -> Result<u64> {
     let mut session = client.start_session().await?;
     let database = client.database("crash");
@@ -104,7 +106,7 @@ async fn transaction(client: &mongodb::Client, session: &mut ClientSession, id: 
         let change = doc! {"$inc": {"balance": account - 1}};
         collection.update_one(filter, change).upsert(true).session(&mut *session).await?;
     }
-    // One in ten is given up.
+    // One transaction in ten is aborted.
     if id % 50 == 0 {
         Ok(session.abort_transaction().await?)
     } else {
@@ -112,12 +114,13 @@ async fn transaction(client: &mongodb::Client, session: &mut ClientSession, id: 
     }
 }
 
-/// Returns how many kills found the process ready; the others found it starting.
+/// Kills the process again and again. Returns how many kills found it ready; the others found it
+/// starting.
 async fn kill_again_and_again(uri: &str, data: &Path, kills: usize) -> Result<usize> {
     let mut rng = StdRng::seed_from_u64(SEED);
     let mut ready = 0;
     for kill in 0..kills {
-        // Two of three while it runs, one while it starts.
+        // Two kills of three happen while the process runs, and one while it starts.
         let while_running = kill % 3 != 0;
         let mut up = HindsightProcess::spawn_up(uri, data, &[])?;
         if while_running {
@@ -134,7 +137,8 @@ async fn kill_again_and_again(uri: &str, data: &Path, kills: usize) -> Result<us
     Ok(ready)
 }
 
-/// Compares every captured entry with the source's, in order. Returns how many there were.
+/// Compares every captured entry with the source's entry, in order. Returns how many entries there
+/// were.
 pub(crate) async fn compare_with_source(client: &mongodb::Client, data: &Path) -> Result<usize> {
     let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
     for segment in log.infos(Sequence::FIRST, usize::MAX).await? {
@@ -145,8 +149,8 @@ pub(crate) async fn compare_with_source(client: &mongodb::Client, data: &Path) -
     Ok(entries.len())
 }
 
-/// I5: index and history that lived through the kills equal those built at once from log and base.
-/// The names are those of a document that there is.
+/// Checks I5: the index and the history that survived the kills equal those that are built at once
+/// from log and base. `ns` and `id` name an existing document.
 pub(crate) async fn derived_parts_are_the_same_built_again(
     data: &Path,
     again: &Path,
@@ -156,10 +160,13 @@ pub(crate) async fn derived_parts_are_the_same_built_again(
     ensure!(copied.success(), "cp ended with {copied}");
     std::fs::remove_dir_all(again.join("index"))?;
     std::fs::remove_dir_all(again.join("history"))?;
-    // Each takes in what its log holds and its history lacks: for the copy, everything.
+    // Each history takes in what the log holds and the history lacks; for the copy, that is
+    // everything.
     let mut digests = Vec::new();
     for directory in [data, again] {
-        let windows = run_json(directory, &["windows"]).await?.expect_success()?;
+        // This first builds the history again, which is much work after many kills.
+        let windows = run_json_within(directory, &["windows"], REBUILD_PATIENCE).await?;
+        let windows = windows.expect_success()?;
         let get = run_json(directory, &["get", ns, id]).await?.expect_success()?;
         let history = History::open(&directory.join("history"), Settings::default())?;
         let applied = history.generations().pop().context("no base is loaded")?.applied();

@@ -1,10 +1,11 @@
-//! Updates against the real server: random documents, random updates, and for every `u` entry the
-//! server wrote, the document this project makes of it must be the server's, byte for byte.
+//! Tests updates against the real server, with random documents and random updates. For every `u`
+//! entry that the server wrote, the document that this project makes from it must equal the
+//! server's document, byte for byte.
 //!
-//! Documents with a name that occurs twice are left out: the server's own primary and secondaries
-//! differ about them. Deltas with section `b` (time-series columns of 8.0) are not written by the
-//! server under test; unit tests have those. 4.4 writes operators (`$v: 1`) in the place of deltas,
-//! and takes no names with dots and dollars.
+//! Documents with a name that occurs twice are left out, because the server's own primary and
+//! secondaries differ about them. The server under test does not write deltas with section `b`
+//! (time-series columns of 8.0); unit tests cover those. 4.4 writes operators (`$v: 1`) in place of
+//! deltas, and takes no names with dots and dollars.
 
 pub(crate) mod documents;
 mod forms;
@@ -32,15 +33,16 @@ use rand::rngs::StdRng;
 use crate::settings::setting;
 use forms::Forms;
 
-/// Entries applied and compared, unless `HINDSIGHT_TEST_UPDATES` says otherwise.
+/// The number of entries that are applied and compared, unless `HINDSIGHT_TEST_UPDATES` says
+/// otherwise.
 const UPDATES: u64 = 100_000;
-/// Streams of updates, each in a database and with a seed of its own.
+/// The number of streams of updates. Each has a separate database and seed.
 const STREAMS: u64 = 2;
 const SEED: u64 = 20_261_121;
 const DOCUMENTS: usize = 1_000;
-/// Updates that each document goes through before new documents take over.
+/// The number of updates of each document before new documents take over.
 const ROUNDS: usize = 8;
-/// Documents shown when they differ.
+/// The most documents that are shown when they differ.
 const SHOWN: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +65,8 @@ async fn every_update_makes_the_document_that_the_server_holds() -> Result<()> {
     forms.ensure_all_were_seen(version)
 }
 
-/// Documents by the key of their `_id`, so that an `_id` of another spelling is the same one.
+/// Documents by the key of their `_id`, so that another spelling of an `_id` counts as the same
+/// `_id`.
 type Documents = BTreeMap<Vec<u8>, RawDocumentBuf>;
 
 struct Stream {
@@ -113,7 +116,7 @@ impl Stream {
         Ok(held)
     }
 
-    /// One update of each document; gives what the server holds then.
+    /// Updates each document once, and returns what the server then holds.
     async fn round(&mut self, collection: &str, before: &Documents) -> Result<Documents> {
         let since = last_timestamp(&self.client).await?;
         let mut updates = Vec::with_capacity(before.len());
@@ -202,7 +205,8 @@ fn compare(
     Ok(())
 }
 
-/// Readable if it can be, and the exact bytes when two documents read the same.
+/// Shows a document in readable form if possible, with its exact bytes for documents that read the
+/// same.
 fn shown(document: &[u8]) -> String {
     let readable = RawDocumentBuf::from_bytes(document.to_vec())
         .map_or_else(|error| error.to_string(), |document| format!("{document:?}"));

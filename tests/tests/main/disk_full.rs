@@ -1,4 +1,5 @@
-//! A full disk pauses the capture and loses nothing; space lets it go on by itself.
+//! Tests that a full disk pauses capture and loses nothing, and that capture continues by itself
+//! once there is space.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -13,14 +14,14 @@ use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 
 use crate::crash::compare_with_source;
 
-pub const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A small file system of its own, taken away when dropped.
-pub struct SmallDisk(PathBuf);
+/// A small separate file system, which is removed when dropped.
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    pub fn mount(at: &Path, megabytes: u32) -> Result<Self> {
+    pub(crate) fn mount(at: &Path, megabytes: u32) -> Result<Self> {
         std::fs::create_dir_all(at)?;
         let mut mount = Command::new("mount");
         let size = format!("size={megabytes}m");
@@ -38,8 +39,8 @@ impl SmallDisk {
         self.0.join("ballast")
     }
 
-    /// Fills it up but for so many pages.
-    pub fn fill(&self, pages_left: usize) -> Result<()> {
+    /// Fills the disk, except for `pages_left` pages.
+    pub(crate) fn fill(&self, pages_left: usize) -> Result<()> {
         let mut file = File::create(self.ballast())?;
         let mut bytes: u64 = 0;
         while file.write_all(&[0; PAGE]).is_ok() {
@@ -50,7 +51,7 @@ impl SmallDisk {
         Ok(OpenOptions::new().write(true).open(self.ballast())?.set_len(bytes - left)?)
     }
 
-    pub fn free(&self) -> Result<()> {
+    pub(crate) fn free(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.ballast())?)
     }
 }
@@ -75,7 +76,7 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
     run_json(&data, &["wait"]).await?.expect_success()?;
     ensure!(up.page("/readyz").await?.0 == 200, "not ready before the disk is full");
 
-    // The last pages may take a segment and not what is derived from it.
+    // The last pages may hold a segment but not what is derived from it.
     for pages_left in [0, 1, 2, 3, 5, 8, 64] {
         let context = || format!("{pages_left} pages left:\n{}", up.stderr());
         disk.fill(pages_left)?;
@@ -99,7 +100,8 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
     last.expect_success().map(drop)
 }
 
-/// The log has room for what the history has none for: small updates of a large document.
+/// Tests writes for which the log has room but the history does not: small updates of a large
+/// document.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_without_space_waits_while_capture_goes_on() -> Result<()> {
     const UPDATES: i32 = 1_500;
@@ -139,7 +141,7 @@ fn noise(length: usize) -> bson::Binary {
     bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes }
 }
 
-/// About a megabyte that does not compress.
+/// Writes about a megabyte that does not compress.
 async fn write(things: &mongodb::Collection<Document>, stage: usize) -> Result<()> {
     for i in 0..40 {
         let id = i32::try_from(stage * 1000 + i)?;

@@ -1,5 +1,5 @@
-//! A set whose members step down, die and hang under load: capture goes on at another one, and
-//! nothing is lost.
+//! Tests a set whose members step down, die and hang under load: capture continues at another
+//! member, and nothing is lost.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::capture_checks::{
 };
 use crate::settings::setting;
 
-/// Within this time reading goes on at another member.
+/// Reading must continue at another member within this time.
 const SWITCH: Duration = Duration::from_secs(15);
 const ELECTION: Duration = Duration::from_secs(60);
 
@@ -73,7 +73,7 @@ async fn write_until_stopped(
     let mut failures = 0;
     while !stop.load(Ordering::SeqCst) {
         let number = acknowledged.load(Ordering::SeqCst);
-        // An update with upsert can be repeated after an answer that was lost.
+        // An update with upsert can be repeated after its answer was lost.
         let write = orders
             .update_one(doc! {"_id": number}, doc! {"$set": {"total": number * 3, "state": "new"}})
             .upsert(true)
@@ -93,8 +93,8 @@ async fn write_until_stopped(
     Ok(())
 }
 
-/// Which member is read now. Between two members, as when the one that was read became the primary,
-/// none is.
+/// Waits until a member is being read, and returns it. Between two members, for instance after the
+/// member that was read became the primary, none is read.
 async fn read_member(set: &ReplicaSet, data: &Path) -> Result<usize> {
     let deadline = Instant::now() + SWITCH;
     loop {
@@ -109,7 +109,8 @@ async fn read_member(set: &ReplicaSet, data: &Path) -> Result<usize> {
     }
 }
 
-/// What is committed after the failure, which is now, is durable within [`SWITCH`] of it.
+/// Checks that writes committed after the failure, which happens now, are durable within
+/// [`SWITCH`].
 async fn goes_on(what: &str, set: &mut ReplicaSet, writer: &Writer, data: &Path) -> Result<()> {
     let failure = Instant::now();
     writer.wait_progress().await?;

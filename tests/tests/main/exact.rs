@@ -1,9 +1,10 @@
-//! I9: what is restored equals what the source held, at every quiet point of a random workload.
+//! Tests I9: what is restored equals what the source held, at every quiet point of a random
+//! workload.
 //!
-//! The same comparison for every version: documents by `dbHash`, capped collections in natural
-//! order too. Below 5.0 what a capped collection holds after an insert *failed* on a duplicate key
-//! is not promised (docs/decisions/0003); this workload makes no such inserts, the test of
-//! `capped.rs` does.
+//! The comparison is the same for every version: documents by `dbHash`, and capped collections in
+//! natural order, too. Below 5.0, Hindsight does not promise what a capped collection holds after
+//! an insert *failed* on a duplicate key (docs/decisions/0003). This workload makes no such
+//! inserts; the test in `capped.rs` does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use tokio::sync::Mutex;
 
 use crate::capture_checks::restored;
 
-/// A point where nothing was being written, and what the source held there.
+/// A point at which nothing was being written, and what the source held then.
 struct Held {
     at: Timestamp,
     snapshot: Snapshot,
 }
 
-/// Fixed seeds: a failure can be run again.
+/// Fixed seeds, so that a failure can be run again.
 const SEEDS: [u64; 1] = [20_261_121];
 const OPERATIONS: usize = 20_000;
 const QUIET_POINTS: usize = 20;

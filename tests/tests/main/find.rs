@@ -1,4 +1,4 @@
-//! `find` with each of its conditions answers what a look at every entry finds.
+//! Tests that `find`, with each of its conditions, finds the same as a look at every entry.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn write(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The UUID of `{"$binary": {"base64": …}}`.
+/// Returns the UUID of `{"$binary": {"base64": …}}`.
 fn session(binary: &Value) -> Result<String> {
     let Bson::Binary(binary) = Bson::try_from(binary.clone())? else {
         bail!("{binary} is no session")
@@ -103,7 +103,7 @@ fn session(binary: &Value) -> Result<String> {
     Ok(Uuid::from_bytes(bytes).to_string())
 }
 
-/// What is written while the command runs comes without asking again.
+/// Tests that entries written while the command runs arrive without asking again.
 async fn follow(client: &Client, data: &str) -> Result<()> {
     let mut command = tokio::process::Command::new(hindsight_tests::tools::hindsight()?);
     command.args(["find", "--ns", "shop.late", "--follow", "-o", "json", "--data", data]);

@@ -1,5 +1,5 @@
-//! The source's oplog rolls over while nothing reads it: the gap is told, what came before it stays
-//! restorable, and a new window begins by itself.
+//! Tests an oplog that rolls over while nothing reads it: the gap is reported, everything before it
+//! stays restorable, and a new window begins by itself.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -40,12 +40,13 @@ async fn write_batch(client: &Client, batch: i32) -> Result<()> {
     let payload = "x".repeat(PAYLOAD_BYTES);
     let line = |i: i32| doc! {"_id": batch * BATCH + i, "payload": &payload};
     lines.insert_many((0..BATCH).map(line)).await?;
-    // The collection stays small; the oplog does not.
+    // The collection stays small, but the oplog grows.
     lines.delete_many(doc! {"_id": {"$lt": (batch - 1) * BATCH}}).await?;
     Ok(())
 }
 
-/// Writes until the oplog has rolled over; gives the time of an operation that nobody can read now.
+/// Writes until the oplog has rolled over. Returns the time of an operation that can no longer be
+/// read.
 async fn roll_over(client: &Client) -> Result<Timestamp> {
     let deadline = Instant::now() + PATIENCE;
     write_batch(client, 1).await?;
@@ -61,8 +62,8 @@ async fn roll_over(client: &Client) -> Result<Timestamp> {
     Ok(lost)
 }
 
-/// From now on the oplog keeps everything (990 MB is the least that can be asked for): what follows
-/// is about one gap, however slow the machine is.
+/// Makes the oplog keep everything from now on (990 MB is the smallest size that the server takes),
+/// so that the rest of the test is about one gap, however slow the machine is.
 async fn keep_everything(client: &Client) -> Result<()> {
     let resize = doc! {"replSetResizeOplog": 1, "size": 990.0};
     client.database("admin").run_command(resize).await?;
@@ -86,7 +87,7 @@ async fn wait_for_second_window(data: &Path) -> Result<Value> {
     }
 }
 
-/// The gap's ends are the very entries on both sides of it.
+/// Checks that the gap's ends are exactly the entries on both sides of it.
 fn check_gap(windows: &Value, entries: &[Stored], last: &Stored) -> Result<usize> {
     let gaps = windows["gaps"].as_array().context("no gaps")?;
     ensure!(gaps.len() == 1, "not one gap: {windows:#}");
@@ -106,7 +107,7 @@ fn check_gap(windows: &Value, entries: &[Stored], last: &Stored) -> Result<usize
     Ok(at + 1)
 }
 
-/// A restore into the gap is refused, by name, before anything is written.
+/// Checks that a restore into the gap is refused, with the gap named, before anything is written.
 async fn refuses_the_gap(data: &Path, lost: Timestamp, gap: &Value) -> Result<()> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let restore = ["restore", "--until", &spelled(lost), "--to", &target.uri()];
@@ -125,7 +126,7 @@ fn number(json: &Value) -> String {
     json.to_string()
 }
 
-/// `hindsight wait`, then every answer that a gap must not change.
+/// Runs `hindsight wait`, and then checks every answer that a gap must not change.
 async fn check_answers(data: &Path, lost: Timestamp, held: &[&Held]) -> Result<Value> {
     let now = wait_for_second_window(data).await?;
     run_json(data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
@@ -186,13 +187,13 @@ async fn a_gap_is_told_and_survived() -> Result<()> {
     ensure!(again["windows"][1]["from"] == now["windows"][1]["from"], "another base: {again:#}");
     let ended = up.stop().await?;
     ensure!(ended.success(), "up ended with {ended}");
-    // Without a running process, from the files alone.
+    // Without a running process, the files alone give the same answer.
     let offline = windows(&data).await?;
     ensure!(offline["gaps"] == now["gaps"], "other gaps when it is stopped: {offline:#}");
     Ok(())
 }
 
-/// Waits until the status tells an error with all of these words.
+/// Waits until the status reports an error with all of these words.
 async fn wait_until_told(data: &Path, words: &[&str]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -213,8 +214,8 @@ async fn has_no_gap(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The only secondary is resynced while nothing captures: its oplog begins anew, the primary's does
-/// not.
+/// Tests a set whose only secondary is resynced while nothing captures: its oplog begins again, and
+/// the primary's does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_primary_still_has_is_no_gap() -> Result<()> {
     let arbiter = doc! {"arbiterOnly": true, "priority": 0};
@@ -237,7 +238,7 @@ async fn what_the_primary_still_has_is_no_gap() -> Result<()> {
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
     let primary = set.server(0).address();
     wait_until_told(&data, &[&primary, "--allow-primary"]).await?;
-    // It does not give in after a few attempts.
+    // Capture does not give in after a few attempts.
     tokio::time::sleep(Duration::from_secs(3)).await;
     has_no_gap(&data).await?;
     ensure!(up.stop().await?.success(), "up ended badly:\n{}", up.stderr());

@@ -1,4 +1,4 @@
-//! The harness itself: that it runs what it says, and that its comparison sees a difference.
+//! Tests the harness itself: that it runs what it says, and that its comparison sees a difference.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn the_members_of_a_set_are_equal_after_a_workload_and_a_change_is_seen() 
     a_change_is_seen(&set, &primary).await
 }
 
-/// One document more, one option changed, one index more: each is named.
+/// Checks that one more document, one changed option and one more index are each named.
 async fn a_change_is_seen(set: &ReplicaSet, before: &dbhash::Snapshot) -> Result<()> {
     let client = set.member_client(0).await?;
     let database = client.database("extra");
@@ -64,7 +64,7 @@ async fn a_change_is_seen(set: &ReplicaSet, before: &dbhash::Snapshot) -> Result
     Ok(())
 }
 
-/// Every kind of operation succeeds at least once, so that none is a dead letter.
+/// Every kind of operation succeeds at least once, so that none is without effect.
 #[tokio::test]
 async fn a_workload_reaches_every_kind_of_operation() -> Result<()> {
     let set = ReplicaSet::start(SetOptions::members(1)).await?;
@@ -89,7 +89,7 @@ async fn the_same_seed_asks_for_the_same_operations() -> Result<()> {
     for _ in 0..2 {
         let set = ReplicaSet::start(SetOptions::members(1)).await?;
         let report = workload::run(&set.client().await?, &options, async |_| Ok(())).await?;
-        // Whether a statement succeeds can be a matter of timing; what is asked for is not.
+        // Whether a statement succeeds can depend on timing; which statements are run does not.
         let asked =
             report.counts.into_iter().map(|(kind, count)| (kind, count.done + count.failed));
         reports.push(asked.collect::<Vec<_>>());
@@ -181,7 +181,7 @@ async fn a_standalone_is_no_replica_set_and_stops_by_itself() -> Result<()> {
     Ok(())
 }
 
-/// The server hashes buckets like any collection; a view has nothing to hash.
+/// The server hashes buckets like any other collection; a view has nothing to hash.
 #[tokio::test]
 async fn a_snapshot_holds_buckets_and_views() -> Result<()> {
     let server = Mongod::standalone(&MongodOptions::default()).await?;

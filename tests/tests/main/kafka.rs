@@ -1,4 +1,4 @@
-//! The log on a real Kafka.
+//! Tests the log on a real Kafka.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ mod tls;
 mod topics;
 mod waiting;
 
-/// How records begin their headers: name and value, each after its length.
+/// The beginning of a record's headers: name and value, each after its length.
 const FRAME_HEADER: &[u8] = b"\x0ehs-kind\x0aframe";
 const SEAL_HEADER: &[u8] = b"\x0ehs-kind\x08seal";
 
@@ -31,7 +31,7 @@ async fn one_broker() -> Result<KafkaCluster> {
     KafkaCluster::start(KafkaClusterOptions::brokers(1)).await
 }
 
-/// A topic that no other test has.
+/// Returns the options of a topic that no other test uses.
 fn options(cluster: &KafkaCluster, replicas: u16) -> KafkaOptions {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ fn options(cluster: &KafkaCluster, replicas: u16) -> KafkaOptions {
     options
 }
 
-/// An append whose answer is lost is given up soon.
+/// Makes the log give up soon on an append whose answer is lost.
 fn impatient(mut options: KafkaOptions) -> KafkaOptions {
     options.client.insert("message.timeout.ms".to_owned(), "3000".to_owned());
     options
@@ -57,7 +57,7 @@ impl KafkaSubject<'_> {
         StoredPartition::read(&self.cluster.partition_directory(0, &self.options.topic))
     }
 
-    /// The records that hold a segment, in order; the last one is its seal.
+    /// Returns the records that hold a segment, in order. The last record is the seal.
     fn records_of(partition: &StoredPartition, sequence: Sequence) -> Vec<usize> {
         let wanted = Some(sequence.to_string());
         let is_wanted =
@@ -137,7 +137,7 @@ async fn the_log_on_kafka_conforms() -> Result<()> {
     Ok(())
 }
 
-/// A disk that lies and is caught by the broker's own checksum is damage all the same.
+/// A record that the broker's own checksum shows to be damaged counts as damage, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_contradicts_its_checksum_is_never_served() -> Result<()> {
     let cluster = one_broker().await?;
@@ -160,7 +160,7 @@ async fn a_record_that_contradicts_its_checksum_is_never_served() -> Result<()> 
     Ok(())
 }
 
-/// A piece longer than a record may be is split, and joined again.
+/// A piece that is longer than a record may be is split, and joined again.
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_of_any_length_go_through_a_topic_of_short_records() -> Result<()> {
     let cluster = one_broker().await?;

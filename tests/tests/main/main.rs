@@ -1,4 +1,4 @@
-//! End-to-end tests, in one binary: it links everything once.
+//! End-to-end tests, in one binary, so that everything is linked only once.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,6 +1,6 @@
-//! Documents that servers hold and JSON cannot carry, or that tools have been seen to lose parts
-//! of: every answer shows them, says what it cannot show, and goes on with everything else; the
-//! bytes are those of the server.
+//! Tests documents that servers hold and that JSON cannot carry, or of which tools have been seen
+//! to lose parts. Every answer shows them, says what it cannot show, and goes on with everything
+//! else; the bytes are those of the server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::capture_checks::spelled;
 
 mod documents;
 
-/// Shown for bytes that are not UTF-8.
+/// The character that is shown for bytes that are not UTF-8.
 const REPLACED: char = '\u{fffd}';
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn insert(client: &Client, collection: &str, documents: Vec<RawDocumentBuf
     Ok(())
 }
 
-/// In the order of `_id`.
+/// Returns the documents in the order of `_id`.
 async fn held(client: &Client, collection: &str) -> Result<Vec<RawDocumentBuf>> {
     let collection = client.database("odd").collection::<RawDocumentBuf>(collection);
     Ok(collection.find(doc! {}).sort(doc! {"_id": 1}).await?.try_collect().await?)
@@ -76,8 +76,8 @@ async fn bytes_are_the_servers(api: &Api, name: &str, held: &[RawDocumentBuf]) -
     Ok(())
 }
 
-/// Lines of canonical text are read by another program: what it makes of them are the bytes that
-/// are held.
+/// Checks lines of canonical text, which another program reads back: the result must be the bytes
+/// that the server holds.
 async fn scans(data: &Path, api: &Api, name: &str, held: &[RawDocumentBuf]) -> Result<()> {
     let ns = format!("odd.{name}");
     let scan = run_json(data, &["scan", &ns]).await?.expect_success()?;
@@ -112,13 +112,14 @@ async fn scans(data: &Path, api: &Api, name: &str, held: &[RawDocumentBuf]) -> R
     Ok(())
 }
 
-/// Whether JSON and the reader can carry it: not a name twice, or the sign of a NaN.
+/// Returns whether JSON and the reader can carry the document: they cannot carry a repeated name,
+/// or the sign of a NaN.
 fn can_be_read_back(document: &RawDocument) -> bool {
     let name = document.get_str("name").unwrap_or_default();
     !["twice", "nan"].contains(&name)
 }
 
-/// Each document that is not shown exactly is named on stderr.
+/// Checks that each document that is not shown exactly is named on stderr.
 fn says_which(output: &RunOutput, ns: &str) -> Result<()> {
     for id in ["4", "5"] {
         let warning = format!("warning: {ns} {{\"$numberInt\":\"{id}\"}} is not shown exactly: ");
@@ -180,7 +181,7 @@ async fn deep(data: &Path, before: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ids of every kind, as an argument and in a path.
+/// Checks ids of every kind, as an argument and in a path.
 async fn ids(data: &Path, api: &Api, name: &str) -> Result<()> {
     let ns = format!("odd.{name}");
     for (id, text) in documents::ids() {
@@ -195,7 +196,7 @@ async fn ids(data: &Path, api: &Api, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A difference of everything does not end at such a document.
+/// Checks that a difference of everything does not end at such a document.
 async fn differences(data: &Path, api: &Api, before: &str) -> Result<()> {
     let all = documents::all().len();
     let diff = run_json(data, &["diff", "--from", before]).await?.expect_success()?;
@@ -236,7 +237,7 @@ async fn searches(data: &Path, api: &Api) -> Result<()> {
     let entries = entries.json()?;
     let inexact = entries["inexact"].as_array().context("a list")?;
     ensure!(inexact.iter().any(|it| it.as_str().is_some_and(|it| it.contains(".o.s: "))));
-    // What is asked for is written down as it was asked for.
+    // The audit file holds requests as they were made.
     let audit = std::fs::read_to_string(data.join("audit.jsonl"))?;
     ensure!(audit.lines().all(|line| serde_json::from_str::<Document>(line).is_ok()), "{audit}");
     Ok(())

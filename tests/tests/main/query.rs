@@ -1,15 +1,15 @@
-//! Filters, projections and the order of values against the real server: for random documents of
-//! every type, a filter of ours must match the documents that `find` gives, a projection must make
-//! the same bytes, and values must sort alike. What the server refuses we refuse, and what we
-//! refuse beyond that must be refused by name.
+//! Tests filters, projections and the order of values against the real server. For random documents
+//! of every type, our filter must match the documents that `find` returns, our projection must make
+//! the same bytes, and values must sort in the same order. We must refuse what the server refuses,
+//! and whatever else we refuse must be refused by name.
 //!
-//! The server is told to look at all documents. Left to itself it makes bounds on its `_id` index
-//! of conditions on `_id`; in that 6.0.5 fails at `{$not: {$gte: SYMBOL}}`, and a random filter has
-//! made it crash.
+//! The server is told to look at all documents. By default, it turns conditions on `_id` into
+//! bounds on its `_id` index. There, 6.0.5 fails at `{$not: {$gte: SYMBOL}}`, and a random filter
+//! has made it crash.
 //!
-//! `HINDSIGHT_TEST_FILTERS` says how many filters are compared (default 20,000), and
-//! `HINDSIGHT_TEST_SEED` is another seed than the usual one. Every error tells the seed of its set
-//! of documents.
+//! `HINDSIGHT_TEST_FILTERS` sets how many filters are compared (default 20,000), and
+//! `HINDSIGHT_TEST_SEED` sets a seed other than the usual one. Every error names the seed of its
+//! set of documents.
 
 mod documents;
 pub(crate) mod filters;
@@ -35,7 +35,7 @@ const SEED: u64 = 20_261_121;
 const DOCUMENTS: usize = 80;
 const FILTERS_PER_SET: usize = 200;
 const PROJECTIONS_PER_SET: usize = 40;
-/// Differences told before the test gives up.
+/// The most differences that are shown before the test gives up.
 const SHOWN: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,12 +62,12 @@ async fn filters_and_projections_answer_as_the_server_does() -> Result<()> {
     tally.ensure_it_says_something(server.version)
 }
 
-/// One set of documents, and what is asked of it.
+/// One set of documents, and the questions about it.
 struct Run<'a> {
     server: &'a Server,
     seed: u64,
     random: StdRng,
-    /// As the server holds them, in its order.
+    /// The documents as the server holds them, in the server's order.
     held: Vec<RawDocumentBuf>,
     decoded: Vec<Document>,
     differences: Vec<String>,
@@ -169,7 +169,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The values stand in documents, as an array is sorted by one of its elements otherwise.
+    /// Compares the order of values. The values are wrapped in documents, because an array would
+    /// otherwise be sorted by one of its elements.
     async fn order(&mut self) -> Result<()> {
         let theirs = self.server.sorted(&values::wrapped(&mut self.random)).await?;
         let mut ours = theirs.clone();

@@ -1,5 +1,5 @@
-//! What filters answer by the server's version, against the server under test: what it takes of
-//! regular expressions, and what null finds.
+//! Tests what depends on the server's version in filters, against the server under test: which
+//! regular expressions it takes, and what null finds.
 
 use anyhow::{Result, ensure};
 use bson::{Bson, Document, RawDocumentBuf, doc};
@@ -13,7 +13,7 @@ use mongodb::options::Hint;
 
 use crate::query::versions::named;
 
-/// Texts in which patterns are looked for.
+/// Texts that are searched for patterns.
 const TEXTS: [&str; 26] = [
     "", "q", "i", "k", "z", "A", "B", "C", "R", "X", "8", "9", "81", "-", "5", "p", "b", "]", "^",
     "é", "ä", "_", "a", "a{,3}", "a)(b", "a # x\n",
@@ -138,7 +138,7 @@ async fn filters_answer_as_this_version_does() -> Result<()> {
     Ok(())
 }
 
-/// Whether it is refused, by both.
+/// Checks that the server and we answer a filter alike. Returns whether both refuse it.
 async fn same(
     collection: &Collection<Document>,
     filter: &Document,

@@ -1,4 +1,4 @@
-//! Bad input: a clear error that says what to do, and the right exit code.
+//! Tests bad input: a clear error says what to do, and the exit code is right.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn a_wrong_password_is_refused_and_never_shown() -> Result<()> {
     says(&output, &["credentials"])?;
     ensure!(!output.stderr.contains("wr0ng-s3cret"), "the password is shown: {}", output.stderr);
 
-    // A user who may read his own database, and not the oplog.
+    // This user may read one database, but not the oplog.
     let client = set.client().await?;
     let create =
         doc! {"createUser": "clerk", "pwd": "pw", "roles": [{"role": "readWrite", "db": "shop"}]};
@@ -96,7 +96,7 @@ async fn times_targets_and_directories_are_checked() -> Result<()> {
     says(&output, &["not empty", "other.things", "Nothing was written"])?;
     up.stop().await?;
 
-    // The same directory for another replica set.
+    // The same directory is used for another replica set.
     let mut other = ReplicaSet::start(SetOptions::members(1)).await?;
     other.wait_for_primary(Duration::from_secs(60)).await?;
     let path = data.to_str().expect("a UTF-8 path");

@@ -1,5 +1,6 @@
-//! What replaced a collection is told under its own name, and of time-series collections and views
-//! there is something to find: an empty answer never stands for "nothing happened".
+//! Tests that what replaced a collection is reported under the collection's own name, and that
+//! there is something to find about time-series collections and views: an empty answer never stands
+//! for "nothing happened".
 
 use std::path::Path;
 use std::time::Duration;
@@ -80,8 +81,8 @@ async fn view(t: &Database) -> Result<()> {
     Ok(())
 }
 
-/// The rename is told under the new name and the old one, in every form; if it drops, as a drop of
-/// the new one alone.
+/// Checks that a rename is reported under the new name and the old name, in every form, and that a
+/// rename that drops also counts as a drop of the new name alone.
 async fn told(data: &Path, ns: &str, from: &str, drops: bool) -> Result<()> {
     let timeline = run_json(data, &["timeline", "--ns", ns]).await?.expect_success()?;
     let lines = timeline.json_lines()?;

@@ -1,9 +1,9 @@
-//! A process that is killed or stopped while large transactions are written goes on where it was,
-//! with nothing lost.
+//! Tests that a process that is killed or stopped while large transactions are written continues
+//! where it was, with nothing lost.
 //!
-//! The entries of each transaction lie in several segments, and others are prepared meanwhile, so
-//! that most stops find transactions open. `HINDSIGHT_TEST_TRANSACTION_KILLS` says how many stops
-//! there are (default 15).
+//! The entries of each transaction lie in several segments, and other transactions are prepared
+//! meanwhile, so that most stops find open transactions. `HINDSIGHT_TEST_TRANSACTION_KILLS` sets
+//! how many stops there are (default 15).
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bson::{Bson, Document, Timestamp, doc};
 use hindsight_log::{DirectoryLog, DirectoryOptions, SegmentLog};
 use hindsight_segment::Sequence;
-use hindsight_tests::hindsight::run_json;
+use hindsight_tests::hindsight::run_json_within;
 use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::{HindsightProcess, MongodOptions, ReplicaSet, SetOptions, dbhash};
 use mongodb::{Client, ClientSession};
@@ -24,11 +24,11 @@ use crate::capture_checks::{Stored, entries_of, equal_to_oplog, restores_exactly
 use crate::crash::derived_parts_are_the_same_built_again;
 use crate::settings::setting;
 
-/// A failure can be run again with the same choices.
+/// A fixed seed, so that a failure can be run again with the same choices.
 const SEED: u64 = 20_261_130;
 const DEFAULT_STOPS: usize = 15;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Two of them fit into one entry of 16 MB.
+/// The size of a document. Two documents fit into one entry of 16 MB.
 const DOCUMENT_BYTES: usize = 7_500_000;
 const DATABASE: &str = "restarts";
 const COLLECTION: &str = "large";
@@ -36,8 +36,8 @@ const COLLECTION: &str = "large";
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_amid_large_transactions_neither_hold_the_history_up_nor_change_it() -> Result<()> {
     let stops = setting("HINDSIGHT_TEST_TRANSACTION_KILLS", DEFAULT_STOPS)?;
-    // A transaction of a plain set can be prepared only by a test command; and all that is written
-    // stays for comparison.
+    // On a plain replica set, only a test command can prepare a transaction. The oplog keeps
+    // everything that is written, for the comparison.
     let options = SetOptions::members(1)
         .mongod(|m: MongodOptions| m.oplog_mb(200_000).parameter("enableTestCommands", "1"));
     let mut set = ReplicaSet::start(options).await?;
@@ -57,10 +57,11 @@ async fn stops_amid_large_transactions_neither_hold_the_history_up_nor_change_it
     let written = (large.await??, prepared.await??);
     println!("{killed} kills and {} clean stops amid {written:?} transactions", stops - killed);
     let (at, wanted) = (last_timestamp(&client).await?, dbhash::snapshot(&client).await?);
-    // A kill takes from the history what was not flushed yet, so after many of them much is applied
+    // A kill takes from the history what was not flushed yet, so after many kills much is applied
     // again.
-    let patience = format!("{}s", 120 + 2 * stops);
-    run_json(&data, &["wait", "--timeout", &patience]).await?.expect_success()?;
+    let patience = Duration::from_secs(120 + 2 * stops as u64);
+    let args = ["wait", "--timeout", &format!("{}s", patience.as_secs())];
+    run_json_within(&data, &args, patience + PATIENCE).await?.expect_success()?;
     let now = status(&data).await?;
     ensure!(now["errors"].as_array().is_some_and(Vec::is_empty), "{now:#}");
 
@@ -72,14 +73,14 @@ async fn stops_amid_large_transactions_neither_hold_the_history_up_nor_change_it
     derived_parts_are_the_same_built_again(&data, &directory.path().join("again"), some).await
 }
 
-/// Returns how many of the stops were kills.
+/// Stops the process again and again. Returns how many of the stops were kills.
 async fn stop_again_and_again(uri: &str, data: &Path, stops: usize) -> Result<usize> {
     let mut rng = StdRng::seed_from_u64(SEED);
     let mut kills = 0;
     for stop in 0..stops {
         let mut up = HindsightProcess::spawn_up(uri, data, &[])?;
-        // Of five, three are kills while it runs, one is a clean stop, and one is a kill while it
-        // starts.
+        // Of five stops, three are kills while the process runs, one is a clean stop, and one is a
+        // kill while the process starts.
         let (starts, clean) = (stop % 5 == 4, stop % 5 == 2);
         if !starts {
             up.wait_ready(PATIENCE).await.with_context(|| format!("stop {stop}"))?;
@@ -100,12 +101,12 @@ async fn stop_again_and_again(uri: &str, data: &Path, stops: usize) -> Result<us
     Ok(kills)
 }
 
-/// Who writes. Both together keep within what the server holds of uncommitted data.
+/// The two writers. Together they stay within the uncommitted data that the server can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
-    /// 22 to 60 MB a transaction.
+    /// Writes 22 to 60 MB in each transaction.
     Large,
-    /// Prepared, and decided after others have committed.
+    /// Prepares transactions, and decides them after others have committed.
     Prepared,
 }
 
@@ -133,8 +134,7 @@ async fn write_until(
         let mut session = client.start_session().await?;
         let done = transaction(&client, &mut session, lane, documents, commits).await;
         if let Err(error) = done {
-            // The server gives a transaction up when its memory is short, and takes it the next
-            // time.
+            // The server aborts a transaction when its memory is short, and takes it the next time.
             failures += 1;
             ensure!(failures < 20, "{lane:?}: {error:#}");
             let _ = session.abort_transaction().await;
@@ -148,7 +148,7 @@ async fn write_until(
     Ok(written)
 }
 
-/// Puts documents in the place of those of the transaction before.
+/// Replaces the documents of the previous transaction.
 async fn transaction(
     client: &Client,
     session: &mut ClientSession,
@@ -159,7 +159,7 @@ async fn transaction(
     let large = client.database(DATABASE).collection::<Document>(COLLECTION);
     let small = client.database(DATABASE).collection::<Document>("small");
     let name = format!("{lane:?}");
-    // Outside: what is not committed yet has to fit into the server's memory.
+    // Outside the transaction, because uncommitted data must fit into the server's memory.
     large.delete_many(doc! {"lane": &name}).await?;
     session.start_transaction().await?;
     for _ in 0..documents {
@@ -176,7 +176,7 @@ async fn transaction(
             let prepare = admin.run_command(doc! {"prepareTransaction": 1});
             let reply = prepare.session(&mut *session).await?;
             let prepared = reply.get_timestamp("prepareTimestamp")?;
-            // Somebody else's writes come between; the large ones do.
+            // Other writes come between, among them the large transactions.
             small.insert_one(doc! {"prepared": Bson::Timestamp(prepared)}).await?;
             tokio::time::sleep(Duration::from_millis(800)).await;
             decide(client, session, commits.then_some(prepared)).await?;
@@ -185,8 +185,8 @@ async fn transaction(
     Ok(())
 }
 
-/// Commits as of that time, or aborts. The driver takes no part in it: it does not know what is
-/// prepared.
+/// Commits as of that time, or aborts. The driver is not involved, because it does not know
+/// prepared transactions.
 async fn decide(
     client: &Client,
     session: &mut ClientSession,
@@ -197,7 +197,7 @@ async fn decide(
         None => doc! {"abortTransaction": 1},
     };
     let admin = client.database("admin");
-    // 4.4 refuses until a majority has the prepare.
+    // 4.4 refuses this until a majority has the prepare entry.
     let mut attempts = 0;
     loop {
         match admin.run_command(command.clone()).session(&mut *session).await {
@@ -209,8 +209,8 @@ async fn decide(
     }
 }
 
-/// As [`equal_to_oplog`] for all of the log, of which no more is held than a segment. Returns how
-/// many entries there are.
+/// Like [`equal_to_oplog`], but for the whole log, with only one segment in memory at a time.
+/// Returns how many entries there are.
 async fn compare_segment_by_segment(client: &Client, data: &Path) -> Result<usize> {
     let log = DirectoryLog::open_reader(&data.join("log"), DirectoryOptions::default()).await?;
     let end = log.end().await?.context("the log is empty")?;
@@ -219,7 +219,8 @@ async fn compare_segment_by_segment(client: &Client, data: &Path) -> Result<usiz
     while sequence <= end.sequence() {
         let segment = entries_of(&log, sequence).await?;
         compared += segment.len();
-        // With the last one before, so that nothing is missing between two segments.
+        // The last entry of the previous segment comes first, so that nothing is missing between
+        // two segments.
         let entries: Vec<Stored> = last.take().into_iter().chain(segment).collect();
         equal_to_oplog(&entries, client).await.with_context(|| format!("segment {sequence}"))?;
         last = entries.into_iter().next_back();

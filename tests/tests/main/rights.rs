@@ -1,4 +1,4 @@
-//! The rights that the README gives to the user that reads the source.
+//! Tests the rights that the README gives to the user that reads the source.
 
 use std::time::Duration;
 

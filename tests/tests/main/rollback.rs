@@ -1,4 +1,5 @@
-//! A write that only a partitioned primary has is rolled back, and is never in the log (I2).
+//! Tests that a write that only a partitioned primary has is rolled back and is never in the log
+//! (I2).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::capture_checks::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Occurs in no other entry.
+/// A text that occurs in no other entry.
 const LOST: &str = "acknowledged by one member only";
 const KEPT: &str = "acknowledged by a majority";
 
@@ -59,14 +60,14 @@ async fn a_rolled_back_write_is_never_in_the_log() -> Result<()> {
     write(&old_primary, 1, KEPT, WriteConcern::majority()).await?;
     run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
 
-    // The primary is alone, and does not know it for a moment.
+    // The primary is alone, but does not know this for a moment.
     set.kill_member(1)?;
     set.kill_member(2)?;
     let journaled = WriteConcern::builder().w(mongodb::options::Acknowledgment::Nodes(1));
     write(&old_primary, 2, LOST, journaled.journal(true).build()).await?;
     let lost_at = last_timestamp(&old_primary).await?;
-    // It steps down to a secondary, whose oplog holds the write, and is the only member left to
-    // read.
+    // The primary steps down to a secondary, whose oplog holds the write and which is the only
+    // member left to read.
     wait_read_from(&data, &set.server(0).address()).await?;
     ensure!(last_timestamp(&old_primary).await? >= lost_at, "the write is not in its oplog");
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -1,4 +1,4 @@
-//! Indexes that are built on each member alone, in turn: the oplog does not tell of them.
+//! Tests indexes that are built on each member alone, in turn, and that the oplog does not mention.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ async fn create_index(client: &Client, field: &str) -> Result<()> {
     Ok(())
 }
 
-/// The status of the catalog, once it is as wanted.
+/// Waits until `is_so` returns true for the status of the catalog, and returns that status.
 async fn wait_for_catalog(
     data: &Path,
     what: &str,
@@ -40,7 +40,7 @@ async fn wait_for_catalog(
     }
 }
 
-/// Names of the indexes of `shop.orders`.
+/// Returns the names of the indexes of `shop.orders`.
 async fn indexes(server: &Mongod) -> Result<Vec<String>> {
     let orders = server.client().await?.database("shop").collection::<Document>("orders");
     let mut names = orders.list_index_names().await?;
@@ -54,14 +54,14 @@ async fn restore(data: &Path, until: &str, target: &Mongod, more: &[&str]) -> Re
     run_json(data, &[&args[..], more].concat()).await?.expect_success()
 }
 
-/// The plan's warnings.
+/// Returns the warnings of a restore's plan.
 async fn warnings(data: &Path, until: &str) -> Result<String> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let plan = restore(data, until, &target, &["--dry-run"]).await?.json()?;
     Ok(plan["warnings"].to_string())
 }
 
-/// What a restore gives.
+/// Restores into a fresh server, and returns the indexes that it then has.
 async fn restored_indexes(data: &Path, until: &str) -> Result<Vec<String>> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let report = restore(data, until, &target, &[]).await?.json()?;
@@ -86,7 +86,7 @@ async fn an_index_built_on_each_member_alone_is_restored() -> Result<()> {
     wait_for_catalog(&data, "it was looked at", |it| it["checked_seconds_ago"].is_u64()).await?;
     let before = spelled(last_timestamp(&client).await?);
 
-    // Halfway: the member that is listed has it, and the others do not.
+    // Halfway, the member that is listed has the index, and the others do not.
     set.maintain(1, async |alone| create_index(&alone, "x").await).await?;
     let differ = |it: &Value| it["members_differ"].to_string().contains("shop.orders: 1 of 3");
     let catalog = wait_for_catalog(&data, "members differ", differ).await?;
@@ -109,7 +109,7 @@ async fn an_index_built_on_each_member_alone_is_restored() -> Result<()> {
     ensure!(restored_indexes(&data, &before).await? == old);
     ensure!(warnings(&data, &before).await?.contains("make up for it by hand"));
 
-    // It is in the log: what is derived from it comes out the same.
+    // The index is in the log, so that what is derived from the log comes out the same.
     ensure!(up.stop().await?.success(), "{}", up.stderr());
     for derived in ["index", "history"] {
         std::fs::remove_dir_all(data.join(derived))?;
@@ -122,7 +122,7 @@ async fn an_index_built_on_each_member_alone_is_restored() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_is_not_copied_from_a_member_without_indexes() -> Result<()> {
-    // Without a vote: servers refuse to build an index that a voter cannot build.
+    // The member has no vote, because servers refuse to build an index that a voter cannot build.
     let bare = doc! {"hidden": true, "priority": 0.0, "votes": 0, "buildIndexes": false};
     let mut set = ReplicaSet::start(SetOptions::members(3).member(1, bare)).await?;
     let client = set.client().await?;
@@ -131,7 +131,7 @@ async fn a_base_is_not_copied_from_a_member_without_indexes() -> Result<()> {
     create_index(&client, "x").await?;
     set.wait_replicated().await?;
     let directory = tempfile::tempdir()?;
-    // It prefers the hidden member, which has no index but that on `_id`.
+    // Capture prefers the hidden member, which has no index except that on `_id`.
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &EVERY).await?;
     run_json(&data, &["wait"]).await?.expect_success()?;
@@ -140,7 +140,7 @@ async fn a_base_is_not_copied_from_a_member_without_indexes() -> Result<()> {
     wait_for_catalog(&data, "it was looked at", |it| it["checked_seconds_ago"].is_u64()).await?;
     ensure!(up.stop().await?.success());
 
-    // Where it is the only one to read from, the others' indexes are taken up.
+    // Where this is the only member to read from, the indexes of the other members are taken up.
     let data = directory.path().join("another");
     let member = set.server(1).address();
     let args = [&EVERY[..], &["--member", &member]].concat();
@@ -152,7 +152,7 @@ async fn a_base_is_not_copied_from_a_member_without_indexes() -> Result<()> {
     Ok(())
 }
 
-/// However listings and entries race, what the entries tell is no difference.
+/// However listings and entries race, what the entries say is not a difference.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_with_many_commands_shows_no_difference() -> Result<()> {
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
@@ -180,7 +180,8 @@ async fn a_load_with_many_commands_shows_no_difference() -> Result<()> {
     Ok(())
 }
 
-/// Its only member is started alone, to be given an index: there is no set to be seen meanwhile.
+/// The only member of the source is started alone to get an index, so that no set is visible
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_may_stand_alone_for_a_while() -> Result<()> {
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
@@ -194,7 +195,7 @@ async fn a_source_may_stand_alone_for_a_while() -> Result<()> {
     run_json(&data, &["wait"]).await?.expect_success()?;
     set.maintain_in_place(0, async |alone| {
         create_index(&alone, "x").await?;
-        // Long enough to be looked at more than once.
+        // Long enough for more than one look at the source.
         tokio::time::sleep(Duration::from_secs(8)).await;
         Ok(())
     })

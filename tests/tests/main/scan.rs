@@ -1,5 +1,5 @@
-//! `scan` at a time with a filter and a projection answers what a server restored to that time
-//! answers.
+//! Tests that `scan` at a time, with a filter and a projection, answers like a server restored to
+//! that time.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A service that is starting is waited for; an argument that is malformed is said to be, before
-//! anything is touched.
+//! Tests that commands wait for a service that is starting, and that a malformed argument is
+//! reported before anything is touched.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use hindsight_tests::hindsight::{run, run_json};
 use hindsight_tests::process::Signal;
 use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 
-/// The service is held up while it looks for its source.
+/// The service is delayed while it looks for its source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_waits_for_a_service_that_is_starting() -> Result<()> {
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
@@ -19,7 +19,7 @@ async fn a_wait_waits_for_a_service_that_is_starting() -> Result<()> {
     for first_time in [true, false] {
         set.pause_member(0)?;
         if !first_time {
-            // Of a process that was killed.
+            // The address of a process that was killed.
             std::fs::write(data.join("api"), "127.0.0.1:1")?;
             std::fs::remove_file(data.join("LOCK"))?;
         }
@@ -31,7 +31,7 @@ async fn a_wait_waits_for_a_service_that_is_starting() -> Result<()> {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
-            // No process listens yet, and there is no time to wait.
+            // No process listens yet, and the command may not wait.
             let answers = run_json(&data, &["status"]).await?.expect_code(6)?;
             ensure!(answers.stderr.contains("is starting"), "{}", answers.stderr);
             let answers = run_json(&data, &["wait", "--timeout", "100ms"]).await?.expect_code(6)?;
@@ -50,7 +50,7 @@ async fn a_wait_waits_for_a_service_that_is_starting() -> Result<()> {
     Ok(())
 }
 
-/// A service that hangs says nothing, not even that the time is up.
+/// A service that hangs answers nothing, not even that the time is up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_is_given_up() -> Result<()> {
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;

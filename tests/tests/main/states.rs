@@ -1,6 +1,6 @@
-//! The matrix of states: each state that servers are known to hold, made before the base and after
-//! it, restored into the same version, the next patch and the next major version, and compared in
-//! options, indexes, `dbHash` and answers.
+//! The matrix of states: each state that servers are known to hold is made before the base and
+//! after it, restored into the same version, the next patch and the next major version, and
+//! compared in options, indexes, `dbHash` and answers.
 //!
 //! States are data: `states/*.json`. One source and one restore serve all of them.
 
@@ -25,16 +25,16 @@ use servers_own::Pair;
 use source::Chain;
 use table::Row;
 
-/// Sources and the targets that what they hold is restored into.
+/// One source, and the targets into which its states are restored.
 struct Run {
-    /// The version under test with which it runs.
+    /// The run takes place when this is the version under test.
     tested: &'static str,
-    /// What ran on the source's files, with the feature compatibility version.
+    /// The versions that ran on the source's files, each with its feature compatibility version.
     chain: &'static Chain,
     targets: &'static [&'static str],
 }
 
-/// What one server makes.
+/// Runs with states that one server makes.
 const RUNS: [Run; 6] = [
     Run { tested: "6.0.5", chain: &[("6.0.5", "6.0")], targets: &["6.0.5", "6.0.27"] },
     Run { tested: "4.4.2", chain: &[("4.4.2", "4.4")], targets: &["4.4.2", "5.0.4"] },
@@ -44,8 +44,8 @@ const RUNS: [Run; 6] = [
     Run { tested: "7.0.28", chain: &[("6.0.5", "6.0")], targets: &["7.0.28"] },
 ];
 
-/// What older servers made and newer ones opened, with the feature compatibility version raised and
-/// not raised.
+/// Runs with states that older servers made and newer servers opened, with the feature
+/// compatibility version raised and not raised.
 const LEFTOVERS: [Run; 4] = [
     Run {
         tested: "6.0.27",
@@ -61,10 +61,10 @@ const LEFTOVERS: [Run; 4] = [
     },
 ];
 
-/// A part of the names of the states to run, for whoever looks into some of them.
+/// This variable holds a part of the names of the states to run, for work on some of the states.
 const ONLY: &str = "HINDSIGHT_STATES";
 
-/// With it, every server is the same one.
+/// When this variable is set, every server is the same one.
 const SERVER_OF_YOUR_OWN: &str = "HINDSIGHT_MONGOD";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +85,7 @@ async fn run_all(runs: &[Run]) -> Result<()> {
     let tested = version_under_test().await?;
     let mut wrong = Vec::new();
     if std::env::var_os(SERVER_OF_YOUR_OWN).is_some() {
-        // There is no other version to make states, or to restore them into.
+        // There is no other version that could make states, or into which they could be restored.
         let version: &'static str = tested.leak();
         let major = version.rsplit_once('.').context("a version of three numbers")?.0;
         let run = Run {
@@ -103,7 +103,7 @@ async fn run_all(runs: &[Run]) -> Result<()> {
     Ok(())
 }
 
-/// As the server itself tells it: `HINDSIGHT_MONGOD` may name any.
+/// Asks the server itself for its version, because `HINDSIGHT_MONGOD` may name any server.
 async fn version_under_test() -> Result<String> {
     let server = Mongod::standalone(&MongodOptions::default()).await?;
     let client = server.client().await?;
@@ -112,8 +112,8 @@ async fn version_under_test() -> Result<String> {
 }
 
 impl Run {
-    /// One source holds all states that every target takes; what is refused or known to be wrong
-    /// has others.
+    /// Runs all states. One source holds the states that every target takes; states that are
+    /// refused or known to be wrong have other sources.
     async fn run(&self, wrong: &mut Vec<String>) -> Result<()> {
         let ((source, _), (last, feature_version)) =
             self.chain.first().zip(self.chain.last()).context("a version")?;
@@ -182,8 +182,8 @@ impl Run {
         Ok(())
     }
 
-    /// The states that a server of the chain takes; of a chain of several, those that an older one
-    /// made.
+    /// Returns the states that a server of the chain takes; for a chain of several servers, the
+    /// states that an older server made.
     fn states(&self) -> Result<Vec<State>> {
         let only = std::env::var(ONLY).ok();
         let mut states = recipe::all()?;

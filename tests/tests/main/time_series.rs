@@ -1,6 +1,6 @@
-//! Time-series collections as servers really hold them, restored into the same version, the next
-//! patch and the next major version: options, indexes, `dbHash`, and answers to queries, which can
-//! differ where all of the others are equal.
+//! Tests time-series collections as servers really hold them, restored into the same version, the
+//! next patch and the next major version: options, indexes, `dbHash`, and answers to queries, which
+//! can differ where everything else is equal.
 
 mod compared;
 mod states;
@@ -35,7 +35,7 @@ async fn restore(data: &Path, at: Timestamp, target: &Mongod) -> Result<RunOutpu
     run_json(data, &["restore", "--until", &spelled(at), "--to", &target.uri()]).await
 }
 
-/// Restores, and gives the report and what the target holds then.
+/// Restores, and returns the report and what the target then holds.
 async fn restored(
     data: &Path,
     at: Timestamp,
@@ -46,7 +46,7 @@ async fn restored(
     Ok((report, held(&target.client().await?, DATABASE).await?))
 }
 
-/// A place in the source's history, and what it held then.
+/// A time in the source's history, and what the source held then.
 struct Point {
     at: Timestamp,
     held: Held,
@@ -70,7 +70,8 @@ impl Point {
     }
 }
 
-/// Every state, half of them made before the base and half after, from one version into others.
+/// Restores every state from one version into others. Half of the states are made before the base
+/// and half after it.
 async fn pass(source: Version, targets: &[Version]) -> Result<()> {
     let set = source_of(source.server).await?;
     let client = set.client().await?;
@@ -122,7 +123,8 @@ async fn of_7_0_they_are_the_same() -> Result<()> {
     pass(Version::V7_0_28, &[Version::V7_0_28]).await
 }
 
-/// Buckets of mixed types, which 5.0 makes and 6.0 only reads, in a set that is upgraded in place.
+/// Tests buckets of mixed types, which 5.0 makes and 6.0 only reads, in a set that is upgraded in
+/// place.
 #[tokio::test(flavor = "multi_thread")]
 async fn buckets_of_mixed_types_are_restored_where_they_are_seen_and_else_refused() -> Result<()> {
     let mut set = source_of("5.0.4").await?;
@@ -148,7 +150,7 @@ async fn buckets_of_mixed_types_are_restored_where_they_are_seen_and_else_refuse
     raised.restores_into(&data, &target_of("6.0.27", "6.0").await?).await?;
     refused(&data, raised.at, &["w.system.buckets.based", "w.system.buckets.logged"]).await?;
 
-    // A base of 6.0 tells the same, from the catalog.
+    // A base of 6.0 says the same, from the catalog.
     let later = directory.path().join("later");
     let mut again = HindsightProcess::up(&set.uri(), &later, &[]).await?;
     run_json(&later, &["wait", "--timeout", "60s"]).await?.expect_success()?;
@@ -157,7 +159,8 @@ async fn buckets_of_mixed_types_are_restored_where_they_are_seen_and_else_refuse
     based.restores_into(&later, &target_of("6.0.27", "6.0").await?).await?;
     refused(&later, based.at, &["w.system.buckets.based", "w.system.buckets.logged"]).await?;
 
-    // Marked, and no bucket is of mixed types: without the mark nothing is lost.
+    // The collections are marked, but no bucket is of mixed types, so nothing is lost without the
+    // mark.
     for name in ["based", "logged"] {
         client.database(DATABASE).collection::<Document>(name).drop().await?;
     }
@@ -170,7 +173,8 @@ async fn buckets_of_mixed_types_are_restored_where_they_are_seen_and_else_refuse
     Ok(())
 }
 
-/// The plan for 6.0.5 names each collection and what helps; nothing is written.
+/// Checks that the plan for 6.0.5 names each collection and the remedy, and that nothing is
+/// written.
 async fn refused(data: &Path, at: Timestamp, namespaces: &[&str]) -> Result<()> {
     let target = target_of("6.0.5", "6.0").await?;
     let output = restore(data, at, &target).await?;

@@ -1,4 +1,4 @@
-//! `timeline` counts what happened, and marks the commands.
+//! Tests that `timeline` counts what happened, and marks the commands.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! A source that is upgraded in place, from one major version to the next, its feature
-//! compatibility version raised, lowered and raised again: one data directory follows all of it,
-//! and every time on either side restores to what was there then.
+//! Tests a source that is upgraded in place from one major version to the next, with its feature
+//! compatibility version raised, lowered and raised again. One data directory follows all of this,
+//! and every time before and after an upgrade restores to what was there then.
 //!
-//! Every point is compared with what our own history says; a few are restored for real, into a
+//! Every point is compared with what our own history says. A few points are really restored, into a
 //! server of the version that the source had.
 
 mod held;
@@ -25,15 +25,15 @@ use crate::capture_checks::{spelled, wait_durable};
 use held::Held;
 use rounds::{Abilities, DATABASE, Rounds};
 
-/// Restore points of one version of the server at one feature compatibility version.
+/// The number of restore points for one server version at one feature compatibility version.
 const POINTS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The server's version, and the feature compatibility version it is at.
+/// The server's version, and its feature compatibility version.
 type Stage = (&'static str, &'static str);
 
-/// A server starts at the version its predecessor was at; then it is raised, lowered once, and
-/// raised again.
+/// A server starts at the feature compatibility version of its predecessor, which is then raised,
+/// lowered once, and raised again.
 const WHOLE_WAY: [Stage; 13] = [
     ("4.4.2", "4.4"),
     ("5.0.4", "4.4"),
@@ -58,19 +58,19 @@ struct Point {
     at: Timestamp,
     stage: Stage,
     held: Held,
-    /// Of the last one of a stage.
+    /// The snapshot, for the last point of a stage.
     snapshot: Option<Snapshot>,
 }
 
-/// While the feature compatibility version was being changed.
+/// A time at which the feature compatibility version was being changed.
 struct Change {
-    /// When it began.
+    /// When the change began.
     at: Timestamp,
     /// The server's version.
     version: &'static str,
-    /// The lower of the two.
+    /// The lower of the two feature compatibility versions.
     feature_version: &'static str,
-    /// What was there until then.
+    /// What the source held until then.
     held: Held,
 }
 
@@ -181,7 +181,7 @@ async fn change_feature_version(
     Ok(())
 }
 
-/// Every point, and the beginning of every change of the feature compatibility version.
+/// Compares every point, and the beginning of every change of the feature compatibility version.
 fn compare_all(data: &Path, story: &Story) -> Result<()> {
     let history = held::history(data)?;
     let mut differences = Vec::new();
@@ -205,8 +205,8 @@ fn compare_all(data: &Path, story: &Story) -> Result<()> {
     Ok(())
 }
 
-/// The last point of each stage into a server as the source's was, and the first moment of each
-/// change.
+/// Restores the last point of each stage, and the first moment of each change, into a server like
+/// that of the source at the time.
 async fn restore_some(data: &Path, story: &Story) -> Result<()> {
     let mut failures = Vec::new();
     for point in &story.points {
@@ -243,9 +243,9 @@ async fn restore_some(data: &Path, story: &Story) -> Result<()> {
     refused_by_version(data, story).await
 }
 
-/// The last state before each upgrade of the server, into the version that came next. Of
-/// time-series only that they can be restored is asked: servers of two versions list the buckets'
-/// options and the view differently.
+/// Restores the last state before each upgrade of the server into the version that came next.
+/// Time-series must only be restorable, because servers of two versions list the options of buckets
+/// and the view differently.
 async fn restore_into_the_next(data: &Path, story: &Story) -> Result<()> {
     for (before, after) in story.points.iter().zip(&story.points[1..]) {
         if before.stage.0 == after.stage.0 {
@@ -253,7 +253,7 @@ async fn restore_into_the_next(data: &Path, story: &Story) -> Result<()> {
         }
         let (version, feature_version) = after.stage;
         let what = || format!("{:?} into {version}", before.stage);
-        // The server lives as long as this.
+        // The server lives as long as this variable.
         let server = restore_into(data, before.at, version, feature_version).await;
         let server = server.with_context(what)?;
         let target = server.client().await?;
@@ -282,8 +282,9 @@ async fn restore_into(
     Ok(target)
 }
 
-/// The versions at the time asked for decide: the last state is none for a server of the first
-/// version, and neither is one whose feature compatibility version was lowered to that server's.
+/// Checks that the versions at the requested time decide: a server of the first version cannot take
+/// the last state, nor a state whose feature compatibility version was lowered to that of this
+/// server.
 async fn refused_by_version(data: &Path, story: &Story) -> Result<()> {
     let (first, last) = (&story.points[0], &story.points[story.points.len() - 1]);
     let target = Mongod::standalone(&MongodOptions::default().version(first.stage.0)).await?;

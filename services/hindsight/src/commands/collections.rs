@@ -1,4 +1,7 @@
 use anyhow::Result;
+use hindsight_api::extended_json::written;
+use hindsight_api::json::{CollectionJson, Notation};
+use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation as Form;
 use hindsight_proto::v1::ListCollectionsRequest;
 
@@ -7,9 +10,6 @@ use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Collections, Global, Output};
 use crate::exit::Exit;
-use hindsight_api::extended_json::written;
-use hindsight_api::json::{CollectionJson, Notation};
-use hindsight_api::times::{included, shown};
 
 pub(super) async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Result<Exit> {
     let mut request = ListCollectionsRequest {

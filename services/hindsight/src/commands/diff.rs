@@ -1,6 +1,9 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use hindsight_api::extended_json::written;
+use hindsight_api::json::{ChangeJson, Notation};
+use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation as Form;
 use hindsight_oplog::raw::{Doc, kind};
 use hindsight_proto::v1::{Change, DiffTimesRequest};
@@ -10,9 +13,6 @@ use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Diff, Global, Output};
 use crate::exit::Exit;
-use hindsight_api::extended_json::written;
-use hindsight_api::json::{ChangeJson, Notation};
-use hindsight_api::times::{included, shown};
 
 /// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;

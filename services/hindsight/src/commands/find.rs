@@ -1,5 +1,7 @@
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
+use hindsight_api::times::included;
+use hindsight_api::{document_id, extended_json};
 use hindsight_extended_json::Notation;
 use hindsight_oplog::{Entry, OpKind, Operation};
 use hindsight_proto::v1::SearchEntriesRequest;
@@ -10,8 +12,6 @@ use super::{bson_of, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
 use crate::exit::Exit;
-use hindsight_api::times::included;
-use hindsight_api::{document_id, extended_json};
 
 /// Limit on the number of entries when the command line sets none.
 const DEFAULT_LIMIT: u64 = 100;

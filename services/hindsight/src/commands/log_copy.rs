@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use hindsight_api::extended_json::of_timestamp;
 use hindsight_log::{
     DirectoryLog, DirectoryOptions, Instance, KafkaLog, Leader, LogError, SegmentLog, SharedLog,
 };
@@ -23,7 +24,6 @@ use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, OpenLog, kafka_options};
 use ahead::read_ahead;
-use hindsight_api::extended_json::of_timestamp;
 
 /// Interval between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);

@@ -1,4 +1,6 @@
 use anyhow::Result;
+use hindsight_api::json::{Notation, ResolvedTimeJson};
+use hindsight_api::times::shown;
 use hindsight_proto::v1::{ResolveTimeRequest, TimeSpec};
 
 use super::shown::warn_of_texts;
@@ -6,8 +8,6 @@ use super::{find, print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Resolve};
 use crate::exit::Exit;
-use hindsight_api::json::{Notation, ResolvedTimeJson};
-use hindsight_api::times::shown;
 
 pub(super) async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Result<Exit> {
     let time = TimeSpec { text: resolve.time.clone(), exclusive: resolve.before };

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hindsight_api::times::{from_api, included, json_of};
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1::{CreateRestoreRequest, RestorePlan, RestoreSpec, TimeSpec};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +14,6 @@ use crate::backend::Backend;
 use crate::cli::{Global, Output, Restore, RestoreTime};
 use crate::exit::{Exit, Failure};
 use crate::secret;
-use hindsight_api::times::{from_api, included, json_of};
 
 /// Number of collections that a summary names.
 const NAMES_SHOWN: usize = 5;

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
+use hindsight_api::json::operation::OperationJson;
+use hindsight_api::times::shown;
 use hindsight_proto::longrunning::operation::Result as Ended;
 use hindsight_proto::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
@@ -16,8 +18,6 @@ use super::{print_json, print_line, restore, say};
 use crate::backend::{Backend, failure};
 use crate::cli::{Global, Output, Restores};
 use crate::exit::{Exit, Failure};
-use hindsight_api::json::operation::OperationJson;
-use hindsight_api::times::shown;
 
 pub(super) async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
     match command {

@@ -2,6 +2,10 @@
 
 use anyhow::Result;
 use futures_util::StreamExt;
+use hindsight_api::document_id;
+use hindsight_api::extended_json::written;
+use hindsight_api::json::{self, VersionJson};
+use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation;
 use hindsight_proto::v1::{
     GetDocumentRequest, ListVersionsRequest, ScanCollectionRequest, Version,
@@ -12,10 +16,6 @@ use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
 use crate::exit::Exit;
-use hindsight_api::document_id;
-use hindsight_api::extended_json::written;
-use hindsight_api::json::{self, VersionJson};
-use hindsight_api::times::{included, shown};
 
 pub(super) async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&get.id)?.into_bytes();

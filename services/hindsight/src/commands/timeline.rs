@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
+use hindsight_api::json::CommandJson;
+use hindsight_api::times::{included, shown, to_api};
 use hindsight_oplog::{Entry, Timestamp};
 use hindsight_proto::v1::{
     self as api, GetTimelineRequest, GetTimelineResponse, SearchEntriesRequest, TimelineBucket,
@@ -17,8 +19,6 @@ use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Timeline};
 use crate::exit::{Exit, Failure};
-use hindsight_api::json::CommandJson;
-use hindsight_api::times::{included, shown, to_api};
 
 /// Length of the longest bar, in characters.
 const WIDTH: u64 = 40;

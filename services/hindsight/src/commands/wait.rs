@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use hindsight_api::times::{included, json_of, shown};
 use hindsight_proto::v1::WaitRestorableRequest;
 use serde_json::json;
 
@@ -8,7 +9,6 @@ use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Wait};
 use crate::exit::{Exit, Failure};
-use hindsight_api::times::{included, json_of, shown};
 
 /// The server itself reports when the time-out has passed. A server that does not is given this
 /// much longer.

@@ -1,4 +1,5 @@
 use anyhow::Result;
+use hindsight_api::times::{json_of, shown};
 use hindsight_proto::v1::ListWindowsRequest;
 use serde_json::json;
 
@@ -6,7 +7,6 @@ use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
 use crate::exit::Exit;
-use hindsight_api::times::{json_of, shown};
 
 pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
     let answer = backend.list_windows(ListWindowsRequest {}).await?;

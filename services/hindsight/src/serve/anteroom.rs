@@ -12,13 +12,13 @@ use anyhow::Result;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use hindsight_api::access;
 use hindsight_log::LogError;
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::CaptureError;
 use tracing::{info, warn};
 
 use super::process::{Process, stop_on_signal};
-use hindsight_api::access;
 
 /// What takes longer to open is told of at `/readyz`.
 const AT_ONCE: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hindsight_api::service::CopyBoard;
 use hindsight_copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{BaseDigest, BaseNotice, LogError, SharedLog};
@@ -19,7 +20,6 @@ use tracing::{info, warn};
 
 use super::metrics;
 use crate::base_registry::register_bases;
-use hindsight_api::service::CopyBoard;
 
 /// Announces the bases of this replica set that the log does not know of; gives all that it knows
 /// of then.

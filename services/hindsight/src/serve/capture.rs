@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hindsight_api::service::CopyBoard;
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{Instance, LogError, SharedLog};
 use hindsight_replayer::Applied;
@@ -21,7 +22,6 @@ use super::bases::BaseKeeper;
 use super::beat::beat;
 use super::{STOP_PATIENCE, error_of};
 use crate::open::{OpenLog, Opened};
-use hindsight_api::service::CopyBoard;
 
 /// After a turn that failed, before the next one: at first, and at most.
 const NEXT_TURN: Duration = Duration::from_secs(1);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use hindsight_api::service::{Live, headroom};
 use hindsight_oplog::OpTime;
 use hindsight_replayer::Engine;
 use hindsight_runtime::CancellationToken;
 use hindsight_tailer::Role;
 
 use super::metrics;
-use hindsight_api::service::{Live, headroom};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use hindsight_api::access::{Doors, Guard, listen_address};
+use hindsight_api::service::Admission;
 use hindsight_runtime::{CancellationToken, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::info;
@@ -13,8 +15,6 @@ use crate::data_dir::{DataDir, Owner, Running};
 use crate::exit::{Exit, Failure};
 use crate::metric_catalogue;
 use crate::open::open_audit;
-use hindsight_api::access::{Doors, Guard, listen_address};
-use hindsight_api::service::Admission;
 
 /// A process that has its data directory for itself.
 pub(super) struct Process {

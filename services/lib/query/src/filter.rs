@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bson::RawDocument;
+use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, kind};
 
 use crate::compare::{canonical, compare_values};
@@ -11,7 +12,6 @@ use crate::path::{AtArray, Path};
 use crate::pattern::Pattern;
 use crate::value::{OwnedValue, Value};
 use crate::version::Answers;
-use hindsight_oplog::Series;
 use types::TypeSet;
 
 mod all;

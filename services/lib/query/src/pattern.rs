@@ -12,12 +12,12 @@
 //!   the steps differently.
 //! - A string that is not UTF-8 never matches.
 
+use hindsight_oplog::Series;
 use pcre2::bytes::{Regex, RegexBuilder};
 
 use crate::error::QueryError;
 use crate::value::Value;
 use crate::version::Answers;
-use hindsight_oplog::Series;
 
 mod rewriting;
 

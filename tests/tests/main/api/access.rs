@@ -1,5 +1,5 @@
-//! TLS, tokens and roles of a real process: what each caller may do over gRPC, over HTTP and by
-//! commands, and what is written down of it.
+//! Tests TLS, tokens and roles of a real process: what each caller may do over gRPC, over HTTP and
+//! by commands, and what the audit file records about it.
 
 mod allowed;
 
@@ -13,11 +13,11 @@ use hindsight_tests::{ReplicaSet, SetOptions};
 
 use super::served::Served;
 
-/// Stands in the connection string of a restore's target.
+/// A password in the connection string of a restore's target.
 const PASSWORD: &str = "hunter2secret";
 
-/// A token of each role, and the authority that the server's certificate is checked against.
-pub struct Keys {
+/// A token for each role, and the authority against which the server's certificate is checked.
+pub(super) struct Keys {
     pub viewer: String,
     pub operator: String,
     pub restorer: String,
@@ -32,7 +32,7 @@ async fn each_role_may_do_what_it_may_and_it_is_written_down() -> Result<()> {
     let (tokens, certificate, key) = (path("tokens.toml"), path("cert.pem"), path("key.pem"));
     let args = ["--tokens", &tokens, "--tls-cert", &certificate, "--tls-key", &key];
     let set = ReplicaSet::start(SetOptions::members(1)).await?;
-    // Begins with a command on the data directory, which shows no token of its own.
+    // `Served::on` begins with a command on the data directory, which presents no token.
     let served = Served::on(set, &args).await?;
     let shop = served.client.database("shop").collection::<Document>("orders");
     shop.insert_many((0..5).map(|number| doc! {"_id": number})).await?;
@@ -67,7 +67,7 @@ async fn keys(directory: &Path) -> Result<Keys> {
     Ok(Keys { viewer, operator, restorer, ca })
 }
 
-/// The command line, with a token and without one.
+/// Tests the command line with a token and without a token.
 async fn commands(served: &Served, files: &Path, keys: &Keys) -> Result<()> {
     let url = served.up.url()?;
     let path = |name: &str| files.join(name).display().to_string();
@@ -91,13 +91,13 @@ async fn commands(served: &Served, files: &Path, keys: &Keys) -> Result<()> {
     ensure!(local.stdout.contains("\"2\""), "{}", local.stdout);
     run_json(&served.data, &["verify"]).await?.expect_success()?;
     let token = std::fs::read_to_string(served.data.join("api.token"))?;
-    // The token of the data directory opens nothing at the address that others reach.
+    // The token of the data directory is not accepted at the address that others reach.
     let stranger = Api::connect_with_tls(&url, &keys.ca, Some(token.trim())).await?;
     stranger.get("/v1/status").await?.expect(401)?;
     Ok(())
 }
 
-/// Who did what is there, and nothing that opens anything.
+/// Checks that the audit file holds who did what, and no secrets.
 fn written_down(served: &Served, keys: &Keys) -> Result<()> {
     let lines = served.audit()?;
     for (caller, call, code) in [

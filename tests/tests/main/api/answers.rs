@@ -1,7 +1,7 @@
-//! Every answer equals what a server restored to the same time returns, at times chosen at random
-//! within a random workload; and what is said of the log equals what the source's oplog holds.
+//! Checks that every answer equals what a server restored to the same time returns, at random times
+//! within a random workload, and that answers about the log equal what the source's oplog holds.
 //!
-//! `HINDSIGHT_TEST_SEED` is another seed than the usual one.
+//! `HINDSIGHT_TEST_SEED` sets a seed other than the usual one.
 
 mod collections;
 mod differences;
@@ -30,12 +30,12 @@ const SEED: u64 = 20_261_125;
 const OPERATIONS: usize = 2_500;
 const TIMES: usize = 4;
 
-/// What is asked, and who judges.
+/// The API that is asked, and what its answers are compared with.
 struct Asked {
     api: Api,
     random: StdRng,
     version: (i32, i32),
-    /// Servers restored to some times, oldest first.
+    /// Servers that are restored to several times, oldest first.
     held: Vec<Held>,
     /// The source's oplog, from the first entry of the log on.
     oplog: Vec<RawDocumentBuf>,
@@ -67,7 +67,7 @@ async fn every_answer_is_that_of_a_restored_server() -> Result<()> {
     served.ends_well().await
 }
 
-/// Gives the times at which nothing was being written.
+/// Runs the workload, and returns the times at which nothing was being written.
 async fn write(client: &Client, seed: u64) -> Result<Vec<Timestamp>> {
     let mut options = WorkloadOptions::new(seed, OPERATIONS);
     options.quiet_points = TIMES;
@@ -81,8 +81,8 @@ async fn write(client: &Client, seed: u64) -> Result<Vec<Timestamp>> {
     Ok(quiet)
 }
 
-/// The end, and operations at random: not below 6.0, where a target cannot hold every state in
-/// between (decision 4).
+/// Returns the end and the times of random operations. Below 6.0 there are no random operations,
+/// because a target cannot hold every state in between (decision 4).
 fn times(
     random: &mut StdRng,
     oplog: &[RawDocumentBuf],
@@ -109,7 +109,7 @@ fn times(
 }
 
 impl Asked {
-    /// Of all ids that any of the servers holds: a namespace and `{_id: …}`.
+    /// Returns some of the ids that any of the servers holds, each as a namespace and `{_id: …}`.
     fn ids(&mut self, most: usize) -> Vec<(String, RawDocumentBuf)> {
         let mut all = std::collections::BTreeMap::new();
         for held in &self.held {

@@ -1,4 +1,4 @@
-//! A caller that goes away: what was being done for it ends, and the audit file says so.
+//! Tests callers that go away: the work for such a caller ends, and the audit file says so.
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use super::served::{Served, until};
 
 const DOCUMENTS: i32 = 100_000;
 const BATCH: i32 = 20_000;
-/// After a caller went away.
+/// How long the work may go on after its caller went away.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Clock ticks of a second.
+/// Clock ticks per second.
 const TICKS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,14 +33,14 @@ async fn what_nobody_waits_for_any_more_ends() -> Result<()> {
 
     let everything = api::ScanCollectionRequest { ns: "shop.orders".into(), ..Default::default() };
     let nothing = api::ScanCollectionRequest { filter: slow_filter()?, ..everything.clone() };
-    // Reads one message and then no more: the rest waits for room.
+    // This caller reads one message and then stops: the rest of the answer waits for room.
     leaves(&served, "ScanCollection", async |api| {
         let mut answers = api.hindsight.clone().scan_collection(everything).await?.into_inner();
         answers.next().await.context("a first message")??;
         Ok(answers)
     })
     .await?;
-    // Waits for documents that do not come, while every one of them is looked at.
+    // This caller waits for documents that do not come, while the process looks at every document.
     leaves(&served, "ScanCollection", async |api| {
         Ok(api.hindsight.clone().scan_collection(nothing).await?)
     })
@@ -67,14 +67,14 @@ async fn what_nobody_waits_for_any_more_ends() -> Result<()> {
     served.ends_well().await
 }
 
-/// Lets nothing through, and takes long over each document.
+/// Returns a filter that matches nothing, and takes a long time for each document.
 fn slow_filter() -> Result<bytes::Bytes> {
     let pattern = |number: i32| doc! {"payload": {"$regex": format!("x+[0-9]{{{number}}}")}};
     let any: Vec<Document> = (1..40).map(pattern).collect();
     Ok(doc! {"$or": any}.to_vec()?.into())
 }
 
-/// Begins a call on a connection of its own, closes that, and looks whether the work ends.
+/// Begins a call on a new connection, closes the connection, and checks that the work ends.
 async fn leaves<T>(
     served: &Served,
     call: &str,
@@ -107,7 +107,7 @@ async fn in_flight(up: &HindsightProcess) -> Result<u64> {
     Ok(value.with_context(|| format!("calls are not counted: {metrics}"))?.trim().parse()?)
 }
 
-/// The call is not counted any more; nor does a thread work on for it.
+/// Checks that the call is no longer counted, and that no thread still works for it.
 async fn is_idle(up: &HindsightProcess, call: &str) -> Result<()> {
     let started = Instant::now();
     loop {
@@ -121,7 +121,7 @@ async fn is_idle(up: &HindsightProcess, call: &str) -> Result<()> {
     }
 }
 
-/// Processor time, of all threads.
+/// Returns the processor time of all threads, in clock ticks.
 fn ticks(up: &HindsightProcess) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", up.pid()))?;
     let after_name = stat.rsplit_once(')').context("a name")?.1;

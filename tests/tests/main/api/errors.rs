@@ -1,5 +1,5 @@
-//! Every reason that a caller can provoke, over gRPC and over HTTP. None of them is a defect's
-//! (5xx), and the process goes on.
+//! Tests every error reason that a caller can provoke, over gRPC and over HTTP. None of them stands
+//! for a defect (5xx), and the process goes on.
 
 mod collations;
 mod messages;
@@ -30,7 +30,7 @@ async fn every_error_says_its_reason() -> Result<()> {
     served.ends_well().await
 }
 
-/// A failed call has this code and reason.
+/// Checks that a call failed with this code and reason.
 fn failed<T: std::fmt::Debug>(
     what: &str,
     answer: Result<T, Status>,
@@ -44,7 +44,7 @@ fn failed<T: std::fmt::Debug>(
     Ok(())
 }
 
-/// A problem with this status and reason.
+/// Checks that an answer is a problem with this status and reason.
 fn problem(what: &str, answer: &Answer, status: u16, wanted: &str) -> Result<()> {
     let body = String::from_utf8_lossy(&answer.body);
     ensure!(answer.status == status, "{what}: {} instead of {status}: {body}", answer.status);

@@ -1,8 +1,8 @@
 //! Schemathesis asks everything that the description of the HTTP API allows, and much that it does
-//! not: no answer is a defect's (5xx), and each one is as it is described.
+//! not allow. No answer may stand for a defect (5xx), and every answer must be as described.
 //!
-//! `HINDSIGHT_TEST_SEED` is another seed than the usual one, and `HINDSIGHT_TEST_EXAMPLES` the
-//! number of requests of each kind to each path (default 100).
+//! `HINDSIGHT_TEST_SEED` sets a seed other than the usual one, and `HINDSIGHT_TEST_EXAMPLES` sets
+//! the number of requests of each kind to each path (default 100).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::settings::setting;
 
 const SEED: u64 = 20_261_121;
 const EXAMPLES: u64 = 100;
-/// Where an answer has other forms than JSON.
+/// The paths whose answers have other forms than JSON.
 const STREAMS: &str = r"/(documents|documents/\{id\}|diff|entries)$";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
     response_headers_conformance,response_schema_conformance,unsupported_method,allow_header_conformance,\
@@ -50,14 +50,14 @@ async fn every_answer_is_as_described() -> Result<()> {
     served.ends_well().await
 }
 
-/// As it is, but that values which mean something are among those that are tried.
+/// Changes the description only so that meaningful values are among those that are tried.
 fn described(mut description: Value) -> Result<Value> {
     let paths = description["paths"].as_object_mut().context("paths")?;
     for (_, item) in paths {
         for (_, operation) in item.as_object_mut().context("an item")? {
             let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
             let Some(parameters) = parameters else { continue };
-            // A stream that follows does not end.
+            // A stream that follows the log does not end.
             parameters.retain(|parameter| parameter["name"] != "follow");
             for parameter in parameters {
                 let known = match parameter["name"].as_str().context("a name")? {

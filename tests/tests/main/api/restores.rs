@@ -1,4 +1,4 @@
-//! Restores as operations: begun by one call, watched and ended by others.
+//! Tests restores as operations: begun by one call, and watched and ended by others.
 
 mod begun;
 mod ended;
@@ -16,16 +16,16 @@ use prost_types::Any;
 
 use super::served::Served;
 
-/// Enough that a restore can be met in the middle of them.
+/// Enough documents that a restore can be caught in the middle of them.
 const DOCUMENTS: i32 = 120_000;
 const BATCH: i32 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Of about twenty inserts, four at a time: how many of them wait, and how long. A restore tells
-/// its progress twice a second.
+/// How many inserts wait, of about twenty that run four at a time. A restore reports its progress
+/// twice per second.
 const SLOW_INSERTS: i32 = 12;
 const WAIT_OF_AN_INSERT: Duration = Duration::from_millis(500);
 
-/// A source with documents that take a restore some seconds.
+/// Starts a source with so many documents that a restore takes some seconds.
 async fn full_source() -> Result<Served> {
     let served = Served::start(&[]).await?;
     let orders = served.client.database("shop").collection::<Document>("orders");
@@ -41,8 +41,8 @@ async fn full_source() -> Result<Served> {
     Ok(served)
 }
 
-/// An empty server whose first inserts take their time, so that a restore into it can be met in its
-/// middle however fast the machine is.
+/// Starts an empty server whose first inserts are slow, so that a restore into it can be caught in
+/// the middle however fast the machine is.
 async fn slow_target() -> Result<Mongod> {
     let options = MongodOptions::default().parameter("enableTestCommands", "1");
     let target = Mongod::standalone(&options).await?;
@@ -73,7 +73,7 @@ fn metadata(operation: &Operation) -> Result<api::RestoreMetadata> {
     Ok(metadata.to_msg()?)
 }
 
-/// Whether everything was read back, if the restore ended well.
+/// Returns the report of a restore that succeeded. It says whether everything was read back.
 fn report(operation: &Operation) -> Result<api::RestoreReport> {
     match &operation.result {
         Some(operation::Result::Response(report)) => Ok(report.to_msg()?),
@@ -86,7 +86,7 @@ async fn get(api: &Api, name: &str) -> Result<Operation> {
     Ok(api.operations.clone().get_operation(request).await?.into_inner())
 }
 
-/// Asks again and again until it is as wanted.
+/// Asks for an operation again and again until `is` returns true for it.
 async fn until(
     api: &Api,
     name: &str,
@@ -108,7 +108,7 @@ async fn until_done(api: &Api, name: &str) -> Result<Operation> {
     until(api, name, "done", |operation, _| operation.done).await
 }
 
-/// Waits until some documents are in the target, and holds it still, so that it stays so.
+/// Waits until the target holds some documents, and then pauses the target, so that this stays so.
 async fn hold_in_the_middle(api: &Api, name: &str, target: &mut Mongod) -> Result<()> {
     let client = target.client().await?;
     let orders = client.database("shop").collection::<Document>("orders");

@@ -1,4 +1,4 @@
-//! What all of these tests begin with: a source, `up` on it, and a caller of its API.
+//! What all of these tests begin with: a source, an `up` on it, and a caller of the API.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::capture_checks::spelled;
 
-pub struct Served {
+pub(super) struct Served {
     pub client: Client,
     pub up: HindsightProcess,
     pub data: PathBuf,
@@ -23,13 +23,13 @@ pub struct Served {
 }
 
 impl Served {
-    /// A source of one member, and `up` with these arguments, which has a base and answers.
-    pub async fn start(args: &[&str]) -> Result<Self> {
+    /// Starts a source of one member, and an `up` with these arguments that has a base and answers.
+    pub(super) async fn start(args: &[&str]) -> Result<Self> {
         let set = ReplicaSet::start(SetOptions::members(1)).await?;
         Self::on(set, args).await
     }
 
-    pub async fn on(mut set: ReplicaSet, args: &[&str]) -> Result<Self> {
+    pub(super) async fn on(mut set: ReplicaSet, args: &[&str]) -> Result<Self> {
         set.wait_for_primary(Duration::from_secs(60)).await?;
         let client = set.client().await?;
         let directory = tempfile::tempdir()?;
@@ -40,31 +40,31 @@ impl Served {
         Ok(served)
     }
 
-    /// Waits until everything written so far can be asked for.
-    pub async fn wait(&self) -> Result<()> {
+    /// Waits until everything that was written so far can be asked for.
+    pub(super) async fn wait(&self) -> Result<()> {
         run_json(&self.data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
         Ok(())
     }
 
-    /// The source's last operation, once it can be asked for.
-    pub async fn now(&self) -> Result<Timestamp> {
+    /// Returns the time of the source's last operation, once it can be asked for.
+    pub(super) async fn now(&self) -> Result<Timestamp> {
         let at = last_timestamp(&self.client).await?;
         self.wait().await?;
         Ok(at)
     }
 
-    pub async fn api(&self) -> Result<Api> {
+    pub(super) async fn api(&self) -> Result<Api> {
         self.up.api().await
     }
 
-    /// The lines of the audit file.
-    pub fn audit(&self) -> Result<Vec<Value>> {
+    /// Returns the lines of the audit file.
+    pub(super) fn audit(&self) -> Result<Vec<Value>> {
         let text = std::fs::read_to_string(self.data.join("audit.jsonl"))?;
         Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }
 
-    /// It still answers, never panicked, and stops when it is told to.
-    pub async fn ends_well(mut self) -> Result<()> {
+    /// Checks that the process still answers, has never panicked, and stops when told to.
+    pub(super) async fn ends_well(mut self) -> Result<()> {
         ensure!(self.up.page("/healthz").await?.0 == 200, "it is not healthy");
         ensure!(self.up.try_exit()?.is_none(), "it ended: {}", self.up.stderr());
         ensure!(self.up.stop().await?.success(), "{}", self.up.stderr());
@@ -74,7 +74,7 @@ impl Served {
     }
 }
 
-/// A time, itself included.
-pub fn until(at: Timestamp) -> Option<TimeSpec> {
+/// Returns a time that is included.
+pub(super) fn until(at: Timestamp) -> Option<TimeSpec> {
     Some(TimeSpec { text: spelled(at), exclusive: false })
 }

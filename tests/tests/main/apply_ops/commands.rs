@@ -1,4 +1,4 @@
-//! Commands `applyOps`: random ones, and one of each shape.
+//! `applyOps` commands: random ones, and one of each form.
 
 use bson::{Bson, Document, doc};
 use rand::Rng;
@@ -8,7 +8,7 @@ use crate::delta_fuzz::{documents, operators};
 
 const NS: &str = "a.c";
 
-/// One to four operations on a document, or on one that does not exist.
+/// Returns one to four operations on a document, or on a document that does not exist.
 pub(super) fn random(random: &mut StdRng, document: &Document) -> Document {
     let ops: Vec<Bson> =
         (0..random.random_range(1..5)).map(|_| operation(random, document).into()).collect();
@@ -39,7 +39,7 @@ fn operation(random: &mut StdRng, document: &Document) -> Document {
         }
         _ => {
             let mut o = operators::update(random, document).0;
-            // Each member of a set takes its own time.
+            // Each member of a set takes the time of its own clock.
             o.remove("$currentDate");
             let mut operation = doc! {"op": "u", "ns": NS, "o": o, "o2": {"_id": id}};
             if random.random_ratio(1, 4) {
@@ -50,10 +50,10 @@ fn operation(random: &mut StdRng, document: &Document) -> Document {
     }
 }
 
-/// A new document of that id, which need not be first.
+/// Returns a new document with that id, which need not be the first field.
 fn whole(random: &mut StdRng, id: Bson) -> Document {
     let mut fields = documents::plainly_named(documents::document(random, 0));
-    // The server puts its clock into empty timestamps.
+    // The server puts the time of its clock into empty timestamps.
     fields.retain_values(|value| {
         *value != Bson::Timestamp(bson::Timestamp { time: 0, increment: 0 })
     });
@@ -78,7 +78,7 @@ impl RetainValues for Document {
 
 type Options = fn() -> Document;
 
-/// Collections of the end-to-end test, with the options to create them by.
+/// The collections of the end-to-end test, with their options.
 pub(super) const COLLECTIONS: [(&str, Options); 3] = [
     ("plain", Document::new),
     ("collated", || doc! {"collation": {"locale": "en", "strength": 1}}),
@@ -92,7 +92,7 @@ pub(super) fn document(id: i32) -> Document {
     }
 }
 
-/// One command of each shape that sync tools and people send.
+/// Returns one command of each form that sync tools and people send.
 pub(super) fn each_shape(ns: &str) -> Vec<Document> {
     let insert = |o: Document| doc! {"op": "i", "ns": ns, "o": o};
     let delete = |id: i32| doc! {"op": "d", "ns": ns, "o": {"_id": id}};

@@ -15,7 +15,7 @@ use mongodb::Client;
 use tempfile::TempDir;
 
 pub(super) const COLLECTIONS: [&str; 1] = ["c"];
-/// Documents shown when they differ.
+/// The most documents that are shown when they differ.
 const SHOWN: usize = 5;
 
 pub(super) struct Mirror {
@@ -31,7 +31,7 @@ fn oplog_time(ts: Timestamp) -> hindsight_oplog::Timestamp {
 }
 
 impl Mirror {
-    /// Takes what the server holds now as the base. Nothing may be written meanwhile.
+    /// Makes a history whose base is what the server holds now. Nothing may be written meanwhile.
     pub(super) async fn of(client: &Client) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let history = History::open(directory.path(), Settings::default())?;
@@ -81,7 +81,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether both hold the same documents now.
+    /// Checks that the history and the server hold the same documents now.
     pub(super) async fn compare(&self, client: &Client) -> Result<()> {
         let now = oplog_time(last_timestamp(client).await?);
         let view = self.history.reader_at(now)?;

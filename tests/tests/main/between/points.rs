@@ -1,4 +1,4 @@
-//! Which operations are restored to.
+//! Chooses the operations to restore to.
 
 use std::fmt;
 
@@ -8,18 +8,20 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-/// An entry of a chain that is bigger than 16 MB holds two of the documents that make it so.
+/// An entry that is larger than this belongs to a chain of more than 16 MB: it holds two of the
+/// large documents.
 const BIG_ENTRY_BYTES: usize = 8 << 20;
-/// Another worker's entries may come between those of one operation.
+/// How many following entries are searched, because entries of another worker may come between
+/// those of one operation.
 const WINDOW: usize = 10;
 
 /// An operation to restore to.
 #[derive(Debug)]
-pub struct Point {
+pub(super) struct Point {
     pub at: Timestamp,
-    /// The entry before it, for a restore that must be seen to differ.
+    /// The entry before the operation, for a restore that must be seen to differ.
     pub before: Timestamp,
-    /// An insert or a delete: without it, something differs.
+    /// True for an insert or a delete: without such an operation, something differs.
     pub tells: bool,
     what: String,
 }
@@ -30,7 +32,7 @@ impl fmt::Display for Point {
     }
 }
 
-/// Whether the entry at that position is such a place.
+/// Returns whether the entry at that position is such a place.
 type IsPlace = fn(&[Entry<'_>], usize) -> bool;
 
 /// Kinds of places where a restore could easily see too much or too little.
@@ -63,7 +65,8 @@ const PLACES: [(&str, IsPlace); 8] = [
 
 const OVERFULL: &str = "before a full capped collection lets its oldest document go";
 
-/// The delete that follows the insert at this position in its collection, if one does.
+/// Returns the position of the delete that follows the insert at this position in its collection,
+/// if any.
 fn trimmed_at(entries: &[Entry<'_>], at: usize) -> Option<usize> {
     let this = &entries[at];
     let mut later = (at + 1..entries.len()).take(WINDOW).filter(|_| this.op == "i");
@@ -71,7 +74,7 @@ fn trimmed_at(entries: &[Entry<'_>], at: usize) -> Option<usize> {
     (entries[next].op == "d").then_some(next)
 }
 
-/// By position: whether a capped collection holds more than its bounds allow.
+/// Returns, for each position, whether a capped collection then holds more than its bounds allow.
 fn overfull(entries: &[Entry<'_>]) -> Vec<bool> {
     let mut overfull = vec![false; entries.len()];
     for at in 0..entries.len() {
@@ -84,7 +87,7 @@ fn overfull(entries: &[Entry<'_>]) -> Vec<bool> {
     overfull
 }
 
-/// By the entry that made the collection.
+/// Returns true if the entry that made the collection made it capped.
 fn is_capped(before: &[Entry<'_>], entry: &Entry<'_>) -> bool {
     before.iter().any(|made| {
         made.command == Some("create")
@@ -93,8 +96,9 @@ fn is_capped(before: &[Entry<'_>], entry: &Entry<'_>) -> bool {
     })
 }
 
-/// `random` operations between quiet points and one of each kind of place, in order of time.
-pub fn choose(
+/// Returns `random` operations between quiet points, and one operation for each kind of place, in
+/// order of time.
+pub(super) fn choose(
     entries: &[RawDocumentBuf],
     quiet: &[Timestamp],
     random: usize,
@@ -137,12 +141,12 @@ fn point(entries: &[Entry<'_>], at: usize, why: &str) -> Point {
     Point { at: entry.ts, before: entries[at - 1].ts, tells, what }
 }
 
-/// Where an entry stands in the oplog.
-pub fn timestamp(entry: &RawDocument) -> Option<Timestamp> {
+/// Returns the position of an entry in the oplog.
+pub(super) fn timestamp(entry: &RawDocument) -> Option<Timestamp> {
     entry.get_timestamp("ts").ok()
 }
 
-/// What the choice looks at.
+/// The parts of an entry that the choice looks at.
 struct Entry<'a> {
     raw: &'a RawDocument,
     ts: Timestamp,
@@ -166,17 +170,18 @@ impl<'a> Entry<'a> {
         self.raw.get_document("o").ok()?.get(name).ok().flatten()
     }
 
-    /// Its collection's UUID.
+    /// Returns the UUID of the entry's collection.
     fn ui(&self) -> Option<bson::RawBsonRef<'a>> {
         self.raw.get("ui").ok().flatten()
     }
 
-    /// Of a transaction that is committed by a later entry.
+    /// Returns true for a part of a transaction that a later entry commits.
     fn is_part(&self) -> bool {
         self.field("partialTxn").is_some()
     }
 
-    /// Neither a no-op nor the server's own notes: it changes what is compared, mostly.
+    /// Returns true for an entry that is neither a no-op nor one of the server's own notes. Such an
+    /// entry mostly changes what is compared.
     fn is_of_users(&self) -> bool {
         self.op != "n" && !self.namespace.starts_with("config.")
     }

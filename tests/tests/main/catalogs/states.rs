@@ -1,17 +1,17 @@
-//! The states, by name.
+//! The states of the catalog test, by name.
 
 use bson::{Bson, Document, doc};
 
-/// A collection as some user left it.
-pub struct State {
+/// A collection as a user may have left it.
+pub(super) struct State {
     pub name: &'static str,
     pub options: Document,
     pub indexes: Vec<Document>,
-    /// `collMod`s.
+    /// `collMod` commands.
     pub changes: Vec<Document>,
-    /// Documents come before indexes and changes.
+    /// True if documents are inserted before indexes and changes are made.
     pub filled: bool,
-    /// The first and the last version (major, minor) whose servers take it.
+    /// The first and the last version (major, minor) whose servers take the state.
     versions: ((i32, i32), (i32, i32)),
 }
 
@@ -58,7 +58,7 @@ impl State {
         self
     }
 
-    pub fn fits(&self, version: (i32, i32)) -> bool {
+    pub(super) fn fits(&self, version: (i32, i32)) -> bool {
         (self.versions.0..=self.versions.1).contains(&version)
     }
 }
@@ -77,7 +77,7 @@ fn simple(key: Document) -> Document {
     doc! {"key": key, "collation": {"locale": "simple"}}
 }
 
-pub fn states() -> Vec<State> {
+pub(super) fn states() -> Vec<State> {
     let mut all = flags();
     all.extend(foreign_options());
     all.extend(simple_collations());
@@ -110,7 +110,7 @@ fn flags() -> Vec<State> {
         State::index("ttl_negative_zero", k(doc! {"expireAfterSeconds": -0.5})),
         State::index("ttl_changed", k(doc! {"expireAfterSeconds": 10}))
             .then(doc! {"index": {"name": "i0", "expireAfterSeconds": 20}}),
-        // 7.0 refuses it.
+        // 7.0 refuses this state.
         State::index("ttl_nan", k(doc! {"expireAfterSeconds": f64::NAN})).until((6, 3)),
         State::index("version_1", k(doc! {"v": 1})),
         State::index("prepare_unique", k(doc! {"prepareUnique": 1})).since((6, 0)),
@@ -144,7 +144,7 @@ fn simple_collations() -> Vec<State> {
             .and(simple(doc! {"b": 1}))
             .and(doc! {"key": {"c": 1}, "collation": {"locale": "fr"}})
             .and(doc! {"key": {"d": 1}, "v": 1}),
-        // The same key twice, which collide when both take the collection's.
+        // The same key twice: the indexes collide when both take the collation of the collection.
         State::new("english_twice", english()).and(k(doc! {})).and(simple(doc! {"a": 1})),
         State::new("english_kinds", english())
             .and(simple(doc! {"t": "text"}))
@@ -256,7 +256,7 @@ fn pre_images() -> Vec<State> {
         old(State::new("recorded", recorded())),
         old(State::new("recorded_later", doc! {}).then(doc! {"recordPreImages": 1})),
         old(State::new("recorded_off", recorded()).then(doc! {"recordPreImages": false})),
-        // Some servers forget it here, and none says so.
+        // Some servers forget the option here, and none of them says so.
         old(State::new("recorded_validated", recorded()).then(doc! {"validator": {"a": "x"}})),
         old(State::new("recorded_twice", recorded())
             .then(doc! {"validator": {"a": "x"}})

@@ -12,7 +12,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 
 const DEPTH: u32 = 4;
 
-/// Names which also occur in the grammar of deltas, look like indexes, or need care in a path.
+/// Names that also occur in the grammar of deltas, look like indexes, or need care in a path.
 const NAMES: [&str; 30] = [
     "a",
     "b",
@@ -46,12 +46,12 @@ const NAMES: [&str; 30] = [
     " ",
 ];
 
-/// A document for an insert; its `_id` is unlike that of every other slot.
+/// Returns a document for an insert. Its `_id` differs from that of every other slot.
 pub(crate) fn whole(random: &mut StdRng, slot: usize) -> Document {
     let mut whole = doc! {"_id": id(random, slot)};
     whole.extend(document(random, 0));
     if random.random_ratio(1, 2) {
-        // Bulk that stays, so that a delta is smaller than the document it makes.
+        // This bulk does not change, so that a delta is smaller than the document that it makes.
         whole.insert("long_name", "x".repeat(random.random_range(50..1_500)));
     }
     if random.random_ratio(1, 60) {
@@ -94,7 +94,8 @@ pub(super) fn array(random: &mut StdRng, depth: u32) -> Vec<Bson> {
     let longest = if random.random_ratio(1, 20) { 120 } else { 7 };
     let length = random.random_range(0..longest);
     let depth = if longest > 7 { DEPTH } else { depth };
-    // Alike elements as well: `$sort`, `$pull` and `$addToSet` find nothing to do otherwise.
+    // Some arrays have similar elements; otherwise `$sort`, `$pull` and `$addToSet` find nothing to
+    // do.
     match random.random_range(0..4) {
         0 => (0..length).map(|_| Bson::Int32(random.random_range(0..6))).collect(),
         1 => (0..length).map(|_| line(random, depth).into()).collect(),
@@ -102,7 +103,7 @@ pub(super) fn array(random: &mut StdRng, depth: u32) -> Vec<Bson> {
     }
 }
 
-/// An element of an array of documents that have fields in common.
+/// Returns an element for an array of documents that have fields in common.
 pub(super) fn line(random: &mut StdRng, depth: u32) -> Document {
     let mut line = doc! {"x": random.random_range(0..4), "s": value(random, depth + 1)};
     if random.random() {
@@ -132,7 +133,7 @@ fn n64(random: &mut StdRng) -> i64 {
     *[i64::MAX, i64::MIN, 1 << 53, -1].choose(random).unwrap_or(&0)
 }
 
-/// Any type that nests nothing (but for the scope of a piece of code).
+/// Returns a value of any type that nests nothing (except the scope of a piece of code).
 pub(super) fn scalar(random: &mut StdRng) -> Bson {
     match random.random_range(0..24) {
         0..6 => number(random),
@@ -178,7 +179,8 @@ fn decimal(text: &str) -> Bson {
     Bson::Decimal128(text.parse::<Decimal128>().expect("the literals above are decimals"))
 }
 
-/// A document like the given one: fields changed, gone, new and in another order, at any depth.
+/// Returns a document similar to the given one: with fields that are changed, missing, new and in
+/// another order, at any depth.
 pub(super) fn changed(random: &mut StdRng, document: &Document, depth: u32) -> Document {
     let mut fields = Vec::new();
     for (name, value) in document {
@@ -237,7 +239,7 @@ fn changed_array(random: &mut StdRng, elements: &[Bson], depth: u32) -> Vec<Bson
     elements
 }
 
-/// The same document with names that any version takes.
+/// Returns the same document with names that any version takes.
 pub(crate) fn plainly_named(document: Document) -> Document {
     let plain = |name: String| name.replace('.', "_").replace('$', "s");
     document.into_iter().map(|(name, value)| (plain(name), with_plain_names(value))).collect()

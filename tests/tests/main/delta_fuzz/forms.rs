@@ -1,4 +1,5 @@
-//! What kinds of updates were seen: a fuzz test that never met a kind proves nothing about it.
+//! Records the kinds of updates that were seen: a fuzz test that never met a kind proves nothing
+//! about it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +9,7 @@ use hindsight_oplog::raw::{Doc, kind};
 use hindsight_oplog::update::Update;
 
 /// Every part of the grammar that the server under test writes, and combinations that are handled
-/// apart from others.
+/// separately.
 const EXPECTED: [&str; 15] = [
     "replacement",
     "delta",
@@ -26,9 +27,9 @@ const EXPECTED: [&str; 15] = [
     "array in array",
     "document in array",
 ];
-/// Below 5.0. Pipelines are logged as replacements there.
+/// The kinds below 5.0, where pipelines are logged as replacements.
 const EXPECTED_OF_4_4: [&str; 2] = ["replacement", "operators"];
-/// How often each must occur at least, of 100,000 entries.
+/// How often each kind must occur at least, in 100,000 entries.
 const AT_LEAST: u64 = 20;
 const OF_ENTRIES: u64 = 100_000;
 
@@ -45,7 +46,7 @@ impl Forms {
         self.entries
     }
 
-    /// Statements that led to no entry.
+    /// Counts statements that led to no entry.
     pub(super) fn refused(&mut self, refused: usize, without_effect: usize) {
         self.refused += refused;
         self.without_effect += without_effect;
@@ -106,7 +107,7 @@ impl Forms {
         Ok(())
     }
 
-    /// A subdiff: of a document, or of an array, which starts with `a: true`.
+    /// Counts a subdiff: of a document, or of an array, which starts with `a: true`.
     fn count_either(&mut self, pre: Option<Doc<'_>>, diff: Doc<'_>, in_array: bool) -> Result<()> {
         let is_array = diff.first()?.is_some_and(|f| f.name == b"a" && f.kind == kind::BOOL);
         if in_array {

@@ -1,4 +1,4 @@
-//! Updates by operators.
+//! Random updates by operators.
 
 use bson::{Bson, Document, doc};
 use rand::Rng;
@@ -48,7 +48,7 @@ impl Paths {
         (!paths.is_empty()).then(|| paths[random.random_range(0..paths.len())].clone())
     }
 
-    /// Mostly one that exists, sometimes a new one beside or below one that does.
+    /// Returns mostly a path that exists, sometimes a new path beside or below an existing one.
     pub(super) fn any(&self, random: &mut StdRng) -> String {
         let within = match random.random_range(0..10) {
             0..7 => return Self::one(random, &self.all).unwrap_or_else(|| "new".to_owned()),
@@ -74,7 +74,7 @@ impl Paths {
     }
 }
 
-/// Operators, and the `arrayFilters` they need.
+/// Returns operators, and the `arrayFilters` that they need.
 pub(crate) fn update(random: &mut StdRng, document: &Document) -> (Document, Vec<Document>) {
     let paths = Paths::of(document);
     let (mut update, mut taken, mut filters) = (Document::new(), Vec::new(), Vec::new());
@@ -84,7 +84,8 @@ pub(crate) fn update(random: &mut StdRng, document: &Document) -> (Document, Vec
             10..17 => on_array(random, &paths),
             _ => on_elements(random, &paths, &mut filters),
         };
-        // Two operators may not touch one path; leave a few of those to the server.
+        // Two operators may not touch the same path; a few such conflicts are left for the server
+        // to refuse.
         let in_the_way = |other: &String| {
             other.starts_with(&format!("{path}.")) || path.starts_with(&format!("{other}."))
         };
@@ -168,7 +169,8 @@ fn push(random: &mut StdRng) -> Document {
     push
 }
 
-/// `$[]` touches all elements, `$[e]` those that a filter lets through.
+/// Returns an operation on array elements: `$[]` touches all elements, and `$[e]` those that a
+/// filter matches.
 fn on_elements(random: &mut StdRng, paths: &Paths, filters: &mut Vec<Document>) -> Operation {
     let array = paths.array(random);
     let below = ["", ".x", ".new", ".s"][random.random_range(0..4)];

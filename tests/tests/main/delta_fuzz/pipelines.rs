@@ -1,5 +1,5 @@
-//! Updates by aggregation pipeline: the server then compares the documents before and after, and
-//! writes their difference.
+//! Random updates by aggregation pipeline. For these, the server compares the documents before and
+//! after, and writes their difference.
 
 use bson::{Bson, Document, doc};
 use rand::Rng;
@@ -30,7 +30,7 @@ fn stage(random: &mut StdRng, document: &Document) -> Document {
             let merged = documents::document(random, 0);
             doc! {"$replaceWith": {"$mergeObjects": ["$$ROOT", {"$literal": merged}]}}
         }
-        // What is there already is put last.
+        // The existing fields are put last.
         3 => {
             let id = document.get("_id").cloned().unwrap_or(Bson::Null);
             let first = documents::document(random, 0);
@@ -48,7 +48,7 @@ fn stage(random: &mut StdRng, document: &Document) -> Document {
     }
 }
 
-/// A stage that changes an array of the top level, if the path leads to one.
+/// Returns a stage that changes an array of the top level, if the path leads to one.
 fn on_array(
     random: &mut StdRng,
     paths: &Paths,

@@ -1,4 +1,4 @@
-//! One statement of an `update` command: operators, a pipeline, or a whole new document.
+//! Random statements of an `update` command: operators, a pipeline, or a whole new document.
 
 use bson::{Bson, Document, doc};
 use hindsight_tests::workload::respelled;
@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 
 use super::{documents, operators, pipelines};
 
-/// A random update of a document. The server may refuse it, or find that it changes nothing.
+/// Returns a random update of a document. The server may refuse the update, or find that it changes
+/// nothing.
 pub(super) fn statement(random: &mut StdRng, document: &Document) -> Document {
     let id = document.get("_id").cloned().unwrap_or(Bson::Null);
     let mut statement = doc! {"q": {"_id": {"$eq": id}}};
@@ -37,7 +38,7 @@ fn replacement(random: &mut StdRng, document: &Document) -> Document {
     };
     let mut fields: Vec<(String, Bson)> =
         like.into_iter().filter(|(name, _)| name != "_id").collect();
-    // An operator-like name in front would make it an update with operators.
+    // An operator-like name at the front would make this an update with operators.
     fields.sort_by_key(|(name, _)| name.starts_with('$'));
     if let (Some(id), true) = (document.get("_id"), random.random()) {
         let at = random.random_range(0..=fields.len());

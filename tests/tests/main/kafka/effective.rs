@@ -1,11 +1,11 @@
-//! Settings that come from the brokers' file, and settings that take no effect.
+//! Tests settings that come from the brokers' file, and settings that take no effect.
 
 use hindsight_log::{Risks, SharedLog};
 
 use super::*;
 
-/// On Kafka 4.1 what the brokers' file says of `min.insync.replicas` becomes the whole cluster's
-/// setting, which cannot be taken back; a topic's own setting always wins.
+/// On Kafka 4.1, the `min.insync.replicas` of the brokers' file becomes the setting of the whole
+/// cluster, which cannot be taken back. A topic's own setting always takes precedence.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> {
     let brokers = KafkaClusterOptions::brokers(1)
@@ -22,7 +22,7 @@ async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> 
     cluster.create_topic(topic, 1).await?;
     let unfit = KafkaLog::open_writer(options.clone()).await.map(drop);
     let Err(LogError::Misconfigured { problems, .. }) = unfit else { panic!("{unfit:?}") };
-    // Two in sync of one replica is one in sync.
+    // Two in sync out of one replica count as one in sync.
     assert_eq!(problems.len(), 6, "{problems:#?}");
     for problem in &problems {
         let (_, setting) = problem.rsplit_once("--add-config ").context("it names a remedy")?;
@@ -34,8 +34,8 @@ async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> 
     log.append(maker.make(3)).await?;
     assert_eq!(log.risks().await, Risks::default());
 
-    // Without a policy nothing is deleted, whatever the retention; the brokers take three in sync
-    // for one.
+    // Without a policy, nothing is deleted, whatever the retention is. The brokers take three in
+    // sync for one.
     let changes =
         [("cleanup.policy", ""), ("retention.ms", "3600000"), ("min.insync.replicas", "3")];
     for (name, value) in changes {

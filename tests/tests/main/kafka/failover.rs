@@ -1,7 +1,7 @@
-//! Several tailers under load while brokers and tailers die: what is read back is the source's
-//! oplog, and capture goes on soon.
+//! Tests several tailers under load while brokers and tailers die: what is read back is the
+//! source's oplog, and capture continues soon.
 //!
-//! `HINDSIGHT_TEST_TAILER_KILLS` says how often a tailer is killed (default 50).
+//! `HINDSIGHT_TEST_TAILER_KILLS` sets how often a tailer is killed (default 50).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use super::services::Stage;
 use super::*;
 use crate::settings::setting;
 
-/// From the death of the one that captures to the first durable entry of the next.
+/// The longest time from the death of the leader to the first durable entry of the next leader.
 const TAKEOVER: Duration = Duration::from_secs(10);
 const DEFAULT_KILLS: usize = 50;
 const WRITERS: usize = 4;
 const BATCH: i64 = 50;
 
-/// Two tailers; the one that leads comes first.
+/// Two tailers; the leader comes first.
 struct Pair<'a> {
     stage: &'a Stage,
     log: KafkaLog,
@@ -43,7 +43,8 @@ impl<'a> Pair<'a> {
         Ok(pair)
     }
 
-    /// Waits until a segment of that epoch or a later one is durable; tells how long that took.
+    /// Waits until a segment of that epoch or a later epoch is durable. Returns how long that took
+    /// since `since`.
     async fn wait_written_by(&self, epoch: WriterEpoch, since: Instant) -> Result<Duration> {
         loop {
             if let Ok(Some(end)) = self.log.end().await
@@ -57,7 +58,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Something happened to the one that leads: the other one must write soon.
+    /// Checks that the standby writes soon, after something happened to the leader.
     async fn must_take_over(&mut self, since: Instant, before: WriterEpoch) -> Result<()> {
         let took = self.wait_written_by(WriterEpoch(before.0 + 1), since).await?;
         self.slowest = self.slowest.max(took);
@@ -69,7 +70,7 @@ impl<'a> Pair<'a> {
         Ok(self.log.observe().await?.epoch)
     }
 
-    /// kill -9, and a start on the same data.
+    /// Kills the leader with SIGKILL, and starts it again on the same data.
     async fn kill_leader(&mut self) -> Result<()> {
         let before = self.epoch().await?;
         self.tailers[0].1.kill()?;
@@ -88,7 +89,8 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
-    /// The one that leads is stopped past its epoch and wakes up: what it still sends is nobody's.
+    /// Stops the leader until its epoch has passed, and wakes it up: what it still sends does not
+    /// count.
     async fn wake_a_zombie(&mut self) -> Result<()> {
         let before = self.epoch().await?;
         self.tailers[0].1.signal(Signal::Stop)?;
@@ -102,7 +104,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Waits until `/readyz` says so.
+/// Waits until `/readyz` says that the tailer is ready.
 pub(super) async fn wait_ready(tailer: &HindsightProcess) -> Result<()> {
     let since = Instant::now();
     loop {
@@ -124,7 +126,7 @@ async fn open_when_there(stage: &Stage) -> Result<KafkaLog> {
     }
 }
 
-/// Writes until it is told to stop, in batches of small documents; returns how many.
+/// Writes batches of small documents until told to stop. Returns how many documents were written.
 async fn write_until(
     client: mongodb::Client,
     number: usize,
@@ -137,7 +139,7 @@ async fn write_until(
         let documents = ids.map(|id| doc! {"_id": id, "text": "x".repeat(120)});
         collection.insert_many(documents).await?;
         written += BATCH;
-        // 10,000 a second of all writers together, if the machine can.
+        // All writers together make 10,000 writes per second, if the machine can.
         tokio::time::sleep(Duration::from_millis(1000 * WRITERS as u64 * BATCH as u64 / 10_000))
             .await;
     }
@@ -176,11 +178,11 @@ impl Load {
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_and_tailers_die_and_nothing_is_lost() -> Result<()> {
     let kills = setting("HINDSIGHT_TEST_TAILER_KILLS", DEFAULT_KILLS)?;
-    // Room for everything that is written: the comparison needs all of it.
+    // The oplog has room for everything that is written, because the comparison needs all of it.
     let set = SetOptions::members(1).mongod(|m: MongodOptions| m.oplog_mb(8_000));
     let mut stage = Stage::new(3, set).await?;
 
-    // Each broker in turn.
+    // Kill each broker in turn.
     let load = {
         let pair = Pair::start(&stage).await?;
         let tailers = pair.tailers;
@@ -197,7 +199,7 @@ async fn brokers_and_tailers_die_and_nothing_is_lost() -> Result<()> {
         }
         load
     };
-    // The tailers.
+    // Then kill the tailers.
     let mut pair = Pair::start(&stage).await?;
     pair.put_leader_first().await?;
     for kill in 0..kills {

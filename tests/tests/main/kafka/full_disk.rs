@@ -1,4 +1,4 @@
-//! The one that captures has no space for what it derives from the log: another one takes over.
+//! Tests a leader that has no space for what it derives from the log: the standby takes over.
 
 use std::time::Instant;
 
@@ -14,14 +14,14 @@ use super::*;
 use crate::capture_checks::wait_durable;
 use crate::disk_full::{PAGE, SmallDisk};
 
-/// The leader is patient for 10 s, the standby for 4 s; the rest is for a busy machine.
+/// The leader waits 10 s, and the standby 4 s; the rest is for a busy machine.
 const TAKEOVER: Duration = Duration::from_secs(35);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_space_for_its_index_gives_way() -> Result<()> {
     let stage = Stage::new(1, SetOptions::members(1)).await?;
     let disk = SmallDisk::mount(&stage.path("one"), 48)?;
-    // Too little for the store under the index to reserve the space of its next 8 MiB.
+    // This leaves too little space for the store under the index to reserve its next 8 MiB.
     disk.fill((6 << 20) / PAGE)?;
     let mut one = stage.tailer("one").await?;
     run_json(&stage.path("one"), &["wait"]).await?.expect_success()?;
@@ -51,7 +51,7 @@ async fn a_leader_without_space_for_its_index_gives_way() -> Result<()> {
     disk.free()?;
     wait_ready(&one).await.context("there is space again")?;
     anyhow::ensure!(log.observe().await?.epoch.0 == before.0 + 1, "they take turns");
-    // The standby first: else it would take over once more.
+    // Stop the standby first; otherwise it would take over once more.
     for tailer in [&mut one, &mut two] {
         let status = tailer.stop().await?;
         anyhow::ensure!(status.success(), "a tailer ended with {status}:\n{}", tailer.stderr());

@@ -1,6 +1,6 @@
-//! All brokers are gone for a while: capture waits, says why, and catches up.
+//! Tests an outage of all brokers: capture waits, says why, and catches up.
 //!
-//! `HINDSIGHT_TEST_OUTAGE_SECONDS` says for how long (default 60; five minutes is what is
+//! `HINDSIGHT_TEST_OUTAGE_SECONDS` sets how long the outage lasts (default 60; five minutes are
 //! promised).
 
 use std::time::Instant;
@@ -32,7 +32,7 @@ async fn an_outage_of_the_brokers_is_waited_out() -> Result<()> {
     let down = Instant::now();
     let (mut written, mut peak, mut told) = (0i64, 0, None);
     while down.elapsed() < Duration::from_secs(seconds) {
-        // More than all queues hold.
+        // This is more than all queues hold.
         let documents =
             (written..written + 500).map(|id| doc! {"_id": id, "text": "y".repeat(500)});
         things.insert_many(documents).await?;

@@ -1,5 +1,5 @@
-//! Topics that change for the worse, lose what they had, or were never fit: seen and said before it
-//! matters.
+//! Tests topics that change for the worse, lose what they had, or were never fit: the problem is
+//! seen and reported before it matters.
 
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ async fn risk_metric(process: &HindsightProcess) -> Result<f64> {
     metric(process, "hindsight_retention_risk").await
 }
 
-/// Everything was looked at once, and nothing is wrong.
+/// Waits until everything was checked once, and checks that nothing is wrong.
 async fn wait_until_safe(process: &HindsightProcess) -> Result<()> {
     let started = Instant::now();
     while metric(process, "hindsight_retention_unchecked").await? > 0.0 {
@@ -75,7 +75,7 @@ async fn a_topic_that_begins_to_forget_is_reported() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
-    // Segments that vanish are missed at once, not at restore time; so is a claim.
+    // Segments that vanish are noticed at once, not only at restore time, and so is a claim.
     stage.cluster.delete_records(topic, 1).await?;
     for process in [&tailer, &replayer] {
         wait_for_error(process, "the records before offset 1 are gone from the topic").await?;
@@ -96,7 +96,7 @@ async fn a_topic_that_begins_to_forget_is_reported() -> Result<()> {
     Ok(())
 }
 
-/// Each is an error at once that says what to do.
+/// Each case is an immediate error that says what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_work_is_refused_with_a_remedy() -> Result<()> {
     let stage = Stage::new(1, SetOptions::members(1)).await?;
@@ -125,7 +125,7 @@ async fn what_cannot_work_is_refused_with_a_remedy() -> Result<()> {
     refusal(&format!("{broker}/a/b"), &one, 2, &["names no valid topic"]).await?;
     refusal(&broker, &["--kafka-config", "no.such.setting=1"], 1, &["no.such.setting"]).await?;
     refusal(&broker, &["--kafka-config", "hunter2"], 2, &["number 1 is not NAME=VALUE"]).await?;
-    // Values may be passwords: of a name that does not exist, and of one that takes no such value.
+    // Values may be passwords, whether the name does not exist or does not take such a value.
     let misspelt = ["--kafka-config", "sasl.pasword=hunter2"];
     refusal(&broker, &misspelt, 1, &["has no setting \"sasl.pasword\""]).await?;
     let misplaced = ["--kafka-config", "security.protocol=hunter2"];
@@ -144,7 +144,7 @@ async fn what_cannot_work_is_refused_with_a_remedy() -> Result<()> {
     Ok(())
 }
 
-/// Records that are none of ours are counted and passed over.
+/// Records that are not ours are counted and passed over.
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_records_are_counted_and_ignored() -> Result<()> {
     let stage = Stage::new(1, SetOptions::members(1)).await?;
@@ -158,7 +158,7 @@ async fn foreign_records_are_counted_and_ignored() -> Result<()> {
     let last = hindsight_tests::replica_set::last_timestamp(&client).await?;
     crate::capture_checks::wait_durable(&stage.path("tailer"), last, Duration::from_secs(30))
         .await?;
-    // The metrics are brought up to date every 15 s.
+    // The metrics are updated every 15 s.
     let line = "hindsight_log_ignored_records{reason=\"foreign\"} 30";
     let started = Instant::now();
     while !tailer.page("/metrics").await?.1.contains(line) {
@@ -172,8 +172,8 @@ async fn foreign_records_are_counted_and_ignored() -> Result<()> {
     Ok(())
 }
 
-/// Brokers that want a password get the right one, or the error says that it is wrong, and does not
-/// show it.
+/// Brokers that require a password get the right password; otherwise the error says that it is
+/// wrong, without showing it.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_passed_on_and_never_shown() -> Result<()> {
     let brokers = KafkaClusterOptions::brokers(1).password("hindsight", "r1ght-s3cret");

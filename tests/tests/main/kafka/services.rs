@@ -1,5 +1,5 @@
-//! `tailer` and `replayer` as processes of their own, joined by the topic and the directory of
-//! bases alone.
+//! Tests `tailer` and `replayer` as separate processes, joined only by the topic and the directory
+//! of bases.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl Stage {
         format!("kafka://{}/{}", self.options.bootstrap, self.options.topic)
     }
 
-    /// Arguments of every service on this stage.
+    /// Returns the arguments of every service on this stage.
     pub(super) fn args(&self, command: &str, more: &[&str]) -> Vec<String> {
         let (log, bases) = (self.log(), self.path("bases").display().to_string());
         let replicas = self.options.replicas.to_string();
@@ -67,7 +67,7 @@ impl Stage {
         self.start(name, &self.args("replayer", &[])).await
     }
 
-    /// `hindsight log copy`.
+    /// Runs `hindsight log copy`.
     pub(super) async fn copy(&self, from: &str, to: &str) -> Result<RunOutput> {
         self.copy_with(from, to, &[]).await
     }
@@ -78,7 +78,8 @@ impl Stage {
         run(&[&args[..], more].concat()).await
     }
 
-    /// Copies the topic to files, whose every entry must equal the source's oplog.
+    /// Copies the topic to files, and checks that every entry equals that of the source's oplog.
+    /// Returns how many entries there are.
     pub(super) async fn topic_equals_source(&self, name: &str) -> Result<usize> {
         let data = self.path(name);
         let log = format!("file://{}", data.join("log").display());
@@ -87,7 +88,7 @@ impl Stage {
     }
 }
 
-/// Waits until the replayer has everything the source took until now.
+/// Waits until the replayer has everything that the source took up to `at`.
 pub(super) async fn wait_for(data: &Path, at: Timestamp) -> Result<()> {
     let wait = ["wait", "--for", &spelled(at), "--timeout", "120s"];
     run_json(data, &wait).await?.expect_success().map(drop)
@@ -115,7 +116,7 @@ async fn tailer_and_replayer_are_joined_by_the_topic_alone() -> Result<()> {
     let data = stage.path("replayer");
     wait_for(&data, at).await?;
     restores_exactly(&data, at, &snapshot).await.context("from the replayer")?;
-    // What keeps no history says who does.
+    // A service that keeps no history says which service does.
     let refused = run_json(&stage.path("tailer"), &["get", "w0.a", "1"]).await?.expect_code(6)?;
     anyhow::ensure!(refused.stderr.contains("ask a replayer"), "{}", refused.stderr);
     let unknown = run_json(&data, &["wait"]).await?.expect_code(2)?;
@@ -132,7 +133,7 @@ async fn tailer_and_replayer_are_joined_by_the_topic_alone() -> Result<()> {
     anyhow::ensure!(replayer.stop().await?.success(), "{}", replayer.stderr());
     anyhow::ensure!(tailer.stop().await?.success(), "{}", tailer.stderr());
 
-    // Without a process the topic itself answers.
+    // Without a running process, commands read the topic itself.
     let data = data.display().to_string();
     let offline = stage.args("verify", &["--deep", "--data", &data]);
     let offline: Vec<&str> = offline.iter().map(String::as_str).collect();
@@ -145,7 +146,7 @@ async fn tailer_and_replayer_are_joined_by_the_topic_alone() -> Result<()> {
     others_read_the_same(&stage).await
 }
 
-/// Programs that are not ours read the same entries.
+/// Checks that programs that share no code with ours read the same entries.
 async fn others_read_the_same(stage: &Stage) -> Result<()> {
     let server = format!("mongodb://{}/", stage.set.server(0).address());
     let KafkaOptions { bootstrap, topic, .. } = &stage.options;
@@ -163,8 +164,8 @@ async fn others_read_the_same(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Topic to files, files to another topic: segments stay what they are, and a copy goes on where it
-/// stopped.
+/// Copies the topic to files, and the files to another topic: segments do not change, and a copy
+/// continues where it stopped.
 async fn copies_are_the_same(stage: &Stage) -> Result<()> {
     let compared = stage.topic_equals_source("copied").await?;
     println!("{compared} entries of the topic equal the source");
@@ -180,7 +181,7 @@ async fn copies_are_the_same(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// `up` on a topic: all in one process, which finds its own way back after a kill.
+/// Tests `up` on a topic: everything is in one process, which recovers by itself after a kill.
 #[tokio::test(flavor = "multi_thread")]
 async fn up_works_on_a_topic() -> Result<()> {
     let stage = Stage::new(1, SetOptions::members(1)).await?;
@@ -201,7 +202,7 @@ async fn up_works_on_a_topic() -> Result<()> {
     stage.topic_equals_source("copied").await.map(drop)
 }
 
-/// Waits until the log announces a base, so that what is written from now on lies in its window.
+/// Waits until the log announces a base, so that everything written from now on lies in its window.
 pub(super) async fn wait_for_base(stage: &Stage) -> Result<()> {
     let started = std::time::Instant::now();
     let reader = KafkaLog::open_reader(stage.options.clone()).await?;
@@ -212,7 +213,8 @@ pub(super) async fn wait_for_base(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// When the replica set is lost, a copy of its log and its bases are enough: by way of files too.
+/// When the replica set is lost, a copy of its log and its bases are enough, even a copy by way of
+/// files.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copied_topic_knows_its_bases() -> Result<()> {
     let mut stage = Stage::new(1, SetOptions::members(1)).await?;

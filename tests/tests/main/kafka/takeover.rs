@@ -1,10 +1,10 @@
-//! Several writers, of which one writes; and brokers that die under it.
+//! Tests several writers, of which only one writes, and brokers that die under the writer.
 
 use hindsight_log::SharedLog;
 
 use super::*;
 
-/// A writer that was superseded can append nothing, and what it still sends is nobody's.
+/// A superseded writer can append nothing, and what it still sends does not count.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_superseded_writer_is_fenced() -> Result<()> {
     let cluster = one_broker().await?;
@@ -16,15 +16,16 @@ async fn a_superseded_writer_is_fenced() -> Result<()> {
 
     let newer = KafkaLog::open_writer(options).await?;
     assert_eq!((older.epoch().map(|it| it.0), newer.epoch().map(|it| it.0)), (Some(1), Some(2)));
-    // The older one does not know yet: its records arrive, and then it learns.
+    // The older writer does not know yet that it was superseded: its records arrive, and then it
+    // learns.
     let outcome = older.append(maker.clone().make(7)).await;
     assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
     let taken = maker.make(3);
     newer.append(taken.clone()).await?;
     let outcome = older.append(maker.clone().make(7)).await;
     assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
-    // It has read what the newer one wrote, and what it has would not follow: the reason is the
-    // same.
+    // The older writer has read what the newer writer wrote, and its own segment would not follow
+    // that. The reason is the same.
     older.end().await?;
     let outcome = older.append(SegmentMaker::default().make(7)).await;
     assert!(matches!(outcome, Err(LogError::Fenced { .. })), "{outcome:?}");
@@ -39,8 +40,8 @@ async fn a_superseded_writer_is_fenced() -> Result<()> {
     Ok(())
 }
 
-/// Brokers of three are killed one after the other while a writer appends: what it was told is
-/// durable stays, and the chain it wrote is the chain that is read.
+/// Three brokers are killed one after the other while a writer appends: what was reported as
+/// durable stays, and the chain that was written is the chain that is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_killed_brokers() -> Result<()> {
     let mut cluster = KafkaCluster::start(KafkaClusterOptions::brokers(3)).await?;
@@ -65,7 +66,7 @@ async fn what_was_acknowledged_survives_killed_brokers() -> Result<()> {
     for broker in [0, 1, 2] {
         tokio::time::sleep(Duration::from_secs(2)).await;
         cluster.kill(broker)?;
-        // Long enough for another one to lead.
+        // Long enough for another broker to become the leader.
         tokio::time::sleep(Duration::from_secs(8)).await;
         cluster.restart(broker).await?;
     }

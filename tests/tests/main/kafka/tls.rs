@@ -1,4 +1,4 @@
-//! Brokers that speak TLS only.
+//! Tests brokers that speak only TLS.
 
 use std::path::Path;
 
@@ -38,8 +38,9 @@ async fn brokers_are_reached_over_tls_and_only_those_that_are_trusted() -> Resul
     let tls = ["--kafka-config", "security.protocol=ssl", "--kafka-config", &by_trusted];
     let untrusted = ["--kafka-config", "security.protocol=ssl", "--kafka-config", &by_other];
     refused(&stage, &untrusted, "certificate verify failed").await?;
-    // Plain text where TLS is spoken: the connection is closed, and nothing else is said. A broker
-    // that goes down looks the same, so this is waited for, and told.
+    // When a client sends plain text to a TLS port, the broker closes the connection and says
+    // nothing else. A broker that goes down looks the same, so the process waits for the broker and
+    // reports this.
     let plain = stage.args("tailer", &["--uri", &stage.set.uri()]);
     let mut waiting = spawn(&stage, "plain", &plain)?;
     says(&mut waiting, "want TLS or a password").await?;
@@ -50,7 +51,7 @@ async fn brokers_are_reached_over_tls_and_only_those_that_are_trusted() -> Resul
     let mut tailer = stage.start("tailer", &args).await?;
     let client = stage.set.client().await?;
     let things = client.database("tls").collection::<Document>("things");
-    // The first one tells that capture has begun: what comes before that is in the base alone.
+    // The first insert shows that capture has begun; what comes before that is only in the base.
     for ids in [0..1, 1..1_001] {
         things.insert_many(ids.map(|id| doc! {"_id": id, "text": "x".repeat(500)})).await?;
         let last = last_timestamp(&client).await?;

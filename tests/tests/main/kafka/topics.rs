@@ -1,4 +1,4 @@
-//! Topics that are fit to hold a log, and topics that are not.
+//! Tests topics that are fit to hold a log, and topics that are not.
 
 use hindsight_log::{BaseDigest, BaseNotice, DirectoryLog, DirectoryOptions, SharedLog};
 use hindsight_tests::HindsightProcess;
@@ -20,7 +20,7 @@ async fn a_topic_is_created_as_it_must_be_and_read_by_others() -> Result<()> {
 
     options.replicas = 1;
     KafkaLog::open_writer(options.clone()).await?.append(SegmentMaker::default().make(3)).await?;
-    // It is there now, and is found fit.
+    // The topic exists now, and is found to be fit.
     let again = KafkaLog::open_writer(options.clone()).await?;
     assert_eq!(again.epoch().map(|it| it.0), Some(2));
     assert!(again.end().await?.is_some());
@@ -32,7 +32,8 @@ async fn a_topic_is_created_as_it_must_be_and_read_by_others() -> Result<()> {
     Ok(())
 }
 
-/// What a fresh reader finds by reading everything, one with landmarks finds without.
+/// A reader with landmarks finds, without reading everything, what a fresh reader finds by reading
+/// everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn landmarks_spare_reading_and_are_not_believed_blindly() -> Result<()> {
     let cluster = one_broker().await?;
@@ -65,12 +66,12 @@ async fn landmarks_spare_reading_and_are_not_believed_blindly() -> Result<()> {
         let sequence = segment.info().sequence();
         assert_eq!(recalled.read(sequence).await?.info(), segment.info());
     }
-    // It goes on from there.
+    // Appending continues from there.
     let log = KafkaLog::open_writer(noted.clone()).await?;
     log.append(maker.make(3)).await?;
     assert_eq!(fresh.end().await?, log.end().await?);
 
-    // The same file with a topic that it is not of: as long, and another one.
+    // The landmarks of one topic are used with another topic of the same length.
     let other = options(&cluster, 1);
     let text = std::fs::read_to_string(&path)?.replace(&plain.topic, &other.topic);
     let writer = KafkaLog::open_writer(other.clone()).await?;
@@ -87,7 +88,8 @@ async fn landmarks_spare_reading_and_are_not_believed_blindly() -> Result<()> {
     Ok(())
 }
 
-/// A base that was announced after the last segment is read again at each opening, and noted once.
+/// A base that was announced after the last segment is read again each time the topic is opened,
+/// but is noted only once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_is_announced_once_however_often_the_topic_is_opened() -> Result<()> {
     let cluster = one_broker().await?;
@@ -113,8 +115,8 @@ async fn a_base_is_announced_once_however_often_the_topic_is_opened() -> Result<
     Ok(())
 }
 
-/// What comes before a damage is read, copied and served; nothing is appended, and nobody is told
-/// that this is all.
+/// Everything before a damaged place is read, copied and served. Nothing is appended, and no answer
+/// claims that this is everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_damaged_topic_what_comes_before_is_of_use() -> Result<()> {
     let cluster = one_broker().await?;
@@ -160,7 +162,7 @@ async fn of_a_damaged_topic_what_comes_before_is_of_use() -> Result<()> {
     let copied = DirectoryLog::open_reader(&files, DirectoryOptions::default()).await?;
     assert_eq!(copied.end().await?.as_ref(), Some(segments[1].info()));
 
-    // Twice: with an empty index, and with one that has all there is.
+    // Start the replayer twice: with an empty index, and with an index that has everything.
     let data = directory.path().join("replayer");
     let args = ["replayer", "--log", &url, "--kafka-replicas", "1"];
     for _ in 0..2 {
@@ -173,7 +175,7 @@ async fn of_a_damaged_topic_what_comes_before_is_of_use() -> Result<()> {
     Ok(())
 }
 
-/// The damage is told, and the position is the one before it.
+/// Waits until the damage is reported, and checks that the durable position is the one before it.
 async fn wait_for_damage(replayer: &HindsightProcess, durable: u32) -> Result<()> {
     let started = std::time::Instant::now();
     loop {

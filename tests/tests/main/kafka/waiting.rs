@@ -1,5 +1,5 @@
-//! Services that are started in any order, and brokers that do not answer: waited for, and told
-//! meanwhile.
+//! Tests services that are started in any order, and brokers that do not answer: the process waits
+//! for them, and says so meanwhile.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use super::*;
 use crate::capture_checks::{status, wait_durable};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an append may wait before `status` tells, and room for a busy machine.
+/// How long an append may wait before `status` says so, with room for a busy machine.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn spawn(stage: &Stage, name: &str, args: &[String]) -> Result<HindsightProcess> {
@@ -22,7 +22,7 @@ pub(super) fn spawn(stage: &Stage, name: &str, args: &[String]) -> Result<Hindsi
     HindsightProcess::spawn(&stage.path(name), &args)
 }
 
-/// What `/readyz` of a process that is not ready yet says, once it says `word`.
+/// Waits until `/readyz` of a process that is not ready yet says `word`.
 pub(super) async fn says(process: &mut HindsightProcess, word: &str) -> Result<()> {
     let started = Instant::now();
     let mut last = String::new();
@@ -42,7 +42,7 @@ pub(super) async fn says(process: &mut HindsightProcess, word: &str) -> Result<(
     anyhow::bail!("/readyz never said {word:?}: {last}\n{}", process.stderr())
 }
 
-/// Where a process that waits listens.
+/// Returns the address on which a waiting process listens.
 fn address_in(messages: &str) -> Option<String> {
     let line = messages.lines().rfind(|line| line.contains("/readyz tells why"))?;
     let (_, rest) = line.split_once("http://")?;
@@ -61,7 +61,7 @@ async fn readyz(address: &str) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn services_wait_for_what_they_are_started_before() -> Result<()> {
     let mut stage = Stage::new(1, SetOptions::members(1)).await?;
-    // Neither the topic nor the directory of bases is there.
+    // Neither the topic nor the directory of bases exists yet.
     let mut replayer = spawn(&stage, "replayer", &stage.args("replayer", &[]))?;
     says(&mut replayer, "a tailer creates it when it starts").await?;
     let mut tailer = stage.tailer("tailer").await?;
@@ -81,7 +81,7 @@ async fn services_wait_for_what_they_are_started_before() -> Result<()> {
     for process in [&mut tailer, &mut replayer] {
         says(process, "kafka topic").await?;
     }
-    // Told to stop while it waits, a process stops.
+    // A process that is told to stop while it waits stops.
     let mut another = spawn(&stage, "another", &stage.args("replayer", &[]))?;
     says(&mut another, "kafka topic").await?;
     anyhow::ensure!(another.stop().await?.success(), "{}", another.stderr());

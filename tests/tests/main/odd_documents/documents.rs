@@ -1,9 +1,9 @@
-//! The documents, as bytes: drivers would not write some of them.
+//! The documents, as bytes, because drivers would not write some of them.
 
 use bson::{RawDocumentBuf, rawdoc};
 use hindsight_oplog::raw::{DocWriter, kind};
 
-/// Levels of nesting: servers take 180, the document itself counted.
+/// Levels of nesting. Servers take 180, including the document itself.
 pub(super) const DEEP: usize = 179;
 
 pub(super) fn all() -> Vec<RawDocumentBuf> {
@@ -45,7 +45,8 @@ pub(super) fn all() -> Vec<RawDocumentBuf> {
     all
 }
 
-/// In a collection of its own: the readers of JSON that tests use do not go so deep.
+/// Returns a document for a separate collection, because the JSON readers that tests use do not go
+/// so deep.
 pub(super) fn deep() -> RawDocumentBuf {
     of("deep", 6, |doc| {
         for _ in 0..DEEP {
@@ -57,7 +58,7 @@ pub(super) fn deep() -> RawDocumentBuf {
     })
 }
 
-/// Name and text of each id that JSON can carry.
+/// Returns the name and the text of each id that JSON can carry.
 pub(super) fn ids() -> [(&'static str, &'static str); 5] {
     [
         ("nested id", r#"{"b":"x","a":[{"$numberLong":"1"}]}"#),

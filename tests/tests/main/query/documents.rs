@@ -1,4 +1,4 @@
-//! Documents with few names, so that paths meet in them.
+//! Random documents with few names, so that paths coincide.
 
 use bson::{Bson, Document, doc};
 use rand::Rng;
@@ -17,7 +17,7 @@ pub(super) fn whole(random: &mut StdRng, slot: usize) -> Document {
     whole
 }
 
-/// No two of them are equal, whatever the type of a number.
+/// Returns an id that equals no other slot's id, whatever the type of a number.
 fn id(random: &mut StdRng, slot: usize) -> Bson {
     let slot = i32::try_from(slot).unwrap();
     match random.random_range(0..12) {
@@ -32,7 +32,7 @@ fn id(random: &mut StdRng, slot: usize) -> Bson {
     }
 }
 
-/// Arrays of documents and of arrays are where paths are interesting.
+/// Returns a value. Paths are most interesting in arrays of documents and of arrays.
 fn value(random: &mut StdRng, depth: u32) -> Bson {
     match random.random_range(0..10) {
         0..3 if depth > 0 => Bson::Document(fields(random, depth - 1)),
@@ -59,7 +59,7 @@ fn fields(random: &mut StdRng, depth: u32) -> Document {
     fields
 }
 
-/// A path that leads to something in the document, or nearly so, and what is there.
+/// Returns a path that leads to something in the document, or nearly so, and the value there.
 pub(super) fn path(random: &mut StdRng, document: &Document) -> (String, Bson) {
     let mut names: Vec<String> = Vec::new();
     let mut at = Bson::Document(document.clone());

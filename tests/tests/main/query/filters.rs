@@ -1,4 +1,4 @@
-//! Random filters, aimed at documents.
+//! Random filters that aim at documents.
 
 use bson::{Bson, Document, bson, doc};
 use rand::Rng;
@@ -101,7 +101,7 @@ fn without_field(random: &mut StdRng) -> (&'static str, Bson) {
     all.choose(random).unwrap().clone()
 }
 
-/// What stands beside a path.
+/// Returns the condition for a path.
 fn condition(random: &mut StdRng, value: &Bson, depth: u32) -> Bson {
     match random.random_range(0..10) {
         0..2 => operand(random, value),
@@ -182,7 +182,7 @@ fn operator(random: &mut StdRng, value: &Bson, depth: u32) -> (&'static str, Bso
     }
 }
 
-/// The value itself, one like it, or any.
+/// Returns the value itself, a similar value, or any value.
 fn operand(random: &mut StdRng, value: &Bson) -> Bson {
     match random.random_range(0..8) {
         0..3 => value.clone(),
@@ -244,7 +244,7 @@ fn all(random: &mut StdRng, value: &Bson, depth: u32) -> Bson {
     Bson::Array((0..length).map(one).collect())
 }
 
-/// The argument of `$elemMatch`, about an element of the value if it is an array.
+/// Returns the argument of `$elemMatch`, about an element of the value if the value is an array.
 fn element(random: &mut StdRng, value: &Bson, depth: u32) -> Bson {
     let element = match value {
         Bson::Array(elements) => elements.choose(random).unwrap_or(value),

@@ -1,4 +1,4 @@
-//! Random projections, aimed at documents.
+//! Random projections that aim at documents.
 
 use bson::{Bson, Document, bson, doc};
 use rand::Rng;
@@ -13,7 +13,7 @@ pub(crate) fn projection(random: &mut StdRng, documents: &[Document]) -> Documen
     for _ in 0..random.random_range(0..4) {
         let document = documents.choose(random).unwrap();
         let (path, _) = documents::path(random, document);
-        // An empty name is refused.
+        // The server refuses an empty name.
         let keeps = |name: &&str| !name.is_empty() || random.random_ratio(1, 12);
         let path: Vec<_> = path.split('.').filter(keeps).collect();
         let flag = if random.random_ratio(19, 20) { flag(random, included) } else { odd(random) };

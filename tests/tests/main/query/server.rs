@@ -1,4 +1,4 @@
-//! What is asked of the server, and its answers as bytes.
+//! Asks the server, and returns its answers as bytes.
 
 use anyhow::Result;
 use bson::{Bson, Document, RawDocumentBuf, doc, rawdoc};
@@ -26,7 +26,7 @@ impl Server {
         Ok(Self { database: client.database("query"), version })
     }
 
-    /// Makes these the collection's documents, and gives what is then held.
+    /// Replaces the documents of the collection, and returns what the server then holds.
     pub(super) async fn replace(&self, documents: &[Document]) -> Result<Vec<RawDocumentBuf>> {
         let collection = self.database.collection::<Document>(COLLECTION);
         collection.drop().await?;
@@ -35,7 +35,8 @@ impl Server {
         Ok(all.try_collect().await?)
     }
 
-    /// As a command, so that a projection and a filter reach the server as they are.
+    /// Finds documents with a command, so that a projection and a filter reach the server
+    /// unchanged.
     pub(super) async fn find(
         &self,
         filter: &RawDocumentBuf,
@@ -60,8 +61,8 @@ impl Server {
         Ok(Answer::Documents(cursor.try_collect().await?))
     }
 
-    /// In the order of an index. A sort in memory holds pointers with one object id to be equal,
-    /// unlike an index and unlike a filter.
+    /// Returns values in the order of an index. A sort in memory treats pointers with the same
+    /// object id as equal, unlike an index and unlike a filter.
     pub(super) async fn sorted(&self, values: &[Bson]) -> Result<Vec<RawDocumentBuf>> {
         let collection = self.database.collection::<Document>("order");
         collection.drop().await?;

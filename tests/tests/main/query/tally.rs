@@ -1,4 +1,4 @@
-//! What was compared, so that a test that compares nothing is seen.
+//! Counts what was compared, so that a test that compares nothing is noticed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use hindsight_query::QueryError;
 
 use super::server::Answer;
 
-/// Operators that must have let some documents through and kept others back.
+/// Operators that must have matched some documents and not others.
 const TELLING: [&str; 20] = [
     "$all",
     "$and",
@@ -40,13 +40,13 @@ pub(super) struct Tally {
     matched_all: u64,
     matched_none: u64,
     matched_some: u64,
-    /// Filters with that operator which matched some documents and not all.
+    /// How many filters with each operator matched some documents but not all.
     telling: BTreeMap<String, u64>,
 }
 
 #[derive(Default, Debug)]
 pub(super) struct Side {
-    /// Not counting those we do not support.
+    /// How many were compared, not counting those that we do not support.
     pub(super) compared: u64,
     refused: u64,
     unsupported: u64,
@@ -90,7 +90,7 @@ impl Tally {
         }
     }
 
-    /// Of the filters of a usual run: a shorter one may miss some.
+    /// Checks the counts of a run of the usual length; a shorter run may miss some operators.
     pub(super) fn ensure_it_says_something(&self, version: (i32, i32)) -> Result<()> {
         if self.filters.compared < super::FILTERS {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Values of every type, near to each other.
+//! Random values of every type, close to each other.
 
 use bson::oid::ObjectId;
 use bson::spec::BinarySubtype;
@@ -36,7 +36,7 @@ const DECIMALS: [&str; 22] = [
 const STRINGS: [&str; 12] =
     ["", "a", "A", "ab", "b", "a\nb", "a\n", "a\0b", "a\0", "é", "É", "xaay"];
 
-/// A value that is no document and no array.
+/// Returns a value that is neither a document nor an array.
 pub(super) fn scalar(random: &mut StdRng) -> Bson {
     match random.random_range(0..26) {
         0..6 => number(random),
@@ -167,7 +167,7 @@ const PIECES: [&str; 41] = [
     "\\q",
 ];
 
-/// A regular expression's text; some are none.
+/// Returns the text of a regular expression, which is not always valid.
 pub(super) fn pattern(random: &mut StdRng) -> String {
     let length = *[1, 1, 2, 2, 3, 4].choose(random).unwrap();
     (0..length).map(|_| *PIECES.choose(random).unwrap()).collect()
@@ -185,14 +185,14 @@ pub(super) fn regex(random: &mut StdRng) -> Bson {
     })
 }
 
-/// Its parts are private to the driver's library.
+/// Returns a DBPointer, made from JSON because its parts are private in the driver's library.
 fn db_pointer(random: &mut StdRng) -> Bson {
     let namespace = one(random, &["a", "b", "ab"]);
     let id = format!("{:024x}", random.random_range(0..3));
     serde_json::json!({"$dbPointer": {"$ref": namespace, "$id": {"$oid": id}}}).try_into().unwrap()
 }
 
-/// A value, perhaps a document or an array.
+/// Returns a value, perhaps a document or an array.
 pub(super) fn any(random: &mut StdRng, depth: u32) -> Bson {
     let names = ["a", "b", "c", "0", "1"];
     match random.random_range(0..10) {
@@ -213,7 +213,7 @@ pub(super) fn any(random: &mut StdRng, depth: u32) -> Bson {
     }
 }
 
-/// A value like that one: of another type, or a little different.
+/// Returns a similar value: of another type, or a little different.
 pub(super) fn near(random: &mut StdRng, value: &Bson) -> Bson {
     match value {
         Bson::Int32(n) => respelled(random, f64::from(*n)),
@@ -258,7 +258,7 @@ fn respelled(random: &mut StdRng, number: f64) -> Bson {
     }
 }
 
-/// Many values, each in a document of its own.
+/// Returns many values, each wrapped in a document.
 pub(super) fn wrapped(random: &mut StdRng) -> Vec<Bson> {
     (0..150).map(|_| Bson::Document(doc! {"x": any(random, 3)})).collect()
 }

@@ -1,7 +1,8 @@
-//! Answers to queries: where what is stored can be equal and what is answered is not.
+//! Answers to queries, which can differ although what is stored is equal.
 //!
-//! Of each index its keys in its order, which differ where its collation does; of each view and
-//! time-series all documents; and what the states ask for themselves.
+//! The answers are the keys of each index in the order of the index, which differ where the
+//! collation does; all documents of each view and time-series; and the answers to the states' own
+//! questions.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,10 @@ use super::make::ask;
 use super::recipe::{Side, State};
 use super::values::Place;
 
-/// Answers by what was asked, which begins with the namespace.
-pub type Answers = BTreeMap<String, Vec<RawDocumentBuf>>;
+/// Answers by the question, which begins with the namespace.
+pub(super) type Answers = BTreeMap<String, Vec<RawDocumentBuf>>;
 
-pub async fn of(client: &Client, held: &Snapshot, states: &[State]) -> Result<Answers> {
+pub(super) async fn of(client: &Client, held: &Snapshot, states: &[State]) -> Result<Answers> {
     let mut answers = Answers::new();
     for (namespace, collection) in &held.collections {
         let Some((database, name)) = namespace.split_once('.') else { continue };
@@ -53,8 +54,8 @@ fn is_capped(collection: &CollectionState) -> bool {
     collection.options.get_bool("capped").unwrap_or(false)
 }
 
-/// Where the server does not walk an index so (text, 2d, wildcard, hidden), the answer is that it
-/// refuses to.
+/// Returns a query for the keys of an index. Where the server does not walk an index that way
+/// (text, 2d, wildcard, hidden), the answer is the refusal.
 fn keys_of(collection: &str, index: &str, spec: &Document) -> Document {
     let filter = spec.get_document("partialFilterExpression").cloned().unwrap_or_default();
     doc! {"find": collection, "filter": filter, "hint": index, "returnKey": true}
@@ -69,8 +70,8 @@ fn sorted(mut found: Vec<RawDocumentBuf>) -> Vec<RawDocumentBuf> {
     found
 }
 
-/// What is answered differently, a line each.
-pub fn diff(source: &Answers, target: &Answers) -> Vec<String> {
+/// Returns the answers that differ, one line for each.
+pub(super) fn diff(source: &Answers, target: &Answers) -> Vec<String> {
     let nothing = Vec::new();
     let mut lines = Vec::new();
     for asked in source.keys().chain(target.keys().filter(|asked| !source.contains_key(*asked))) {

@@ -1,9 +1,9 @@
-//! States that the product is known to get wrong, by the rows of the list of cases. A fault that is
-//! mended fails the test until it is taken out here.
+//! States that the product is known to get wrong, by the rows of the list of cases. When a fault is
+//! fixed, the test fails until the fault is removed here.
 
 use super::servers_own::Pair;
 
-/// States of one row, and the pairs in which they are wrong.
+/// The states of one row, and the pairs in which they are wrong.
 struct Fault {
     row: &'static str,
     pairs: fn(&Pair<'_>) -> bool,
@@ -12,8 +12,8 @@ struct Fault {
 
 const FAULTS: [Fault; 0] = [];
 
-/// The row by which a state is known to be wrong in a pair.
-pub fn row_of(state: &str, pair: &Pair<'_>) -> Option<&'static str> {
+/// Returns the row by which a state is known to be wrong in a pair, if any.
+pub(super) fn row_of(state: &str, pair: &Pair<'_>) -> Option<&'static str> {
     let concerns = |fault: &&Fault| (fault.pairs)(pair) && fault.states.contains(&state);
     FAULTS.iter().find(concerns).map(|fault| fault.row)
 }

@@ -1,18 +1,18 @@
-//! How 4.4 lists what it was given, and what later servers list of the same.
+//! How 4.4 lists what it was given, and how later servers list the same.
 
 use std::collections::BTreeMap;
 
 use bson::{Bson, Document};
 
-/// An index of a 4.4 as a 5.0 lists it.
-pub fn index_of_5_0(spec: &mut Document) {
+/// Changes an index that 4.4 lists into the form that 5.0 lists.
+pub(super) fn index_of_5_0(spec: &mut Document) {
     for flag in ["unique", "sparse", "background", "hidden"] {
         if let Some(number) = spec.get(flag).and_then(number) {
             spec.insert(flag, number != 0.0);
         }
     }
     if let Some(seconds) = spec.get("expireAfterSeconds").and_then(number) {
-        // NaN is never; a fraction is cut off a double, and a decimal is rounded.
+        // NaN means never. The fraction of a double is cut off, and a decimal is rounded.
         let is_decimal = matches!(spec.get("expireAfterSeconds"), Some(Bson::Decimal128(_)));
         let whole = if is_decimal { seconds.round_ties_even() } else { seconds.trunc() };
         let whole = if whole.is_nan() { f64::from(i32::MAX) } else { whole };
@@ -27,15 +27,15 @@ pub fn index_of_5_0(spec: &mut Document) {
     if let Ok(projection) = spec.get_document("wildcardProjection") {
         let mut paths = BTreeMap::new();
         add_paths(projection, "", &mut paths);
-        // That `_id` is left out is the default, which 5.0 writes out.
+        // Leaving `_id` out is the default, which 5.0 writes out.
         paths.retain(|path, taken| *taken || path != "_id");
         let paths: Document = paths.into_iter().map(|(path, taken)| (path, taken.into())).collect();
         spec.insert("wildcardProjection", paths);
     }
 }
 
-/// 4.4 keeps an unlimited number of documents as a double.
-pub fn options_of_5_0(options: &mut Document) {
+/// Changes options in the same way. 4.4 keeps an unlimited number of documents as a double.
+pub(super) fn options_of_5_0(options: &mut Document) {
     if let Some(max) = options.get("max").and_then(number) {
         options.insert("max", max as i32);
     }
@@ -56,9 +56,9 @@ fn add_paths(projection: &Document, prefix: &str, paths: &mut BTreeMap<String, b
     }
 }
 
-/// Options that 6.0.27 and later drop from an index that is not of their kind, and 5.0 and later
+/// Drops options that 6.0.27 and later drop from an index of another kind, and that 5.0 and later
 /// refuse.
-pub fn drop_options_of_other_kinds(spec: &mut Document, options: &[(&str, &str)]) {
+pub(super) fn drop_options_of_other_kinds(spec: &mut Document, options: &[(&str, &str)]) {
     let is_of = |spec: &Document, kind: &str| {
         spec.get_document("key").is_ok_and(|key| key.values().any(|it| it.as_str() == Some(kind)))
     };

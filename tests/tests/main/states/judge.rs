@@ -1,4 +1,4 @@
-//! Restores what a source holds and says of each state whether the target holds it.
+//! Restores what a source holds, and says for each state whether the target holds it.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::recipe::{Side, State};
 use super::servers_own::{Pair, take_away};
 use super::source::{Chain, Source, owner, target};
 
-/// What is wrong with states, by their names.
-pub type Faults = BTreeMap<String, String>;
+/// What is wrong with states, by the names of the states.
+pub(super) type Faults = BTreeMap<String, String>;
 
-/// Letters that are shown of what is wrong with a state.
+/// The most characters that are shown of what is wrong with a state.
 const SAID_AT_MOST: usize = 1000;
 
-/// A source of these states. One that cannot be made or followed, as the error names it, is a
-/// fault, and there is a source without it.
-pub async fn start(chain: &Chain, states: &[State]) -> Result<(Source, Faults)> {
+/// Starts a source of these states. A state that cannot be made or followed, according to the
+/// error, is a fault, and the source is started without that state.
+pub(super) async fn start(chain: &Chain, states: &[State]) -> Result<(Source, Faults)> {
     let (mut states, mut faults) = (states.to_vec(), Faults::new());
     loop {
         let error = match Source::start(chain, &states).await {
@@ -35,9 +35,9 @@ pub async fn start(chain: &Chain, states: &[State]) -> Result<(Source, Faults)> 
     }
 }
 
-/// Restores into a fresh target. A restore that fails names what it fails on: that is a fault of
-/// the state it belongs to, and without that state the restore is tried again.
-pub async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
+/// Restores into a fresh target. A restore that fails names what it failed on. This is a fault of
+/// the state that it belongs to, and the restore is tried again without that state.
+pub(super) async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
     let mut faults = Faults::new();
     while !source.states.is_empty() {
         let target = target(pair.target).await?;
@@ -47,7 +47,7 @@ pub async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
             faults.extend(compare(source, &target.client().await?, pair).await?);
             return Ok(faults);
         }
-        // Before the error stands the plan, whose warnings name collections too.
+        // The plan comes before the error, and the plan's warnings name collections, too.
         let error = output.stderr.rsplit("error: ").next().unwrap_or_default();
         let found = blamed(&source.states, error.split("; "));
         if found.is_empty() {
@@ -64,9 +64,9 @@ pub async fn judge(source: &mut Source, pair: &Pair<'_>) -> Result<Faults> {
     Ok(faults)
 }
 
-/// The states that a target cannot hold must be refused in the plan, each with its collection and
+/// Checks that the plan refuses the states that a target cannot hold, each with its collection and
 /// reason.
-pub async fn judge_refusals(source: &Source, pair: &Pair<'_>) -> Result<Faults> {
+pub(super) async fn judge_refusals(source: &Source, pair: &Pair<'_>) -> Result<Faults> {
     let target = target(pair.target).await?;
     let mut faults = Faults::new();
     for more in [&["--dry-run"][..], &[]] {
@@ -93,7 +93,7 @@ fn not_refused(
         return Some("it is not refused".to_owned());
     }
     let collection = |side: &Side| format!("{}.{}", state.database(*side), refusal.collection);
-    // What is done to the base's copy later may make it another state.
+    // Later steps on the base's copy may turn it into another state.
     let named = |side: &&Side| state.later.is_empty() || **side == Side::Log;
     let collections: Vec<String> = source.sides.iter().filter(named).map(collection).collect();
     let mut wanted = collections.iter().chain(&refusal.words);
@@ -120,7 +120,7 @@ async fn compare(source: &Source, target: &mongodb::Client, pair: &Pair<'_>) -> 
     Ok(faults)
 }
 
-/// What is said of each state, by the databases that are named.
+/// Returns what is said of each state, by the databases that the lines name.
 fn blamed<'a>(states: &[State], lines: impl Iterator<Item = &'a str>) -> Faults {
     let mut faults = Faults::new();
     for line in lines {

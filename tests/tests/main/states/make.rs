@@ -1,9 +1,10 @@
-//! Taking the steps of a recipe.
+//! Takes the steps of a recipe.
 //!
 //! A step is a command for the state's database, or one of these: `{"run": command}` with `"in"`
-//! (another database), `"repeat"` (so many times, `{n}` from 0) or `"fails"` (the code of the error
-//! that must come); `{"transaction": [commands]}`, with `"abort": true`; `{"retryable": command}`,
-//! a write with a transaction number; `{"together": [[steps], …]}`, at the same time.
+//! (another database), `"repeat"` (the number of repetitions, with `{n}` from 0) or `"fails"` (the
+//! code of the expected error); `{"transaction": [commands]}`, optionally with `"abort": true`;
+//! `{"retryable": command}`, a write with a transaction number; `{"together": [[steps], …]}`, lists
+//! of steps that are taken at the same time.
 
 use anyhow::{Context, Result};
 use bson::{Document, RawDocumentBuf, doc};
@@ -15,8 +16,8 @@ use serde_json::Value;
 
 use super::values::Place;
 
-/// Takes steps, one after the other.
-pub async fn take(client: &Client, database: &str, steps: &[Value]) -> Result<()> {
+/// Takes steps one after the other.
+pub(super) async fn take(client: &Client, database: &str, steps: &[Value]) -> Result<()> {
     for step in steps {
         let shown = || step.to_string().chars().take(300).collect::<String>();
         take_one(client, database, step)
@@ -73,7 +74,7 @@ fn expect(ended: mongodb::error::Result<()>, code: Option<i64>) -> Result<()> {
     }
 }
 
-/// An error among the writes of a command that is answered with `ok: 1` is one here.
+/// Runs a command. A write error in an answer with `ok: 1` is an error here.
 async fn run(
     client: &Client,
     database: &str,
@@ -112,7 +113,8 @@ async fn transaction(
     Ok(())
 }
 
-/// The driver numbers writes of its own methods only.
+/// Makes a retryable write with one of the driver's own methods, because the driver numbers only
+/// those.
 async fn retryable(client: &Client, database: &str, command: RawDocumentBuf) -> Result<()> {
     let command = Document::try_from(command.as_ref())?;
     let (name, collection) = command.iter().next().context("a command")?;
@@ -156,9 +158,9 @@ async fn retryable(client: &Client, database: &str, command: RawDocumentBuf) -> 
     Ok(())
 }
 
-/// The answer to one command: the documents of its cursor, all of the reply, or the code of the
-/// error.
-pub async fn ask(
+/// Returns the answer to one command: the documents of its cursor, the whole reply, or the code of
+/// the error.
+pub(super) async fn ask(
     client: &Client,
     database: &str,
     command: RawDocumentBuf,

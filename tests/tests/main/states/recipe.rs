@@ -1,8 +1,9 @@
-//! States as files: what each is called, on which servers it exists, and the commands that make it.
+//! States as files: the name of each state, the servers on which it exists, and the commands that
+//! make it.
 //!
 //! A file holds the states of one kind, as JSON. `options`, `documents` and `indexes` are short for
-//! the three commands that make a collection `c`; `make` has further steps, `later` those that are
-//! taken after the base was copied, on the copy of the state that the base holds. See
+//! the three commands that make a collection `c`. `make` has further steps, and `later` has steps
+//! that are taken after the base was copied, on the copy of the state that the base holds. See
 //! [`super::make`] for steps and [`super::values`] for values.
 
 use anyhow::{Context, Result};
@@ -22,21 +23,22 @@ const FILES: [(&str, &str); 8] = [
     ("transactions", include_str!("transactions.json")),
     ("apply_ops", include_str!("apply_ops.json")),
 ];
-/// Documents of a state that has indexes and names no documents of its own.
+/// The documents of a state that has indexes and names no documents itself.
 const STANDARD: &str = include_str!("standard.json");
 
 /// One state.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct State {
+pub(super) struct State {
     name: String,
     #[serde(skip)]
     kind: String,
-    /// The first version that takes the recipe, and the last one: `5.0`, `6.0.5`.
+    /// The first version that takes the recipe, such as `5.0`; `until` is the last one, such as
+    /// `6.0.5`.
     #[serde(default = "oldest")]
     from: String,
     until: Option<String>,
-    /// What `create` of the collection `c` is given.
+    /// The options that `create` of the collection `c` gets.
     options: Option<Value>,
     documents: Option<Value>,
     indexes: Option<Value>,
@@ -44,32 +46,33 @@ pub struct State {
     make: Vec<Value>,
     #[serde(default)]
     pub later: Vec<Value>,
-    /// Commands whose answers are the same on the source and on the target.
+    /// Commands whose answers must be the same on the source and on the target.
     #[serde(default)]
     pub ask: Vec<Value>,
     pub refused: Option<Refusal>,
-    /// A server of the next version does not open files that hold it.
+    /// True if a server of the next version does not open files that hold the state.
     #[serde(default)]
     blocks_upgrades: bool,
 }
 
-/// What a target cannot hold, and the plan must say.
+/// What a target cannot hold, and what the plan must say about it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Refusal {
-    /// The first version that cannot hold it, and the first later one that can.
+pub(super) struct Refusal {
+    /// The first version that cannot hold the state; `before` is the first later version that can.
     from: String,
     before: Option<String>,
-    /// The version that made it so, where a later one makes something else of the same recipe.
+    /// The newest version that makes such a state, where a later version makes something else from
+    /// the same recipe.
     made_by: Option<String>,
-    /// The newest version of the source, where a newer one lists something else of it.
+    /// The newest version of the source, where a newer source lists the state differently.
     listed_by: Option<String>,
-    /// The source's feature compatibility version from which on it is so.
+    /// The source's feature compatibility version from which on the target cannot hold the state.
     feature_version: Option<String>,
     /// The collection that the plan names.
     #[serde(rename = "in")]
     pub collection: String,
-    /// What the plan says of it: the option, the index.
+    /// Words that the plan must say, such as the option or the index.
     pub words: Vec<String>,
 }
 
@@ -77,41 +80,42 @@ fn oldest() -> String {
     "4.4".to_owned()
 }
 
-/// A copy of a state, by when it was made.
+/// A copy of a state, by the time when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Before the base: the base holds it.
+pub(super) enum Side {
+    /// Made before the base, so the base holds it.
     Base,
-    /// After the base: the log holds it.
+    /// Made after the base, so the log holds it.
     Log,
 }
 
 impl State {
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{}.{}", self.kind, self.name)
     }
 
-    /// Whether newer servers find more than documents of it when they open the files of an older
-    /// one.
-    pub fn is_left_behind(&self) -> bool {
+    /// Returns whether newer servers find more than documents of the state when they open the files
+    /// of an older server.
+    pub(super) fn is_left_behind(&self) -> bool {
         let is_catalog = !["documents", "transactions", "apply_ops"].contains(&self.kind.as_str());
         is_catalog && !self.blocks_upgrades
     }
 
-    /// The database of one copy. Others that its commands use begin with the same name.
-    pub fn database(&self, side: Side) -> String {
+    /// Returns the database of one copy. The names of other databases that the commands use begin
+    /// with the same name.
+    pub(super) fn database(&self, side: Side) -> String {
         let side = if side == Side::Base { "b" } else { "l" };
         format!("{side}_{}_{}", &self.kind[..3], self.name)
     }
 
-    /// Whether a server takes the recipe.
-    pub fn exists_on(&self, version: &str) -> bool {
+    /// Returns whether a server takes the recipe.
+    pub(super) fn exists_on(&self, version: &str) -> bool {
         at_least(version, &self.from)
             && self.until.as_ref().is_none_or(|until| at_most(version, until))
     }
 
-    /// What the plan of a restore must say, if the target cannot hold the state.
-    pub fn refusal(&self, pair: &Pair<'_>) -> Option<&Refusal> {
+    /// Returns what the plan of a restore must say, if the target cannot hold the state.
+    pub(super) fn refusal(&self, pair: &Pair<'_>) -> Option<&Refusal> {
         let fits = |bound: &Option<String>, test: fn(&str, &str) -> bool, version: &str| {
             bound.as_ref().is_none_or(|bound| test(version, bound))
         };
@@ -124,8 +128,8 @@ impl State {
         })
     }
 
-    /// All steps that make the state.
-    pub fn steps(&self) -> Result<Vec<Value>> {
+    /// Returns all steps that make the state.
+    pub(super) fn steps(&self) -> Result<Vec<Value>> {
         let mut steps = Vec::new();
         if let Some(options) = &self.options {
             let mut create = json!({"create": "c"});
@@ -148,8 +152,8 @@ impl State {
     }
 }
 
-/// The states of every kind.
-pub fn all() -> Result<Vec<State>> {
+/// Returns the states of every kind.
+pub(super) fn all() -> Result<Vec<State>> {
     let mut states = Vec::new();
     for (kind, text) in FILES {
         states.extend(parse(kind, text)?);
@@ -168,12 +172,12 @@ fn numbers(version: &str) -> Vec<u32> {
     version.split('.').filter_map(|part| part.parse().ok()).collect()
 }
 
-/// `6.0.5` is at least `6.0`.
-pub fn at_least(version: &str, bound: &str) -> bool {
+/// Compares versions: `6.0.5` is at least `6.0`.
+pub(super) fn at_least(version: &str, bound: &str) -> bool {
     numbers(version) >= numbers(bound)
 }
 
-/// `6.0.5` is at most `6.0`, and not at most `6.0.4`.
+/// Compares versions: `6.0.5` is at most `6.0`, but not at most `6.0.4`.
 fn at_most(version: &str, bound: &str) -> bool {
     let (mut version, bound) = (numbers(version), numbers(bound));
     version.truncate(bound.len());

@@ -1,8 +1,8 @@
-//! Differences between what two servers list, or hash, of the same state, that are the servers'
-//! own.
+//! Differences between what two servers list or hash for the same state that are due to the servers
+//! themselves.
 //!
-//! Each is written out with its reason and for the pairs of versions it concerns, and is taken away
-//! on both sides before they are compared. Everything else must be equal.
+//! Each difference is listed with its reason and with the pairs of versions that it concerns, and
+//! is taken away on both sides before they are compared. Everything else must be equal.
 
 use bson::Document;
 use hindsight_tests::dbhash::{CollectionState, Snapshot};
@@ -10,11 +10,11 @@ use hindsight_tests::dbhash::{CollectionState, Snapshot};
 use super::forms;
 use super::recipe::at_least;
 
-/// The oldest version that made states of a source, and what they are restored into.
+/// The oldest version that made states of a source, and the version that they are restored into.
 #[derive(Clone, Copy, Debug)]
-pub struct Pair<'a> {
+pub(super) struct Pair<'a> {
     pub source: &'a str,
-    /// The version that the source is when it is copied and followed.
+    /// The version of the source when it is copied and followed.
     pub last: &'a str,
     /// The source's feature compatibility version at the end.
     pub feature_version: &'a str,
@@ -26,7 +26,7 @@ impl Pair<'_> {
         self.source != self.target
     }
 
-    /// The source is older than a version, and the target is not.
+    /// Returns true if the source is older than a version and the target is not.
     fn cross(&self, version: &str) -> bool {
         !at_least(self.source, version) && at_least(self.target, version)
     }
@@ -35,7 +35,7 @@ impl Pair<'_> {
 type Concerns = fn(&Pair<'_>) -> bool;
 type TakeAway = fn(namespace: &str, collection: &mut CollectionState);
 
-/// Where it applies, why it is so, and how it is taken away.
+/// Where each difference applies, its reason, and how it is taken away.
 const OWN: [(Concerns, &str, TakeAway); 8] = [
     (
         |_| true,
@@ -111,7 +111,7 @@ const OWN: [(Concerns, &str, TakeAway); 8] = [
     ),
 ];
 
-/// What 6.0.27 adds to the settings of the storage engine, and nothing else of them.
+/// Removes what 6.0.27 adds to the settings of the storage engine, and nothing else.
 fn remove_mark(options: &mut Document) {
     const MARK: &str = "app_metadata=(timeseriesBucketsMayHaveMixedSchemaData=";
     let settings = options.get_document_mut("storageEngine");
@@ -127,7 +127,7 @@ fn remove_mark(options: &mut Document) {
     }
 }
 
-/// Options of indexes, and the kind that they belong to.
+/// Options of indexes, and the kind of index that they belong to.
 const OF_OTHER_KINDS: [(&str, &str); 5] = [
     ("bits", "2d"),
     ("min", "2d"),
@@ -136,10 +136,11 @@ const OF_OTHER_KINDS: [(&str, &str); 5] = [
     ("2dsphereIndexVersion", "2dsphere"),
 ];
 
-/// Takes away, on either side, what is the servers' own.
-pub fn take_away(pair: &Pair<'_>, snapshot: &mut Snapshot) {
+/// Takes away, on either side, what is due to the server itself.
+pub(super) fn take_away(pair: &Pair<'_>, snapshot: &mut Snapshot) {
     for (namespace, collection) in &mut snapshot.collections {
-        // Two documents are equal whatever the order of their fields; an index is another one.
+        // Two documents are equal whatever the order of their fields, but an index whose key has
+        // another order of fields is another index.
         for spec in collection.indexes.values_mut() {
             let order = spec.get("key").map(ToString::to_string);
             spec.insert("order", order);

@@ -17,25 +17,25 @@ use crate::capture_checks::{spelled, timestamp};
 
 /// The versions that a source ran before and runs now, oldest first, each with its feature
 /// compatibility version.
-pub type Chain = [(&'static str, &'static str)];
+pub(super) type Chain = [(&'static str, &'static str)];
 
 /// A source whose states are made and captured.
-pub struct Source {
+pub(super) struct Source {
     set: ReplicaSet,
     client: Client,
     up: HindsightProcess,
     directory: tempfile::TempDir,
-    /// The states that it still holds.
+    /// The states that the source still holds.
     pub states: Vec<State>,
-    /// The copies of each.
+    /// The copies of each state.
     pub sides: &'static [Side],
 }
 
 impl Source {
-    /// Makes the states twice: each version of the chain those that it takes and no later version
-    /// is left to make, in databases that the base will hold; then, once the base is copied, the
-    /// last version all that it takes.
-    pub async fn start(chain: &Chain, states: &[State]) -> Result<Self> {
+    /// Makes the states, each with the first version of the chain that takes it, in databases that
+    /// the base will hold. If the chain has only one version, that version makes all states a
+    /// second time once the base is copied.
+    pub(super) async fn start(chain: &Chain, states: &[State]) -> Result<Self> {
         let (first, _) = chain.first().context("a version")?;
         let mut set = ReplicaSet::start(server(first)).await?;
         let mut made = BTreeSet::new();
@@ -55,7 +55,7 @@ impl Source {
         let directory = tempfile::tempdir()?;
         let up = HindsightProcess::up(&set.uri(), &directory.path().join("data"), &[]).await?;
         let states = states.iter().filter(|state| made.contains(&state.name())).cloned().collect();
-        // What only older versions make is in the base alone.
+        // States that only older versions make are only in the base.
         let sides: &[Side] =
             if chain.len() == 1 { &[Side::Base, Side::Log] } else { &[Side::Base] };
         let source = Self { set, client, up, directory, states, sides };
@@ -70,25 +70,25 @@ impl Source {
         Ok(source)
     }
 
-    pub fn client(&self) -> &Client {
+    pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// Waits until all it holds now can be restored, and tells the time: the server itself goes on
-    /// writing.
+    /// Waits until everything that the source holds now can be restored, and returns the time,
+    /// because the server itself goes on writing.
     async fn wait(&self) -> Result<Timestamp> {
         let waited = run_json(&self.data(), &["wait", "--timeout", "120s"]).await?;
         let through = waited.expect_success()?.json()?;
         timestamp(&through["restorable_through"]).context("wait tells no time")
     }
 
-    /// Restores what it holds now; the target's feature compatibility version is set to the
-    /// source's before.
-    pub async fn restore(&self, target: &ReplicaSet, more: &[&str]) -> Result<RunOutput> {
+    /// Restores what the source holds now. The target's feature compatibility version is first set
+    /// to the source's.
+    pub(super) async fn restore(&self, target: &ReplicaSet, more: &[&str]) -> Result<RunOutput> {
         let version = feature_version(&self.client).await?;
         let target_client = target.client().await?;
         if feature_version(&target_client).await? != version {
@@ -100,8 +100,8 @@ impl Source {
         run_json(&self.data(), &args).await
     }
 
-    /// Drops what belongs to some states, so that the others can be looked at.
-    pub async fn drop_states(&mut self, names: &BTreeSet<String>) -> Result<()> {
+    /// Drops what belongs to some states, so that the other states can be examined.
+    pub(super) async fn drop_states(&mut self, names: &BTreeSet<String>) -> Result<()> {
         for database in self.client.list_database_names().await? {
             if owner(&self.states, &database).is_some_and(|owner| names.contains(&owner.name())) {
                 let database = self.client.database(&database);
@@ -117,7 +117,7 @@ impl Source {
         Ok(())
     }
 
-    pub async fn stop(mut self) -> Result<()> {
+    pub(super) async fn stop(mut self) -> Result<()> {
         let status = self.up.stop().await?;
         ensure!(status.success(), "up ended with {status}");
         drop(self.set);
@@ -125,24 +125,25 @@ impl Source {
     }
 }
 
-/// The state whose database is named in a text; of several that are, the one with the longest name.
-pub fn owner<'a>(states: &'a [State], text: &str) -> Option<&'a State> {
+/// Returns the state whose database a text names; of several such states, the one with the longest
+/// name.
+pub(super) fn owner<'a>(states: &'a [State], text: &str) -> Option<&'a State> {
     let named = |state: &State| {
         [Side::Base, Side::Log].iter().any(|side| text.contains(&state.database(*side)))
     };
     states.iter().filter(|state| named(state)).max_by_key(|state| state.name().len())
 }
 
-/// A server of that version on which nothing expires while it is compared.
-pub fn server(version: &str) -> SetOptions {
+/// Returns the options of a server of that version on which nothing expires while it is compared.
+pub(super) fn server(version: &str) -> SetOptions {
     let options = |mongod: hindsight_tests::MongodOptions| {
         mongod.version(version).parameter("ttlMonitorEnabled", "false")
     };
     SetOptions::members(1).mongod(options)
 }
 
-/// A fresh target.
-pub async fn target(version: &str) -> Result<ReplicaSet> {
+/// Starts a fresh target.
+pub(super) async fn target(version: &str) -> Result<ReplicaSet> {
     let mut set = ReplicaSet::start(server(version)).await?;
     set.wait_for_primary(Duration::from_secs(60)).await?;
     Ok(set)

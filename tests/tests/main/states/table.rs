@@ -1,21 +1,21 @@
-//! The table of pairs in `docs/COMPATIBILITY.md`: what was run is what it says.
+//! Checks that the table of pairs in `docs/COMPATIBILITY.md` says what was run.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use hindsight_tests::tools;
 
-/// With this variable set, rows are written; without, they are compared.
+/// If this variable is set, rows are written; otherwise they are compared.
 const WRITE: &str = "HINDSIGHT_STATES_WRITE";
 const START: &str = "<!-- pairs: written by the tests, see tests/tests/main/states -->\n";
 const END: &str = "<!-- end of pairs -->";
 const HEAD: &str = "| states made by | restored into | states | copies equal | refused in the plan |\n|---|---|---|---|---|\n";
 
-/// What one pair came to.
+/// The result of one pair.
 #[derive(Clone, Debug, Default)]
-pub struct Row {
-    /// The versions that made the states, and the last of which was the source: `4.4.2, 5.0.4,
-    /// 6.0.5`.
+pub(super) struct Row {
+    /// The versions that made the states, such as `4.4.2, 5.0.4, 6.0.5`. The last one was the
+    /// source.
     pub made_by: String,
     pub target: String,
     pub states: usize,
@@ -24,7 +24,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn add(&mut self, other: &Row) {
+    pub(super) fn add(&mut self, other: &Row) {
         self.states += other.states;
         self.copies += other.copies;
     }
@@ -38,8 +38,8 @@ impl Row {
     }
 }
 
-/// Compares a row with the documentation's, or writes it there.
-pub fn record(row: &Row) -> Result<()> {
+/// Compares a row with that in the documentation, or writes it there.
+pub(super) fn record(row: &Row) -> Result<()> {
     let path = document()?;
     let text = std::fs::read_to_string(&path)?;
     let (before, rest) = text.split_once(START).context("the table's start is missing")?;

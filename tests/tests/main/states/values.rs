@@ -1,5 +1,5 @@
-//! Values of a recipe as raw BSON: Extended JSON, and short forms of what would be long or cannot
-//! be said in it.
+//! Values of a recipe as raw BSON: Extended JSON, and short forms for values that would be long in
+//! it or cannot be expressed.
 //!
 //! | form | value |
 //! |---|---|
@@ -17,16 +17,16 @@ use bson::raw::CString;
 use bson::{Bson, RawArrayBuf, RawBson, RawDocumentBuf};
 use serde_json::{Map, Value};
 
-/// Where a value stands.
+/// The place of a value in a recipe.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub(super) struct Place<'a> {
     pub database: &'a str,
     /// The number of the repetition.
     pub n: i32,
 }
 
 const START_OF_2020_MS: i64 = 1_577_836_800_000;
-/// What stands for a single value of BSON in Extended JSON.
+/// The names that stand for a single BSON value in Extended JSON.
 const EXTENDED: [&str; 14] = [
     "$oid",
     "$binary",
@@ -45,12 +45,12 @@ const EXTENDED: [&str; 14] = [
 ];
 
 impl Place<'_> {
-    pub fn text(&self, text: &str) -> String {
+    pub(super) fn text(&self, text: &str) -> String {
         text.replace("{db}", self.database).replace("{n}", &self.n.to_string())
     }
 
-    /// A document, such as a command.
-    pub fn document(&self, value: &Value) -> Result<RawDocumentBuf> {
+    /// Returns a document, such as a command.
+    pub(super) fn document(&self, value: &Value) -> Result<RawDocumentBuf> {
         match self.value(value)? {
             RawBson::Document(document) => Ok(document),
             _ => bail!("{value} is no document"),
@@ -106,7 +106,7 @@ impl Place<'_> {
                 let text = argument.as_str().context("hexadecimal digits")?;
                 Ok(RawBson::Document(RawDocumentBuf::from_bytes(bytes(text)?)?))
             }
-            // A view's pipeline may have a stage of that name.
+            // The pipeline of a view may have a stage of that name.
             "$code" if argument.is_object() => self.fields(fields),
             _ if EXTENDED.contains(&name) => simple(&Value::Object(fields.clone())),
             _ => self.fields(fields),

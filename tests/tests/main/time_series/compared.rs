@@ -1,4 +1,4 @@
-//! What a server holds of time-series, in a form that servers of two versions can be compared in.
+//! What a server holds of time-series, in a form in which servers of two versions can be compared.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use futures_util::TryStreamExt;
 use hindsight_tests::dbhash::{self, Snapshot};
 use mongodb::{Client, Database};
 
-/// The buckets' validator is each server's own, and so is how a view is written.
+/// Each server has its own validator for buckets, and its own form of a view.
 const OF_THE_SERVER: &str = "system.views";
 
 /// Options, indexes, hashes, and answers to queries through every view.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub(super) struct Held {
     snapshot: Snapshot,
-    /// By collection and question.
+    /// The answers by collection and question.
     answers: BTreeMap<String, Vec<String>>,
 }
 
 impl Held {
-    pub fn answers(&self) -> &BTreeMap<String, Vec<String>> {
+    pub(super) fn answers(&self) -> &BTreeMap<String, Vec<String>> {
         &self.answers
     }
 
-    /// What is different, a line each; empty when nothing is.
-    pub fn difference(&self, other: &Held) -> String {
+    /// Returns what differs, one line for each difference; empty when nothing differs.
+    pub(super) fn difference(&self, other: &Held) -> String {
         let mut lines = Vec::new();
         lines.extend(dbhash::diff(&self.snapshot, &other.snapshot));
         for (question, expected) in &self.answers {
@@ -44,11 +44,10 @@ impl Held {
     }
 }
 
-/// Asks a server at a quiet point.
-pub async fn held(client: &Client, database: &str) -> Result<Held> {
+/// Asks a server, at a quiet point, what it holds.
+pub(super) async fn held(client: &Client, database: &str) -> Result<Held> {
     let mut snapshot = dbhash::snapshot(client).await?;
-    // What is left of a time-series whose buckets were renamed is not restored, as the report
-    // tells.
+    // The remains of a time-series whose buckets were renamed are not restored, as the report says.
     snapshot.collections.retain(|_, state| state.kind != "timeseries" || !state.options.is_empty());
     for (name, state) in &mut snapshot.collections {
         if name.ends_with(OF_THE_SERVER) {
@@ -62,7 +61,7 @@ pub async fn held(client: &Client, database: &str) -> Result<Held> {
     let database = client.database(database);
     let mut answers = BTreeMap::new();
     for (name, state) in &snapshot.collections {
-        // With a wildcard index 6.0 fails where 5.0 answers (16410).
+        // With a wildcard index, 6.0 fails where 5.0 answers (16410).
         if state.kind == "timeseries" && !name.ends_with("_wild") {
             let name = name.split_once('.').context("a namespace has a dot")?.1;
             ask(&database, name, &state.options, &mut answers).await.context(name.to_owned())?;
@@ -71,8 +70,8 @@ pub async fn held(client: &Client, database: &str) -> Result<Held> {
     Ok(Held { snapshot, answers })
 }
 
-/// Servers that keep the mark of mixed types do not all list it; tests of the mark look at the
-/// catalog.
+/// Removes the mark of mixed types. Not all servers that keep the mark list it; tests of the mark
+/// look at the catalog.
 fn without_mark(options: &mut Document) {
     let Ok(engine) = options.get_document("storageEngine") else { return };
     let wired_tiger = engine.get_document("wiredTiger").ok();
@@ -90,7 +89,7 @@ fn without_mark(options: &mut Document) {
     }
 }
 
-/// Filters on every type of value; fields are those that the states use.
+/// Returns filters on every type of value, with the fields that the states use.
 fn filters(meta: Option<&str>, time: &str) -> Vec<Document> {
     let date = |ms: i64| bson::DateTime::from_millis(ms);
     let mut filters = vec![

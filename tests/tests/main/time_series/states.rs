@@ -1,4 +1,4 @@
-//! The states: each a collection of its own, and what is done to it later.
+//! The states: each is a separate collection, together with what is done to it later.
 
 use anyhow::{Context, Result, ensure};
 use bson::{Bson, DateTime, Document, doc};
@@ -6,23 +6,23 @@ use futures_util::TryStreamExt;
 use mongodb::{Client, Database};
 use serde_json::Value;
 
-pub const DATABASE: &str = "w";
+pub(super) const DATABASE: &str = "w";
 /// 2024-01-01, in milliseconds.
 const BEGIN_MS: i64 = 1_704_067_200_000;
 const MARK: &str = "timeseriesBucketsMayHaveMixedSchemaData";
 
 /// A server's version and the feature compatibility version that it starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
+pub(super) struct Version {
     pub feature: &'static str,
     pub server: &'static str,
 }
 
 impl Version {
-    pub const V5_0_4: Self = Version { feature: "5.0", server: "5.0.4" };
-    pub const V6_0_5: Self = Version { feature: "6.0", server: "6.0.5" };
-    pub const V6_0_27: Self = Version { feature: "6.0", server: "6.0.27" };
-    pub const V7_0_28: Self = Version { feature: "7.0", server: "7.0.28" };
+    pub(super) const V5_0_4: Self = Version { feature: "5.0", server: "5.0.4" };
+    pub(super) const V6_0_5: Self = Version { feature: "6.0", server: "6.0.5" };
+    pub(super) const V6_0_27: Self = Version { feature: "6.0", server: "6.0.27" };
+    pub(super) const V7_0_28: Self = Version { feature: "7.0", server: "7.0.28" };
 
     fn at_least_6_0(self) -> bool {
         self.feature >= "6.0"
@@ -32,7 +32,7 @@ impl Version {
         self.feature >= "7.0"
     }
 
-    /// Renames buckets, and marks them by a command.
+    /// Returns true for a version that renames buckets, and that marks them by a command.
     fn is_patched(self) -> bool {
         self.at_least_7_0() || self == Self::V6_0_27
     }
@@ -40,7 +40,7 @@ impl Version {
 
 /// When a state is made: before the base is copied, or after.
 #[derive(Clone, Copy, Debug)]
-pub enum Era {
+pub(super) enum Era {
     Base,
     Log,
 }
@@ -73,7 +73,8 @@ fn values() -> Vec<Bson> {
     ]
 }
 
-/// Measurements with every type of value. 5.0 puts them into one bucket for each value of `k`.
+/// Returns measurements with every type of value. 5.0 puts them into one bucket for each value of
+/// `k`.
 fn mixed(count: i64, time: &str, meta: &str) -> Vec<Document> {
     let values = values();
     let value = |i: i64| values[usize::try_from(i).unwrap() % values.len()].clone();
@@ -104,7 +105,7 @@ async fn create_plain(db: &Database, name: &str) -> Result<()> {
     create(db, name, doc! {"timeField": "t", "metaField": "k"}, doc! {}).await
 }
 
-pub async fn make_mixed(client: &Client, name: &str) -> Result<()> {
+pub(super) async fn make_mixed(client: &Client, name: &str) -> Result<()> {
     let db = client.database(DATABASE);
     create_plain(&db, name).await?;
     insert(&db, name, mixed(96, "t", "k")).await?;
@@ -114,14 +115,14 @@ pub async fn make_mixed(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-pub async fn make_pure(client: &Client, name: &str) -> Result<()> {
+pub(super) async fn make_pure(client: &Client, name: &str) -> Result<()> {
     let db = client.database(DATABASE);
     create_plain(&db, name).await?;
     insert(&db, name, pure(50)).await
 }
 
-/// As 5.0 writes them; only a marked collection takes such.
-pub async fn insert_mixed_buckets(client: &Client, name: &str) -> Result<()> {
+/// Inserts buckets as 5.0 writes them, which only a marked collection takes.
+pub(super) async fn insert_mixed_buckets(client: &Client, name: &str) -> Result<()> {
     let ids: Vec<_> = (0_u8..3).map(|i| bson::oid::ObjectId::from_bytes([i + 1; 12])).collect();
     let (text, number) = (|| Bson::from("s"), || Bson::from(7));
     let bound = |id, v| doc! {"_id": id, "t": at(0), "v": v};
@@ -136,8 +137,8 @@ pub async fn insert_mixed_buckets(client: &Client, name: &str) -> Result<()> {
     insert(&client.database(DATABASE), &format!("system.buckets.{name}"), vec![bucket]).await
 }
 
-/// The mark in a server's catalog, which is what queries go by.
-pub async fn mark_of(client: &Client, name: &str) -> Result<Option<bool>> {
+/// Returns the mark in a server's catalog, which decides how queries treat buckets.
+pub(super) async fn mark_of(client: &Client, name: &str) -> Result<Option<bool>> {
     let buckets =
         client.database(DATABASE).collection::<Document>(&format!("system.buckets.{name}"));
     let found: Vec<Document> =
@@ -147,7 +148,7 @@ pub async fn mark_of(client: &Client, name: &str) -> Result<Option<bool>> {
 }
 
 /// Makes every state that the version can have.
-pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
+pub(super) async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
     let db = client.database(DATABASE);
     let name = |name: &str| era.named(name);
     let series = || doc! {"timeField": "t", "metaField": "k"};
@@ -175,13 +176,13 @@ pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
         create(&db, &name(state), series, options).await?;
         match state {
             "empty" | "odd_names" | "far_dates" => {}
-            // Measurements that are indexed (6.0 on) are no arrays.
+            // Measurements that are indexed (from 6.0 on) must not be arrays.
             "indexed" | "indexed_collation" | "wild" => insert(&db, &name(state), pure(40)).await?,
             _ => insert(&db, &name(state), mixed(40, "t", "k")).await?,
         }
     }
     insert(&db, &name("odd_names"), mixed(40, "zeit punkt é", "it's \"k\"")).await?;
-    // 5.0 answers queries about such dates wrongly itself.
+    // 5.0 itself answers queries about such dates incorrectly.
     if version.at_least_6_0() {
         let years = [-20, 0, 12, 34, 67, 80, 136, 300].map(|years| years * 31_556_952_000_i64);
         let dates = years.map(|ms| doc! {"t": DateTime::from_millis(ms), "k": 1, "v": ms});
@@ -211,7 +212,7 @@ pub async fn make(client: &Client, version: Version, era: Era) -> Result<()> {
     Ok(())
 }
 
-/// What servers from 7.0 on take: spans of their own, and an index that the server makes itself.
+/// Makes what servers from 7.0 on take: custom spans, and an index that the server makes itself.
 async fn make_for_7_0(db: &Database, era: Era) -> Result<()> {
     let name = |name: &str| era.named(name);
     let custom = doc! {
@@ -228,7 +229,7 @@ async fn make_for_7_0(db: &Database, era: Era) -> Result<()> {
     Ok(())
 }
 
-/// Buckets that have no view.
+/// Makes buckets that have no view.
 async fn lone_buckets(db: &Database, name: &str) -> Result<()> {
     let buckets = format!("system.buckets.{name}");
     let series = doc! {
@@ -278,8 +279,8 @@ async fn make_indexes(db: &Database, name: &str, version: Version, collation: bo
     Ok(())
 }
 
-/// What is done to the states of an era later, all of it in the log.
-pub async fn change(client: &Client, version: Version, era: Era) -> Result<()> {
+/// Changes the states of an era later; all changes are in the log.
+pub(super) async fn change(client: &Client, version: Version, era: Era) -> Result<()> {
     let db = client.database(DATABASE);
     let name = |name: &str| era.named(name);
     let modify = |state: &str, change: Document| {
@@ -293,7 +294,7 @@ pub async fn change(client: &Client, version: Version, era: Era) -> Result<()> {
     db.run_command(modify("indexed", doc! {"index": {"name": "k", "hidden": true}})).await?;
     let drop = doc! {"dropIndexes": name("indexed"), "index": "t_down"};
     db.run_command(drop).await?;
-    // The server changes the view first, and then refuses to change the buckets.
+    // The server first changes the view, and then refuses to change the buckets.
     let half = doc! {"timeseries": {"granularity": "minutes"}, "expireAfterSeconds": -5};
     let refused = db.run_command(modify("half_changed", half)).await;
     ensure!(refused.is_err(), "a collMod that should fail half-way passed");
@@ -312,8 +313,8 @@ pub async fn change(client: &Client, version: Version, era: Era) -> Result<()> {
     insert(&db, &name("closed"), vec![doc! {"t": at(1_000_000), "k": 1, "v": 1}]).await
 }
 
-/// What the report must tell.
-pub fn told(report: &Value, version: Version) -> Result<()> {
+/// Checks what the report must say.
+pub(super) fn told(report: &Value, version: Version) -> Result<()> {
     let warnings = report["warnings"].to_string();
     for era in [Era::Base, Era::Log] {
         let half = era.named("half_changed");

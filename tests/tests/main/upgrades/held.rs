@@ -1,4 +1,4 @@
-//! What a source holds, in a form in which our own history can be compared with it without a
+//! What a source holds, in a form in which it can be compared with our own history without a
 //! restore.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,17 +13,17 @@ use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{FEATURE_VERSION_ID, FeatureVersion, Timestamp};
 use mongodb::Client;
 
-/// All that is no view, by namespace: of time-series their buckets.
-pub type Held = BTreeMap<String, Collection>;
+/// Everything except views, by namespace; for time-series, their buckets.
+pub(super) type Held = BTreeMap<String, Collection>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Collection {
+pub(super) struct Collection {
     pub options: Document,
-    /// By name, the `_id` index included.
+    /// The indexes by name, including the `_id` index.
     indexes: BTreeMap<String, Document>,
     documents: u64,
-    /// Over the bytes of the documents: in natural order where that means something, in any order
-    /// elsewhere.
+    /// A hash of the bytes of the documents: in natural order where the order matters, and in any
+    /// order elsewhere.
     hash: u64,
 }
 
@@ -64,8 +64,8 @@ fn is_capped(options: &Document) -> bool {
     options.get_bool("capped").unwrap_or(false)
 }
 
-/// What the server has in a database now. Nothing else may be writing.
-pub async fn of_source(client: &Client, database: &str) -> Result<Held> {
+/// Returns what the server has in a database now. Nothing may be writing meanwhile.
+pub(super) async fn of_source(client: &Client, database: &str) -> Result<Held> {
     let database = client.database(database);
     let mut held = Held::new();
     let list = database.run_cursor_command(doc! {"listCollections": 1}).await?;
@@ -90,13 +90,13 @@ pub async fn of_source(client: &Client, database: &str) -> Result<Held> {
     Ok(held)
 }
 
-/// The store of a stopped data directory.
-pub fn history(data: &Path) -> Result<History> {
+/// Opens the history of a stopped data directory.
+pub(super) fn history(data: &Path) -> Result<History> {
     Ok(History::open_read_only(&data.join("history"), Settings::default())?)
 }
 
-/// What the history says that the database held at a time.
-pub fn of_history(view: &View<'_>, database: &str) -> Result<Held> {
+/// Returns what the database held at a time, according to the history.
+pub(super) fn of_history(view: &View<'_>, database: &str) -> Result<Held> {
     let mut held = Held::new();
     for state in view.collections() {
         if state.database() != database {
@@ -116,15 +116,23 @@ pub fn of_history(view: &View<'_>, database: &str) -> Result<Held> {
     Ok(held)
 }
 
-/// Compares what the history says of a time with what the source held then.
-pub fn compare(history: &History, at: bson::Timestamp, database: &str, held: &Held) -> Result<()> {
+/// Compares what the history says about a time with what the source held then.
+pub(super) fn compare(
+    history: &History,
+    at: bson::Timestamp,
+    database: &str,
+    held: &Held,
+) -> Result<()> {
     let view = view(history, at)?;
     let ours = of_history(&view, database).with_context(|| format!("reading {at}"))?;
     same(held, &ours).with_context(|| format!("at {at}"))
 }
 
-/// The feature compatibility version that the history tells of a time.
-pub fn feature_version(history: &History, at: bson::Timestamp) -> Result<Option<FeatureVersion>> {
+/// Returns the feature compatibility version at a time, according to the history.
+pub(super) fn feature_version(
+    history: &History,
+    at: bson::Timestamp,
+) -> Result<Option<FeatureVersion>> {
     let id = rawdoc! {"_id": FEATURE_VERSION_ID};
     let id = Doc::new(id.as_bytes())?.first()?.context("it has an _id")?;
     let Some(document) = view(history, at)?.get("admin.system.version", id)? else {
@@ -137,8 +145,8 @@ fn view(history: &History, at: bson::Timestamp) -> Result<View<'_>> {
     Ok(history.reader_at(Timestamp::new(at.time, at.increment))?)
 }
 
-/// An error that names every difference.
-pub fn same(wanted: &Held, found: &Held) -> Result<()> {
+/// Returns an error that names every difference, if there is any.
+pub(super) fn same(wanted: &Held, found: &Held) -> Result<()> {
     let names: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
     let mut differences = Vec::new();
     for name in names {

@@ -1,27 +1,27 @@
 //! What is done to the source between two restore points: a little of everything that the servers
-//! on the way can do.
+//! of the upgrade can do.
 
 use anyhow::Result;
 use bson::{DateTime, Document, doc};
 use mongodb::{Client, Collection, Database};
 
 /// Everything happens in this database.
-pub const DATABASE: &str = "u";
-/// Measurements are a second apart.
+pub(super) const DATABASE: &str = "u";
+/// The milliseconds in a second; measurements are one second apart.
 const SECOND_MS: i64 = 1_000;
-/// Restored as collections of their own by the rounds that rename.
+/// The number of names to which rounds rename collections, in turn.
 const RENAMED: i32 = 3;
 
 /// What the source can do.
 #[derive(Clone, Copy, Debug)]
-pub struct Abilities {
+pub(super) struct Abilities {
     /// The feature compatibility version is 5.0 or higher.
     pub timeseries: bool,
-    /// 6.0 or higher.
+    /// The feature compatibility version is 6.0 or higher.
     pub pre_images: bool,
 }
 
-pub struct Rounds {
+pub(super) struct Rounds {
     client: Client,
     database: Database,
     /// Time-series collections, oldest first.
@@ -30,8 +30,8 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Makes what all rounds work on.
-    pub async fn begin(client: Client) -> Result<Self> {
+    /// Makes the collections that all rounds work on.
+    pub(super) async fn begin(client: Client) -> Result<Self> {
         let database = client.database(DATABASE);
         for create in [
             doc! {"create": "sized", "capped": true, "size": 6_000},
@@ -44,13 +44,14 @@ impl Rounds {
         Ok(Self { client, database, series: Vec::new(), number: 0 })
     }
 
-    /// After the server was started anew: sessions of before are gone.
-    pub fn reconnected(&mut self, client: Client) {
+    /// Takes a new client after the server was started again, because the earlier sessions are
+    /// gone.
+    pub(super) fn reconnected(&mut self, client: Client) {
         self.database = client.database(DATABASE);
         self.client = client;
     }
 
-    pub async fn next(&mut self, can: Abilities) -> Result<()> {
+    pub(super) async fn next(&mut self, can: Abilities) -> Result<()> {
         self.number += 1;
         self.documents().await?;
         self.capped().await?;
@@ -66,17 +67,17 @@ impl Rounds {
         Ok(())
     }
 
-    /// Servers refuse to lower the feature compatibility version below what has time-series while
-    /// there are any.
-    pub async fn drop_series(&mut self) -> Result<()> {
+    /// Drops all time-series. While there are any, servers refuse to lower the feature
+    /// compatibility version below the first that has time-series.
+    pub(super) async fn drop_series(&mut self) -> Result<()> {
         for name in self.series.drain(..) {
             self.database.collection::<Document>(&name).drop().await?;
         }
         Ok(())
     }
 
-    /// A new time-series collection, beside the ones of older versions.
-    pub async fn add_series(&mut self) -> Result<()> {
+    /// Adds a new time-series collection beside those of older versions.
+    pub(super) async fn add_series(&mut self) -> Result<()> {
         let name = format!("weather{}", self.number);
         let options = doc! {"timeField": "t", "metaField": "m"};
         self.database.run_command(doc! {"create": &name, "timeseries": options}).await?;
@@ -119,7 +120,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Both roll over from the first rounds on. Servers below 5.0 let no document change its size.
+    /// Writes to the capped collections, both of which roll over from the first rounds on. Servers
+    /// below 5.0 let no document change its size.
     async fn capped(&self) -> Result<()> {
         for name in ["sized", "counted"] {
             let document = |i: i32| doc! {"_id": self.number * 100 + i, "f": "x".repeat(90 + i.unsigned_abs() as usize)};
@@ -131,8 +133,8 @@ impl Rounds {
     }
 
     async fn transaction(&self) -> Result<()> {
-        // In 4.4 a transaction creates no collections where an index is being built, and sees none
-        // made just before.
+        // In 4.4, a transaction creates no collections where an index is being built, and does not
+        // see collections that were made just before.
         let (accounts, moves) = (self.collection("accounts"), self.collection("moves"));
         if self.number == 1 {
             accounts.insert_one(doc! {"_id": 0, "balance": 0}).await?;
@@ -196,7 +198,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Full buckets, half-full ones, and fields whose types change from one bucket to the next.
+    /// Writes full and half-full buckets, and fields whose types change from one bucket to the
+    /// next.
     async fn measurements(&mut self) -> Result<()> {
         if self.series.is_empty() {
             self.add_series().await?;
@@ -212,8 +215,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Servers refuse to lower the feature compatibility version while a collection has them, so no
-    /// round leaves any.
+    /// Turns pre-images on and off again. Servers refuse to lower the feature compatibility version
+    /// while a collection has pre-images, so no round leaves any.
     async fn pre_images(&self) -> Result<()> {
         let images = |enabled: bool| {
             doc! {"collMod": "accounts", "changeStreamPreAndPostImages": {"enabled": enabled}}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
 use super::field::is_refused_in_all;
@@ -11,7 +12,6 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use hindsight_oplog::Series;
 
 /// Requires all of these values, or an element for each of these `$elemMatch`. An empty array
 /// matches nothing.

@@ -1,12 +1,12 @@
 //! The arguments of `$mod`, `$size` and `$regex`.
 
+use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, kind};
 
 use super::Test;
 use crate::error::QueryError;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use hindsight_oplog::Series;
 
 /// Returns the number if it has no fraction, whatever its numeric type.
 pub(super) fn integer(value: Value<'_>) -> Option<i64> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, kind};
 
 use super::parse::{document, is_pathless};
@@ -9,7 +10,6 @@ use super::{Condition, Test, field as fields};
 use crate::error::QueryError;
 use crate::path::Path;
 use crate::value::Value;
-use hindsight_oplog::Series;
 
 /// Tests for an array with an element for which the whole argument holds. Operators test the
 /// element itself. A query tests the fields of an element that is a document, or the places of an

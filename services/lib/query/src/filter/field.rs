@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
 use super::parse::{comparison, conjunction, is_expression};
@@ -11,7 +12,6 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use hindsight_oplog::Series;
 
 /// Appends the conditions that a document of operators puts on a field.
 pub(super) fn operators(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
 use super::{Comparison, Condition, Test, argument, field};
@@ -10,7 +11,6 @@ use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;
 use crate::value::Value;
-use hindsight_oplog::Series;
 
 /// Parses a whole filter. The filter is checked as a whole first, so the rest of the code meets
 /// only well-formed documents of a bounded depth.

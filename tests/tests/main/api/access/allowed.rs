@@ -1,4 +1,4 @@
-//! Each call, by each role.
+//! Tests each call with each role.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 
 use super::{Keys, PASSWORD};
 
-/// How far up a caller stands.
+/// The roles of callers, in ascending order of their rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Viewer,
@@ -34,7 +34,7 @@ impl Role {
     }
 }
 
-/// Nobody listens there.
+/// Returns the URI of a target that nobody listens on.
 fn nowhere() -> String {
     format!("mongodb://root:{PASSWORD}@127.0.0.1:1/?serverSelectionTimeoutMS=300")
 }
@@ -44,7 +44,7 @@ fn restore() -> Option<api::RestoreSpec> {
     Some(api::RestoreSpec { time, to: nowhere(), ..Default::default() })
 }
 
-pub async fn by_role(url: &str, keys: &Keys) -> Result<()> {
+pub(super) async fn by_role(url: &str, keys: &Keys) -> Result<()> {
     for (role, token) in [
         (Role::Viewer, &keys.viewer),
         (Role::Operator, &keys.operator),
@@ -97,7 +97,7 @@ async fn grpc(api: &Api) -> Result<Vec<Called>> {
     };
     let scan = api::ScanCollectionRequest { ns: "shop.orders".into(), ..Default::default() };
     let scanned = match calls.scan_collection(scan).await {
-        // To its end: then the audit file says OK.
+        // Read to the end, so that the audit file says OK.
         Ok(mut answers) => loop {
             match answers.get_mut().message().await {
                 Ok(Some(_)) => {}
@@ -130,7 +130,7 @@ async fn grpc(api: &Api) -> Result<Vec<Called>> {
 
 type HttpCall = (Method, &'static str, Option<Value>, Role, u16);
 
-/// The last column: the status for those who may.
+/// Returns the calls over HTTP. The last column is the status for callers with the role.
 fn http() -> Vec<HttpCall> {
     use Role::{Operator, Restorer, Viewer};
     let spec = json!({"until": "latest", "to": nowhere()});
@@ -151,8 +151,9 @@ fn http() -> Vec<HttpCall> {
     ]
 }
 
-/// Without a token, and with one that is none: nothing but whether the process lives.
-pub async fn strangers(url: &str, keys: &Keys) -> Result<()> {
+/// Checks that callers without a token, or with an invalid token, learn nothing except whether the
+/// process lives.
+pub(super) async fn strangers(url: &str, keys: &Keys) -> Result<()> {
     let mut wrong = keys.viewer.clone();
     let last = wrong.pop().context("a token")?;
     wrong.push(if last == 'a' { 'b' } else { 'a' });
@@ -176,7 +177,7 @@ pub async fn strangers(url: &str, keys: &Keys) -> Result<()> {
             api.get(path).await?.expect(200)?;
         }
     }
-    // A certificate is checked, and without TLS there is nothing.
+    // The certificate is checked, and nothing is available without TLS.
     let other = rcgen::generate_simple_self_signed(vec!["localhost".into()])?.cert.pem();
     let other = Api::connect_with_tls(url, &other, Some(&keys.viewer)).await;
     ensure!(other.is_err(), "any certificate is taken");

@@ -1,4 +1,5 @@
-//! The collections there were, against `listCollections` and `listIndexes` of the restored server.
+//! Compares the collections at each time with `listCollections` and `listIndexes` of the restored
+//! server.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use super::Asked;
 use super::held::{Collection, Held, canonical, collections_of, is_of_users};
 use crate::capture_checks::spelled;
 
-/// The last of the times is that of the source as it is now.
-pub async fn compare(asked: &mut Asked, source: &Client) -> Result<()> {
+/// The last time is that of the source as it is now.
+pub(super) async fn compare(asked: &mut Asked, source: &Client) -> Result<()> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for held in &asked.held {
         let about = || format!("collections at {}", held.at);
@@ -59,8 +60,8 @@ pub async fn compare(asked: &mut Asked, source: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The description of an index: the server has its own order of the fields, and shows a time to
-/// live as 32 bits, whatever is stored.
+/// Returns the description of an index in a form that can be compared: the server has its own order
+/// of fields, and shows a time to live with 32 bits, whatever is stored.
 fn index(described: &RawDocument) -> Result<Document> {
     let mut index = Document::try_from(described)?;
     if let Some(seconds) = index.get_mut("expireAfterSeconds")
@@ -71,7 +72,7 @@ fn index(described: &RawDocument) -> Result<Document> {
     Ok(index)
 }
 
-/// All of them, in pages.
+/// Lists all collections, in pages.
 async fn list(api: &Api, at: Timestamp, ns: &str, page_size: u32) -> Result<Vec<api::Collection>> {
     let mut request = api::ListCollectionsRequest {
         at: until(at),
@@ -88,7 +89,7 @@ async fn list(api: &Api, at: Timestamp, ns: &str, page_size: u32) -> Result<Vec<
         if page.next_page_token.is_empty() {
             return Ok(all);
         }
-        // The token's time counts.
+        // The time in the token counts.
         (request.at, request.page_token) = (None, page.next_page_token);
     }
 }

@@ -1,4 +1,4 @@
-//! What is different between two times, against what two restored servers hold.
+//! Compares the differences between two times with what two restored servers hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,12 +17,12 @@ use super::Asked;
 use super::held::{Held, canonical, id, id_key, is_of_users, simple};
 use crate::capture_checks::spelled;
 
-/// Both sides of a document.
+/// A document at both times.
 type Sides<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
-/// By namespace and key of the id, as the answer is ordered.
+/// Changes by namespace and by the key of the id, in the order of the answer.
 type Changes<'a> = BTreeMap<(String, Vec<u8>), Sides<'a>>;
 
-pub async fn compare(asked: &mut Asked) -> Result<()> {
+pub(super) async fn compare(asked: &mut Asked) -> Result<()> {
     let mut kinds = [0; 4];
     for from in 0..asked.held.len() {
         for to in 0..asked.held.len() {
@@ -103,8 +103,8 @@ fn same(got: &[api::Change], wanted: &Changes<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Exactly the fields whose value is not the same are named, themselves or by a part of them; where
-/// values are all the same, the order is not.
+/// Checks that the change names exactly the fields whose values differ, by the whole field or by a
+/// part of it. If all values are the same, the order of the fields must differ.
 fn fields(change: &api::Change) -> Result<()> {
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
         ensure!(change.fields.is_empty(), "{change:?}");
@@ -126,7 +126,7 @@ fn fields(change: &api::Change) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of the values by name.
+/// Returns the bytes of the values at the top level, by name.
 fn top(document: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut fields = BTreeMap::new();
     for field in RawDocument::from_bytes(document)? {
@@ -167,7 +167,8 @@ async fn over_http(api: &Api, from: &Held, to: &Held, got: &[api::Change]) -> Re
     Ok(())
 }
 
-/// What matches on one side or the other, as the restored servers find it.
+/// Compares filtered differences: a change must match on one side or the other, as the restored
+/// servers find it.
 async fn filtered(api: &Api, from: &Held, to: &Held, changes: &Changes<'_>) -> Result<()> {
     for filter in [
         doc! {"_id": {"$type": "int"}},

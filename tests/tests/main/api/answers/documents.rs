@@ -1,4 +1,5 @@
-//! One document: at each time, over both protocols and in all formats; and its versions.
+//! Compares single documents at each time, over both protocols and in all formats, and their
+//! versions.
 
 use anyhow::{Context, Result, ensure};
 use bson::{RawDocument, RawDocumentBuf, Timestamp};
@@ -15,7 +16,7 @@ use crate::capture_checks::spelled;
 
 const IDS: usize = 150;
 
-pub async fn compare(asked: &mut Asked) -> Result<()> {
+pub(super) async fn compare(asked: &mut Asked) -> Result<()> {
     let ids = asked.ids(IDS);
     let (mut there, mut not_there, mut over_http) = (0, 0, 0);
     for (ns, id) in &ids {
@@ -25,7 +26,7 @@ pub async fn compare(asked: &mut Asked) -> Result<()> {
             let about = || format!("{ns} {id:?} at {}", held.at);
             let wanted = held.find(ns, id);
             let missing = match held.collections.get(ns) {
-                // Another spelling may be equal there.
+                // In such a collection, another spelling of the id may be equal.
                 Some(it) if it.is_collated() && holds_strings(id)? => "INVALID_ARGUMENT",
                 Some(_) => "NO_SUCH_DOCUMENT",
                 None => "NO_SUCH_COLLECTION",
@@ -82,7 +83,7 @@ async fn get(
     }
 }
 
-/// None for an id that JSON would change.
+/// Returns the path of a document, or `None` for an id that JSON would change.
 fn path(ns: &str, id: &RawDocument) -> Option<String> {
     let text = as_argument(id)?;
     let json: serde_json::Value = serde_json::from_str(&text).ok()?;
@@ -116,7 +117,7 @@ async fn get_http(
     Ok(())
 }
 
-/// All versions, in pages of this size.
+/// Returns all versions, in pages of this size.
 async fn versions(
     api: &Api,
     ns: &str,

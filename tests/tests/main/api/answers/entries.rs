@@ -1,4 +1,4 @@
-//! Entries by the document they write, and counts of them, against the source's own oplog.
+//! Compares entries by the document that they write, and their counts, with the source's own oplog.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ use super::held::{as_argument, canonical, id_key};
 use crate::capture_checks::spelled;
 
 const IDS: usize = 60;
-/// More than there are for any document, and no more than one JSON object holds.
+/// More entries than any document has, but no more than one JSON object holds.
 const LIMIT: usize = 1_000;
 
-/// The time of the log's first entry.
-pub async fn first_held(api: &Api) -> Result<Timestamp> {
+/// Returns the time of the log's first entry.
+pub(super) async fn first_held(api: &Api) -> Result<Timestamp> {
     let everything = api::SearchEntriesRequest::default();
     let mut answers = api.hindsight.clone().search_entries(everything).await?.into_inner();
     let first = answers.message().await?.context("an entry")?;
     Ok(RawDocument::from_bytes(&first.entries[0])?.get_timestamp("ts")?)
 }
 
-/// The source's entries from one time through another.
-pub async fn oplog(
+/// Returns the source's entries from `from` through `through`.
+pub(super) async fn oplog(
     client: &Client,
     from: Timestamp,
     through: Timestamp,
@@ -38,7 +38,7 @@ pub async fn oplog(
     Ok(oplog.find(range).sort(doc! {"$natural": 1}).await?.try_collect().await?)
 }
 
-pub async fn compare(asked: &mut Asked) -> Result<()> {
+pub(super) async fn compare(asked: &mut Asked) -> Result<()> {
     by_id(asked).await?;
     timeline(asked).await
 }
@@ -71,7 +71,7 @@ fn part(document: &RawDocument) -> Result<Part<'_>> {
     })
 }
 
-/// The operations that an entry stands for.
+/// Returns the operations that an entry stands for.
 fn parts(entry: &RawDocument) -> Result<Vec<Part<'_>>> {
     let whole = part(entry)?;
     let Ok(inner) = whole.o.get_array("applyOps") else { return Ok(vec![whole]) };
@@ -165,7 +165,7 @@ async fn by_id_over_http(api: &Api, ns: &str, id: &str, wanted: &[&RawDocumentBu
     Ok(())
 }
 
-/// Inserts, updates and deletes.
+/// The numbers of inserts, updates and deletes, by namespace.
 type Counts = BTreeMap<String, [u64; 3]>;
 
 async fn timeline(asked: &Asked) -> Result<()> {

@@ -18,66 +18,66 @@ use crate::capture_checks::restored;
 
 const SERVER_DATABASES: [&str; 3] = ["admin", "config", "local"];
 
-pub struct Held {
+pub(super) struct Held {
     pub at: Timestamp,
     pub client: Client,
-    /// By namespace, views among them.
+    /// All collections and views, by namespace.
     pub collections: BTreeMap<String, Collection>,
     _server: Mongod,
 }
 
-pub struct Collection {
+pub(super) struct Collection {
     /// `collection`, `view` or `timeseries`.
     pub kind: String,
     pub options: RawDocumentBuf,
-    /// Absent for views.
+    /// The UUID; absent for views.
     pub uuid: Option<Vec<u8>>,
-    /// By name.
+    /// The indexes by name.
     pub indexes: BTreeMap<String, RawDocumentBuf>,
-    /// In the order of `_id`; none of views.
+    /// The documents in the order of `_id`; empty for views.
     pub documents: Vec<RawDocumentBuf>,
 }
 
 impl Collection {
-    /// It compares strings in a way of its own.
-    pub fn is_collated(&self) -> bool {
+    /// Returns true if the collection compares strings by a collation.
+    pub(super) fn is_collated(&self) -> bool {
         self.options.get("collation").is_ok_and(|collation| collation.is_some())
     }
 }
 
-pub fn is_of_users(ns: &str) -> bool {
+pub(super) fn is_of_users(ns: &str) -> bool {
     let database = ns.split('.').next().unwrap_or_default();
     !SERVER_DATABASES.contains(&database)
 }
 
-/// Whatever the collection's own is.
-pub fn simple() -> Collation {
+/// The simple collation, which takes precedence over that of the collection.
+pub(super) fn simple() -> Collation {
     Collation::builder().locale("simple").build()
 }
 
 impl Held {
-    pub async fn restore(data: &Path, at: Timestamp) -> Result<Self> {
+    pub(super) async fn restore(data: &Path, at: Timestamp) -> Result<Self> {
         let server = restored(data, at).await?;
         let client = server.client().await?;
         let collections = collections_of(&client).await?;
         Ok(Self { at, client, collections, _server: server })
     }
 
-    /// The collections that hold documents themselves.
-    pub fn stored(&self) -> impl Iterator<Item = (&String, &Collection)> {
+    /// Returns the collections that hold documents themselves.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (&String, &Collection)> {
         self.collections.iter().filter(|(_, it)| it.kind == "collection")
     }
 
-    /// By id.
-    pub fn find(&self, ns: &str, id: &RawDocument) -> Option<&RawDocumentBuf> {
+    /// Returns the document with this id.
+    pub(super) fn find(&self, ns: &str, id: &RawDocument) -> Option<&RawDocumentBuf> {
         let wanted = id_key(id);
         let collection = self.collections.get(ns)?;
         collection.documents.iter().find(|document| id_key(document) == wanted)
     }
 }
 
-/// All that a server holds now, its own databases left out.
-pub async fn collections_of(client: &Client) -> Result<BTreeMap<String, Collection>> {
+/// Returns everything that a server holds now, except the server's own databases.
+pub(super) async fn collections_of(client: &Client) -> Result<BTreeMap<String, Collection>> {
     let mut collections = BTreeMap::new();
     for database in client.list_database_names().await? {
         if is_of_users(&database) {
@@ -122,30 +122,31 @@ async fn read_database(
     Ok(())
 }
 
-/// `{_id: …}` of a document.
-pub fn id(document: &RawDocument) -> RawDocumentBuf {
+/// Returns `{_id: …}` of a document.
+pub(super) fn id(document: &RawDocument) -> RawDocumentBuf {
     let id = document.get("_id").unwrap().unwrap();
     let mut only = RawDocumentBuf::new();
     only.append(cstr!("_id"), RawBson::from(id));
     only
 }
 
-/// Equal for what the server takes for one id: 1 and 1.0.
-pub fn id_key(document: &RawDocument) -> Vec<u8> {
+/// Returns a key that is equal for values that the server takes for one id, such as 1 and 1.0.
+pub(super) fn id_key(document: &RawDocument) -> Vec<u8> {
     let id = Doc::new(document.as_bytes()).unwrap().get(b"_id").unwrap().unwrap();
     let mut key = Vec::new();
     key_of::encode(id, &mut key);
     key
 }
 
-/// Canonical Extended JSON, by the BSON library.
-pub fn canonical(document: &RawDocument) -> Result<Value> {
+/// Returns canonical Extended JSON, made by the BSON library.
+pub(super) fn canonical(document: &RawDocument) -> Result<Value> {
     let document = Document::try_from(document).context("a document")?;
     Ok(Bson::Document(document).into_canonical_extjson())
 }
 
-/// The JSON of a document if the same bytes can be made of it: not where a name looks like a type.
-pub fn as_argument(document: &RawDocument) -> Option<String> {
+/// Returns the JSON of a document if the same bytes can be made from it, which is not so if a name
+/// looks like a type.
+pub(super) fn as_argument(document: &RawDocument) -> Option<String> {
     let json = canonical(document).ok()?;
     let text = json.to_string();
     let back = Bson::try_from(json).ok()?;

@@ -1,4 +1,4 @@
-//! Whole collections, pages of them, and what random filters and projections leave of them.
+//! Compares whole collections, their pages, and the results of random filters and projections.
 
 use anyhow::{Context, Result, ensure};
 use bson::{Document, RawDocumentBuf, Timestamp, rawdoc};
@@ -19,7 +19,7 @@ use crate::query::{filters, projections, versions};
 
 const QUERIES: usize = 120;
 
-pub async fn compare(asked: &mut Asked) -> Result<()> {
+pub(super) async fn compare(asked: &mut Asked) -> Result<()> {
     let (mut collections, mut pages) = (0, 0);
     for held in &asked.held {
         for (ns, collection) in held.stored() {
@@ -50,7 +50,7 @@ fn same(got: &[bytes::Bytes], wanted: &[RawDocumentBuf]) -> Result<()> {
     Ok(())
 }
 
-/// All documents, and the token of the next page.
+/// Returns all documents, and the token of the next page.
 async fn scan(
     api: &Api,
     request: api::ScanCollectionRequest,
@@ -81,7 +81,7 @@ async fn paged(
         if token.is_empty() {
             break;
         }
-        // The token's time counts.
+        // The time in the token counts.
         (request.at, request.page_token) = (None, token);
     }
     same(&joined, wanted).with_context(|| format!("pages of {size}"))?;
@@ -147,8 +147,8 @@ async fn queries(asked: &mut Asked) -> Result<()> {
         let compares_strings =
             Filter::parse(&query.0, version).is_ok_and(|it| it.compares_strings());
         match (scan(&asked.api, request.clone()).await, theirs) {
-            // What is found there under the simple collation is not what the collection's own
-            // finds.
+            // The simple collation finds other documents in such a collection than the collection's
+            // own collation does.
             (Err(status), _) if collection.is_collated() && compares_strings => {
                 ensure!(reason(&status) == "INVALID_ARGUMENT", "{}: {status:?}", about());
                 collated += 1;
@@ -189,8 +189,8 @@ fn is_unsupported(
         || matches!(Projection::parse(projection), Err(QueryError::Unsupported(_)))
 }
 
-/// What the restored server finds, in the order of `_id`; none when it refuses. It looks at all
-/// documents, and compares texts byte by byte, as we do.
+/// Returns what the restored server finds, in the order of `_id`, or `None` when it refuses. The
+/// server looks at all documents, and compares texts byte by byte, as we do.
 async fn find(
     held: &Held,
     ns: &str,
@@ -216,7 +216,7 @@ async fn find(
     }
 }
 
-/// How many the restored server finds by the collection's own collation.
+/// Returns how many documents the restored server finds by the collection's own collation.
 async fn count(held: &Held, ns: &str, filter: &RawDocumentBuf) -> Result<usize> {
     let (database, collection) = ns.split_once('.').context("a namespace")?;
     let command = rawdoc! {"count": collection, "query": filter.clone(), "hint": {"$natural": 1}};

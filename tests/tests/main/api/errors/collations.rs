@@ -1,4 +1,4 @@
-//! Collections that compare strings by a collation, and names under which no documents are held.
+//! Tests collections that compare strings by a collation, and names that hold no documents.
 
 use anyhow::{Context, Result, ensure};
 use bson::{Bson, Document, doc};
@@ -13,7 +13,7 @@ use super::{failed, problem};
 
 const INVALID: (Code, &str) = (Code::InvalidArgument, "INVALID_ARGUMENT");
 
-pub async fn questions(served: &Served) -> Result<()> {
+pub(super) async fn questions(served: &Served) -> Result<()> {
     let shop = served.client.database("shop");
     let french = doc! {"locale": "fr", "strength": 1};
     shop.run_command(doc! {"create": "words", "collation": french}).await?;
@@ -21,7 +21,7 @@ pub async fn questions(served: &Served) -> Result<()> {
     words.insert_one(doc! {"_id": "Été", "n": 1, "word": "Été"}).await?;
     shop.run_command(doc! {"create": "few", "viewOn": "orders", "pipeline": []}).await?;
     served.wait().await?;
-    // This is what the server finds, and bytes do not.
+    // The server finds these documents; a comparison of bytes would not.
     ensure!(words.find_one(doc! {"word": "ete"}).await?.is_some(), "the collation is not used");
     ensure!(words.find_one(doc! {"_id": "ete"}).await?.is_some(), "the collation is not used");
     let api = served.api().await?;
@@ -105,7 +105,7 @@ async fn ids(api: &Api) -> Result<()> {
     Ok(())
 }
 
-/// A view is listed, and says where its documents are.
+/// Tests that a view is listed, and that errors say where its documents are.
 async fn views(api: &Api) -> Result<()> {
     for path in ["/v1/collections/shop.few/documents", "/v1/collections/shop.few/documents/1"] {
         let answer = api.get(path).await?;

@@ -1,4 +1,4 @@
-//! Messages that are none, and messages that are meant to hurt.
+//! Tests invalid messages, and messages that are meant to do damage.
 
 use anyhow::{Result, ensure};
 use axum::http::Method;
@@ -11,23 +11,24 @@ use tonic::Code;
 use super::super::served::Served;
 use super::{failed, problem};
 
-/// Levels of nesting that fit into one message: more than any stack has room for.
+/// Levels of nesting that fit into one message, and for which no stack has room.
 const LEVELS: usize = 500_000;
 
-/// Bytes that are no protobuf, and bodies that are no JSON.
-pub async fn malformed(served: &Served) -> Result<()> {
+/// Sends bytes that are not protobuf, and bodies that are not JSON.
+pub(super) async fn malformed(served: &Served) -> Result<()> {
     let api = served.api().await?;
     for method in ["GetDocument", "ScanCollection", "CreateRestore", "GetStatus", "NoSuchMethod"] {
         for message in [&b"\xff\xff\xff\xff"[..], b"\x0a\x7f", b"\x0a\x02\xff\xfe", b"\x08"] {
             let status = raw(&api, method, &framed(message)).await?;
-            // Unknown fields are no fault: then the status comes after the answer. What cannot be
-            // decoded at all is INTERNAL (13) in gRPC.
+            // Unknown fields are not an error: the status then comes after the answer. A message
+            // that cannot be decoded at all is INTERNAL (13) in gRPC.
             let fine = ["", "3", "13"];
             let is_fine = status == "12" || fine.contains(&status.as_str());
             ensure!(is_fine, "{method} {message:?}: {status}");
             ensure!((status == "12") == (method == "NoSuchMethod"), "{method}: {status}");
         }
-        // A frame that promises more than there is, and one that is compressed with nothing.
+        // A frame that promises more bytes than it has, and a frame that claims to be compressed
+        // but is not.
         for body in [&b"\x00\x00\x00\x00\xff\x01"[..], b"\x01\x00\x00\x00\x01\x00", b"\x00"] {
             raw(&api, method, body).await?;
         }
@@ -49,7 +50,7 @@ pub async fn malformed(served: &Served) -> Result<()> {
     Ok(())
 }
 
-/// The `grpc-status` of a call with this body.
+/// Returns the `grpc-status` of a call with this body.
 async fn raw(api: &Api, method: &str, body: &[u8]) -> Result<String> {
     let path = format!("/hindsight.v1.Hindsight/{method}");
     let headers = [("content-type", "application/grpc"), ("te", "trailers")];
@@ -63,7 +64,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &length.to_be_bytes(), message].concat()
 }
 
-/// `{_id: {"": {"": …}}}`, as deep as it gets.
+/// Returns `{_id: {"": {"": …}}}` with this many levels.
 fn bottomless(levels: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(levels * 7 + 16);
     let inner = 5 + 7 * (levels - 1);
@@ -79,9 +80,9 @@ fn bottomless(levels: usize) -> Vec<u8> {
     bytes
 }
 
-/// Nesting without end, and ids of a megabyte: refused or answered, and never the end of the
-/// process.
-pub async fn hostile(served: &Served) -> Result<()> {
+/// Sends endless nesting, and ids of a megabyte. They may be refused or answered, but must never
+/// end the process.
+pub(super) async fn hostile(served: &Served) -> Result<()> {
     let api = served.api().await?;
     let ns = || "shop.orders".to_owned();
     let invalid = (Code::InvalidArgument, "INVALID_ARGUMENT");
@@ -131,7 +132,7 @@ pub async fn hostile(served: &Served) -> Result<()> {
             ensure!(answer.status < 500, "{}: {answer:?}", &path[..60]);
         }
     }
-    // More than a request's head may be.
+    // Longer than the head of a request may be.
     let path = format!("{documents}/{}", "x".repeat(100_000));
     match api.get(&path).await {
         Ok(answer) => ensure!((400..500).contains(&answer.status), "{}", answer.status),

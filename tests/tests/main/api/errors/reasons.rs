@@ -1,4 +1,4 @@
-//! Questions that have no answer.
+//! Tests questions that have no answer.
 
 use anyhow::{Context, Result, ensure};
 use bson::{Bson, Document, doc, rawdoc};
@@ -29,7 +29,7 @@ fn scan(filter: Document) -> v1::ScanCollectionRequest {
     v1::ScanCollectionRequest { ns: "shop.orders".into(), filter, ..Default::default() }
 }
 
-pub async fn questions(served: &Served) -> Result<()> {
+pub(super) async fn questions(served: &Served) -> Result<()> {
     let api = served.api().await?;
     documents(&api).await?;
     scans(&api).await?;
@@ -159,8 +159,8 @@ async fn times(api: &Api) -> Result<()> {
     unfinished_second(api).await
 }
 
-/// The second in which the newest window ends is refused as long as more may come in it, and never
-/// cut short.
+/// Tests the second in which the newest window ends: it is refused as long as more entries may come
+/// in that second, and is never cut short.
 async fn unfinished_second(api: &Api) -> Result<()> {
     for _ in 0..10 {
         let through = api.get("/v1/windows").await?.json()?["windows"][0]["through"].clone();
@@ -168,7 +168,7 @@ async fn unfinished_second(api: &Api) -> Result<()> {
         let path = format!("/v1/resolve?time={seconds}");
         let answer = api.get(&path).await?;
         if answer.status == 200 {
-            // Something came after that second, meanwhile.
+            // Meanwhile, something came after that second.
             let at = answer.json()?["at"].clone();
             ensure!(at["i"] == u32::MAX, "{at} is not all of that second");
             continue;
@@ -210,7 +210,8 @@ async fn paths(api: &Api) -> Result<()> {
     failed("a filter of operations", answer, Code::InvalidArgument, "INVALID_ARGUMENT")
 }
 
-/// Sent by hand: a client that knows of the deadline ends the call itself, and has no reason.
+/// Sends a call by hand, because a client that knows the deadline ends the call itself and receives
+/// no reason.
 async fn deadlines(served: &Served) -> Result<()> {
     let wait = v1::WaitRestorableRequest { time: at("4000000000,1"), timeout_ms: 60_000 };
     let wait = prost::Message::encode_to_vec(&wait);
@@ -226,8 +227,8 @@ async fn deadlines(served: &Served) -> Result<()> {
     Ok(())
 }
 
-/// Tokens of other requests, parts of tokens, and what never was one.
-pub async fn pages(served: &Served) -> Result<()> {
+/// Sends tokens of other requests, parts of tokens, and text that never was a token.
+pub(super) async fn pages(served: &Served) -> Result<()> {
     let api = served.api().await?;
     let page = |path: &str| {
         let (api, path) = (api.clone(), path.to_owned());
@@ -261,7 +262,7 @@ pub async fn pages(served: &Served) -> Result<()> {
         let whole = format!("{path}{}", encoded(token));
         problem(&whole, &api.get(&whole).await?, 400, "INVALID_PAGE_TOKEN")?;
     }
-    // What is after an id's key need not be one: nothing is broken by it.
+    // The bytes after the key of an id need not be a key; they do no harm.
     api.get(&format!("{orders}?limit=2&page_token={extended}")).await?;
     let of = |page_token: &str| v1::ScanCollectionRequest {
         ns: "shop.orders".into(),

@@ -1,4 +1,4 @@
-//! Restores that are not begun.
+//! Tests restores that are refused before they begin.
 
 use anyhow::{Context, Result, ensure};
 use bson::{Document, doc};
@@ -21,7 +21,7 @@ fn body(to: &str) -> Value {
     json!({"restore": {"until": "latest", "to": to}})
 }
 
-pub async fn refusals(served: &Served) -> Result<()> {
+pub(super) async fn refusals(served: &Served) -> Result<()> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let there = target.client().await?.database("shop").collection::<Document>("orders");
     there.insert_one(doc! {"_id": "mine"}).await?;

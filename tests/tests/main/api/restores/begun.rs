@@ -1,4 +1,4 @@
-//! Restores that end well, however they are begun and whoever watches.
+//! Tests restores that succeed, however they are begun and whoever watches.
 
 use anyhow::{Context, Result, ensure};
 use axum::http::Method;
@@ -108,7 +108,7 @@ async fn over_http(served: &Served, api: &Api) -> Result<()> {
     Ok(())
 }
 
-/// The connection that began it is closed, and it goes on.
+/// Tests that a restore goes on when the connection that began it is closed.
 async fn of_a_caller_who_leaves(served: &Served, api: &Api) -> Result<()> {
     let target = slow_target().await?;
     let caller = served.api().await?;

@@ -1,4 +1,4 @@
-//! Restores that somebody ends: by a call, or by ending the process.
+//! Tests restores that are ended early: by a call, or by ending the process.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ enum How {
     CommandLine,
 }
 
-/// The code and the reason of a restore that failed, and its text.
+/// Returns the code, the reason and the text of a restore that failed.
 fn failure(operation: &Operation) -> Result<(Code, String, String)> {
     let Some(operation::Result::Error(failed)) = &operation.result else {
         anyhow::bail!("it did not fail: {operation:?}")

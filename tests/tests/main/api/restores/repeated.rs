@@ -1,5 +1,5 @@
-//! Requests that are sent again, targets that do not answer, and what earlier processes left on
-//! record.
+//! Tests requests that are sent again, targets that do not answer, and records that earlier
+//! processes left.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use super::{get, metadata, report, until_done};
 const OFTEN: &str = "3f0c2a52-8f27-4f0e-9f53-5d1c0f5c7b01";
 const SILENT: &str = "3f0c2a52-8f27-4f0e-9f53-5d1c0f5c7b02";
 const OLD: &str = "3f0c2a52-8f27-4f0e-9f53-5d1c0f5c7b03";
-/// Of a restore by an earlier version, with more collections than fit into a message of 4 MiB.
+/// A restore by an earlier version, with more collections than fit into a message of 4 MiB.
 const OLD_NAME: &str = "restore-20260101-000000-0000ff";
 const OLD_COLLECTIONS: usize = 200_000;
-/// How long the target that does not answer is waited for.
+/// How long a restore waits for the target that does not answer.
 const SILENCE: Duration = Duration::from_secs(12);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ fn is_reused(answer: Result<Operation, Status>) -> Result<()> {
     Ok(())
 }
 
-/// Two calls with one request, the second while the first is prepared.
+/// Makes two calls with one request, the second while the first is being prepared.
 async fn at_the_same_time(api: &Api, to: &str) -> Result<Operation> {
     let (first, second) =
         tokio::join!(create(api, request(to, OFTEN)), create(api, request(to, OFTEN)));
@@ -86,7 +86,7 @@ async fn validated_with_a_used_id(api: &Api) -> Result<()> {
     Ok(())
 }
 
-/// A target that takes connections and does not answer is in nobody's way.
+/// Tests that a target that accepts connections and does not answer delays no other restore.
 async fn silent(api: &Api) -> Result<()> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -97,7 +97,7 @@ async fn silent(api: &Api) -> Result<()> {
     );
     let (caller, slow) = (api.clone(), request(&to, SILENT));
     let slow = tokio::spawn(async move { create(&caller, slow).await });
-    // Once it has called, it is being prepared.
+    // Once the process has connected to the target, the restore is being prepared.
     let _unanswered = tokio::time::timeout(SILENCE, listener.accept()).await??;
     is_reused(create(api, request("mongodb://127.0.0.1:1", SILENT)).await)?;
     let begun = create(api, request(&target.uri(), "")).await?;
@@ -105,14 +105,14 @@ async fn silent(api: &Api) -> Result<()> {
     ensure!(report(&until_done(api, &begun.name).await?)?.verified);
     let Err(status) = slow.await? else { anyhow::bail!("a target that does not answer is fine") };
     ensure!(reason(&status) == "TARGET_UNAVAILABLE", "{status:?}");
-    // The id is free again: nothing was begun with it.
+    // The id is free again, because nothing was begun with it.
     let again = create(api, request("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", SILENT));
     let Err(status) = again.await else { anyhow::bail!("nobody is a target") };
     ensure!(reason(&status) == "TARGET_UNAVAILABLE", "{status:?}");
     Ok(())
 }
 
-/// What a command prints before it begins is what it begins (I12).
+/// Tests that a command begins exactly what it has printed before (I12).
 async fn by_command(served: &Served) -> Result<()> {
     let target = Mongod::standalone(&MongodOptions::default()).await?;
     let args = ["restore", "--until", "latest", "--to", &target.uri()];
@@ -129,7 +129,7 @@ async fn by_command(served: &Served) -> Result<()> {
     Ok(())
 }
 
-/// Another process on the same directory, which finds a record that an earlier version left there.
+/// Starts another process on the same directory, which holds a record of an earlier version.
 async fn restart(served: &mut Served) -> Result<()> {
     ensure!(served.up.stop().await?.success(), "{}", served.up.stderr());
     let namespaces = (0..OLD_COLLECTIONS).map(|number| format!("shop.collection{number:012}"));
@@ -154,6 +154,6 @@ async fn after_a_restart(api: &Api, to: &str, begun: &Operation) -> Result<()> {
     ensure!(get(api, &begun.name).await? == *begun, "it ended otherwise");
     ensure!(create(api, request(to, OFTEN)).await? == *begun, "it is another one");
     is_reused(create(api, request("mongodb://127.0.0.1:1", OFTEN)).await)?;
-    // Nobody knows any more what this one was asked for.
+    // The request of this restore is no longer known.
     is_reused(create(api, request(to, OLD)).await)
 }
