@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use axum::extract::State;
 use axum::routing::get;
+use hindsight_access::Door;
 use hindsight_proto::longrunning::operations_server::OperationsServer;
 use hindsight_proto::v1::hindsight_server::HindsightServer;
 use hindsight_runtime::CancellationToken;
@@ -13,7 +14,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tonic::service::Routes;
 
 use super::{health, v1};
-use crate::access::{self, Door};
 use crate::service::{Live, Service};
 
 /// What is served beside the API.
@@ -59,6 +59,6 @@ pub async fn serve(
         .reset_fallback()
         .merge(pages)
         .merge(v1::router(service));
-    let ((), reported) = tokio::join!(access::serve(doors, routes, shutdown), reporting);
+    let ((), reported) = tokio::join!(hindsight_access::serve(doors, routes, shutdown), reporting);
     reported
 }

@@ -5,13 +5,11 @@
 //!                     └─ HTTP/JSON (v1) ──┴─▶ Service ─▶ admission ─▶ the engine
 //! ```
 //!
-//! - [`access`]: who may call, and the listeners
 //! - [`service`]: the calls
 //! - [`v1`](crate::http): the same calls as HTTP/JSON, with their description
 //! - [`json`], [`extended_json`]: answers in words that programs read
 //! - [`times`], [`document_id`]: positions and ids as people type them
 
-pub mod access;
 pub mod document_id;
 pub mod extended_json;
 mod health;

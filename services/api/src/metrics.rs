@@ -1,19 +1,10 @@
-//! The metrics of the API: calls, callers, searches.
+//! The metrics of the API: calls and searches.
 
 use hindsight_runtime::Metric;
 
-/// Every metric of this part.
-pub const METRICS: &[Metric] = &[
-    CALLS,
-    CALL_SECONDS,
-    IN_FLIGHT,
-    UNAUTHENTICATED,
-    HANDSHAKE_FAILURES,
-    AUDIT_FAILURES,
-    SEARCH_SEGMENTS,
-    SEARCH_FRAMES,
-    SEARCH_ENTRIES,
-];
+/// Every metric of this crate.
+pub const METRICS: &[Metric] =
+    &[CALLS, CALL_SECONDS, IN_FLIGHT, SEARCH_SEGMENTS, SEARCH_FRAMES, SEARCH_ENTRIES];
 
 const CALLS: Metric =
     Metric::counter("hindsight_api_calls_total", "Calls that ended, by call and gRPC status code.")
@@ -23,18 +14,6 @@ const CALL_SECONDS: Metric =
         .by(&["call"]);
 const IN_FLIGHT: Metric =
     Metric::gauge("hindsight_api_calls_in_flight", "Calls that are being answered.");
-const UNAUTHENTICATED: Metric = Metric::counter(
-    "hindsight_api_unauthenticated_total",
-    "Calls refused for a missing or wrong token or certificate.",
-);
-const HANDSHAKE_FAILURES: Metric = Metric::counter(
-    "hindsight_api_handshake_failures_total",
-    "Connections on which no TLS session came about.",
-);
-const AUDIT_FAILURES: Metric = Metric::counter(
-    "hindsight_audit_failures_total",
-    "Lines that could not be written to the audit file; their calls were refused.",
-);
 const SEARCH_SEGMENTS: Metric = Metric::counter(
     "hindsight_search_segments_total",
     "Segments read by searches that came to their end.",
@@ -44,34 +23,22 @@ const SEARCH_FRAMES: Metric =
 const SEARCH_ENTRIES: Metric =
     Metric::counter("hindsight_search_entries_total", "Entries looked at by these searches.");
 
-pub fn call_began() {
+pub(crate) fn call_began() {
     IN_FLIGHT.shift(&[], 1.0);
 }
 
 /// An admitted call ended after so many seconds.
-pub fn call_ended(call: &str, seconds: f64) {
+pub(crate) fn call_ended(call: &str, seconds: f64) {
     IN_FLIGHT.shift(&[], -1.0);
     CALL_SECONDS.record(&[call], seconds);
 }
 
 /// A call ended, admitted or not.
-pub fn call_counted(call: &str, code: &str) {
+pub(crate) fn call_counted(call: &str, code: &str) {
     CALLS.add(&[call, code], 1);
 }
 
-pub fn caller_refused() {
-    UNAUTHENTICATED.add(&[], 1);
-}
-
-pub fn handshake_failed() {
-    HANDSHAKE_FAILURES.add(&[], 1);
-}
-
-pub fn audit_failed() {
-    AUDIT_FAILURES.add(&[], 1);
-}
-
-pub fn searched(segments: u64, frames: u64, entries: u64) {
+pub(crate) fn searched(segments: u64, frames: u64, entries: u64) {
     SEARCH_SEGMENTS.add(&[], segments);
     SEARCH_FRAMES.add(&[], frames);
     SEARCH_ENTRIES.add(&[], entries);

@@ -13,6 +13,7 @@ mod diff;
 mod documents;
 mod entries;
 mod filter_version;
+mod missing;
 mod operations;
 mod page;
 mod reason;
@@ -37,12 +38,12 @@ use hindsight_proto::v1::hindsight_server::Hindsight;
 use hindsight_replayer::Engine;
 use tonic::{Request, Response, Status};
 
-use crate::access::Call;
 use admission::Place;
+use hindsight_access::Call;
 use reason::status_of;
 
 pub use admission::Admission;
-pub use reason::{DOMAIN, Reason, invalid};
+pub use reason::{Reason, invalid};
 pub use restores::Restores;
 pub use status::{CopyBoard, Live, SourceLook, headroom};
 

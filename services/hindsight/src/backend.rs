@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use hindsight_api::access::{Bearer, Credentials};
+use hindsight_access::{Bearer, Credentials};
 use hindsight_api::service::Service;
 use hindsight_proto::longrunning::operations_client::OperationsClient;
 use hindsight_proto::longrunning::operations_server::Operations;
@@ -146,7 +146,7 @@ async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
 macro_rules! unary {
     ($client:ident: $($name:ident: $request:ty => $response:ty;)*) => {
         impl Backend { $(
-            pub async fn $name(&self, request: $request) -> Result<$response> {
+            pub(crate) async fn $name(&self, request: $request) -> Result<$response> {
                 let answer = match self {
                     Self::Remote(remote) => remote.clone().$client.$name(request).await,
                     Self::Local(service) => service.$name(Request::new(request)).await,
@@ -161,7 +161,7 @@ macro_rules! unary {
 macro_rules! streaming {
     ($($name:ident: $request:ty => $response:ty;)*) => {
         impl Backend { $(
-            pub async fn $name(
+            pub(crate) async fn $name(
                 &self,
                 request: $request,
             ) -> Result<BoxStream<'static, Result<$response>>> {

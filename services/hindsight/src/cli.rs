@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hindsight_api::access::{AccessArgs, ClientArgs, TokenCreate};
+use hindsight_access::{AccessArgs, ClientArgs, TokenCreate};
 
 use crate::unknown_commands::UnknownCommands;
 

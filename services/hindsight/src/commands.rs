@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use hindsight_api::access;
 use hindsight_api::extended_json;
 use serde::Serialize;
 
@@ -37,7 +36,7 @@ pub(crate) async fn run(global: &Global, command: &Command, loaded: &Loaded) -> 
     let needs = match command {
         Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
         Command::Token(Token::Create(create)) => {
-            access::create_token(create)?;
+            hindsight_access::create_token(create)?;
             return Ok(Exit::Done);
         }
         Command::Log(LogCommand::Copy(copy)) => return log_copy::run(global, copy).await,

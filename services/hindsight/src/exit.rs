@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use hindsight_api::access::AccessError;
+use hindsight_access::AccessError;
 use hindsight_api::document_id::InvalidId;
 
 /// Why a command ended, for the process that called it.
@@ -58,7 +58,8 @@ impl From<InvalidId> for Failure {
     }
 }
 
-/// Returns the exit code that an error calls for: the first cause in its chain that has one decides.
+/// Returns the exit code that an error calls for: the first cause in its chain that has one
+/// decides.
 pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     let exit_of_cause = |cause: &(dyn std::error::Error + 'static)| {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.exit);

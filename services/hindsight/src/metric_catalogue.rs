@@ -5,13 +5,14 @@ use hindsight_runtime::Metric;
 use crate::serve;
 
 /// The metrics, by the part that they belong to.
-fn parts() -> [(&'static str, &'static [Metric]); 5] {
+fn parts() -> [(&'static str, &'static [Metric]); 6] {
     [
         ("Positions, windows, bases", serve::METRICS),
         ("Capture", hindsight_tailer::metrics::METRICS),
         ("Following the log", hindsight_replayer::metrics::METRICS),
         ("History", hindsight_history::metrics::METRICS),
         ("API", hindsight_api::metrics::METRICS),
+        ("Access", hindsight_access::metrics::METRICS),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use hindsight_api::access::AuditLog;
+use hindsight_access::AuditLog;
 use hindsight_api::service::{Admission, Restores, Service};
 use hindsight_history::{History, Settings};
 use hindsight_index::{Index, ResumePoint};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hindsight_api::access::{Guard, listen_address};
+use hindsight_access::{Guard, listen_address};
 use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
 use hindsight_history::History;
 use hindsight_mongo::connection_string;
@@ -40,7 +40,7 @@ use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
 use capture::CaptureService;
 pub(crate) use metrics::METRICS;
-use process::Process;
+use process::{Process, Signals};
 
 /// How long the parts may take to stop: the last segment is cut and appended, the history flushed.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -91,36 +91,53 @@ fn member_tags(args: &CaptureArgs) -> Result<Vec<(String, String)>, Failure> {
 pub(crate) async fn up(global: &Global, up: &Up) -> Result<Exit> {
     check(global, up)?;
     let source = source_of(&up.capture).await?;
-    let process = Process::begin(global, &up.listen)?;
+    let (process, mut signals) = Process::begin(global, &up.listen)?;
     let boards = Boards::default();
-    let captured = open_for_capture(global, &process, source, &up.capture, &boards).await?;
-    let Some((settings, opened)) = captured else { return Ok(Exit::Done) };
-    let history = open_history(&process.data, up.store.cache_bytes, global.skipped()).await?;
-    run(global, process, opened, boards, Some(settings), Some(history)).await
+    let opening = async {
+        let captured = open_for_capture(global, &process, source, &up.capture, &boards).await?;
+        let cache_bytes = up.store.cache_bytes;
+        let history = open_history(&process.data, cache_bytes, global.skipped()).await?;
+        Ok((captured, history))
+    };
+    let Some(((settings, opened), history)) = signals.unless_stopped(opening).await? else {
+        return Ok(Exit::Done);
+    };
+    let parts = Parts { opened, boards, settings: Some(settings), history: Some(history) };
+    run(global, process, signals, parts).await
 }
 
 /// Capture only.
 pub(crate) async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
     check_all(global, &tailer.listen, Some(&tailer.capture))?;
     let source = source_of(&tailer.capture).await?;
-    let process = Process::begin(global, &tailer.listen)?;
+    let (process, mut signals) = Process::begin(global, &tailer.listen)?;
     let boards = Boards::default();
-    let captured = open_for_capture(global, &process, source, &tailer.capture, &boards).await?;
-    let Some((settings, opened)) = captured else { return Ok(Exit::Done) };
-    run(global, process, opened, boards, Some(settings), None).await
+    let opening = open_for_capture(global, &process, source, &tailer.capture, &boards);
+    let Some((settings, opened)) = signals.unless_stopped(opening).await? else {
+        return Ok(Exit::Done);
+    };
+    let parts = Parts { opened, boards, settings: Some(settings), history: None };
+    run(global, process, signals, parts).await
 }
 
 /// History and API of a log that a tailer writes.
 pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     check_all(global, &replayer.listen, None)?;
-    let process = Process::begin(global, &replayer.listen)?;
+    let (process, mut signals) = Process::begin(global, &replayer.listen)?;
     let boards = Boards::default();
     let choice = LogChoice::of(&global.log, &process.data)?;
     let bases = global.bases.as_deref();
-    let opened = open_log(&process, &choice, bases, Access::Read, &boards).await?;
-    let Some(opened) = opened else { return Ok(Exit::Done) };
-    let history = open_history(&process.data, replayer.store.cache_bytes, global.skipped()).await?;
-    run(global, process, opened, boards, None, Some(history)).await
+    let opening = async {
+        let opened = open_log(&process, &choice, bases, Access::Read, &boards).await?;
+        let cache_bytes = replayer.store.cache_bytes;
+        let history = open_history(&process.data, cache_bytes, global.skipped()).await?;
+        Ok((opened, history))
+    };
+    let Some((opened, history)) = signals.unless_stopped(opening).await? else {
+        return Ok(Exit::Done);
+    };
+    let parts = Parts { opened, boards, settings: None, history: Some(history) };
+    run(global, process, signals, parts).await
 }
 
 /// Before anything is touched: what is malformed leaves no directory behind.
@@ -132,14 +149,14 @@ async fn source_of(args: &CaptureArgs) -> Result<Source> {
     })
 }
 
-/// None when the process was told to stop before the log was there.
+/// Finds the source, and opens the log that belongs to it.
 async fn open_for_capture(
     global: &Global,
     process: &Process,
     source: Source,
     args: &CaptureArgs,
     boards: &Boards,
-) -> Result<Option<(CaptureSettings, Opened)>> {
+) -> Result<(CaptureSettings, Opened)> {
     let survey = source.survey(&source.hosts()).await?;
     info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
     if let Some(asked) = source.other_set_name(&survey.identity) {
@@ -152,9 +169,7 @@ async fn open_for_capture(
     let choice = LogChoice::of(&global.log, &process.data)?;
     let access = Access::Capture(survey.identity.segment_source());
     let bases = global.bases.as_deref();
-    let Some(opened) = open_log(process, &choice, bases, access, boards).await? else {
-        return Ok(None);
-    };
+    let opened = open_log(process, &choice, bases, access, boards).await?;
     let preference = Preference {
         member: args.member.clone(),
         tags: member_tags(args)?,
@@ -167,21 +182,20 @@ async fn open_for_capture(
         cut: cut_settings(args),
         catalog_check_every: args.catalog_check_every,
     };
-    Ok(Some((settings, opened)))
+    Ok((settings, opened))
 }
 
-/// Opens the log; one on brokers is waited for. None when the process was told to stop before it
-/// was there.
+/// Opens the log; one on brokers is waited for.
 async fn open_log(
     process: &Process,
     choice: &LogChoice,
     bases: Option<&Path>,
     access: Access,
     boards: &Boards,
-) -> Result<Option<Opened>> {
+) -> Result<Opened> {
     let (data, positions) = (&process.data, &boards.positions);
     match choice.url {
-        LogUrl::Directory(_) => open(data, choice, bases, access, positions).await.map(Some),
+        LogUrl::Directory(_) => open(data, choice, bases, access, positions).await,
         LogUrl::Kafka { .. } => {
             let open = async || open(data, choice, bases, access.clone(), positions).await;
             anteroom::until_open(process, open).await
@@ -201,16 +215,20 @@ fn cut_settings(args: &CaptureArgs) -> CutSettings {
     }
 }
 
-/// Runs the parts there are: with settings for capture it captures, else it follows the log; with a
-/// history it applies and answers.
-async fn run(
-    global: &Global,
-    process: Process,
+/// What a process is made of.
+struct Parts {
     opened: Opened,
     boards: Boards,
+    /// Of a process that captures.
     settings: Option<CaptureSettings>,
+    /// Of a process that applies and answers.
     history: Option<Arc<History>>,
-) -> Result<Exit> {
+}
+
+/// Runs the parts there are: with settings for capture it captures, else it follows the log; with a
+/// history it applies and answers.
+async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) -> Result<Exit> {
+    let Parts { opened, boards, settings, history } = parts;
     let doors = process.listen().await?;
     let applied = Arc::new(watch::Sender::new(Applied::default()));
     let copy = CopyBoard::default();
@@ -241,6 +259,7 @@ async fn run(
 
     let shutdown = CancellationToken::new();
     let mut tasks: Tasks<anyhow::Error> = Tasks::new(shutdown.clone());
+    tasks.spawn("signals", signals.stop(shutdown.clone()));
     if let Some(history) = history {
         spawn_follower(&mut tasks, &opened, history, applied, &live, &shutdown);
     }
@@ -248,7 +267,8 @@ async fn run(
         Some(settings) => {
             let history = engine.history.is_some().then(|| engine.applied.clone());
             let capture = CaptureService::new(settings, &opened, boards.clone(), copy, history);
-            capture.spawn(&mut tasks, &shutdown).await?;
+            let spawned = capture.spawn(&mut tasks, &shutdown);
+            shutdown.run_until_cancelled(spawned).await.unwrap_or(Ok(()))?;
         }
         None => tasks.spawn("log", following::follow_log(&opened, &boards, shutdown.clone())),
     }
@@ -262,7 +282,6 @@ async fn run(
     let pages = hindsight_api::http::Pages { metrics: process.metrics.clone(), live, tells };
     let (url, local_address) = (doors.url, doors.local_address);
     tasks.spawn("api", hindsight_api::http::serve(doors.doors, service, pages, shutdown.clone()));
-    tasks.spawn("signals", process::stop_on_signal(shutdown.clone()));
     tasks.spawn("hangup", process.guard.clone().reload_on_hangup(shutdown.clone()));
     process.owner.announce(&local_address)?;
     process::say_ready(global, &url);

@@ -198,7 +198,11 @@ async fn what_a_target_can_never_hold_is_refused_at_once_or_left_out() -> Result
     roles.update_one(doc! {"_id": "shop.ops"}, change).await?;
     target.client().await?.database("shop").drop().await?;
     let output = restore(&["--leave-out-unrestorable"]).await?.expect_code(1)?;
-    ensure!(output.stderr.contains("each role of these: shop.ops"), "{}", output.stderr);
+    ensure!(
+        output.stderr.contains("each of these roles with another definition: shop.ops"),
+        "{}",
+        output.stderr
+    );
     up.stop().await?;
     Ok(())
 }

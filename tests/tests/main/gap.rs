@@ -133,6 +133,11 @@ async fn check_answers(data: &Path, lost: Timestamp, held: &[&Held]) -> Result<V
     refuses_the_gap(data, lost, &now["gaps"][0]).await?;
     let waited = run_json(data, &["wait", "--for", &spelled(lost)]).await?.expect_code(3)?;
     ensure!(waited.stderr.contains("gap"), "a wait for what is lost: {}", waited.stderr);
+    // What was never captured cannot be found, which is not the same as "did not happen".
+    for command in ["find", "timeline"] {
+        let answer = run_json(data, &[command]).await?.expect_success()?;
+        ensure!(answer.stderr.contains("was never captured"), "{command}: {}", answer.stderr);
+    }
     for point in held {
         restores_exactly(data, point.at, &point.snapshot).await?;
     }

@@ -106,3 +106,24 @@ async fn what_is_malformed_is_a_usage_error_and_touches_nothing() -> Result<()> 
     }
     Ok(())
 }
+
+/// A service that is told to stop while it starts stops as a service that runs: without an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_starting_stops_when_it_is_told_to() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let directory = tempfile::tempdir()?;
+    for (number, delay_ms) in [0, 1, 5, 20, 50, 100, 200, 400].into_iter().enumerate() {
+        let data = directory.path().join(format!("data{number}"));
+        let mut up = HindsightProcess::spawn_up(&set.uri(), &data, &[])?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !data.join("LOCK").exists() {
+            ensure!(Instant::now() < deadline, "it does not start: {}", up.stderr());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        let ended = up.stop().await?;
+        ensure!(ended.success(), "after {delay_ms} ms: {ended}\n{}", up.stderr());
+    }
+    Ok(())
+}

@@ -38,7 +38,7 @@ fn texts(endings: &[&str]) -> Result<Vec<(String, String)>> {
         }
     }
     found.sort();
-    ensure!(found.len() > 20, "only {} files: is this a checkout?", found.len());
+    ensure!(found.len() > 10, "only {} files: is this a checkout?", found.len());
     Ok(found)
 }
 

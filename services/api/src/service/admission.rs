@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
+use hindsight_access::{AuditEntry, AuditLog, Call, Caller, Phase};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
@@ -19,7 +20,6 @@ use tonic::{Code, Request, Response, Status};
 
 use super::about::{About, Counted};
 use super::{Answers, Reason};
-use crate::access::{AuditEntry, AuditLog, Call, Caller, Phase};
 use crate::metrics;
 
 /// Decides which calls are answered.

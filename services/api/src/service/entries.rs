@@ -14,7 +14,7 @@ use hindsight_replayer::find::{
 use tonic::Status;
 
 use super::scan::filter_of as query_of;
-use super::{Answers, Service, id_of, invalid, status_of, whereabouts};
+use super::{Answers, Service, id_of, invalid, missing, status_of, whereabouts};
 use crate::metrics;
 
 pub(super) fn search(
@@ -23,6 +23,8 @@ pub(super) fn search(
 ) -> Result<Answers<api::SearchEntriesResponse>, Status> {
     let engine = &service.engine;
     let filter = filter_of(engine, request)?;
+    let mut notes = whereabouts::notes(engine, &request.ns);
+    notes.extend(missing::notes(engine, Some(filter.from), Some(filter.to))?);
     if request.follow && request.to.is_some() {
         return Err(invalid("follow", "nothing follows after `to`: leave one of them out"));
     }
@@ -34,7 +36,6 @@ pub(super) fn search(
     let search =
         Search::new(log, index, filter, options, engine.memory.clone()).map_err(status_of)?;
     let with_context = request.before_context > 0;
-    let notes = whereabouts::notes(engine, &request.ns);
     let first =
         (!notes.is_empty()).then(|| api::SearchEntriesResponse { notes, ..Default::default() });
     let first = stream::iter(first.map(Ok));

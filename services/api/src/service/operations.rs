@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hindsight_access::Call;
 use hindsight_proto::longrunning::operations_server::Operations;
 use hindsight_proto::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
@@ -11,7 +12,6 @@ use tonic::{Request, Response, Status};
 
 use super::page::{Page, PageKey};
 use super::{Restores, Service, invalid};
-use crate::access::Call;
 
 /// How long a wait without a time-out of its own takes at most.
 const MAX_WAIT: Duration = Duration::from_secs(600);

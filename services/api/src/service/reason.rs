@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
+use hindsight_access::DOMAIN;
 use hindsight_replayer::{QueryError, Why};
 use hindsight_restore::RestoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
-
-/// The domain of the reasons. The table at the top of `hindsight.proto` defines them.
-pub const DOMAIN: &str = "hindsight";
 
 /// The reasons in the table at the top of `hindsight.proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use hindsight_replayer::Engine;
 use hindsight_replayer::find::NamespacePattern;
 use tonic::Status;
 
-use super::{status_of, whereabouts};
+use super::{missing, status_of, whereabouts};
 use crate::times::to_api;
 
 pub(super) fn timeline(
@@ -19,6 +19,8 @@ pub(super) fn timeline(
         time.map(|time| engine.bound(&time.text, lower)).transpose().map_err(status_of)
     };
     let (from, to) = (bound(request.from, true)?, bound(request.to, false)?);
+    let mut notes = whereabouts::notes(engine, &request.ns);
+    notes.extend(missing::notes(engine, from, to)?);
     let bucket = NonZeroU32::new(request.bucket_seconds);
     let found = engine.timeline(namespace.as_ref(), from, to, bucket).map_err(status_of)?;
     let buckets = found.rows.into_iter().map(|row| api::TimelineBucket {
@@ -41,6 +43,6 @@ pub(super) fn timeline(
         commands: commands.collect(),
         bucket_seconds: found.bucket_seconds.get(),
         commands_truncated: found.has_older_commands,
-        notes: whereabouts::notes(engine, &request.ns),
+        notes,
     })
 }

@@ -8,17 +8,16 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use hindsight_api::access;
 use hindsight_log::LogError;
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::CaptureError;
 use tracing::{info, warn};
 
-use super::process::{Process, stop_on_signal};
+use super::process::Process;
 
 /// What takes longer to open is told of at `/readyz`.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -43,23 +42,21 @@ impl Reason {
     }
 }
 
-/// Opens what is on brokers, again and again as long as what is missing can come by itself. None
-/// when the process was told to stop before that.
+/// Opens what is on brokers, again and again as long as what is missing can come by itself.
 ///
 /// # Errors
 /// What no waiting mends; an address that cannot be listened on.
 pub(super) async fn until_open<T>(
     process: &Process,
     open: impl AsyncFn() -> Result<T>,
-) -> Result<Option<T>> {
+) -> Result<T> {
     let reason = Reason(Arc::new(Mutex::new("the log is being opened".to_owned())));
     let done = CancellationToken::new();
     let serving = serve(process, reason.clone(), done.clone());
     tokio::pin!(serving);
     let opened = tokio::select! {
-        opened = tries(open, &reason) => opened.map(Some),
-        stopped = stop_on_signal(done.clone()) => stopped.map(|()| None),
-        served = &mut serving => return served.map(|()| None),
+        opened = tries(open, &reason) => opened,
+        served = &mut serving => return Err(served.err().unwrap_or_else(|| Error::msg("the anteroom closed"))),
     };
     // The address is to be free again.
     done.cancel();
@@ -100,7 +97,7 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
         .route("/metrics", get(move || std::future::ready(metrics.render())))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(unready));
-    access::serve(doors.doors, routes, done).await;
+    hindsight_access::serve(doors.doors, routes, done).await;
     Ok(())
 }
 

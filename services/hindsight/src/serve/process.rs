@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use hindsight_api::access::{Doors, Guard, listen_address};
+use hindsight_access::{Doors, Guard, listen_address};
 use hindsight_api::service::Admission;
 use hindsight_runtime::{CancellationToken, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::cli::{Global, Listen, LogFormat};
@@ -27,8 +28,10 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn begin(global: &Global, listen: &Listen) -> Result<Self> {
+    /// Takes the data directory, and listens for the signals that stop the process from then on.
+    pub(super) fn begin(global: &Global, listen: &Listen) -> Result<(Self, Signals)> {
         let address = listen_address(&listen.listen, &listen.access)?;
+        let signals = Signals::listen()?;
         let guard = Guard::open(&listen.access)?;
         let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
         metric_catalogue::describe();
@@ -39,7 +42,7 @@ impl Process {
                 let audit = listen.access.audit_file.clone().unwrap_or_else(|| data.audit());
                 let room = usize::from(listen.access.max_calls);
                 let admission = Admission::of_server(open_audit(&audit)?, room);
-                Ok(Self { data, owner, metrics, guard, admission, address })
+                Ok((Self { data, owner, metrics, guard, admission, address }, signals))
             }
             Running::Somebody { .. } => {
                 let root = data.root().display();
@@ -54,17 +57,48 @@ impl Process {
     }
 }
 
-pub(super) async fn stop_on_signal(shutdown: CancellationToken) -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => info!("interrupted: stopping"),
-        () = shutdown.cancelled() => {}
+/// The signals that stop the process. None that arrives after [`Signals::listen`] is lost, whoever
+/// waits for them when.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    shutdown.cancel();
-    Ok(())
+
+    async fn asked_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => info!("SIGTERM: stopping"),
+            _ = self.interrupt.recv() => info!("interrupted: stopping"),
+        }
+    }
+
+    /// Runs what comes before the process serves. Returns None when the process was told to stop
+    /// first.
+    pub(super) async fn unless_stopped<T>(
+        &mut self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<Option<T>> {
+        tokio::select! {
+            done = work => done.map(Some),
+            () = self.asked_to_stop() => Ok(None),
+        }
+    }
+
+    /// Cancels `shutdown` at the first signal.
+    pub(super) async fn stop(mut self, shutdown: CancellationToken) -> Result<()> {
+        tokio::select! {
+            () = self.asked_to_stop() => shutdown.cancel(),
+            () = shutdown.cancelled() => {}
+        }
+        Ok(())
+    }
 }
 
 /// The line that scripts wait for.

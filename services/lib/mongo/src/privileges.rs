@@ -1,4 +1,5 @@
-//! What the user that reads the source must be allowed to do. Refusals, README and tests take it from here.
+//! What the user that reads the source must be allowed to do. Refusals, README and tests take it
+//! from here.
 //!
 //! No built-in role but `root` with `__system` allows all of this: `backup`, for one, may not read
 //! `system.views`.
@@ -7,8 +8,8 @@
 pub const ROLE: &str = "clusterMonitor";
 /// Actions on `{anyResource: true}`.
 pub const ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
-/// The action on `{anyResource: true}` that reading the buckets of time-series takes from MongoDB 8.3
-/// on. Older servers refuse to create a role with it.
+/// The action on `{anyResource: true}` that reading the buckets of time-series takes from MongoDB
+/// 8.3 on. Older servers refuse to create a role with it.
 pub const RAW_DATA_ACTION: &str = "performRawDataOperations";
 /// Actions on `{cluster: true}`.
 pub const CLUSTER_ACTIONS: [&str; 1] = ["listDatabases"];

@@ -84,7 +84,7 @@ mod tests {
         let mut findings = Findings::default();
         let obstacle = || Obstacle {
             what: "option recordPreImages".into(),
-            reason: "MongoDB 7.0.28 knows it no more".into(),
+            reason: "MongoDB 7.0.28 no longer knows it".into(),
             remedy: "restore into the source's version".into(),
             removable: false,
         };

@@ -50,8 +50,11 @@ async fn create_collection(
     if let Some(series) = &collection.time_series {
         prepare_time_series(client, collection, series).await?;
     }
-    let unmarked =
-        || format!("{namespace} lost its mark as temporary: the target let us not set it");
+    let unmarked = || {
+        format!(
+            "{namespace} is not marked as temporary: the target does not let this user set the mark"
+        )
+    };
     Ok(collection.temporary.then(unmarked))
 }
 

@@ -2,9 +2,12 @@
 //! it is there.
 //!
 //! ```text
-//! Snapshot ─▶ plan ─▶ checks ─▶ collections ─▶ documents ─▶ indexes ─▶ views ─▶ verification ─▶ expiry ─▶ users
-//! (state at T) pure    nothing    options        raw bytes    in parallel          reads back      TTL,
-//!                      written                                                                     collMod
+//! Snapshot ───▶ plan ─▶ checks ───▶ collections ─▶ documents ─▶ indexes ─▶ views
+//! (state at T)  pure    nothing     options        raw bytes    in parallel   │
+//!                       written                                               ▼
+//!                                            users ◀─ expiry ◀── verification
+//!                                                     TTL,       reads back
+//!                                                     collMod
 //! ```
 //!
 //! Whatever makes documents expire is created last, after the verification, so that the target's

@@ -99,7 +99,8 @@ impl Target {
 
     /// Returns which primary answers now.
     pub(super) async fn primacy(&self) -> Result<Primacy, RestoreError> {
-        let hello = self.client.hello().await.map_err(|failure| self.unreachable(&failure))?;
+        let hello = self.client.hello().await;
+        let hello = hello.map_err(|failure| RestoreError::reading(&failure, "who is primary"))?;
         Ok(hello.primacy)
     }
 

@@ -181,7 +181,7 @@ fn compare_indexes(expected: &[Vec<u8>], held: &[Vec<u8>]) -> Result<Option<Stri
     }
     let unknown = held.iter().map(|spec| index_name(spec));
     let mut unknown = unknown.filter(|name| !expected.iter().any(|spec| index_name(spec) == *name));
-    Ok(unknown.next().map(|name| format!("it has an index {name} that the state has not")))
+    Ok(unknown.next().map(|name| format!("it has an index {name} that the state does not have")))
 }
 
 fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
@@ -284,7 +284,10 @@ mod tests {
         assert_eq!(compare(&[a(), b()], &[b(), a()]), "");
         assert_eq!(compare(&[a(), b()], &[b()]), "its index a_1 is missing");
         assert_eq!(compare(&[a()], &[hidden]), "its index a_1 differs: hidden");
-        assert_eq!(compare(&[a()], &[a(), b()]), "it has an index b_1 that the state has not");
+        assert_eq!(
+            compare(&[a()], &[a(), b()]),
+            "it has an index b_1 that the state does not have"
+        );
         let order = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "byid", "clustered": true };
         assert_eq!(compare(&[a()], &[a(), spec(order)]), "");
     }

@@ -15,8 +15,8 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-/// Writes a file and makes it durable: first the content, under a temporary name, then the name, then
-/// the directory's entry. After a crash the file holds all of `bytes`, or is as it was before.
+/// Writes a file and makes it durable: first the content, under a temporary name, then the name,
+/// then the directory's entry. After a crash the file holds all of `bytes`, or is as it was before.
 ///
 /// # Errors
 /// Returns the step that failed. The file may hold its new content then, but for the last step.

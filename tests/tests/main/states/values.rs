@@ -4,7 +4,7 @@
 //! | form | value |
 //! |---|---|
 //! | `{db}`, `{n}` in a string or a name | the state's database; the number of the repetition |
-//! | `{"$n": 7}`, `{"$nDate": 1000}` | that number times the repetition; so many milliseconds after 2020 |
+//! | `{"$n": 7}`, `{"$nDate": 1000}` | that number times the repetition; milliseconds after 2020 |
 //! | `{"$fill": ["x", 9]}` | the string nine times over |
 //! | `{"$many": 5, "of": V}` | an array of V for n = 0 to 4 |
 //! | `{"$manyFields": 5}` | a document with fields f0 to f4 |

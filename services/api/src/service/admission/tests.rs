@@ -1,11 +1,11 @@
 use std::path::Path;
 
 use futures_util::StreamExt;
+use hindsight_access::Role;
 use hindsight_proto::v1 as api;
 use serde_json::json;
 
 use super::*;
-use crate::access::Role;
 
 fn admission(directory: &Path, room: usize) -> Admission {
     let audit = AuditLog::open(&directory.join("audit.jsonl")).expect("a file");

@@ -36,14 +36,14 @@ pub(in super::super) async fn present(
         let more = more(wanted, &held, own);
         if !more.is_empty() {
             present.warnings.push(format!(
-                "it has, and keeps, each {what} of these, which the state has not: {}",
+                "it keeps each of these {what}s, which it has and the state does not: {}",
                 listed(&more, LISTED)
             ));
         }
         let others = others(wanted, &held, own);
         if !others.is_empty() {
             present.problems.push(format!(
-                "it has already, and otherwise, each {what} of these: {}; drop them on the target first",
+                "it already has each of these {what}s with another definition: {}; drop them on the target first",
                 listed(&others, LISTED)
             ));
         }

@@ -122,7 +122,10 @@ fn obstacle(
                 "its expireAfterSeconds is NaN, by which the source never expires a document, and MongoDB \
                  {version} would expire all at once"
             );
-            return Ok(no(reason, "restore into MongoDB 4.4, or into 5.0.14 or later"));
+            return Ok(no(
+                reason,
+                "restore into MongoDB 4.4, a 5.0 from 5.0.14 on, or 6.0.2 or later",
+            ));
         }
     }
     if let Some(reason) = seconds_refused(spec, limits)? {

@@ -70,7 +70,7 @@ fn obstacle(
         Some(Obstacle { what: what(), reason, remedy: remedy.to_owned(), removable })
     };
     let needs = |first: Version, name: &str| {
-        let reason = format!("MongoDB {version} knows it not");
+        let reason = format!("MongoDB {version} does not know it");
         (version < first)
             .then(|| no(false, reason, &format!("restore into MongoDB {name} or later")))
     };
@@ -85,12 +85,14 @@ fn obstacle(
             "restore into a replica set",
         ),
         b"encryptedFields" => needs(Version(6, 0, 0), "6.0").flatten(),
-        b"changeStreamPreAndPostImages" if version < Version(6, 0, 0) => {
-            no(true, format!("MongoDB {version} knows it not"), "restore into MongoDB 6.0 or later")
-        }
+        b"changeStreamPreAndPostImages" if version < Version(6, 0, 0) => no(
+            true,
+            format!("MongoDB {version} does not know it"),
+            "restore into MongoDB 6.0 or later",
+        ),
         b"recordPreImages" if version >= Version(6, 2, 0) => no(
             true,
-            format!("MongoDB {version} knows it no more, and an upgrade drops it too"),
+            format!("MongoDB {version} no longer knows it, and an upgrade drops it too"),
             "restore into the source's version",
         ),
         b"recordPreImages" if options.get(b"changeStreamPreAndPostImages")?.is_some() => no(
@@ -117,9 +119,11 @@ fn obstacle(
             Some(collation) => collation_obstacle(collation, what, false, limits)?,
             None => None,
         },
-        name if version.0 <= NEWEST_KNOWN && !KNOWN.contains(&name) => {
-            no(true, format!("MongoDB {version} knows it not"), "restore into the source's version")
-        }
+        name if version.0 <= NEWEST_KNOWN && !KNOWN.contains(&name) => no(
+            true,
+            format!("MongoDB {version} does not know it"),
+            "restore into the source's version",
+        ),
         _ => None,
     })
 }

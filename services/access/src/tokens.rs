@@ -72,7 +72,7 @@ pub(super) fn text(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::role::Role;
+    use crate::role::Role;
 
     #[test]
     fn a_token_is_found_until_it_expires() {

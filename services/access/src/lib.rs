@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! connections   one accept loop per listener; tls: its handshakes
-//!   gate        in front of every route: who calls, or a refusal; hosts: which names a browser may use for us
+//!   gate        in front of every route: who calls, or a refusal; hosts: which names a browser
+//!               may use for us
 //!     caller    what a handler finds in its request, and asks: may this caller make this call?
 //!       audit   what was read and changed, by whom
 //! ```
@@ -17,6 +18,7 @@ mod error;
 mod gate;
 mod hosts;
 mod local;
+pub mod metrics;
 mod role;
 mod tls;
 mod token;
@@ -34,7 +36,9 @@ pub use caller::Caller;
 pub use connections::{Door, serve};
 pub use credentials::{Bearer, ClientArgs, Credentials};
 pub use error::AccessError;
-pub use role::Call;
-#[cfg(test)]
-pub use role::Role;
+pub use role::{Call, Role};
 pub use token_create::{TokenCreate, run as create_token};
+
+/// The domain of the reasons that errors carry; the table at the top of `hindsight.proto` defines
+/// them.
+pub const DOMAIN: &str = "hindsight";

@@ -19,7 +19,8 @@ use super::{token_file, tokens};
     after_help = "Example:\n  hindsight token create --name dashboard --role viewer --expires 2027-01-01T00:00:00Z"
 )]
 pub struct TokenCreate {
-    /// Holder of the token: 1 to 64 letters, digits or ._@+-. Logs and the audit file show the name.
+    /// Holder of the token: 1 to 64 letters, digits or ._@+-. Logs and the audit file show the
+    /// name.
     #[arg(long, value_name = "NAME")]
     pub name: String,
     /// Calls that the token allows.

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::role::{Call, Role};
-use crate::service::DOMAIN;
+use crate::DOMAIN;
 
 /// The name of a caller who needs no token of the tokens file.
 const LOCAL: &str = "local";
