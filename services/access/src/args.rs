@@ -93,7 +93,7 @@ impl Guard {
         })
     }
 
-    /// Returns whether everybody who reaches the API may make every call.
+    /// Returns whether everybody who can reach the API may make every call.
     pub fn is_open(&self) -> bool {
         self.tokens.is_none() && self.tls.is_none()
     }

@@ -1,7 +1,7 @@
-//! The audit file: who read what, and who changed what. One JSON object on each line, only ever
-//! appended.
+//! The audit file: who read what, and who changed what. It holds one JSON object per line and is
+//! only ever appended to.
 //!
-//! A call is written down before it is answered. What cannot be written down is not answered.
+//! A call is recorded before it is answered. A call that cannot be recorded is not answered.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,9 +17,9 @@ use super::caller::{Caller, error};
 use super::complaints::Complaints;
 use super::role::Call;
 
-/// Longest line, its end included.
+/// Limit on the length of a line, including the line end.
 const MAX_LINE_BYTES: usize = 16 << 10;
-/// Of a line that would be longer, longer texts are cut to so many bytes.
+/// In a line that would be longer, texts longer than this are cut to this many bytes.
 const CUT_TEXT_BYTES: usize = 256;
 
 /// Whether a call begins or has ended.
@@ -28,18 +28,19 @@ pub enum Phase {
     Begins,
     Ended {
         code: Code,
-        /// Documents, versions, changes or entries that were answered.
+        /// Number of documents, versions, changes or entries in the answer.
         documents: Option<u64>,
     },
 }
 
-/// One line.
+/// One line of the audit file.
 #[derive(Debug, Clone)]
 pub struct AuditEntry<'a> {
     pub caller: &'a Caller,
     pub call: Call,
     pub phase: Phase,
-    /// Namespace, `_id` as canonical Extended JSON, times, the target without its password.
+    /// What the call is about: namespace, `_id` as canonical Extended JSON, times, the target
+    /// without its password.
     pub about: Value,
 }
 
@@ -51,7 +52,7 @@ pub struct AuditLog {
 
 struct Open {
     file: File,
-    /// The file ends within a line: the next one begins with an end of line.
+    /// The file ends in the middle of a line: the next entry begins with a line end.
     torn: bool,
 }
 
@@ -61,8 +62,8 @@ impl AuditLog {
         Ok(Self { path: path.to_owned(), file, complaints: Complaints::new() })
     }
 
-    /// Writes an entry; `durable` waits until it is on the disk, which takes as long as the disk
-    /// does.
+    /// Writes an entry. With `durable`, waits until the entry is on the disk, which takes as long
+    /// as the disk does.
     pub fn record(&self, entry: &AuditEntry<'_>, durable: bool) -> io::Result<()> {
         let line = line(entry, Timestamp::now());
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +78,8 @@ impl AuditLog {
         result
     }
 
-    /// Writes an entry, or says that the call cannot be answered: UNAVAILABLE.
+    /// Writes an entry. Returns UNAVAILABLE when the entry cannot be written, because the call must
+    /// then not be answered.
     pub fn require(&self, entry: &AuditEntry<'_>, durable: bool) -> Result<(), Status> {
         self.record(entry, durable).map_err(|cause| {
             let text = format!("this call must be written to the audit file, which fails: {cause}");
@@ -105,7 +107,8 @@ impl Open {
             *self = Self::at(path)?;
         }
         let text = if self.torn { format!("\n{line}") } else { line.to_owned() };
-        // One call: lines of two processes do not mix, and half a line is known for what it is.
+        // A single write call: lines of two processes do not mix, and an incomplete line is
+        // recognized.
         let written = self.file.write(text.as_bytes())?;
         if written < text.len() {
             self.torn = written > 0 || self.torn;
@@ -115,7 +118,7 @@ impl Open {
         if durable { self.file.sync_data() } else { Ok(()) }
     }
 
-    /// Whether the path still leads to this file: logrotate moves it away.
+    /// Returns whether the path still leads to this file: logrotate moves the file away.
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         let ours = self.file.metadata()?;
         match fs::metadata(path) {
@@ -179,7 +182,7 @@ fn cut(value: &mut Value) {
     }
 }
 
-/// The code's name in gRPC.
+/// Returns the code's name in gRPC.
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -276,7 +279,7 @@ mod tests {
         log.record(&entry(&caller, json!(2)), false).unwrap();
         assert_eq!(lines(&moved)[0]["about"], 1);
         assert_eq!(lines(&path)[0]["about"], 2);
-        // And when the one that rotates made the new one.
+        // The same holds when the rotating program creates the new file.
         fs::rename(&path, &moved).unwrap();
         fs::write(&path, "").unwrap();
         log.record(&entry(&caller, json!(3)), false).unwrap();

@@ -10,7 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::role::{Call, Role};
 use crate::DOMAIN;
 
-/// The name of a caller who needs no token of the tokens file.
+/// The name of a caller who does not need a token of the tokens file.
 const LOCAL: &str = "local";
 
 /// Who makes a call. The gate puts it into the request's extensions.
@@ -19,25 +19,25 @@ pub struct Caller {
     /// A token's name, or `local`.
     pub name: Arc<str>,
     pub role: Role,
-    /// Where the call came from; none for a command that works on the files itself.
+    /// Where the call came from; `None` for a command that works on the files itself.
     pub peer: Option<SocketAddr>,
 }
 
 impl Caller {
-    /// Whoever may use this machine's loopback address, or the data directory.
+    /// Returns the caller who may use this machine's loopback address, or the data directory.
     pub fn local(peer: Option<SocketAddr>) -> Self {
         Self { name: LOCAL.into(), role: Role::Restorer, peer }
     }
 
-    /// The caller of a request that came through the gate. There is no other way in: without one,
-    /// nothing is answered.
+    /// Returns the caller of a request that came through the gate. There is no other way in: a
+    /// request without a caller is not answered.
     pub fn of(extensions: &Extensions) -> Result<&Self, Status> {
         extensions.get().ok_or_else(|| {
             error(Code::Internal, "INTERNAL", "the request did not come through the gate", None)
         })
     }
 
-    /// Whether this caller's role allows the call; PERMISSION_DENIED if not.
+    /// Checks that this caller's role allows the call. Returns PERMISSION_DENIED when it does not.
     pub fn may(&self, call: Call) -> Result<(), Status> {
         let needed = call.role();
         if self.role >= needed {
@@ -59,7 +59,7 @@ impl Caller {
     }
 }
 
-/// A status with its `google.rpc.ErrorInfo`.
+/// Returns a status with its `google.rpc.ErrorInfo`.
 pub(super) fn error(
     code: Code,
     reason: &str,

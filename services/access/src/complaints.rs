@@ -1,4 +1,4 @@
-//! A bound on what strangers can make us log.
+//! Limits how many log lines strangers can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const LINES: u32 = 10;
 const PER: Duration = Duration::from_secs(10);
 
-/// Counts lines, and holds back those above the bound.
+/// Counts lines, and holds back the lines above the limit.
 pub(super) struct Complaints(Mutex<Stretch>);
 
 struct Stretch {
@@ -20,7 +20,8 @@ impl Complaints {
         Self(Mutex::new(Stretch { began: Instant::now(), lines: 0, held_back: 0 }))
     }
 
-    /// Whether a line may be logged now, and how many were held back before it.
+    /// Returns how many lines were held back before this one, or `None` when the line must be held
+    /// back too.
     pub(super) fn may_log(&self) -> Option<u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).may_log(Instant::now())
     }

@@ -1,6 +1,6 @@
-//! Accepts connections and carries HTTP/1.1 and HTTP/2 over them, with or without TLS. Whoever
-//! connects is a stranger until a request of his was let through: everything before that is bounded
-//! in time and number.
+//! Accepts connections and carries HTTP/1.1 and HTTP/2 over them, with or without TLS. A peer is a
+//! stranger until one of its requests was let through: everything before that is bounded in time
+//! and number.
 
 use std::io;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use tracing::{debug, warn};
 use super::gate::{Connection, Gate};
 use super::tls::Tls;
 
-/// Connections at the same time; more wait in the system's queue.
+/// Limit on concurrent connections. Further connections wait in the system's queue.
 const MAX_CONNECTIONS: usize = 1024;
-/// Handshakes at the same time.
+/// Limit on concurrent handshakes.
 const MAX_HANDSHAKES: usize = 256;
-/// How long the headers of an HTTP/1.1 request may take.
+/// Limit on the time that the headers of an HTTP/1.1 request may take.
 const HEADER_PATIENCE: Duration = Duration::from_secs(15);
-/// An HTTP/2 peer that nothing was heard of for so long is asked whether it is still there.
+/// An HTTP/2 peer that has been silent for this long is asked whether it is still there.
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
-/// Requests at the same time over one HTTP/2 connection.
+/// Limit on concurrent requests over one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 
-/// How long is waited for callers.
+/// How long the server waits for callers.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For a handshake, and its wait for others.
+    /// For a handshake, including its wait for other handshakes.
     pub handshake: Duration,
-    /// For a first request that is let through, where keys are needed: then the connection is
+    /// For the first request that is let through, where a key is needed. Then the connection is
     /// closed.
     pub stranger: Duration,
-    /// For the requests under way when shutdown is asked for.
+    /// For the requests that are being answered when shutdown is requested.
     pub stop: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Default for Patience {
     }
 }
 
-/// A listener, and who may come in by it.
+/// A listener, and who may come in through it.
 pub struct Door {
     pub listener: TcpListener,
     pub patience: Patience,
@@ -65,8 +65,8 @@ pub struct Door {
     pub gate: Arc<Gate>,
 }
 
-/// Serves the routes through every door until shutdown, and then until the requests under way are
-/// answered.
+/// Serves the routes through every door until shutdown, and then until the requests that are being
+/// answered are complete.
 pub async fn serve(doors: Vec<Door>, routes: Router, shutdown: CancellationToken) {
     let open = doors.into_iter().map(|door| door.serve(&routes, &shutdown));
     futures_util::future::join_all(open).await;
@@ -82,7 +82,7 @@ struct Porter {
     http: Builder<TokioExecutor>,
     handshakes: Arc<Semaphore>,
     shutdown: CancellationToken,
-    /// Ends what did not end by itself.
+    /// Ends the connections that did not end by themselves.
     cut: CancellationToken,
 }
 
@@ -128,7 +128,7 @@ fn http() -> Builder<TokioExecutor> {
     http
 }
 
-/// The next connection, once there is room for it.
+/// Returns the next connection, once there is room for it.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
@@ -136,10 +136,10 @@ async fn accept(
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, slot)),
-        // It went away before it was ours.
+        // The connection was closed before it was accepted.
         Err(error) if is_of_one_connection(&error) => None,
         Err(error) => {
-            // Too many open files, as a rule: others may close some.
+            // Usually there are too many open files, and others may close some.
             warn!(%error, "no connection can be accepted");
             tokio::time::sleep(Duration::from_secs(1)).await;
             None
@@ -155,8 +155,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 impl Porter {
     async fn take(self, stream: TcpStream, watcher: Watcher, _slot: OwnedSemaphorePermit) {
         let Ok(peer) = stream.peer_addr() else { return };
-        // Without it an answer's last frame waits 40 ms for the client's delayed acknowledgement of
-        // the one before.
+        // Without this, the last frame of an answer waits 40 ms for the client's delayed
+        // acknowledgement of the frame before.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "answers on this connection may be late");
         }
@@ -192,7 +192,7 @@ impl Porter {
         tls.accept(stream).await
     }
 
-    /// Requests and answers, until the connection ends.
+    /// Carries requests and answers until the connection ends.
     async fn carry<Io>(
         &self,
         stream: Io,
@@ -221,7 +221,8 @@ impl Porter {
         }
     }
 
-    /// Returns once a connection had its time without showing a key; never where none is needed.
+    /// Returns once a connection has used up its time without showing a key. Never returns where no
+    /// key is needed.
     async fn stranger(&self, admitted: &AtomicBool) {
         if self.needs_keys {
             tokio::time::sleep(self.patience.stranger).await;

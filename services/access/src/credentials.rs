@@ -1,4 +1,4 @@
-//! The client's side: how a server is reached, and what is shown to it.
+//! The client side: how a client reaches a server, and what it shows to the server.
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +13,15 @@ use super::hosts::is_loopback;
 use super::local;
 use super::token::Token;
 
-/// The token itself, for programs that are started with it. There is no such flag: flags are shown
-/// by `ps`.
+/// The variable that holds the token itself, for programs that are started with it. There is no
+/// flag for the token, because `ps` shows flags.
 const TOKEN_VARIABLE: &str = "HINDSIGHT_TOKEN";
 
-/// What a client shows, and trusts.
+/// What a client presents, and whom it trusts.
 #[derive(Debug, Default, clap::Args)]
 pub struct ClientArgs {
-    /// Authorities (PEM) that the server's certificate is checked against. Default: the system's.
+    /// Certificate authorities (PEM) that the server's certificate is checked against. Default: the
+    /// system's.
     #[arg(
         long,
         global = true,
@@ -29,7 +30,7 @@ pub struct ClientArgs {
         value_name = "FILE"
     )]
     pub ca: Option<PathBuf>,
-    /// File that holds the token to show to --server (HINDSIGHT_TOKEN holds one itself).
+    /// File with the token for --server. HINDSIGHT_TOKEN can hold the token itself.
     #[arg(
         long,
         global = true,
@@ -38,7 +39,7 @@ pub struct ClientArgs {
         value_name = "FILE"
     )]
     pub token_file: Option<PathBuf>,
-    /// Certificate (PEM) to show to a server that wants one.
+    /// Certificate (PEM) to present to a server that asks for one.
     #[arg(
         long,
         global = true,
@@ -58,7 +59,7 @@ pub struct ClientArgs {
     pub client_key: Option<PathBuf>,
 }
 
-/// A server, and the token to show to it.
+/// A server, and the token to send to it.
 #[derive(Debug)]
 pub struct Credentials {
     pub endpoint: Endpoint,
@@ -66,15 +67,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// For `--server`: `https://host:port`, `http://host:port`, or `host:port`, which is plain
-    /// HTTP.
+    /// Returns the credentials for `--server`: `https://host:port`, `http://host:port`, or
+    /// `host:port`, which is plain HTTP.
     pub fn for_server(server: &str, args: &ClientArgs) -> Result<Self, AccessError> {
         let token = configured_token(args, std::env::var(TOKEN_VARIABLE).ok())?;
         Self::with_token(server, args, token)
     }
 
-    /// For the process that runs on a data directory: `address` is what it wrote there, and its
-    /// token, if it wants one, is at `token_path`.
+    /// Returns the credentials for the process that runs on a data directory. `address` is what the
+    /// process wrote there. If the process requires a token, the token is at `token_path`.
     pub fn for_process(address: &str, token_path: &Path) -> Result<Self, AccessError> {
         let token = local::read(token_path).map_err(|error| {
             let path = token_path.display();
@@ -132,7 +133,8 @@ impl Bearer {
         Self(token.map(|token| {
             let text = format!("Bearer {}", token.reveal());
             let mut value = MetadataValue::try_from(text).expect("a token is visible ASCII");
-            // Neither shown by `Debug` nor kept in tables of compressed headers.
+            // A sensitive value is not shown by `Debug`, and not kept in tables of compressed
+            // headers.
             value.set_sensitive(true);
             value
         }))
@@ -148,7 +150,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// The file, or else the variable.
+/// Returns the token in the file, or else the token in the variable.
 fn configured_token(
     args: &ClientArgs,
     variable: Option<String>,

@@ -1,12 +1,12 @@
-//! Settings of access that cannot be used.
+//! Access settings that cannot be used.
 
-/// Why access cannot be set up, in words for the person who gave the settings.
+/// Why access cannot be set up, worded for the person who chose the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccessError {
-    /// The settings have to be given otherwise.
+    /// The settings must be changed.
     #[error("{0}")]
     Usage(String),
-    /// The settings are fine, and a file that they lead to is not.
+    /// The settings are fine, but a file that they name is not.
     #[error("{0}")]
     Failed(String),
 }

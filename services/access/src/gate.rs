@@ -1,4 +1,5 @@
-//! In front of every route, gRPC and HTTP alike: who calls, or a refusal.
+//! The gate in front of every route, for gRPC and HTTP: it finds out who calls, or refuses the
+//! call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,16 +21,18 @@ use super::hosts::{self, Foreign};
 use super::token::{Digest, Token};
 use super::tokens::{NoAccess, Tokens};
 
-/// What anybody may ask: that this process lives, whether it works, and which calls there are.
+/// Paths that are open to everybody: that this process lives, whether it works, and which calls
+/// exist.
 const OPEN: [&str; 4] = ["/healthz", "/readyz", "/grpc.health.v1.Health/Check", "/openapi.json"];
-/// The page that shows the description in a browser, which could not send a token for it.
+/// The page that shows the API description in a browser, which could not send a token to load it.
 const OPEN_PAGE: &str = "/docs";
 
-/// How a caller is known.
+/// How the gate recognizes a caller.
 pub enum Keys {
-    /// A loopback address without tokens: everybody on this machine, but no foreign web page.
+    /// A loopback address without tokens: everybody on this machine may call, but no foreign web
+    /// page.
     NotNeeded,
-    /// A token of the file, or the one that the data directory holds.
+    /// A token from the tokens file, or the token in the data directory.
     Needed { tokens: Option<Arc<Tokens>>, local: Option<Digest> },
 }
 
@@ -38,11 +41,11 @@ pub struct Gate {
     complaints: Complaints,
 }
 
-/// What the connection tells of a request that came over it.
+/// What is known about the connection that a request came over.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
-    /// Set once one of its requests was let through.
+    /// Set once a request of this connection was let through.
     pub(super) admitted: Arc<AtomicBool>,
 }
 
@@ -60,12 +63,12 @@ impl Gate {
         Self { keys, complaints: Complaints::new() }
     }
 
-    /// Whether a connection must show a key to be kept.
+    /// Returns whether a connection must show a key to be kept open.
     pub(super) fn needs_keys(&self) -> bool {
         matches!(self.keys, Keys::Needed { .. })
     }
 
-    /// Puts the gate in front of all routes there are.
+    /// Puts the gate in front of all routes.
     pub fn guard(self: &Arc<Self>, routes: axum::Router) -> axum::Router {
         routes.layer(axum::middleware::from_fn_with_state(Arc::clone(self), pass))
     }
@@ -90,7 +93,7 @@ impl Gate {
         Ok(Caller { name: entry.name, role: entry.role, peer: Some(peer) })
     }
 
-    /// Tells of a refusal: never the token, and not more than the log can take.
+    /// Logs a refusal, but never the token, and not more lines than the log can take.
     fn complain(&self, refusal: Refusal, peer: SocketAddr) {
         if !matches!(refusal, Refusal::Foreign(_)) {
             crate::metrics::caller_refused();
@@ -106,7 +109,7 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
         return next.run(request).await;
     }
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
-        // A defect of ours: nobody is let in by it.
+        // This is a defect of the program, and it must not let anybody in.
         return answer(&request, Refusal::NoToken);
     };
     let now = Timestamp::now();
@@ -128,7 +131,7 @@ fn is_open(path: &str) -> bool {
     OPEN.contains(&path) || path.strip_prefix(OPEN_PAGE).is_some_and(of_page)
 }
 
-/// The one token of `Authorization: Bearer TOKEN`.
+/// Returns the single token of `Authorization: Bearer TOKEN`.
 fn bearer(headers: &HeaderMap) -> Result<Token, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::NoToken)?;
@@ -142,7 +145,7 @@ fn bearer(headers: &HeaderMap) -> Result<Token, Refusal> {
 }
 
 impl Refusal {
-    /// For the log.
+    /// Returns the reason for the log.
     fn reason(self) -> &'static str {
         match self {
             Self::NoToken => "no token",
@@ -154,7 +157,7 @@ impl Refusal {
         }
     }
 
-    /// For the caller, who is not told whether a token ever was one.
+    /// Returns the text for the caller. It does not reveal whether a token was ever valid.
     fn text(self) -> &'static str {
         match self {
             Self::NoToken => "a token is needed: `Authorization: Bearer TOKEN`",

@@ -1,8 +1,8 @@
-//! What keeps web pages from using a loopback address without tokens: somebody's browser reaches it
-//! too.
+//! Keeps web pages from using a loopback address without tokens: a browser on this machine can
+//! reach such an address too.
 //!
-//! A page of another origin shows itself by `Origin`. A page whose own name was made to resolve to
-//! a loopback address (DNS rebinding) has the right origin, but the wrong name in `Host`.
+//! A page of another origin reveals itself by `Origin`. A page whose own name was made to resolve
+//! to a loopback address (DNS rebinding) has the right origin, but the wrong name in `Host`.
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -11,14 +11,14 @@ use axum::http::{HeaderMap, Uri};
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Foreign {
-    /// It names a host that is not this machine.
+    /// The request names a host that is not this machine.
     Host,
-    /// It was made by a page of somebody else's.
+    /// A page of another origin sent the request.
     Origin,
 }
 
-/// Lets through what a program or a page of ours on this machine sends. gRPC clients name the host
-/// in `:authority`, which is in the URI.
+/// Lets through requests from a program on this machine, or from Hindsight's own page. gRPC clients
+/// name the host in `:authority`, which is in the URI.
 pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
     let mut named: Vec<Authority> = uri.authority().into_iter().cloned().collect();
     for host in headers.get_all(HOST) {
@@ -38,13 +38,14 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
     Ok(())
 }
 
-/// Loopback, with any port: a tunnel's end has another one than we.
+/// Returns whether an authority is a loopback address, with any port: the end of a tunnel has
+/// another port than the server.
 fn is_this_machine(authority: &Authority) -> bool {
-    // The user part of `user@host` would be a disguise.
+    // In `user@host`, the user part could be a disguise.
     !authority.as_str().contains('@') && is_loopback(authority.host())
 }
 
-/// Whether a host, as it is written in a URI, is this machine's loopback address.
+/// Returns whether a host, as written in a URI, is this machine's loopback address.
 pub(super) fn is_loopback(host: &str) -> bool {
     if host.eq_ignore_ascii_case("localhost") {
         return true;

@@ -1,9 +1,9 @@
-//! Who may call the API, and how that is kept: `docs/SECURITY.md`.
+//! Who may call the API, and how that is enforced: `docs/SECURITY.md`.
 //!
 //! ```text
 //! connections   one accept loop per listener; tls: its handshakes
 //!   gate        in front of every route: who calls, or a refusal; hosts: which names a browser
-//!               may use for us
+//!               may use for this process
 //!     caller    what a handler finds in its request, and asks: may this caller make this call?
 //!       audit   what was read and changed, by whom
 //! ```
@@ -39,6 +39,5 @@ pub use error::AccessError;
 pub use role::{Call, Role};
 pub use token_create::{TokenCreate, run as create_token};
 
-/// The domain of the reasons that errors carry; the table at the top of `hindsight.proto` defines
-/// them.
+/// The domain of the error reasons that the table at the top of `hindsight.proto` defines.
 pub const DOMAIN: &str = "hindsight";

@@ -1,5 +1,6 @@
-//! How commands on the data directory reach the process that runs on it, when it wants tokens: with
-//! a token that is made at each start and lies in the directory, where only its owner can read it.
+//! How commands on the data directory reach the process that runs on it, when that process requires
+//! tokens. They use a token that is created at each start and stored in the directory, where only
+//! its owner can read it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -8,12 +9,12 @@ use std::path::Path;
 
 use super::token::{Digest, Token};
 
-/// Makes a new token and writes it to `path`, for the file's owner alone.
+/// Creates a token and writes it to `path`, readable only by the file's owner.
 pub(super) fn write(path: &Path) -> io::Result<Digest> {
     let token = Token::random().map_err(io::Error::other)?;
     let temporary = path.with_extension("token.new");
     remove(&temporary)?;
-    // Created anew: a file that was there could be somebody else's.
+    // The file must be new: an existing file could belong to somebody else.
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(token.reveal().as_bytes())?;
     drop(file);
@@ -21,7 +22,7 @@ pub(super) fn write(path: &Path) -> io::Result<Digest> {
     Ok(token.digest())
 }
 
-/// Takes away what an earlier process left.
+/// Removes the token that an earlier process left.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -29,7 +30,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The token, where there is one.
+/// Returns the token, or `None` when there is no file.
 pub(super) fn read(path: &Path) -> io::Result<Option<Token>> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -1,13 +1,13 @@
-//! What a caller may do: three roles, and the least one for each call.
+//! What a caller may do: three roles, and the lowest role that each call requires.
 
-/// Ordered: each role may do what the ones before it may.
+/// The roles in ascending order: each role may do everything that the roles before it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Role {
-    /// May ask everything.
+    /// May query everything.
     Viewer,
-    /// May also verify, plan restores, cancel and delete them.
+    /// May also verify, and plan, cancel and delete restores.
     Operator,
-    /// May also begin restores.
+    /// May also start restores.
     Restorer,
 }
 
@@ -34,11 +34,11 @@ macro_rules! calls {
         pub enum Call { $($call),* }
 
         impl Call {
-            /// Every call there is.
+            /// Every call of the API.
             #[cfg(test)]
             pub const ALL: &[Call] = &[$(Self::$call),*];
 
-            /// The name in the proto file, for metrics and the audit file.
+            /// Returns the name in the proto file, for metrics and the audit file.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$call => stringify!($call)),* }
             }
@@ -54,7 +54,7 @@ calls! {
 }
 
 impl Call {
-    /// The least role that may make it.
+    /// Returns the lowest role that may make the call.
     pub fn role(self) -> Role {
         match self {
             Self::GetStatus
@@ -80,7 +80,8 @@ impl Call {
         }
     }
 
-    /// Answers with contents of documents. ResolveTime does: it shows the entries around the time.
+    /// Returns whether the answer contains documents. The answer of ResolveTime does: it shows the
+    /// entries around the time.
     pub fn reads_documents(self) -> bool {
         matches!(
             self,
@@ -93,7 +94,8 @@ impl Call {
         )
     }
 
-    /// Is written to the audit file: what reads contents, and what not every caller may do.
+    /// Returns whether the call is recorded in the audit file: calls that read documents, and calls
+    /// that not every role may make.
     pub fn is_audited(self) -> bool {
         self.reads_documents() || self.role() > Role::Viewer
     }
@@ -123,7 +125,8 @@ mod tests {
         assert_eq!(above(Role::Operator), operator);
     }
 
-    /// A call that is new in the proto file is missing here until somebody says who may make it.
+    /// A new call in the proto file makes this test fail until somebody decides who may make the
+    /// call.
     #[test]
     fn every_call_of_the_proto_file_is_known() {
         let proto = include_str!("../../../proto/hindsight/v1/hindsight.proto");

@@ -1,5 +1,5 @@
-//! The whole way in: listeners, TLS, the gate, and a handler behind it, as strangers and clients
-//! see them.
+//! Tests the whole way in, as strangers and clients see it: listeners, TLS, the gate, and a handler
+//! behind it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ use super::token::Token;
 /// Long enough for what must happen, short enough to wait for.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Answers as the service does: `Verify`, for the role it needs.
+/// Answers `Verify` as the service does, for the role that it requires.
 fn routes() -> axum::Router {
     let verify = |request: Request| async move {
         let answer = Caller::of(request.extensions())
@@ -53,7 +53,7 @@ fn routes() -> axum::Router {
         .route("/hindsight.v1.Hindsight/Verify", any(verify))
 }
 
-/// A server with its files, which ends with the test.
+/// A server and its files. The server ends with the test.
 struct Server {
     dir: TempDir,
     guard: Guard,
@@ -86,7 +86,7 @@ impl Server {
         ask(self.connect().await, path, headers).await
     }
 
-    /// One gRPC call that the role may or may not make.
+    /// Makes one gRPC call that the role may or may not make.
     async fn verify(&self, client: &ClientArgs, scheme: &str, token: Option<&Token>) -> Status {
         let server = format!("{scheme}://localhost:{}", self.address.port());
         let file = self.dir.path().join("shown.token");
@@ -109,7 +109,7 @@ impl Server {
     }
 }
 
-/// The status that the call ends with; UNKNOWN when there is no connection.
+/// Returns the status that the call ends with; UNKNOWN when there is no connection.
 async fn verify(credentials: Credentials) -> Status {
     let channel = match credentials.endpoint.connect().await {
         Ok(channel) => channel,
@@ -120,7 +120,7 @@ async fn verify(credentials: Credentials) -> Status {
     call.await.expect("an answer in time").expect_err("no answer is a good one here")
 }
 
-/// An HTTP/1.1 request without a `Host`, unless the headers have one.
+/// Sends an HTTP/1.1 request without a `Host`, unless the headers have one.
 async fn ask(
     mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     path: &str,
@@ -134,7 +134,7 @@ async fn ask(
     answer
 }
 
-/// Tokens of each role, and one that has expired, in a file.
+/// Tokens of two roles, and an expired token, in a file.
 struct Made {
     viewer: Token,
     operator: Token,
@@ -177,7 +177,7 @@ fn certify(dir: &TempDir, name: &str, by: &Authority) -> (PathBuf, PathBuf) {
     (pem, key_pem)
 }
 
-/// With TLS and tokens; the client trusts the server's authority.
+/// Returns a server with TLS and tokens, and a client that trusts the server's authority.
 async fn secured(patience: Patience) -> (Server, Made, ClientArgs, Authority) {
     let dir = tempfile::tempdir().unwrap();
     let made = tokens(&dir);
@@ -292,7 +292,8 @@ async fn tls_carries_grpc_and_http_and_the_owner_needs_neither() {
 
     let owner = server.verify_as_owner().await;
     assert_eq!((owner.code(), owner.message()), (Code::Unimplemented, "local"));
-    // By the owner's way nobody else's token counts, and by the others' way the owner's does not.
+    // On the local port, only the owner's token counts; on the main port, the owner's token does
+    // not count.
     let side = TcpStream::connect(&server.local_address).await.unwrap();
     assert!(ask(side, "/metrics", &header).await.starts_with("HTTP/1.1 401 "));
     let local = local::read(&server.dir.path().join("api.token")).unwrap().unwrap();
@@ -351,7 +352,7 @@ async fn who_shows_no_token_is_not_kept() {
     let patience = Patience { stranger: Duration::from_millis(300), ..Patience::default() };
     let (server, made, client, _) = secured(patience).await;
     let mut rest = Vec::new();
-    // HTTP/2 is agreed on, and then nothing is said.
+    // The client agrees on HTTP/2, and then sends nothing.
     let mut silent = tls_client(&server, &client, b"h2").await;
     let _ = tokio::time::timeout(SOON, silent.read_to_end(&mut rest)).await.expect("it is closed");
 
@@ -415,7 +416,7 @@ async fn a_new_certificate_is_shown_without_a_restart() {
     fs::write(client.ca.as_ref().unwrap(), other.pem()).unwrap();
     let new = server.verify(&client, "https", Some(&made.operator)).await;
     assert_eq!(new.message(), "otto");
-    // What cannot be read leaves the last one in force.
+    // When the new files cannot be read, the last readable ones stay in force.
     fs::write(server.dir.path().join("server.key"), "").unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(server.verify(&client, "https", Some(&made.operator)).await.message(), "otto");

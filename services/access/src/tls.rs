@@ -1,4 +1,4 @@
-//! TLS towards callers: certificate, key, and who may connect at all.
+//! TLS for callers: certificate, key, and who may connect.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::watched::Watched;
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Who connects must have a certificate of one of these authorities.
+    /// When set, a caller must have a certificate signed by one of these authorities.
     pub client_ca: Option<PathBuf>,
 }
 
-/// The configuration that its files hold, as they are now.
+/// The configuration from the current content of the files.
 pub struct Tls(Watched<ServerConfig>);
 
 impl Tls {
-    /// Reads the files, which must be there and fit together.
+    /// Reads the files, which must exist and fit together.
     pub fn open(files: TlsFiles) -> Result<Self, String> {
         let mut paths = vec![files.certificate.clone(), files.key.clone()];
         paths.extend(files.client_ca.clone());
@@ -34,7 +34,7 @@ impl Tls {
         Ok(Self(Watched::new("certificate and key", paths, read)?))
     }
 
-    /// The handshake. The caller bounds its time.
+    /// Performs the handshake. The caller of this method limits its time.
     pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         TlsAcceptor::from(self.0.now()).accept(stream).await
     }
@@ -45,7 +45,8 @@ impl Tls {
     }
 }
 
-/// The one that is linked; the process's default, which libraries may set, is not asked.
+/// Returns the provider that is linked. The process's default provider is not used, because
+/// libraries may set it.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -53,7 +54,7 @@ fn provider() -> Arc<CryptoProvider> {
 fn configuration(files: &TlsFiles) -> Result<ServerConfig, String> {
     let chain = certificates(&files.certificate)?;
     let key = read(&files.key)?;
-    // Not the parser's own words: they may repeat a line of the file.
+    // The parser's own message is not shown, because it may repeat a line of the file.
     let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|_| format!("{} holds no private key in PEM", files.key.display()))?;
     let builder = ServerConfig::builder_with_provider(provider())

@@ -1,24 +1,25 @@
-//! A token: what a caller shows. The server keeps only its digest.
+//! A token, which a caller presents. The server keeps only its digest.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of a token that nobody can guess.
+/// Number of random bytes in a token, so that nobody can guess it.
 const RANDOM_BYTES: usize = 24;
 
-/// Longer than any token of ours; what is longer is not looked at.
+/// Limit on the length of a token. Hindsight's own tokens are shorter, and longer texts are
+/// rejected unread.
 const MAX_LENGTH: usize = 256;
 
-/// Tells people, and programs that look for leaked secrets, what it is.
+/// Lets people, and programs that look for leaked secrets, recognize a token.
 const PREFIX: &str = "hst_";
 
-/// A secret: it has no `Display`, and its `Debug` says nothing.
+/// A token is a secret: it has no `Display`, and its `Debug` reveals nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A new one, from the system's source of randomness.
+    /// Returns a new token from the system's source of randomness.
     pub fn random() -> Result<Self, NoRandomness> {
         let mut bytes = [0; RANDOM_BYTES];
         let provider = tokio_rustls::rustls::crypto::ring::default_provider();
@@ -26,13 +27,13 @@ impl Token {
         Ok(Self(format!("{PREFIX}{}", hex(&bytes))))
     }
 
-    /// What somebody gave for a token: visible ASCII, and not too long.
+    /// Parses what a caller presents as a token: visible ASCII, and not too long.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= MAX_LENGTH;
         (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
 
-    /// The token itself, for the one who is to have it.
+    /// Returns the token itself, for the person who is to receive it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -54,14 +55,14 @@ pub struct NoRandomness;
 
 /// The SHA-256 of a token.
 ///
-/// Digests are compared, and looked up, without care for how long that takes: who measures it
-/// learns where a digest of his differs from one of ours, and cannot choose tokens by their
-/// digests. No stretching: a token of ours is random and long, no password.
+/// The time that comparing and looking up digests takes need not be constant. A caller who measures
+/// it learns where the digest of a guess differs from a stored digest, but cannot choose tokens by
+/// their digests. Digests are not stretched: a token is random and long, unlike a password.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: &[u8; 64] = text.as_bytes().try_into().ok()?;
         let mut digest = [0; 32];

@@ -26,15 +26,16 @@ pub struct TokenCreate {
     /// Calls that the token allows.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub role: Role,
-    /// Time from which on the token is no longer valid (RFC 3339).
+    /// Time at which the token expires (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
-    /// Tokens file to add the entry to; made if it is missing. Default: print the entry on stderr.
+    /// Tokens file to add the entry to; created if it is missing. Default: print the entry on
+    /// stderr.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
 
-/// Makes a token. It is printed once, on stdout, and is kept nowhere.
+/// Creates a token. The token is printed once, on stdout, and stored nowhere.
 pub fn run(create: &TokenCreate) -> Result<()> {
     let now = Timestamp::now();
     token_file::check_name(&create.name).map_err(|error| usage("--name", &error))?;
@@ -72,7 +73,7 @@ fn entry(name: &str, role: Role, digest: Digest, expires: Option<Timestamp>) -> 
     format!("[[token]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{digest}\"\n{expires}")
 }
 
-/// Adds an entry to a file, unless the file would not be understood then.
+/// Adds an entry to a file, unless the file could not be parsed afterwards.
 fn append(path: &Path, entry: &str) -> Result<()> {
     let before = match tokens::text(path) {
         Ok(text) => text,
@@ -88,7 +89,8 @@ fn append(path: &Path, entry: &str) -> Result<()> {
         .map_err(|error| AccessError::usage(format!("{}: {error}", path.display())))?;
     let file = File::options().append(true).create(true).mode(0o600).open(path);
     let mut file = file.with_context(|| format!("open {}", path.display()))?;
-    // One call: a server that reads the file meanwhile sees all of the entry or nothing of it.
+    // A single write call: a server that reads the file meanwhile sees the whole entry or none of
+    // it.
     file.write_all(format!("{gap}{entry}").as_bytes())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("write {}", path.display()))

@@ -1,14 +1,14 @@
-//! The tokens file: who may call, and as what.
+//! The tokens file: who may call, and with which role.
 //!
 //! ```toml
 //! [[token]]
 //! name = "dashboard"
 //! role = "viewer"
-//! sha256 = "…"                        # 64 hexadecimal digits: of the token, which is not kept
+//! sha256 = "…"                        # 64 hexadecimal digits, of the token, which is not stored
 //! expires = "2027-01-01T00:00:00Z"    # optional
 //! ```
 //!
-//! Errors name the file's entry and never quote a value: somebody may have written a token where
+//! Errors name the entry and never quote a value, because somebody may have written a token where
 //! its digest belongs.
 
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ use jiff::Timestamp;
 use super::role::Role;
 use super::token::Digest;
 
-/// No file with this many entries is meant.
+/// Limit on the number of tokens. A file with more entries is a mistake.
 const MAX_TOKENS: usize = 10_000;
 
-/// Names the callers who show no token of the file.
+/// The name of callers who present no token of the file.
 const RESERVED: &str = "local";
 
 const KEYS: [&str; 4] = ["name", "role", "sha256", "expires"];
@@ -34,10 +34,11 @@ pub struct Entry {
     pub expires: Option<Timestamp>,
 }
 
-/// What a file says, found by digest.
+/// The entries of a file, by digest.
 pub(super) type Entries = HashMap<Digest, Entry>;
 
-/// Reads what a file says. An error says where and what to do; the caller adds which file.
+/// Parses a file. An error says where the mistake is and what to do; the caller adds the name of
+/// the file.
 pub(super) fn parse(text: &str) -> Result<Entries, String> {
     let table: toml::Table = text.parse().map_err(|error| not_toml(text, &error))?;
     if let Some(key) = table.keys().find(|key| *key != "token") {
@@ -71,7 +72,7 @@ pub(super) fn parse(text: &str) -> Result<Entries, String> {
     Ok(entries)
 }
 
-/// The line that cannot be read, without its text.
+/// Returns the number of the line that cannot be parsed, without its text.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {} is not TOML", before.matches('\n').count() + 1)
@@ -108,7 +109,8 @@ fn moment(value: &toml::Value) -> Option<Timestamp> {
     }
 }
 
-/// A name goes into logs, metrics and the audit file, so it is plain.
+/// Checks a name. Names appear in logs, metrics and the audit file, so only plain characters are
+/// allowed.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._@+-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
@@ -120,7 +122,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A key as an error may show it: short, so that it is no token.
+/// Returns a key as an error may show it: short, so that it cannot be a token.
 fn shown(key: &str) -> String {
     if key.len() <= 20 { format!("the key {key:?}") } else { "a long key".into() }
 }

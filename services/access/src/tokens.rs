@@ -10,13 +10,13 @@ use super::token::Token;
 use super::token_file::{self, Entries, Entry};
 use super::watched::Watched;
 
-/// Larger than any tokens file that is meant.
+/// Limit on the size of a tokens file. A larger file is a mistake.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// The tokens of a file, as it is now.
+/// The current tokens of a file.
 pub struct Tokens(Watched<Entries>);
 
-/// Why a token gives no access. For the log: the caller is told nothing of it.
+/// Why a token gives no access. The reason is for the log: the caller does not learn it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAccess {
     Unknown,
@@ -24,14 +24,14 @@ pub enum NoAccess {
 }
 
 impl Tokens {
-    /// Reads a tokens file, which must be there and without mistakes.
+    /// Reads a tokens file, which must exist and have no mistakes.
     pub fn open(path: &Path) -> Result<Self, String> {
         let file = path.to_owned();
         let read = move || read(&file);
         Ok(Self(Watched::new("the tokens file", vec![path.to_owned()], read)?))
     }
 
-    /// Whose token this is.
+    /// Returns the entry that this token belongs to.
     pub fn find(&self, token: &Token, now: Timestamp) -> Result<Entry, NoAccess> {
         find(&self.0.now(), token, now)
     }
@@ -50,13 +50,13 @@ fn find(entries: &Entries, token: &Token, now: Timestamp) -> Result<Entry, NoAcc
     }
 }
 
-/// Reads and parses; an error names the file.
+/// Reads and parses a file. An error names the file.
 pub(super) fn read(path: &Path) -> Result<Entries, String> {
     let name = path.display();
     token_file::parse(&text(path)?).map_err(|error| format!("the tokens file {name}: {error}"))
 }
 
-/// A tokens file's text, whatever it says.
+/// Returns the text of a tokens file, whatever it says.
 pub(super) fn text(path: &Path) -> Result<String, String> {
     let name = path.display();
     let bad = |error: std::io::Error| format!("read the tokens file {name}: {error}");

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
-/// How often the files are looked at, at most.
+/// Shortest time between two checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 type Read<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
-/// What was read from some files. Files that cannot be read any more leave what was read before in
-/// force.
+/// A value read from some files. When the files become unreadable, the last value stays in force.
 pub(super) struct Watched<T> {
     what: &'static str,
     paths: Vec<PathBuf>,
@@ -28,7 +27,7 @@ struct State<T> {
     looked: Instant,
 }
 
-/// Tells a file from what it was: another file, or another content.
+/// Tells whether a path leads to another file, or to other content, than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -39,20 +38,20 @@ struct Stamp {
 }
 
 impl<T> Watched<T> {
-    /// Reads for the first time: `read` reads all of `paths`.
+    /// Reads the files for the first time. `read` reads all of `paths`.
     pub(super) fn new(
         what: &'static str,
         paths: Vec<PathBuf>,
         read: impl Fn() -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        // Before reading: a change meanwhile is then seen next time.
+        // The stamps are taken before reading, so that a change in the meantime is seen next time.
         let stamps = stamps(&paths);
         let value = Arc::new(read()?);
         let state = Mutex::new(State { value, stamps, looked: Instant::now() });
         Ok(Self { what, paths, read: Box::new(read), state })
     }
 
-    /// What is in force now.
+    /// Returns the value in force now.
     pub(super) fn now(&self) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK_EVERY {
@@ -62,7 +61,7 @@ impl<T> Watched<T> {
         Arc::clone(&state.value)
     }
 
-    /// Reads again, changed or not.
+    /// Reads the files again, whether or not they have changed.
     pub(super) fn reload(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut state, true);
@@ -134,11 +133,11 @@ mod tests {
         look(22, 2);
         fs::write(&path, "broken").unwrap();
         look(22, 3);
-        // It is not complained about again until it changes again.
+        // No further error is logged until the file changes again.
         look(22, 3);
         fs::remove_file(&path).unwrap();
         look(22, 4);
-        // As editors do: another file in its place, of the same length.
+        // Some editors put another file of the same length in its place.
         fs::write(dir.path().join("new"), "33").unwrap();
         fs::rename(dir.path().join("new"), &path).unwrap();
         look(33, 5);

@@ -5,19 +5,19 @@ use serde::de::IgnoredAny;
 
 use crate::extended_json;
 
-/// A text that is no id, with what is wrong.
+/// The error for a text that is not an id. It says what is wrong with the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidId(pub String);
 
-/// Reads an `_id`: Extended JSON, 24 hex digits as an ObjectId, any other bare word as a string.
-/// Gives the document `{_id: …}`.
+/// Parses an `_id`: Extended JSON, 24 hex digits as an ObjectId, or any other bare word as a
+/// string. Returns the document `{_id: …}`.
 pub fn parse(text: &str) -> Result<RawDocumentBuf, InvalidId> {
     Ok(rawdoc! {"_id": parse_value(text)?})
 }
 
 fn parse_value(text: &str) -> Result<RawBson, InvalidId> {
-    // First, because 24 decimal digits are a JSON number too.
+    // This comes first because 24 decimal digits are also a JSON number.
     if text.len() == 24
         && let Ok(oid) = ObjectId::parse_str(text)
     {

@@ -1,4 +1,4 @@
-//! Documents and entries as Extended JSON v2: canonical for scripts, relaxed for people; and
+//! Documents and entries as Extended JSON v2, canonical for scripts and relaxed for people, and
 //! documents as people type them.
 
 mod typed;
@@ -13,15 +13,15 @@ use hindsight_oplog::Timestamp;
 pub use typed::parse as parse_value;
 
 /// # Errors
-/// Bytes that are no BSON.
+/// Returns an error when the bytes are not BSON.
 pub fn written(bytes: &[u8], notation: Notation) -> Result<Written<'_>> {
     Written::of(bytes, notation).context("read a document")
 }
 
-/// A document as people type it, fields in order.
+/// Parses a document as people type it. The fields keep their order.
 ///
 /// # Errors
-/// Text that is no JSON object, or that Extended JSON gives no meaning.
+/// Returns an error when the text is not a JSON object, or when Extended JSON gives it no meaning.
 pub fn parse_document(text: &str) -> Result<RawDocumentBuf> {
     match parse_value(text)? {
         RawBson::Document(document) => Ok(document),
@@ -29,7 +29,7 @@ pub fn parse_document(text: &str) -> Result<RawDocumentBuf> {
     }
 }
 
-/// Our own positions: `{"t": …, "i": …}`.
+/// Returns a position as `{"t": …, "i": …}`, the form used in Hindsight's own JSON.
 pub fn of_timestamp(ts: Timestamp) -> Value {
     json!({"t": ts.seconds(), "i": ts.increment()})
 }
@@ -38,7 +38,7 @@ pub fn of_timestamp(ts: Timestamp) -> Value {
 mod tests {
     use super::*;
 
-    /// A caller may send this as an id or a filter.
+    /// Callers may send such a document as an id or a filter.
     #[test]
     fn bottomless_nesting_is_refused() {
         let levels = 100_000_i32;

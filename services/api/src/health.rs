@@ -1,7 +1,7 @@
 //! Whether the process works: `/healthz` and `/readyz` for HTTP, grpc.health.v1 for gRPC.
 //!
-//! The process as a whole (the empty name) serves while it lives; the service
-//! `hindsight.v1.Hindsight` while it is ready.
+//! The process as a whole (the empty service name) is SERVING while it lives. The service
+//! `hindsight.v1.Hindsight` is SERVING while the process is ready.
 
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ use tonic_health::server::HealthReporter;
 
 use crate::service::{Live, Service};
 
-/// How long grpc.health.v1 may be behind.
+/// Limit on how far grpc.health.v1 may be behind.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 type Described = HindsightServer<Service>;
 
-/// Why it is not ready. It is ready when the source is being read, where one captures or stands by,
-/// the log can be read or written, and the history goes on or will by itself.
+/// Returns why the process is not ready, or `None` when it is ready. A process is ready when all of
+/// this holds: it reads the source, if it captures or stands by; it can read or write the log; and
+/// the history continues, or will continue by itself.
 pub fn unready(live: &Live) -> Option<String> {
     let stopped = live.applied.borrow().stopped.clone();
     why_unready(live.capture.now(), live.source.is_some(), stopped)
@@ -38,7 +39,7 @@ fn why_unready(capture: CaptureStatus, captures: bool, stopped: Option<Stopped>)
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
-/// `/readyz`; the reason is told only where whoever asks may know it.
+/// Answers `/readyz`. The answer shows the reason only where every caller may know it.
 pub(super) fn ready(live: &Live, tells: bool) -> (StatusCode, String) {
     match unready(live) {
         None => (StatusCode::OK, "ok\n".into()),
@@ -50,7 +51,7 @@ pub(super) fn ready(live: &Live, tells: bool) -> (StatusCode, String) {
     }
 }
 
-/// Keeps grpc.health.v1 level with `/readyz`.
+/// Keeps grpc.health.v1 in step with `/readyz`.
 pub(super) async fn report(
     reporter: HealthReporter,
     live: Live,

@@ -1,5 +1,5 @@
-//! One port: the gRPC API with health and reflection, the same as HTTP/JSON, `/metrics`,
-//! `/healthz`, `/readyz`.
+//! Serves everything on one port: the gRPC API with health and reflection, the same API as
+//! HTTP/JSON, `/metrics`, `/healthz` and `/readyz`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::service::{Live, Service};
 pub struct Pages {
     pub metrics: PrometheusHandle,
     pub live: Live,
-    /// Everybody may know why the process is not ready.
+    /// Whether every caller may know why the process is not ready.
     pub tells: bool,
 }
 
@@ -38,7 +38,7 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(hindsight_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    // Older tools ask for the one that was never finished.
+    // Older tools ask for `v1alpha`, which was never finished.
     let (reflection, old_reflection) = (described().build_v1()?, described().build_v1alpha()?);
     let pages = axum::Router::new()
         .route("/metrics", get(|State(pages): State<Pages>| async move { pages.metrics.render() }))

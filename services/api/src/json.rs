@@ -1,4 +1,4 @@
-//! Answers as JSON: what `-o json` prints, and what HTTP/JSON answers. The field names are a
+//! Answers as JSON: `-o json` prints them, and HTTP/JSON returns them. The field names are a
 //! contract.
 
 mod answers;
@@ -25,9 +25,9 @@ pub use texts::Notation;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Position)]
 pub struct PositionJson {
-    /// Seconds since the epoch.
+    /// Seconds since the Unix epoch.
     pub t: u32,
-    /// Number within the second.
+    /// Number within the second, starting at 1.
     pub i: u32,
 }
 

@@ -1,4 +1,5 @@
-//! The API: one service, asked over gRPC, over HTTP/JSON, or by a command that works on the files.
+//! The API: one service, reached over gRPC, over HTTP/JSON, or by a command that works on the
+//! files.
 //!
 //! ```text
 //! connections ─ gate ─┬─ gRPC ────────────┐
@@ -7,7 +8,7 @@
 //!
 //! - [`service`]: the calls
 //! - [`v1`](crate::http): the same calls as HTTP/JSON, with their description
-//! - [`json`], [`extended_json`]: answers in words that programs read
+//! - [`json`], [`extended_json`]: answers in formats that programs read
 //! - [`times`], [`document_id`]: positions and ids as people type them
 
 pub mod document_id;

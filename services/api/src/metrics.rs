@@ -27,13 +27,13 @@ pub(crate) fn call_began() {
     IN_FLIGHT.shift(&[], 1.0);
 }
 
-/// An admitted call ended after so many seconds.
+/// Records that an admitted call ended after `seconds` seconds.
 pub(crate) fn call_ended(call: &str, seconds: f64) {
     IN_FLIGHT.shift(&[], -1.0);
     CALL_SECONDS.record(&[call], seconds);
 }
 
-/// A call ended, admitted or not.
+/// Counts a call that ended, whether or not it was admitted.
 pub(crate) fn call_counted(call: &str, code: &str) {
     CALLS.add(&[call, code], 1);
 }

@@ -1,4 +1,4 @@
-//! The service: the engine's answers in the API's words.
+//! The service: translates the engine's answers into the messages of the API.
 //!
 //! [`Service`] implements the traits that are generated from the proto files. gRPC, HTTP/JSON
 //! (`v1`) and the commands that work on files call the same methods, so an answer does not
@@ -45,7 +45,7 @@ use reason::status_of;
 pub use admission::Admission;
 pub use reason::{Reason, invalid};
 pub use restores::Restores;
-pub use status::{CopyBoard, Live, SourceLook, headroom};
+pub use status::{CopyBoard, Live, SourceLook};
 
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -54,14 +54,14 @@ pub struct Service {
     pub engine: Engine,
     pub restores: Restores,
     pub admission: Admission,
-    /// The running process's own state; none when a command works on the files.
+    /// The state of the running process; `None` when a command works on the files.
     pub live: Option<Live>,
-    /// Held while a command works on the files.
+    /// The hold on the data directory while a command works on the files.
     pub hold: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Service {
-    /// Ends the restores that run, and lets the history finish what it has begun to write.
+    /// Ends the running restores, and lets the history finish the writes that it has begun.
     pub async fn close(&self) -> anyhow::Result<()> {
         self.restores.stop().await;
         let Some(history) = self.engine.history.clone() else { return Ok(()) };
@@ -69,7 +69,7 @@ impl Service {
         Ok(())
     }
 
-    /// Resolves a time (absent: latest), and waits until the history has it.
+    /// Resolves a time (`None`: latest), and waits until the history has applied it.
     async fn reach(&self, time: Option<api::TimeSpec>) -> Result<Timestamp, Status> {
         let time = time.unwrap_or(api::TimeSpec { text: "latest".into(), exclusive: false });
         let at = self.engine.resolve(&time.text, time.exclusive).map_err(status_of)?;
@@ -78,7 +78,8 @@ impl Service {
     }
 }
 
-/// Runs what reads the store for long where it is in nobody's way, within the room of its call.
+/// Runs work that reads the store for a long time on a blocking thread, where it delays no other
+/// call. The work holds the place of its call.
 async fn apart<T: Send + 'static>(
     place: Place,
     work: impl FnOnce(&Place) -> Result<T, Status> + Send + 'static,
@@ -87,7 +88,7 @@ async fn apart<T: Send + 'static>(
     worked.unwrap_or_else(|error| Err(Reason::Internal.status(error.to_string())))
 }
 
-/// The element `_id` of a document `{_id: …}`.
+/// Returns the element `_id` of a document `{_id: …}`.
 fn id_of(document: &[u8]) -> Result<Element<'_>, Status> {
     let bad = |detail: &str| invalid("id", format!("not a BSON document {{_id: …}}: {detail}"));
     let document = Doc::new(document).map_err(|error| bad(&error.to_string()))?;

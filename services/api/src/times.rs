@@ -1,4 +1,4 @@
-//! Positions between the API, JSON and people.
+//! Converts positions between the API, JSON and text for people.
 
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1;
@@ -14,17 +14,17 @@ pub fn from_api(ts: v1::Timestamp) -> Timestamp {
     Timestamp::new(ts.t, ts.i)
 }
 
-/// A time as it was typed, itself included.
+/// Returns the `TimeSpec` of a time as it was typed, with the time itself included.
 pub fn included(text: &str) -> v1::TimeSpec {
     v1::TimeSpec { text: text.to_owned(), exclusive: false }
 }
 
-/// `{"t": …, "i": …}`, or null.
+/// Returns `{"t": …, "i": …}`, or null when there is no position.
 pub fn json_of(ts: Option<v1::Timestamp>) -> Value {
     ts.map_or(Value::Null, |ts| extended_json::of_timestamp(from_api(ts)))
 }
 
-/// UTC and `(t,i)`.
+/// Returns a position as UTC and `(t,i)`.
 pub fn shown(ts: Option<v1::Timestamp>) -> String {
     ts.map_or_else(|| "unknown".to_owned(), |ts| from_api(ts).for_people().to_string())
 }

@@ -1,7 +1,8 @@
-//! Who answers a command: the process that runs on the data directory, or the files themselves.
+//! Decides who answers a command: the process that runs on the data directory, or this process,
+//! from the files.
 //!
 //! Both sides are the same service, called over gRPC or directly, so an answer does not depend on
-//! who gives it.
+//! the side that produces it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,18 +29,18 @@ use crate::exit::{Exit, Failure};
 use crate::log_choice::LogChoice;
 use crate::open::open_offline;
 
-/// Largest message from the server: a 16 MiB document and its frame. A restore that names many
-/// collections is larger than the 4 MiB that clients take by default, too.
+/// Limit on a message from the server: a 16 MiB document and its framing. The description of a
+/// restore that names many collections may also exceed the 4 MiB that clients accept by default.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// How often a process that is starting is looked at.
+/// How often to look at a process that is starting.
 const POLL: Duration = Duration::from_millis(50);
-/// From calling a process until it has taken its directory. Whoever waits at all waits so long for
-/// one to come, and no longer: most likely nobody called one.
+/// The time from starting a process until it has taken its directory. A caller that waits at all
+/// waits this long for a process to appear, and no longer: most likely nobody started one.
 const FORKED: Duration = Duration::from_secs(1);
 
-/// A server that hangs is given up after twice this: it answers no ping, however long a call may
-/// take.
+/// A server that hangs is given up after twice this time, because it answers no ping. A call itself
+/// may take any time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 pub(crate) enum Backend {
@@ -49,7 +50,7 @@ pub(crate) enum Backend {
 
 type Authenticated = InterceptedService<Channel, Bearer>;
 
-/// One connection.
+/// A connection to a server.
 #[derive(Clone)]
 pub(crate) struct Remote {
     hindsight: HindsightClient<Authenticated>,
@@ -64,8 +65,8 @@ pub(crate) enum Needs {
 }
 
 impl Backend {
-    /// Finds who answers. A process that is starting on the data directory is waited for as long as
-    /// `patience` says.
+    /// Finds who answers. Waits at most `patience` for a process that is starting on the data
+    /// directory.
     pub(crate) async fn locate(global: &Global, needs: Needs, patience: Duration) -> Result<Self> {
         if let Some(address) = &global.server {
             return connect(address, Credentials::for_server(address, &global.client)?).await;
@@ -95,12 +96,13 @@ impl Backend {
     }
 }
 
-/// Who runs on the directory once nobody is starting there any more, or patience is at an end.
+/// Returns who runs on the directory, once no process is starting there any more or `patience` has
+/// run out.
 async fn running(data: &DataDir, patience: Duration) -> Result<Running> {
     let begun = Instant::now();
     let mut looked_again = patience.is_zero();
     loop {
-        // A process that starts for the first time holds the lock before there is anything else.
+        // A process that starts for the first time takes the lock before it creates anything else.
         let found = if data.was_taken() { Some(data.take()?) } else { None };
         match found {
             Some(Running::Somebody { api: None }) if begun.elapsed() < patience => {
@@ -111,7 +113,7 @@ async fn running(data: &DataDir, patience: Duration) -> Result<Running> {
                 data.require()?;
                 return free.map_or_else(|| data.take(), Ok);
             }
-            // Let go of the lock in the meantime: whoever comes must have it.
+            // Release the lock in the meantime, so that a process that starts can take it.
             free => {
                 drop(free);
                 tokio::time::sleep(FORKED.min(patience)).await;
@@ -142,7 +144,7 @@ async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
     Ok(Backend::Remote(Box::new(Remote { hindsight, operations })))
 }
 
-/// Calls with one answer.
+/// Defines the calls that have one answer.
 macro_rules! unary {
     ($client:ident: $($name:ident: $request:ty => $response:ty;)*) => {
         impl Backend { $(
@@ -157,7 +159,7 @@ macro_rules! unary {
     };
 }
 
-/// Calls with a stream of answers.
+/// Defines the calls that have a stream of answers.
 macro_rules! streaming {
     ($($name:ident: $request:ty => $response:ty;)*) => {
         impl Backend { $(
@@ -210,11 +212,23 @@ streaming! {
     watch_restore: api::WatchRestoreRequest => Operation;
 }
 
-/// What a status means for the calling process.
+/// Converts a status into the failure that the calling process sees.
 pub(crate) fn failure(status: Status) -> anyhow::Error {
     let details = status.get_error_details();
     let reason = details.error_info().map_or("", |info| info.reason.as_str());
+    if reason.is_empty() && is_broken_connection(&status) {
+        let text = "the connection to the server broke before the answer was complete: the server was stopped, or the \
+                    network failed. `hindsight restores list` shows what became of a restore";
+        return Failure::new(Exit::ServerUnavailable, text).into();
+    }
     Failure::new(exit_of(status.code(), reason), status.message().to_owned()).into()
+}
+
+/// Returns whether the client itself created this status, because the connection broke in the
+/// middle of an answer. A status from the server always has a reason.
+fn is_broken_connection(status: &Status) -> bool {
+    let is_from_client = std::error::Error::source(status).is_some();
+    is_from_client && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled)
 }
 
 fn exit_of(code: Code, reason: &str) -> Exit {
@@ -230,11 +244,28 @@ fn exit_of(code: Code, reason: &str) -> Exit {
 }
 
 impl Backend {
-    /// Lets go of the files, if they were ours, once nothing is read from them any more.
+    /// Releases the files, if this process holds them, once nothing reads from them any more.
     pub(crate) async fn close(self) -> Result<()> {
         match self {
             Self::Remote(_) => Ok(()),
             Self::Local(service) => service.close().await.context("close the data directory"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::exit_of as exit_of_error;
+
+    #[test]
+    fn a_connection_that_breaks_is_told_from_an_answer() {
+        let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "h2 protocol error");
+        let broken = failure(Status::from_error(Box::new(cut)));
+        assert_eq!(exit_of_error(&broken), Exit::ServerUnavailable);
+        assert!(!broken.to_string().contains("h2"), "{broken}");
+        let answered = failure(Status::internal("a defect"));
+        assert_eq!(exit_of_error(&answered), Exit::Failed);
+        assert_eq!(answered.to_string(), "a defect");
     }
 }

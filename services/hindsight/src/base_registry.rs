@@ -1,5 +1,5 @@
-//! Which bases the index knows: those that lie whole in the directory of bases and belong to the
-//! log.
+//! Decides which bases the index knows: the bases that are complete in the directory of bases and
+//! belong to the log.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use hindsight_base::ErrorKind;
 use hindsight_index::{BaseSummary, Index};
 use hindsight_log::BaseNotice;
 
-/// What lies in the directory of bases.
+/// The contents of the directory of bases.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Names. Also of those that cannot be read: their manifests are there.
+    /// The names of the bases. Bases that cannot be read are included, because their manifests
+    /// exist.
     pub there: BTreeSet<String>,
     pub damaged: Vec<DamagedBase>,
-    /// Announced in the log, and not there.
+    /// Bases that are announced in the log but missing from the directory.
     pub absent: Vec<BaseNotice>,
 }
 
@@ -26,7 +27,7 @@ pub(crate) struct DamagedBase {
 }
 
 impl Found {
-    /// Nothing is expected to be put back.
+    /// Returns whether no base is expected to be put back.
     pub(crate) fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.absent.is_empty()
     }
@@ -38,7 +39,7 @@ impl Found {
     }
 }
 
-/// Takes those bases back from the index that are gone from the directory.
+/// Removes from the index the bases that are gone from the directory.
 pub(crate) fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
     for known in index.view().bases()? {
         if !directory.join(&known.name).is_dir() {
@@ -48,8 +49,8 @@ pub(crate) fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()>
     Ok(())
 }
 
-/// Tells the index of every finished base. Of a shared log only those count that were announced in
-/// it.
+/// Registers every complete base with the index. For a shared log, only bases that were announced
+/// in the log count.
 pub(crate) fn register_bases(
     index: &Index,
     directory: &Path,

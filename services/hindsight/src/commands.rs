@@ -110,7 +110,8 @@ fn print(data: &[u8]) -> Result<()> {
     }
 }
 
-/// Parses the document that a flag holds as Extended JSON. Returns no bytes without a document.
+/// Parses the document that a flag holds as Extended JSON. Returns no bytes when there is no
+/// document.
 fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
     let Some(json) = json else { return Ok(Bytes::new()) };
     let document = extended_json::parse_document(json);

@@ -1,8 +1,8 @@
-//! Where a setting comes from: flags, then `HINDSIGHT_*` variables, then the TOML file, then the
+//! The sources of settings: flags, then `HINDSIGHT_*` variables, then the TOML file, then the
 //! default.
 //!
-//! The file's keys are the long flags' names (`segment-bytes = 8388608`); a table named like a
-//! command holds keys for that command alone.
+//! The keys of the file are the names of the long flags (`segment-bytes = 8388608`). A table named
+//! like a command holds keys for that command alone.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,17 +13,17 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::cli::Cli;
 use crate::exit::Failure;
 
-/// The parsed command line with the file's values as defaults.
+/// The parsed command line, with the values of the file as defaults.
 pub(crate) struct Loaded {
     pub cli: Cli,
     pub matches: clap::ArgMatches,
     pub file: Option<PathBuf>,
-    /// Keys that came from the file, by flag name.
+    /// The keys that the file sets, by flag name.
     pub from_file: BTreeMap<String, String>,
 }
 
-/// Parses the arguments, reads the configuration file they (or the environment) name, and parses
-/// again with its values as defaults.
+/// Parses the arguments, reads the configuration file that the arguments or the environment name,
+/// and parses again with the values of the file as defaults.
 pub(crate) fn load(arguments: Vec<OsString>) -> Result<Loaded, LoadError> {
     let file = named_file(&arguments);
     let mut command = Cli::command();
@@ -45,7 +45,7 @@ pub(crate) enum LoadError {
     File(#[from] Failure),
 }
 
-/// `--config FILE`, `--config=FILE` or HINDSIGHT_CONFIG, found before the real parsing.
+/// Finds `--config FILE`, `--config=FILE` or HINDSIGHT_CONFIG before the real parsing.
 fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -77,13 +77,13 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     Ok(values)
 }
 
-/// What is wrong and where. The line itself is not shown, as the error would: it may hold a
-/// connection string.
+/// Returns what is wrong, and in which line. The line itself is not shown, unlike in the original
+/// error, because it may hold a connection string.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     match error.message() {
-        // The only message that repeats a value.
+        // This is the only message that repeats a value.
         message if message.starts_with("invalid type") => {
             format!("line {line}: a number too large")
         }
@@ -104,7 +104,7 @@ fn scalar(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// Commands that run until they are stopped: their flags may be set in a file.
+/// The commands that run until they are stopped. Their flags may be set in a file.
 const SERVICES: [&str; 3] = ["up", "tailer", "replayer"];
 
 /// Flags that no configuration file may set.

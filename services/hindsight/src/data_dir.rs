@@ -1,4 +1,4 @@
-//! The data directory: its layout, who runs on it, and where that process listens.
+//! The data directory: its layout, the process that runs on it, and where that process listens.
 //!
 //! ```text
 //! DATA/log/        segments: the truth
@@ -6,11 +6,11 @@
 //! DATA/index/      derived, may be deleted
 //! DATA/history/    derived, may be deleted
 //! DATA/landmarks   derived, may be deleted: where segments lie in a topic
-//! DATA/restores/  what became of restores
-//! DATA/instance    names this installation to others of the same log
+//! DATA/restores/   records of restores
+//! DATA/instance    identifies this installation to others that use the same log
 //! DATA/LOCK        held by the process that runs on the directory
-//! DATA/api         the address that process listens on
-//! DATA/api.token   the token that it wants from commands on the directory, if it wants one
+//! DATA/api         the address that this process listens on
+//! DATA/api.token   the token that it requires from commands on the directory, if any
 //! DATA/audit.jsonl who read and restored what
 //! ```
 
@@ -33,7 +33,8 @@ pub(crate) struct DataDir {
     root: PathBuf,
 }
 
-/// Held while a process runs on the directory; the system lets go of it when the process dies.
+/// The lock that a process holds while it runs on the directory. The system releases the lock when
+/// the process dies.
 #[derive(Debug)]
 pub(crate) struct Owner {
     _lock: File,
@@ -41,12 +42,12 @@ pub(crate) struct Owner {
     token: PathBuf,
 }
 
-/// Who runs on a data directory.
+/// The process that runs on a data directory, if any.
 #[derive(Debug)]
 pub(crate) enum Running {
-    /// Nobody: the files are ours while this is held.
+    /// No process runs there. The files belong to this process while it holds this value.
     Nobody(Owner),
-    /// A process that listens there; `None` while it starts.
+    /// A process that listens at `api`; `None` while the process starts.
     Somebody { api: Option<String> },
 }
 
@@ -79,25 +80,26 @@ impl DataDir {
         self.root.join("restores")
     }
 
-    /// Where the audit file is, unless it is put elsewhere.
+    /// Returns the path of the audit file, unless it is configured to be elsewhere.
     pub(crate) fn audit(&self) -> PathBuf {
         self.root.join("audit.jsonl")
     }
 
-    /// What was found in a topic; derived, may be deleted.
+    /// Returns the file that notes where claims and segments lie in a topic. It is derived, and may
+    /// be deleted.
     pub(crate) fn landmarks(&self) -> PathBuf {
         self.root.join("landmarks")
     }
 
-    /// The token that commands show to the process that runs on the directory.
+    /// Returns the path of the token that commands show to the process that runs on the directory.
     pub(crate) fn api_token(&self) -> PathBuf {
         self.root.join("api.token")
     }
 
-    /// Whether a directory of that name is there or can be made.
+    /// Checks that the data directory exists or can be created.
     ///
     /// # Errors
-    /// Something else has the name.
+    /// Returns a usage error when the path is something other than a directory.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match fs::metadata(&self.root) {
             Ok(found) if !found.is_dir() => {
@@ -108,7 +110,7 @@ impl DataDir {
         }
     }
 
-    /// Makes the directory if it is missing.
+    /// Creates the directory if it is missing.
     pub(crate) fn create(&self) -> Result<()> {
         for path in [self.root.clone(), self.bases()] {
             fs::create_dir_all(&path)
@@ -117,7 +119,8 @@ impl DataDir {
         Ok(())
     }
 
-    /// What names this installation across restarts; made when it is not there yet.
+    /// Returns what identifies this installation across restarts. Creates it when it does not exist
+    /// yet.
     pub(crate) fn instance(&self) -> Result<Instance> {
         let path = self.root.join("instance");
         match fs::read_to_string(&path) {
@@ -134,8 +137,8 @@ impl DataDir {
         }
     }
 
-    /// Requires that the directory is one of ours. Where the log is elsewhere there is an index all
-    /// the same.
+    /// Requires that the directory is a data directory. When the log is elsewhere, there is still
+    /// an index.
     pub(crate) fn require(&self) -> Result<()> {
         if self.log().is_dir() || self.index().is_dir() {
             return Ok(());
@@ -150,13 +153,13 @@ impl DataDir {
         ))
     }
 
-    /// Whether a process has ever taken the directory: from its first moment on, before it makes
-    /// anything else there.
+    /// Returns whether a process has ever taken the directory. This is true from the first moment
+    /// of that process on, before it creates anything else there.
     pub(crate) fn was_taken(&self) -> bool {
         self.root.join(LOCK).exists()
     }
 
-    /// Takes the directory, or finds who has it.
+    /// Takes the directory, or finds the process that has it.
     pub(crate) fn take(&self) -> Result<Running> {
         let path = self.root.join(LOCK);
         let lock = File::options().create(true).write(true).truncate(false).open(&path);
@@ -164,8 +167,8 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {
                 let (api, token) = (self.root.join("api"), self.api_token());
-                // Of a process that was killed: who looks now is to see that this one does not
-                // listen yet.
+                // The address may be that of a process that was killed. Whoever looks now must see
+                // that this process does not listen yet.
                 let _ = fs::remove_file(&api);
                 Ok(Running::Nobody(Owner { _lock: lock, api, token }))
             }

@@ -1,17 +1,17 @@
-//! Exit codes: a contract with scripts.
+//! The exit codes, which are a contract with scripts.
 
 use std::process::ExitCode;
 
 use hindsight_access::AccessError;
 use hindsight_api::document_id::InvalidId;
 
-/// Why a command ended, for the process that called it.
+/// How a command ended, for the process that called it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Done = 0,
     Failed = 1,
     Usage = 2,
-    /// A gap, a time outside every window, or something that is not there.
+    /// A gap, a time outside every window, or something that does not exist.
     NotRestorable = 3,
     VerificationFailed = 4,
     NeedsConfirmation = 5,

@@ -1,4 +1,4 @@
-//! Which log a command works on, and how it is reached.
+//! The log that a command works on, and how to reach it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use crate::cli::LogArgs;
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 
-/// Where a log is.
+/// The location of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LogUrl {
     Directory(PathBuf),
     Kafka {
         /// `host:port`, separated by commas.
         brokers: String,
-        /// None: named after the replica set.
+        /// `None` for a topic named after the replica set.
         topic: Option<String>,
     },
 }
@@ -23,13 +23,13 @@ pub(crate) enum LogUrl {
 #[derive(Debug, Clone)]
 pub(crate) struct LogChoice {
     pub url: LogUrl,
-    /// Of the Kafka client; they may hold passwords and are never shown.
+    /// The settings of the Kafka client. They may hold passwords and are never shown.
     pub client: BTreeMap<String, String>,
     pub replicas: u16,
 }
 
 impl LogChoice {
-    /// The log that the flags name, or that of the data directory.
+    /// Returns the log that the flags name, or the log of the data directory.
     pub(crate) fn of(args: &LogArgs, data: &DataDir) -> Result<Self, Failure> {
         let url = match &args.log {
             Some(url) => parse("--log", url)?,
@@ -38,7 +38,7 @@ impl LogChoice {
         Self::with_url(args, url)
     }
 
-    /// A log that another flag names.
+    /// Returns a log that another flag names.
     pub(crate) fn named(args: &LogArgs, flag: &str, url: &str) -> Result<Self, Failure> {
         Self::with_url(args, parse(flag, url)?)
     }
@@ -63,8 +63,8 @@ fn parse(flag: &str, url: &str) -> Result<LogUrl, Failure> {
         }
         return Ok(LogUrl::Directory(PathBuf::from(path)));
     }
-    // Before anything that shows the URL: whatever else is wrong with it, what stands before an @
-    // is a password.
+    // This comes before anything that shows the URL: whatever else is wrong with the URL, the text
+    // before an @ may be a password.
     if url.contains('@') {
         return Err(Failure::usage(format!(
             "{flag} holds credentials: give them with --kafka-config-file (sasl.username, sasl.password)"
@@ -90,7 +90,8 @@ fn is_broker(text: &str) -> bool {
     matches!(port, Some((true, Ok(1..))))
 }
 
-/// Kafka's own rule; an empty name is none given.
+/// Returns whether Kafka allows a topic name. An empty name passes: it means that no topic is
+/// named.
 pub(crate) fn is_topic(name: &str) -> bool {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     name.len() <= 249 && name.chars().all(is_fine) && !matches!(name, "." | "..")

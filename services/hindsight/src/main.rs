@@ -24,19 +24,20 @@ use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{LoadError, Loaded};
 use crate::exit::{Exit, exit_of};
 
-/// Whatever must be done before the end was waited for already. A thread that still hangs, in a
-/// file system that does not answer, does not keep the process.
+/// Limit on the wait for threads at the end. Everything that must be done has already been waited
+/// for. A thread that still hangs, in a file system that does not answer, does not keep the process
+/// alive.
 const THREADS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The C library's allocator keeps what many threads freed: several times what is in use
-/// (docs/BENCHMARKS.md).
+/// The C library's allocator keeps memory that many threads have freed: several times the amount in
+/// use (docs/BENCHMARKS.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let loaded = match config::load(std::env::args_os().collect()) {
         Ok(loaded) => loaded,
-        // Also `--help` and `--version`, which are no failures.
+        // This includes `--help` and `--version`, which are not failures.
         Err(LoadError::Arguments(error)) => error.exit(),
         Err(LoadError::File(failure)) => return fail(&failure.into()),
     };

@@ -1,10 +1,10 @@
-//! Every metric of the process. `docs/METRICS.md` is made of this list.
+//! Every metric of the process. `docs/METRICS.md` is generated from this list.
 
 use hindsight_runtime::Metric;
 
 use crate::serve;
 
-/// The metrics, by the part that they belong to.
+/// Returns the metrics, by the part that they belong to.
 fn parts() -> [(&'static str, &'static [Metric]); 6] {
     [
         ("Positions, windows, bases", serve::METRICS),
@@ -16,7 +16,7 @@ fn parts() -> [(&'static str, &'static [Metric]); 6] {
     ]
 }
 
-/// Gives the recorder the help text of every metric.
+/// Registers the help text of every metric with the recorder.
 pub(crate) fn describe() {
     parts().iter().flat_map(|(_, metrics)| *metrics).for_each(Metric::describe);
 }

@@ -1,5 +1,5 @@
-//! Opening what a data directory and a log hold, and bringing the derived parts level with the log
-//! (I5).
+//! Opens the contents of a data directory and a log, and brings the derived parts up to date with
+//! the log (I5).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,15 +25,15 @@ use crate::data_dir::{DataDir, Owner};
 use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl, is_topic};
 
-/// What a log is opened for.
+/// The purpose for which a log is opened.
 #[derive(Debug, Clone)]
 pub(crate) enum Access {
     Read,
-    /// For capturing that replica set. A shared log is not taken over by being opened.
+    /// For capturing that replica set. Opening a shared log does not take it over.
     Capture(SourceIdentity),
 }
 
-/// A log, and what it is besides if several processes may have it open.
+/// A log, and its shared interface if several processes may have it open.
 #[derive(Clone)]
 pub(crate) struct OpenLog {
     pub log: Arc<dyn SegmentLog>,
@@ -45,11 +45,11 @@ pub(crate) struct Opened {
     pub log: OpenLog,
     pub index: Arc<Index>,
     pub bases: PathBuf,
-    /// Which installation this is.
+    /// The identity of this installation.
     pub instance: Instance,
 }
 
-/// Opens log and index; the index is level with the log then, positions included.
+/// Opens log and index, and brings the index, including its positions, up to date with the log.
 pub(crate) async fn open(
     data: &DataDir,
     choice: &LogChoice,
@@ -74,14 +74,15 @@ pub(crate) async fn open(
         (None, Ok(error)) => error.into(),
         (_, Err(error)) => error,
     })?;
-    // Only now: the end of an outdated index was proof, too, that the log has lost nothing.
+    // This must not happen earlier: the end of an outdated index was also proof that the log has
+    // lost nothing.
     if index.begin_anew_if_outdated()? {
         tracing::info!(
             "the index is of an earlier version of this program: it is rebuilt from log and bases"
         );
     }
     match absorb_new(log.log.as_ref(), &index, positions).await {
-        // Nobody appends from here, and what comes before the damage can be restored all the same.
+        // This process does not append, and everything before the damage can still be restored.
         Err(CaptureError::Log(error @ LogError::Corrupt { .. }))
             if reads && log.shared.is_some() =>
         {
@@ -129,7 +130,7 @@ async fn open_directory(
     Ok(OpenLog { log: Arc::new(log), shared: None })
 }
 
-/// The topic of a replica set, when none is named.
+/// Returns the default topic of a replica set, for a log URL that names none.
 fn default_topic(access: &Access) -> Result<String, Failure> {
     let Access::Capture(source) = access else {
         return Err(Failure::usage(
@@ -166,7 +167,7 @@ pub(crate) fn kafka_options(
     Ok(options)
 }
 
-/// For people who look for the one that leads.
+/// Names this process for people who want to find the leader.
 fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "unknown host" } else { host.trim() };
@@ -195,7 +196,7 @@ async fn open_kafka(
     Ok(OpenLog { log: Arc::<KafkaLog>::clone(&log), shared: Some(log) })
 }
 
-/// What the index holds was in the log; so it must still be.
+/// Checks that the log still holds the last segment that the index knows.
 async fn check_known_end(log: &dyn SegmentLog, resume: &ResumePoint) -> Result<(), LogError> {
     let sequence = Sequence(resume.sequence);
     let found = log.infos(sequence, 1).await?;
@@ -207,8 +208,8 @@ async fn check_known_end(log: &dyn SegmentLog, resume: &ResumePoint) -> Result<(
     Err(LogError::Corrupt { place: format!("segment {sequence}"), damage })
 }
 
-/// The index is never ahead of the log: one that is proves that the log has lost segments, or is
-/// another log.
+/// Explains damage at the end that the index knows. The index is never ahead of the log. An index
+/// that is ahead proves that the log has lost segments, or is another log.
 fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error {
     let LogError::Corrupt { damage, .. } = &error else { return error.into() };
     let what = match damage {
@@ -226,7 +227,8 @@ fn explain(error: LogError, resume: &ResumePoint, index: &Path) -> anyhow::Error
     Failure::new(Exit::Failed, text).into()
 }
 
-/// `skipped` are names of operations and commands that the history passes over.
+/// Opens the history. `skipped` holds the names of operations and commands that the history passes
+/// over.
 pub(crate) async fn open_history(
     data: &DataDir,
     cache_bytes: usize,
@@ -238,8 +240,8 @@ pub(crate) async fn open_history(
     Ok(Arc::new(history.await?.context("open the history")?))
 }
 
-/// What commands work on when no process runs: everything in the log is brought into the history
-/// first.
+/// Opens what commands work on when no process runs. Everything in the log is applied to the
+/// history first.
 pub(crate) async fn open_offline(
     data: &DataDir,
     choice: &LogChoice,
@@ -276,7 +278,7 @@ pub(crate) async fn open_offline(
     })
 }
 
-/// What is read and restored is written down, or not answered.
+/// Opens the audit file. A call that cannot be recorded there is not answered.
 pub(crate) fn open_audit(path: &Path) -> Result<AuditLog> {
     AuditLog::open(path).with_context(|| format!("open the audit file {}", path.display()))
 }

@@ -1,11 +1,11 @@
-//! Connection strings, which may hold passwords: read from a flag, the environment or a file, never
-//! shown.
+//! Reads connection strings from a flag, the environment or a file. They may hold passwords and are
+//! never shown.
 
 use std::path::Path;
 
 use crate::exit::Failure;
 
-/// The value itself, or the first line of the file.
+/// Returns the value itself, or the first line of the file.
 pub(crate) fn read(
     flag: &str,
     value: Option<&str>,

@@ -1,5 +1,5 @@
-//! The commands that run until they are stopped: `up`, `tailer` and `replayer` are put together
-//! from the same parts.
+//! The commands that run until they are stopped. `up`, `tailer` and `replayer` are assembled from
+//! the same parts.
 //!
 //! ```text
 //! up       = capture + history      tailer   = capture
@@ -42,7 +42,8 @@ use capture::CaptureService;
 pub(crate) use metrics::METRICS;
 use process::{Process, Signals};
 
-/// How long the parts may take to stop: the last segment is cut and appended, the history flushed.
+/// Limit on the time that the parts may take to stop: the last segment is cut and appended, and the
+/// history is flushed.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks everything about the settings that can be checked without touching anything.
@@ -87,7 +88,7 @@ fn member_tags(args: &CaptureArgs) -> Result<Vec<(String, String)>, Failure> {
     args.member_tags.iter().map(split).collect()
 }
 
-/// Everything in one process, until SIGTERM or Ctrl-C, or until a part fails for good.
+/// Runs everything in one process, until SIGTERM or Ctrl-C, or until a part fails permanently.
 pub(crate) async fn up(global: &Global, up: &Up) -> Result<Exit> {
     check(global, up)?;
     let source = source_of(&up.capture).await?;
@@ -106,7 +107,7 @@ pub(crate) async fn up(global: &Global, up: &Up) -> Result<Exit> {
     run(global, process, signals, parts).await
 }
 
-/// Capture only.
+/// Runs capture only.
 pub(crate) async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
     check_all(global, &tailer.listen, Some(&tailer.capture))?;
     let source = source_of(&tailer.capture).await?;
@@ -120,7 +121,7 @@ pub(crate) async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
     run(global, process, signals, parts).await
 }
 
-/// History and API of a log that a tailer writes.
+/// Runs the history and the API for a log that a tailer writes.
 pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
     check_all(global, &replayer.listen, None)?;
     let (process, mut signals) = Process::begin(global, &replayer.listen)?;
@@ -140,7 +141,8 @@ pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exi
     run(global, process, signals, parts).await
 }
 
-/// Before anything is touched: what is malformed leaves no directory behind.
+/// Parses the source's connection string before anything is touched, so that a malformed string
+/// leaves no directory behind.
 async fn source_of(args: &CaptureArgs) -> Result<Source> {
     let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
     Source::parse(&uri).await.map_err(|error| match error {
@@ -185,7 +187,7 @@ async fn open_for_capture(
     Ok((settings, opened))
 }
 
-/// Opens the log; one on brokers is waited for.
+/// Opens the log. Waits for a log on brokers.
 async fn open_log(
     process: &Process,
     choice: &LogChoice,
@@ -215,18 +217,18 @@ fn cut_settings(args: &CaptureArgs) -> CutSettings {
     }
 }
 
-/// What a process is made of.
+/// The parts of a process.
 struct Parts {
     opened: Opened,
     boards: Boards,
-    /// Of a process that captures.
+    /// Present in a process that captures.
     settings: Option<CaptureSettings>,
-    /// Of a process that applies and answers.
+    /// Present in a process that applies entries and answers calls.
     history: Option<Arc<History>>,
 }
 
-/// Runs the parts there are: with settings for capture it captures, else it follows the log; with a
-/// history it applies and answers.
+/// Runs the parts that are present. With settings for capture, the process captures; otherwise it
+/// follows the log. With a history, it applies entries and answers calls.
 async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) -> Result<Exit> {
     let Parts { opened, boards, settings, history } = parts;
     let doors = process.listen().await?;
@@ -291,14 +293,15 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
     ended.map(|()| Exit::Done).map_err(error_of)
 }
 
-/// Restores end with the process.
+/// Stops the restores at shutdown: restores end with the process.
 async fn stop_restores(service: Arc<Service>, shutdown: CancellationToken) -> Result<()> {
     shutdown.cancelled().await;
     service.restores.stop().await;
     Ok(())
 }
 
-/// What ended the tasks, without their names: those are for us, and the error is for people.
+/// Returns the error that ended the tasks, without the task's name: names of tasks are for
+/// developers, and the error is for users.
 fn error_of<E: Into<anyhow::Error>>(failure: TaskFailure<E>) -> anyhow::Error {
     match failure {
         TaskFailure::Failed { error, .. } => error.into(),
@@ -310,7 +313,7 @@ fn error_of<E: Into<anyhow::Error>>(failure: TaskFailure<E>) -> anyhow::Error {
     }
 }
 
-/// The history follows the log on a thread of its own.
+/// Starts the thread on which the history follows the log.
 fn spawn_follower(
     tasks: &mut Tasks<anyhow::Error>,
     opened: &Opened,

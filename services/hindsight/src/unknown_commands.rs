@@ -1,14 +1,14 @@
-//! `--unknown-commands`: what is to be done about operations and commands that this version does
-//! not know.
+//! `--unknown-commands`: what to do with operations and commands that this version does not know.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use hindsight_oplog::{CommandKind, OpKind};
 
-const FORM: &str = "write skip=NAME,NAME with the names that `hindsight status` or the log tell";
+const FORM: &str = "write skip=NAME,NAME with the names that `hindsight status` or the log reports";
 
-/// `skip=NAME,NAME`: these carry no data, and the history goes on past them.
+/// `skip=NAME,NAME`: the named operations and commands carry no data, and the history continues
+/// past them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnknownCommands {
     pub skipped: BTreeSet<String>,
@@ -22,12 +22,12 @@ impl FromStr for UnknownCommands {
         let names: BTreeSet<String> = names.split(',').map(str::to_owned).collect();
         for name in &names {
             if name.is_empty() || name.contains(char::is_whitespace) {
-                return Err(format!("{name:?} is no name: {FORM}"));
+                return Err(format!("{name:?} is not a name: {FORM}"));
             }
             let is_known = CommandKind::of(name.as_bytes()) != CommandKind::Unknown
                 || OpKind::of(name.as_bytes()) != OpKind::Unknown;
             if is_known {
-                return Err(format!("{name} is known to this version, and cannot be skipped"));
+                return Err(format!("this version knows {name}, so it cannot be skipped"));
             }
         }
         Ok(Self { skipped: names })

@@ -25,6 +25,29 @@ pub struct Positions {
     pub sequence: Option<u64>,
 }
 
+impl Positions {
+    /// Returns how far the durable position is behind the source, in seconds of cluster time.
+    pub fn capture_lag_seconds(&self) -> Option<u32> {
+        seconds_between(self.durable, self.majority)
+    }
+
+    /// Returns how far a history that applied entries through `applied` is behind the durable
+    /// position, in seconds of cluster time.
+    pub fn apply_lag_seconds(&self, applied: Option<OpTime>) -> Option<u32> {
+        seconds_between(applied, self.durable)
+    }
+
+    /// Returns how much oplog the source still has before the durable position, in seconds of
+    /// cluster time. At 0, entries are lost.
+    pub fn headroom_seconds(&self) -> Option<u32> {
+        seconds_between(self.oldest_at_source, self.durable)
+    }
+}
+
+fn seconds_between(earlier: Option<OpTime>, later: Option<OpTime>) -> Option<u32> {
+    Some(later?.ts.seconds().saturating_sub(earlier?.ts.seconds()))
+}
+
 /// Moves the positions. Readers watch them. Clones are handles of the same board.
 #[derive(Debug, Clone)]
 pub struct PositionBoard {

@@ -1,5 +1,5 @@
-//! Extended JSON as people type it, to BSON: fields in their order, and one that comes twice is
-//! kept twice.
+//! Parses Extended JSON as people type it into BSON. Fields keep their order, and a field that
+//! occurs twice is kept twice.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// # Errors
-/// Text that is no JSON, that nests deeper than 128 levels, or that Extended JSON gives no meaning.
+/// Returns an error when the text is not JSON, when it nests deeper than 128 levels, or when
+/// Extended JSON gives it no meaning.
 pub fn parse(text: &str) -> Result<RawBson> {
     let json: Json = serde_json::from_str(text).context("it is not JSON")?;
     json.into_bson()
@@ -60,7 +61,8 @@ impl Json {
     }
 }
 
-/// A value that is no document and no array, or an object that stands for one.
+/// Converts a value that is neither a document nor an array, or an object that stands for such a
+/// value.
 fn scalar(value: Value) -> Result<RawBson> {
     let value = Bson::try_from(value).context("it is not Extended JSON")?;
     RawBson::try_from(value).context("it cannot be written as BSON")

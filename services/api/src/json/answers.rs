@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 use super::PositionJson;
 
-/// Which times can be restored, and where entries are missing.
+/// The times that can be restored, and the gaps in which entries are missing.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Windows)]
 pub struct WindowsJson {
@@ -13,7 +13,7 @@ pub struct WindowsJson {
     pub gaps: Vec<GapJson>,
 }
 
-/// Every time from `from` through `through` can be restored.
+/// A restore window: every time from `from` through `through` can be restored.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Window)]
 pub struct WindowJson {
@@ -21,7 +21,7 @@ pub struct WindowJson {
     pub through: Option<PositionJson>,
 }
 
-/// Entries after `after` and before `before` were never captured.
+/// A gap: entries after `after` and before `before` were never captured.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Gap)]
 pub struct GapJson {
@@ -50,22 +50,22 @@ impl From<api::ListWindowsResponse> for WindowsJson {
     }
 }
 
-/// Copies of all data, from which states are built.
+/// The bases: copies of all data, from which states are built.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Bases)]
 pub struct BasesJson {
     pub bases: Vec<BaseJson>,
 }
 
-/// A copy of all data.
+/// A base: a copy of all data, from which states are built.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Base)]
 pub struct BaseJson {
     pub name: String,
     pub start: Option<PositionJson>,
-    /// From here on states are exact.
+    /// States are exact from this position on: the copy took from `start` until then.
     pub exact_from: Option<PositionJson>,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     pub created_ms: i64,
     pub documents: u64,
     pub bytes: u64,
@@ -90,23 +90,24 @@ impl From<api::ListBasesResponse> for BasesJson {
     }
 }
 
-/// Operations per namespace and stretch of time, and the commands among them.
+/// The number of operations per namespace and stretch of time, and the commands among them.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Timeline)]
 pub struct TimelineJson {
-    /// By time, then namespace; where nothing happened there is none.
+    /// By time, then namespace. Buckets in which nothing happened are left out.
     pub buckets: Vec<BucketJson>,
-    /// In their order; the newest 10,000.
+    /// In the order of the log. At most 10,000 commands: the newest.
     pub commands: Vec<CommandJson>,
-    /// There are older commands than these within the time asked for.
+    /// Whether the requested time range has older commands than these.
     pub commands_truncated: bool,
-    /// For people: where to look for what a time-series collection or a view of this name shows.
+    /// For people: gaps in the range that was searched, and where to look for what a time-series
+    /// collection or a view of this name shows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub notes: Vec<String>,
 }
 
-/// A stretch of time in one namespace.
+/// The operations of one namespace in one stretch of time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Bucket)]
 pub struct BucketJson {
@@ -126,11 +127,11 @@ pub struct CommandJson {
     pub at: Option<PositionJson>,
     pub command: String,
     pub ns: String,
-    /// Of a rename: the new name.
+    /// For a rename: the new name.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     pub to: String,
-    /// That rename dropped the collection which had the new name.
+    /// Whether the rename dropped the collection that had the new name.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub drops_target: bool,

@@ -6,13 +6,13 @@ use utoipa::ToSchema;
 use super::PositionJson;
 use super::texts::{Notation, Text, Texts};
 
-/// The collections and views there were, by name.
+/// The collections and views that existed at a time, by name.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Collections)]
 pub struct CollectionsJson {
     pub at: Option<PositionJson>,
     pub collections: Vec<CollectionJson>,
-    /// Empty: these were the last ones.
+    /// Empty on the last page.
     pub next_page_token: String,
 }
 
@@ -23,13 +23,13 @@ pub struct CollectionJson {
     pub ns: String,
     /// `collection`, `view` or `timeseries`.
     pub r#type: String,
-    /// In hexadecimal; `null` for views.
+    /// In hexadecimal; `null` for views and time-series collections.
     pub uuid: Option<String>,
     #[schema(value_type = Object)]
     pub options: Text,
     #[schema(value_type = Vec<Object>)]
     pub indexes: Vec<Text>,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,

@@ -8,22 +8,22 @@ use super::texts::{Notation, Text, Texts};
 use super::{PositionJson, WindowJson};
 use crate::times::from_api;
 
-/// What a time means.
+/// What a time resolves to.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ResolvedTime)]
 pub struct ResolvedTimeJson {
     /// The last position included.
     pub at: Option<PositionJson>,
-    /// The same for people.
+    /// `at` for people: UTC and the position.
     pub utc: Option<String>,
     pub window: Option<WindowJson>,
-    /// The last entry at or before it.
+    /// The last entry at or before `at`; `null` when no such entry is held.
     #[schema(value_type = Option<Object>)]
     pub last_included: Option<Text>,
-    /// The first entry after it.
+    /// The first entry after `at`; `null` when no such entry is held.
     #[schema(value_type = Option<Object>)]
     pub first_excluded: Option<Text>,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,
@@ -50,18 +50,19 @@ impl ResolvedTimeJson {
 pub struct EntriesJson {
     #[schema(value_type = Vec<Object>)]
     pub entries: Vec<Text>,
-    /// With `before_context`: for each entry whether it is there only because of the one that
-    /// follows it.
+    /// With `before_context`: for each entry, whether it is returned only as context of the match
+    /// that follows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub context: Vec<bool>,
-    /// The limit was reached: there may be older entries that match.
+    /// Whether the limit was reached. Older entries may then match too.
     pub truncated: bool,
-    /// For people: where to look for what a time-series collection or a view of this name shows.
+    /// For people: gaps in the range that was searched, and where to look for what a time-series
+    /// collection or a view of this name shows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub notes: Vec<String>,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,
@@ -70,7 +71,8 @@ pub struct EntriesJson {
 }
 
 impl EntriesJson {
-    /// `limit` is how many matches were asked for. Gives the length of the text that came to it.
+    /// Adds an answer. `limit` is the number of matches that were asked for. Returns the length of
+    /// the text that was added.
     pub fn add(
         &mut self,
         answer: &api::SearchEntriesResponse,
@@ -90,14 +92,14 @@ impl EntriesJson {
     }
 }
 
-/// A document as it was.
+/// A document as it was at a time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DocumentAt)]
 pub struct DocumentJson {
     pub at: Option<PositionJson>,
     #[schema(value_type = Object)]
     pub document: Text,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,
@@ -111,23 +113,23 @@ impl DocumentJson {
     }
 }
 
-/// Documents as they were, in the order of `_id`.
+/// Documents as they were at a time, in the order of `_id`.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = DocumentsAt)]
 pub struct DocumentsJson {
     pub at: Option<PositionJson>,
     #[schema(value_type = Vec<Object>)]
     pub documents: Vec<Text>,
-    /// Empty: these were the last ones.
+    /// Empty on the last page.
     pub next_page_token: String,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,
 }
 
 impl DocumentsJson {
-    /// Gives the length of the text that came to it.
+    /// Adds an answer. Returns the length of the text that was added.
     pub fn add(
         &mut self,
         answer: &api::ScanCollectionResponse,
@@ -148,21 +150,21 @@ impl DocumentsJson {
 #[schema(as = Versions)]
 pub struct VersionsJson {
     pub versions: Vec<VersionJson>,
-    /// Empty: these were the last ones.
+    /// Empty on the last page.
     pub next_page_token: String,
 }
 
-/// A document from `from` on, until the next version.
+/// One state of the document, valid from `from` until the next version.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Version)]
 pub struct VersionJson {
     pub from: Option<PositionJson>,
-    /// `null`: it was deleted.
+    /// `null` when the document was deleted.
     #[schema(value_type = Option<Object>)]
     pub document: Option<Text>,
     /// `base`, `entry`, `collection_named` or `collection_unnamed`.
     pub cause: String,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,
@@ -188,14 +190,14 @@ impl VersionsJson {
     }
 }
 
-/// What is different between two times.
+/// The differences between two times.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = Changes)]
 pub struct ChangesJson {
     pub from: Option<PositionJson>,
     pub to: Option<PositionJson>,
     pub changes: Vec<ChangeJson>,
-    /// There are more changes.
+    /// Whether there are more changes.
     pub truncated: bool,
     /// For people: where to look for what a time-series collection or a view of this name shows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -203,7 +205,7 @@ pub struct ChangesJson {
     pub notes: Vec<String>,
 }
 
-/// A document that is different.
+/// A document that differs between the two times.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Change)]
 pub struct ChangeJson {
@@ -216,9 +218,9 @@ pub struct ChangeJson {
     pub before: Option<Text>,
     #[schema(value_type = Option<Object>)]
     pub after: Option<Text>,
-    /// Of a changed document: dotted paths of what is different.
+    /// For a changed document: the dotted paths of the fields that differ.
     pub fields: Vec<String>,
-    /// What JSON cannot carry exactly: paths within this object, each with its reason.
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub inexact: Vec<String>,
@@ -243,8 +245,8 @@ impl ChangeJson {
 }
 
 impl ChangesJson {
-    /// Keeps the first `most`, of one more that were asked for. Gives the length of the text that
-    /// came to it.
+    /// Adds an answer, and keeps at most `most` changes in all: the request asks for one change
+    /// more, which shows whether there are more. Returns the length of the text that was added.
     pub fn add(
         &mut self,
         answer: &api::DiffTimesResponse,
@@ -265,7 +267,8 @@ impl ChangesJson {
     }
 }
 
-/// `t,i`, as every time may be written.
+/// Returns a position as `t,i`, a form that every time parameter accepts. Returns an empty string
+/// when there is no position.
 pub fn spelled(position: Option<api::Timestamp>) -> String {
     position.map_or_else(String::new, |position| Timestamp::to_string(&from_api(position)))
 }

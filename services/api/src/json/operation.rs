@@ -15,12 +15,13 @@ use super::PlanJson;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Operation)]
 pub struct OperationJson {
-    /// `operations/…`; empty if it was only validated.
+    /// `operations/…`; empty when the restore was only validated.
     pub name: String,
-    /// It has ended: well, if there is a response; else there is an error.
+    /// Whether the restore has ended. A restore that succeeded has a `response`; a restore that
+    /// failed has an `error`.
     pub done: bool,
     pub metadata: MetadataJson,
-    /// The report.
+    /// The report of the restore.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, required = false)]
     pub response: Option<Value>,
@@ -29,7 +30,7 @@ pub struct OperationJson {
     pub error: Option<FailureJson>,
 }
 
-/// How far a restore is.
+/// The progress of a restore.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RestoreMetadata)]
 pub struct MetadataJson {
@@ -37,14 +38,14 @@ pub struct MetadataJson {
     /// `checks`, `collections`, `documents`, `indexes`, `views`, `verification`, `expiry`, `users`,
     /// `done`.
     pub phase: String,
-    /// What the phase counts: collections, documents, indexes or views.
+    /// How many collections, documents, indexes or views are done, depending on the phase.
     pub progress: u64,
     pub total: Option<u64>,
     pub bytes: u64,
     pub bytes_total: Option<u64>,
     pub per_second: f64,
     pub remaining_seconds: Option<f64>,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     pub created_ms: i64,
     pub ended_ms: Option<i64>,
     pub requested_by: String,
@@ -52,7 +53,7 @@ pub struct MetadataJson {
     pub cancel_requested: bool,
 }
 
-/// Why a restore did not end well.
+/// Why a restore failed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RestoreFailure)]
 pub struct FailureJson {
@@ -65,13 +66,13 @@ pub struct FailureJson {
 #[schema(as = Operations)]
 pub struct OperationsJson {
     pub operations: Vec<OperationJson>,
-    /// Empty: these were the last ones.
+    /// Empty on the last page.
     pub next_page_token: String,
 }
 
 impl OperationJson {
     /// # Errors
-    /// Metadata or a report of another kind.
+    /// Returns an error when the metadata or the report is not that of a restore.
     pub fn of(operation: &longrunning::Operation) -> Result<Self> {
         let metadata = operation.metadata.as_ref().context("an operation without metadata")?;
         let metadata: api::RestoreMetadata =
@@ -118,7 +119,7 @@ fn metadata_of(metadata: api::RestoreMetadata) -> MetadataJson {
 
 impl OperationsJson {
     /// # Errors
-    /// As [`OperationJson::of`].
+    /// Returns the errors of [`OperationJson::of`].
     pub fn of(answer: &longrunning::ListOperationsResponse) -> Result<Self> {
         let operations: Result<_> = answer.operations.iter().map(OperationJson::of).collect();
         Ok(Self { operations: operations?, next_page_token: answer.next_page_token.clone() })

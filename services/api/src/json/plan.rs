@@ -10,16 +10,16 @@ use super::PositionJson;
 pub struct PlanJson {
     /// The last position included.
     pub through: Option<PositionJson>,
-    /// The target without user and password.
+    /// The target, without user and password.
     pub target: String,
     pub collections: Vec<String>,
     pub skipped: Vec<SkippedJson>,
     pub warnings: Vec<String>,
-    /// All of it for people.
+    /// The whole plan as text for people.
     pub text: String,
 }
 
-/// What exists in the state and is not written.
+/// Something that exists in the state and is not written.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Skipped)]
 pub struct SkippedJson {

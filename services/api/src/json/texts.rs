@@ -1,4 +1,4 @@
-//! Documents on their way into an answer: as text, with what of them JSON cannot carry exactly.
+//! Writes documents as JSON text for an answer, and collects what JSON cannot carry exactly.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::extended_json::written;
 
-/// How documents are written: both are Extended JSON v2 with fields in order.
+/// The notation of documents. Both notations are Extended JSON v2 with fields in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Notation {
@@ -29,15 +29,15 @@ impl From<Notation> for Form {
     }
 }
 
-/// A document's JSON: text, which takes as much memory as it is long.
+/// A document as JSON text, which takes as much memory as the text is long.
 pub(super) type Text = Box<RawValue>;
 
-/// Writes the documents of one object, and collects what of them is not exact.
+/// Writes the documents of one object as text, and collects what JSON cannot carry exactly.
 pub(super) struct Texts {
     notation: Form,
-    /// Paths within the object that the texts go into, each with its reason.
+    /// Paths within the object that holds the texts, each with its reason.
     pub(super) inexact: Vec<String>,
-    /// The length of all of it.
+    /// The total length of the texts.
     pub(super) bytes: usize,
 }
 
@@ -46,17 +46,17 @@ impl Texts {
         Self { notation: notation.into(), inexact: Vec::new(), bytes: 0 }
     }
 
-    /// `at` is the name of the field that the text is for.
+    /// Writes a document as text. `at` is the name of the field that holds the text.
     ///
     /// # Errors
-    /// Bytes that are no BSON.
+    /// Returns an error when the bytes are not BSON.
     pub(super) fn document(&mut self, at: &str, bytes: &[u8]) -> Result<Text> {
         let written = written(bytes, self.notation)?;
         self.note(at, &written);
         self.taken(to_raw_value(&written)?)
     }
 
-    /// The elements of the array in the field `at`, in which so many come before these.
+    /// Writes the elements of the array in the field `at`, which already holds `before` elements.
     pub(super) fn each(&mut self, at: &str, before: usize, all: &[Bytes]) -> Result<Vec<Text>> {
         let numbered = all.iter().zip(before..);
         numbered.map(|(bytes, number)| self.document(&format!("{at}.{number}"), bytes)).collect()
@@ -67,7 +67,7 @@ impl Texts {
         given.map(|bytes| self.document(at, bytes)).transpose()
     }
 
-    /// The value of `_id` in `{_id: …}`, for the field `id`.
+    /// Writes the value of `_id` in `{_id: …}`, for the field `id`.
     pub(super) fn id(&mut self, bytes: &[u8]) -> Result<Text> {
         let written = written(bytes, self.notation)?;
         self.note("id", &written);

@@ -1,4 +1,4 @@
-//! What a call is about, for the audit file, and how much of it was answered.
+//! Describes for the audit file what a call is about, and how much of it was answered.
 
 use hindsight_extended_json::Notation;
 use hindsight_mongo::connection_string;
@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::extended_json::written;
 
-/// Never holds a connection string: those have passwords.
+/// Describes a request. The description never holds a connection string, because connection strings
+/// may hold passwords.
 pub(super) trait About {
     fn about(&self) -> Value;
 }
 
-/// How many documents, versions, changes or entries an answer holds.
+/// Counts the documents, versions, changes or entries in an answer.
 pub(super) trait Counted {
     fn documents(&self) -> u64 {
         0
@@ -29,7 +30,7 @@ fn time(time: &Option<api::TimeSpec>) -> Value {
     }
 }
 
-/// BSON as people read it; what is none is told as its length.
+/// Returns BSON as people read it. For bytes that are not BSON, returns their length.
 fn document(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
@@ -43,12 +44,13 @@ fn document(bytes: &[u8]) -> Value {
 fn id(bytes: &[u8]) -> Value {
     match written(bytes, Notation::Canonical).ok().and_then(|written| written.value(b"_id")) {
         Some(id) => told(&id),
-        // Whatever it is: it is told.
+        // The bytes are not a document with an `_id`: show them as they are.
         None => document(bytes),
     }
 }
 
-/// As JSON; as its text where an object would lose something, such as a field that comes twice.
+/// Returns a value as JSON, or as its JSON text where an object would lose something, such as a
+/// field that occurs twice.
 fn told(value: &impl Serialize) -> Value {
     let Ok(text) = serde_json::to_string(value) else { return Value::Null };
     match serde_json::from_str::<Value>(&text) {
@@ -125,10 +127,10 @@ fn restore(restore: Option<&api::RestoreSpec>) -> Value {
     ])
 }
 
-/// Stands for a connection string whose hosts cannot be told from a password.
+/// Stands for a connection string in which the hosts cannot be told apart from a password.
 const UNREADABLE: &str = "(unreadable)";
 
-/// The hosts of a connection string: without user, password and options.
+/// Returns the hosts of a connection string, without user, password and options.
 fn hosts(uri: &str) -> &str {
     if uri.is_empty() { "" } else { connection_string::hosts(uri).unwrap_or(UNREADABLE) }
 }

@@ -1,4 +1,4 @@
-//! What is said of a name under which no documents are held.
+//! The error for a name under which no documents are held.
 
 use bson::{RawDocument, rawdoc};
 use hindsight_history::View;
@@ -9,13 +9,13 @@ use tonic::Status;
 use super::Reason;
 use super::collections::BUCKETS;
 
-/// Views and time-series collections are listed, and hold no documents themselves.
+/// Views and time-series collections are listed, but hold no documents themselves.
 pub(super) fn no_such_collection(view: &View<'_>, ns: &str) -> Status {
     let shown = shown_by(view, ns);
     Reason::NoSuchCollection.status(text(ns, view.at(), shown.as_deref()))
 }
 
-/// The name of the collection that the view of this name shows, without its database.
+/// Returns the name of the collection that the view of this name shows, without its database.
 pub(super) fn shown_by(view: &View<'_>, ns: &str) -> Option<String> {
     let (database, _) = ns.split_once('.')?;
     let id = rawdoc! {"_id": ns};

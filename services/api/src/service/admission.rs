@@ -1,5 +1,5 @@
-//! What every call goes through, whichever way it came in: role, room, audit file, deadline,
-//! metrics.
+//! What every call goes through, over whichever transport it came: role, room, audit file,
+//! deadline, metrics.
 //!
 //! ```text
 //! begin: role allowed? room left? audit line written?  ─▶ answer ─▶ end: metrics, audit file
@@ -188,7 +188,7 @@ fn too_late() -> Status {
 impl Drop for Ongoing {
     fn drop(&mut self) {
         self.place.0.is_abandoned.store(true, Ordering::Relaxed);
-        // Dropped before its end: the caller went away.
+        // The call was dropped before its end: the caller went away.
         let code = self.ended.unwrap_or(Code::Cancelled);
         metrics::call_ended(self.call.name(), self.started.elapsed().as_secs_f64());
         count(self.call, code);
@@ -197,7 +197,8 @@ impl Drop for Ongoing {
             let phase = Phase::Ended { code, documents };
             let about = std::mem::take(&mut self.about);
             let entry = AuditEntry { caller: &self.caller, call: self.call, phase, about };
-            // The beginning is on record. The audit file itself logs and counts a failure to write.
+            // The beginning of the call is on record. The audit file itself logs and counts a
+            // failure to write.
             let _ = self.audit.record(&entry, false);
         }
     }
@@ -237,7 +238,7 @@ impl<A: Counted> Stream for Stretched<A> {
     }
 }
 
-/// Returns the time-out in gRPC's `grpc-timeout`: at most 8 digits and a unit.
+/// Returns the time-out in gRPC's `grpc-timeout` header: at most 8 digits and a unit.
 fn timeout<T>(request: &Request<T>) -> Option<Duration> {
     let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

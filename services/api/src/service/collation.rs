@@ -1,5 +1,5 @@
-//! Collections that compare strings by a collation of their own. We compare bytes: what could be
-//! answered otherwise by a restored server is refused.
+//! Collections that compare strings by a collation. The comparisons here are by bytes, so a request
+//! is refused when a restored server could answer it differently.
 
 use hindsight_history::CollectionState;
 use hindsight_oplog::raw::{Doc, Element};
@@ -28,8 +28,8 @@ pub(super) fn check_filter<'a>(
     }
 }
 
-/// Refuses to say that there is no document of an id which was looked up by its bytes, where one
-/// that is written otherwise may be equal to it.
+/// Refuses to report that no document has this id, when the collection has a collation. The id was
+/// looked up by its bytes, and a document whose id is spelled differently may be equal.
 pub(super) fn check_absent<'a>(
     id: Element<'_>,
     states: impl IntoIterator<Item = &'a CollectionState>,
@@ -49,7 +49,7 @@ pub(super) fn check_absent<'a>(
     }
 }
 
-/// Name and collation of a collection that has one.
+/// Returns the name and the collation of a collection, or `None` when it has no collation.
 fn collated(state: &CollectionState) -> Option<(&str, String)> {
     Some((&state.ns, shown(state.collation()?)))
 }

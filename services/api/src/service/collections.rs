@@ -1,4 +1,4 @@
-//! The collections and views there were at a time.
+//! The collections and views that existed at a time.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::page::{Page, PageKey};
 use super::{Reason, Service, apart, status_of};
 use crate::times::to_api;
 
-/// The prefix of the collection that holds what is in a time-series collection.
+/// The name prefix of the collection that holds the buckets of a time-series collection.
 pub(super) const BUCKETS: &str = "system.buckets.";
 const VIEWS: &str = ".system.views";
 
@@ -27,7 +27,7 @@ pub(super) async fn list(
 ) -> Result<api::ListCollectionsResponse, Status> {
     let key = PageKey::new("collections", &[request.ns.as_bytes()]);
     let (at, after) = match key.position_and_time(&request.page_token)? {
-        // The later pages are of the same time as the first one.
+        // Later pages show the same time as the first page.
         Some((at, after)) => {
             service.engine.check(at).map_err(status_of)?;
             (at, after)
@@ -56,7 +56,8 @@ pub(super) async fn list(
     Ok(api::ListCollectionsResponse { collections: page.items, at, next_page_token })
 }
 
-/// By name; a view that cannot be read as one is an error, not left out.
+/// Returns the collections and views, sorted by name. A view whose definition cannot be read is an
+/// error: it is not left out.
 fn all_at(engine: &Engine, at: Timestamp) -> Result<Vec<api::Collection>, Status> {
     let view = engine.view(at).map_err(status_of)?;
     let states = view.collections();
@@ -91,8 +92,9 @@ fn collection_of(state: &CollectionState) -> Result<api::Collection, Status> {
     })
 }
 
-/// A clustered collection has no index of `_id`, it is one: listIndexes shows what its options say
-/// of it. Buckets of time series only say `true`, and none is shown of them.
+/// Returns the index that listIndexes shows for a clustered collection. Such a collection has no
+/// index of `_id`: it is one, and its options describe it. The buckets of a time-series collection
+/// only have the option `true`, and listIndexes shows no index for them.
 fn clustered_index(options: &[u8]) -> Result<Option<bytes::Bytes>, String> {
     let raw = RawDocument::from_bytes(options).map_err(|error| error.to_string())?;
     let found = raw.get("clusteredIndex").map_err(|error| error.to_string())?;
@@ -102,7 +104,8 @@ fn clustered_index(options: &[u8]) -> Result<Option<bytes::Bytes>, String> {
     Ok(Some(index.into_bytes().into()))
 }
 
-/// A document of `system.views`: `{_id, viewOn, pipeline, …}`, of which all but `_id` are options.
+/// Reads a document of `system.views`: `{_id, viewOn, pipeline, …}`, in which all fields but `_id`
+/// are options.
 fn view_of(document: &[u8], states: &[Arc<CollectionState>]) -> Result<api::Collection, Status> {
     let corrupt = |detail: String| Reason::Corrupt.status(format!("a view's definition: {detail}"));
     let raw = RawDocument::from_bytes(document).map_err(|error| corrupt(error.to_string()))?;
@@ -133,7 +136,7 @@ fn view_of(document: &[u8], states: &[Arc<CollectionState>]) -> Result<api::Coll
     Ok(api::Collection { ns, r#type: "view".into(), options, ..Default::default() })
 }
 
-/// What belongs to the time-series collection of its buckets' options.
+/// Returns those options of the buckets that belong to the time-series collection.
 fn time_series_options(buckets: &[u8]) -> Result<bytes::Bytes, String> {
     let raw = RawDocument::from_bytes(buckets).map_err(|error| error.to_string())?;
     let mut options = bson::RawDocumentBuf::new();

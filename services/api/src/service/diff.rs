@@ -1,4 +1,4 @@
-//! What is different between two times.
+//! The differences between two times.
 
 use std::ops::ControlFlow;
 
@@ -71,7 +71,7 @@ pub(super) async fn diff(
     Ok(answers(receiver, thread))
 }
 
-/// The change and its size; nothing where neither side matches.
+/// Returns the change and its size, or `None` when neither side matches the filter.
 fn change_of(
     difference: &Difference<'_>,
     filter: Option<&Filter>,

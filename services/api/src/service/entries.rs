@@ -53,7 +53,7 @@ pub(super) fn search(
     Ok(first.chain(answers).boxed())
 }
 
-/// Everything that is there by now.
+/// Returns the matching entries that are in the log now.
 fn found(search: Search, with_context: bool) -> Answers<api::SearchEntriesResponse> {
     let answers = stream::try_unfold(search, move |mut search| async move {
         match search.next().await.map_err(status_of)? {

@@ -1,5 +1,5 @@
-//! Gaps in the range that is searched: what is said beside an answer, so that "not found" is not
-//! taken for "did not happen".
+//! Notes about gaps in the range that is searched. They accompany an answer, so that nobody takes
+//! "not found" for "did not happen".
 
 use hindsight_index::GapNotice;
 use hindsight_oplog::Timestamp;

@@ -1,4 +1,4 @@
-//! google.longrunning.Operations over the restores (AIP-151).
+//! google.longrunning.Operations for restores (AIP-151).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::page::{Page, PageKey};
 use super::{Restores, Service, invalid};
 
-/// How long a wait without a time-out of its own takes at most.
+/// Limit on the duration of a wait for which the caller sets no time-out.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
 #[tonic::async_trait]
@@ -102,7 +102,7 @@ async fn wait(restores: &Restores, request: WaitOperationRequest) -> Result<Oper
             .min(MAX_WAIT),
     };
     let mut states = job.subscribe();
-    // Too long is no error (AIP-151): the answer says that it is not done.
+    // Running out of time is not an error (AIP-151): the operation returned is not done.
     let _ = tokio::time::timeout(patience, states.wait_for(|state| state.is_done())).await;
     Ok(job.operation())
 }

@@ -1,9 +1,9 @@
-//! Answers in pages: how much of a list fits, and where the next page begins.
+//! Answers in pages: how much of a list fits into a page, and where the next page begins.
 //!
 //! A token is opaque to callers (AIP-158): base64url of
 //!
 //! ```text
-//! version 1 byte │ digest of the request 8 bytes │ where to go on
+//! version 1 byte │ digest of the request 8 bytes │ position to continue at
 //! ```
 
 use base64::Engine as _;
@@ -16,27 +16,28 @@ use super::Reason;
 const DEFAULT_ITEMS: u32 = 1_000;
 const MAX_ITEMS: u32 = 10_000;
 const MAX_BYTES: usize = 4 << 20;
-/// An id may be as large as a document; a token travels in a URL. Pages end at longer ids only with
-/// an error.
+/// Limit on the position in a token. An id may be as large as a document, but a token travels in a
+/// URL. A page that would end at a longer id fails with an error.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// Items until one of the limits is reached; the first one always fits.
+/// The items of a page, up to one of the limits. The first item always fits.
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
-    /// More would have come.
+    /// Whether the list has more items than fit into the page.
     pub(super) is_cut: bool,
     bytes: usize,
     limit: usize,
 }
 
 impl<T> Page<T> {
-    /// `size` as asked for: 0 leaves it to us.
+    /// Returns an empty page. `size` is the page size that the request asks for; 0 means the
+    /// default.
     pub(super) fn of(size: u32) -> Self {
         let limit = if size == 0 { DEFAULT_ITEMS } else { size.min(MAX_ITEMS) };
         Self { items: Vec::new(), is_cut: false, bytes: 0, limit: limit as usize }
     }
 
-    /// False when the item is for the next page.
+    /// Adds an item. Returns false when the item belongs to the next page.
     pub(super) fn take(&mut self, item: T, bytes: usize) -> bool {
         let fits = self.items.len() < self.limit && self.bytes + bytes <= MAX_BYTES;
         if !fits && !self.items.is_empty() {
@@ -49,8 +50,8 @@ impl<T> Page<T> {
     }
 }
 
-/// What a token belongs to: the kind of list, and everything of the request that decides what it
-/// holds.
+/// What a token belongs to: the kind of list, and every part of the request that decides what the
+/// list holds.
 pub(super) struct PageKey([u8; 8]);
 
 const VERSION: u8 = 1;
@@ -71,7 +72,7 @@ impl PageKey {
         URL_SAFE_NO_PAD.encode([&[VERSION][..], &self.0, position].concat())
     }
 
-    /// A token for the pages of one time; the position may be too long for one.
+    /// Returns a token for the pages of one time. Fails when the position is too long for a token.
     pub(super) fn token_at(&self, at: Timestamp, position: &[u8]) -> Result<String, Status> {
         if position.len() > MAX_TOKEN {
             let text = "the last _id of the page is too long for a page token: ask without a limit";
@@ -80,7 +81,7 @@ impl PageKey {
         Ok(self.token(&[&at.as_u64().to_be_bytes()[..], position].concat()))
     }
 
-    /// What [`Self::token_at`] put into a token; nothing for an empty one.
+    /// Returns what [`Self::token_at`] put into a token, or `None` for an empty token.
     pub(super) fn position_and_time(
         &self,
         token: &str,
@@ -90,7 +91,7 @@ impl PageKey {
         Ok(Some((Timestamp::from_u64(u64::from_be_bytes(*at)), position.to_vec())))
     }
 
-    /// Where a token says to go on; nothing for an empty one.
+    /// Returns the position at which a token says to continue, or `None` for an empty token.
     pub(super) fn position_in(&self, token: &str) -> Result<Option<Vec<u8>>, Status> {
         if token.is_empty() {
             return Ok(None);
@@ -115,7 +116,7 @@ impl PageKey {
         }
     }
 
-    /// A token that holds a number; 0 for an empty one.
+    /// Returns the number that a token holds, or 0 for an empty token.
     pub(super) fn number_in(&self, token: &str) -> Result<u64, Status> {
         let Some(position) = self.position_in(token)? else { return Ok(0) };
         let number: [u8; 8] = position.try_into().map_err(|_| not_ours())?;

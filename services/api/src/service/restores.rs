@@ -1,4 +1,5 @@
-//! Restores as operations: begun by one call, watched, cancelled and looked up by others.
+//! Restores as operations: one call starts a restore, and other calls watch it, cancel it and look
+//! it up.
 //!
 //! ```text
 //! CreateRestore ─▶ prepare (nothing written) ─▶ job ─▶ ended
@@ -7,8 +8,9 @@
 //!                   the call's error      WatchRestore    DATA/restores/NAME
 //! ```
 //!
-//! A job goes on when its caller goes away, and ends with the process. A request is told from
-//! others by its `request_id`: who repeats one, at once or after a restart, gets the same job.
+//! A job continues when its caller goes away, and ends with the process. Requests are told apart by
+//! their `request_id`: a caller who repeats a request, at once or after a restart, gets the same
+//! job.
 
 mod fingerprint;
 mod job;
@@ -44,10 +46,11 @@ pub struct Restores {
 }
 
 impl Restores {
-    /// Reads what earlier processes left. A restore that one of them did not end is interrupted.
+    /// Reads the records that earlier processes left. A restore that its process did not end is
+    /// marked as interrupted.
     ///
     /// # Errors
-    /// A record that cannot be read or written.
+    /// Returns an error when a record cannot be read or written.
     pub fn open(directory: &Path) -> Result<Self> {
         let mut register = Register::default();
         for record in record::load(directory)? {
@@ -65,7 +68,7 @@ impl Restores {
         })
     }
 
-    /// Cancels what runs, and returns once it has ended.
+    /// Cancels the running restores, and returns once they have ended.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.running.close();
@@ -83,12 +86,12 @@ impl Restores {
         })
     }
 
-    /// Newest first.
+    /// Returns all jobs, newest first.
     pub(super) fn all(&self) -> Vec<Arc<Job>> {
         self.register().all().map(Arc::clone).collect()
     }
 
-    /// The operation now and whenever it changes, until it is done.
+    /// Streams the operation: at once, and after each change until it is done.
     pub(super) fn watch(&self, name: &str) -> Result<Answers<Operation>, Status> {
         let job = self.find(name)?;
         let mut states = job.subscribe();
@@ -96,7 +99,7 @@ impl Restores {
         Ok(stream::unfold(Some((job, states)), next_state).boxed())
     }
 
-    /// Forgets a restore that has ended.
+    /// Deletes the record of a restore that has ended.
     pub(super) fn delete(&self, name: &str) -> Result<(), Status> {
         let job = self.find(name)?;
         if !job.is_done() {
@@ -115,14 +118,14 @@ impl Restores {
         let too_old = self.register().too_old();
         for job in too_old {
             if let Err(error) = self.forget(&job) {
-                // It is tried again when the next one begins.
+                // The next restore that begins tries this again.
                 tracing::warn!(restore = %job.name, error = %format!("{error:#}"), "it cannot be forgotten");
             }
         }
     }
 
-    /// The place of a restore that is to be prepared, or the job of an earlier call with the same
-    /// request: while that call prepares it, this one waits.
+    /// Reserves the place of a restore that is to be prepared, or returns the job of an earlier
+    /// call with the same request. While an earlier call prepares the job, this call waits.
     async fn reserve(
         &self,
         request_id: &str,
@@ -130,7 +133,7 @@ impl Restores {
     ) -> Result<Reserved<'_>, Status> {
         let mut request_id = request_id.to_owned();
         if request_id.is_empty() {
-            // Nobody else has it: nobody repeats this request.
+            // The caller chose no id, so nobody can repeat this request.
             request_id = Uuid::new().to_string();
         }
         loop {
@@ -152,15 +155,15 @@ enum Reserved<'a> {
     Begun(Arc<Job>),
 }
 
-/// The place of a restore that is being prepared. It is free again when this is dropped, with the
-/// call of a caller who went away, say.
+/// The place of a restore that is being prepared. Dropping it frees the place, for example when the
+/// caller went away and its call was dropped.
 struct Place<'a> {
     restores: &'a Restores,
     request_id: String,
 }
 
 impl Place<'_> {
-    /// Puts the new job on record and in this place.
+    /// Puts the new job on record, and gives the place to it.
     fn take(self, job: &Arc<Job>) -> Result<()> {
         record::store(&self.restores.directory, &job.record())?;
         self.restores.register().enter(&self.request_id, job);
@@ -175,7 +178,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The operation once it has changed, and what to wait for next: nothing once it is done.
+/// Returns the operation once it has changed, and what to watch next: `None` once the operation is
+/// done.
 async fn next_state(
     watched: Option<Watched>,
 ) -> Option<(Result<Operation, Status>, Option<Watched>)> {
@@ -190,7 +194,7 @@ async fn next_state(
 
 type Watched = (Arc<Job>, watch::Receiver<job::State>);
 
-/// What a restore would write. Nothing is.
+/// Returns what a restore would write. Writes nothing.
 pub(super) async fn plan(
     service: &Service,
     restore: Option<api::RestoreSpec>,
@@ -217,7 +221,7 @@ pub(super) async fn create(
         ..Default::default()
     };
     if request.validate_only {
-        // Whatever an earlier call with this id began: nothing of this one is begun.
+        // Even when an earlier call with this id began a restore, this call begins none.
         return Ok(job::validated(metadata(plan(service, Some(restore)).await?)));
     }
     let (restores, fingerprint) = (&service.restores, Fingerprint::of(&restore));

@@ -1,4 +1,4 @@
-//! The documents of a collection at a time: all of them, or those that a filter lets through.
+//! The documents of a collection at a time: all of them, or the documents that a filter selects.
 
 use bson::RawDocument;
 use bytes::{Bytes, BytesMut};
@@ -16,14 +16,15 @@ use super::streams::{AHEAD, Gather, MESSAGE_BYTES, answers};
 use super::{Answers, Reason, Service, check_ns, collation, invalid, status_of};
 use crate::times::to_api;
 
-/// Which documents, and what of them.
+/// Which documents to return, and which of their fields.
 struct Selection {
     filter: Option<Filter>,
     projection: Option<Projection>,
     limit: usize,
 }
 
-/// A filter as it came, for documents of that time (absent: of any); none for no bytes.
+/// Parses a filter for documents of that time (`None`: of any time). Returns `None` when there are
+/// no bytes.
 pub(super) fn filter_of(
     engine: &Engine,
     at: Option<Timestamp>,
@@ -37,8 +38,8 @@ pub(super) fn filter_of(
     Filter::parse(document, version).map(Some).map_err(|error| invalid("filter", error))
 }
 
-/// Copies of documents, many in one piece of memory: to allocate each, and to free it on another
-/// thread, takes longer than to copy it.
+/// Copies documents, many of them into one piece of memory: allocating memory for each document,
+/// and freeing it on another thread, takes longer than copying the document.
 #[derive(Default)]
 struct Copies(BytesMut);
 
@@ -73,7 +74,8 @@ impl Selection {
         Ok(Self { filter, projection, limit })
     }
 
-    /// What is answered for a document; nothing for one that the filter keeps out.
+    /// Returns what the answer shows of a document, or `None` when the filter excludes the
+    /// document.
     fn select(&self, document: &[u8], copies: &mut Copies) -> Result<Option<Bytes>, Status> {
         if self.filter.is_none() && self.projection.is_none() {
             return Ok(Some(copies.of(document)));
@@ -93,11 +95,11 @@ impl Selection {
     }
 }
 
-/// A scan, or its next page.
+/// A scan, or the next page of a scan.
 struct Scan {
     ns: String,
     at: Timestamp,
-    /// The id key after which it goes on.
+    /// The id key after which the scan continues.
     after: Option<Vec<u8>>,
     selection: Selection,
     key: PageKey,
@@ -111,7 +113,7 @@ pub(super) async fn scan(
     let parts = [request.ns.as_bytes(), &request.filter, &request.projection];
     let key = PageKey::new("scan", &parts);
     let (at, after) = match key.position_and_time(&request.page_token)? {
-        // The later pages are of the same time as the first one.
+        // Later pages show the same time as the first page.
         Some((at, after)) => {
             service.engine.check(at).map_err(status_of)?;
             (at, Some(after))
@@ -120,7 +122,7 @@ pub(super) async fn scan(
     };
     let selection = Selection::parse(&service.engine, at, &request)?;
     let scan = Scan { ns: request.ns, at, after, selection, key };
-    // Answered here, so that it is the call's own status.
+    // Checked here, so that an error becomes the status of the call itself.
     let view = service.engine.view(at).map_err(status_of)?;
     let Some(state) = view.collection(&scan.ns) else {
         return Err(no_such_collection(&view, &scan.ns));
@@ -159,7 +161,7 @@ impl Scan {
             let scanned = documents.next_document();
             let scanned = scanned.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
             let Some(scanned) = scanned else { return Ok(()) };
-            // A filter may let nothing through for long: nobody may be there any more.
+            // A filter may exclude documents for a long time, and the caller may be gone by then.
             if !gather.is_wanted() {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! The running process's own state, and the JSON of `hindsight status`.
+//! The state of the running process, and the JSON of `hindsight status`.
 
 mod catalog;
 
@@ -17,7 +17,7 @@ use tonic::Status;
 use super::{Reason, Service, invalid, status_of};
 use crate::extended_json::of_timestamp;
 
-/// However long a caller would wait.
+/// Limit on a wait, however long the caller is willing to wait.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What the parts of a running process publish.
@@ -27,9 +27,9 @@ pub struct Live {
     pub capture: StatusBoard,
     pub applied: watch::Receiver<Applied>,
     pub copy: CopyBoard,
-    /// Where it is asked, with its scheme.
+    /// The address at which the API is served, with its scheme.
     pub url: String,
-    /// None where nothing is captured.
+    /// `None` in a process that does not capture.
     pub source: Option<SourceLook>,
 }
 
@@ -47,14 +47,14 @@ impl CopyBoard {
     }
 }
 
-/// How to ask the source for its majority point now.
+/// Asks the source for its newest write now.
 #[derive(Clone)]
 pub struct SourceLook {
     pub source: hindsight_tailer::Source,
 }
 
 impl SourceLook {
-    /// The primary's newest write.
+    /// Returns the primary's newest write.
     async fn newest_write(&self) -> Result<Timestamp, Status> {
         let unavailable =
             |error: hindsight_tailer::CaptureError| Reason::Unavailable.status(error.to_string());
@@ -74,8 +74,8 @@ impl Live {
         })
     }
 
-    /// Waits until a time (default: everything acknowledged when called) can be restored and read.
-    /// What the source cannot be asked now is an error: an older answer would promise too much.
+    /// Waits until a time (default: everything acknowledged when the call arrives) can be restored
+    /// and read. Fails when the source cannot be asked now: an older answer would promise too much.
     pub(super) async fn wait(
         &self,
         engine: &Engine,
@@ -98,8 +98,9 @@ impl Live {
             let through = engine.latest().map_err(status_of)?;
             let read = applied.borrow_and_update().clone();
             match progress(target, through, engine.history.is_some().then_some(&read)) {
-                // A time that was named may lie in a gap, or before every window. What was
-                // acknowledged until now is in each later state: it is not asked for itself.
+                // A time that the caller named may lie in a gap, or before every window. Without a
+                // named time, the target is what was acknowledged until now. Every later state
+                // contains that, so the target itself need not be restorable.
                 Progress::Reached(through) if is_named => {
                     return engine.check(target).map(|()| through).map_err(status_of);
                 }
@@ -121,14 +122,15 @@ impl Live {
 /// Where a wait for a time stands.
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
-    /// The log, and the history if there is one, are there; the newest restorable time.
+    /// The log has reached the time, and so has the history if there is one. Holds the newest
+    /// restorable time.
     Reached(Timestamp),
-    /// The history will not get there.
+    /// The history will not reach the time.
     Stopped(String),
     NotYet,
 }
 
-/// `through` is the newest restorable time; `history` is none in a process that keeps none.
+/// `through` is the newest restorable time. `history` is `None` in a process that keeps no history.
 fn progress(target: Timestamp, through: Option<Timestamp>, history: Option<&Applied>) -> Progress {
     if let Some(history) = history
         && history.through < Some(target)
@@ -158,7 +160,7 @@ fn status(service: &Service) -> Result<Value, QueryError> {
         "restorable_from": windows.last().map(|window| of_timestamp(window.from)),
         "restorable_through": windows.last().map(|window| of_timestamp(window.through)),
         "lags_seconds": lags(&positions, &applied),
-        "rollover_headroom_seconds": headroom(&positions),
+        "rollover_headroom_seconds": positions.headroom_seconds(),
         "api": live.map(|live| live.url.clone()),
         "member": capture.member,
         "member_reason": capture.member_reason,
@@ -195,25 +197,17 @@ fn positions_json(positions: &Positions, applied: &Applied) -> Value {
     })
 }
 
-/// Differences of two named positions, in seconds of cluster time.
+/// Differences between two named positions, in seconds of cluster time.
 fn lags(positions: &Positions, applied: &Applied) -> Value {
-    let lag = |ahead: Option<OpTime>, behind: Option<OpTime>| {
-        Some(ahead?.ts.seconds().saturating_sub(behind?.ts.seconds()))
-    };
     json!({
-        "majority_to_durable": lag(positions.majority, positions.durable),
-        "durable_to_applied": lag(positions.durable, applied.applied),
+        "majority_to_durable": positions.capture_lag_seconds(),
+        "durable_to_applied": positions.apply_lag_seconds(applied.applied),
     })
-}
-
-/// The age of the resume point relative to the oldest entry the source still has.
-pub fn headroom(positions: &Positions) -> Option<u32> {
-    Some(positions.durable?.ts.seconds().saturating_sub(positions.oldest_at_source?.ts.seconds()))
 }
 
 fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<String> {
     let stopped = applied.stopped.as_ref().map(|stopped| stopped.reason.clone());
-    // What failed is told until it succeeds, also while it is tried again.
+    // A failure is reported until the attempt succeeds, also while it is being retried.
     let log = capture.log_error.clone().or_else(|| capture.log_overdue.clone());
     [capture.source_error.clone(), log, applied.waiting.clone(), stopped]
         .into_iter()

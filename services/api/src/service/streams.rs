@@ -1,4 +1,4 @@
-//! Answers of many documents, entries or changes, in messages of bounded size.
+//! Streams many documents, entries or changes in messages of bounded size.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,15 @@ use tonic::Status;
 
 use super::{Answers, Reason};
 
-/// Items are gathered up to this many bytes a message.
+/// Items are gathered up to this many bytes per message.
 pub(super) const MESSAGE_BYTES: usize = 256 << 10;
-/// However few they are, items are sent once the first of them is this old and another one comes.
+/// Gathered items are sent, however few they are, once the first of them is this old and another
+/// item arrives.
 const MAX_AGE: Duration = Duration::from_millis(500);
-/// Messages made ahead of a slow reader.
+/// Number of messages made ahead of a slow reader.
 pub(super) const AHEAD: usize = 8;
 
-/// Gathers items into messages and sends them; `false` once the reader is gone.
+/// Gathers items into messages and sends them. Its methods return `false` once the reader is gone.
 pub(super) struct Gather<I, T, F: Fn(Vec<I>) -> T> {
     sender: mpsc::Sender<Result<T, Status>>,
     items: Vec<I>,
@@ -49,7 +50,7 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
         !is_due || self.send()
     }
 
-    /// Whether somebody still wants answers.
+    /// Returns whether the reader still wants answers.
     pub(super) fn is_wanted(&self) -> bool {
         !self.sender.is_closed()
     }
@@ -58,7 +59,7 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
         self.items.is_empty() || self.send_amended(|_| {})
     }
 
-    /// Sends what is there, also if that is nothing, in a message that says more.
+    /// Sends the gathered items, even when there are none, in a message that `amend` completes.
     pub(super) fn send_amended(&mut self, amend: impl FnOnce(&mut T)) -> bool {
         (self.bytes, self.has_sent) = (0, true);
         let mut message = (self.message)(std::mem::take(&mut self.items));
@@ -66,15 +67,16 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
         self.blocking_send(Ok(message))
     }
 
-    /// Some of those who gather do so within a future, whose thread may only block when it says so.
+    /// Sends a message. Some callers run within a future, whose thread may block only when it says
+    /// so.
     fn blocking_send(&self, message: Result<T, Status>) -> bool {
         tokio::task::block_in_place(|| self.sender.blocking_send(message)).is_ok()
     }
 
-    /// The last word: a failure, or what is left. Nothing at all is an answer too, which says of
-    /// which time it is.
+    /// Ends the stream: sends the remaining items, and the failure if there is one. Without any
+    /// items, sends one empty message, because it names the time that it is about.
     pub(super) fn end(mut self, result: Result<(), Status>) {
-        // What was found before a failure is true all the same.
+        // What was found before a failure is still true.
         self.send();
         match result {
             Ok(()) if !self.has_sent => {
@@ -88,8 +90,8 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
     }
 }
 
-/// What a thread of its own sends. If that ends by a defect, the answers end with an error: they
-/// are not all.
+/// Returns the messages that a thread sends. When a defect ends the thread, the stream ends with an
+/// error, because answers are missing.
 pub(super) fn answers<T: Send + 'static>(
     messages: mpsc::Receiver<Result<T, Status>>,
     thread: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! What happened when, in the API's words.
+//! The timeline: what happened when, as an API message.
 
 use std::num::NonZeroU32;
 

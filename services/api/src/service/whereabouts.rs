@@ -1,13 +1,13 @@
-//! Names under which little or nothing is written: what is said beside an answer about them, so
-//! that an empty one is not taken for "nothing happened".
+//! Notes about names under which little or nothing is written. They accompany an answer about such
+//! a name, so that nobody takes an empty answer for "nothing happened".
 
 use hindsight_replayer::Engine;
 
 use super::absent::shown_by;
 use super::collections::BUCKETS;
 
-/// Where to look for what a time-series collection or a view of that name shows, as far as the
-/// history is; nothing of other names.
+/// Returns where to look for what a time-series collection or a view of that name shows, according
+/// to the newest state of the history. Returns nothing for other names.
 pub(super) fn notes(engine: &Engine, ns: &str) -> Vec<String> {
     let through = engine.applied.borrow().through;
     let view = through.and_then(|through| engine.view(through).ok());

@@ -18,20 +18,19 @@ use super::problem::{Problem, unshowable};
 use crate::json::spelled;
 use crate::service::{Answers, Reason};
 
-/// The most text that is gathered for one JSON object. The first item is always answered, however
-/// long it is.
+/// Limit on the text of one JSON object. The first answer is always included, however long it is.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
 const NDJSON: &str = "application/x-ndjson";
 const BSON: &str = "application/bson";
 
-/// The format that `Accept` asks for, among those that the API has.
+/// The format that `Accept` asks for, among the formats that the API has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// One object.
     Json,
-    /// One object per line, as they come.
+    /// One object per line, each sent when it is ready.
     Lines,
-    /// BSON documents one after the other, as they come.
+    /// BSON documents one after the other, each sent when it is ready.
     Bson,
 }
 
@@ -104,7 +103,7 @@ pub(super) async fn object<T, J: Default + Serialize>(
 }
 
 /// Streams all answers as they come, each written by `write`. A failure after the first answer
-/// breaks off the connection, so that no caller takes a part for the whole.
+/// breaks off the connection, so that no caller mistakes some of the answers for all of them.
 pub(super) fn stream<T: Send + 'static>(
     format: Format,
     answers: Answers<T>,

@@ -181,7 +181,7 @@ pub(super) struct DiffParams {
     to: Option<String>,
     /// `db.collection`, or `db.*`. Default: all.
     ns: Option<String>,
-    /// Only documents that match before or after: `{"total":{"$gt":100}}`.
+    /// Return only documents that match this filter at `from` or at `to`: `{"total":{"$gt":100}}`.
     filter: Option<String>,
     /// Limit on the number of changes. Default: 1,000 in one JSON object, which holds at most
     /// 10,000; no limit in a stream.
@@ -210,7 +210,7 @@ pub(super) async fn diff(
         from: time(Some(params.from)),
         to: time(params.to),
         filter: document("filter", params.filter.as_deref())?,
-        // One more than fits into the object shows whether there are more.
+        // One change more than fits into the object shows whether there are more changes.
         limit: if format == Format::Json { limit + 1 } else { limit },
     };
     let answers = service.diff_times(asker.asks(request)).await?.into_inner();

@@ -1,4 +1,4 @@
-//! Finding the operation that did the damage.
+//! Finds the operation that did the damage.
 
 use std::sync::Arc;
 
@@ -58,7 +58,8 @@ pub(super) async fn timeline(
 pub(super) struct SearchParams {
     /// `db.collection`, or `db.*`. Default: all.
     ns: Option<String>,
-    /// `i`, `u`, `d`, `n`, `c`, or names of commands such as `drop`, separated by commas.
+    /// Kinds of operations (`i`, `u`, `d`, `n`, `c`) or names of commands such as `drop`, separated
+    /// by commas.
     op: Option<String>,
     /// `_id` of the document.
     id: Option<String>,
@@ -71,7 +72,8 @@ pub(super) struct SearchParams {
     transaction: Option<String>,
     /// The UUID in `lsid.id`.
     session: Option<String>,
-    /// A dotted path: updates that write this field, a part of it, or a field that contains it.
+    /// A dotted path. Return updates that write this field, a part of it, or a field that contains
+    /// it.
     changed_field: Option<String>,
     /// A regular expression that matches somewhere in the entry, written as relaxed Extended JSON.
     grep: Option<String>,
@@ -79,7 +81,7 @@ pub(super) struct SearchParams {
     filter: Option<String>,
     /// Number of entries before each match that are also returned.
     before_context: Option<u32>,
-    /// Continue with entries as they become durable, until the call is cancelled; only as a stream.
+    /// Continue with entries as they become durable, until the call is cancelled. Only as a stream.
     #[serde(default)]
     follow: bool,
     #[serde(default)]

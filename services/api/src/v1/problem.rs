@@ -10,21 +10,22 @@ use utoipa::ToSchema;
 
 use crate::service::Reason;
 
-/// Why a call was not answered.
+/// Why a call failed.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<ProblemJson>);
 
-/// Why a call was not answered.
+/// Why a call failed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemJson {
-    /// `about:blank`: `status` is the kind of problem, `reason` the problem itself.
+    /// Always `about:blank`: `status` says which kind of problem this is, `reason` which problem it
+    /// is.
     r#type: String,
     title: String,
     status: u16,
     /// An explanation for people.
     detail: String,
-    /// For programs: GAP, OUT_OF_WINDOW, TARGET_NOT_EMPTY, …
+    /// The reason, for programs: GAP, OUT_OF_WINDOW, TARGET_NOT_EMPTY, …
     reason: String,
     /// The field of the request that is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +58,7 @@ impl From<Status> for Problem {
     }
 }
 
-/// Returns the HTTP status that google.rpc.Code documents for a code, except that errors which the
+/// Returns the HTTP status that google.rpc.Code documents for a code, except that errors that the
 /// caller can fix are never 5xx.
 fn http_status(code: Code, reason: &str) -> StatusCode {
     match (code, reason) {
@@ -111,7 +112,8 @@ pub(super) async fn no_such_path(uri: Uri) -> Response {
     .into_response()
 }
 
-/// Answers for a method that a path does not have. The answer's `Allow` lists those that it has.
+/// Answers a request whose method the path does not have. The `Allow` header of the answer lists
+/// the methods that the path has.
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
     let path: String = uri.path().chars().take(200).collect();
     let method: String = method.as_str().chars().take(20).collect();

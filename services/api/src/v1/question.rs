@@ -75,7 +75,7 @@ impl Asker {
     }
 }
 
-/// Returns a time that includes itself.
+/// Returns the `TimeSpec` of a time that is itself included.
 pub(super) fn time(text: Option<String>) -> Option<TimeSpec> {
     text.map(|text| TimeSpec { text, exclusive: false })
 }
@@ -86,7 +86,7 @@ pub(super) fn id(text: &str) -> Result<Bytes, Problem> {
     Ok(id.into_bytes().into())
 }
 
-/// Parses Extended JSON into BSON. Returns no bytes without a text.
+/// Parses Extended JSON into BSON. Returns no bytes when there is no text.
 pub(super) fn document(field: &str, text: Option<&str>) -> Result<Bytes, Problem> {
     let Some(text) = text else { return Ok(Bytes::new()) };
     let document: Result<RawDocumentBuf, _> = extended_json::parse_document(text);

@@ -92,7 +92,7 @@ pub(super) async fn plan(
     Ok(json(&PlanJson::from(answer.into_inner())))
 }
 
-/// Starts to restore everything as of a time into another MongoDB.
+/// Starts a restore of everything as of a time into another MongoDB deployment.
 #[utoipa::path(post, path = "/v1/restores", tag = "restores", request_body = CreateBody, responses(
     (status = 200, body = OperationJson),
     (status = 409, body = ProblemJson, content_type = "application/problem+json", description = "the target cannot take the restore"),
@@ -173,7 +173,8 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Returns the operation now and whenever it has changed, until it is done, one per line.
+/// Streams the operation, one object per line: at once, and after each change until the restore is
+/// done.
 #[utoipa::path(get, path = "/v1/operations/{id}/watch", tag = "restores",
     params(("id" = String, Path, description = "the part of the name after `operations/`")), responses(
     (status = 200, body = OperationJson, content_type = "application/x-ndjson"),

@@ -1,4 +1,4 @@
-//! Checks the description of the API, on which clients build.
+//! Checks the description of the API, which clients rely on.
 
 use super::described;
 use super::description::description_json;

@@ -22,7 +22,7 @@ fn object(text: &str) -> Result<Response, Problem> {
     Ok(json(&value))
 }
 
-/// Returns positions, lags, the member that is read from, and the last errors.
+/// Returns positions, lags, the member that Hindsight reads from, and the last errors.
 #[utoipa::path(get, path = "/v1/status", tag = "times", responses(
     (status = 200, body = Object), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn status(
@@ -59,13 +59,13 @@ pub(super) async fn bases(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitParams {
-    /// Time to wait for. Default: everything committed at the source when the call arrives.
+    /// The time to wait for. Default: everything committed at the source when the call arrives.
     time: Option<String>,
     /// Give up after this many milliseconds. Default: 60,000.
     timeout_ms: Option<u32>,
 }
 
-/// Returns once a time can be restored and read.
+/// Waits until a time can be restored and read.
 #[utoipa::path(get, path = "/v1/wait", tag = "times", params(WaitParams), responses(
     (status = 200, body = Object, description = "`restorable_through`, a position"),
     (status = 408, body = ProblemJson, content_type = "application/problem+json", description = "not restorable within the time-out"),
@@ -87,7 +87,7 @@ pub(super) async fn wait(
 #[into_params(parameter_in = Query)]
 pub(super) struct ResolveParams {
     time: String,
-    /// Exclude the time itself, and of a whole second all of it.
+    /// Exclude the time itself. When the time is a whole second, exclude the whole second.
     #[serde(default)]
     exclusive: bool,
     #[serde(default)]
@@ -95,7 +95,7 @@ pub(super) struct ResolveParams {
     notation: Notation,
 }
 
-/// Returns what a time means: the position, its window, and the entries around it.
+/// Resolves a time: returns the position, its window, and the entries around it.
 #[utoipa::path(get, path = "/v1/resolve", tag = "times", params(ResolveParams), responses(
     (status = 200, body = ResolvedTimeJson),
     (status = 422, body = ProblemJson, content_type = "application/problem+json", description = "the time cannot be restored"),

@@ -1,8 +1,8 @@
-//! Waiting for a log that is not there yet: told in the messages and at `/readyz`, on the process's
-//! own address.
+//! Waits for a log that does not exist yet, and reports this in the messages and at `/readyz`, on
+//! the process's own address.
 //!
-//! Services are started in any order: a replayer before the first tailer has made the topic, both
-//! before the brokers.
+//! Services are started in any order: a replayer before the first tailer has created the topic, or
+//! both before the brokers.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::process::Process;
 
-/// What takes longer to open is told of at `/readyz`.
+/// When opening takes longer than this, `/readyz` reports it.
 const AT_ONCE: Duration = Duration::from_secs(1);
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ impl Reason {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// False when it was so before.
+    /// Sets the reason. Returns false when the reason was the same before.
     fn set(&self, reason: &str) -> bool {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = *now != reason;
@@ -42,10 +42,10 @@ impl Reason {
     }
 }
 
-/// Opens what is on brokers, again and again as long as what is missing can come by itself.
+/// Opens a log on brokers, and retries as long as what is missing can appear by itself.
 ///
 /// # Errors
-/// What no waiting mends; an address that cannot be listened on.
+/// Returns the error when waiting cannot cure it, or when the process cannot listen on its address.
 pub(super) async fn until_open<T>(
     process: &Process,
     open: impl AsyncFn() -> Result<T>,
@@ -58,7 +58,7 @@ pub(super) async fn until_open<T>(
         opened = tries(open, &reason) => opened,
         served = &mut serving => return Err(served.err().unwrap_or_else(|| Error::msg("the anteroom closed"))),
     };
-    // The address is to be free again.
+    // The address must be free again.
     done.cancel();
     serving.await?;
     opened
@@ -80,7 +80,7 @@ async fn tries<T>(open: impl AsyncFn() -> Result<T>, reason: &Reason) -> Result<
     }
 }
 
-/// Answers, once opening takes long, that the process lives and is not ready.
+/// Once opening takes long, answers that the process lives and is not ready.
 async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Result<()> {
     tokio::select! {
         () = tokio::time::sleep(AT_ONCE) => {}
@@ -101,8 +101,8 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
     Ok(())
 }
 
-/// Whether the brokers, or the topic, can come to be there by themselves. A client that is refused,
-/// for a password or a certificate, needs other settings first.
+/// Returns whether the brokers or the topic can appear by themselves. A client that is refused
+/// because of a password or a certificate needs other settings first.
 fn can_come(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) | (_, Some(CaptureError::Log(error))) => match error {

@@ -1,4 +1,4 @@
-//! Keeps a usable base: copies one when the newest stretch of the log has none, as at the start and
+//! Keeps a usable base. Copies one when the newest run of the log has none, as at the start and
 //! after a gap, and when the history met an entry that it cannot apply.
 
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ use tracing::{info, warn};
 use super::metrics;
 use crate::base_registry::register_bases;
 
-/// Announces the bases of this replica set that the log does not know of; gives all that it knows
-/// of then.
+/// Announces the bases of this replica set that the log does not know. Returns all bases that the
+/// log knows afterwards.
 async fn announce_missing(
     shared: &dyn SharedLog,
     identity: &SetIdentity,
@@ -43,7 +43,8 @@ async fn announce_missing(
     Ok(announced)
 }
 
-/// It passes by itself: the log or the directory out of reach, a disk that is full.
+/// Returns whether a failure passes by itself: the log or the directory is out of reach, or a disk
+/// is full.
 fn is_passing(error: &anyhow::Error) -> bool {
     if let Some(error) = error.downcast_ref::<LogError>() {
         return error.is_retryable();
@@ -54,11 +55,11 @@ fn is_passing(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<IndexError>(), Some(IndexError::Storage { .. }))
 }
 
-/// Between two bases that the history needs, at first and at most.
+/// First and longest pause between two bases that the history needs.
 const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 
-/// How often it is asked whether a base is missing.
+/// How often the keeper checks whether a base is missing.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct BaseKeeper {
@@ -69,16 +70,17 @@ pub(super) struct BaseKeeper {
     directory: PathBuf,
     shared: Option<Arc<dyn SharedLog>>,
     board: CopyBoard,
-    /// Begun before capture, because capture must begin no later than the copy needs.
+    /// The copy that began before capture, because capture must begin no later than the copy needs.
     begun: Option<Started>,
-    /// The directory may hold bases that the log does not announce yet.
+    /// Whether the directory may hold bases that the log does not announce yet.
     may_announce: bool,
-    /// None in a process without a history, which then tells nobody that it needs a base.
+    /// `None` in a process without a history. No history then reports that it needs a base.
     history: Option<watch::Receiver<Applied>>,
     for_history: Sparingly,
 }
 
-/// Bases for a history that stops again and again: each costs a copy of everything.
+/// Limits how often bases are copied for a history that stops again and again: each base costs a
+/// copy of everything.
 struct Sparingly {
     backoff: Backoff,
     not_before: Instant,
@@ -123,7 +125,8 @@ impl BaseKeeper {
         }
     }
 
-    /// For an empty log, begins a copy and says from which entry on the log must hold the oplog.
+    /// For an empty log, begins a copy and returns the entry from which on the log must hold the
+    /// oplog.
     pub(super) async fn first_copy(mut self) -> Result<(Self, Option<OpTime>)> {
         if self.index.resume_point()?.is_some() {
             return Ok((self, None));
@@ -134,7 +137,7 @@ impl BaseKeeper {
         Ok((self, Some(from)))
     }
 
-    /// Runs until shutdown. A copy that fails is tried again, with the reason on the board.
+    /// Runs until shutdown. A copy that fails is retried, with the reason on the board.
     pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         while !shutdown.is_cancelled() {
@@ -163,7 +166,7 @@ impl BaseKeeper {
         Ok(())
     }
 
-    /// The newest run of the log has no base whose entries it holds.
+    /// Returns whether the newest run of the log lacks a base whose entries it holds.
     fn is_base_missing(&self) -> Result<bool> {
         let view = self.index.view();
         let runs = view.runs()?;
@@ -171,7 +174,8 @@ impl BaseKeeper {
         Ok(!view.bases()?.iter().any(|base| run.first <= base.capture_from))
     }
 
-    /// The history cannot go on, and could from a base that is copied now.
+    /// Returns whether the history cannot continue, and could continue from a base that is copied
+    /// now.
     fn history_needs_base(&mut self) -> bool {
         let history = self.history.as_ref().map(|history| history.borrow());
         let needs = history.is_some_and(|it| it.stopped.as_ref().is_some_and(|it| it.needs_base));
@@ -183,7 +187,8 @@ impl BaseKeeper {
         anyhow::ensure!(survey.identity == self.identity, "the source is another replica set now");
         let mut found =
             candidates(&survey.members, &self.preference).map_err(anyhow::Error::msg)?;
-        // A base from a member without indexes is the last resort: it has none either.
+        // A base from a member that does not build indexes is the last resort, because it has no
+        // indexes either.
         let builds_indexes = |host: &str| {
             survey.members.iter().any(|member| member.host == host && member.builds_indexes)
         };
@@ -235,8 +240,9 @@ impl BaseKeeper {
         }
     }
 
-    /// Says in a shared log which bases are its own, and then counts them. An error when the log is
-    /// lost to another tailer; log or directory out of reach, it is tried again.
+    /// Announces in a shared log which bases belong to it, and then registers them. Returns an
+    /// error when the log is lost to another tailer. When the log or the directory is out of reach,
+    /// this is retried.
     async fn announce(&mut self) -> Result<()> {
         let Some(shared) = &self.shared else { return Ok(()) };
         if !self.may_announce {

@@ -1,5 +1,5 @@
-//! The sign of life of a tailer that leads: given every second, as long as a standby would do no
-//! better.
+//! The sign of life of a tailer that leads. It is given every second, as long as a standby would do
+//! no better.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,15 +11,15 @@ use hindsight_segment::WriterEpoch;
 use hindsight_tailer::{StatusBoard, told_while_overdue};
 use tracing::warn;
 
-/// A leader says at least so often that it lives.
+/// A leader shows that it lives at least this often.
 const BEAT: Duration = Duration::from_secs(1);
-/// A leader that fails for so long falls silent, so that another one can try.
+/// A leader that fails for this long falls silent, so that another tailer can try.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a leader knows of being heard.
+/// What a leader knows about whether its beats are written.
 #[derive(Debug, Default)]
 struct Voice {
-    /// Since when every beat was written.
+    /// The time since which every beat was written.
     heard_since: Option<Instant>,
 }
 
@@ -29,16 +29,17 @@ impl Voice {
         self.heard_since = written.then(|| self.heard_since.unwrap_or(now));
     }
 
-    /// Whether to go on saying that it lives. A log that cannot be written counts only while beats
-    /// are: whoever writes those, and cannot append or index, has a trouble of its own, such as a
-    /// full disk. A log that is out of reach is so for everybody, and deposes nobody.
+    /// Returns whether the leader should continue to show that it lives. A log that cannot be
+    /// written counts against the leader only while beats are written: a leader that writes beats,
+    /// but cannot append or index, has a problem of its own, such as a full disk. A log that is out
+    /// of reach is out of reach for everybody, and deposes nobody.
     fn is_of_use(&self, source_failing: Duration, log_failing: Duration, now: Instant) -> bool {
         let heard = self.heard_since.map_or(Duration::ZERO, |since| now.duration_since(since));
         source_failing <= PATIENCE && log_failing.min(heard) <= PATIENCE
     }
 }
 
-/// Says that the leader lives, as long as it is of use.
+/// Shows that the leader lives, as long as the leader is of use.
 pub(super) async fn beat(
     shared: Arc<dyn SharedLog>,
     epoch: WriterEpoch,
@@ -61,7 +62,7 @@ pub(super) async fn beat(
         let beat = told_while_overdue(&status, log, "a sign of life in the log", shared.beat());
         match beat.await {
             Ok(written) => voice.said(written, Instant::now()),
-            // An append fails too before long, and says so.
+            // An append will also fail before long, and report it.
             Err(error) if error.is_retryable() => {
                 voice.said(false, Instant::now());
                 warn!(%error, "the others do not hear this leader");
@@ -71,7 +72,8 @@ pub(super) async fn beat(
     }
 }
 
-/// Whoever says nothing is not told either that another one took over.
+/// Checks that no other tailer took over. A leader that writes no beats does not learn this from
+/// them.
 async fn check_leads(shared: &dyn SharedLog, epoch: WriterEpoch) -> Result<(), LogError> {
     match shared.observe().await {
         Ok(leader) if leader.epoch > epoch => {
@@ -90,7 +92,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A voice whose beats were written, or not, once a second until now.
+    /// Returns a voice whose beats were written, or not, once a second until now.
     fn voice(written: &[bool], start: Instant) -> (Voice, Instant) {
         let mut voice = Voice::default();
         let mut now = start;
@@ -123,7 +125,7 @@ mod tests {
         outage[10..30].fill(false);
         for beats in 1..=40 {
             let (voice, now) = voice(&outage[..beats], start);
-            // It is back after 30 beats, and the append is tried again within seconds.
+            // The log is back after 30 beats, and the append is retried within seconds.
             let log_failing = match beats {
                 10..36 => now.duration_since(start) - BEAT * 10,
                 _ => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Capture as a service: alone on its log, or as one of several of which one leads.
+//! Capture as a service: alone on its log, or as one of several tailers of which one leads.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use super::beat::beat;
 use super::{STOP_PATIENCE, error_of};
 use crate::open::{OpenLog, Opened};
 
-/// After a turn that failed, before the next one: at first, and at most.
+/// First and longest pause after a turn that failed, before the next turn.
 const NEXT_TURN: Duration = Duration::from_secs(1);
 const LONGEST_BREAK: Duration = Duration::from_secs(10);
-/// How long to try to tell the others that we leave.
+/// How long to try to tell the other tailers that this leader leaves.
 const RESIGN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -38,18 +38,18 @@ pub(super) struct CaptureService {
     instance: Instance,
     boards: Boards,
     copy: CopyBoard,
-    /// Of the history that this process keeps too, if it does.
+    /// The state of the history, if this process keeps one.
     history: Option<watch::Receiver<Applied>>,
 }
 
 /// How a turn of leading ended.
 #[derive(Debug)]
 enum Turn {
-    /// Shutdown was asked for.
+    /// Shutdown was requested.
     Stopped,
-    /// Another one took over, or was sooner.
+    /// Another tailer took over, or was faster.
     Fenced,
-    /// What failed can pass by itself: there will be another turn.
+    /// The failure can pass by itself: there will be another turn.
     Failed(anyhow::Error),
 }
 
@@ -73,8 +73,8 @@ impl CaptureService {
         }
     }
 
-    /// Begins to capture, or to stand by. What a log of one's own lacks to begin is an error at
-    /// once.
+    /// Begins to capture, or to stand by. For a log that is not shared, a failure to prepare
+    /// capture is returned at once.
     pub(super) async fn spawn(
         self,
         tasks: &mut Tasks<anyhow::Error>,
@@ -125,13 +125,14 @@ impl CaptureService {
             if !backoff.pause(&shutdown).await {
                 return Ok(());
             }
-            // Only what this process found when it started can be its installation's own past.
+            // Only a past that this process found when it started can belong to its own
+            // installation.
             stand_by.instance = Instance::UNKNOWN;
         }
         Ok(())
     }
 
-    /// Takes the log over, and leads as long as it can.
+    /// Takes over the log, and leads as long as possible.
     async fn take_turn(
         &self,
         shared: &Arc<dyn SharedLog>,
@@ -174,14 +175,14 @@ impl CaptureService {
             Err(error) => turn_ended_by(error),
         };
         if !matches!(turn, Ok(Turn::Fenced)) {
-            // A leader that fails is about to end, or to stand by: another one need not wait.
+            // A leader that fails is about to end, or to stand by: another tailer need not wait.
             resign(shared).await;
         }
         self.boards.status.plays(Role::None);
         turn
     }
 
-    /// Brings the index level with the log, and finds where capture goes on.
+    /// Brings the index up to date with the log, and finds where capture continues.
     async fn prepare(&self, epoch: Option<WriterEpoch>) -> Result<Prepared> {
         absorb_new(self.log.log.as_ref(), &self.index, &self.boards.positions).await?;
         let keeper = BaseKeeper::new(
@@ -209,7 +210,7 @@ impl CaptureService {
         Ok(Prepared { capture, keeper, watch })
     }
 
-    /// None when the catalog is not to be looked at.
+    /// Returns `None` when the catalog is not to be checked.
     fn catalog_watch(&self, capture: &Capture) -> Option<CatalogWatch> {
         let every = self.settings.catalog_check_every;
         (!every.is_zero()).then(|| CatalogWatch {
@@ -222,7 +223,7 @@ impl CaptureService {
     }
 }
 
-/// Capture and what goes with it.
+/// Capture and the tasks that accompany it.
 struct Prepared {
     capture: Capture,
     keeper: BaseKeeper,
@@ -246,7 +247,7 @@ impl Prepared {
     }
 }
 
-/// A tail that nobody goes on with.
+/// Closes a warm tail that nobody continues.
 async fn close(warm: Option<Warm>) {
     if let Some(warm) = warm {
         warm.close().await;
@@ -261,10 +262,10 @@ async fn resign(shared: &Arc<dyn SharedLog>) {
     }
 }
 
-/// What a failure means for the turns to come.
+/// Returns what a failure means for the next turns.
 ///
 /// # Errors
-/// The failure, when no turn can mend it.
+/// Returns the failure when no further turn can cure it.
 fn turn_ended_by(error: anyhow::Error) -> Result<Turn> {
     if error.chain().any(is_fenced) {
         return Ok(Turn::Fenced);
@@ -275,14 +276,15 @@ fn turn_ended_by(error: anyhow::Error) -> Result<Turn> {
     Err(error)
 }
 
-/// Whether another tailer took the log over.
+/// Returns whether another tailer took over the log.
 fn is_fenced(cause: &(dyn std::error::Error + 'static)) -> bool {
     let of_log = |error: &LogError| matches!(error, LogError::Fenced { .. });
     cause.downcast_ref::<LogError>().is_some_and(of_log)
         || matches!(cause.downcast_ref(), Some(CaptureError::Log(error)) if of_log(error))
 }
 
-/// Whether it can pass without anybody's help: log, source or index are out of reach, or full.
+/// Returns whether the failure can pass without anybody's help: log, source or index are out of
+/// reach or full.
 fn is_passing(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref::<LogError>().is_some_and(LogError::is_retryable)
         || cause.downcast_ref::<CaptureError>().is_some_and(CaptureError::is_retryable)

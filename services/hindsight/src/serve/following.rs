@@ -1,5 +1,5 @@
-//! Following a log that others write: its segments into the index, and whether it is safe where it
-//! lies.
+//! Follows a log that others write: absorbs its segments into the index, and watches whether the
+//! log is safe where it lies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tracing::{error, info, warn};
 use super::metrics;
 use crate::open::Opened;
 
-/// Between two looks at the end of the log.
+/// Pause between two looks at the end of the log.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often settings are looked at.
+/// How often the settings are checked.
 const RISKS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Absorbs what others append, until shutdown.
+/// Absorbs the segments that others append, until shutdown.
 pub(super) fn follow_log(
     opened: &Opened,
     boards: &Boards,
@@ -45,7 +45,7 @@ pub(super) fn follow_log(
                     status.log_failed(Some(error.to_string()));
                     backoff.pause(&shutdown).await;
                 }
-                // What comes before the damage is served, and told is the damage with the other
+                // Everything before the damage is served, and the damage is reported with the other
                 // risks.
                 Err(CaptureError::Log(LogError::Corrupt { .. })) if is_shared => {
                     status.log_failed(None);
@@ -58,15 +58,15 @@ pub(super) fn follow_log(
     }
 }
 
-/// Looks, as long as the process runs, whether the log is safe where it lies: settings can change,
-/// records can vanish.
+/// Checks, as long as the process runs, whether the log is safe where it lies: settings can change,
+/// and records can vanish.
 pub(super) async fn watch_risks(
     shared: Arc<dyn SharedLog>,
     status: StatusBoard,
     shutdown: CancellationToken,
 ) -> Result<()> {
     metrics::retention_risks(0);
-    // Until everything was looked at once.
+    // This holds until everything has been checked once.
     metrics::retention_unchecked(true);
     let mut before = Risks::default();
     while !shutdown.is_cancelled() {
@@ -90,7 +90,7 @@ pub(super) async fn watch_risks(
     Ok(())
 }
 
-/// Says what is new, and not the same again and again.
+/// Logs new risks, and does not repeat known ones.
 fn say_risks(before: &Risks, now: &Risks) {
     let was_safe = before.found.is_empty() && before.unchecked.is_empty();
     if *now == Risks::default() && !was_safe {
@@ -99,7 +99,8 @@ fn say_risks(before: &Risks, now: &Risks) {
     for risk in now.found.iter().filter(|risk| !before.found.contains(risk)) {
         error!(risk, "the log is in danger where it lies");
     }
-    // Why it cannot be told has other words at each look: how long it was tried, how often.
+    // The reason for an unchecked risk is worded differently at each check: it says how long and
+    // how often the check was tried. So only the subject is compared.
     let subject = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
     let told: Vec<String> = before.unchecked.iter().map(|what| subject(what)).collect();
     for what in now.unchecked.iter().filter(|what| !told.contains(&subject(what))) {

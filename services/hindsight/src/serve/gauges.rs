@@ -1,10 +1,9 @@
-//! Positions, lags and windows as metrics, brought up to date once a second.
+//! Positions, lags and windows as metrics, updated once a second.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use hindsight_api::service::{Live, headroom};
-use hindsight_oplog::OpTime;
+use hindsight_api::service::Live;
 use hindsight_replayer::Engine;
 use hindsight_runtime::CancellationToken;
 use hindsight_tailer::Role;
@@ -53,16 +52,13 @@ fn positions(live: &Live) {
     }
     let leads = matches!(live.capture.now().role, Role::Leading { .. });
     metrics::leading(leads);
-    let lag = |ahead: Option<OpTime>, behind: Option<OpTime>| {
-        Some(ahead?.ts.seconds().saturating_sub(behind?.ts.seconds()))
-    };
-    if let Some(lag) = lag(positions.majority, positions.durable) {
+    if let Some(lag) = positions.capture_lag_seconds() {
         metrics::capture_lag(lag);
     }
-    if let Some(lag) = lag(positions.durable, applied) {
+    if let Some(lag) = positions.apply_lag_seconds(applied) {
         metrics::apply_lag(lag);
     }
-    if let Some(headroom) = headroom(&positions) {
+    if let Some(headroom) = positions.headroom_seconds() {
         metrics::rollover_headroom(headroom);
     }
 }

@@ -1,5 +1,5 @@
-//! What every long-running command does first and last: it takes its data directory, listens, says
-//! that it is ready, and stops on a signal.
+//! What every long-running command does first and last: it takes its data directory, listens,
+//! reports that it is ready, and stops on a signal.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::metric_catalogue;
 use crate::open::open_audit;
 
-/// A process that has its data directory for itself.
+/// A process that has a data directory for itself.
 pub(super) struct Process {
     pub(super) data: DataDir,
     pub(super) owner: Owner,
@@ -28,7 +28,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Takes the data directory, and listens for the signals that stop the process from then on.
+    /// Takes the data directory. From then on, listens for the signals that stop the process.
     pub(super) fn begin(global: &Global, listen: &Listen) -> Result<(Self, Signals)> {
         let address = listen_address(&listen.listen, &listen.access)?;
         let signals = Signals::listen()?;
@@ -57,8 +57,8 @@ impl Process {
     }
 }
 
-/// The signals that stop the process. None that arrives after [`Signals::listen`] is lost, whoever
-/// waits for them when.
+/// The signals that stop the process. No signal that arrives after [`Signals::listen`] is lost, no
+/// matter when somebody waits for it.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -79,8 +79,8 @@ impl Signals {
         }
     }
 
-    /// Runs what comes before the process serves. Returns None when the process was told to stop
-    /// first.
+    /// Runs the work that comes before the process serves. Returns `None` when the process was told
+    /// to stop first.
     pub(super) async fn unless_stopped<T>(
         &mut self,
         work: impl Future<Output = Result<T>>,

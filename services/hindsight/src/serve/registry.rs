@@ -1,4 +1,5 @@
-//! Tells the index, while the process runs, of bases that others made, put back or took away.
+//! Keeps the index informed, while the process runs, about bases that others created, put back or
+//! removed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,16 +18,16 @@ use super::metrics;
 use crate::base_registry::{Found, register_bases};
 use crate::open::Opened;
 
-/// Between two looks at what is cheap to see.
+/// Pause between two looks at what is cheap to see.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at every manifest while something is damaged or absent, for a file may change
-/// in its place.
+/// Pause between two looks at every manifest while something is damaged or absent, because a file
+/// may change in place.
 const RELOOK: Duration = Duration::from_secs(5);
-/// A base is gone when it is not there at any look for so long.
+/// A base is gone when no look has found it for this long.
 const GONE_AFTER: Duration = Duration::from_secs(10);
-/// And for so long when its directory holds nothing at all: so looks the place of a file system
-/// that is not mounted, which is no reason to take windows back and to copy another base onto what
-/// is below it.
+/// The same limit when the directory holds nothing at all. The mount point of a file system that is
+/// not mounted looks like this, which is no reason to remove windows and to copy another base into
+/// the directory below the mount point.
 const GONE_FROM_NOTHING_AFTER: Duration = Duration::from_secs(600);
 
 /// Runs until shutdown.
@@ -59,7 +60,7 @@ struct Registry {
     index: Arc<Index>,
     directory: PathBuf,
     seen: Option<Seen>,
-    /// At the last look that told anything.
+    /// The result of the last look that succeeded.
     found: Found,
     looked: Instant,
     absences: Absences,
@@ -77,12 +78,12 @@ impl Registry {
         let announced = match &self.shared {
             Some(shared) => match shared.announced().await {
                 Ok(announced) => Some(announced),
-                // Whoever reads the log says so.
+                // The task that reads the log reports the error.
                 Err(_) => return,
             },
             None => None,
         };
-        // A file system that does not answer holds up nothing else.
+        // A file system that does not answer must not hold up anything else.
         tokio::task::block_in_place(|| self.look_at_files(announced));
     }
 
@@ -104,7 +105,7 @@ impl Registry {
                 self.seen = Some(seen);
             }
             Err(error) => {
-                // Nothing is known of what is there.
+                // It is unknown which bases exist.
                 self.absences = Absences::default();
                 self.seen = None;
                 warn!(error = format!("{error:#}"), "the bases cannot be listed; trying again");
@@ -112,8 +113,8 @@ impl Registry {
         }
     }
 
-    /// Bases that came are told to the index, and those that are gone are taken back from it: no
-    /// window may be published that rests on them (I7).
+    /// Adds new bases to the index, and removes bases that are gone: no window that depends on a
+    /// missing base may be published (I7).
     fn take_in(&mut self, announced: Option<&[BaseNotice]>) -> Result<Found> {
         let found = register_bases(&self.index, &self.directory, announced)?;
         let known = self.index.view().bases()?.into_iter().map(|base| base.name);
@@ -132,7 +133,7 @@ impl Registry {
     }
 }
 
-/// No directory, or an empty one.
+/// Returns whether the directory is missing or empty.
 fn is_bare(directory: &Path) -> std::io::Result<bool> {
     match std::fs::read_dir(directory) {
         Ok(mut entries) => Ok(entries.next().is_none()),
@@ -145,13 +146,13 @@ fn patience(is_bare: bool) -> Duration {
     if is_bare { GONE_FROM_NOTHING_AFTER } else { GONE_AFTER }
 }
 
-/// Whether it is time to read every manifest.
+/// Returns whether it is time to read every manifest.
 fn is_due(has_changed: bool, is_any_missing: bool, is_whole: bool, waited: Duration) -> bool {
     has_changed || is_any_missing || (!is_whole && waited >= RELOOK)
 }
 
-/// Bases that the index knows and that were not there at the last look, with the first look of that
-/// kind.
+/// The bases that the index knows and the last look did not find, each with the time of the first
+/// look that did not find it.
 #[derive(Debug, Default)]
 struct Absences(BTreeMap<String, Instant>);
 
@@ -160,7 +161,7 @@ impl Absences {
         !self.0.is_empty()
     }
 
-    /// Takes in one look; gives those that were not there for as long as `patience`.
+    /// Takes in one look. Returns the bases that were missing for at least `patience`.
     fn note(
         &mut self,
         missing: impl Iterator<Item = String>,
@@ -175,12 +176,12 @@ impl Absences {
     }
 }
 
-/// Each directory of a base with the time at which a file was last added to it or taken from it.
+/// Returns each directory of a base with the time at which a file was last added to it or removed
+/// from it.
 fn names_in(directory: &Path) -> Vec<(OsString, Option<SystemTime>)> {
     let changed = |entry: &DirEntry| entry.metadata().and_then(|it| it.modified()).ok();
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    // One that is being written changes all the time, and is told by its new name when it is
-    // complete.
+    // A base that is being written changes all the time. Its new name shows when it is complete.
     let entries =
         entries.filter(|entry| !entry.file_name().to_string_lossy().ends_with(".partial"));
     let mut names: Vec<_> = entries.map(|entry| (entry.file_name(), changed(&entry))).collect();
@@ -188,7 +189,7 @@ fn names_in(directory: &Path) -> Vec<(OsString, Option<SystemTime>)> {
     names
 }
 
-/// What the last look found and this one did not find the same.
+/// Logs what this look found that the last look did not find the same.
 fn say(before: &Found, found: &Found, directory: &Path) {
     found.say_damaged();
     for base in &found.absent {

@@ -1,4 +1,4 @@
-//! Commands in, raw answers out.
+//! Sends commands and returns raw answers.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::cursor::{Batch, Batches};
 use crate::failure::Failure;
 use crate::hello::Hello;
 
-/// How a cursor waits at the end of what there is.
+/// How a cursor waits when it has returned everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// The cursor ends there.
+    /// The cursor ends.
     No,
     /// The server keeps the cursor, and answers with an empty batch after this time without news.
     Tail(Duration),
@@ -27,13 +27,14 @@ pub trait Connection: Debug + Send + Sync {
     /// Runs a command that answers with one document.
     ///
     /// # Errors
-    /// Any [`Failure`]. Write errors inside an answer are none: the caller looks at them.
+    /// Returns any [`Failure`]. Write errors inside an answer are not failures: the caller checks
+    /// for them.
     async fn run(&self, db: &str, command: RawDocumentBuf) -> Result<Document, Failure>;
 
     /// Runs a command that answers with a cursor.
     ///
     /// # Errors
-    /// Any [`Failure`].
+    /// Returns any [`Failure`].
     async fn open(
         &self,
         db: &str,
@@ -54,7 +55,8 @@ impl Client {
     /// Runs a command that answers with one document.
     ///
     /// # Errors
-    /// Any [`Failure`]. Write errors inside an answer are none: the caller looks at them.
+    /// Returns any [`Failure`]. Write errors inside an answer are not failures: the caller checks
+    /// for them.
     pub async fn run(&self, db: &str, command: RawDocumentBuf) -> Result<Document, Failure> {
         self.0.run(db, command).await
     }
@@ -62,7 +64,7 @@ impl Client {
     /// Runs a command that answers with a cursor.
     ///
     /// # Errors
-    /// Any [`Failure`].
+    /// Returns any [`Failure`].
     pub async fn open(
         &self,
         db: &str,
@@ -72,10 +74,10 @@ impl Client {
         self.0.open(db, command, wait).await
     }
 
-    /// Runs a command that answers with a cursor, and gives each of its batches to `visit`.
+    /// Runs a command that answers with a cursor, and passes each of its batches to `visit`.
     ///
     /// # Errors
-    /// Any [`Failure`]; an answer that is malformed, or that was cut short.
+    /// Returns any [`Failure`], also when an answer is malformed or was cut short.
     pub async fn for_each_batch(
         &self,
         db: &str,
@@ -100,7 +102,7 @@ impl Client {
     /// Returns all documents of a cursor, for lists that are short by nature.
     ///
     /// # Errors
-    /// As for [`Client::for_each_batch`].
+    /// Returns the failures of [`Client::for_each_batch`].
     pub async fn documents(
         &self,
         db: &str,
@@ -117,10 +119,10 @@ impl Client {
         Ok(documents)
     }
 
-    /// Asks the server who it is.
+    /// Asks the server what it is.
     ///
     /// # Errors
-    /// Any [`Failure`].
+    /// Returns any [`Failure`].
     pub async fn hello(&self) -> Result<Hello, Failure> {
         let answer = self.run("admin", rawdoc! { "hello": 1 }).await?;
         let bytes = answer.to_vec().map_err(|error| Failure::refused(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Codes of servers' errors (server: `src/mongo/base/error_codes.yml`), and what a caller can do
+//! Error codes of servers (server: `src/mongo/base/error_codes.yml`), and what a caller can do
 //! about each.
 
 use crate::Kind;

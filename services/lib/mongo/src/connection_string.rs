@@ -1,15 +1,16 @@
-//! MongoDB connection strings: what is wrong with one, and what of one may be shown and kept.
+//! MongoDB connection strings: what is wrong with a string, and which parts of it may be shown and
+//! stored.
 //!
-//! One may hold a password. Where a character of it was not percent-encoded, the string is cut in
-//! the wrong place, and the driver's errors quote what it takes for a host, a port or an option.
-//! Nothing here quotes anything but hosts.
+//! A connection string may hold a password. Where a character of the password is not
+//! percent-encoded, the string is split in the wrong place, and the driver's errors quote what the
+//! driver takes for a host, a port or an option. The errors here quote nothing but hosts.
 
 use std::net::Ipv6Addr;
 
 const NOT_ENCODED: &str = "a character such as @ : / ? # % [ or ] in the user or the password must be \
      percent-encoded (@ is %40, : is %3A, / is %2F, ? is %3F, # is %23, % is %25)";
 
-/// A connection string, cut where the driver cuts it.
+/// A connection string, split where the driver splits it.
 struct Parts<'a> {
     is_srv: bool,
     /// User and password.
@@ -33,11 +34,11 @@ fn cut(uri: &str) -> Option<Parts<'_>> {
     Some(Parts { is_srv, user_info, hosts, options })
 }
 
-/// What must be right before the driver is asked: it panics where a `%` stands before a character
-/// that is not ASCII.
+/// Checks what must be right before the driver sees the string: the driver panics when a `%` stands
+/// before a character that is not ASCII.
 ///
 /// # Errors
-/// What is wrong, without a word of the string.
+/// Returns what is wrong, without quoting the string.
 pub fn check(uri: &str) -> Result<(), &'static str> {
     let parts = cut(uri).ok_or("it begins with neither mongodb:// nor mongodb+srv://")?;
     if parts.user_info.is_some_and(|info| !is_encoded(info)) {
@@ -46,7 +47,7 @@ pub fn check(uri: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// What is wrong with a string that the driver refuses, without a word of it.
+/// Returns what is wrong with a string that the driver refuses, without quoting the string.
 pub fn problem(uri: &str) -> &'static str {
     if let Err(problem) = check(uri) {
         return problem;
@@ -70,14 +71,16 @@ pub fn problem(uri: &str) -> &'static str {
     "the database after the / or an option after the ? is not valid"
 }
 
-/// The hosts, separated by commas, if they can be told from a password.
+/// Returns the hosts, separated by commas, or `None` when they cannot be told apart from a
+/// password.
 pub fn hosts(uri: &str) -> Option<&str> {
     let parts = cut(uri)?;
     let is_told = !is_cut_in_a_password(&parts) && parts.hosts.split(',').all(is_host);
     is_told.then_some(parts.hosts)
 }
 
-/// The string without the password, which is all that is secret in one that the driver takes.
+/// Returns the string without the password, which is the only secret in a string that the driver
+/// accepts.
 pub fn without_password(uri: &str) -> String {
     let start = uri.find("://").map_or(0, |at| at + "://".len());
     let before = uri[start..].split('?').next().unwrap_or_default();
@@ -89,8 +92,8 @@ pub fn without_password(uri: &str) -> String {
     format!("{}{}", &uri[..start + user.len()], &uri[end..])
 }
 
-/// An @ after the first ? ends a password with a ? in it, most likely: what stands before is then
-/// its beginning.
+/// Most likely, an @ after the first ? ends a password that contains a ?. What stands before the ?
+/// is then the beginning of the password.
 fn is_cut_in_a_password(parts: &Parts<'_>) -> bool {
     parts.options.is_some_and(|options| options.contains('@'))
 }
@@ -107,7 +110,8 @@ fn is_encoded(user_info: &str) -> bool {
     })
 }
 
-/// `host`, `host:port`, `[IPv6]`, `[IPv6]:port`, or the encoded path of a Unix socket.
+/// Returns whether a text is `host`, `host:port`, `[IPv6]`, `[IPv6]:port`, or the encoded path of a
+/// Unix socket.
 fn is_host(text: &str) -> bool {
     let is_made_of = |text: &str, others: &[u8]| {
         let is_one = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);

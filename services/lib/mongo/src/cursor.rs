@@ -10,12 +10,12 @@ use crate::failure::Failure;
 /// An open cursor.
 #[async_trait]
 pub trait Batches: Send {
-    /// The next batch. `None` when the cursor has ended, or when its connection broke: only a batch
-    /// that [is the last](CursorReply::is_last) ends an answer.
+    /// Returns the next batch, or `None` when the cursor has ended or its connection broke. An
+    /// answer is complete only after a batch that [is the last](CursorReply::is_last).
     async fn next(&mut self) -> Option<Result<Batch, Failure>>;
 }
 
-/// A scripted cursor.
+/// A scripted cursor, for tests.
 #[async_trait]
 impl Batches for std::vec::IntoIter<Result<Batch, Failure>> {
     async fn next(&mut self) -> Option<Result<Batch, Failure>> {
@@ -23,7 +23,7 @@ impl Batches for std::vec::IntoIter<Result<Batch, Failure>> {
     }
 }
 
-/// One answer of a cursor; its documents are slices of it.
+/// One answer of a cursor. Its documents are slices of the answer.
 #[derive(Debug)]
 pub struct Batch(Answer);
 
@@ -34,7 +34,7 @@ enum Answer {
 }
 
 impl Batch {
-    /// The whole answer.
+    /// Returns the whole answer.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Answer::Driver(batch) => batch.as_raw_document().as_bytes(),
@@ -45,7 +45,7 @@ impl Batch {
     /// Reads the answer in place.
     ///
     /// # Errors
-    /// The answer is not one of a cursor.
+    /// Returns an error when the answer is not that of a cursor.
     pub fn read(&self) -> Result<CursorReply<'_>, Malformed> {
         CursorReply::read(Doc::new(self.as_bytes())?)
     }
@@ -67,13 +67,13 @@ impl From<RawDocumentBuf> for Batch {
 #[derive(Debug, Clone, Copy)]
 pub struct CursorReply<'a> {
     documents: Doc<'a>,
-    /// No further batch follows.
+    /// Whether this is the last batch.
     pub is_last: bool,
 }
 
 impl<'a> CursorReply<'a> {
     /// # Errors
-    /// The answer is not one of a cursor.
+    /// Returns an error when the answer is not that of a cursor.
     pub fn read(reply: Doc<'a>) -> Result<Self, Malformed> {
         let cursor = reply.get(b"cursor")?.and_then(Element::as_doc);
         let cursor = cursor.ok_or(Malformed("a reply without a cursor"))?;

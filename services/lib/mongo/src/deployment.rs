@@ -1,4 +1,4 @@
-//! What a connection string names.
+//! The deployment that a connection string names.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::connection_string;
 use crate::driver::Driver;
 use crate::failure::Failure;
 
-/// A replica set or a server, and how to log in there. Holds credentials, so `Debug` shows the
-/// hosts alone.
+/// A replica set or a server, and how to log in to it. It holds credentials, so `Debug` shows only
+/// the hosts.
 #[derive(Clone)]
 pub struct Deployment {
     options: ClientOptions,
@@ -24,24 +24,24 @@ impl fmt::Debug for Deployment {
     }
 }
 
-/// Why a connection string names nothing. The text never repeats the string, which may hold a
+/// Why a connection string cannot be used. The text never repeats the string, which may hold a
 /// password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// The string has to be written otherwise.
+    /// The string must be changed.
     #[error("{0}")]
     Unusable(&'static str),
-    /// The hosts that the string stands for cannot be looked up now.
+    /// The hosts that the string stands for cannot be looked up at present.
     #[error("{0}")]
     Unresolved(String),
 }
 
 impl Deployment {
-    /// Parses a connection string; nothing is connected yet, but the hosts of a `mongodb+srv://`
-    /// string are looked up.
+    /// Parses a connection string. This does not connect yet, but looks up the hosts of a
+    /// `mongodb+srv://` string.
     ///
     /// # Errors
-    /// [`UriError`].
+    /// Returns [`UriError`] when the string cannot be used.
     pub async fn parse(uri: &str) -> Result<Self, UriError> {
         connection_string::check(uri).map_err(UriError::Unusable)?;
         let parsed = ClientOptions::parse(uri).await;
@@ -49,20 +49,21 @@ impl Deployment {
             ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => {
                 UriError::Unresolved(error.kind.to_string())
             }
-            // The driver's own words quote parts of the string, which may be parts of a password.
+            // The driver's own message quotes parts of the string, which may be parts of a
+            // password.
             _ => UriError::Unusable(connection_string::problem(uri)),
         })?;
         Ok(Self { options })
     }
 
-    /// Shows this name in the servers' logs, unless the connection string gives one.
+    /// Sets the name that servers show in their logs, unless the connection string sets one.
     pub fn app_name(mut self, name: &str) -> Self {
         self.options.app_name.get_or_insert_with(|| name.to_owned());
         self
     }
 
     /// Limits how long connecting and finding a suitable member may take, unless the connection
-    /// string does.
+    /// string sets a limit.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.options.server_selection_timeout.get_or_insert(patience);
         self
@@ -80,24 +81,25 @@ impl Deployment {
         self.options.hosts.iter().map(ToString::to_string).collect()
     }
 
-    /// The name of the replica set that the connection string asks for.
+    /// Returns the name of the replica set that the connection string asks for.
     pub fn set_name(&self) -> Option<&str> {
         self.options.repl_set_name.as_deref()
     }
 
-    /// A client of the whole deployment, whose commands go to the primary. Connects when it is
-    /// first used.
+    /// Returns a client of the whole deployment, whose commands go to the primary. The client
+    /// connects when it is first used.
     ///
     /// # Errors
-    /// Options that contradict each other, or a certificate that cannot be read.
+    /// Returns a failure when options contradict each other, or when a certificate cannot be read.
     pub fn client(&self) -> Result<Client, Failure> {
         connect(self.options.clone(), None)
     }
 
-    /// A client that talks to this member alone, whatever the member's state.
+    /// Returns a client that talks to this member alone, whatever the member's state.
     ///
     /// # Errors
-    /// As for [`Deployment::client`]; a host that is none.
+    /// Returns the failures of [`Deployment::client`], and a failure when `host` is not a host and
+    /// port.
     pub fn member(&self, host: &str) -> Result<Client, Failure> {
         let address = ServerAddress::parse(host).map_err(|error| {
             Failure::refused(format!("{host:?} is not a host and port: {}", error.kind))

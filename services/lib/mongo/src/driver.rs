@@ -13,7 +13,7 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) client: mongodb::Client,
-    /// The members that are asked. `None`: the primary.
+    /// The members that commands are sent to; `None` for the primary.
     pub(crate) read_from: Option<SelectionCriteria>,
 }
 

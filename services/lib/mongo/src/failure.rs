@@ -1,4 +1,4 @@
-//! Why a request to a server failed, by what the caller can do next.
+//! Why a request to a server failed, classified by what the caller can do next.
 
 use std::fmt;
 
@@ -9,13 +9,14 @@ use crate::codes;
 /// What a caller can do about a [`Failure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The network, or a state of the member that passes: ask again, perhaps another member.
+    /// The network failed, or the member is in a temporary state: ask again, perhaps another
+    /// member.
     Passing,
     /// The server does not accept the user, the password or the certificate.
     Credentials,
     /// The user lacks a privilege.
     Forbidden,
-    /// The server, or the driver, says no, and will say no again.
+    /// The server or the driver refuses, and will refuse again.
     Refused,
 }
 
@@ -31,19 +32,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of the network, or of a member whose state passes.
+    /// Returns a failure of the network, or of a member in a temporary state.
     pub fn passing(message: impl Into<String>) -> Self {
         Self::without_code(Kind::Passing, message)
     }
 
-    /// A failure that asking again does not mend, such as an answer that cannot be read.
+    /// Returns a failure that asking again does not cure, such as an answer that cannot be read.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::without_code(Kind::Refused, message)
     }
 
-    /// A server's error, sorted by its code.
+    /// Returns a server's error, classified by its code.
     pub fn from_server(code: i32, code_name: &str, message: &str) -> Self {
-        // The server repeats the whole command to those who may not run it.
+        // The server repeats the whole command to a user who may not run it.
         let message = message.split(" to execute command").next().unwrap_or_default();
         Self {
             kind: codes::kind_of(code),
@@ -65,7 +66,7 @@ impl Failure {
         self.kind == Kind::Passing
     }
 
-    /// The server's code, or 0 for an error that no server reported.
+    /// Returns the server's code, or 0 for an error that no server reported.
     pub fn code(&self) -> i32 {
         self.code
     }
@@ -74,7 +75,7 @@ impl Failure {
         self.code == code
     }
 
-    /// What the server said, without its code.
+    /// Returns the server's message, without its code.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -109,7 +110,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// The driver's message without what it appends: the topology, labels, the raw answer.
+/// Returns the driver's message without what the driver appends: the topology, labels, the raw
+/// answer.
 fn without_dump(text: &str) -> &str {
     const DUMPS: [&str; 4] = [". Topology:", ", labels:", ", server_response:", ", raw_response:"];
     let end = DUMPS.iter().filter_map(|dump| text.find(dump)).min();

@@ -9,7 +9,7 @@ pub struct Hello {
     /// The replica set's name. `None` for a standalone server, and for a mongos.
     pub set_name: Option<String>,
     pub is_mongos: bool,
-    /// It was started as a member, and no configuration has reached it yet.
+    /// The server was started as a member, and has not received a configuration yet.
     pub is_unconfigured: bool,
     pub is_primary: bool,
     pub is_secondary: bool,
@@ -18,13 +18,13 @@ pub struct Hello {
     pub last_applied: OpTime,
     /// The snapshot that majority reads use.
     pub majority: OpTime,
-    /// The logical time up to which the member had got when it answered.
+    /// The logical time that the member had reached when it answered.
     pub operation_time: Option<Timestamp>,
-    /// The server's clock, in milliseconds since 1970.
+    /// The server's clock, in milliseconds since the Unix epoch.
     pub local_time_ms: i64,
 }
 
-/// Tells one uninterrupted time of a member in one role from another.
+/// Identifies one uninterrupted period of a member in one role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incarnation {
     member: String,
@@ -32,8 +32,7 @@ pub struct Incarnation {
     topology_version: Vec<u8>,
 }
 
-/// A primary's election, and its process: when either changes, writes acknowledged before may be
-/// gone.
+/// A primary's election and process. When either changes, writes acknowledged before may be lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Primacy {
     election_id: Option<Vec<u8>>,
@@ -42,7 +41,7 @@ pub struct Primacy {
 
 impl Hello {
     /// # Errors
-    /// The answer is not well-formed.
+    /// Returns an error when the answer is malformed.
     pub fn read(reply: Doc<'_>) -> Result<Self, Malformed> {
         let text = |name: &[u8]| -> Result<Option<String>, Malformed> {
             Ok(reply.get(name)?.and_then(Element::as_str).map(str::to_owned))
@@ -79,7 +78,7 @@ impl Hello {
         })
     }
 
-    /// The member's own host and port, as the set's configuration names it.
+    /// Returns the member's own host and port, as the set's configuration names them.
     pub fn member(&self) -> &str {
         &self.incarnation.member
     }

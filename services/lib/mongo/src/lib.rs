@@ -1,12 +1,12 @@
-//! Talking to MongoDB servers. No other crate of the product links the driver.
+//! Communicates with MongoDB servers. No other crate of the product links the driver.
 //!
-//! - [`Deployment`] is what a connection string names, and opens [`Client`]s to all of it or to one
-//!   member.
-//! - [`Client`] sends raw commands. Behind it is a [`Connection`]: the driver, or a script in
-//!   tests.
-//! - [`Failure`] says what the caller can do about an error; one table sorts the servers' codes.
+//! - [`Deployment`] is what a connection string names. It opens [`Client`]s to the whole deployment
+//!   or to one member.
+//! - [`Client`] sends raw commands over a [`Connection`]: the driver, or a script in tests.
+//! - [`Failure`] says what the caller can do about an error. One table classifies the servers'
+//!   codes.
 //! - [`Hello`] is what a server says about itself.
-//! - [`privileges`] is what the user that reads the source needs.
+//! - [`privileges`] lists what the user that reads the source needs.
 
 mod client;
 pub mod codes;

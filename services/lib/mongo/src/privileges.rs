@@ -1,20 +1,20 @@
-//! What the user that reads the source must be allowed to do. Refusals, README and tests take it
-//! from here.
+//! The privileges that the user that reads the source must have. Error messages, README and tests
+//! take them from here.
 //!
-//! No built-in role but `root` with `__system` allows all of this: `backup`, for one, may not read
-//! `system.views`.
+//! No built-in role except `root` with `__system` grants all of this. For example, `backup` may not
+//! read `system.views`.
 
-/// The built-in role.
+/// The built-in role that the user needs.
 pub const ROLE: &str = "clusterMonitor";
 /// Actions on `{anyResource: true}`.
 pub const ACTIONS: [&str; 3] = ["find", "listCollections", "listIndexes"];
-/// The action on `{anyResource: true}` that reading the buckets of time-series takes from MongoDB
-/// 8.3 on. Older servers refuse to create a role with it.
+/// The additional action on `{anyResource: true}` that reading the buckets of time-series
+/// collections requires from MongoDB 8.3 on. Older servers refuse to create a role with it.
 pub const RAW_DATA_ACTION: &str = "performRawDataOperations";
 /// Actions on `{cluster: true}`.
 pub const CLUSTER_ACTIONS: [&str; 1] = ["listDatabases"];
 
-/// All of it, for an error message.
+/// All privileges, for an error message.
 pub const PRIVILEGES: &str = "the role clusterMonitor and a role with the actions find, listCollections and listIndexes \
      on {anyResource: true} (from MongoDB 8.3 on performRawDataOperations, too), and listDatabases on {cluster: true}";
 

@@ -1,11 +1,11 @@
-//! Whether two requests ask for the same.
+//! Tells whether two requests ask for the same restore.
 
 use hindsight_mongo::connection_string;
 use hindsight_proto::v1 as api;
 use prost::Message;
 
-/// A digest of everything in a request but the target's password. It is kept on record, and from a
-/// digest of a password short ones can be found by trying.
+/// A digest of everything in a request except the target's password. The digest is kept on record,
+/// and a short password can be found from its digest by trial and error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -16,7 +16,7 @@ impl Fingerprint {
         Self(*blake3::hash(&kept.encode_to_vec()).as_bytes())
     }
 
-    /// None where the bytes are not those of a fingerprint.
+    /// Returns `None` when the bytes are not a fingerprint.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

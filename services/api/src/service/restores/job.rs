@@ -1,4 +1,4 @@
-//! One restore: its state, from its beginning to its end.
+//! One restore, and its state from beginning to end.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::super::Reason;
 use super::fingerprint::Fingerprint;
 use super::record::{self, Record};
 
-/// How it ended.
+/// How a restore ended.
 pub(super) type Ended = Result<api::RestoreReport, Failed>;
 
 #[derive(Clone)]
@@ -41,7 +41,7 @@ fn packed(message: &impl prost::Name) -> Any {
     Any::from_msg(message).expect("a vector grows as needed")
 }
 
-/// An operation that only says that everything was checked.
+/// Returns the operation of a request that was only validated.
 pub(super) fn validated(metadata: api::RestoreMetadata) -> Operation {
     let metadata = Some(packed(&metadata));
     Operation { metadata, done: true, ..Default::default() }
@@ -50,7 +50,7 @@ pub(super) fn validated(metadata: api::RestoreMetadata) -> Operation {
 pub(in super::super) struct Job {
     pub(super) name: String,
     pub(super) request_id: String,
-    /// Not known of the restores of earlier versions.
+    /// Unknown for restores begun by earlier versions.
     pub(super) fingerprint: Option<Fingerprint>,
     state: watch::Sender<State>,
     pub(super) cancel: CancellationToken,
@@ -99,7 +99,8 @@ impl Job {
         self.state.subscribe()
     }
 
-    /// Asks it to stop; it ends within a second or so. One that has ended stays as it is.
+    /// Asks the restore to stop. It ends within about a second. A restore that has ended stays as
+    /// it is.
     pub(in super::super) fn cancel(&self) {
         let was_running = self.state.send_if_modified(|state| {
             let is_running = !state.is_done();
@@ -111,7 +112,7 @@ impl Job {
         }
     }
 
-    /// Somebody asked it to stop.
+    /// Returns whether somebody asked the restore to stop.
     pub(super) fn is_cancelled(&self) -> bool {
         self.state.borrow().metadata.cancel_requested
     }
@@ -125,7 +126,8 @@ impl Job {
         Record { operation: state.operation(&self.name), fingerprint }
     }
 
-    /// Nobody runs it any more. Gives what is to be put on record, unless it had ended.
+    /// Ends a restore that no process runs any more. Returns the record to store, or `None` when
+    /// the restore had already ended.
     pub(super) fn interrupt(&self) -> Option<Record> {
         if self.is_done() {
             return None;
@@ -135,7 +137,7 @@ impl Job {
         Some(self.record())
     }
 
-    /// Why it ended before its end, and what that means for the target.
+    /// Returns the status of a restore that was cut short: why, and what that means for the target.
     pub(super) fn incomplete(&self, reason: Reason, why: &str) -> tonic::Status {
         let target = self.state.borrow().metadata.plan.clone().unwrap_or_default().target;
         reason.status(format!(
@@ -144,8 +146,9 @@ impl Job {
         ))
     }
 
-    /// Ends it: on record first, so that an end that somebody saw is still that end after a crash,
-    /// and so that one that is deleted as soon as it has ended does not come back.
+    /// Ends the restore. Its end goes on record first, so that an end that somebody saw is still
+    /// that end after a crash, and a restore that is deleted right after its end does not come
+    /// back.
     pub(super) fn end(&self, directory: &Path, ended: Ended) {
         let state = self.ended_so(ended);
         if let Err(error) = record::store(directory, &self.record_of(&state)) {
@@ -164,15 +167,15 @@ impl Job {
         state
     }
 
-    /// How far it is.
+    /// Updates the progress that callers see.
     pub(super) fn show(&self, change: impl FnOnce(&mut api::RestoreMetadata)) {
         self.state.send_modify(|state| change(&mut state.metadata));
     }
 }
 
-/// A call's status as an operation holds it.
+/// Returns a call's status in the form that an operation holds.
 pub(super) fn failed(status: &tonic::Status) -> Failed {
-    // The details are the same message with its details in it.
+    // A status encodes its details as this same message, with the details inside.
     let details = <Failed as prost::Message>::decode(status.details()).unwrap_or_default().details;
     Failed { code: status.code().into(), message: status.message().to_owned(), details }
 }

@@ -1,4 +1,4 @@
-//! Plan and checks of a restore: everything that can be said before the first write.
+//! Plans a restore and checks the target: everything that can be decided before the first write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::super::reason::status_of_restore;
 use super::super::{Reason, Service, invalid, status_of};
 use crate::times::to_api;
 
-/// Longest time to prepare a restore. A target that answers takes seconds; one that does not is
-/// waited for as long as its URI says, which is up to the caller, and meanwhile it takes a place
-/// among the restores.
+/// Limit on the time to prepare a restore. A target that answers takes seconds. For a target that
+/// does not answer, the wait is as long as its URI says, which is up to the caller, and meanwhile
+/// the request takes a place among the restores.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn prepare(
     service: &Service,
     restore: &api::RestoreSpec,
 ) -> Result<(Prepared, api::RestorePlan), Status> {
-    // On the heap: it is large.
+    // On the heap, because the future is large.
     within(PATIENCE, Box::pin(prepare_at_leisure(service, restore))).await
 }
 
@@ -68,7 +68,8 @@ async fn prepare_at_leisure(
     Ok((prepared, plan))
 }
 
-/// Who asks for the newest time there is must know that newer ones exist and cannot be had.
+/// Returns a warning when the history has ended at `at`: a caller who asks for the newest time must
+/// know that newer times exist and cannot be restored.
 fn ended_at(history: &Applied, at: Timestamp) -> Option<String> {
     let stopped = history.stopped.as_ref()?;
     history.through.is_some_and(|through| at >= through).then(|| {
@@ -79,9 +80,9 @@ fn ended_at(history: &Applied, at: Timestamp) -> Option<String> {
     })
 }
 
-/// What the log and the base tell about the source, for the checks of the target.
+/// Returns what the log and the base say about the source, for the checks of the target.
 async fn source_of(engine: &Engine, at: Timestamp) -> Result<SourceIdentity, QueryError> {
-    // The first segment: a log whose end is damaged knows its source all the same.
+    // The first segment is enough: a log whose end is damaged still knows its source.
     let first = engine.log.infos(Sequence::FIRST, 1).await.map_err(QueryError::from)?.pop();
     let replica_set_id = first.map(|first| {
         first.header.source.replica_set_id.iter().map(|byte| format!("{byte:02x}")).collect()

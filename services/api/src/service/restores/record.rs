@@ -1,6 +1,6 @@
-//! What a data directory remembers of its restores: DATA/restores/NAME, each a
-//! google.longrunning.Operation in protobuf's encoding, with one field more. No connection string
-//! is in it.
+//! The records of restores in a data directory: DATA/restores/NAME, each a
+//! google.longrunning.Operation in protobuf encoding with one additional field. A record holds no
+//! connection string.
 
 use std::fs;
 use std::io;
@@ -17,15 +17,16 @@ use super::fingerprint::Fingerprint;
 pub(super) const COLLECTION: &str = "operations/";
 const UNFINISHED: [&str; 2] = ["tmp", "new"];
 
-/// One restore.
+/// The record of one restore.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) operation: Operation,
-    /// Of the request that began it. Earlier versions kept none.
+    /// The fingerprint of the request that began the restore. Earlier versions stored none.
     pub(super) fingerprint: Option<Fingerprint>,
 }
 
-/// The field that an Operation does not have: whoever reads one skips it.
+/// The field that an Operation does not have. A program that reads the record as an Operation skips
+/// the field.
 #[derive(Clone, PartialEq, Message)]
 struct Addition {
     #[prost(bytes = "vec", tag = "1000")]
@@ -35,7 +36,7 @@ struct Addition {
 impl Record {
     fn encoded(&self) -> Vec<u8> {
         let fingerprint = self.fingerprint.as_ref().map_or(&[][..], Fingerprint::bytes).to_vec();
-        // Messages one after the other are one message with the fields of both.
+        // Two encoded messages, one after the other, decode as one message with the fields of both.
         [self.operation.encode_to_vec(), Addition { fingerprint }.encode_to_vec()].concat()
     }
 
@@ -45,7 +46,7 @@ impl Record {
     }
 }
 
-/// All that are on record.
+/// Reads all records.
 pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -69,7 +70,7 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Durable when this returns.
+/// Writes a record, which is durable when this returns.
 pub(super) fn store(directory: &Path, record: &Record) -> Result<()> {
     let write = || -> Result<()> {
         fs::create_dir_all(directory)?;
@@ -89,7 +90,7 @@ pub(super) fn remove(directory: &Path, name: &str) -> Result<()> {
     }
 }
 
-/// Names are made by us: letters, digits and dashes.
+/// Names are made by this program: letters, digits and dashes.
 fn file_name(name: &str) -> &str {
     name.strip_prefix(COLLECTION).unwrap_or(name)
 }

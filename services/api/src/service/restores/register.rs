@@ -1,4 +1,5 @@
-//! Which restores there are and which are being prepared. It decides who may begin one.
+//! The register of the restores that exist and of those being prepared. It decides whether a call
+//! may begin a restore.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use super::super::Reason;
 use super::fingerprint::Fingerprint;
 use super::job::Job;
 
-/// Restores at the same time, those that are being prepared included: each has connections and
-/// readers of its own.
+/// Limit on concurrent restores, including those being prepared: each has its own connections and
+/// readers.
 const MAX_RUNNING: usize = 4;
-/// Ended restores that are remembered; the oldest ones are forgotten.
+/// Limit on the ended restores that are remembered. The oldest are forgotten first.
 const MAX_ENDED: usize = 200;
 
 #[derive(Default)]
@@ -26,17 +27,18 @@ pub(super) struct Register {
 
 struct Preparing {
     fingerprint: Fingerprint,
-    /// Cancelled when it has a job, and when it will not get one.
+    /// Cancelled when the request has got a job, and when it will not get one.
     over: CancellationToken,
 }
 
 /// What a call that wants to begin a restore does next.
 pub(super) enum Turn {
-    /// Prepare it. It has its place until it is entered or released.
+    /// Prepare the restore. The request keeps its place until it is entered or released.
     Prepare,
-    /// An earlier call with the same request prepares it: wait until that is over, and ask again.
+    /// An earlier call with the same request prepares the restore: wait until that is over, and ask
+    /// again.
     Wait(CancellationToken),
-    /// An earlier call with the same request began it.
+    /// An earlier call with the same request began the restore.
     Begun(Arc<Job>),
 }
 
@@ -45,13 +47,13 @@ impl Register {
         self.jobs.get(name)
     }
 
-    /// Newest first.
+    /// Returns all jobs, newest first.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Job>> {
         self.jobs.values().rev()
     }
 
     /// # Errors
-    /// Another request has the id, or there is no room.
+    /// Returns an error when another request has the id, or when there is no room.
     pub(super) fn turn(
         &mut self,
         request_id: &str,
@@ -83,7 +85,8 @@ impl Register {
         )))
     }
 
-    /// Enters the job that was prepared for this request; its place is the job's from now on.
+    /// Enters the job that was prepared for this request. The job takes over the place of the
+    /// request.
     pub(super) fn enter(&mut self, request_id: &str, job: &Arc<Job>) {
         self.add(job);
         self.release(request_id);
@@ -93,14 +96,14 @@ impl Register {
         self.jobs.insert(job.name.clone(), Arc::clone(job));
     }
 
-    /// Nobody prepares it any more. Does nothing the second time.
+    /// Frees the place of a request that nobody prepares any more. Does nothing the second time.
     pub(super) fn release(&mut self, request_id: &str) {
         if let Some(preparing) = self.preparing.remove(request_id) {
             preparing.over.cancel();
         }
     }
 
-    /// The oldest ended ones, where there are more than are remembered.
+    /// Returns the oldest ended restores, as many as exceed the number that is remembered.
     pub(super) fn too_old(&self) -> Vec<Arc<Job>> {
         let ended: Vec<_> = self.jobs.values().filter(|job| job.is_done()).collect();
         let more = ended.len().saturating_sub(MAX_ENDED);
@@ -112,8 +115,8 @@ impl Register {
     }
 }
 
-/// A `request_id` stands for one request. Where it is not known which, it is not answered as if it
-/// were this one.
+/// Checks that a `request_id` belongs to this request. When it is not known which request the id
+/// belongs to, the call is refused, not answered as if the requests were the same.
 fn check_same(
     request_id: &str,
     name: &str,

@@ -1,4 +1,4 @@
-//! How a restore is run, and how what comes of it is told.
+//! Runs a restore, and reports its progress and its result.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::extended_json::of_timestamp;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs it to its end, on a thread of its own: the compiler cannot see that the restore's future
+/// Runs the restore to its end on its own thread: the compiler cannot see that the restore's future
 /// may move between threads (rust-lang/rust#102211).
 pub(super) fn start(tasks: &TaskTracker, job: &Arc<Job>, prepared: Prepared, directory: &Path) {
     let runtime = tokio::runtime::Handle::current();
@@ -29,14 +29,15 @@ pub(super) fn start(tasks: &TaskTracker, job: &Arc<Job>, prepared: Prepared, dir
     });
 }
 
-/// Does the work, and ends the job with what became of it.
+/// Does the work, and ends the job with the result.
 fn carry_out(job: &Job, directory: &Path, work: impl FnOnce() -> Ended) {
     let _also_by_a_panic = EndsItsJob { job, directory };
     let ended = work();
     job.end(directory, ended);
 }
 
-/// Ends a job whose work panicked: else it would seem to run for ever, and keep its place.
+/// Ends a job whose work panicked. Otherwise the job would seem to run for ever, and would keep its
+/// place.
 struct EndsItsJob<'a> {
     job: &'a Job,
     directory: &'a Path,

@@ -24,7 +24,7 @@ async fn who_repeats_a_request_waits_until_it_is_prepared() -> Result<()> {
     tokio::pin!(again);
     let early = tokio::time::timeout(Duration::from_millis(20), &mut again).await;
     assert!(early.is_err(), "it did not wait");
-    // Another one does not wait for it.
+    // Another request does not wait for it.
     assert!(matches!(restores.reserve("other", &asked()).await?, Reserved::Mine(_)));
     assert!(matches!(restores.reserve("", &asked()).await?, Reserved::Mine(_)));
     place.take(&job)?;
@@ -77,7 +77,7 @@ fn one_that_cannot_be_forgotten_is_in_nobodys_way() -> Result<()> {
         restores.register().add(&Arc::new(ended));
     }
     let oldest = Arc::clone(&restores.register().too_old()[0]);
-    // No file: it cannot be deleted as one.
+    // A directory cannot be deleted as a file.
     let at = oldest.name.strip_prefix(record::COLLECTION).expect("every name has it");
     std::fs::create_dir(directory.path().join(at))?;
     let place = Place { restores: &restores, request_id: "id".into() };

@@ -1,4 +1,4 @@
-//! Whether the source's catalog is what its entries say, for `status`.
+//! Whether the source's catalog agrees with its entries, for `status`.
 
 use hindsight_history::{History, Observed};
 use hindsight_tailer::CatalogStatus;
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::extended_json::of_timestamp;
 
-/// More of them are counted only.
+/// Limit on the number of differing collections that are listed. `unlogged` counts all of them.
 const MOST_LISTED: usize = 20;
 
-/// `history` is none in a process that keeps none.
+/// `history` is `None` in a process that keeps no history.
 pub(super) fn json(looks: &CatalogStatus, history: Option<&History>) -> Value {
     let mut observed = history.map(History::observed).unwrap_or_default();
     observed.sort_by_key(|it| std::cmp::Reverse(it.at));

@@ -2,6 +2,7 @@
 //!
 //! - Since PCRE2 10.43 `{,3}` and `{ 1, 3 }` are quantifiers; before that they were plain text.
 //!   Their opening brace is escaped.
+//! - Since PCRE2 10.46 `\k` in a class is the letter; before that it was refused.
 //! - For PCRE 8 a letter that is not an escape stands for itself, so its backslash is removed. More
 //!   letters are affected in a class (`[\R]`) than outside of one. `\8` and `\9` also stand for
 //!   themselves when the pattern has fewer groups than that, and so does the hyphen after a type
@@ -99,6 +100,12 @@ impl Walk<'_> {
         if self.is_pcre_8 && self.is_literal(escaped, &bytes[at + 1..]) {
             self.out.push_str(&self.pattern[self.copied..at]);
             self.copied = at + 1;
+        }
+        if !self.is_pcre_8 && self.in_class && escaped == b'k' {
+            // Every PCRE2 refuses this escape there.
+            self.out.push_str(&self.pattern[self.copied..at]);
+            self.out.push_str("\\R");
+            self.copied = at + 2;
         }
         let is_property = matches!(escaped, b'p' | b'P');
         let end = match bytes.get(at + 2) {

@@ -111,3 +111,13 @@ fn a_search_without_end_is_no_match() {
 fn text_that_is_not_utf8_does_not_match() {
     assert!(!Pattern::new(b"f", b"a", b"", V6).unwrap().is_in(b"a\xff"));
 }
+
+/// 7.0.28 refuses `\k` in a class; the PCRE2 that is linked here takes it for the letter.
+#[test]
+fn an_escape_that_later_libraries_take_in_a_class_is_refused() {
+    assert!(Pattern::new(b"name", b"^[\\k]$", b"", V7).is_err());
+    assert!(Pattern::new(b"name", b"^[^a\\k-z]$", b"", V7).is_err());
+    let named = Pattern::new(b"name", b"^(?<n>a)\\k<n>$", b"", V7).expect("a reference");
+    assert!(named.is_in(b"aa") && !named.is_in(b"ak"));
+    assert!(found("^[\\k]$", "", "k"), "PCRE 8 takes it");
+}
