@@ -42,7 +42,7 @@ lint: tools sources ## check formatting, spelling, clippy and documentation, wit
 	cargo fmt --all --check
 	"$$(dirname "$$(deploy/dev/python)")/typos"
 	cargo clippy --locked $(EVERYTHING) -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --locked --workspace --no-deps --document-private-items
 
 test: lint build ## every test, on a real MongoDB and a real Kafka
 	"$$(deploy/dev/python)" -m unittest discover -s tests/independent_reader

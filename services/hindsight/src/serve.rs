@@ -104,7 +104,7 @@ pub(crate) async fn up(global: &Global, up: &Up) -> Result<Exit> {
         return Ok(Exit::Done);
     };
     let parts = Parts { opened, boards, settings: Some(settings), history: Some(history) };
-    run(global, process, signals, parts).await
+    Box::pin(run(global, process, signals, parts)).await
 }
 
 /// Runs capture only.
@@ -118,7 +118,7 @@ pub(crate) async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
         return Ok(Exit::Done);
     };
     let parts = Parts { opened, boards, settings: Some(settings), history: None };
-    run(global, process, signals, parts).await
+    Box::pin(run(global, process, signals, parts)).await
 }
 
 /// Runs the history and the API for a log that a tailer writes.
@@ -138,7 +138,7 @@ pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exi
         return Ok(Exit::Done);
     };
     let parts = Parts { opened, boards, settings: None, history: Some(history) };
-    run(global, process, signals, parts).await
+    Box::pin(run(global, process, signals, parts)).await
 }
 
 /// Parses the source's connection string before anything is touched, so that a malformed string

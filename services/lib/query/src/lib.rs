@@ -3,7 +3,7 @@
 //! - [`Filter`]: selects documents, as `find` of the given [`Series`] does under simple collation;
 //!   [`Filter::compares_strings`] returns whether another collation could answer differently
 //! - [`Projection`]: selects fields of these documents
-//! - [`compare`], [`compare_elements`]: the order of BSON values
+//! - [`compare()`], [`compare_elements`]: the order of BSON values
 //!
 //! The crate refuses what the server refuses. What the server knows and this crate does not
 //! (`$expr`, `$where`, `$text`, geometry, bit tests, JSON schema; in projections everything but

@@ -15,7 +15,7 @@
 //! after everything else, so that a restored user cannot take away the rights of the user that runs
 //! the restore half-way through.
 //!
-//! [`prepare`] plans and checks without writing. The plan that it returns is shown to the user
+//! [`prepare()`] plans and checks without writing. The plan that it returns is shown to the user
 //! (I12) and then run.
 
 mod authorization;

@@ -43,7 +43,7 @@ pub(super) struct TargetFacts {
 
 impl Target {
     /// Makes a client for the target. It connects lazily: an unreachable target shows in
-    /// [`prepare`](super::prepare).
+    /// [`prepare`](super::prepare()).
     ///
     /// # Errors
     /// Returns [`RestoreError::Settings`] for an invalid URI; the message does not repeat the URI,

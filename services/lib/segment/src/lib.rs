@@ -2,7 +2,7 @@
 //!
 //! - [`OpenSegment`] gathers entries into [`RawFrame`]s; [`RawFrame::encode`] compresses a frame
 //!   and computes its checksum
-//! - [`seal`] closes the segment and returns a [`SealedSegment`], ready to be appended to a log
+//! - [`seal()`] closes the segment and returns a [`SealedSegment`], ready to be appended to a log
 //! - [`SegmentView`] opens a segment's bytes and verifies them; [`SegmentInfo`] is its header and
 //!   seal, readable from the two ends of a file
 //! - [`Frame::decode`] returns the entries, byte for byte (I1)

@@ -153,7 +153,7 @@ async fn queries(asked: &mut Asked) -> Result<()> {
                 ensure!(reason(&status) == "INVALID_ARGUMENT", "{}: {status:?}", about());
                 collated += 1;
             }
-            (Ok((ours, _)), Some(theirs)) => {
+            (Ok((ours, _)), Ok(theirs)) => {
                 same(&ours, &theirs).with_context(about)?;
                 let by_its_own = count(held, ns, &query.0).await.with_context(about)?;
                 ensure!(by_its_own == theirs.len(), "{}: {by_its_own} are found", about());
@@ -167,7 +167,7 @@ async fn queries(asked: &mut Asked) -> Result<()> {
                     over_http += 1;
                 }
             }
-            (Err(status), None) => {
+            (Err(status), Err(_)) => {
                 ensure!(reason(&status) == "INVALID_ARGUMENT", "{}: {status:?}", about());
                 refused += 1;
             }
@@ -189,13 +189,13 @@ fn is_unsupported(
         || matches!(Projection::parse(projection), Err(QueryError::Unsupported(_)))
 }
 
-/// Returns what the restored server finds, in the order of `_id`, or `None` when it refuses. The
-/// server looks at all documents, and compares texts byte by byte, as we do.
+/// Returns what the restored server finds, in the order of `_id`, or why it refuses. The server
+/// looks at all documents, and compares texts byte by byte, as we do.
 async fn find(
     held: &Held,
     ns: &str,
     (filter, projection): &(RawDocumentBuf, RawDocumentBuf),
-) -> Result<Option<Vec<RawDocumentBuf>>> {
+) -> Result<Result<Vec<RawDocumentBuf>, String>> {
     let (database, collection) = ns.split_once('.').context("a namespace")?;
     let command = rawdoc! {
         "find": collection,
@@ -208,9 +208,9 @@ async fn find(
         "batchSize": 10_000,
     };
     match held.client.database(database).run_raw_cursor_command(command).await {
-        Ok(cursor) => Ok(Some(cursor.with_type().try_collect().await?)),
+        Ok(cursor) => Ok(Ok(cursor.with_type().try_collect().await?)),
         Err(error) => match *error.kind {
-            ErrorKind::Command(_) => Ok(None),
+            ErrorKind::Command(refusal) => Ok(Err(refusal.to_string())),
             _ => Err(error.into()),
         },
     }
