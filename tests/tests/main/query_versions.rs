@@ -103,7 +103,8 @@ async fn filters_answer_as_this_version_does() -> Result<()> {
         }
     }
     ensure!(different.is_empty(), "{}", different.join("\n"));
-    ensure!((10..PATTERNS.len()).contains(&refused), "{refused} are refused");
+    let asked = 2 * PATTERNS.len();
+    ensure!(refused >= 10 && asked - refused >= 30, "{refused} of {asked} are refused");
 
     let nulls = client.database("query").collection::<Document>("nulls");
     let all = [
