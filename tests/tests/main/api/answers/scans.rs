@@ -116,6 +116,9 @@ async fn over_http(
     Ok(())
 }
 
+/// How a server refuses a path with an empty component.
+const EMPTY_COMPONENT: &str = "FieldPath field names may not be empty strings";
+
 async fn queries(asked: &mut Asked) -> Result<()> {
     let (mut matched, mut refused, mut over_http, mut collated) = (0, 0, 0, 0);
     for number in 0..QUERIES {
@@ -171,6 +174,8 @@ async fn queries(asked: &mut Asked) -> Result<()> {
                 ensure!(reason(&status) == "INVALID_ARGUMENT", "{}: {status:?}", about());
                 refused += 1;
             }
+            // 7.0 refuses a path with an empty component in some collections and not in others.
+            (Ok(_), Err(refusal)) if refusal.contains(EMPTY_COMPONENT) => {}
             (ours, theirs) => anyhow::bail!("{}: {ours:?} is not {theirs:?}", about()),
         }
     }
