@@ -3,7 +3,9 @@
 //! A fault is set once and waits for certain bytes. The connection that carries these bytes has the
 //! fault from then on; all other connections continue.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,8 +30,12 @@ type Laid = Arc<Mutex<Option<(Fault, Vec<u8>)>>>;
 pub struct Proxy {
     port: u16,
     laid: Laid,
+    rate: Rate,
     accepting: JoinHandle<()>,
 }
+
+/// Bytes per second that each connection carries from the server. 0 stands for any number.
+type Rate = Arc<AtomicU64>;
 
 impl Proxy {
     /// Listens on a free port; `target` need not listen yet.
@@ -37,13 +43,21 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let laid = Laid::default();
-        let accepting = tokio::spawn(accept(listener, target, Arc::clone(&laid)));
-        Ok(Self { port, laid, accepting })
+        let rate = Rate::default();
+        let accepting =
+            tokio::spawn(accept(listener, target, Arc::clone(&laid), Arc::clone(&rate)));
+        Ok(Self { port, laid, rate, accepting })
     }
 
     /// Returns the port that the proxy listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Limits how many bytes per second each connection carries from the server, from now on. None
+    /// lifts the limit.
+    pub fn limit(&self, bytes_per_second: Option<u64>) {
+        self.rate.store(bytes_per_second.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Sets a fault for the next connection that sends `bytes` to the server.
@@ -63,7 +77,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: u16, laid: Laid) {
+async fn accept(listener: TcpListener, target: u16, laid: Laid, rate: Rate) {
     while let Ok((client, _)) = listener.accept().await {
         // Dropping the client tells it that nobody listens.
         let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
@@ -72,7 +86,7 @@ async fn accept(listener: TcpListener, target: u16, laid: Laid) {
         let (from_server, to_server) = server.into_split();
         let (lose_answers, answers_lost) = watch::channel(false);
         tokio::spawn(requests(from_client, to_server, Arc::clone(&laid), lose_answers));
-        tokio::spawn(answers(from_server, to_client, answers_lost));
+        tokio::spawn(answers(from_server, to_client, answers_lost, Arc::clone(&rate)));
     }
 }
 
@@ -118,9 +132,18 @@ fn due(laid: &Laid, seen: &mut Vec<u8>) -> Option<Fault> {
     Some(fault)
 }
 
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, lost: watch::Receiver<bool>) {
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    lost: watch::Receiver<bool>,
+    rate: Rate,
+) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let limit = rate.load(Ordering::Relaxed);
+        if limit > 0 {
+            tokio::time::sleep(Duration::from_secs_f64(read as f64 / limit as f64)).await;
+        }
         if !*lost.borrow() && to.write_all(&buffer[..read]).await.is_err() {
             break;
         }

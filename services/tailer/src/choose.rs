@@ -1,5 +1,7 @@
 //! Decides which member to read from. A pure decision with its reasons.
 
+use std::fmt;
+
 use hindsight_oplog::Timestamp;
 
 /// What `replSetGetConfig` and `replSetGetStatus` say about one member.
@@ -33,6 +35,16 @@ pub enum MemberState {
     Secondary,
     /// The member is starting, recovering, rolling back, removed or down: it is not readable.
     Other,
+}
+
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "it is primary now",
+            Self::Secondary => "it is secondary",
+            Self::Other => "it is neither primary nor secondary",
+        })
+    }
 }
 
 /// Which members may be read from.

@@ -6,9 +6,16 @@ use hindsight_oplog::OpTime;
 /// Why capture failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
+    /// The member did not answer in time. Try again, perhaps for less, or at another member.
+    #[error("{0}")]
+    NoAnswer(String),
     /// The failure may pass: try again, perhaps on another member.
     #[error("{0}")]
     Unavailable(String),
+    /// A server does not accept the user or the password. A member that is being resynced has no
+    /// users for a while, so this ends a capture only when no member accepts them.
+    #[error("{0}")]
+    BadCredentials(String),
     /// The connection string is not usable and must be corrected. The message never repeats it.
     #[error("{0}")]
     BadUri(String),
@@ -43,7 +50,7 @@ impl CaptureError {
     /// server refuses today, it may answer once it is repaired.
     pub fn from_failure(doing: &str, failure: &Failure) -> Self {
         match failure.kind() {
-            Kind::Credentials => Self::Refused(format!(
+            Kind::Credentials => Self::BadCredentials(format!(
                 "{doing}: the server refused the credentials ({failure}). Check user, password and authSource"
             )),
             Kind::Forbidden => Self::Refused(format!(
@@ -63,7 +70,7 @@ impl CaptureError {
     /// Returns whether the error can pass without anybody's help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::NoAnswer(_) => true,
             Self::Log(error) => error.is_retryable(),
             _ => false,
         }
@@ -80,9 +87,9 @@ mod tests {
             let failure = Failure::from_server(code, "Name", "text");
             CaptureError::from_failure("read the oplog of a:1", &failure)
         };
-        for code in [13, 18] {
-            assert!(matches!(sorted(code), CaptureError::Refused(_)), "{code}");
-        }
+        assert!(matches!(sorted(13), CaptureError::Refused(_)));
+        assert!(matches!(sorted(18), CaptureError::BadCredentials(_)));
+        assert!(!sorted(13).is_retryable() && !sorted(18).is_retryable());
         for code in [11600, 59, 136] {
             assert!(sorted(code).is_retryable(), "{code}");
         }

@@ -20,6 +20,7 @@ mod error;
 mod gap;
 pub mod metrics;
 mod overdue;
+mod pace;
 mod positions;
 mod reader;
 mod resume;

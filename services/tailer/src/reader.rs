@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use bson::raw::cstr;
 use bson::rawdoc;
 use hindsight_mongo::{Batch, Batches, Client, Wait};
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::{Entry, OpTime};
 
 use crate::error::CaptureError;
+use crate::pace::Pace;
 use crate::resume::{FirstEntry, OplogEnds, ResumeAt, Verdict, judge};
 use crate::source::within;
 
@@ -27,6 +29,8 @@ pub(crate) struct OplogReader {
     cursor: Box<dyn Batches>,
     /// The first batch, when it holds entries to deliver.
     first: Option<EntryBatch>,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 /// The reply to one find or getMore, kept whole: the entries are slices of it.
@@ -94,17 +98,19 @@ impl OplogReader {
         client: &Client,
         host: &str,
         resume: &ResumeAt,
+        pace: Pace,
     ) -> Result<Opened, CaptureError> {
         let doing = format!("open the oplog of {host}");
-        within(&doing, ANSWER_TIMEOUT, Self::open_and_judge(client, host, resume)).await
+        within(&doing, pace.patience(), Self::open_and_judge(client, host, resume, pace)).await
     }
 
     async fn open_and_judge(
         client: &Client,
         host: &str,
         resume: &ResumeAt,
+        pace: Pace,
     ) -> Result<Opened, CaptureError> {
-        let mut reader = Self::tail(client, host, resume.optime).await?;
+        let mut reader = Self::tail(client, host, resume.optime, pace).await?;
         let batch = reader.next_batch().await?;
         let first = match &batch {
             Some(batch) => first_entry(batch)?,
@@ -131,9 +137,10 @@ impl OplogReader {
     pub(crate) async fn open_at_oldest(
         client: &Client,
         host: &str,
+        pace: Pace,
     ) -> Result<(Self, OpTime), CaptureError> {
         let oldest = oplog_ends(client, host).await?.oldest;
-        let mut reader = Self::tail(client, host, oldest).await?;
+        let mut reader = Self::tail(client, host, oldest, pace).await?;
         let batch = reader.next_batch().await?;
         let first = batch.as_ref().map(first_entry).transpose()?.flatten();
         let first = first.ok_or_else(|| {
@@ -143,19 +150,28 @@ impl OplogReader {
         Ok((reader, first.optime))
     }
 
-    async fn tail(client: &Client, host: &str, from: OpTime) -> Result<Self, CaptureError> {
+    async fn tail(
+        client: &Client,
+        host: &str,
+        from: OpTime,
+        pace: Pace,
+    ) -> Result<Self, CaptureError> {
         let ts = bson::Timestamp { time: from.ts.seconds(), increment: from.ts.increment() };
-        let command = rawdoc! {
+        let mut command = rawdoc! {
             "find": OPLOG,
             "filter": { "ts": { "$gte": ts } },
             "tailable": true,
             "awaitData": true,
             "readConcern": { "level": "majority" },
         };
-        let cursor = client.open("local", command, Wait::Tail(AWAIT)).await.map_err(|failure| {
+        if let Some(limit) = pace.entries() {
+            command.append(cstr!("batchSize"), i64::from(limit));
+        }
+        let wait = Wait::Tail { without_news: AWAIT, batch_size: pace.entries() };
+        let cursor = client.open("local", command, wait).await.map_err(|failure| {
             CaptureError::from_failure(&format!("read the oplog of {host}"), &failure)
         })?;
-        Ok(Self { host: host.to_owned(), cursor, first: None })
+        Ok(Self { host: host.to_owned(), cursor, first: None, patience: pace.patience() })
     }
 
     /// Returns the next batch, which has no entries when nothing new came. None when the server
@@ -168,7 +184,7 @@ impl OplogReader {
             return Ok(Some(first));
         }
         let doing = format!("read on in the oplog of {}", self.host);
-        within(&doing, ANSWER_TIMEOUT, async {
+        within(&doing, self.patience, async {
             match self.cursor.next().await {
                 None => Ok(None),
                 Some(Ok(batch)) => Ok(Some(EntryBatch { batch, skip: 0 })),

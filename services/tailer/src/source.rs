@@ -124,7 +124,9 @@ impl Source {
             match look {
                 Ok(survey) if survey.sees_primary() => return Ok(survey),
                 Ok(survey) => without_primary = Some(survey),
-                Err(CaptureError::Unavailable(reason)) => failures.push(reason),
+                Err(CaptureError::Unavailable(reason) | CaptureError::NoAnswer(reason)) => {
+                    failures.push(reason);
+                }
                 Err(other) => refused = Some(other),
             }
         }
@@ -191,7 +193,7 @@ pub(crate) async fn within<T>(
     work: impl Future<Output = Result<T, CaptureError>>,
 ) -> Result<T, CaptureError> {
     tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
-        Err(CaptureError::Unavailable(format!("{doing}: no answer within {patience:?}")))
+        Err(CaptureError::NoAnswer(format!("{doing}: no answer within {patience:?}")))
     })
 }
 

@@ -12,6 +12,7 @@ use crate::choose::{Candidate, Member, Preference, candidates};
 use crate::error::CaptureError;
 use crate::gap::{self, Decision};
 use crate::metrics;
+use crate::pace::Pace;
 use crate::positions::PositionBoard;
 use crate::reader::{EntryBatch, Opened, OplogReader};
 use crate::resume::{ResumeAt, Verdict};
@@ -21,6 +22,9 @@ use crate::watch::MemberWatch;
 
 /// How long a member that failed is avoided while another member answers.
 const AVOID: Duration = Duration::from_secs(10);
+
+/// Replies that are not longer than this hold no entry.
+const EMPTY_BYTES: usize = 1024;
 
 /// What the reading task hands on, in order.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub(crate) struct Tail {
     status: StatusBoard,
     hosts: Vec<String>,
     avoid: HashMap<String, Instant>,
+    /// How fast each member answered lately.
+    paces: HashMap<String, Pace>,
     /// Since when members that do not answer are the only reason not to count the next entries as
     /// lost.
     missing_since: Option<Instant>,
@@ -82,6 +88,7 @@ impl Tail {
             positions: boards.positions.clone(),
             status: boards.status.clone(),
             avoid: HashMap::new(),
+            paces: HashMap::new(),
             missing_since: None,
         }
     }
@@ -147,11 +154,13 @@ impl Tail {
                     return Err(CaptureError::Diverged { at: self.resume.optime, detail });
                 }
                 Ok(Opened::Not(verdict)) => others.push(format!("{}: {verdict:?}", candidate.host)),
-                Err(error) if error.passes_while_followed() => {
-                    self.avoid.insert(candidate.host.clone(), Instant::now());
+                Err(error) => {
+                    let error = self.note_failure(&candidate.host, error);
+                    if !error.passes_while_followed() {
+                        return Err(error);
+                    }
                     others.push(error.to_string());
                 }
-                Err(error) => return Err(error),
             }
         }
         if others.is_empty() && !rolled_over.is_empty() {
@@ -190,7 +199,28 @@ impl Tail {
 
     async fn open(&self, candidate: &Candidate) -> Result<Opened, CaptureError> {
         let client = self.source.member_client(&candidate.host)?;
-        OplogReader::open(&client, &candidate.host, &self.resume).await
+        OplogReader::open(&client, &candidate.host, &self.resume, self.pace(&candidate.host)).await
+    }
+
+    fn pace(&self, host: &str) -> Pace {
+        self.paces.get(host).copied().unwrap_or_default()
+    }
+
+    /// Remembers that a member failed: another member is tried first for a while. The set may not
+    /// have noticed yet that this member is gone. Returns the error as one of this member alone:
+    /// the set has just been surveyed with the user and password that this member does not accept.
+    fn note_failure(&mut self, host: &str, error: CaptureError) -> CaptureError {
+        self.avoid.insert(host.to_owned(), Instant::now());
+        match error {
+            CaptureError::NoAnswer(_) => {
+                self.paces.entry(host.to_owned()).or_default().too_slow();
+                error
+            }
+            CaptureError::BadCredentials(text) => CaptureError::Unavailable(format!(
+                "{text}. Other members accept them: is this member being resynced?"
+            )),
+            error => error,
+        }
     }
 
     /// Handles the case that every readable member begins after the resume point. What follows the
@@ -229,7 +259,7 @@ impl Tail {
             .min_by_key(|(_, oldest)| *oldest)
             .expect("the caller found at least one member");
         let client = self.source.member_client(host)?;
-        let (reader, first) = OplogReader::open_at_oldest(&client, host).await?;
+        let (reader, first) = OplogReader::open_at_oldest(&client, host, self.pace(host)).await?;
         let after = self.resume.optime;
         let reason = gap::reason(host, first, unheard);
         warn!(%after, before = %first, %reason, "entries were lost before they could be read: a gap");
@@ -254,8 +284,9 @@ impl Tail {
         let watched = self.clone_for_watch();
         let watch = watched.watch_member(&client, &host);
         tokio::pin!(watch);
-        let mut held = None;
+        let (mut held, mut pace) = (None, self.pace(&host));
         loop {
+            let asked = tokio::time::Instant::now();
             let next = async {
                 tokio::select! {
                     batch = reader.next_batch() => match batch {
@@ -272,10 +303,15 @@ impl Tail {
             if !goes_on? {
                 return Ok(());
             }
-            held = Some(next.inspect_err(|_| {
-                // The set may not have noticed yet that this member is gone.
-                self.avoid.insert(host.clone(), Instant::now());
-            })?);
+            let batch = next.map_err(|error| self.note_failure(&host, error))?;
+            let now = tokio::time::Instant::now();
+            if batch.bytes() > EMPTY_BYTES && pace.answered(now.duration_since(asked), now) {
+                // What was read and not handed on yet is read again.
+                info!(member = host, "answers come fast: asking for more at once");
+                self.paces.insert(host.clone(), pace);
+                return Ok(());
+            }
+            held = Some(batch);
         }
     }
 

@@ -59,7 +59,8 @@ impl MemberWatch {
         let newest = found.iter().map(|candidate| applied(&candidate.host)).max()?;
         if !found.iter().any(|candidate| candidate.host == host) {
             let state = survey.members.iter().find(|member| member.host == host);
-            return Some(format!("{host} is no longer a member to read from: {state:?}"));
+            let state = state.map_or("it left the set".to_owned(), |it| it.state.to_string());
+            return Some(format!("{host} is no longer a member to read from ({state})"));
         }
         let lag = newest.saturating_sub(applied(host));
         (lag > TOLERATED_LAG_SECONDS).then(|| format!("{host} is {lag} s behind another member"))

@@ -31,6 +31,7 @@ mod rollback;
 mod rolling_index;
 mod scan;
 mod settings;
+mod slow_link;
 mod starting;
 mod states;
 mod time_series;

@@ -21,8 +21,9 @@ pub enum CopyErrorKind {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// A request to the member failed.
-    #[error("cannot {doing}: {text}", text = server_text(source))]
-    Server { doing: String, source: Failure },
+    #[error("cannot {doing}: {text}", text = server_text(failure))]
+    // Not a `source`: the text holds all of it already.
+    Server { doing: String, failure: Failure },
     /// The member answered, but it did not reach a state that the copy waited for.
     #[error("{0}")]
     Unsettled(String),
@@ -41,7 +42,7 @@ impl CopyError {
     /// Returns what the caller should do about the error.
     pub fn kind(&self) -> CopyErrorKind {
         match self {
-            CopyError::Server { source, .. } => match reaction(source) {
+            CopyError::Server { failure, .. } => match reaction(failure) {
                 Reaction::Retry | Reaction::Vanished => CopyErrorKind::Retry,
                 Reaction::Stop => CopyErrorKind::Refused,
             },
@@ -59,12 +60,12 @@ impl CopyError {
     /// Makes an error for `map_err` from a server's error and the description of the failed action.
     pub(super) fn server(doing: impl Into<String>) -> impl FnOnce(Failure) -> CopyError {
         let doing = doing.into();
-        move |source| CopyError::Server { doing, source }
+        move |failure| CopyError::Server { doing, failure }
     }
 
     pub(super) fn reaction(&self) -> Reaction {
         match self {
-            CopyError::Server { source, .. } => reaction(source),
+            CopyError::Server { failure, .. } => reaction(failure),
             CopyError::Unsettled(_) => Reaction::Retry,
             _ => Reaction::Stop,
         }

@@ -67,7 +67,7 @@ async fn marked(member: &Member) -> Result<BTreeSet<Uuid>> {
         "readConcern": { "level": "local" },
     };
     let found = match member.documents(doing, "admin", command).await {
-        Err(CopyError::Server { source, .. }) if NO_SUCH_STAGE.contains(&source.code()) => {
+        Err(CopyError::Server { failure, .. }) if NO_SUCH_STAGE.contains(&failure.code()) => {
             return Ok(BTreeSet::new());
         }
         found => found?,

@@ -18,7 +18,12 @@ pub enum Wait {
     /// The cursor ends.
     No,
     /// The server keeps the cursor, and answers with an empty batch after this time without news.
-    Tail(Duration),
+    Tail {
+        /// How long the server waits for news before it answers with an empty batch.
+        without_news: Duration,
+        /// Limit on the number of documents in a batch after the first. None: the server's own.
+        batch_size: Option<u32>,
+    },
 }
 
 /// What a [`Client`] talks to: the driver, or a script in tests.

@@ -39,8 +39,11 @@ impl Connection for Driver {
         if let Some(from) = self.read_from.clone() {
             run = run.selection_criteria(from);
         }
-        if let Wait::Tail(without_news) = wait {
+        if let Wait::Tail { without_news, batch_size } = wait {
             run = run.cursor_type(CursorType::TailableAwait).max_time(without_news);
+            if let Some(limit) = batch_size {
+                run = run.batch_size(limit);
+            }
         }
         Ok(Box::new(run.batch().await?))
     }

@@ -106,12 +106,32 @@ impl From<Error> for Failure {
             | ErrorKind::Shutdown => Kind::Passing,
             _ => Kind::Refused,
         };
-        Self::without_code(kind, without_dump(&error.kind.to_string()))
+        Self::without_code(kind, readable(&error.kind.to_string()))
     }
 }
 
-/// Returns the driver's message without what the driver appends: the topology, labels, the raw
-/// answer.
+/// Limit on the number of causes in a message.
+const MOST_CAUSES: usize = 3;
+
+/// Returns the driver's message without what it appends: the topology, labels, the raw answer. Of
+/// the topology, the servers' errors are kept: they say why no server was available.
+fn readable(text: &str) -> String {
+    let head = without_dump(text);
+    let Some((_, topology)) = text.split_once(". Topology:") else { return head.to_owned() };
+    let mut causes: Vec<&str> = Vec::new();
+    for error in topology.split("Error: ").skip(1) {
+        let end = error.find(" }").unwrap_or(error.len());
+        let cause = without_dump(&error[..end]).trim_start_matches("Kind: ");
+        if !causes.contains(&cause) && causes.len() < MOST_CAUSES {
+            causes.push(cause);
+        }
+    }
+    match causes.is_empty() {
+        true => head.to_owned(),
+        false => format!("{head} ({})", causes.join("; ")),
+    }
+}
+
 fn without_dump(text: &str) -> &str {
     const DUMPS: [&str; 4] = [". Topology:", ", labels:", ", server_response:", ", raw_response:"];
     let end = DUMPS.iter().filter_map(|dump| text.find(dump)).min();
@@ -147,7 +167,19 @@ mod tests {
     #[test]
     fn what_the_driver_dumps_is_cut_off() {
         let text = "no server. Topology: { Type: Unknown }, labels: {}";
-        assert_eq!(without_dump(text), "no server");
-        assert_eq!(without_dump("plain"), "plain");
+        assert_eq!(readable(text), "no server");
+        assert_eq!(readable("plain"), "plain");
+    }
+
+    #[test]
+    fn why_no_server_is_available_is_kept() {
+        let text = "Server selection timeout: No available servers. Topology: { Type: Unknown, Servers: [ \
+                    { Address: a:1, Type: Unknown, Error: Kind: I/O error: refused, labels: {}, source: None }, \
+                    { Address: b:1, Type: Unknown, Error: Kind: I/O error: refused, labels: {} }, \
+                    { Address: c:1, Type: Unknown, Error: Invalid replica set name } ] }";
+        assert_eq!(
+            readable(text),
+            "Server selection timeout: No available servers (I/O error: refused; Invalid replica set name)"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
-use hindsight_mongo::{Client, Failure};
+use hindsight_mongo::{Client, Failure, Kind};
 use hindsight_runtime::Backoff;
 
 use super::batch::{Batch, BatchBuilder, document_at};
@@ -61,11 +61,17 @@ async fn try_insert(
             send("admin", &batch.insert, "a document that no insert stores as it is").await?;
         return look_at(&reply, &namespace, false, |_| None);
     }
-    let reply = match send(db, &batch.insert, "documents").await {
-        Err(refused @ RestoreError::WriteRefused { .. }) => {
-            return Err(name_refused(client, collection, batch).await.unwrap_or(refused));
+    let reply = match client.run(db, batch.insert.clone()).await {
+        Err(failure) => {
+            let error = RestoreError::writing(&failure, &namespace, "documents");
+            // A right that is missing is no document's fault.
+            let named = match failure.kind() {
+                Kind::Refused => name_refused(client, collection, batch).await,
+                Kind::Passing | Kind::Credentials | Kind::Forbidden => None,
+            };
+            return Err(named.unwrap_or(error));
         }
-        reply => reply?,
+        Ok(reply) => reply,
     };
     let name_document = |index| document_at(&batch.insert, index).map(display_id);
     look_at(&reply, &namespace, again, name_document)?;

@@ -7,7 +7,7 @@ use hindsight_mongo::{Client, Deployment, Failure, Primacy, UriError, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
 use super::command;
-use super::error::RestoreError;
+use super::error::{RestoreError, with_remedy};
 use super::rights::Rights;
 use super::time_series;
 
@@ -140,7 +140,8 @@ impl Target {
         let mut namespaces = Vec::new();
         for database in reply.get_array("databases").into_iter().flatten() {
             let db = database.as_document().and_then(|entry| entry.get_str("name").ok());
-            let Some(db) = db else { continue };
+            // All of what they hold is the server's own, and some users may not list it.
+            let Some(db) = db.filter(|db| !matches!(*db, "local" | "config")) else { continue };
             for entry in self.list_collections(db).await? {
                 let name =
                     Doc::new(&entry).ok().and_then(|entry| entry.get(b"name").ok().flatten());
@@ -186,7 +187,7 @@ impl Target {
                 reason: failure.to_string(),
             },
             false => RestoreError::TargetUnsuitable {
-                problems: vec![format!("{target} refused a question: {}", failure.message())],
+                problems: vec![format!("{target} refused a question: {}", with_remedy(failure))],
             },
         }
     }
