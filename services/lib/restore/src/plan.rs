@@ -266,6 +266,7 @@ impl Plan {
             }
         }
         self.views.sort_by(|a, b| (&a.db, &a.name).cmp(&(&b.db, &b.name)));
+        self.unfit.extend(circles::problem(&self.views));
         Ok(())
     }
 
@@ -323,6 +324,7 @@ impl Plan {
     }
 }
 
+mod circles;
 mod warnings;
 
 #[cfg(test)]

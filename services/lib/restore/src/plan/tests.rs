@@ -225,3 +225,19 @@ fn garbage_in_the_catalog_is_named() {
         assert_eq!(namespace, "shop.system.views");
     }
 }
+
+#[test]
+fn views_in_a_circle_are_refused_and_chains_are_not() {
+    let view = |name: &str, on: &str| {
+        let id = format!("shop.{name}");
+        ("shop", rawdoc! { "_id": id, "viewOn": on, "pipeline": [] })
+    };
+    let chain = [view("a", "b"), view("b", "orders"), view("c", "b"), view("d", "d2")];
+    assert_eq!(planned(Vec::new(), &chain).unfit, Vec::<String>::new());
+    let circle = [view("a", "b"), view("b", "c"), view("c", "a"), view("d", "a"), view("e", "x")];
+    let unfit = planned(Vec::new(), &circle).unfit;
+    assert_eq!(unfit.len(), 1);
+    assert!(unfit[0].starts_with("shop.a, shop.b, shop.c, shop.d: these views"), "{unfit:?}");
+    let itself = planned(Vec::new(), &[view("a", "a")]).unfit;
+    assert!(itself[0].starts_with("shop.a: "), "{itself:?}");
+}
