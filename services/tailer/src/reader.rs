@@ -50,9 +50,8 @@ impl EntryBatch {
         &self,
     ) -> Result<impl Iterator<Item = Result<&[u8], CaptureError>>, CaptureError> {
         let reply = self.batch.read().map_err(|error| bad_reply(&error.to_string()))?;
-        let entries = reply.documents().map(|entry| {
-            entry.map(|entry| entry.as_bytes()).map_err(|error| bad_reply(&error.to_string()))
-        });
+        let entries =
+            reply.items().map(|entry| entry.map_err(|error| bad_reply(&error.to_string())));
         Ok(entries.skip(self.skip))
     }
 

@@ -89,6 +89,12 @@ impl<'a> CursorReply<'a> {
         })
     }
 
+    /// Returns the bytes of each item, without looking into them: for readers that parse each item
+    /// anyway.
+    pub fn items(&self) -> impl Iterator<Item = Result<&'a [u8], Malformed>> + use<'a> {
+        self.documents.elements().map(|element| Ok(element?.value))
+    }
+
     pub fn documents(&self) -> impl Iterator<Item = Result<Doc<'a>, Malformed>> + use<'a> {
         self.documents.elements().map(|element| {
             element?.as_doc().ok_or(Malformed("a batch with something other than documents"))
