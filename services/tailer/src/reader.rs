@@ -70,6 +70,14 @@ impl EntryBatch {
         at.is_some()
     }
 
+    /// Returns whether nothing new came.
+    ///
+    /// # Errors
+    /// The same as [`EntryBatch::entries`].
+    pub(crate) fn is_empty(&self) -> Result<bool, CaptureError> {
+        Ok(self.entries()?.next().is_none())
+    }
+
     /// Returns the size of the whole reply in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.batch.as_bytes().len()

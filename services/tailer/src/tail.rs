@@ -23,9 +23,6 @@ use crate::watch::MemberWatch;
 /// How long a member that failed is avoided while another member answers.
 const AVOID: Duration = Duration::from_secs(10);
 
-/// Replies that are not longer than this hold no entry.
-const EMPTY_BYTES: usize = 1024;
-
 /// What the reading task hands on, in order.
 #[derive(Debug)]
 pub(crate) enum Received {
@@ -286,7 +283,7 @@ impl Tail {
         tokio::pin!(watch);
         let (mut held, mut pace) = (None, self.pace(&host));
         loop {
-            let asked = tokio::time::Instant::now();
+            let asked = Instant::now();
             let next = async {
                 tokio::select! {
                     batch = reader.next_batch() => match batch {
@@ -304,8 +301,8 @@ impl Tail {
                 return Ok(());
             }
             let batch = next.map_err(|error| self.note_failure(&host, error))?;
-            let now = tokio::time::Instant::now();
-            if batch.bytes() > EMPTY_BYTES && pace.answered(now.duration_since(asked), now) {
+            let now = Instant::now();
+            if !batch.is_empty()? && pace.answered(now.duration_since(asked), now) {
                 // What was read and not handed on yet is read again.
                 info!(member = host, "answers come fast: asking for more at once");
                 self.paces.insert(host.clone(), pace);
