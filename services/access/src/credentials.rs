@@ -22,40 +22,16 @@ const TOKEN_VARIABLE: &str = "HINDSIGHT_TOKEN";
 pub struct ClientArgs {
     /// Certificate authorities (PEM) that the server's certificate is checked against. Default: the
     /// system's.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_CA",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// File with the token for --server. HINDSIGHT_TOKEN can hold the token itself.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_TOKEN_FILE",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Certificate (PEM) to present to a server that asks for one.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_CLIENT_CERT",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_CLIENT_CERT", value_name = "FILE")]
     pub client_cert: Option<PathBuf>,
     /// Private key (PEM) of --client-cert.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_CLIENT_KEY",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_CLIENT_KEY", value_name = "FILE")]
     pub client_key: Option<PathBuf>,
 }
 

@@ -24,7 +24,7 @@ type Described = HindsightServer<Service>;
 /// Returns why the process is not ready, or `None` when it is ready. A process is ready when all of
 /// this holds: it reads the source, if it captures or stands by; it can read or write the log; and
 /// the history continues, or will continue by itself.
-pub fn unready(live: &Live) -> Option<String> {
+fn unready(live: &Live) -> Option<String> {
     let stopped = live.applied.borrow().stopped.clone();
     why_unready(live.capture.now(), live.source.is_some(), stopped)
 }

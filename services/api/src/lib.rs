@@ -20,5 +20,3 @@ pub mod metrics;
 pub mod service;
 pub mod times;
 mod v1;
-
-pub use health::unready;

@@ -25,13 +25,14 @@ pub(crate) struct Cli {
     pub command: Command,
 }
 
+/// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Data directory.
     #[arg(
         long,
         global = true,
-        help_heading = "Global options",
         env = "HINDSIGHT_DATA",
         default_value = "./hindsight-data",
         value_name = "DIR"
@@ -40,34 +41,16 @@ pub(crate) struct Global {
     #[command(flatten)]
     pub log: LogArgs,
     /// Directory of the bases, shared by the tailers and replayers of a log. Default: DATA/base.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_BASES",
-        value_name = "DIR"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_BASES", value_name = "DIR")]
     pub bases: Option<PathBuf>,
     /// Address of the server to ask (https://host:port), instead of the process that runs on the
     /// data directory.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_SERVER",
-        value_name = "ADDR"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_SERVER", value_name = "ADDR")]
     pub server: Option<String>,
     /// Skip operations and commands of a newer server that carry no data: skip=NAME,NAME. An
     /// operation or command that this version does not know and that is not named here ends the
     /// history; capture goes on either way.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_UNKNOWN_COMMANDS",
-        value_name = "skip=NAME,NAME"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_UNKNOWN_COMMANDS", value_name = "skip=NAME,NAME")]
     pub unknown_commands: Option<UnknownCommands>,
     #[command(flatten)]
     pub client: ClientArgs,
@@ -76,7 +59,6 @@ pub(crate) struct Global {
         short,
         long,
         global = true,
-        help_heading = "Global options",
         env = "HINDSIGHT_OUTPUT",
         value_enum,
         default_value_t,
@@ -84,19 +66,12 @@ pub(crate) struct Global {
     )]
     pub output: Output,
     /// Configuration file (TOML); flags and HINDSIGHT_* variables take precedence over it.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_CONFIG",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Format of the log on stderr.
     #[arg(
         long,
         global = true,
-        help_heading = "Global options",
         env = "HINDSIGHT_LOG_FORMAT",
         value_enum,
         default_value_t,
@@ -104,13 +79,7 @@ pub(crate) struct Global {
     )]
     pub log_format: LogFormat,
     /// Log filter, e.g. `info` or `hindsight_tailer=debug,warn`.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_LOG_FILTER",
-        value_name = "FILTER"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_LOG_FILTER", value_name = "FILTER")]
     pub log_filter: Option<String>,
 }
 
@@ -128,7 +97,6 @@ pub(crate) struct LogArgs {
     #[arg(
         long,
         global = true,
-        help_heading = "Global options",
         env = "HINDSIGHT_LOG",
         hide_env_values = true,
         hide_default_value = true,
@@ -140,7 +108,6 @@ pub(crate) struct LogArgs {
     #[arg(
         long = "kafka-config",
         global = true,
-        help_heading = "Global options",
         env = "HINDSIGHT_KAFKA_CONFIG",
         hide_env_values = true,
         hide_default_value = true,
@@ -149,20 +116,13 @@ pub(crate) struct LogArgs {
     )]
     pub kafka_config: Vec<String>,
     /// File with settings of the Kafka client, one NAME=VALUE per line.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        env = "HINDSIGHT_KAFKA_CONFIG_FILE",
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "HINDSIGHT_KAFKA_CONFIG_FILE", value_name = "FILE")]
     pub kafka_config_file: Option<PathBuf>,
     /// Replication factor of the Kafka topic: used when the topic is created, and the minimum
     /// accepted for an existing topic.
     #[arg(
         long,
         global = true,
-        help_heading = "Global options",
         env = "HINDSIGHT_KAFKA_REPLICAS",
         default_value_t = 3,
         value_name = "N"

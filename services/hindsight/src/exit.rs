@@ -44,11 +44,14 @@ impl Failure {
 
 impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Self {
-        let exit = match error {
-            AccessError::Usage(_) => Exit::Usage,
-            AccessError::Failed(_) => Exit::Failed,
-        };
-        Self::new(exit, error.to_string())
+        Self::new(exit_of_access(&error), error.to_string())
+    }
+}
+
+fn exit_of_access(error: &AccessError) -> Exit {
+    match error {
+        AccessError::Usage(_) => Exit::Usage,
+        AccessError::Failed(_) => Exit::Failed,
     }
 }
 
@@ -63,10 +66,7 @@ impl From<InvalidId> for Failure {
 pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     let exit_of_cause = |cause: &(dyn std::error::Error + 'static)| {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.exit);
-        let access = || {
-            let error = cause.downcast_ref::<AccessError>()?;
-            Some(Failure::from(error.clone()).exit)
-        };
+        let access = || cause.downcast_ref::<AccessError>().map(exit_of_access);
         let id = || cause.downcast_ref::<InvalidId>().map(|_| Exit::Usage);
         failure.or_else(access).or_else(id)
     };

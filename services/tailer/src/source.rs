@@ -164,10 +164,7 @@ fn unusable(failure: &Failure) -> CaptureError {
 /// Runs `hello` on the member.
 async fn hello(client: &Client, host: &str) -> Result<Hello, CaptureError> {
     let doing = format!("run hello on {host}");
-    within(&doing, ANSWER_TIMEOUT, async {
-        client.hello().await.map_err(|failure| CaptureError::from_failure(&doing, &failure))
-    })
-    .await
+    answered(&doing, client.hello()).await
 }
 
 /// Runs a command on `admin`, on the member that the client is connected to.
@@ -179,9 +176,16 @@ async fn admin_command(
     let first = command.iter().next().and_then(Result::ok);
     let name = first.map(|(name, _)| name.as_str().to_owned()).unwrap_or_default();
     let doing = format!("run {name} on {host}");
-    within(&doing, ANSWER_TIMEOUT, async {
-        let answer = client.run("admin", command).await;
-        answer.map_err(|failure| CaptureError::from_failure(&doing, &failure))
+    answered(&doing, client.run("admin", command)).await
+}
+
+/// Waits for an answer, but no longer than for a member that hangs.
+async fn answered<T>(
+    doing: &str,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, CaptureError> {
+    within(doing, ANSWER_TIMEOUT, async {
+        answer.await.map_err(|failure| CaptureError::from_failure(doing, &failure))
     })
     .await
 }

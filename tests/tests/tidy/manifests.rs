@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
-use super::{checkout, texts, words};
+use super::{checkout, texts};
 
 /// Generated code alone names these, and it is not in the checkout.
 const OF_GENERATED_CODE: &[(&str, &str)] = &[
@@ -76,6 +76,10 @@ fn crates_link_what_deny_toml_allows() -> Result<()> {
     Ok(())
 }
 
+fn identifiers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
 #[test]
 fn every_dependency_is_used() -> Result<()> {
     let sources = texts(&[".rs"])?;
@@ -88,15 +92,7 @@ fn every_dependency_is_used() -> Result<()> {
                 continue;
             }
             let ident = dependency.replace('-', "_");
-            let parts: Vec<&str> = words(&ident).collect();
-            let is_named = own.iter().any(|(_, text)| {
-                // Words end at underscores, so a name of several words is searched as it stands.
-                if parts.len() == 1 {
-                    words(text).any(|word| word == ident)
-                } else {
-                    text.contains(&ident)
-                }
-            });
+            let is_named = own.iter().any(|(_, text)| identifiers(text).any(|it| it == ident));
             if !is_named {
                 unused.push(format!("{} names {dependency} nowhere", package.name));
             }

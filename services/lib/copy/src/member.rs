@@ -111,21 +111,16 @@ impl Member {
         db: &str,
         command: &RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>> {
-        let mut cursor = self.cursor(doing, db, command.clone()).await?;
         let mut documents = Vec::new();
-        let mut is_complete = false;
-        while let Some(batch) = cursor.next().await {
-            let batch = batch.map_err(CopyError::server(doing))?;
-            let reply = self.read_batch(doing, &batch)?;
+        let keep = |batch: &Batch, reply: CursorReply<'_>| {
+            self.observe(Doc::new(batch.as_bytes())?);
             for found in reply.documents() {
-                let found = found.map_err(|malformed| unreadable(doing, &malformed))?;
-                documents.push(found.as_bytes().to_vec());
+                documents.push(found?.as_bytes().to_vec());
             }
-            is_complete = reply.is_last;
-        }
-        if !is_complete {
-            return Err(CopyError::Unsettled(format!("cannot {doing}: the answer was cut short")));
-        }
+            Ok(())
+        };
+        let read = self.client.for_each_batch(db, command.clone(), keep).await;
+        read.map_err(CopyError::server(doing))?;
         Ok(documents)
     }
 

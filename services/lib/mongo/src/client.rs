@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bson::{Document, RawDocumentBuf, rawdoc};
 use hindsight_oplog::raw::{Doc, Malformed};
 
-use crate::cursor::{Batch, Batches};
+use crate::cursor::{Batch, Batches, CursorReply};
 use crate::failure::Failure;
 use crate::hello::Hello;
 
@@ -87,15 +87,16 @@ impl Client {
         &self,
         db: &str,
         command: RawDocumentBuf,
-        mut visit: impl FnMut(&Batch) -> Result<(), Malformed>,
+        mut visit: impl FnMut(&Batch, CursorReply<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Failure> {
         let malformed = |error: Malformed| unreadable(&error);
         let mut batches = self.open(db, command, Wait::No).await?;
         let mut is_complete = false;
         while let Some(batch) = batches.next().await {
             let batch = batch?;
-            is_complete = batch.read().map_err(malformed)?.is_last;
-            visit(&batch).map_err(malformed)?;
+            let reply = batch.read().map_err(malformed)?;
+            is_complete = reply.is_last;
+            visit(&batch, reply).map_err(malformed)?;
         }
         // The driver also ends a stream whose connection broke.
         if !is_complete {
@@ -114,8 +115,8 @@ impl Client {
         command: RawDocumentBuf,
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let mut documents = Vec::new();
-        let keep = |batch: &Batch| {
-            for document in batch.read()?.documents() {
+        let keep = |_: &Batch, reply: CursorReply<'_>| {
+            for document in reply.documents() {
                 documents.push(document?.as_bytes().to_vec());
             }
             Ok(())

@@ -1,7 +1,7 @@
 //! Runs raw commands on the target.
 
 use bson::{Bson, Document, RawDocumentBuf};
-use hindsight_mongo::{Batch, Client, Failure};
+use hindsight_mongo::{Batch, Client, CursorReply, Failure};
 use hindsight_oplog::raw::{DocWriter, Element, Malformed};
 
 /// Runs one command and returns its reply. Write errors inside the reply are not examined.
@@ -31,8 +31,8 @@ pub(super) async fn for_each_document(
     command: Vec<u8>,
     mut visit: impl FnMut(&[u8]) -> Result<(), Malformed>,
 ) -> Result<(), Failure> {
-    let visit_batch = |batch: &Batch| {
-        batch.read()?.documents().try_for_each(|document| visit(document?.as_bytes()))
+    let visit_batch = |_: &Batch, reply: CursorReply<'_>| {
+        reply.documents().try_for_each(|document| visit(document?.as_bytes()))
     };
     client.for_each_batch(db, raw(command)?, visit_batch).await
 }

@@ -141,7 +141,7 @@ impl Target {
         for database in reply.get_array("databases").into_iter().flatten() {
             let db = database.as_document().and_then(|entry| entry.get_str("name").ok());
             // All of what they hold is the server's own, and some users may not list it.
-            let Some(db) = db.filter(|db| !matches!(*db, "local" | "config")) else { continue };
+            let Some(db) = db.filter(|db| !SERVERS_OWN.contains(db)) else { continue };
             for entry in self.list_collections(db).await? {
                 let name =
                     Doc::new(&entry).ok().and_then(|entry| entry.get(b"name").ok().flatten());
@@ -193,10 +193,13 @@ impl Target {
     }
 }
 
+/// Databases of which everything is the server's own.
+const SERVERS_OWN: [&str; 2] = ["local", "config"];
+
 /// Returns true for a collection that a freshly made deployment may hold.
 fn is_the_servers_own(db: &str, name: &str) -> bool {
     match db {
-        "local" | "config" => true,
+        _ if SERVERS_OWN.contains(&db) => true,
         "admin" => name.starts_with("system."),
         _ => name == "system.profile",
     }
