@@ -26,6 +26,8 @@ pub(super) async fn compare(asked: &mut Asked) -> Result<()> {
             let about = || format!("{ns} {id:?} at {}", held.at);
             let wanted = held.find(ns, id);
             let missing = match held.collections.get(ns) {
+                // The name was that of a collection at another time.
+                Some(it) if it.kind != "collection" => "NO_SUCH_COLLECTION",
                 // In such a collection, another spelling of the id may be equal.
                 Some(it) if it.is_collated() && holds_strings(id)? => "INVALID_ARGUMENT",
                 Some(_) => "NO_SUCH_DOCUMENT",
