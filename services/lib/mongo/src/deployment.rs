@@ -1,6 +1,7 @@
 //! The deployment that a connection string names.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::error::ErrorKind;
@@ -14,13 +15,29 @@ use crate::failure::Failure;
 /// A replica set or a server, and how to log in to it. It holds credentials, so `Debug` shows only
 /// the hosts.
 #[derive(Clone)]
-pub struct Deployment {
-    options: ClientOptions,
+pub struct Deployment(Reached);
+
+#[derive(Clone)]
+enum Reached {
+    ByDriver(Box<ClientOptions>),
+    Scripted(Arc<dyn Servers>),
+}
+
+/// Servers that are reached without the driver: simulated ones.
+pub trait Servers: Send + Sync {
+    /// Returns the known members, as `host:port`.
+    fn hosts(&self) -> Vec<String>;
+
+    /// Returns a client of this member alone.
+    ///
+    /// # Errors
+    /// Returns a failure when there is no such member.
+    fn member(&self, host: &str) -> Result<Client, Failure>;
 }
 
 impl fmt::Debug for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deployment").field("hosts", &self.options.hosts).finish_non_exhaustive()
+        f.debug_struct("Deployment").field("hosts", &self.hosts()).finish_non_exhaustive()
     }
 }
 
@@ -53,37 +70,58 @@ impl Deployment {
             // password.
             _ => UriError::Unusable(connection_string::problem(uri)),
         })?;
-        Ok(Self { options })
+        Ok(Self(Reached::ByDriver(options.into())))
+    }
+
+    /// Returns a deployment of simulated servers.
+    pub fn scripted(servers: Arc<dyn Servers>) -> Self {
+        Self(Reached::Scripted(servers))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut ClientOptions)) -> Self {
+        if let Reached::ByDriver(options) = &mut self.0 {
+            change(options);
+        }
+        self
     }
 
     /// Sets the name that servers show in their logs, unless the connection string sets one.
-    pub fn app_name(mut self, name: &str) -> Self {
-        self.options.app_name.get_or_insert_with(|| name.to_owned());
-        self
+    pub fn app_name(self, name: &str) -> Self {
+        self.with(|options| {
+            options.app_name.get_or_insert_with(|| name.to_owned());
+        })
     }
 
     /// Limits how long connecting and finding a suitable member may take, unless the connection
     /// string sets a limit.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.options.server_selection_timeout.get_or_insert(patience);
-        self
+    pub fn patience(self, patience: Duration) -> Self {
+        self.with(|options| {
+            options.server_selection_timeout.get_or_insert(patience);
+        })
     }
 
     /// Limits how long connecting and finding a suitable member may take, whatever the connection
     /// string says.
-    pub fn at_most(mut self, patience: Duration) -> Self {
-        self.options.connect_timeout = Some(patience);
-        self.options.server_selection_timeout = Some(patience);
-        self
+    pub fn at_most(self, patience: Duration) -> Self {
+        self.with(|options| {
+            options.connect_timeout = Some(patience);
+            options.server_selection_timeout = Some(patience);
+        })
     }
 
     pub fn hosts(&self) -> Vec<String> {
-        self.options.hosts.iter().map(ToString::to_string).collect()
+        match &self.0 {
+            Reached::ByDriver(options) => options.hosts.iter().map(ToString::to_string).collect(),
+            Reached::Scripted(servers) => servers.hosts(),
+        }
     }
 
     /// Returns the name of the replica set that the connection string asks for.
     pub fn set_name(&self) -> Option<&str> {
-        self.options.repl_set_name.as_deref()
+        match &self.0 {
+            Reached::ByDriver(options) => options.repl_set_name.as_deref(),
+            Reached::Scripted(_) => None,
+        }
     }
 
     /// Returns a client of the whole deployment, whose commands go to the primary. The client
@@ -92,7 +130,12 @@ impl Deployment {
     /// # Errors
     /// Returns a failure when options contradict each other, or when a certificate cannot be read.
     pub fn client(&self) -> Result<Client, Failure> {
-        connect(self.options.clone(), None)
+        match &self.0 {
+            Reached::ByDriver(options) => connect(ClientOptions::clone(options), None),
+            Reached::Scripted(_) => {
+                Err(Failure::refused("simulated servers are reached one by one"))
+            }
+        }
     }
 
     /// Returns a client that talks to this member alone, whatever the member's state.
@@ -101,10 +144,14 @@ impl Deployment {
     /// Returns the failures of [`Deployment::client`], and a failure when `host` is not a host and
     /// port.
     pub fn member(&self, host: &str) -> Result<Client, Failure> {
+        let options = match &self.0 {
+            Reached::ByDriver(options) => options,
+            Reached::Scripted(servers) => return servers.member(host),
+        };
         let address = ServerAddress::parse(host).map_err(|error| {
             Failure::refused(format!("{host:?} is not a host and port: {}", error.kind))
         })?;
-        let mut options = self.options.clone();
+        let mut options = ClientOptions::clone(options);
         options.hosts = vec![address];
         options.repl_set_name = None;
         options.direct_connection = Some(true);

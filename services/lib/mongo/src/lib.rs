@@ -20,7 +20,7 @@ pub mod privileges;
 
 pub use client::{Client, Connection, Wait};
 pub use cursor::{Batch, Batches, CursorReply};
-pub use deployment::{Deployment, UriError};
+pub use deployment::{Deployment, Servers, UriError};
 pub use failure::{Failure, Kind};
 pub use hello::{Hello, Incarnation, Primacy};
 pub use privileges::PRIVILEGES;
