@@ -4,10 +4,32 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use hindsight_base::ErrorKind;
-use hindsight_index::{BaseSummary, Index};
+use hindsight_index::{BaseSummary, Index, IndexError};
 use hindsight_log::BaseNotice;
+use hindsight_tailer::CaptureError;
+
+/// Why the bases could not be registered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistryError {
+    #[error("the bases cannot be listed: {0}")]
+    List(#[from] hindsight_base::Error),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl From<RegistryError> for CaptureError {
+    /// A directory that is out of reach, or a disk that is full, may come back.
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Index(error) => error.into(),
+            RegistryError::List(cause) if cause.is_retryable() => {
+                Self::Unavailable(RegistryError::List(cause).to_string())
+            }
+            lasting @ RegistryError::List(_) => Self::Refused(lasting.to_string()),
+        }
+    }
+}
 
 /// The contents of the directory of bases.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,7 +62,7 @@ impl Found {
 }
 
 /// Removes from the index the bases that are gone from the directory.
-pub(crate) fn forget_absent_bases(index: &Index, directory: &Path) -> Result<()> {
+pub(crate) fn forget_absent_bases(index: &Index, directory: &Path) -> Result<(), RegistryError> {
     for known in index.view().bases()? {
         if !directory.join(&known.name).is_dir() {
             index.forget_base(&known.name)?;
@@ -55,8 +77,8 @@ pub(crate) fn register_bases(
     index: &Index,
     directory: &Path,
     announced: Option<&[BaseNotice]>,
-) -> Result<Found> {
-    let listing = hindsight_base::list(directory).context("list the bases")?;
+) -> Result<Found, RegistryError> {
+    let listing = hindsight_base::list(directory)?;
     let mut found = Found::default();
     for (path, error) in listing.damaged {
         if error.kind() != ErrorKind::NotABase {

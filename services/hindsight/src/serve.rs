@@ -8,7 +8,6 @@
 
 mod anteroom;
 mod bases;
-mod beat;
 mod capture;
 mod following;
 mod gauges;
@@ -38,7 +37,6 @@ use crate::exit::{Exit, Failure};
 use crate::log_choice::{LogChoice, LogUrl};
 use crate::open::{Access, Opened, open, open_history};
 use crate::secret;
-use capture::CaptureService;
 pub(crate) use metrics::METRICS;
 use process::{Process, Signals};
 
@@ -268,8 +266,8 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
     match settings {
         Some(settings) => {
             let history = engine.history.is_some().then(|| engine.applied.clone());
-            let capture = CaptureService::new(settings, &opened, boards.clone(), copy, history);
-            let spawned = capture.spawn(&mut tasks, &shutdown);
+            let tailer = capture::tailer_of(settings, &opened, boards.clone(), copy, history);
+            let spawned = capture::spawn(tailer, &opened, &mut tasks, &shutdown);
             shutdown.run_until_cancelled(spawned).await.unwrap_or(Ok(()))?;
         }
         None => tasks.spawn("log", following::follow_log(&opened, &boards, shutdown.clone())),

@@ -1,7 +1,7 @@
 //! Absorbs segments of the log into the index: segments that another process appended, and segments
 //! that were appended and not indexed.
 
-use hindsight_index::{Index, IndexError};
+use hindsight_index::Index;
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::Timestamp;
 use hindsight_segment::{SegmentInfo, Sequence};
@@ -22,7 +22,7 @@ pub async fn absorb_new(
     index: &Index,
     positions: &PositionBoard,
 ) -> Result<(), CaptureError> {
-    let resume = index.resume_point().map_err(failed)?;
+    let resume = index.resume_point()?;
     let mut next = resume.map_or(Sequence::FIRST, |resume| Sequence(resume.sequence + 1));
     let mut last = None;
     let outcome = loop {
@@ -32,7 +32,7 @@ pub async fn absorb_new(
             Err(error) => return Err(error.into()),
         };
         for info in &infos {
-            index.absorb_segment(info).map_err(failed)?;
+            index.absorb_segment(info)?;
             next = info.sequence().next();
         }
         let Some(newest) = infos.last() else { break Ok(()) };
@@ -49,14 +49,6 @@ pub async fn absorb_new(
         publish(&last, positions);
     }
     outcome.map_err(CaptureError::from)
-}
-
-/// Makes an error from a failure of the index. A store that is full or gone may come back.
-pub(crate) fn failed(error: IndexError) -> CaptureError {
-    match error {
-        IndexError::Storage { .. } => CaptureError::Unavailable(format!("the index: {error}")),
-        other => CaptureError::Index(other.to_string()),
-    }
 }
 
 /// Moves the positions to this segment, with which the log ends.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hindsight_index::{Index, IndexError};
 use hindsight_log::{LogError, SegmentLog};
-use hindsight_runtime::{Backoff, CancellationToken, queue};
+use hindsight_runtime::{Backoff, CancellationToken, compute, queue};
 use hindsight_segment::{
     ChainEnd, Codec, SealInput, SealedSegment, SegmentDigest, SegmentInfo, Sequence,
     SourceIdentity, StoredFrame, WriterEpoch, seal,
@@ -90,7 +90,7 @@ impl Appender {
             summary: cut.summary,
             frames,
         };
-        let sealed = tokio::task::spawn_blocking(move || seal(input)).await;
+        let sealed = compute(move || seal(input)).await;
         sealed.expect("sealing does not panic").map_err(|error| {
             CaptureError::Refused(format!("segment {sequence} cannot be sealed: {error}"))
         })

@@ -7,10 +7,10 @@ use hindsight_index::Index;
 use hindsight_log::SegmentLog;
 use hindsight_oplog::Assembler;
 use hindsight_oplog::{Entry, OpTime};
-use hindsight_runtime::{CancellationToken, TaskFailure, Tasks, queue};
+use hindsight_runtime::{CancellationToken, Tasks, queue};
 use hindsight_segment::{ChainEnd, Sequence, WriterEpoch};
 
-use crate::absorb::{failed, publish};
+use crate::absorb::publish;
 use crate::appender::Appender;
 use crate::choose::Preference;
 use crate::cutter::{CutSettings, Cutter};
@@ -141,7 +141,7 @@ impl Capture {
         self,
         warm: Option<Warm>,
         shutdown: CancellationToken,
-    ) -> Result<(), TaskFailure<CaptureError>> {
+    ) -> Result<(), CaptureError> {
         let warm = match warm {
             Some(warm) => warm.go_on_after(&self.resume).await,
             None => None,
@@ -175,7 +175,7 @@ impl Capture {
         tasks.spawn("tail", tail.run(shutdown));
         tasks.spawn("cutter", cutter.run(received, batches));
         tasks.spawn("appender", appender.run(segment_receiver));
-        tasks.join(STOP_PATIENCE).await
+        Ok(tasks.join(STOP_PATIENCE).await?)
     }
 }
 
@@ -238,7 +238,7 @@ async fn replay_open_transactions(
     let from = end.seal.oldest_unresolved;
     let mut sequence = end.sequence();
     if let Some(from) = from {
-        let holding = index.view().segment_holding(from).map_err(failed)?;
+        let holding = index.view().segment_holding(from)?;
         sequence = holding.map_or(sequence, |segment| Sequence(segment.sequence));
     }
     let mut digest = None;

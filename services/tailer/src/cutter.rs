@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hindsight_oplog::Assembler;
 use hindsight_oplog::{Entry, OpTime, Timestamp};
-use hindsight_runtime::queue;
+use hindsight_runtime::{compute, queue};
 use hindsight_segment::{
     Codec, CutReason, Effort, FrameLimits, GapNotice, GapReason, OpenSegment, RawFrame,
     StoredFrame, Summary,
@@ -125,13 +125,14 @@ impl Cutter {
             let received = match self.due {
                 None => receiver.recv().await,
                 Some(due) => tokio::select! {
-                    received = receiver.recv() => received,
+                    biased;
                     () = tokio::time::sleep_until(due) => {
                         if !self.cut(CutReason::Age).await {
                             return Ok(());
                         }
                         continue;
                     }
+                    received = receiver.recv() => received,
                 },
             };
             let Some(received) = received else { break };
@@ -231,7 +232,7 @@ impl Cutter {
         let effort = effort(self.compressing.load(Ordering::Relaxed), self.cores);
         let compressing = Arc::clone(&self.compressing);
         compressing.fetch_add(1, Ordering::Relaxed);
-        self.frames.push(tokio::task::spawn_blocking(move || {
+        self.frames.push(compute(move || {
             let stored = frame.encode(codec, effort);
             compressing.fetch_sub(1, Ordering::Relaxed);
             stored

@@ -3,10 +3,11 @@
 //! Taking over too early does no harm to the log, because the former leader is fenced (I6). It only
 //! costs a change of roles.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hindsight_log::{Instance, Leader};
 use hindsight_segment::WriterEpoch;
+use tokio::time::Instant;
 
 /// How long a leader may be silent. A leader writes at least every second. A leader that wrote
 /// nothing for this long, while the log could be read, is dead or cut off.

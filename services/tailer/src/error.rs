@@ -1,7 +1,9 @@
 //! The errors of capture, divided by what the caller must do next.
 
+use hindsight_index::IndexError;
 use hindsight_mongo::{Failure, Kind, PRIVILEGES};
 use hindsight_oplog::OpTime;
+use hindsight_runtime::TaskFailure;
 
 /// Why capture failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,13 @@ pub enum CaptureError {
          stays restorable up to {at}; to capture the new history, start with another --data directory"
     )]
     Diverged { at: OpTime, detail: String },
+    /// The log is empty, and the source forgot the entry at which the log was to begin. Begin anew,
+    /// with another base.
+    #[error(
+        "the source's oplog no longer reaches back to {start}, where the log was to begin: its oldest \
+         entry is {oldest}"
+    )]
+    BeganTooLate { start: OpTime, oldest: OpTime },
     /// The log itself is damaged, full, or cannot be used.
     #[error(transparent)]
     Log(#[from] hindsight_log::LogError),
@@ -42,6 +51,29 @@ pub enum CaptureError {
     /// The source sent something that is not an oplog entry.
     #[error("the source sent a malformed entry after {after}: {detail}")]
     Malformed { after: OpTime, detail: String },
+    /// A task panicked, or did not stop: an error of this program.
+    #[error("{0}")]
+    Program(String),
+}
+
+impl From<IndexError> for CaptureError {
+    /// A store that is full or gone may come back.
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Storage { .. } => Self::Unavailable(format!("the index: {error}")),
+            other => Self::Index(other.to_string()),
+        }
+    }
+}
+
+impl From<TaskFailure<CaptureError>> for CaptureError {
+    /// Drops the task's name: names of tasks are for developers, and errors are for users.
+    fn from(failure: TaskFailure<CaptureError>) -> Self {
+        match failure {
+            TaskFailure::Failed { error, .. } => error,
+            other => Self::Program(other.to_string()),
+        }
+    }
 }
 
 impl CaptureError {

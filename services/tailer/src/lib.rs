@@ -11,6 +11,7 @@
 
 mod absorb;
 mod appender;
+mod beat;
 mod capture;
 mod catalog_watch;
 mod choose;
@@ -18,6 +19,7 @@ mod cutter;
 mod election;
 mod error;
 mod gap;
+mod leading;
 pub mod metrics;
 mod overdue;
 mod pace;
@@ -38,6 +40,7 @@ pub use catalog_watch::{CatalogStatus, CatalogWatch};
 pub use choose::{Candidate, Member, MemberState, Preference, candidates};
 pub use cutter::CutSettings;
 pub use error::CaptureError;
+pub use leading::{Companion, MakeCompanion, Prepared, Tailer};
 pub use overdue::told_while_overdue;
 pub use positions::{PositionBoard, Positions};
 pub use reader::oplog_ends;

@@ -1,9 +1,10 @@
 //! Reports work on the log that takes longer than it should, while it lasts and not only after it
 //! failed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hindsight_log::SegmentLog;
+use tokio::time::Instant;
 
 use crate::status::StatusBoard;
 

@@ -5,7 +5,9 @@
 //! for next, and a single entry is waited for longest. When answers come fast again, more is asked
 //! for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// What is asked for, from the most to the least.
 const STEPS: [Step; 4] = [

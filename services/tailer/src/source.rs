@@ -79,6 +79,12 @@ impl Source {
         Ok(Self { deployment: parsed.app_name("hindsight").at_most(CONNECT_TIMEOUT) })
     }
 
+    /// Returns the source that these members are: real members behind another transport, or a
+    /// simulation.
+    pub fn of(deployment: Deployment) -> Self {
+        Self { deployment }
+    }
+
     /// Returns the hosts that the connection string names, as `host:port`.
     pub fn hosts(&self) -> Vec<String> {
         self.deployment.hosts()

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hindsight_index::Index;
 use hindsight_log::{Instance, SharedLog};
 use hindsight_oplog::OpTime;
 use hindsight_runtime::{CancellationToken, queue};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::absorb::absorb_new;
@@ -137,8 +138,9 @@ async fn hold_for(time: Duration, warm: &mut Option<Warm>, shutdown: &Cancellati
             }
         };
         tokio::select! {
-            () = &mut until => return Held::Passed,
+            biased;
             () = shutdown.cancelled() => return Held::Stopped,
+            () = &mut until => return Held::Passed,
             goes_on = hold => if !goes_on {
                 return Held::TailEnded;
             },
@@ -190,7 +192,7 @@ impl Warm {
             // The log has not grown since the tail began, and the tail has dropped nothing.
             return Some(self);
         }
-        let deadline = tokio::time::Instant::now() + CATCH_UP_PATIENCE;
+        let deadline = Instant::now() + CATCH_UP_PATIENCE;
         loop {
             self.forget_before(end.optime);
             if let Some(first) = self.held.front_mut() {
@@ -247,6 +249,7 @@ impl WarmTail {
     /// Continues until shutdown, like a tail that begins with capture.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), CaptureError> {
         tokio::select! {
+            biased;
             ended = &mut self.tail => joined(ended),
             () = shutdown.cancelled() => self.close().await,
         }

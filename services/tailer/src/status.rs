@@ -2,9 +2,10 @@
 //! paused.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use hindsight_segment::WriterEpoch;
+use tokio::time::Instant;
 
 use crate::catalog_watch::CatalogStatus;
 

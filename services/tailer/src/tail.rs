@@ -1,10 +1,11 @@
 //! The reading task: chooses a member, tails it, and continues at another member when it must.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hindsight_oplog::{Entry, OpTime};
 use hindsight_runtime::{Backoff, CancellationToken, queue};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::capture::{Boards, CaptureSettings};
@@ -62,6 +63,8 @@ pub(crate) struct Tail {
     identity: SetIdentity,
     preference: Preference,
     resume: ResumeAt,
+    /// The last entry that is held or was handed on. None while there is none.
+    last: Option<OpTime>,
     positions: PositionBoard,
     status: StatusBoard,
     hosts: Vec<String>,
@@ -82,6 +85,7 @@ impl Tail {
             identity: settings.identity.clone(),
             preference: settings.preference.clone(),
             resume,
+            last: (!resume.deliver).then_some(resume.optime),
             positions: boards.positions.clone(),
             status: boards.status.clone(),
             avoid: HashMap::new(),
@@ -104,8 +108,9 @@ impl Tail {
         while !shutdown.is_cancelled() {
             let before = self.resume;
             let ended = tokio::select! {
-                ended = self.read_from_some_member(&sender) => ended,
+                biased;
                 () = shutdown.cancelled() => break,
+                ended = self.read_from_some_member(&sender) => ended,
             };
             if self.resume != before {
                 backoff.reset();
@@ -257,7 +262,10 @@ impl Tail {
             .expect("the caller found at least one member");
         let client = self.source.member_client(host)?;
         let (reader, first) = OplogReader::open_at_oldest(&client, host, self.pace(host)).await?;
-        let after = self.resume.optime;
+        // The oplog may roll over again before an entry after an earlier gap was handed on.
+        let Some(after) = self.last else {
+            return Err(CaptureError::BeganTooLate { start: self.resume.optime, oldest: first });
+        };
         let reason = gap::reason(host, first, unheard);
         warn!(%after, before = %first, %reason, "entries were lost before they could be read: a gap");
         metrics::gap_met();
@@ -286,6 +294,7 @@ impl Tail {
             let asked = Instant::now();
             let next = async {
                 tokio::select! {
+                    biased;
                     batch = reader.next_batch() => match batch {
                         Ok(Some(batch)) => Ok(batch),
                         Ok(None) => Err(CaptureError::Unavailable(format!("{host} closed the cursor"))),
@@ -339,6 +348,7 @@ impl Tail {
             return Ok(false);
         }
         self.resume = ResumeAt { optime, digest, deliver: false };
+        self.last = Some(optime);
         Ok(true)
     }
 

@@ -1,8 +1,9 @@
 //! Watches the member being read and the set around it, and decides whether to leave the member.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hindsight_mongo::Client;
+use tokio::time::Instant;
 
 use crate::choose::{Preference, candidates};
 use crate::error::CaptureError;

@@ -5,21 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use async_trait::async_trait;
 use hindsight_api::service::CopyBoard;
 use hindsight_copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
-use hindsight_index::{Index, IndexError};
-use hindsight_log::{BaseDigest, BaseNotice, LogError, SharedLog};
+use hindsight_index::Index;
+use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
 use hindsight_oplog::OpTime;
 use hindsight_replayer::Applied;
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_tailer::{CaptureSettings, Preference, SetIdentity, Source, candidates};
+use hindsight_tailer::{
+    CaptureError, CaptureSettings, Companion, Preference, SetIdentity, Source, candidates,
+};
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::metrics;
-use crate::base_registry::register_bases;
+use crate::base_registry::{RegistryError, register_bases};
 
 /// Announces the bases of this replica set that the log does not know. Returns all bases that the
 /// log knows afterwards.
@@ -27,9 +29,9 @@ async fn announce_missing(
     shared: &dyn SharedLog,
     identity: &SetIdentity,
     directory: &Path,
-) -> Result<Vec<BaseNotice>> {
+) -> Result<Vec<BaseNotice>, CaptureError> {
     let mut announced = shared.announced().await?;
-    for base in hindsight_base::list(directory)?.bases {
+    for base in hindsight_base::list(directory).map_err(RegistryError::List)?.bases {
         let notice = BaseNotice { name: base.name, digest: BaseDigest(base.digest) };
         let set = base.origin.source.replica_set_id;
         let is_others = set.is_some_and(|set| set != identity.replica_set_id);
@@ -41,18 +43,6 @@ async fn announce_missing(
         announced.push(notice);
     }
     Ok(announced)
-}
-
-/// Returns whether a failure passes by itself: the log or the directory is out of reach, or a disk
-/// is full.
-fn is_passing(error: &anyhow::Error) -> bool {
-    if let Some(error) = error.downcast_ref::<LogError>() {
-        return error.is_retryable();
-    }
-    if let Some(error) = error.downcast_ref::<hindsight_base::Error>() {
-        return error.is_retryable();
-    }
-    matches!(error.downcast_ref::<IndexError>(), Some(IndexError::Storage { .. }))
 }
 
 /// First and longest pause between two bases that the history needs.
@@ -125,49 +115,8 @@ impl BaseKeeper {
         }
     }
 
-    /// For an empty log, begins a copy and returns the entry from which on the log must hold the
-    /// oplog.
-    pub(super) async fn first_copy(mut self) -> Result<(Self, Option<OpTime>)> {
-        if self.index.resume_point()?.is_some() {
-            return Ok((self, None));
-        }
-        let started = self.begin().await?;
-        let from = started.capture_from();
-        self.begun = Some(started);
-        Ok((self, Some(from)))
-    }
-
-    /// Runs until shutdown. A copy that fails is retried, with the reason on the board.
-    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        while !shutdown.is_cancelled() {
-            let mut delay = INTERVAL;
-            self.announce().await?;
-            if self.begun.is_some() || self.is_base_missing()? || self.history_needs_base() {
-                match self.copy(&shutdown).await {
-                    Ok(()) => {
-                        backoff.reset();
-                        self.board.set(None);
-                    }
-                    Err(_) if shutdown.is_cancelled() => return Ok(()),
-                    Err(error) => {
-                        metrics::base_failed();
-                        warn!(%error, "copying a base failed; it will be tried again");
-                        self.board.set(Some(json!({"failed": format!("{error:#}")})));
-                        delay = backoff.next_delay();
-                    }
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = shutdown.cancelled() => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Returns whether the newest run of the log lacks a base whose entries it holds.
-    fn is_base_missing(&self) -> Result<bool> {
+    fn is_base_missing(&self) -> Result<bool, CaptureError> {
         let view = self.index.view();
         let runs = view.runs()?;
         let Some(run) = runs.last() else { return Ok(false) };
@@ -182,11 +131,14 @@ impl BaseKeeper {
         needs && self.for_history.take()
     }
 
-    async fn begin(&self) -> Result<Started> {
+    async fn begin_copy(&self) -> Result<Started, CaptureError> {
         let survey = self.source.survey(&self.source.hosts()).await?;
-        anyhow::ensure!(survey.identity == self.identity, "the source is another replica set now");
+        if survey.identity != self.identity {
+            let text = "the source is another replica set now";
+            return Err(CaptureError::Refused(text.to_owned()));
+        }
         let mut found =
-            candidates(&survey.members, &self.preference).map_err(anyhow::Error::msg)?;
+            candidates(&survey.members, &self.preference).map_err(CaptureError::Unavailable)?;
         // A base from a member that does not build indexes is the last resort, because it has no
         // indexes either.
         let builds_indexes = |host: &str| {
@@ -211,17 +163,20 @@ impl BaseKeeper {
                     }
                     return Ok(started);
                 }
-                Err(error) if error.kind() == CopyErrorKind::Refused => return Err(error.into()),
+                Err(error) if error.kind() == CopyErrorKind::Refused => {
+                    return Err(CaptureError::Refused(error.to_string()));
+                }
                 Err(error) => failures.push(format!("{}: {error}", candidate.host)),
             }
         }
-        anyhow::bail!("no member to copy a base from: {}", failures.join("; "))
+        let text = format!("no member to copy a base from: {}", failures.join("; "));
+        Err(CaptureError::Unavailable(text))
     }
 
-    async fn copy(&mut self, shutdown: &CancellationToken) -> Result<()> {
+    async fn copy(&mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
         let started = match self.begun.take() {
             Some(started) => started,
-            None => self.begin().await?,
+            None => self.begin_copy().await?,
         };
         info!(member = %started.source().member, "copying a base");
         let (sender, receiver) = watch::channel(CopyProgress::default());
@@ -229,35 +184,36 @@ impl BaseKeeper {
             copied = started.run(&self.directory, sender, shutdown) => copied,
             never = self.show(receiver) => match never {},
         };
-        let base = copied?;
+        let base = copied.map_err(|error| CaptureError::Unavailable(error.to_string()))?;
         info!(base = base.name(), documents = base.manifest().documents(), "base complete");
         match self.shared {
             Some(_) => {
                 self.may_announce = true;
                 self.announce().await
             }
-            None => register_bases(&self.index, &self.directory, None).map(drop),
+            None => Ok(register_bases(&self.index, &self.directory, None).map(drop)?),
         }
     }
 
     /// Announces in a shared log which bases belong to it, and then registers them. Returns an
     /// error when the log is lost to another tailer. When the log or the directory is out of reach,
     /// this is retried.
-    async fn announce(&mut self) -> Result<()> {
+    async fn announce(&mut self) -> Result<(), CaptureError> {
         let Some(shared) = &self.shared else { return Ok(()) };
         if !self.may_announce {
             return Ok(());
         }
         let announced = announce_missing(shared.as_ref(), &self.identity, &self.directory).await;
-        let registered = announced
-            .and_then(|all| register_bases(&self.index, &self.directory, Some(&all)).map(drop));
+        let registered = announced.and_then(|all| {
+            Ok(register_bases(&self.index, &self.directory, Some(&all)).map(drop)?)
+        });
         match registered {
             Ok(()) => {
                 self.may_announce = false;
                 Ok(())
             }
-            Err(error) if is_passing(&error) => {
-                warn!(error = format!("{error:#}"), "a base cannot be announced; trying again");
+            Err(error) if error.is_retryable() => {
+                warn!(%error, "a base cannot be announced; trying again");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -280,11 +236,55 @@ impl BaseKeeper {
     }
 }
 
+#[async_trait]
+impl Companion for BaseKeeper {
+    /// For an empty log, begins a copy and returns the entry from which the log must hold the
+    /// oplog.
+    async fn begin(&mut self) -> Result<Option<OpTime>, CaptureError> {
+        if self.index.resume_point()?.is_some() {
+            return Ok(None);
+        }
+        let started = self.begin_copy().await?;
+        let from = started.capture_from();
+        self.begun = Some(started);
+        Ok(Some(from))
+    }
+
+    /// A copy that fails is retried, with the reason on the board.
+    async fn run(mut self: Box<Self>, shutdown: CancellationToken) -> Result<(), CaptureError> {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        while !shutdown.is_cancelled() {
+            let mut delay = INTERVAL;
+            self.announce().await?;
+            if self.begun.is_some() || self.is_base_missing()? || self.history_needs_base() {
+                match self.copy(&shutdown).await {
+                    Ok(()) => {
+                        backoff.reset();
+                        self.board.set(None);
+                    }
+                    Err(_) if shutdown.is_cancelled() => return Ok(()),
+                    Err(error) => {
+                        metrics::base_failed();
+                        warn!(%error, "copying a base failed; it will be tried again");
+                        self.board.set(Some(json!({"failed": error.to_string()})));
+                        delay = backoff.next_delay();
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
 
-    use anyhow::Context;
+    use hindsight_index::IndexError;
 
     use super::*;
 
@@ -292,11 +292,11 @@ mod tests {
     fn a_directory_out_of_reach_is_no_reason_to_end() {
         let path = PathBuf::from("/bases");
         let source = io::Error::from(io::ErrorKind::StaleNetworkFileHandle);
-        let stale: Result<()> =
-            Err(hindsight_base::Error::Io { action: "list", path, source }.into());
-        assert!(is_passing(&stale.context("list the bases").expect_err("an error")));
-        let reason = "another base of that name".to_owned();
-        assert!(!is_passing(&hindsight_base::Error::Refused(reason).into()));
-        assert!(!is_passing(&IndexError::BaseNameTaken { name: "b".to_owned() }.into()));
+        let stale = hindsight_base::Error::Io { action: "list", path, source };
+        assert!(CaptureError::from(RegistryError::List(stale)).is_retryable());
+        let other = hindsight_base::Error::Refused("another base of that name".to_owned());
+        assert!(!CaptureError::from(RegistryError::List(other)).is_retryable());
+        let taken = IndexError::BaseNameTaken { name: "b".to_owned() };
+        assert!(!CaptureError::from(taken).is_retryable());
     }
 }

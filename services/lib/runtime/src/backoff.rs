@@ -30,8 +30,9 @@ impl Backoff {
     /// meanwhile.
     pub async fn pause(&mut self, shutdown: &CancellationToken) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(self.next_delay()) => true,
+            biased;
             () = shutdown.cancelled() => false,
+            () = tokio::time::sleep(self.next_delay()) => true,
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod budget;
+pub mod compute;
 pub mod files;
 pub mod metric;
 pub mod queue;
@@ -11,6 +12,7 @@ pub mod telemetry;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, Share};
+pub use compute::compute;
 pub use metric::{Metric, MetricKind};
 pub use tasks::{TaskFailure, Tasks};
 pub use tokio_util::sync::CancellationToken;

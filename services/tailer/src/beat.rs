@@ -2,14 +2,17 @@
 //! no better.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Result;
 use hindsight_log::{LogError, SegmentLog, SharedLog};
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::WriterEpoch;
-use hindsight_tailer::{StatusBoard, told_while_overdue};
+use tokio::time::Instant;
 use tracing::warn;
+
+use crate::error::CaptureError;
+use crate::overdue::told_while_overdue;
+use crate::status::StatusBoard;
 
 /// A leader shows that it lives at least this often.
 const BEAT: Duration = Duration::from_secs(1);
@@ -40,17 +43,18 @@ impl Voice {
 }
 
 /// Shows that the leader lives, as long as the leader is of use.
-pub(super) async fn beat(
+pub(crate) async fn beat(
     shared: Arc<dyn SharedLog>,
     epoch: WriterEpoch,
     status: StatusBoard,
     shutdown: CancellationToken,
-) -> Result<()> {
+) -> Result<(), CaptureError> {
     let mut voice = Voice::default();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(BEAT) => {}
+            biased;
             () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(BEAT) => {}
         }
         let now = status.now();
         let (source, log) = (now.source_failing_for(), now.log_failing_for());
