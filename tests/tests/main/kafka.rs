@@ -110,6 +110,10 @@ impl Subject for KafkaSubject<'_> {
         Ok(Box::new(KafkaLog::open_writer(self.options.clone()).await?))
     }
 
+    async fn open_reader(&self) -> Result<Box<dyn SegmentLog>, LogError> {
+        Ok(Box::new(KafkaLog::open_reader(self.options.clone()).await?))
+    }
+
     async fn fail_next_append(&self, fault: ScriptedFault) {
         match fault {
             ScriptedFault::Refused => self.cluster.proxy(0).lay(Fault::LoseRequest, FRAME_HEADER),

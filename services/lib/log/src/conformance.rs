@@ -11,6 +11,7 @@ use crate::{LogError, SegmentLog};
 mod cases;
 mod faults;
 mod segments;
+mod trimmed;
 
 pub use segments::{SegmentMaker, sample_entry, sample_source};
 
@@ -22,6 +23,12 @@ pub trait Subject: Send + Sync {
     /// # Errors
     /// Returns the error of the log under test.
     async fn open(&self) -> Result<Box<dyn SegmentLog>, LogError>;
+
+    /// Opens the log for reading, beside the handle that appends.
+    ///
+    /// # Errors
+    /// Returns the error of the log under test.
+    async fn open_reader(&self) -> Result<Box<dyn SegmentLog>, LogError>;
 
     /// Makes the next append fail.
     async fn fail_next_append(&self, fault: ScriptedFault);
@@ -67,4 +74,22 @@ pub async fn run<S: Subject>(fresh: impl Fn() -> S) {
         faults::a_flipped_bit_is_never_served(&fresh(), permille).await;
     }
     faults::a_replaced_segment_is_never_served(&fresh()).await;
+    run_trimmed(&fresh).await;
+}
+
+/// Runs the cases about logs whose oldest segments were removed.
+async fn run_trimmed<S: Subject>(fresh: &impl Fn() -> S) {
+    trimmed::a_log_begins_with_its_first_segment(&fresh()).await;
+    trimmed::what_was_removed_is_told_and_the_rest_is_read(&fresh()).await;
+    trimmed::infos_begin_where_the_log_begins(&fresh()).await;
+    trimmed::a_trimmed_log_goes_on_and_stays_trimmed(&fresh()).await;
+    trimmed::a_log_is_trimmed_any_number_of_times(&fresh()).await;
+    trimmed::the_last_segment_stays(&fresh()).await;
+    trimmed::what_does_not_follow_a_trimmed_log_is_refused(&fresh()).await;
+    trimmed::a_reader_follows_a_removal(&fresh()).await;
+    trimmed::reading_goes_on_while_removing(&fresh()).await;
+    for permille in [0, 250, 500, 750, 999] {
+        trimmed::a_flipped_bit_in_the_first_segment_is_never_served(&fresh(), permille).await;
+    }
+    trimmed::a_lost_answer_to_an_append_is_found_in_a_trimmed_log(&fresh()).await;
 }

@@ -1,4 +1,5 @@
-//! The log as a directory: one file per segment.
+//! The log as a directory: one file per segment, and a file that says where the log begins once its
+//! oldest segments were removed.
 //!
 //! A segment is written under a temporary name, synced, and renamed, and then the directory is
 //! synced. Only then is the segment durable. So a file with a segment's name is complete. If it is
@@ -15,14 +16,18 @@ use hindsight_segment::{
 };
 
 use crate::SegmentLog;
+use crate::beginning::Beginning;
 use crate::blocking::blocking;
 use crate::error::LogError;
 
 mod append;
+mod beginning;
 mod files;
 mod listing;
 mod lock;
 mod names;
+mod read;
+mod remove;
 mod store;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -37,7 +42,7 @@ pub struct DirectoryOptions {
     pub expected: Option<SourceIdentity>,
     /// The segment up to which the log was already read and found good. The chain is verified only
     /// from there on, which makes opening a long log fast. A log that ends before it has lost
-    /// segments.
+    /// segments. When the log begins after it, all of the chain is verified.
     pub known: Option<KnownEnd>,
 }
 
@@ -131,5 +136,13 @@ impl SegmentLog for DirectoryLog {
 
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
         self.run(Store::end).await
+    }
+
+    async fn begin(&self) -> Result<Option<Beginning>, LogError> {
+        self.run(Store::begin).await
+    }
+
+    async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError> {
+        self.run(move |store| store.remove_before(sequence)).await
     }
 }

@@ -35,6 +35,19 @@ pub enum LogError {
     /// There is no such segment, frame, directory or topic, or not yet.
     #[error("{place}: no {what}")]
     NotFound { place: String, what: String },
+    /// The segment was removed to make room. The caller goes on where the log begins, or reads a
+    /// copy that still has the segment.
+    #[error(
+        "{place}: segment {sequence} was removed: the log begins with segment {begins}; a copy of the log may still have it"
+    )]
+    Removed { place: String, sequence: Sequence, begins: Sequence },
+    /// Segments are not removed, because the last segment would be among them: the next segment
+    /// must follow it. The caller must ask for less.
+    #[error(
+        "{place}: the segments before {sequence} are not removed, because a log keeps its last segment: {}",
+        .end.map_or_else(|| "it is empty".to_owned(), |end| format!("it ends with segment {end}"))
+    )]
+    EndStays { place: String, sequence: Sequence, end: Option<Sequence> },
     /// Another writer has the log open.
     #[error("{place} is being written by {holder}: stop that first, or use another data directory")]
     InUse { place: String, holder: String },
@@ -52,8 +65,8 @@ pub enum LogError {
     /// which may be a password.
     #[error("{place} cannot be reached: {problem}")]
     Settings { place: String, problem: String },
-    /// This handle cannot append: it was opened for reading, or does not lead the log.
-    #[error("{place} was opened for reading: nothing is appended to it")]
+    /// This handle cannot change the log: it was opened for reading, or does not lead the log.
+    #[error("{place} was opened for reading: nothing is appended to it or removed from it")]
     ReadOnly { place: String },
 }
 
@@ -99,6 +112,18 @@ impl LogError {
         }
     }
 
+    pub(crate) fn removed(place: impl ToString, sequence: Sequence, begins: Sequence) -> Self {
+        LogError::Removed { place: place.to_string(), sequence, begins }
+    }
+
+    pub(crate) fn end_stays(
+        place: impl ToString,
+        sequence: Sequence,
+        end: Option<Sequence>,
+    ) -> Self {
+        LogError::EndStays { place: place.to_string(), sequence, end }
+    }
+
     pub(crate) fn no_segment(place: impl ToString, sequence: Sequence) -> Self {
         LogError::NotFound { place: place.to_string(), what: format!("segment {sequence}") }
     }
@@ -140,6 +165,9 @@ pub enum Damage {
     /// The file has a segment's ending, but its name is not a segment's.
     #[error("its name is not a segment's")]
     Name,
+    /// The file that says where the log begins is not as this program writes it.
+    #[error("it does not say where the log begins: {0}")]
+    Beginning(&'static str),
     /// The segment at this place is not the one that was found there before.
     #[error("it is not the segment that was known to be there")]
     NotAsKnown,

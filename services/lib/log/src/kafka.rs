@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, WriterEpoch};
 
 use crate::SegmentLog;
+use crate::beginning::Beginning;
 use crate::error::LogError;
 use crate::shared::{BaseNotice, Leader, Risks, SharedLog};
 
@@ -165,6 +166,18 @@ impl SegmentLog for KafkaLog {
 
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
         self.run(|store| store.end()).await
+    }
+
+    async fn begin(&self) -> Result<Option<Beginning>, LogError> {
+        let end = self.end().await?;
+        Ok(end.map(|end| Beginning::of_all(end.header.source.clone())))
+    }
+
+    async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError> {
+        self.writer()?;
+        let cause = std::io::ErrorKind::Unsupported.into();
+        let _ = sequence;
+        Err(LogError::unavailable(self.store.topic.place(), "remove segments from it", cause))
     }
 
     fn complaint(&self) -> Option<String> {

@@ -2,6 +2,7 @@
 //! derived from it.
 //!
 //! - [`SegmentLog`]: what every implementation promises
+//! - [`Beginning`]: where a log begins after its oldest segments were removed
 //! - [`SharedLog`]: what a log promises in addition when several processes may have it open
 //! - [`DirectoryLog`]: a directory with one file per segment
 //! - [`KafkaLog`]: a topic with one record per frame
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence};
 
+mod beginning;
 mod blocking;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -23,6 +25,7 @@ mod kafka;
 mod memory;
 mod shared;
 
+pub use beginning::{Before, Beginning};
 pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
 pub use error::{Damage, LogError};
 pub use kafka::{Ignored, KafkaLog, KafkaOptions};
@@ -48,8 +51,9 @@ pub trait SegmentLog: Send + Sync {
     /// Returns a whole segment, after comparing every byte of it with its digest.
     ///
     /// # Errors
-    /// Returns [`LogError::NotFound`] past the end, and [`LogError::Corrupt`] when the segment is
-    /// damaged or is not the one that belongs at that place in the chain.
+    /// Returns [`LogError::NotFound`] past the end, and [`LogError::Removed`] before the beginning.
+    /// Returns [`LogError::Corrupt`] when the segment is damaged or is not the one that belongs at
+    /// that place in the chain.
     async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError>;
 
     /// Returns one frame of a segment whose header and seal are known, after comparing the frame
@@ -59,9 +63,10 @@ pub trait SegmentLog: Send + Sync {
     /// The same as [`SegmentLog::read`].
     async fn read_frame(&self, info: &Arc<SegmentInfo>, ordinal: u32) -> Result<Frame, LogError>;
 
-    /// Returns headers and seals of at most `limit` segments, beginning with `from`. Each is
-    /// verified and compared with its predecessor, including the predecessor of `from`. The list is
-    /// empty when `from` is past the end.
+    /// Returns headers and seals of at most `limit` segments, beginning with `from`, or with the
+    /// log's first segment when `from` was removed. Each is verified and compared with its
+    /// predecessor, including the predecessor of `from`. The list is empty when `from` is past the
+    /// end.
     ///
     /// # Errors
     /// Returns [`LogError::Corrupt`] for the first segment that is damaged or does not follow its
@@ -74,6 +79,23 @@ pub trait SegmentLog: Send + Sync {
     /// Returns [`LogError::Unavailable`] when the store failed, and [`LogError::Corrupt`] when the
     /// log is damaged.
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError>;
+
+    /// Returns where the log begins. None when it is empty.
+    ///
+    /// # Errors
+    /// The same as [`SegmentLog::end`].
+    async fn begin(&self) -> Result<Option<Beginning>, LogError>;
+
+    /// Removes the segments before `sequence`, and returns when they stay removed. Does nothing when
+    /// there are none. The log begins with `sequence` from then on, also after a crash at any
+    /// moment: it begins either where it began before or there.
+    ///
+    /// # Errors
+    /// Returns [`LogError::EndStays`] when `sequence` is past the last segment, because a log always
+    /// keeps its last segment: the next one must follow it. Returns [`LogError::ReadOnly`] and
+    /// [`LogError::Fenced`] as [`SegmentLog::append`] does. After [`LogError::Unavailable`], the
+    /// call can be repeated.
+    async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError>;
 
     /// Returns what the client of the store complained about recently, as text for people: it
     /// explains why a call takes long. None when there was no recent complaint.

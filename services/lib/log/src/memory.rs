@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, check_next};
+use hindsight_segment::{
+    ChainEnd, Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, check_next,
+};
 
 use crate::SegmentLog;
+use crate::beginning::Beginning;
 use crate::error::LogError;
 
 const PLACE: &str = "log in memory";
@@ -44,6 +47,9 @@ pub struct MemoryLog {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The last segment that was removed. None when none was.
+    before: Option<ChainEnd>,
+    /// The segments after it.
     segments: Vec<Bytes>,
     end: Option<Arc<SegmentInfo>>,
     append_faults: VecDeque<AppendFault>,
@@ -70,7 +76,8 @@ impl MemoryLog {
     /// segment does not exist.
     pub fn alter(&self, sequence: Sequence, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
-        if let Some(stored) = state.segments.get_mut(sequence.index()) {
+        let index = state.index(sequence);
+        if let Some(stored) = index.and_then(|index| state.segments.get_mut(index)) {
             let mut bytes = stored.to_vec();
             change(&mut bytes);
             *stored = bytes.into();
@@ -85,7 +92,8 @@ impl MemoryLog {
     async fn fetch(&self, sequence: Sequence) -> Result<Bytes, LogError> {
         let (stored, fault) = {
             let mut state = self.state();
-            (state.segments.get(sequence.index()).cloned(), state.read_faults.pop_front())
+            state.check_not_removed(sequence)?;
+            (state.segment(sequence), state.read_faults.pop_front())
         };
         let stored = stored.ok_or_else(|| LogError::no_segment(PLACE, sequence))?;
         match fault {
@@ -124,6 +132,42 @@ fn open(sequence: Sequence, stored: Bytes) -> Result<SegmentView, LogError> {
 }
 
 impl State {
+    /// Returns the sequence of the first segment.
+    fn first(&self) -> Sequence {
+        self.before.as_ref().map_or(Sequence::FIRST, |before| before.sequence.next())
+    }
+
+    /// Returns where a segment is in the list, or would be. None before the first segment.
+    fn index(&self, sequence: Sequence) -> Option<usize> {
+        usize::try_from(sequence.0.checked_sub(self.first().0)?).ok()
+    }
+
+    fn segment(&self, sequence: Sequence) -> Option<Bytes> {
+        self.segments.get(self.index(sequence)?).cloned()
+    }
+
+    fn check_not_removed(&self, sequence: Sequence) -> Result<(), LogError> {
+        match (Sequence::FIRST..self.first()).contains(&sequence) {
+            true => Err(LogError::removed(PLACE, sequence, self.first())),
+            false => Ok(()),
+        }
+    }
+
+    fn remove_before(&mut self, sequence: Sequence) -> Result<(), LogError> {
+        let count = self.index(sequence).unwrap_or(0);
+        if count == 0 {
+            return Ok(());
+        }
+        if count >= self.segments.len() {
+            let end = self.end.as_ref().map(|end| end.sequence());
+            return Err(LogError::end_stays(PLACE, sequence, end));
+        }
+        let last = Sequence(sequence.0 - 1);
+        self.before = Some(open(last, self.segments[count - 1].clone())?.info().chain_end());
+        self.segments.drain(..count);
+        Ok(())
+    }
+
     fn append(&mut self, segment: &SealedSegment) -> Result<(), LogError> {
         let info = segment.info();
         if self.end.as_ref().is_some_and(|end| end.digest == info.digest) {
@@ -152,7 +196,7 @@ impl SegmentLog for MemoryLog {
 
     async fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
         let view = open(sequence, self.fetch(sequence).await?)?;
-        let next = self.state().segments.get(sequence.next().index()).cloned();
+        let next = self.state().segment(sequence.next());
         if let Some(Ok(next)) = next.map(|bytes| open(sequence.next(), bytes))
             && next.info().header.predecessor != view.info().digest
         {
@@ -174,16 +218,24 @@ impl SegmentLog for MemoryLog {
     }
 
     async fn infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
-        let from = from.max(Sequence::FIRST);
-        let stored = self.state().segments.clone();
-        let mut before = None;
-        if from > Sequence::FIRST && from.index() <= stored.len() {
-            let sequence = Sequence(from.0 - 1);
-            before = Some(open(sequence, stored[sequence.index()].clone())?.info().chain_end());
-        }
+        let (from, mut before, page) = {
+            let state = self.state();
+            let from = from.max(state.first());
+            let start = state.index(from).unwrap_or(0);
+            let page: Vec<Bytes> = state.segments.iter().skip(start).take(limit).cloned().collect();
+            let before = match start.checked_sub(1) {
+                None => state.before.clone(),
+                Some(index) => match state.segments.get(index) {
+                    Some(bytes) => {
+                        Some(open(Sequence(from.0 - 1), bytes.clone())?.info().chain_end())
+                    }
+                    None => None,
+                },
+            };
+            (from, before, page)
+        };
         let mut infos = Vec::new();
-        let page = stored.into_iter().skip(from.index()).take(limit);
-        for (bytes, number) in page.zip(from.0..) {
+        for (bytes, number) in page.into_iter().zip(from.0..) {
             let info = Arc::clone(open(Sequence(number), bytes)?.info());
             check_next(before.as_ref(), &info)
                 .map_err(|reason| LogError::corrupt(place_of(Sequence(number)), reason))?;
@@ -195,6 +247,16 @@ impl SegmentLog for MemoryLog {
 
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
         Ok(self.state().end.clone())
+    }
+
+    async fn begin(&self) -> Result<Option<Beginning>, LogError> {
+        let state = self.state();
+        let whole = || Some(Beginning::of_all(state.end.as_ref()?.header.source.clone()));
+        Ok(state.before.as_ref().map(Beginning::after).or_else(whole))
+    }
+
+    async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError> {
+        self.state().remove_before(sequence)
     }
 }
 

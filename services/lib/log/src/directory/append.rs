@@ -13,9 +13,7 @@ use crate::error::LogError;
 
 impl Store {
     pub(super) fn append(&self, segment: &SealedSegment) -> Result<(), LogError> {
-        if self.lock.is_none() {
-            return Err(LogError::ReadOnly { place: self.directory.display().to_string() });
-        }
+        self.check_writable()?;
         let _one_at_a_time = self.appending();
         self.settle_alone()?;
         let info = segment.info();
@@ -64,7 +62,7 @@ impl Store {
         self.settle_alone()
     }
 
-    fn settle_alone(&self) -> Result<(), LogError> {
+    pub(super) fn settle_alone(&self) -> Result<(), LogError> {
         if !self.state().unsynced {
             return Ok(());
         }
@@ -91,7 +89,14 @@ impl Store {
         }
     }
 
-    fn appending(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn check_writable(&self) -> Result<(), LogError> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(LogError::ReadOnly { place: self.directory.display().to_string() }),
+        }
+    }
+
+    pub(super) fn appending(&self) -> MutexGuard<'_, ()> {
         self.appending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hindsight_segment::limits::MAX_HEADER_BYTES;
-use hindsight_segment::{SealedSegment, SegmentInfo, TRAILER_BYTES, tail_bytes};
+use hindsight_segment::{SealedSegment, SegmentInfo, Sequence, TRAILER_BYTES, tail_bytes};
 
 use super::names::SegmentName;
 use crate::error::{Damage, LogError};
@@ -15,7 +15,7 @@ use crate::error::{Damage, LogError};
 /// the end is enough.
 const FIRST_TAIL_BYTES: u64 = 64 << 10;
 
-/// The steps of an append, in order. Tests make a step fail, or simulate a power failure before it.
+/// The steps of an append, in order, and then those of a removal. Tests make a step fail, or simulate a power failure before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Create,
@@ -26,6 +26,11 @@ pub(super) enum Step {
     SyncDirectory,
     /// Removes what a failed append left. An append that succeeds does not take this step.
     RemoveTemporary,
+    WriteBeginning,
+    SyncBeginning,
+    /// Gives the beginning its name. Then the directory is synced.
+    RenameBeginning,
+    RemoveSegment(Sequence),
 }
 
 impl Step {
@@ -36,7 +41,10 @@ impl Step {
             Step::SyncFile => "sync it",
             Step::Rename => "give it its name",
             Step::SyncDirectory => "sync the directory",
-            Step::RemoveTemporary => "remove it",
+            Step::RemoveTemporary | Step::RemoveSegment(_) => "remove it",
+            Step::WriteBeginning => "write it",
+            Step::SyncBeginning => "sync it",
+            Step::RenameBeginning => "give it its name",
         }
     }
 }
@@ -150,7 +158,12 @@ fn cut_short(path: &Path) -> LogError {
     LogError::corrupt(path.display(), error)
 }
 
-/// Removes a file that an unfinished append left behind.
+/// Removes a file. A file that is gone already is no error.
 pub(super) fn remove_file(path: &Path) -> Result<(), LogError> {
-    fs::remove_file(path).map_err(|error| LogError::unavailable(path.display(), "remove it", error))
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(LogError::unavailable(path.display(), "remove it", error))
+        }
+        _ => Ok(()),
+    }
 }

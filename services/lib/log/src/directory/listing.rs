@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hindsight_segment::{ChainEnd, SegmentInfo, Sequence, check_next};
 
+use super::beginning;
 use super::files::read_info;
 use super::names::{SUFFIX, SegmentName, TEMPORARY_SUFFIX};
 use crate::error::{Damage, LogError};
@@ -15,9 +16,13 @@ const ATTEMPTS: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// The segments in the order of their sequences, from the first on, without holes.
+    /// The last segment that was removed. None when none was.
+    pub(super) before: Option<ChainEnd>,
+    /// The segments in the order of their sequences, from the log's first on, without holes.
     pub(super) names: Vec<SegmentName>,
-    /// The files that unfinished appends left behind.
+    /// The segments before the first that are still there: removing them was not finished.
+    pub(super) removed: Vec<SegmentName>,
+    /// The files that unfinished appends and removals left behind.
     pub(super) temporaries: Vec<PathBuf>,
 }
 
@@ -26,7 +31,8 @@ impl Listing {
     /// alone.
     ///
     /// While a writer appends, a listing may show a new file without the file before it. The next
-    /// listing shows both.
+    /// listing shows both. Where the log begins is read afterwards, because that is durable before a
+    /// file is removed: a segment that the listing lacks is then known to be removed.
     pub(super) fn read(directory: &Path) -> Result<Self, LogError> {
         for _ in 1..ATTEMPTS {
             if let Ok(listing) = Self::read_once(directory) {
@@ -43,7 +49,7 @@ impl Listing {
             let file_name = entry.map_err(unavailable)?.file_name();
             let path = directory.join(&file_name);
             let text = file_name.to_string_lossy();
-            if text.ends_with(TEMPORARY_SUFFIX) {
+            if text.ends_with(TEMPORARY_SUFFIX) || text == beginning::TEMPORARY_FILE {
                 temporaries.push(path);
             } else if text.ends_with(SUFFIX) {
                 let name = SegmentName::parse(&text)
@@ -52,13 +58,30 @@ impl Listing {
             }
         }
         names.sort_unstable();
-        check_sequences(directory, &names)?;
-        Ok(Self { names, temporaries })
+        let before = beginning::read(directory)?;
+        let first = first_after(before.as_ref());
+        let held = names.partition_point(|name| name.sequence < first);
+        let held = names.split_off(if before.is_some() { held } else { 0 });
+        check_sequences(directory, first, &held)?;
+        if before.is_some() && held.is_empty() {
+            let place = beginning::path(directory);
+            return Err(LogError::corrupt(place.display(), Damage::MissingAfter(first)));
+        }
+        Ok(Self { before, names: held, removed: names, temporaries })
     }
 }
 
-fn check_sequences(directory: &Path, names: &[SegmentName]) -> Result<(), LogError> {
-    let mut expected = Sequence::FIRST;
+/// Returns the sequence of a log's first segment.
+pub(super) fn first_after(removed: Option<&ChainEnd>) -> Sequence {
+    removed.map_or(Sequence::FIRST, |removed| removed.sequence.next())
+}
+
+fn check_sequences(
+    directory: &Path,
+    first: Sequence,
+    names: &[SegmentName],
+) -> Result<(), LogError> {
+    let mut expected = first;
     for name in names {
         if name.sequence != expected {
             let damage = if name.sequence < expected {

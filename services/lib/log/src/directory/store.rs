@@ -4,15 +4,16 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hindsight_segment::{ChainEnd, Frame, SegmentInfo, SegmentView, Sequence};
+use hindsight_segment::{ChainEnd, SegmentInfo, Sequence};
 
-use super::files::{BeforeStep, create_directory, read_info, read_range, remove_file};
-use super::listing::{Listing, walk};
+use super::beginning;
+use super::files::{BeforeStep, create_directory, read_info, remove_file};
+use super::listing::{Listing, first_after, walk};
 use super::lock::take_lock;
 use super::names::SegmentName;
 use super::{DirectoryOptions, KnownEnd};
+use crate::beginning::Beginning;
 use crate::error::{Damage, LogError};
-use crate::in_chain::is_in_chain;
 
 pub(super) struct Store {
     pub(super) directory: PathBuf,
@@ -27,12 +28,45 @@ pub(super) struct Store {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The segments without holes: the segment with sequence n is at index n - 1.
+    /// The last segment that was removed. None when none was.
+    pub(super) before: Option<ChainEnd>,
+    /// The segments from the first one on, without holes.
     pub(super) names: Vec<SegmentName>,
+    /// The segments that the log no longer holds, and whose files are still there. A writer removes
+    /// them, a reader ignores them.
+    pub(super) removed: Vec<SegmentName>,
     pub(super) end: Option<Arc<SegmentInfo>>,
     /// The last segment has its name, but syncing the directory failed. A power failure may take
     /// the name away again.
     pub(super) unsynced: bool,
+}
+
+impl State {
+    /// Returns the sequence of the first segment.
+    pub(super) fn first(&self) -> Sequence {
+        first_after(self.before.as_ref())
+    }
+
+    /// Returns the sequence of the last segment, or the one before the first segment.
+    pub(super) fn last(&self) -> Sequence {
+        Sequence(self.first().0 - 1 + self.names.len() as u64)
+    }
+
+    /// Returns where a segment is in the list, or would be. None before the first segment.
+    pub(super) fn index(&self, sequence: Sequence) -> Option<usize> {
+        usize::try_from(sequence.0.checked_sub(self.first().0)?).ok()
+    }
+
+    pub(super) fn name(&self, sequence: Sequence) -> Option<SegmentName> {
+        self.names.get(self.index(sequence)?).copied()
+    }
+
+    /// Moves the segments up to and including this one to those that are to be removed.
+    pub(super) fn begin_after(&mut self, last_removed: ChainEnd) {
+        let count = self.index(last_removed.sequence.next()).unwrap_or(0);
+        self.removed.extend(self.names.drain(..count));
+        self.before = Some(last_removed);
+    }
 }
 
 impl Store {
@@ -47,7 +81,7 @@ impl Store {
         let listing = Listing::read(&directory)?;
         for temporary in &listing.temporaries {
             remove_file(temporary)?;
-            tracing::info!(file = %temporary.display(), "removed an append that never ended");
+            tracing::info!(file = %temporary.display(), "removed what an unfinished write left");
         }
         let store = Self {
             directory,
@@ -56,7 +90,8 @@ impl Store {
             appending: Mutex::default(),
             before_step,
         };
-        store.accept(listing.names, options)?;
+        store.accept(listing, options)?;
+        store.clear_removed()?;
         Ok(store)
     }
 
@@ -68,7 +103,6 @@ impl Store {
             let place = directory.display().to_string();
             return Err(LogError::NotFound { place, what: "log directory".to_owned() });
         }
-        let names = Listing::read(&directory)?.names;
         let store = Self {
             directory,
             lock: None,
@@ -76,17 +110,28 @@ impl Store {
             appending: Mutex::default(),
             before_step: Box::new(|_| Ok(())),
         };
-        store.accept(names, options)?;
-        Ok(store)
+        // A writer may remove segments while their headers are read.
+        let mut listing = Listing::read(&store.directory)?;
+        loop {
+            let first = first_after(listing.before.as_ref());
+            let Err(error) = store.accept(listing, options) else { return Ok(store) };
+            listing = Listing::read(&store.directory)?;
+            if first_after(listing.before.as_ref()) == first {
+                return Err(error);
+            }
+        }
     }
 
     /// Takes over what the directory holds when it is opened, after checking that it is the
     /// expected log.
-    fn accept(&self, names: Vec<SegmentName>, options: &DirectoryOptions) -> Result<(), LogError> {
-        let known = options.known.map(|known| self.check_known(&names, known)).transpose()?;
-        let (checked, before) = known.map_or((0, None), |(count, end)| (count, Some(end)));
+    fn accept(&self, listing: Listing, options: &DirectoryOptions) -> Result<(), LogError> {
+        let Listing { before, names, removed, .. } = listing;
+        let (checked, known) = match options.known {
+            Some(known) => self.check_known(before.as_ref(), &names, known)?,
+            None => (0, before.clone()),
+        };
         let mut end = None;
-        walk(&self.directory, &names[checked..], before, &mut |it| end = Some(it))?;
+        walk(&self.directory, &names[checked..], known, &mut |it| end = Some(it))?;
         if let (None, Some(name)) = (&end, names.last()) {
             end = Some(read_info(&self.directory, name)?.into());
         }
@@ -102,18 +147,22 @@ impl Store {
         // A crash may have happened after the last segment got its name and before the name was
         // durable.
         self.sync()?;
-        *self.state() = State { names, end, unsynced: false };
+        *self.state() = State { before, names, removed, end, unsynced: false };
         Ok(())
     }
 
     /// Returns how many segments need not be checked, and the end of the chain after them.
     fn check_known(
         &self,
+        before: Option<&ChainEnd>,
         names: &[SegmentName],
         known: KnownEnd,
-    ) -> Result<(usize, ChainEnd), LogError> {
-        let index = known.sequence.index();
-        let Some(name) = names.get(index) else {
+    ) -> Result<(usize, Option<ChainEnd>), LogError> {
+        let first = first_after(before);
+        let Some(index) = known.sequence.0.checked_sub(first.0) else {
+            return self.check_known_removed(before, known);
+        };
+        let Some(name) = usize::try_from(index).ok().and_then(|index| names.get(index)) else {
             let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
             let damage = Damage::MissingAfter(known.sequence);
             return Err(LogError::corrupt(last.display(), damage));
@@ -122,64 +171,22 @@ impl Store {
         if end.digest != known.digest {
             return Err(LogError::corrupt(self.path_of(name).display(), Damage::NotAsKnown));
         }
-        Ok((index + 1, end))
+        Ok((index as usize + 1, Some(end)))
     }
 
-    pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
-        let name = self.find(sequence)?;
-        let path = self.path_of(&name);
-        // The seal states the file's length, and the digest vouches for it, before the whole file
-        // is read.
-        let info = read_info(&self.directory, &name)?;
-        let bytes = read_range(&path, 0, info.segment_bytes as usize)?;
-        let view = SegmentView::open(bytes.into())
-            .map_err(|error| LogError::of_segment(path.display(), error))?;
-        let (next, end) = {
-            let state = self.state();
-            (state.names.get(sequence.next().index()).copied(), state.end.clone())
-        };
-        let next = next.map(|next| read_info(&self.directory, &next));
-        if !is_in_chain(view.info(), next, end.as_deref()) {
-            return Err(LogError::corrupt(path.display(), Damage::Replaced));
-        }
-        Ok(view)
-    }
-
-    pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
-        let path = self.path_of(&SegmentName::of(info));
-        let lines = info.seal.frames.iter().zip(info.frame_ranges());
-        let Some((line, range)) = lines.into_iter().nth(ordinal as usize) else {
-            let place = path.display().to_string();
-            return Err(LogError::NotFound { place, what: format!("frame {ordinal}") });
-        };
-        let bytes = read_range(&path, range.start, line.stored_len as usize)?;
-        Frame::verify(ordinal, line, bytes.into())
-            .map_err(|error| LogError::of_segment(path.display(), error))
-    }
-
-    pub(super) fn infos(
+    /// The known segment was removed since. All segments are checked, and the known one is compared
+    /// with what the log says of the last one that was removed.
+    fn check_known_removed(
         &self,
-        from: Sequence,
-        limit: usize,
-    ) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
-        self.settle()?;
-        if from.index() >= self.state().names.len() {
-            self.refresh()?;
+        before: Option<&ChainEnd>,
+        known: KnownEnd,
+    ) -> Result<(usize, Option<ChainEnd>), LogError> {
+        let is_other = |it: &ChainEnd| it.sequence == known.sequence && it.digest != known.digest;
+        if before.is_some_and(is_other) {
+            let place = beginning::path(&self.directory);
+            return Err(LogError::corrupt(place.display(), Damage::NotAsKnown));
         }
-        let start = from.max(Sequence::FIRST).index();
-        let (before, names) = {
-            let names = &self.state().names;
-            let before = start.checked_sub(1).and_then(|it| names.get(it)).copied();
-            let page = names.iter().skip(start).take(limit).copied();
-            (before, page.collect::<Vec<_>>())
-        };
-        let mut infos = Vec::with_capacity(names.len());
-        let before = match before {
-            Some(name) if !names.is_empty() => Some(read_info(&self.directory, &name)?.chain_end()),
-            _ => None,
-        };
-        walk(&self.directory, &names, before, &mut |info| infos.push(info))?;
-        Ok(infos)
+        Ok((0, before.cloned()))
     }
 
     pub(super) fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
@@ -188,45 +195,45 @@ impl Store {
         Ok(self.state().end.clone())
     }
 
-    fn find(&self, sequence: Sequence) -> Result<SegmentName, LogError> {
-        self.settle()?;
-        if let Some(&name) = self.state().names.get(sequence.index()) {
-            return Ok(name);
-        }
+    pub(super) fn begin(&self) -> Result<Option<Beginning>, LogError> {
         self.refresh()?;
-        let name = self.state().names.get(sequence.index()).copied();
-        name.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))
+        self.settle()?;
+        let state = self.state();
+        let whole = || Some(Beginning::of_all(state.end.as_ref()?.header.source.clone()));
+        Ok(state.before.as_ref().map(Beginning::after).or_else(whole))
     }
 
-    /// Takes in what another process has appended since. The writer knows its log's end without
-    /// looking.
-    fn refresh(&self) -> Result<(), LogError> {
+    /// Takes in what another process has appended and removed since. The writer knows its log
+    /// without looking.
+    pub(super) fn refresh(&self) -> Result<(), LogError> {
         if self.lock.is_some() {
             return Ok(());
         }
-        let (known, end) = {
+        let (first, last, end) = {
             let state = self.state();
-            (state.names.len(), state.end.clone())
+            (state.first(), state.last(), state.end.clone())
         };
-        let names = Listing::read(&self.directory)?.names;
-        if names.len() < known {
-            let damage = Damage::MissingAfter(Sequence(known as u64));
-            let last = names.last().map_or(self.directory.clone(), |it| self.path_of(it));
+        let Listing { before, names, removed, .. } = Listing::read(&self.directory)?;
+        let mut new = State { before, names, removed, end: end.clone(), unsynced: false };
+        if new.last() < last {
+            let damage = Damage::MissingAfter(last);
+            let last = new.names.last().map_or(self.directory.clone(), |it| self.path_of(it));
             return Err(LogError::corrupt(last.display(), damage));
         }
-        if names.len() == known {
+        if (new.first(), new.last()) == (first, last) {
             return Ok(());
         }
         // The writer may not have synced the directory yet, and a segment that this handle has
         // shown must not vanish.
         self.sync()?;
-        let mut new_end = None;
-        let before = end.map(|end| end.chain_end());
-        walk(&self.directory, &names[known..], before, &mut |info| new_end = Some(info))?;
+        // What this handle knew last may have been removed, together with what came after it.
+        let known = end.map(|end| end.chain_end()).filter(|end| end.sequence.next() >= new.first());
+        let unread = new.index(last.next()).unwrap_or(0);
+        let known = known.or_else(|| new.before.clone());
+        walk(&self.directory, &new.names[unread..], known, &mut |info| new.end = Some(info))?;
         let mut state = self.state();
-        if names.len() > state.names.len() {
-            state.names = names;
-            state.end = new_end;
+        if new.first() >= state.first() && new.last() >= state.last() {
+            *state = new;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::conformance::{self, ScriptedFault, SegmentMaker, Subject, sample_sour
 use crate::error::Damage;
 
 mod opening;
+mod removing;
 mod steps;
 
 /// A log directory whose steps fail as a test decides.
@@ -83,12 +84,25 @@ impl Bench {
         let names = self.file_names();
         names.iter().filter(|it| it.ends_with(".seg")).map(|it| self.path().join(it)).collect()
     }
+
+    fn file_of(&self, sequence: Sequence) -> PathBuf {
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with(&format!("{:012}-", sequence.0))
+        };
+        self.segment_files().into_iter().find(is_it).unwrap()
+    }
 }
 
 #[async_trait]
 impl Subject for Bench {
     async fn open(&self) -> Result<Box<dyn SegmentLog>, LogError> {
         Ok(Box::new(self.open_with(DirectoryOptions::default()).await?))
+    }
+
+    async fn open_reader(&self) -> Result<Box<dyn SegmentLog>, LogError> {
+        let options = DirectoryOptions::default();
+        Ok(Box::new(DirectoryLog::open_reader(self.path(), options).await?))
     }
 
     async fn fail_next_append(&self, fault: ScriptedFault) {
@@ -106,7 +120,7 @@ impl Subject for Bench {
     }
 
     async fn flip_bit(&self, sequence: Sequence, permille: u64) {
-        let path = &self.segment_files()[sequence.0 as usize - 1];
+        let path = &self.file_of(sequence);
         let mut bytes = fs::read(path).unwrap();
         let at = bytes.len() as u64 * permille / 1000;
         bytes[at as usize] ^= 1;
@@ -114,7 +128,7 @@ impl Subject for Bench {
     }
 
     async fn replace(&self, sequence: Sequence, other: SealedSegment) {
-        fs::write(&self.segment_files()[sequence.0 as usize - 1], other.to_bytes()).unwrap();
+        fs::write(self.file_of(sequence), other.to_bytes()).unwrap();
     }
 }
 

@@ -7,6 +7,10 @@ impl Subject for MemoryLog {
         Ok(Box::new(self.clone()))
     }
 
+    async fn open_reader(&self) -> Result<Box<dyn SegmentLog>, LogError> {
+        self.open().await
+    }
+
     async fn fail_next_append(&self, fault: ScriptedFault) {
         self.script_append(match fault {
             ScriptedFault::Refused => AppendFault::FailBefore,
