@@ -1,7 +1,9 @@
 //! Where a log begins. A log from which nothing was removed begins with segment 1.
 
 use hindsight_oplog::OpTime;
-use hindsight_segment::{ChainEnd, SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
+use hindsight_segment::{
+    ChainEnd, SegmentDigest, SegmentInfo, Sequence, SourceIdentity, WriterEpoch,
+};
 
 /// The beginning of a log: its first segment, and what is known of the segment before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,5 +43,15 @@ impl Beginning {
     pub(crate) fn of_all(source: SourceIdentity) -> Self {
         let (sequence, predecessor) = (Sequence::FIRST, SegmentDigest::NONE);
         Self { sequence, source, predecessor, before: None }
+    }
+
+    /// Returns the beginning of a log of which only the first segment is known.
+    pub(crate) fn with(first: &SegmentInfo) -> Self {
+        Self {
+            sequence: first.sequence(),
+            source: first.header.source.clone(),
+            predecessor: first.header.predecessor,
+            before: None,
+        }
     }
 }

@@ -28,9 +28,11 @@ mod gather;
 mod landmarks;
 mod layout;
 mod options;
+mod places;
 mod producer;
 mod recall;
 mod record;
+mod remove;
 mod settings;
 mod store;
 mod topic;
@@ -69,7 +71,8 @@ impl fmt::Debug for KafkaLog {
 impl KafkaLog {
     /// Opens the log for following and for [leading](SharedLog::lead). Creates the topic if it does
     /// not exist. Reads and verifies the topic from its beginning, or from where
-    /// [`KafkaOptions::landmarks`] lead.
+    /// [`KafkaOptions::landmarks`] lead. Where the oldest records are gone, the log begins with the
+    /// first segment that is whole.
     ///
     /// # Errors
     /// Returns [`LogError::Misconfigured`] for a topic that could lose what is appended. Returns
@@ -102,7 +105,7 @@ impl KafkaLog {
     ///
     /// # Errors
     /// Returns [`LogError::NotFound`] when the topic does not exist, and [`LogError::Corrupt`] when
-    /// its first records are gone. The topic's settings are not checked, because that is the
+    /// its records are gone and no whole segment is left. The topic's settings are not checked, because that is the
     /// writer's task.
     pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
@@ -169,15 +172,11 @@ impl SegmentLog for KafkaLog {
     }
 
     async fn begin(&self) -> Result<Option<Beginning>, LogError> {
-        let end = self.end().await?;
-        Ok(end.map(|end| Beginning::of_all(end.header.source.clone())))
+        self.run(|store| store.begin()).await
     }
 
     async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError> {
-        self.writer()?;
-        let cause = std::io::ErrorKind::Unsupported.into();
-        let _ = sequence;
-        Err(LogError::unavailable(self.store.topic.place(), "remove segments from it", cause))
+        self.writer()?.remove_before(&self.store, sequence).await
     }
 
     fn complaint(&self) -> Option<String> {
@@ -220,7 +219,8 @@ impl SharedLog for KafkaLog {
     async fn announced(&self) -> Result<Vec<BaseNotice>, LogError> {
         self.run(|store| {
             store.refresh_past_damage()?;
-            Ok(store.follower().chain.bases().to_vec())
+            let follower = store.follower();
+            Ok(follower.chain.bases().iter().map(|base| base.notice.clone()).collect())
         })
         .await
     }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::blocking;
 use super::complaints::Complaints;
 use super::options::KafkaOptions;
 use super::settings::{TopicState, Wanted};
-use super::topic::Topic;
+use super::topic::{PARTITION, Topic};
 use crate::error::LogError;
 
 impl Topic {
@@ -147,6 +149,30 @@ impl Topic {
             }
             Some(Err((_, code))) => Err(self.failed("create it", &code.to_string())),
         }
+    }
+
+    /// Removes the records before `offset`, and returns when the brokers keep them removed.
+    pub(super) async fn delete_records(&self, offset: i64) -> Result<(), LogError> {
+        const ACTION: &str = "remove records from it (which takes the right Delete)";
+        let admin = self.admin_client()?;
+        let options = AdminOptions::new()
+            .request_timeout(Some(self.options.timeout))
+            .operation_timeout(Some(self.options.timeout));
+        let mut before = TopicPartitionList::new();
+        before
+            .add_partition_offset(&self.options.topic, PARTITION, Offset::Offset(offset))
+            .map_err(|error| self.unavailable(ACTION, error))?;
+        let outcome = admin.delete_records(&before, &options).await;
+        let outcome = outcome
+            .and_then(|list| list.elements().iter().try_for_each(TopicPartitionListElem::error));
+        outcome.map_err(|error| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::PolicyViolation) => {
+                let mend = self.wanted().alter("cleanup.policy", "delete");
+                let problem = format!("its cleanup.policy lets nobody remove records: {mend}");
+                LogError::Misconfigured { place: self.place(), problems: vec![problem] }
+            }
+            _ => self.unavailable(ACTION, error),
+        })
     }
 
     async fn describe_settings(

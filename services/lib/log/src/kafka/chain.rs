@@ -10,6 +10,7 @@
 //! - A newer attempt of a writer ends its older attempts, and they never count again.
 //! - An attempt is a segment once its seal has arrived. The segment is the log's next one when it
 //!   follows the end.
+//! - Where the oldest records are gone, [`trimmed`] says what the others tell.
 
 use std::sync::Arc;
 
@@ -20,6 +21,10 @@ use super::gather::{Gather, Gathered, Place, Whole};
 use super::record::{Attempt, Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
 use crate::error::Damage;
 use crate::shared::{BaseDigest, BaseNotice, Leader};
+
+mod trimmed;
+
+use trimmed::Trimmed;
 
 /// Names are for people and for file names. Longer ones are not needed, and are cut.
 const MAX_NAME_BYTES: usize = 255;
@@ -37,7 +42,7 @@ pub struct Ignored {
     pub late_claims: u64,
     /// Attempts whose seal never came.
     pub unsealed: u64,
-    /// Records of an attempt that had been given up.
+    /// Records of an attempt that had been given up, or whose first records are gone.
     pub stale: u64,
     /// Segments that the log already had, or in whose place it had another segment.
     pub repeated: u64,
@@ -74,6 +79,16 @@ pub(super) struct Break {
 pub(super) struct Accepted {
     pub(super) info: Arc<SegmentInfo>,
     pub(super) place: Place,
+    /// True when the log begins with it: what was accepted before is not part of the log.
+    pub(super) begins: bool,
+}
+
+/// A base that was announced.
+#[derive(Clone, Debug)]
+pub(super) struct Announced {
+    pub(super) notice: BaseNotice,
+    /// The offset of the newest record that announces it.
+    pub(super) offset: i64,
 }
 
 /// The state of the newest attempt.
@@ -96,14 +111,19 @@ pub(super) struct Chain {
     newest_attempt: u64,
     progress: Progress,
     broken: Option<Break>,
-    bases: Vec<BaseNotice>,
+    bases: Vec<Announced>,
+    /// The offset of the newest record that announces a base.
+    newest_base: Option<i64>,
+    /// Present when the oldest records of the topic were gone when it was read.
+    trimmed: Option<Trimmed>,
     ignored: Ignored,
 }
 
 /// The writer that may append.
 #[derive(Debug)]
 struct Holder {
-    writer: WriterId,
+    /// None when the writer's claim and records are gone, and only its epoch is known.
+    writer: Option<WriterId>,
     leader: Leader,
 }
 
@@ -115,12 +135,13 @@ impl Chain {
         attempt: Attempt,
         claim: Claim,
         name: &[u8],
-        bases: Vec<BaseNotice>,
+        bases: Vec<Announced>,
     ) -> Option<Self> {
         if (attempt.epoch, attempt.writer) != (claim.epoch, claim.writer) {
             return None;
         }
-        let mut chain = Self { bases, end: Some(segment), ..Self::default() };
+        let newest_base = bases.iter().map(|base| base.offset).max();
+        let mut chain = Self { bases, newest_base, end: Some(segment), ..Self::default() };
         chain.hold(claim, name);
         chain.newest_attempt = attempt.number;
         Some(chain)
@@ -137,15 +158,21 @@ impl Chain {
 
     pub(super) fn is_held_by(&self, epoch: WriterEpoch, writer: WriterId) -> bool {
         let holder = self.holder.as_ref();
-        holder.is_some_and(|it| it.leader.epoch == epoch && it.writer == writer)
+        holder.is_some_and(|it| it.leader.epoch == epoch && it.writer == Some(writer))
     }
 
     pub(super) fn leader(&self) -> Leader {
         self.holder.as_ref().map_or_else(Leader::nobody, |holder| holder.leader.clone())
     }
 
-    pub(super) fn bases(&self) -> &[BaseNotice] {
+    /// Returns the bases announced so far, oldest first.
+    pub(super) fn bases(&self) -> &[Announced] {
         &self.bases
+    }
+
+    /// Returns the offset of the newest record that announces a base.
+    pub(super) fn newest_base(&self) -> Option<i64> {
+        self.newest_base
     }
 
     /// Returns the damage that the log ends at. The next claim clears it.
@@ -165,9 +192,12 @@ impl Chain {
         head: Result<Head, NotOurs>,
         value: Bytes,
     ) -> Option<Accepted> {
+        if let Ok(head) = &head {
+            self.learn_holder(head);
+        }
         match head {
             Ok(Head::Claim(claim)) => self.take_claim(claim, &value),
-            Ok(Head::Note(note)) => self.take_note(note, &value),
+            Ok(Head::Note(note)) => self.take_note(note, offset, &value),
             Ok(Head::Piece(head)) => return self.take_piece(&head, offset, value),
             Err(NotOurs::Foreign) => self.ignored.foreign += 1,
             Err(NotOurs::Malformed(header)) => {
@@ -202,8 +232,7 @@ impl Chain {
         self.heard(attempt.epoch, attempt.writer);
         self.give_up_attempt();
         self.newest_attempt = attempt.number;
-        self.end = Some(Arc::clone(info));
-        Some(Accepted { info: Arc::clone(info), place })
+        Some(self.accept(Arc::clone(info), place, attempt.epoch))
     }
 
     /// Checks whether a segment would be the log's next one.
@@ -219,12 +248,16 @@ impl Chain {
         }
         self.give_up_attempt();
         self.hold(claim, name);
-        self.broken = None;
+        self.note_claim();
+        // Without an end, what follows the damage could not be told from what does not.
+        if !self.has_lost_end() {
+            self.broken = None;
+        }
     }
 
     fn hold(&mut self, claim: Claim, name: &[u8]) {
         self.holder = Some(Holder {
-            writer: claim.writer,
+            writer: Some(claim.writer),
             leader: Leader {
                 epoch: claim.epoch,
                 instance: claim.instance,
@@ -248,16 +281,15 @@ impl Chain {
         Some(leader)
     }
 
-    fn take_note(&mut self, note: Note, value: &[u8]) {
+    fn take_note(&mut self, note: Note, offset: i64, value: &[u8]) {
         let Some(leader) = self.heard(note.epoch, note.writer) else { return };
         match note.says {
             Says::Beat => {}
             Says::Resign => leader.has_resigned = true,
             Says::Base(digest) => {
                 let notice = base_notice(digest, value);
-                if !self.bases.contains(&notice) {
-                    self.bases.push(notice);
-                }
+                announce(&mut self.bases, Announced { notice, offset });
+                self.newest_base = Some(offset);
             }
         }
     }
@@ -272,6 +304,10 @@ impl Chain {
         if attempt.number > self.newest_attempt {
             self.give_up_attempt();
             self.newest_attempt = attempt.number;
+            if self.is_cut(head) {
+                self.ignored.stale += 1;
+                return None;
+            }
             self.progress = Progress::Under(Gather::new(head, offset));
         }
         let gathered = match &mut self.progress {
@@ -286,7 +322,7 @@ impl Chain {
             Gathered::More => None,
             Gathered::Whole(whole) => {
                 self.progress = Progress::Done;
-                self.judge(&whole)
+                self.judge(&whole, attempt.epoch)
             }
             Gathered::Torn => {
                 self.progress = Progress::Torn;
@@ -301,7 +337,7 @@ impl Chain {
 
     /// Returns the segment when it is the log's next one. Otherwise notes why the log stays as it
     /// is.
-    fn judge(&mut self, whole: &Whole) -> Option<Accepted> {
+    fn judge(&mut self, whole: &Whole, epoch: WriterEpoch) -> Option<Accepted> {
         if self.broken.is_some() {
             self.ignored.after_damage += 1;
             return None;
@@ -313,6 +349,10 @@ impl Chain {
                 return None;
             }
         };
+        if self.begins_with(&info, epoch) {
+            self.end = None;
+            return Some(self.accept(info.into(), whole.place, epoch));
+        }
         if self.end.as_ref().is_some_and(|end| info.sequence() <= end.sequence()) {
             self.ignored.repeated += 1;
             return None;
@@ -328,9 +368,14 @@ impl Chain {
             self.break_at(whole.place.seal, damage);
             return None;
         }
-        let info = Arc::new(info);
+        Some(self.accept(info.into(), whole.place, epoch))
+    }
+
+    fn accept(&mut self, info: Arc<SegmentInfo>, place: Place, epoch: WriterEpoch) -> Accepted {
+        let begins = self.end.is_none();
+        self.note_accepted(begins, epoch);
         self.end = Some(Arc::clone(&info));
-        Some(Accepted { info, place: whole.place })
+        Accepted { info, place, begins }
     }
 
     fn give_up_attempt(&mut self) {
@@ -343,6 +388,15 @@ impl Chain {
         if self.broken.is_none() {
             self.broken = Some(Break { offset, damage: damage.into() });
         }
+    }
+}
+
+/// Adds a base to those that are known. A base that is announced again is known from its newest
+/// record.
+pub(super) fn announce(bases: &mut Vec<Announced>, base: Announced) {
+    match bases.iter_mut().find(|known| known.notice == base.notice) {
+        Some(known) => known.offset = base.offset,
+        None => bases.push(base),
     }
 }
 

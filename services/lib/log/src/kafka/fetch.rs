@@ -15,6 +15,10 @@ use crate::in_chain::is_in_chain;
 
 impl Store {
     pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
+        self.despite_removals(|| self.read_held(sequence))
+    }
+
+    fn read_held(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
         let place = self.find(sequence)?;
         let text = self.topic.place_of(place.first);
         let mut session = self.topic.session()?;
@@ -36,6 +40,10 @@ impl Store {
     }
 
     pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
+        self.despite_removals(|| self.read_held_frame(info, ordinal))
+    }
+
+    fn read_held_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
         let place = self.find(info.sequence())?;
         let Some(line) = info.seal.frames.get(ordinal as usize) else {
             let place = self.topic.place_of(place.first);
@@ -66,15 +74,17 @@ impl Store {
         from: Sequence,
         limit: usize,
     ) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
-        let from = from.max(Sequence::FIRST);
-        if self.follower().place(from).is_none() {
+        if from >= self.follower().places.next() {
             self.refresh()?;
         }
-        let (before, page): (_, Vec<Place>) = {
-            let follower = self.follower();
-            let start = from.index();
-            let before = start.checked_sub(1).and_then(|it| follower.places.get(it)).copied();
-            (before, follower.places.iter().skip(start).take(limit).copied().collect())
+        self.despite_removals(|| self.held_infos(from, limit))
+    }
+
+    fn held_infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
+        let (before, page) = {
+            let places = &self.follower().places;
+            let before = from.0.checked_sub(1).and_then(|it| places.get(Sequence(it)));
+            (before, places.page(from, limit))
         };
         let mut session = self.topic.session()?;
         let mut before = match before {

@@ -7,7 +7,8 @@ use hindsight_segment::{SegmentInfo, Sequence};
 use super::chain::{Accepted, Break, Chain};
 use super::gather::Place;
 use super::landmarks::Landmarks;
-use super::record::Attempt;
+use super::places::Places;
+use super::record::{Attempt, Head};
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
 
@@ -15,7 +16,7 @@ use crate::error::{Damage, LogError};
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) chain: Chain,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Places,
 }
 
 /// The log as far as it was read.
@@ -23,11 +24,13 @@ pub(super) struct Follower {
     pub(super) chain: Chain,
     /// The offset of the next record to read.
     pub(super) next: i64,
-    /// Without holes: the segment with sequence n is at n - 1.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Places,
     /// Notes what is found. Without landmarks the next opening takes longer, and nothing else
     /// changes.
     landmarks: Option<Landmarks>,
+    /// The first segment of a topic whose oldest records are gone. It is noted once the second one
+    /// confirms it.
+    unnoted: Option<Accepted>,
 }
 
 impl Follower {
@@ -35,22 +38,42 @@ impl Follower {
     pub(super) fn new(known: Option<Known>, landmarks: Option<Landmarks>) -> Self {
         let Known { chain, places } = known.unwrap_or_default();
         let next = places.last().map_or(0, |place| place.last + 1);
-        Self { chain, next, places, landmarks }
+        Self { chain, next, places, landmarks, unnoted: None }
+    }
+
+    /// Begins anew at the first offset of a topic whose records before it are gone and were not
+    /// read.
+    pub(super) fn begin_at(&mut self, first: i64) {
+        // Nothing is to be noted of a topic that was not read yet.
+        if self.next > 0 {
+            self.forget_landmarks();
+        }
+        self.chain = Chain::of_trimmed();
+        self.next = first;
+        self.places = Places::default();
+        self.unnoted = None;
     }
 
     pub(super) fn take(&mut self, record: Record) {
         self.next = record.offset + 1;
-        let before = (self.chain.epoch(), self.chain.bases().len());
+        let before = (self.chain.epoch(), self.chain.newest_base());
+        let is_claim = matches!(record.head, Ok(Head::Claim(_)));
         let accepted = self.chain.take(record.offset, record.head, record.value);
-        let after = (self.chain.epoch(), self.chain.bases().len());
-        if before.0 != after.0 {
+        let after = (self.chain.epoch(), self.chain.newest_base());
+        if self.chain.end().is_none() && !self.places.is_empty() {
+            // They are of a writer that was superseded before the topic begins.
+            self.forget_landmarks();
+            self.places = Places::default();
+            self.unnoted = None;
+        }
+        if is_claim && before.0 != after.0 {
             self.note(|landmarks| landmarks.claim(record.offset));
         }
-        if before.1 != after.1 {
+        if after.1 > before.1 {
             self.note(|landmarks| landmarks.base(record.offset));
         }
         if let Some(accepted) = accepted {
-            self.hold(&accepted);
+            self.hold(accepted);
         }
     }
 
@@ -67,14 +90,29 @@ impl Follower {
         }
         let Some(accepted) = self.chain.take_own(attempt, info, place) else { return false };
         self.next = place.last + 1;
-        self.hold(&accepted);
+        self.hold(accepted);
         true
     }
 
-    fn hold(&mut self, accepted: &Accepted) {
-        debug_assert_eq!(accepted.info.sequence().0 as usize, self.places.len() + 1);
-        self.places.push(accepted.place);
-        self.note(|landmarks| landmarks.segment(&accepted.info, accepted.place));
+    fn hold(&mut self, accepted: Accepted) {
+        match accepted.begins {
+            true => self.places.begin(accepted.info.sequence(), accepted.place),
+            false => self.places.push(accepted.place),
+        }
+        debug_assert_eq!(accepted.info.sequence().next(), self.places.next());
+        if self.chain.is_unconfirmed() {
+            self.unnoted = Some(accepted);
+            return;
+        }
+        for Accepted { info, place, .. } in self.unnoted.take().into_iter().chain([accepted]) {
+            self.note(|landmarks| landmarks.segment(&info, place));
+        }
+    }
+
+    /// Stops noting, and makes sure that what was noted is not believed.
+    fn forget_landmarks(&mut self) {
+        self.note(Landmarks::clear);
+        self.landmarks = None;
     }
 
     fn note(&mut self, note: impl FnOnce(&mut Landmarks) -> std::io::Result<()>) {
@@ -88,7 +126,12 @@ impl Follower {
 
     /// Returns an error when the log is damaged and cannot go on from where it ends.
     pub(super) fn check(&self, topic: &Topic) -> Result<(), LogError> {
-        let Some(Break { offset, damage }) = self.chain.broken() else { return Ok(()) };
+        let Some(Break { offset, damage }) = self.chain.broken() else {
+            return match self.chain.has_lost_end() {
+                true => Err(LogError::corrupt(topic.place_of(0), Damage::Vanished)),
+                false => Ok(()),
+            };
+        };
         let place = topic.place_of(*offset);
         Err(match damage.clone() {
             Damage::Segment(error) => LogError::of_segment(place, error),
@@ -97,7 +140,7 @@ impl Follower {
     }
 
     pub(super) fn place(&self, sequence: Sequence) -> Option<Place> {
-        self.places.get(sequence.index()).copied()
+        self.places.get(sequence)
     }
 
     /// Returns whether the log ends with exactly this segment.
@@ -105,3 +148,7 @@ impl Follower {
         self.chain.end().is_some_and(|end| end.digest == info.digest)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -21,6 +21,7 @@ use std::path::Path;
 use hindsight_segment::{SegmentInfo, Sequence};
 
 use super::gather::Place;
+use super::places::Places;
 
 const MAGIC: &str = "hindsight-landmarks 1";
 /// Longer than any line that this program writes, in bytes.
@@ -33,8 +34,8 @@ pub(super) struct Found {
     pub(super) claim: i64,
     /// The offsets of the base notices before the last segment.
     pub(super) bases: Vec<i64>,
-    /// The places of the segments from sequence 1 on, without holes.
-    pub(super) places: Vec<Place>,
+    /// The places of the segments.
+    pub(super) places: Places,
     /// The digest of the last segment, in hexadecimal.
     pub(super) digest: String,
     /// Where the line of the last segment ends in the file, in bytes.
@@ -79,7 +80,7 @@ pub(super) fn read(path: &Path, topic: &str) -> Option<Found> {
     // What comes after the last segment is read from the topic again.
     let (mut claim, mut bases) = (None, Vec::new());
     let mut found = None;
-    let mut places: Vec<Place> = Vec::new();
+    let mut places = Places::default();
     while let Some(landmark) = lines.next_line().and_then(parse) {
         match landmark {
             Landmark::Claim(offset) => claim = Some(offset),
@@ -87,10 +88,11 @@ pub(super) fn read(path: &Path, topic: &str) -> Option<Found> {
             Landmark::Base(offset) if bases.last().is_some_and(|&last| offset <= last) => {}
             Landmark::Base(offset) => bases.push(offset),
             Landmark::Segment(place, sequence, digest) => {
-                if sequence != places.len() as u64 + 1 {
-                    return None;
+                match places.is_empty() {
+                    true => places.begin(Sequence(sequence), place),
+                    false if Sequence(sequence) == places.next() => places.push(place),
+                    false => return None,
                 }
-                places.push(place);
                 found = Some((claim?, bases.len(), digest, lines.end));
             }
         }
@@ -122,7 +124,7 @@ fn parse(line: &str) -> Option<Landmark> {
             let sequence = u64::try_from(number()?).ok()?;
             let is_in_order = place.first <= place.seal && place.seal <= place.last;
             let digest = words.next()?.to_owned();
-            is_in_order.then_some(Landmark::Segment(place, sequence, digest))
+            (is_in_order && sequence > 0).then_some(Landmark::Segment(place, sequence, digest))
         }
         _ => None,
     }
@@ -161,6 +163,11 @@ impl Landmarks {
         self.append(format!("segment {first} {seal} {last} {sequence} {}", info.digest))
     }
 
+    /// Removes everything, so that nothing is believed.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
     fn append(&mut self, mut line: String) -> io::Result<()> {
         let crc = crc32c::crc32c(line.as_bytes());
         let _ = writeln!(line, " ~{crc:08x}");
@@ -178,6 +185,12 @@ mod tests {
         Place { first, seal: first + 2, last: first + 2 }
     }
 
+    fn places(all: &[Place]) -> Places {
+        let mut places = Places::default();
+        all.iter().for_each(|&place| places.push(place));
+        places
+    }
+
     #[test]
     fn what_was_noted_is_found_and_cut_lines_are_not() {
         let directory = tempfile::tempdir().unwrap();
@@ -192,10 +205,13 @@ mod tests {
         file.claim(5).unwrap();
         let first = read(&path, "t").unwrap();
         let (digest, end) = (one.digest().to_string(), first.end);
-        assert_eq!(first, Found { claim: 0, bases: vec![], places: vec![place(1)], digest, end });
+        assert_eq!(
+            first,
+            Found { claim: 0, bases: vec![], places: places(&[place(1)]), digest, end }
+        );
         file.segment(two.info(), place(6)).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        let places = vec![place(1), place(6)];
+        let places = places(&[place(1), place(6)]);
         let (digest, end) = (two.digest().to_string(), whole.len() as u64);
         let both = Found { claim: 5, bases: vec![4], places, digest, end };
         assert_eq!(read(&path, "t"), Some(both.clone()));
@@ -223,6 +239,26 @@ mod tests {
         std::fs::write(&path, &whole).unwrap();
         drop(Landmarks::open(&path, "t", None).unwrap());
         assert_eq!(read(&path, "t"), None, "begun anew");
+    }
+
+    #[test]
+    fn segments_are_noted_from_wherever_the_log_begins() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("landmarks");
+        let mut maker = SegmentMaker { sequence: Sequence(5), ..SegmentMaker::default() };
+        let mut file = Landmarks::open(&path, "t", None).unwrap();
+        file.claim(40).unwrap();
+        file.segment(maker.make(3).info(), place(41)).unwrap();
+        file.segment(maker.make(3).info(), place(44)).unwrap();
+        let found = read(&path, "t").unwrap().places;
+        assert_eq!((found.first(), found.next()), (Sequence(5), Sequence(7)));
+        assert_eq!(found.get(Sequence(6)), Some(place(44)));
+        let mut skipping = SegmentMaker { sequence: Sequence(8), ..maker.clone() };
+        file.segment(skipping.make(3).info(), place(47)).unwrap();
+        assert_eq!(read(&path, "t"), None, "7 is not there");
+        file.clear().unwrap();
+        file.claim(50).unwrap();
+        assert_eq!(read(&path, "t"), None, "cleared");
     }
 
     /// What follows the last segment is read from the topic at the next opening, and is noted

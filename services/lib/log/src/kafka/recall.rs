@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::chain::{Chain, base_notice};
+use super::chain::{Announced, Chain, announce, base_notice};
 use super::fetch::read_info;
 use super::follow::Known;
 use super::landmarks::Found;
@@ -29,8 +29,11 @@ impl Topic {
     }
 
     fn try_recall(&self, found: Found) -> Result<Option<Known>, LogError> {
-        let (_, end) = self.watermarks()?;
-        let Some(&last) = found.places.last().filter(|place| place.last < end) else {
+        let (first, end) = self.watermarks()?;
+        let mut places = found.places;
+        places.forget_before(first);
+        // What lies before the first offset is gone, and cannot be confirmed.
+        let Some(last) = places.last().filter(|it| it.last < end && found.claim >= first) else {
             return Ok(None);
         };
         let mut session = self.session()?;
@@ -40,29 +43,27 @@ impl Topic {
             return Ok(None);
         };
         let info = read_info(self, &mut session, last)?;
-        let is_it = info.digest.to_string() == found.digest
-            && info.sequence().0 == found.places.len() as u64;
+        let is_it =
+            info.digest.to_string() == found.digest && info.sequence().next() == places.next();
         let claim = self.record_at(&mut session, found.claim)?;
         let Some(Record { head: Ok(Head::Claim(claim)), value: name, .. }) = claim else {
             return Ok(None);
         };
         let mut bases = Vec::with_capacity(found.bases.len());
-        for &offset in &found.bases {
+        for &offset in found.bases.iter().filter(|&&offset| offset >= first) {
             let record = self.record_at(&mut session, offset)?;
             let Some(Record { head: Ok(Head::Note(note)), value, .. }) = record else {
                 return Ok(None);
             };
             let Note { says: Says::Base(digest), .. } = note else { return Ok(None) };
             let notice = base_notice(digest, &value);
-            if !bases.contains(&notice) {
-                bases.push(notice);
-            }
+            announce(&mut bases, Announced { notice, offset });
         }
         if !is_it {
             return Ok(None);
         }
         let chain = Chain::after(Arc::new(info), attempt, claim, &name, bases);
-        Ok(chain.map(|chain| Known { chain, places: found.places }))
+        Ok(chain.map(|chain| Known { chain, places }))
     }
 
     fn record_at(

@@ -120,7 +120,8 @@ impl Wanted<'_> {
         problems
     }
 
-    fn alter(&self, name: &str, value: &str) -> String {
+    /// Returns the command that changes a setting.
+    pub(super) fn alter(&self, name: &str, value: &str) -> String {
         format!(
             "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} \
              --add-config {name}={value}",

@@ -48,15 +48,16 @@ impl Store {
     /// damaged log is opened nevertheless, for what comes before the damage. Calls that reach the
     /// damage return errors.
     pub(super) fn open(topic: Arc<Topic>) -> Result<Self, LogError> {
-        let (first, _) = topic.watermarks()?;
-        if first > 0 {
-            // Claims may be among the records that are gone. Without them the rest would not even
-            // look like a log.
-            return Err(LogError::corrupt(topic.place_of(0), Damage::Vanished));
-        }
         let follower = follower(&topic)?;
         let store = Self { topic, follower: Mutex::new(follower), catching_up: Mutex::default() };
         store.refresh_past_damage()?;
+        if store.follower().chain.has_lost_end() {
+            // Nothing is left that could be read, and nothing could be appended.
+            store.follower().check(&store.topic)?;
+        }
+        if let Some(gone) = store.gone_records()? {
+            tracing::warn!("{gone}");
+        }
         let end = store.follower().chain.end().cloned();
         if let (Some(expected), Some(end)) = (&store.topic.options.expected, end)
             && end.header.source != *expected
@@ -94,15 +95,31 @@ impl Store {
         let _one_at_a_time = self.catching_up();
         let deadline = Instant::now() + self.topic.options.timeout;
         loop {
-            let next = self.follower().next;
             let (first, end) = self.topic.watermarks()?;
-            if first > next || end < next {
+            let next = self.follower().next;
+            if end < next {
                 return Err(LogError::corrupt(self.topic.place_of(next), Damage::Vanished));
             }
-            self.topic.session()?.read(next, end, &mut |record| {
+            if first > next {
+                tracing::warn!(
+                    topic = self.topic.options.topic,
+                    from = next,
+                    until = first,
+                    "records are gone before they were read"
+                );
+                self.follower().begin_at(first);
+            }
+            let next = self.follower().next;
+            let read = self.topic.session()?.read(next, end, &mut |record| {
                 self.follower().take(record);
                 ControlFlow::Continue(())
-            })?;
+            });
+            match read {
+                // Records were removed meanwhile, and more than were read.
+                Err(error) if !self.is_behind(&error)? => return Err(error),
+                Err(_) => continue,
+                Ok(_) => {}
+            }
             if self.follower().next >= target {
                 return Ok(());
             }
@@ -112,6 +129,13 @@ impl Store {
             }
             std::thread::sleep(BETWEEN_LOOKS);
         }
+    }
+
+    /// Returns whether reading failed because the topic begins after what was read.
+    fn is_behind(&self, error: &LogError) -> Result<bool, LogError> {
+        let LogError::Corrupt { damage: Damage::Vanished, .. } = error else { return Ok(false) };
+        let (first, _) = self.topic.watermarks()?;
+        Ok(first > self.follower().next)
     }
 
     /// Takes in a segment that this writer appended and whose place it knows, without reading it
@@ -148,12 +172,22 @@ impl Store {
     }
 
     pub(super) fn find(&self, sequence: Sequence) -> Result<Place, LogError> {
-        if let Some(place) = self.follower().place(sequence) {
+        if let Some(place) = self.place_of_held(sequence)? {
             return Ok(place);
         }
         self.refresh()?;
-        let place = self.follower().place(sequence);
+        let place = self.place_of_held(sequence)?;
         place.ok_or_else(|| LogError::no_segment(self.topic.place(), sequence))
+    }
+
+    /// Returns where a segment lies. None when the log did not reach it when it was last read.
+    fn place_of_held(&self, sequence: Sequence) -> Result<Option<Place>, LogError> {
+        let follower = self.follower();
+        if follower.places.is_before(sequence) {
+            let begins = follower.places.first();
+            return Err(LogError::removed(self.topic.place(), sequence, begins));
+        }
+        Ok(follower.place(sequence))
     }
 
     pub(super) fn ignored(&self) -> Ignored {

@@ -8,48 +8,57 @@ use std::collections::BTreeMap;
 
 use hindsight_segment::Sequence;
 
-use super::gather::Place;
+use super::places::Places;
 use super::settings::Wanted;
 use super::store::Store;
 use crate::error::LogError;
 use crate::shared::Risks;
 
 impl Store {
-    /// Returns which of the records are gone or damaged, as text for people. None when none are.
-    pub(super) fn lost_records(&self) -> Result<Option<String>, LogError> {
-        let (first, _) = self.topic.watermarks()?;
-        let vanished = vanished(first, &self.follower().places);
-        if vanished.is_some() {
-            return Ok(vanished);
-        }
-        match self.refresh() {
-            Ok(()) => Ok(None),
-            Err(error @ LogError::Corrupt { .. }) => Ok(Some(format!(
+    /// Returns which of the records are gone or damaged, as text for people.
+    pub(super) fn lost_records(&self) -> Result<Vec<String>, LogError> {
+        let damage = match self.refresh() {
+            Ok(()) => None,
+            Err(error @ LogError::Corrupt { .. }) => Some(format!(
                 "{error}; or copy what is intact before it to a new topic with `hindsight log copy`, and go on there"
-            ))),
-            Err(error) => Err(error),
-        }
+            )),
+            Err(error) => return Err(error),
+        };
+        Ok(self.gone_records()?.into_iter().chain(damage).collect())
+    }
+
+    /// Returns what is gone from the beginning of the topic, as text for people. None when nothing
+    /// is.
+    pub(super) fn gone_records(&self) -> Result<Option<String>, LogError> {
+        let first = self.forget_removed()?.0;
+        Ok(gone(&self.topic.options.topic, first, &self.follower().places))
     }
 }
 
 /// Returns what it means that the topic begins at offset `first`. None when nothing is gone.
-fn vanished(first: i64, places: &[Place]) -> Option<String> {
+fn gone(topic: &str, first: i64, places: &Places) -> Option<String> {
     if first == 0 {
         return None;
     }
-    let gone = places.iter().take_while(|place| place.first < first).count();
-    let what = match gone {
-        0 => format!(
-            "the records before offset {first} are gone from the topic, and with them perhaps a claim"
+    let begins = places.first();
+    let remedy = "The log is read from there on. Unless they were removed on purpose, check the topic's retention; \
+                  they can be put back from a copy of the log only: copy that to a new topic with `hindsight log \
+                  copy`, and go on there";
+    Some(match places.is_empty() {
+        true => format!(
+            "the records before offset {first} are gone from the topic {topic}, and no whole segment is left: it is \
+             refused at the next start. Copy a copy of the log to a new topic with `hindsight log copy`, and go on \
+             there"
         ),
-        gone => {
-            format!("the segments before {} are gone from the topic", Sequence(gone as u64 + 1))
-        }
-    };
-    Some(format!(
-        "{what}: it is refused at the next start. They can be put back from a copy of the log only: copy that to a \
-         new topic with `hindsight log copy`, and go on there"
-    ))
+        false if begins == Sequence::FIRST => format!(
+            "the records before offset {first} are gone from the topic {topic}, and with them perhaps a claim or the \
+             notice of a base; all segments are there. {remedy}"
+        ),
+        false => format!(
+            "the segments before {begins} are gone from the topic {topic}, as are all records before offset {first}. \
+             {remedy}"
+        ),
+    })
 }
 
 /// Turns the answers into risks: the number of partitions and the fewest replicas (None when there
@@ -58,7 +67,7 @@ pub(super) fn weigh(
     wanted: &Wanted<'_>,
     shape: Result<Option<(usize, usize)>, LogError>,
     settings: Result<BTreeMap<String, String>, LogError>,
-    records: Result<Option<String>, LogError>,
+    records: Result<Vec<String>, LogError>,
 ) -> Risks {
     let mut risks = Risks::default();
     match shape {
@@ -97,6 +106,7 @@ pub(super) fn weigh(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::kafka::gather::Place;
 
     const WANTED: Wanted<'_> = Wanted {
         bootstrap: "kafka:9092",
@@ -116,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_topic_as_it_must_be_is_no_risk() {
-        let risks = weigh(&WANTED, Ok(Some((1, 3))), Ok(fine()), Ok(None));
+        let risks = weigh(&WANTED, Ok(Some((1, 3))), Ok(fine()), Ok(Vec::new()));
         assert_eq!(risks, Risks::default());
     }
 
@@ -132,7 +142,7 @@ mod tests {
     fn what_cannot_be_checked_is_told_and_hides_nothing_else() {
         let mut short = fine();
         short.insert("retention.ms".to_owned(), "1000".to_owned());
-        let lost = || Ok(Some("lost".to_owned()));
+        let lost = || Ok(vec!["lost".to_owned()]);
         let cases = [
             (weigh(&WANTED, denied(), Ok(short.clone()), lost()), 2, "partitions and replicas"),
             (weigh(&WANTED, Ok(Some((1, 1))), denied(), lost()), 2, "DescribeConfigs"),
@@ -147,20 +157,25 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_begins_later_than_it_did_has_lost_something() {
+    fn what_is_gone_from_the_beginning_is_told() {
         let place = |first: i64| Place { first, seal: first + 2, last: first + 2 };
-        let places = [place(1), place(4), place(9)];
-        assert_eq!(vanished(0, &places), None);
+        let mut whole = Places::default();
+        whole.begin(Sequence(1), place(1));
+        whole.push(place(4));
+        assert_eq!(gone("t", 0, &whole), None);
         for (first, words) in [
-            (1, "the records before offset 1 are gone"),
-            (2, "the segments before 2 are gone"),
-            (4, "the segments before 2 are gone"),
-            (5, "the segments before 3 are gone"),
-            (99, "the segments before 4 are gone"),
+            (1, "the records before offset 1 are gone from the topic t"),
+            (2, "the segments before 2 are gone from the topic t"),
+            (4, "the segments before 2 are gone from the topic t"),
+            (5, "no whole segment is left"),
         ] {
-            let told = vanished(first, &places).unwrap();
+            let mut left = whole.clone();
+            left.forget_before(first);
+            let told = gone("t", first, &left).unwrap();
             assert!(told.contains(words), "{first}: {told}");
+            assert!(told.contains("hindsight log copy"), "{first}: {told}");
+            assert_eq!(told.contains("all segments are there"), first == 1, "{first}: {told}");
         }
-        assert!(vanished(1, &[]).is_some(), "of an empty log a claim");
+        assert!(gone("t", 1, &Places::default()).is_some(), "of an empty log a claim");
     }
 }

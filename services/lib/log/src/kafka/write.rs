@@ -24,14 +24,14 @@ pub(super) struct Writer {
     id: WriterId,
     epoch: WriterEpoch,
     max_message_bytes: usize,
-    state: tokio::sync::Mutex<State>,
+    pub(super) state: tokio::sync::Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     sender: Option<Sender>,
     attempts: u64,
     /// True while it is not known what became of the last append: the topic must be read.
-    uncertain: bool,
+    pub(super) uncertain: bool,
 }
 
 impl Writer {
@@ -86,7 +86,7 @@ impl Writer {
         self.say_next(&mut state, store, says, value).await
     }
 
-    async fn say_next(
+    pub(super) async fn say_next(
         &self,
         state: &mut State,
         store: &Arc<Store>,
@@ -197,7 +197,7 @@ impl Writer {
         Err(LogError::unavailable(store.topic.place(), "find what was appended", error))
     }
 
-    fn check_held(&self, store: &Store) -> Result<(), LogError> {
+    pub(super) fn check_held(&self, store: &Store) -> Result<(), LogError> {
         let follower = store.follower();
         let chain = &follower.chain;
         if chain.is_held_by(self.epoch, self.id) {

@@ -13,6 +13,7 @@ type Records = VecDeque<(Head, Bytes)>;
 /// Records under way. The records of one producer arrive in order; the records of several producers
 /// arrive in any order.
 struct Queue {
+    writer: usize,
     records: Records,
     /// The last record, which is sent once all records before it are acknowledged.
     last: Records,
@@ -33,6 +34,9 @@ struct World {
     topic: Topic,
     network: Vec<Queue>,
     writers: Vec<Writer>,
+    /// A writer that tries again sends nothing more of its earlier try. What was sent may still
+    /// arrive.
+    discards: bool,
 }
 
 impl World {
@@ -44,7 +48,7 @@ impl World {
         let instance = Instance(id);
         let claim = Head::Claim(Claim { writer: WriterId(id), epoch, supersedes, instance });
         let records = Records::from([(claim, Bytes::new())]);
-        self.network.push(Queue { records, last: Records::new() });
+        self.network.push(Queue { writer: self.writers.len(), records, last: Records::new() });
         let (pending, durable) = (None, Vec::new());
         self.writers.push(Writer { id, epoch, attempts: 0, pending, durable });
     }
@@ -69,7 +73,11 @@ impl World {
             .collect();
         let last = records.split_off(records.len() - 1);
         writer.pending = Some(segment);
-        self.network.push(Queue { records, last });
+        if self.discards {
+            let given_up = self.network.iter_mut().filter(|it| it.writer == index);
+            given_up.filter(|it| !it.records.is_empty()).for_each(|it| it.last.clear());
+        }
+        self.network.push(Queue { writer: index, records, last });
     }
 
     /// Some records of a queue arrive.
@@ -136,8 +144,11 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn there_is_one_log_whatever_arrives(events in prop::collection::vec(any_event(), 1..80)) {
-        let mut world = World::default();
+    fn there_is_one_log_whatever_arrives(
+        events in prop::collection::vec(any_event(), 1..80),
+        discards in any::<bool>(),
+    ) {
+        let mut world = World { discards, ..World::default() };
         world.start();
         world.deliver(0, 1);
         for event in events {
@@ -163,5 +174,28 @@ proptest! {
             let index = segment.info().sequence().0 as usize - 1;
             prop_assert_eq!(digests[index], segment.digest(), "what was durable stays");
         }
+        if discards {
+            whoever_reads_less_reads_the_same(&world.topic)?;
+        }
     }
+}
+
+/// Readers of a topic whose oldest records are gone agree with a reader that has read them all.
+fn whoever_reads_less_reads_the_same(topic: &Topic) -> Result<(), TestCaseError> {
+    let all = topic.digests();
+    for first in 1..=topic.records.len() as i64 {
+        let left = topic.read_from(first);
+        let held = topic.accepted.iter().filter(|it| it.place.first >= first).count();
+        let is_boundary = topic.accepted.iter().any(|it| it.place.first == first);
+        prop_assert_eq!(left.chain.broken(), None, "from {}", first);
+        if is_boundary {
+            prop_assert_eq!(left.digests(), &all[all.len() - held..], "from {}", first);
+        }
+        if held > 0 {
+            prop_assert!(all.ends_with(&left.digests()), "from {first}");
+            prop_assert_eq!(left.chain.end(), topic.chain.end(), "from {}", first);
+            prop_assert_eq!(left.chain.epoch(), topic.chain.epoch(), "from {}", first);
+        }
+    }
+    Ok(())
 }
