@@ -21,6 +21,7 @@ mod services;
 mod takeover;
 mod tls;
 mod topics;
+mod trimmed;
 mod waiting;
 
 /// The beginning of a record's headers: name and value, each after its length.

@@ -81,10 +81,10 @@ impl Store {
     }
 
     fn held_infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
-        let (before, page) = {
+        let (first, before, page) = {
             let places = &self.follower().places;
             let before = from.0.checked_sub(1).and_then(|it| places.get(Sequence(it)));
-            (before, places.page(from, limit))
+            (places.first(), before, places.page(from, limit))
         };
         let mut session = self.topic.session()?;
         let mut before = match before {
@@ -96,8 +96,11 @@ impl Store {
         let mut infos = Vec::with_capacity(page.len());
         for place in page {
             let info = read_info(&self.topic, &mut session, place)?;
-            check_next(before.as_ref(), &info)
-                .map_err(|reason| LogError::corrupt(self.topic.place_of(place.seal), reason))?;
+            // Nothing is known of the segment before the first one, where that is gone.
+            if before.is_some() || info.sequence() != first {
+                check_next(before.as_ref(), &info)
+                    .map_err(|reason| LogError::corrupt(self.topic.place_of(place.seal), reason))?;
+            }
             before = Some(info.chain_end());
             infos.push(Arc::new(info));
         }

@@ -86,7 +86,6 @@ impl Store {
 
     pub(super) fn begin(&self) -> Result<Option<Beginning>, LogError> {
         self.refresh()?;
-        self.forget_removed()?;
         self.despite_removals(|| {
             let (first, end) = {
                 let follower = self.follower();

@@ -101,14 +101,9 @@ impl Store {
                 return Err(LogError::corrupt(self.topic.place_of(next), Damage::Vanished));
             }
             if first > next {
-                tracing::warn!(
-                    topic = self.topic.options.topic,
-                    from = next,
-                    until = first,
-                    "records are gone before they were read"
-                );
-                self.follower().begin_at(first);
+                self.begin_at(first);
             }
+            self.follower().places.forget_before(first);
             let next = self.follower().next;
             let read = self.topic.session()?.read(next, end, &mut |record| {
                 self.follower().take(record);
@@ -129,6 +124,16 @@ impl Store {
             }
             std::thread::sleep(BETWEEN_LOOKS);
         }
+    }
+
+    /// Begins anew where the topic begins now: what comes next was removed before it was read.
+    fn begin_at(&self, first: i64) {
+        let mut follower = self.follower();
+        if follower.next > 0 {
+            let (topic, next) = (&self.topic.options.topic, follower.next);
+            tracing::warn!(topic, next, first, "records are gone before they were read");
+        }
+        follower.begin_at(first);
     }
 
     /// Returns whether reading failed because the topic begins after what was read.
