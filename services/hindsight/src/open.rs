@@ -202,6 +202,14 @@ async fn check_known_end(log: &dyn SegmentLog, resume: &ResumePoint) -> Result<(
     let found = log.infos(sequence, 1).await?;
     let damage = match found.first() {
         None => Damage::MissingAfter(sequence),
+        // The known segment was removed since. Only the segment after it could contradict it.
+        Some(first) if first.sequence() > sequence => {
+            let is_after = first.sequence() == sequence.next();
+            if !is_after || first.header.predecessor == SegmentDigest(resume.digest) {
+                return Ok(());
+            }
+            Damage::NotAsKnown
+        }
         Some(found) if found.digest != SegmentDigest(resume.digest) => Damage::NotAsKnown,
         Some(_) => return Ok(()),
     };

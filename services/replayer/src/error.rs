@@ -70,6 +70,9 @@ impl From<LogError> for QueryError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            LogError::Removed { .. } => {
+                Self::NotRestorable { why: Why::OutOfWindow, text: error.to_string() }
+            }
             other => Self::Corrupt(other.to_string()),
         }
     }

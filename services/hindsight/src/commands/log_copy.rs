@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
     let set = &first.header.source;
     let through = end_of(source.log.as_ref()).await?;
     let target = open_target(&to, set).await.with_context(|| format!("open {}", copy.to))?;
-    let copied = fill(&target, &source, set, through, global.bases.as_deref()).await;
+    let copied = fill(&target, &source, &first, through, global.bases.as_deref()).await;
     let left = target.leave().await;
     let copied = copied?;
     left?;
@@ -59,15 +59,15 @@ pub(super) async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
 async fn fill(
     target: &Target,
     source: &OpenLog,
-    set: &SourceIdentity,
+    first: &SegmentInfo,
     through: Option<Sequence>,
     directory: Option<&Path>,
 ) -> Result<Copied> {
     let mut copied = Copied::default();
     let (from, to) = (source.log.as_ref(), target.log.as_ref());
-    let next = after_what_is_there(from, to, &mut copied).await?;
+    let next = after_what_is_there(from, first.sequence(), to, &mut copied).await?;
     if let Some(shared) = &target.shared {
-        let wanted = bases::of(source, directory, set).await?;
+        let wanted = bases::of(source, directory, &first.header.source).await?;
         copied.bases = bases::announce(wanted, shared.as_ref()).await?;
     }
     copy_segments(Arc::clone(&source.log), to, next, through, &mut copied).await?;
@@ -164,6 +164,8 @@ struct Copied {
     found: u64,
     /// Bases that the target did not know.
     bases: u64,
+    /// The sequence of the target's last segment; 0 when it has none.
+    last: u64,
     /// Where the target ends.
     through: Option<OpTime>,
     /// The damage in the source, at which the copy ends.
@@ -175,12 +177,8 @@ impl Copied {
         self.segments += 1;
         self.entries += info.seal.entries;
         self.bytes += info.segment_bytes;
+        self.last = info.sequence().0;
         self.through = Some(info.last());
-    }
-
-    /// Returns how many segments the target has.
-    fn held(&self) -> u64 {
-        self.found + self.segments
     }
 
     /// Returns how the command ends. An incomplete copy is a failure, however useful the part may
@@ -189,32 +187,47 @@ impl Copied {
         let Some(damage) = &self.damage else { return Ok(Exit::Done) };
         let text = format!(
             "{} is damaged after segment {}: {damage}. What comes before the damage is in {}: continue there",
-            copy.from,
-            self.held(),
-            copy.to
+            copy.from, self.last, copy.to
         );
         Err(Failure::new(Exit::Failed, text).into())
     }
 }
 
-/// Returns the first segment that the target lacks.
+/// Returns the first segment that the target lacks. `begins` is the first segment that the source
+/// has.
 async fn after_what_is_there(
     from: &dyn SegmentLog,
+    begins: Sequence,
     to: &dyn SegmentLog,
     copied: &mut Copied,
 ) -> Result<Sequence> {
-    let Some(held) = to.end().await? else { return Ok(Sequence::FIRST) };
-    check_begins_alike(from, &held).await?;
-    copied.found = held.sequence().0;
+    let Some(held) = to.end().await? else {
+        return match begins {
+            Sequence::FIRST => Ok(begins),
+            _ => Err(begins_too_late(begins, "is empty".to_owned())),
+        };
+    };
+    check_follows(from, begins, &held).await?;
+    let first = to.begin().await?.map_or(Sequence::FIRST, |beginning| beginning.sequence);
+    copied.found = (held.sequence().0 + 1).saturating_sub(first.0);
+    copied.last = held.sequence().0;
     copied.through = Some(held.last());
     Ok(held.sequence().next())
 }
 
-/// Checks that the target's last segment is also in the source: otherwise the two are not the same
-/// log.
-async fn check_begins_alike(from: &dyn SegmentLog, held: &SegmentInfo) -> Result<()> {
+/// Checks that the target's last segment is also in the source, or is the last one that was removed
+/// from it: otherwise the two are not the same log.
+async fn check_follows(from: &dyn SegmentLog, begins: Sequence, held: &SegmentInfo) -> Result<()> {
+    if held.sequence().next() < begins {
+        let ends = format!("ends with segment {}", held.sequence());
+        return Err(begins_too_late(begins, ends));
+    }
     let infos = from.infos(held.sequence(), 1).await?;
-    if infos.first().is_some_and(|info| info.digest == held.digest) {
+    let is_the_log = infos.first().is_some_and(|info| match info.sequence() == held.sequence() {
+        true => info.digest == held.digest,
+        false => info.header.predecessor == held.digest,
+    });
+    if is_the_log {
         return Ok(());
     }
     let text = format!(
@@ -223,6 +236,18 @@ async fn check_begins_alike(from: &dyn SegmentLog, held: &SegmentInfo) -> Result
         held.last()
     );
     Err(Failure::new(Exit::Failed, text).into())
+}
+
+/// Segments were removed from the source that the target lacks. What comes after them cannot be
+/// appended, because a log has no holes.
+fn begins_too_late(begins: Sequence, target: String) -> anyhow::Error {
+    let text = format!(
+        "the log to copy begins with segment {begins}, because those before were removed, and the target {target}. \
+         Copy into a copy of this log that goes at least to segment {}, or keep a copy of the files of a log in a \
+         directory",
+        begins.0 - 1
+    );
+    Failure::new(Exit::Failed, text).into()
 }
 
 /// Appends the segments from `next` on, up to and including `through`, or up to the damage.
@@ -254,7 +279,7 @@ async fn copy_segments(
             say(&format!("segment {sequence}{of}: {} bytes copied", copied.bytes));
         }
     }
-    let is_whole = through.is_some_and(|through| copied.held() >= through.0);
+    let is_whole = through.is_some_and(|through| copied.last >= through.0);
     anyhow::ensure!(is_whole || copied.damage.is_some(), "reading the source ended too early");
     Ok(())
 }
