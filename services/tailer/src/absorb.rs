@@ -31,7 +31,9 @@ pub async fn absorb_new(
             Err(error @ LogError::Corrupt { .. }) => break Err(error),
             Err(error) => return Err(error.into()),
         };
-        if let (Some(_), Some(first)) = (resume, infos.first())
+        let is_begun = resume.is_some() || last.is_some();
+        if let Some(first) = infos.first()
+            && is_begun
             && first.sequence() > next
         {
             return Err(removed_too_soon(next, first.sequence()));

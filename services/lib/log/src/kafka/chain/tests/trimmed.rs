@@ -178,6 +178,32 @@ fn a_damaged_first_segment_is_not_passed_over() {
     }
 }
 
+/// Only records before the beginning are gone without being lost.
+#[test]
+fn records_that_are_lost_after_the_beginning_are_damage() {
+    let mut maker = SegmentMaker::default();
+    let segments = [maker.make(100), maker.make(100), maker.make(100)];
+    let sent: Vec<_> =
+        segments.iter().zip(1..).map(|(it, n)| records(it, attempt(7, 1, n))).collect();
+    let trimmed = || Topic { chain: Chain::of_trimmed(), next: 50, ..Topic::default() };
+    // The writer's claim is there, so everything that it sent must be.
+    let mut topic = trimmed();
+    topic.claim(7, 1, 0);
+    topic.send(&sent[1][1..]);
+    assert!(topic.chain.broken().is_some());
+    // The claim is gone, and so may be the beginning of the first segment.
+    let mut topic = trimmed();
+    topic.send(&sent[0][1..]);
+    assert_eq!(topic.chain.broken(), None);
+    topic.send(&sent[1]);
+    topic.send(&sent[2]);
+    assert_eq!(topic.digests(), [segments[1].digest(), segments[2].digest()]);
+    // After two segments, no other can have begun before them.
+    topic.send(&records(&maker.make(100), attempt(7, 1, 4))[1..]);
+    let damage = topic.chain.broken().map(|broken| broken.damage.clone());
+    assert_eq!(damage, Some(Damage::Incomplete));
+}
+
 #[test]
 fn bases_whose_notices_are_left_are_known_and_one_said_again_is_known_from_there() {
     let base = |digest: u8| Says::Base(BaseDigest([digest; 32]));
