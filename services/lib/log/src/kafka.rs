@@ -20,6 +20,7 @@ use crate::error::LogError;
 use crate::shared::{BaseNotice, Leader, Risks, SharedLog};
 
 mod admin;
+mod bases;
 mod chain;
 mod complaints;
 mod fetch;
@@ -105,8 +106,8 @@ impl KafkaLog {
     ///
     /// # Errors
     /// Returns [`LogError::NotFound`] when the topic does not exist, and [`LogError::Corrupt`] when
-    /// its records are gone and no whole segment is left. The topic's settings are not checked, because that is the
-    /// writer's task.
+    /// its records are gone and no whole segment is left. The topic's settings are not checked,
+    /// because that is the writer's task.
     pub async fn open_reader(options: KafkaOptions) -> Result<Self, LogError> {
         let topic = Arc::new(Topic::new(options));
         topic.check_present().await?;

@@ -86,15 +86,15 @@ pub trait SegmentLog: Send + Sync {
     /// The same as [`SegmentLog::end`].
     async fn begin(&self) -> Result<Option<Beginning>, LogError>;
 
-    /// Removes the segments before `sequence`, and returns when they stay removed. Does nothing when
-    /// there are none. The log begins with `sequence` from then on, also after a crash at any
+    /// Removes the segments before `sequence`, and returns when they stay removed. Does nothing
+    /// when there are none. The log begins with `sequence` from then on, also after a crash at any
     /// moment: it begins either where it began before or there.
     ///
     /// # Errors
-    /// Returns [`LogError::EndStays`] when `sequence` is past the last segment, because a log always
-    /// keeps its last segment: the next one must follow it. Returns [`LogError::ReadOnly`] and
-    /// [`LogError::Fenced`] as [`SegmentLog::append`] does. After [`LogError::Unavailable`], the
-    /// call can be repeated.
+    /// Returns [`LogError::EndStays`] when `sequence` is past the last segment, because a log
+    /// always keeps its last segment: the next one must follow it. Returns [`LogError::ReadOnly`]
+    /// and [`LogError::Fenced`] as [`SegmentLog::append`] does. After [`LogError::Unavailable`],
+    /// the call can be repeated.
     async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError>;
 
     /// Returns what the client of the store complained about recently, as text for people: it

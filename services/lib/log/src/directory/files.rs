@@ -15,7 +15,8 @@ use crate::error::{Damage, LogError};
 /// the end is enough.
 const FIRST_TAIL_BYTES: u64 = 64 << 10;
 
-/// The steps of an append, in order, and then those of a removal. Tests make a step fail, or simulate a power failure before it.
+/// The steps of an append, in order, and then those of a removal. Tests make a step fail, or
+/// simulate a power failure before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Create,

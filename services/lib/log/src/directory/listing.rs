@@ -31,8 +31,8 @@ impl Listing {
     /// alone.
     ///
     /// While a writer appends, a listing may show a new file without the file before it. The next
-    /// listing shows both. Where the log begins is read afterwards, because that is durable before a
-    /// file is removed: a segment that the listing lacks is then known to be removed.
+    /// listing shows both. Where the log begins is read afterwards, because that is durable before
+    /// a file is removed: a segment that the listing lacks is then known to be removed.
     pub(super) fn read(directory: &Path) -> Result<Self, LogError> {
         for _ in 1..ATTEMPTS {
             if let Ok(listing) = Self::read_once(directory) {

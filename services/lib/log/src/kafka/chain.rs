@@ -17,17 +17,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hindsight_segment::{ChainBreak, Error, SegmentInfo, WriterEpoch, check_next};
 
+use super::bases::{Announced, announce, base_notice, name_of};
 use super::gather::{Gather, Gathered, Place, Whole};
 use super::record::{Attempt, Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
 use crate::error::Damage;
-use crate::shared::{BaseDigest, BaseNotice, Leader};
+use crate::shared::Leader;
 
 mod trimmed;
 
 use trimmed::Trimmed;
-
-/// Names are for people and for file names. Longer ones are not needed, and are cut.
-const MAX_NAME_BYTES: usize = 255;
 
 /// What is in the topic and not part of the log, counted by the reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,14 +79,6 @@ pub(super) struct Accepted {
     pub(super) place: Place,
     /// True when the log begins with it: what was accepted before is not part of the log.
     pub(super) begins: bool,
-}
-
-/// A base that was announced.
-#[derive(Clone, Debug)]
-pub(super) struct Announced {
-    pub(super) notice: BaseNotice,
-    /// The offset of the newest record that announces it.
-    pub(super) offset: i64,
 }
 
 /// The state of the newest attempt.
@@ -389,23 +379,6 @@ impl Chain {
             self.broken = Some(Break { offset, damage: damage.into() });
         }
     }
-}
-
-/// Adds a base to those that are known. A base that is announced again is known from its newest
-/// record.
-pub(super) fn announce(bases: &mut Vec<Announced>, base: Announced) {
-    match bases.iter_mut().find(|known| known.notice == base.notice) {
-        Some(known) => known.offset = base.offset,
-        None => bases.push(base),
-    }
-}
-
-pub(super) fn base_notice(digest: BaseDigest, name: &[u8]) -> BaseNotice {
-    BaseNotice { name: name_of(name), digest }
-}
-
-fn name_of(value: &[u8]) -> String {
-    String::from_utf8_lossy(&value[..value.len().min(MAX_NAME_BYTES)]).into_owned()
 }
 
 #[cfg(test)]

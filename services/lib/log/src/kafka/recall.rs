@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::chain::{Announced, Chain, announce, base_notice};
+use super::bases::{Announced, announce, base_notice};
+use super::chain::Chain;
 use super::fetch::read_info;
 use super::follow::Known;
 use super::landmarks::Found;

@@ -58,8 +58,8 @@ fn to_remove(
 }
 
 impl Store {
-    /// Forgets the segments that are no longer whole in the topic. Returns the topic's first offset,
-    /// and whether any segments were forgotten.
+    /// Forgets the segments that are no longer whole in the topic. Returns the topic's first
+    /// offset, and whether any segments were forgotten.
     pub(super) fn forget_removed(&self) -> Result<(i64, bool), LogError> {
         let (first, _) = self.topic.watermarks()?;
         Ok((first, self.follower().places.forget_before(first)))

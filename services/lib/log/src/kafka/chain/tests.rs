@@ -2,6 +2,7 @@ use hindsight_segment::{SealedSegment, Sequence};
 
 use super::*;
 use crate::conformance::SegmentMaker;
+use crate::kafka::bases::MAX_NAME_BYTES;
 use crate::kafka::layout::{Outgoing, lay_out};
 use crate::kafka::record::{Attempt, Piece};
 use crate::shared::{BaseDigest, Instance};

@@ -2,9 +2,9 @@
 //!
 //! The claim of the writer that held the log where the topic begins now may be among them. Records
 //! tell who that was: a writer sends records only after it has read that its claim holds, and a
-//! claim only after it has read the claim that it supersedes. So a record of an epoch that nobody in
-//! the topic claimed shows that this epoch had begun before, and that everything older in the topic
-//! had been superseded before it was written.
+//! claim only after it has read the claim that it supersedes. So a record of an epoch that nobody
+//! in the topic claimed shows that this epoch had begun before, and that everything older in the
+//! topic had been superseded before it was written.
 //!
 //! The first whole segment begins the log. The one after it confirms that, because it names the
 //! first one's digest. If it names another one, then the first was a repetition, or of a superseded
@@ -68,8 +68,8 @@ impl Chain {
         self.adopt(epoch, Some(writer));
     }
 
-    /// Returns whether the first records of an attempt, whose first record that is left is this one,
-    /// lie before the beginning of the topic. Once the beginning is confirmed, they cannot.
+    /// Returns whether the first records of an attempt, whose first record that is left is this
+    /// one, lie before the beginning of the topic. Once the beginning is confirmed, they cannot.
     pub(super) fn is_cut(&self, head: &PieceHead) -> bool {
         let Some(trimmed) = &self.trimmed else { return false };
         let may_begin_before = self.end.is_none() || trimmed.unconfirmed.is_some();
