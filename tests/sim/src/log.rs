@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hindsight_log::{
-    BaseNotice, Ignored, Instance, Leader, LogError, MemoryLog, Risks, SegmentLog, SharedLog,
+    BaseNotice, Beginning, Ignored, Instance, Leader, LogError, MemoryLog, Risks, SegmentLog,
+    SharedLog,
 };
 use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence, WriterEpoch};
 use rand::rngs::SmallRng;
@@ -253,6 +254,16 @@ impl SegmentLog for SimLog {
         let seen = self.seen().segments as u64;
         infos.retain(|info| info.sequence().0 <= seen);
         Ok(infos)
+    }
+
+    async fn begin(&self) -> Result<Option<Beginning>, LogError> {
+        self.store.answer("read").await?;
+        self.store.memory.begin().await
+    }
+
+    async fn remove_before(&self, sequence: Sequence) -> Result<(), LogError> {
+        self.store.answer("remove segments").await?;
+        self.store.memory.remove_before(sequence).await
     }
 
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {

@@ -310,7 +310,7 @@ fn report(global: &Global, copied: &Copied) -> Result<()> {
 }
 
 fn text_of(copied: &Copied) -> String {
-    let Copied { segments, entries, bytes, found, bases, through, damage } = copied;
+    let Copied { segments, entries, bytes, found, bases, through, last: _, damage } = copied;
     let ends = match (through, damage) {
         (Some(through), None) => format!("both end at {through}"),
         (Some(through), Some(_)) => format!("the copy ends at {through}"),
