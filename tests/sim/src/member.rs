@@ -75,6 +75,17 @@ impl Member {
         }
     }
 
+    /// Describes the member to whoever looks for the reason of a violation.
+    pub(crate) fn summary(&self) -> String {
+        let Self { host, role, up, hung, isolated, reach, resyncs, commit, log, .. } = self;
+        format!(
+            "{host} {role:?} up={up} hung={hung} isolated={isolated} {reach:?} resyncs={resyncs} \
+             commit={commit} of {}..{}",
+            log.start(),
+            log.end()
+        )
+    }
+
     /// Whether the other members hear from it.
     pub(crate) fn is_among_others(&self) -> bool {
         self.up && !self.hung && !self.isolated

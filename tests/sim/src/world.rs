@@ -274,12 +274,10 @@ impl World {
             ensure(waited < PEACE, || {
                 let shown =
                     |at: Option<OpTime>| at.map_or("nothing".to_owned(), |at| at.to_string());
-                let members = &self.set.state().members;
-                format!(
-                    "the log ends at {}, the history at {}: {members:?}",
-                    shown(end),
-                    shown(last)
-                )
+                let state = self.set.state();
+                let members: Vec<String> = state.members.iter().map(|it| it.summary()).collect();
+                let (end, last, members) = (shown(end), shown(last), members.join("; "));
+                format!("the log ends at {end}, the history at {last}: {members}")
             })?;
         }
     }
