@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use hindsight_access::{Bearer, Credentials};
 use hindsight_api::service::Service;
+use hindsight_holdings::{DataDir, LogChoice, Running};
 use hindsight_proto::longrunning::operations_client::OperationsClient;
 use hindsight_proto::longrunning::operations_server::Operations;
 use hindsight_proto::longrunning::{self, Operation};
@@ -24,9 +25,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::cli::Global;
-use crate::data_dir::{DataDir, Running};
 use crate::exit::{Exit, Failure};
-use crate::log_choice::LogChoice;
 use crate::open::open_offline;
 
 /// Limit on a message from the server: a 16 MiB document and its framing. The description of a
@@ -111,7 +110,7 @@ async fn running(data: &DataDir, patience: Duration) -> Result<Running> {
             Some(somebody @ Running::Somebody { .. }) => return Ok(somebody),
             free if looked_again => {
                 data.require()?;
-                return free.map_or_else(|| data.take(), Ok);
+                return Ok(free.map_or_else(|| data.take(), Ok)?);
             }
             // Release the lock in the meantime, so that a process that starts can take it.
             free => {

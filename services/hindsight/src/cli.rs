@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hindsight_access::{AccessArgs, ClientArgs, TokenCreate};
+use hindsight_holdings::LogArgs;
 
 use crate::unknown_commands::UnknownCommands;
 
@@ -88,46 +89,6 @@ impl Global {
     pub(crate) fn skipped(&self) -> BTreeSet<String> {
         self.unknown_commands.clone().unwrap_or_default().skipped
     }
-}
-
-/// Which log to use, and how to reach it.
-#[derive(Debug, Args)]
-pub(crate) struct LogArgs {
-    /// Location of the log: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
-    #[arg(
-        long,
-        global = true,
-        env = "HINDSIGHT_LOG",
-        hide_env_values = true,
-        hide_default_value = true,
-        value_name = "URL"
-    )]
-    pub log: Option<String>,
-    /// Setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated. Put
-    /// passwords into the file of --kafka-config-file instead.
-    #[arg(
-        long = "kafka-config",
-        global = true,
-        env = "HINDSIGHT_KAFKA_CONFIG",
-        hide_env_values = true,
-        hide_default_value = true,
-        value_name = "NAME=VALUE",
-        value_delimiter = ','
-    )]
-    pub kafka_config: Vec<String>,
-    /// File with settings of the Kafka client, one NAME=VALUE per line.
-    #[arg(long, global = true, env = "HINDSIGHT_KAFKA_CONFIG_FILE", value_name = "FILE")]
-    pub kafka_config_file: Option<PathBuf>,
-    /// Replication factor of the Kafka topic: used when the topic is created, and the minimum
-    /// accepted for an existing topic.
-    #[arg(
-        long,
-        global = true,
-        env = "HINDSIGHT_KAFKA_REPLICAS",
-        default_value_t = 3,
-        value_name = "N"
-    )]
-    pub kafka_replicas: u16,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use hindsight_access::AccessError;
 use hindsight_api::document_id::InvalidId;
+use hindsight_holdings::HoldingsError;
 
 /// How a command ended, for the process that called it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,19 @@ fn exit_of_access(error: &AccessError) -> Exit {
     }
 }
 
+impl From<HoldingsError> for Failure {
+    fn from(error: HoldingsError) -> Self {
+        Self::new(exit_of_holdings(&error), error.to_string())
+    }
+}
+
+fn exit_of_holdings(error: &HoldingsError) -> Exit {
+    match error {
+        HoldingsError::Usage(_) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
 impl From<InvalidId> for Failure {
     fn from(error: InvalidId) -> Self {
         Self::usage(error.to_string())
@@ -68,7 +82,8 @@ pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.exit);
         let access = || cause.downcast_ref::<AccessError>().map(exit_of_access);
         let id = || cause.downcast_ref::<InvalidId>().map(|_| Exit::Usage);
-        failure.or_else(access).or_else(id)
+        let holdings = || cause.downcast_ref::<HoldingsError>().map(exit_of_holdings);
+        failure.or_else(access).or_else(id).or_else(holdings)
     };
     error.chain().find_map(exit_of_cause).unwrap_or(Exit::Failed)
 }

@@ -1,13 +1,10 @@
 //! The `hindsight` command.
 
 mod backend;
-mod base_registry;
 mod cli;
 mod commands;
 mod config;
-mod data_dir;
 mod exit;
-mod log_choice;
 mod metric_catalogue;
 mod open;
 mod secret;

@@ -5,9 +5,10 @@ use hindsight_runtime::Metric;
 use crate::serve;
 
 /// Returns the metrics, by the part that they belong to.
-fn parts() -> [(&'static str, &'static [Metric]); 6] {
+fn parts() -> [(&'static str, &'static [Metric]); 7] {
     [
         ("Positions, windows, bases", serve::METRICS),
+        ("Bases, and the log where it lies", hindsight_holdings::metrics::METRICS),
         ("Capture", hindsight_tailer::metrics::METRICS),
         ("Following the log", hindsight_replayer::metrics::METRICS),
         ("History", hindsight_history::metrics::METRICS),

@@ -9,11 +9,9 @@
 mod anteroom;
 mod bases;
 mod capture;
-mod following;
 mod gauges;
 mod metrics;
 mod process;
-mod registry;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +21,9 @@ use anyhow::{Context, Result};
 use hindsight_access::{Guard, listen_address};
 use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
 use hindsight_history::History;
+use hindsight_holdings::{
+    Access, DataDir, LogChoice, LogUrl, Opened, follow_log, open, watch_bases, watch_risks,
+};
 use hindsight_mongo::connection_string;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_runtime::{Budget, CancellationToken, TaskFailure, Tasks};
@@ -32,10 +33,8 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
-use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
-use crate::log_choice::{LogChoice, LogUrl};
-use crate::open::{Access, Opened, open, open_history};
+use crate::open::open_history;
 use crate::secret;
 pub(crate) use metrics::METRICS;
 use process::{Process, Signals};
@@ -61,7 +60,8 @@ fn check_all(
     Guard::open(&listen.access)?;
     let data = DataDir::new(&global.data);
     data.check()?;
-    LogChoice::of(&global.log, &data).map(drop)
+    LogChoice::of(&global.log, &data)?;
+    Ok(())
 }
 
 fn check_capture(args: &CaptureArgs) -> Result<(), Failure> {
@@ -195,7 +195,7 @@ async fn open_log(
 ) -> Result<Opened> {
     let (data, positions) = (&process.data, &boards.positions);
     match choice.url {
-        LogUrl::Directory(_) => open(data, choice, bases, access, positions).await,
+        LogUrl::Directory(_) => Ok(open(data, choice, bases, access, positions).await?),
         LogUrl::Kafka { .. } => {
             let open = async || open(data, choice, bases, access.clone(), positions).await;
             anteroom::until_open(process, open).await
@@ -270,11 +270,14 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
             let spawned = capture::spawn(tailer, &opened, &mut tasks, &shutdown);
             shutdown.run_until_cancelled(spawned).await.unwrap_or(Ok(()))?;
         }
-        None => tasks.spawn("log", following::follow_log(&opened, &boards, shutdown.clone())),
+        None => {
+            let followed = follow_log(&opened, &boards, shutdown.clone());
+            tasks.spawn("log", async move { Ok(followed.await?) });
+        }
     }
-    tasks.spawn("registry", registry::run(&opened, shutdown.clone()));
+    tasks.spawn("registry", unfailing(watch_bases(&opened, shutdown.clone())));
     if let Some(shared) = opened.log.shared.clone() {
-        tasks.spawn("risks", following::watch_risks(shared, boards.status, shutdown.clone()));
+        tasks.spawn("risks", unfailing(watch_risks(shared, boards.status, shutdown.clone())));
     }
     tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
     tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
@@ -289,6 +292,12 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
     info!("stopped");
     drop(process.owner);
     ended.map(|()| Exit::Done).map_err(error_of)
+}
+
+/// Makes a task of work that reports its failures itself.
+async fn unfailing(work: impl Future<Output = ()>) -> Result<()> {
+    work.await;
+    Ok(())
 }
 
 /// Stops the restores at shutdown: restores end with the process.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hindsight_api::extended_json::of_timestamp;
+use hindsight_holdings::{Access, LogChoice, LogUrl, OpenLog, kafka_options};
 use hindsight_log::{
     DirectoryLog, DirectoryOptions, Instance, KafkaLog, Leader, LogError, SegmentLog, SharedLog,
 };
@@ -21,8 +22,6 @@ use serde_json::{Value, json};
 use super::{print_json, print_line, say};
 use crate::cli::{Global, LogCopy, Output};
 use crate::exit::{Exit, Failure};
-use crate::log_choice::{LogChoice, LogUrl};
-use crate::open::{Access, OpenLog, kafka_options};
 use ahead::read_ahead;
 
 /// Interval between two lines of progress.

@@ -12,6 +12,7 @@ use anyhow::{Error, Result};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use hindsight_holdings::HoldingsError;
 use hindsight_log::LogError;
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::CaptureError;
@@ -48,7 +49,7 @@ impl Reason {
 /// Returns the error when waiting cannot cure it, or when the process cannot listen on its address.
 pub(super) async fn until_open<T>(
     process: &Process,
-    open: impl AsyncFn() -> Result<T>,
+    open: impl AsyncFn() -> Result<T, HoldingsError>,
 ) -> Result<T> {
     let reason = Reason(Arc::new(Mutex::new("the log is being opened".to_owned())));
     let done = CancellationToken::new();
@@ -64,18 +65,18 @@ pub(super) async fn until_open<T>(
     opened
 }
 
-async fn tries<T>(open: impl AsyncFn() -> Result<T>, reason: &Reason) -> Result<T> {
+async fn tries<T>(open: impl AsyncFn() -> Result<T, HoldingsError>, reason: &Reason) -> Result<T> {
     let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
     loop {
         match open().await {
             Err(error) if can_come(&error) => {
-                let missing = format!("{error:#}");
+                let missing = error.to_string();
                 if reason.set(&missing) {
                     warn!(reason = missing, "waiting for the log");
                 }
                 tokio::time::sleep(backoff.next_delay()).await;
             }
-            opened => return opened,
+            opened => return Ok(opened?),
         }
     }
 }
@@ -103,21 +104,23 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
 
 /// Returns whether the brokers or the topic can appear by themselves. A client that is refused
 /// because of a password or a certificate needs other settings first.
-fn can_come(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(error), _) | (_, Some(CaptureError::Log(error))) => match error {
-            LogError::Unavailable { cause, .. } => cause.kind() != io::ErrorKind::PermissionDenied,
-            LogError::NotFound { .. } => true,
-            _ => false,
-        },
+fn can_come(error: &HoldingsError) -> bool {
+    match error {
+        HoldingsError::Log(error) | HoldingsError::Absorb(CaptureError::Log(error)) => {
+            match error {
+                LogError::Unavailable { cause, .. } => {
+                    cause.kind() != io::ErrorKind::PermissionDenied
+                }
+                LogError::NotFound { .. } => true,
+                _ => false,
+            }
+        }
         _ => false,
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context;
-
     use super::*;
 
     fn unavailable(kind: io::ErrorKind) -> LogError {
@@ -131,17 +134,16 @@ mod tests {
         let down = || unavailable(io::ErrorKind::Other);
         let refused = || unavailable(io::ErrorKind::PermissionDenied);
         let unfit = LogError::Misconfigured { place: "t".into(), problems: Vec::new() };
-        let cases: [(anyhow::Error, bool); 7] = [
+        let cases: [(HoldingsError, bool); 6] = [
             (absent().into(), true),
             (down().into(), true),
-            (Err::<(), _>(down()).context("open it").expect_err("an error"), true),
             (CaptureError::Log(down()).into(), true),
             (refused().into(), false),
             (unfit.into(), false),
-            (anyhow::Error::msg("a port in use"), false),
+            (HoldingsError::Unusable("a damaged file".into()), false),
         ];
         for (error, comes) in cases {
-            assert_eq!(can_come(&error), comes, "{error:#}");
+            assert_eq!(can_come(&error), comes, "{error}");
         }
     }
 }

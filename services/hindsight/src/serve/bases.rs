@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use hindsight_api::service::CopyBoard;
 use hindsight_copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
+use hindsight_holdings::{RegistryError, register_bases};
 use hindsight_index::Index;
 use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
 use hindsight_oplog::OpTime;
@@ -21,7 +22,6 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::metrics;
-use crate::base_registry::{RegistryError, register_bases};
 
 /// Announces the bases of this replica set that the log does not know. Returns all bases that the
 /// log knows afterwards.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use hindsight_api::service::CopyBoard;
+use hindsight_holdings::Opened;
 use hindsight_replayer::Applied;
 use hindsight_runtime::{CancellationToken, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Companion, Tailer};
 use tokio::sync::watch;
 
 use super::bases::BaseKeeper;
-use crate::open::Opened;
 
 /// Returns the tailer of this process. A keeper of bases accompanies each of its captures.
 pub(super) fn tailer_of(

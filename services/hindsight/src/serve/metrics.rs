@@ -15,10 +15,6 @@ pub(crate) const METRICS: &[Metric] = &[
     LATEST,
     GAPS,
     BASE_FAILURES,
-    BASES_ABSENT,
-    RETENTION_RISK,
-    RETENTION_UNCHECKED,
-    IGNORED_RECORDS,
 ];
 
 const POSITION: Metric = Metric::gauge("hindsight_position_timestamp_seconds", "How far each position has come (majority, received, durable, indexed, applied): the seconds since 1970 of its timestamp.").by(&["position"]);
@@ -59,23 +55,6 @@ const BASE_FAILURES: Metric = Metric::counter(
     "hindsight_base_failures_total",
     "Copies of a base that failed; each is tried again.",
 );
-const BASES_ABSENT: Metric = Metric::gauge(
-    "hindsight_bases_absent",
-    "Bases that the log or the index knows and the directory does not hold.",
-);
-const RETENTION_RISK: Metric = Metric::gauge(
-    "hindsight_retention_risk",
-    "Settings of the topic by which Kafka may delete what the log needs. Alert when above 0.",
-);
-const RETENTION_UNCHECKED: Metric = Metric::gauge(
-    "hindsight_retention_unchecked",
-    "1 while not all of these settings can be read, else 0.",
-);
-const IGNORED_RECORDS: Metric = Metric::gauge(
-    "hindsight_log_ignored_records",
-    "Records of the topic that are no part of the log, by reason.",
-)
-.by(&["reason"]);
 
 pub(super) fn position(name: &str, seconds: u32) {
     POSITION.set(&[name], f64::from(seconds));
@@ -113,20 +92,4 @@ pub(super) fn gaps(count: usize) {
 
 pub(super) fn base_failed() {
     BASE_FAILURES.add(&[], 1);
-}
-
-pub(super) fn bases_absent(count: usize) {
-    BASES_ABSENT.set(&[], count as f64);
-}
-
-pub(super) fn retention_risks(count: usize) {
-    RETENTION_RISK.set(&[], count as f64);
-}
-
-pub(super) fn retention_unchecked(is_blind: bool) {
-    RETENTION_UNCHECKED.set(&[], f64::from(u8::from(is_blind)));
-}
-
-pub(super) fn ignored_records(reason: &str, count: u64) {
-    IGNORED_RECORDS.set(&[reason], count as f64);
 }

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use hindsight_access::{Doors, Guard, listen_address};
 use hindsight_api::service::Admission;
+use hindsight_holdings::{DataDir, Owner, Running};
 use hindsight_runtime::{CancellationToken, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::cli::{Global, Listen, LogFormat};
-use crate::data_dir::{DataDir, Owner, Running};
 use crate::exit::{Exit, Failure};
 use crate::metric_catalogue;
 use crate::open::open_audit;

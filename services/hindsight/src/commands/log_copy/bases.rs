@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use hindsight_holdings::OpenLog;
 use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
 use hindsight_segment::SourceIdentity;
 
 use super::{TO_GO_ON, patiently, say};
 use crate::exit::{Exit, Failure};
-use crate::open::OpenLog;
 
 /// Returns the bases of the log that is copied: the bases that the log announces. A log in files
 /// announces none: its bases are those in `directory`, if given, that are of its replica set.

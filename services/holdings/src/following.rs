@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use hindsight_log::{LogError, Risks, SharedLog};
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::{Boards, CaptureError, StatusBoard, absorb_new, told_while_overdue};
 use tracing::{error, info, warn};
 
-use super::metrics;
+use crate::metrics;
 use crate::open::Opened;
 
 /// Pause between two looks at the end of the log.
@@ -19,11 +18,11 @@ const LOOK: Duration = Duration::from_millis(100);
 const RISKS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Absorbs the segments that others append, until shutdown.
-pub(super) fn follow_log(
+pub fn follow_log(
     opened: &Opened,
     boards: &Boards,
     shutdown: CancellationToken,
-) -> impl Future<Output = Result<()>> + Send + 'static {
+) -> impl Future<Output = Result<(), CaptureError>> + Send + 'static {
     let (log, index) = (Arc::clone(&opened.log.log), Arc::clone(&opened.index));
     let is_shared = opened.log.shared.is_some();
     let Boards { positions, status } = boards.clone();
@@ -51,7 +50,7 @@ pub(super) fn follow_log(
                     status.log_failed(None);
                     backoff.pause(&shutdown).await;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -60,11 +59,11 @@ pub(super) fn follow_log(
 
 /// Checks, as long as the process runs, whether the log is safe where it lies: settings can change,
 /// and records can vanish.
-pub(super) async fn watch_risks(
+pub async fn watch_risks(
     shared: Arc<dyn SharedLog>,
     status: StatusBoard,
     shutdown: CancellationToken,
-) -> Result<()> {
+) {
     metrics::retention_risks(0);
     // This holds until everything has been checked once.
     metrics::retention_unchecked(true);
@@ -87,7 +86,6 @@ pub(super) async fn watch_risks(
             () = shutdown.cancelled() => {}
         }
     }
-    Ok(())
 }
 
 /// Logs new risks, and does not repeat known ones.

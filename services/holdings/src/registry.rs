@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
 use hindsight_index::Index;
 use hindsight_log::{BaseNotice, SharedLog};
 use hindsight_runtime::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::metrics;
-use crate::base_registry::{Found, register_bases};
+use crate::bases::{Found, RegistryError, register_bases};
+use crate::metrics;
 use crate::open::Opened;
 
 /// Pause between two looks at what is cheap to see.
@@ -30,11 +29,11 @@ const GONE_AFTER: Duration = Duration::from_secs(10);
 /// the directory below the mount point.
 const GONE_FROM_NOTHING_AFTER: Duration = Duration::from_secs(600);
 
-/// Runs until shutdown.
-pub(super) fn run(
+/// Keeps the index informed about bases, until shutdown.
+pub fn watch_bases(
     opened: &Opened,
     shutdown: CancellationToken,
-) -> impl Future<Output = Result<()>> + Send + 'static {
+) -> impl Future<Output = ()> + Send + 'static {
     let mut registry = Registry {
         shared: opened.log.shared.clone(),
         index: Arc::clone(&opened.index),
@@ -48,7 +47,7 @@ pub(super) fn run(
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => return,
             }
             registry.look().await;
         }
@@ -108,18 +107,19 @@ impl Registry {
                 // It is unknown which bases exist.
                 self.absences = Absences::default();
                 self.seen = None;
-                warn!(error = format!("{error:#}"), "the bases cannot be listed; trying again");
+                warn!(%error, "the bases cannot be listed; trying again");
             }
         }
     }
 
     /// Adds new bases to the index, and removes bases that are gone: no window that depends on a
     /// missing base may be published (I7).
-    fn take_in(&mut self, announced: Option<&[BaseNotice]>) -> Result<Found> {
+    fn take_in(&mut self, announced: Option<&[BaseNotice]>) -> Result<Found, RegistryError> {
         let found = register_bases(&self.index, &self.directory, announced)?;
         let known = self.index.view().bases()?.into_iter().map(|base| base.name);
         let missing = known.filter(|name| !found.there.contains(name));
-        let patience = patience(is_bare(&self.directory)?);
+        let patience =
+            patience(is_bare(&self.directory).map_err(|error| unlisted(&self.directory, error))?);
         for name in self.absences.note(missing, self.looked, patience) {
             self.index.forget_base(&name)?;
             error!(
@@ -131,6 +131,11 @@ impl Registry {
         }
         Ok(found)
     }
+}
+
+fn unlisted(directory: &Path, source: std::io::Error) -> RegistryError {
+    let path = directory.to_owned();
+    RegistryError::List(hindsight_base::Error::Io { action: "list", path, source })
 }
 
 /// Returns whether the directory is missing or empty.

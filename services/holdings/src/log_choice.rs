@@ -3,14 +3,57 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cli::LogArgs;
+use clap::Args;
+
 use crate::data_dir::DataDir;
-use crate::exit::{Exit, Failure};
+use crate::error::HoldingsError;
+
+/// Which log to use, and how to reach it.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Location of the log: file:///path, or kafka://host:port,host:port/topic. Default: DATA/log.
+    #[arg(
+        long,
+        global = true,
+        env = "HINDSIGHT_LOG",
+        hide_env_values = true,
+        hide_default_value = true,
+        value_name = "URL"
+    )]
+    pub log: Option<String>,
+    /// Setting of the Kafka client, as librdkafka names it (TLS, SASL, …); may be repeated. Put
+    /// passwords into the file of --kafka-config-file instead.
+    #[arg(
+        long = "kafka-config",
+        global = true,
+        env = "HINDSIGHT_KAFKA_CONFIG",
+        hide_env_values = true,
+        hide_default_value = true,
+        value_name = "NAME=VALUE",
+        value_delimiter = ','
+    )]
+    pub kafka_config: Vec<String>,
+    /// File with settings of the Kafka client, one NAME=VALUE per line.
+    #[arg(long, global = true, env = "HINDSIGHT_KAFKA_CONFIG_FILE", value_name = "FILE")]
+    pub kafka_config_file: Option<PathBuf>,
+    /// Replication factor of the Kafka topic: used when the topic is created, and the minimum
+    /// accepted for an existing topic.
+    #[arg(
+        long,
+        global = true,
+        env = "HINDSIGHT_KAFKA_REPLICAS",
+        default_value_t = 3,
+        value_name = "N"
+    )]
+    pub kafka_replicas: u16,
+}
 
 /// The location of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LogUrl {
+pub enum LogUrl {
+    /// A directory.
     Directory(PathBuf),
+    /// A topic.
     Kafka {
         /// `host:port`, separated by commas.
         brokers: String,
@@ -21,7 +64,7 @@ pub(crate) enum LogUrl {
 
 /// A log, and the settings of the client that reaches it.
 #[derive(Debug, Clone)]
-pub(crate) struct LogChoice {
+pub struct LogChoice {
     pub url: LogUrl,
     /// The settings of the Kafka client. They may hold passwords and are never shown.
     pub client: BTreeMap<String, String>,
@@ -30,7 +73,10 @@ pub(crate) struct LogChoice {
 
 impl LogChoice {
     /// Returns the log that the flags name, or the log of the data directory.
-    pub(crate) fn of(args: &LogArgs, data: &DataDir) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Returns a usage error when a flag, or the file that it names, is malformed.
+    pub fn of(args: &LogArgs, data: &DataDir) -> Result<Self, HoldingsError> {
         let url = match &args.log {
             Some(url) => parse("--log", url)?,
             None => LogUrl::Directory(data.log()),
@@ -39,21 +85,24 @@ impl LogChoice {
     }
 
     /// Returns a log that another flag names.
-    pub(crate) fn named(args: &LogArgs, flag: &str, url: &str) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// The same as [`LogChoice::of`].
+    pub fn named(args: &LogArgs, flag: &str, url: &str) -> Result<Self, HoldingsError> {
         Self::with_url(args, parse(flag, url)?)
     }
 
-    fn with_url(args: &LogArgs, url: LogUrl) -> Result<Self, Failure> {
+    fn with_url(args: &LogArgs, url: LogUrl) -> Result<Self, HoldingsError> {
         if args.kafka_replicas == 0 {
-            return Err(Failure::usage("--kafka-replicas must be at least 1"));
+            return Err(HoldingsError::usage("--kafka-replicas must be at least 1"));
         }
         Ok(Self { url, client: client_settings(args)?, replicas: args.kafka_replicas })
     }
 }
 
-fn parse(flag: &str, url: &str) -> Result<LogUrl, Failure> {
+fn parse(flag: &str, url: &str) -> Result<LogUrl, HoldingsError> {
     let bad = |what: &str| {
-        Failure::usage(format!(
+        HoldingsError::usage(format!(
             "{flag} {url:?} {what}: write file:///absolute/path or kafka://host:port,host:port/topic"
         ))
     };
@@ -66,7 +115,7 @@ fn parse(flag: &str, url: &str) -> Result<LogUrl, Failure> {
     // This comes before anything that shows the URL: whatever else is wrong with the URL, the text
     // before an @ may be a password.
     if url.contains('@') {
-        return Err(Failure::usage(format!(
+        return Err(HoldingsError::usage(format!(
             "{flag} holds credentials: give them with --kafka-config-file (sasl.username, sasl.password)"
         )));
     }
@@ -97,7 +146,7 @@ pub(crate) fn is_topic(name: &str) -> bool {
     name.len() <= 249 && name.chars().all(is_fine) && !matches!(name, "." | "..")
 }
 
-fn client_settings(args: &LogArgs) -> Result<BTreeMap<String, String>, Failure> {
+fn client_settings(args: &LogArgs) -> Result<BTreeMap<String, String>, HoldingsError> {
     let mut settings = BTreeMap::new();
     if let Some(file) = &args.kafka_config_file {
         read_file(file, &mut settings)?;
@@ -105,7 +154,7 @@ fn client_settings(args: &LogArgs) -> Result<BTreeMap<String, String>, Failure> 
     for (setting, number) in args.kafka_config.iter().zip(1..) {
         // The value is not shown: it may be a password.
         let (name, value) = setting.split_once('=').ok_or_else(|| {
-            Failure::usage(format!(
+            HoldingsError::usage(format!(
                 "--kafka-config number {number} is not NAME=VALUE. Values with commas belong into --kafka-config-file"
             ))
         })?;
@@ -114,9 +163,9 @@ fn client_settings(args: &LogArgs) -> Result<BTreeMap<String, String>, Failure> 
     Ok(settings)
 }
 
-fn read_file(file: &Path, settings: &mut BTreeMap<String, String>) -> Result<(), Failure> {
+fn read_file(file: &Path, settings: &mut BTreeMap<String, String>) -> Result<(), HoldingsError> {
     let bad = |what: String| {
-        Failure::new(Exit::Usage, format!("--kafka-config-file {}: {what}", file.display()))
+        HoldingsError::usage(format!("--kafka-config-file {}: {what}", file.display()))
     };
     let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
     for (line, number) in text.lines().zip(1..) {
@@ -167,7 +216,7 @@ mod tests {
             "s3://b",
         ] {
             let failure = parse("--log", text).unwrap_err();
-            assert!(failure.message.contains("kafka://host:port"), "{text}: {failure}");
+            assert!(failure.to_string().contains("kafka://host:port"), "{text}: {failure}");
         }
     }
 
@@ -180,8 +229,8 @@ mod tests {
             "mongodb://me:secret@db1/",
         ] {
             let failure = parse("--log", url).unwrap_err();
-            assert!(failure.message.contains("holds credentials"), "{failure}");
-            assert!(!failure.message.contains("secret"), "{failure}");
+            assert!(failure.to_string().contains("holds credentials"), "{failure}");
+            assert!(!failure.to_string().contains("secret"), "{failure}");
         }
     }
 
@@ -201,6 +250,8 @@ mod tests {
         assert_eq!(settings["sasl.password"], "a=b");
         args.kafka_config.push("hunter2".into());
         let failure = client_settings(&args).unwrap_err();
-        assert!(failure.message.contains("number 2") && !failure.message.contains("hunter2"));
+        assert!(
+            failure.to_string().contains("number 2") && !failure.to_string().contains("hunter2")
+        );
     }
 }

@@ -20,23 +20,23 @@ use std::hash::BuildHasher;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use hindsight_log::Instance;
 use hindsight_runtime::files::write_durably;
 
-use crate::exit::{Exit, Failure};
+use crate::error::HoldingsError;
 
 const LOCK: &str = "LOCK";
 
+/// A data directory, whether it exists or not.
 #[derive(Debug, Clone)]
-pub(crate) struct DataDir {
+pub struct DataDir {
     root: PathBuf,
 }
 
 /// The lock that a process holds while it runs on the directory. The system releases the lock when
 /// the process dies.
 #[derive(Debug)]
-pub(crate) struct Owner {
+pub struct Owner {
     _lock: File,
     api: PathBuf,
     token: PathBuf,
@@ -44,7 +44,7 @@ pub(crate) struct Owner {
 
 /// The process that runs on a data directory, if any.
 #[derive(Debug)]
-pub(crate) enum Running {
+pub enum Running {
     /// No process runs there. The files belong to this process while it holds this value.
     Nobody(Owner),
     /// A process that listens at `api`; `None` while the process starts.
@@ -52,47 +52,48 @@ pub(crate) enum Running {
 }
 
 impl DataDir {
-    pub(crate) fn new(root: &Path) -> Self {
+    /// Names the data directory. Touches nothing.
+    pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
-    pub(crate) fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.root.join("log")
     }
 
-    pub(crate) fn bases(&self) -> PathBuf {
+    pub fn bases(&self) -> PathBuf {
         self.root.join("base")
     }
 
-    pub(crate) fn index(&self) -> PathBuf {
+    pub fn index(&self) -> PathBuf {
         self.root.join("index")
     }
 
-    pub(crate) fn history(&self) -> PathBuf {
+    pub fn history(&self) -> PathBuf {
         self.root.join("history")
     }
 
-    pub(crate) fn restores(&self) -> PathBuf {
+    pub fn restores(&self) -> PathBuf {
         self.root.join("restores")
     }
 
     /// Returns the path of the audit file, unless it is configured to be elsewhere.
-    pub(crate) fn audit(&self) -> PathBuf {
+    pub fn audit(&self) -> PathBuf {
         self.root.join("audit.jsonl")
     }
 
     /// Returns the file that notes where claims and segments lie in a topic. It is derived, and may
     /// be deleted.
-    pub(crate) fn landmarks(&self) -> PathBuf {
+    pub fn landmarks(&self) -> PathBuf {
         self.root.join("landmarks")
     }
 
     /// Returns the path of the token that commands show to the process that runs on the directory.
-    pub(crate) fn api_token(&self) -> PathBuf {
+    pub fn api_token(&self) -> PathBuf {
         self.root.join("api.token")
     }
 
@@ -100,70 +101,80 @@ impl DataDir {
     ///
     /// # Errors
     /// Returns a usage error when the path is something other than a directory.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), HoldingsError> {
         match fs::metadata(&self.root) {
             Ok(found) if !found.is_dir() => {
                 let root = self.root.display();
-                Err(Failure::usage(format!("--data {root} is not a directory: name one")))
+                Err(HoldingsError::usage(format!("--data {root} is not a directory: name one")))
             }
             _ => Ok(()),
         }
     }
 
     /// Creates the directory if it is missing.
-    pub(crate) fn create(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Returns an error when the system refuses.
+    pub fn create(&self) -> Result<(), HoldingsError> {
         for path in [self.root.clone(), self.bases()] {
-            fs::create_dir_all(&path)
-                .with_context(|| format!("create the data directory {}", path.display()))?;
+            let refused = HoldingsError::io("create the data directory", &path);
+            fs::create_dir_all(&path).map_err(refused)?;
         }
         Ok(())
     }
 
     /// Returns what identifies this installation across restarts. Creates it when it does not exist
     /// yet.
-    pub(crate) fn instance(&self) -> Result<Instance> {
+    ///
+    /// # Errors
+    /// Returns an error when the file is damaged, or cannot be read or written.
+    pub fn instance(&self) -> Result<Instance, HoldingsError> {
         let path = self.root.join("instance");
         match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().map_err(|_| {
                 let text = format!("{} is damaged: delete it, and it is made anew", path.display());
-                Failure::new(Exit::Failed, text).into()
+                HoldingsError::unusable(text)
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let instance = Instance(RandomState::new().hash_one(std::process::id()).max(1));
-                write_durably(&path, format!("{instance}\n").as_bytes())?;
+                write_durably(&path, format!("{instance}\n").as_bytes())
+                    .map_err(|error| HoldingsError::unusable(error.to_string()))?;
                 Ok(instance)
             }
-            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+            Err(error) => Err(HoldingsError::io("read", &path)(error)),
         }
     }
 
     /// Requires that the directory is a data directory. When the log is elsewhere, there is still
     /// an index.
-    pub(crate) fn require(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Returns an error when it holds neither a log nor an index.
+    pub fn require(&self) -> Result<(), HoldingsError> {
         if self.log().is_dir() || self.index().is_dir() {
             return Ok(());
         }
         let root = self.root.display();
-        bail!(Failure::new(
-            Exit::Failed,
-            format!(
-                "{root} holds no Hindsight data. Name the directory with --data (or HINDSIGHT_DATA), or \
-                 start capturing into it with `hindsight up --uri … --data {root}`"
-            )
-        ))
+        Err(HoldingsError::unusable(format!(
+            "{root} holds no Hindsight data. Name the directory with --data (or HINDSIGHT_DATA), or start capturing \
+             into it with `hindsight up --uri … --data {root}`"
+        )))
     }
 
     /// Returns whether a process has ever taken the directory. This is true from the first moment
     /// of that process on, before it creates anything else there.
-    pub(crate) fn was_taken(&self) -> bool {
+    pub fn was_taken(&self) -> bool {
         self.root.join(LOCK).exists()
     }
 
     /// Takes the directory, or finds the process that has it.
-    pub(crate) fn take(&self) -> Result<Running> {
+    ///
+    /// # Errors
+    /// Returns an error when the lock cannot be opened or taken.
+    pub fn take(&self) -> Result<Running, HoldingsError> {
         let path = self.root.join(LOCK);
         let lock = File::options().create(true).write(true).truncate(false).open(&path);
-        let lock = lock.with_context(|| format!("open {}", path.display()))?;
+        let lock = lock.map_err(HoldingsError::io("open", &path))?;
         match lock.try_lock() {
             Ok(()) => {
                 let (api, token) = (self.root.join("api"), self.api_token());
@@ -173,27 +184,30 @@ impl DataDir {
                 Ok(Running::Nobody(Owner { _lock: lock, api, token }))
             }
             Err(TryLockError::WouldBlock) => Ok(Running::Somebody { api: self.api()? }),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("lock {}", path.display()))
-            }
+            Err(TryLockError::Error(error)) => Err(HoldingsError::io("lock", &path)(error)),
         }
     }
 
-    fn api(&self) -> Result<Option<String>> {
-        match fs::read_to_string(self.root.join("api")) {
+    fn api(&self) -> Result<Option<String>, HoldingsError> {
+        let path = self.root.join("api");
+        match fs::read_to_string(&path) {
             Ok(address) => Ok(Some(address.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context("read the address of the running process"),
+            Err(error) => Err(HoldingsError::io("read", &path)(error)),
         }
     }
 }
 
 impl Owner {
     /// Tells other commands where this process listens.
-    pub(crate) fn announce(&self, address: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// Returns an error when the address cannot be written.
+    pub fn announce(&self, address: &str) -> Result<(), HoldingsError> {
         let temporary = self.api.with_extension("new");
-        fs::write(&temporary, address)?;
-        fs::rename(&temporary, &self.api).context("announce the address of this process")
+        let written = fs::write(&temporary, address);
+        let written = written.and_then(|()| fs::rename(&temporary, &self.api));
+        written.map_err(HoldingsError::io("announce the address of this process in", &self.api))
     }
 }
 

@@ -11,9 +11,11 @@ use hindsight_tailer::CaptureError;
 
 /// Why the bases could not be registered.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RegistryError {
+pub enum RegistryError {
+    /// The directory of bases cannot be read.
     #[error("the bases cannot be listed: {0}")]
     List(#[from] hindsight_base::Error),
+    /// The index cannot be read or written.
     #[error(transparent)]
     Index(#[from] IndexError),
 }
@@ -33,28 +35,33 @@ impl From<RegistryError> for CaptureError {
 
 /// The contents of the directory of bases.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
     /// The names of the bases. Bases that cannot be read are included, because their manifests
     /// exist.
     pub there: BTreeSet<String>,
+    /// The bases that cannot be used.
     pub damaged: Vec<DamagedBase>,
     /// Bases that are announced in the log but missing from the directory.
     pub absent: Vec<BaseNotice>,
 }
 
+/// A base that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct DamagedBase {
+pub struct DamagedBase {
+    /// The base's directory.
     pub path: PathBuf,
+    /// What is wrong with it.
     pub reason: String,
 }
 
 impl Found {
     /// Returns whether no base is expected to be put back.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.damaged.is_empty() && self.absent.is_empty()
     }
 
-    pub(crate) fn say_damaged(&self) {
+    /// Logs each damaged base.
+    pub fn say_damaged(&self) {
         for DamagedBase { path, reason } in &self.damaged {
             tracing::error!(base = %path.display(), error = reason, "a base is damaged and not used");
         }
@@ -73,7 +80,10 @@ pub(crate) fn forget_absent_bases(index: &Index, directory: &Path) -> Result<(),
 
 /// Registers every complete base with the index. For a shared log, only bases that were announced
 /// in the log count.
-pub(crate) fn register_bases(
+///
+/// # Errors
+/// Returns an error when the bases cannot be listed, or the index cannot be read or written.
+pub fn register_bases(
     index: &Index,
     directory: &Path,
     announced: Option<&[BaseNotice]>,

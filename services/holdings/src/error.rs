@@ -1,0 +1,49 @@
+//! Why what an installation holds cannot be used, by what the caller does next.
+
+use std::io;
+use std::path::Path;
+
+use hindsight_index::IndexError;
+use hindsight_log::LogError;
+use hindsight_tailer::CaptureError;
+
+use crate::bases::RegistryError;
+
+/// Why the data directory or the log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldingsError {
+    /// The settings must be changed. The message says which.
+    #[error("{0}")]
+    Usage(String),
+    /// The settings are fine, and what they name is not. The message says what to do.
+    #[error("{0}")]
+    Unusable(String),
+    /// The log cannot be opened or read. Some of these errors pass.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The index cannot be opened or read.
+    #[error("the index: {0}")]
+    Index(#[from] IndexError),
+    /// The index cannot be brought up to date with the log.
+    #[error(transparent)]
+    Absorb(#[from] CaptureError),
+    /// The bases cannot be registered.
+    #[error(transparent)]
+    Bases(#[from] RegistryError),
+}
+
+impl HoldingsError {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    pub(crate) fn unusable(message: impl Into<String>) -> Self {
+        Self::Unusable(message.into())
+    }
+
+    /// Says what was being done to which file when the system refused.
+    pub(crate) fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let text = format!("{doing} {}", path.display());
+        move |error| Self::Unusable(format!("{text}: {error}"))
+    }
+}

@@ -1,0 +1,24 @@
+//! What one installation holds: its data directory, and the log that it works on.
+//!
+//! - [`DataDir`]: the layout of the directory, and the process that runs on it
+//! - [`LogArgs`], [`LogChoice`]: which log, and how to reach it
+//! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
+//! - [`register_bases`]: which bases the index knows
+//! - [`follow_log`], [`watch_risks`], [`watch_bases`]: what a process does about them while it runs
+
+mod bases;
+mod data_dir;
+mod error;
+mod following;
+mod log_choice;
+pub mod metrics;
+mod open;
+mod registry;
+
+pub use bases::{RegistryError, register_bases};
+pub use data_dir::{DataDir, Owner, Running};
+pub use error::HoldingsError;
+pub use following::{follow_log, watch_risks};
+pub use log_choice::{LogArgs, LogChoice, LogUrl};
+pub use open::{Access, OpenLog, Opened, kafka_options, open};
+pub use registry::watch_bases;

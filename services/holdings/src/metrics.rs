@@ -1,0 +1,41 @@
+//! The metrics of bases, and of the log where it lies.
+
+use hindsight_runtime::Metric;
+
+/// Every metric of this crate.
+pub const METRICS: &[Metric] =
+    &[BASES_ABSENT, RETENTION_RISK, RETENTION_UNCHECKED, IGNORED_RECORDS];
+
+const BASES_ABSENT: Metric = Metric::gauge(
+    "hindsight_bases_absent",
+    "Bases that the log or the index knows and the directory does not hold.",
+);
+const RETENTION_RISK: Metric = Metric::gauge(
+    "hindsight_retention_risk",
+    "Settings of the topic by which Kafka may delete what the log needs. Alert when above 0.",
+);
+const RETENTION_UNCHECKED: Metric = Metric::gauge(
+    "hindsight_retention_unchecked",
+    "1 while not all of these settings can be read, else 0.",
+);
+const IGNORED_RECORDS: Metric = Metric::gauge(
+    "hindsight_log_ignored_records",
+    "Records of the topic that are no part of the log, by reason.",
+)
+.by(&["reason"]);
+
+pub(crate) fn bases_absent(count: usize) {
+    BASES_ABSENT.set(&[], count as f64);
+}
+
+pub(crate) fn retention_risks(count: usize) {
+    RETENTION_RISK.set(&[], count as f64);
+}
+
+pub(crate) fn retention_unchecked(is_blind: bool) {
+    RETENTION_UNCHECKED.set(&[], f64::from(u8::from(is_blind)));
+}
+
+pub(crate) fn ignored_records(reason: &str, count: u64) {
+    IGNORED_RECORDS.set(&[reason], count as f64);
+}
