@@ -45,7 +45,7 @@ use reason::status_of;
 pub use admission::Admission;
 pub use reason::{Reason, invalid};
 pub use restores::Restores;
-pub use status::{CopyBoard, Live, SourceLook};
+pub use status::{Live, SourceLook};
 
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 

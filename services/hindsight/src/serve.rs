@@ -7,7 +7,6 @@
 //! ```
 
 mod anteroom;
-mod bases;
 mod capture;
 mod gauges;
 mod metrics;
@@ -19,7 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hindsight_access::{Guard, listen_address};
-use hindsight_api::service::{CopyBoard, Live, Restores, Service, SourceLook};
+use hindsight_api::service::{Live, Restores, Service, SourceLook};
+use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
     Access, DataDir, LogChoice, LogUrl, Opened, follow_log, open, watch_bases, watch_risks,

@@ -4,12 +4,14 @@
 //! - [`LogArgs`], [`LogChoice`]: which log, and how to reach it
 //! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
 //! - [`register_bases`]: which bases the index knows
+//! - [`BaseKeeper`]: keeps a usable base beside a capture
 //! - [`follow_log`], [`watch_risks`], [`watch_bases`]: what a process does about them while it runs
 
 mod bases;
 mod data_dir;
 mod error;
 mod following;
+mod keeper;
 mod log_choice;
 pub mod metrics;
 mod open;
@@ -19,6 +21,7 @@ pub use bases::{RegistryError, register_bases};
 pub use data_dir::{DataDir, Owner, Running};
 pub use error::HoldingsError;
 pub use following::{follow_log, watch_risks};
+pub use keeper::{BaseKeeper, NeedsBase};
 pub use log_choice::{LogArgs, LogChoice, LogUrl};
 pub use open::{Access, OpenLog, Opened, kafka_options, open};
 pub use registry::watch_bases;

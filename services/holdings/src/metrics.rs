@@ -4,8 +4,12 @@ use hindsight_runtime::Metric;
 
 /// Every metric of this crate.
 pub const METRICS: &[Metric] =
-    &[BASES_ABSENT, RETENTION_RISK, RETENTION_UNCHECKED, IGNORED_RECORDS];
+    &[BASE_FAILURES, BASES_ABSENT, RETENTION_RISK, RETENTION_UNCHECKED, IGNORED_RECORDS];
 
+const BASE_FAILURES: Metric = Metric::counter(
+    "hindsight_base_failures_total",
+    "Copies of a base that failed; each is tried again.",
+);
 const BASES_ABSENT: Metric = Metric::gauge(
     "hindsight_bases_absent",
     "Bases that the log or the index knows and the directory does not hold.",
@@ -38,4 +42,8 @@ pub(crate) fn retention_unchecked(is_blind: bool) {
 
 pub(crate) fn ignored_records(reason: &str, count: u64) {
     IGNORED_RECORDS.set(&[reason], count as f64);
+}
+
+pub(crate) fn base_failed() {
+    BASE_FAILURES.add(&[], 1);
 }

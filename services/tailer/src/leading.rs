@@ -127,28 +127,42 @@ impl Tailer {
     /// Returns the first failure that no retry can mend.
     pub async fn run_alone(
         self,
-        prepared: Option<Prepared>,
+        first: Prepared,
         shutdown: CancellationToken,
     ) -> Result<(), CaptureError> {
-        let mut backoff = Backoff::new(NEXT_TURN, LONGEST_BREAK);
-        let mut prepared = prepared;
+        let mut prepared = first;
         loop {
-            let ready = match prepared.take() {
-                Some(prepared) => prepared,
-                None => self.prepare(None).await?,
-            };
             // A failure ends the parts of this attempt, and not the process.
-            match ready.run(None, shutdown.child_token()).await {
+            match prepared.run(None, shutdown.child_token()).await {
                 Err(late @ CaptureError::BeganTooLate { .. }) => {
                     warn!(%late, "beginning anew");
                     self.boards.status.source_failed(&late.to_string());
                 }
                 ended => return ended,
             }
-            if !backoff.pause(&shutdown).await {
-                return Ok(());
+            match self.prepare_patiently(&shutdown).await? {
+                Some(next) => prepared = next,
+                None => return Ok(()),
             }
         }
+    }
+
+    /// Prepares another capture, as soon as source and log can be read. None at shutdown.
+    async fn prepare_patiently(
+        &self,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Prepared>, CaptureError> {
+        let mut backoff = Backoff::new(NEXT_TURN, LONGEST_BREAK);
+        while backoff.pause(shutdown).await {
+            match self.prepare(None).await {
+                Err(error) if error.passes_while_followed() => {
+                    warn!(%error, "cannot begin; trying again");
+                    self.boards.status.source_failed(&error.to_string());
+                }
+                prepared => return prepared.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     /// Takes over the log, and leads as long as possible.

@@ -89,7 +89,10 @@ async fn run(
 ) -> Result<(), CaptureError> {
     match shared {
         Some(shared) => tailer.take_turns(Arc::new(shared), stop).await,
-        None => tailer.run_alone(None, stop).await,
+        None => {
+            let first = tailer.prepare(None).await?;
+            tailer.run_alone(first, stop).await
+        }
     }
 }
 

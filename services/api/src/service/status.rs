@@ -2,9 +2,9 @@
 
 mod catalog;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hindsight_copy::{CopyBoard, CopyState};
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Applied, Engine, QueryError};
@@ -26,25 +26,12 @@ pub struct Live {
     pub positions: PositionBoard,
     pub capture: StatusBoard,
     pub applied: watch::Receiver<Applied>,
+    /// The base copy in progress.
     pub copy: CopyBoard,
     /// The address at which the API is served, with its scheme.
     pub url: String,
     /// `None` in a process that does not capture.
     pub source: Option<SourceLook>,
-}
-
-/// The base copy in progress, for people.
-#[derive(Clone, Default)]
-pub struct CopyBoard(Arc<Mutex<Option<Value>>>);
-
-impl CopyBoard {
-    pub fn set(&self, progress: Option<Value>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
-    }
-
-    fn now(&self) -> Option<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Asks the source for its newest write now.
@@ -168,12 +155,27 @@ fn status(service: &Service) -> Result<Value, QueryError> {
         "windows": windows.len(),
         "gaps": gaps.len(),
         "bases": bases.iter().map(|base| base.name.clone()).collect::<Vec<_>>(),
-        "base_copy": live.and_then(|live| live.copy.now()),
+        "base_copy": live.map(|live| copy_json(&live.copy.now())),
         "history_loading": applied.loading,
         "unknown_commands_skipped": service.engine.history.as_ref().map(|it| it.skipped()),
         "catalog": catalog::json(&capture.catalog, service.engine.history.as_deref()),
         "errors": errors(&capture, &applied),
     }))
+}
+
+fn copy_json(copy: &CopyState) -> Value {
+    match copy {
+        CopyState::Idle => Value::Null,
+        CopyState::Failed(reason) => json!({ "failed": reason }),
+        CopyState::Copying(progress) => json!({
+            "stage": format!("{:?}", progress.stage),
+            "collections_done": progress.collections_done,
+            "collections": progress.collections,
+            "documents": progress.documents,
+            "bytes": progress.raw_bytes,
+            "last_failure": progress.last_failure,
+        }),
+    }
 }
 
 fn role_json(role: &Role) -> Value {

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use hindsight_api::service::CopyBoard;
-use hindsight_holdings::Opened;
+use hindsight_copy::CopyBoard;
+use hindsight_holdings::{BaseKeeper, NeedsBase, Opened};
 use hindsight_replayer::Applied;
 use hindsight_runtime::{CancellationToken, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Companion, Tailer};
 use tokio::sync::watch;
-
-use super::bases::BaseKeeper;
 
 /// Returns the tailer of this process. A keeper of bases accompanies each of its captures.
 pub(super) fn tailer_of(
@@ -22,6 +20,7 @@ pub(super) fn tailer_of(
 ) -> Tailer {
     let (index, bases) = (Arc::clone(&opened.index), opened.bases.clone());
     let (of, shared) = (settings.clone(), opened.log.shared.clone());
+    let history = history.map(needs_base);
     let keeper = move || -> Box<dyn Companion> {
         let (index, shared) = (Arc::clone(&index), shared.clone());
         let (copy, history) = (copy.clone(), history.clone());
@@ -37,6 +36,11 @@ pub(super) fn tailer_of(
     }
 }
 
+/// Tells the keeper of bases whether a history cannot continue without another base.
+fn needs_base(history: watch::Receiver<Applied>) -> NeedsBase {
+    Arc::new(move || history.borrow().stopped.as_ref().is_some_and(|stopped| stopped.needs_base))
+}
+
 /// Begins to capture, or to stand by. For a log that is not shared, a failure to prepare capture is
 /// returned at once.
 pub(super) async fn spawn(
@@ -49,7 +53,7 @@ pub(super) async fn spawn(
     match opened.log.shared.clone() {
         None => {
             let prepared = tailer.prepare(None).await?;
-            let captured = tailer.run_alone(Some(prepared), shutdown);
+            let captured = tailer.run_alone(prepared, shutdown);
             tasks.spawn("capture", async move { Ok(captured.await?) });
         }
         Some(shared) => {

@@ -14,7 +14,6 @@ pub(crate) const METRICS: &[Metric] = &[
     EARLIEST,
     LATEST,
     GAPS,
-    BASE_FAILURES,
 ];
 
 const POSITION: Metric = Metric::gauge("hindsight_position_timestamp_seconds", "How far each position has come (majority, received, durable, indexed, applied): the seconds since 1970 of its timestamp.").by(&["position"]);
@@ -51,10 +50,6 @@ const LATEST: Metric = Metric::gauge(
     "The last restorable time of the newest window, in seconds since 1970. Alert when it stops growing.",
 );
 const GAPS: Metric = Metric::gauge("hindsight_gaps", "Gaps in the log.");
-const BASE_FAILURES: Metric = Metric::counter(
-    "hindsight_base_failures_total",
-    "Copies of a base that failed; each is tried again.",
-);
 
 pub(super) fn position(name: &str, seconds: u32) {
     POSITION.set(&[name], f64::from(seconds));
@@ -88,8 +83,4 @@ pub(super) fn restorable(from: u32, through: u32) {
 
 pub(super) fn gaps(count: usize) {
     GAPS.set(&[], count as f64);
-}
-
-pub(super) fn base_failed() {
-    BASE_FAILURES.add(&[], 1);
 }

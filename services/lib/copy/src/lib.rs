@@ -53,6 +53,7 @@ use std::time::Duration;
 
 use hindsight_base::WriterSettings;
 
+mod board;
 mod catalog;
 mod error;
 mod finish;
@@ -65,6 +66,7 @@ mod start;
 mod throttle;
 mod time_series;
 
+pub use board::{CopyBoard, CopyState};
 pub use error::{CopyError, CopyErrorKind};
 pub use look::{CatalogListing, list_catalog, list_these};
 pub use progress::{CopyProgress, CopyStage};

@@ -6,22 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hindsight_api::service::CopyBoard;
-use hindsight_copy::{CopyErrorKind, CopyProgress, CopySettings, Started, begin};
-use hindsight_holdings::{RegistryError, register_bases};
+use hindsight_copy::{
+    CopyBoard, CopyErrorKind, CopyProgress, CopySettings, CopyState, Started, begin,
+};
 use hindsight_index::Index;
 use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
 use hindsight_oplog::OpTime;
-use hindsight_replayer::Applied;
 use hindsight_runtime::{Backoff, CancellationToken};
 use hindsight_tailer::{
     CaptureError, CaptureSettings, Companion, Preference, SetIdentity, Source, candidates,
 };
-use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::metrics;
+use crate::bases::{RegistryError, register_bases};
+use crate::metrics;
 
 /// Announces the bases of this replica set that the log does not know. Returns all bases that the
 /// log knows afterwards.
@@ -52,7 +51,12 @@ const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// How often the keeper checks whether a base is missing.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) struct BaseKeeper {
+/// Tells whether the history of this process cannot continue, and could continue from a base that is
+/// copied now. None in a process without a history.
+pub type NeedsBase = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Keeps a usable base beside a capture.
+pub struct BaseKeeper {
     source: Source,
     identity: SetIdentity,
     preference: Preference,
@@ -64,8 +68,7 @@ pub(super) struct BaseKeeper {
     begun: Option<Started>,
     /// Whether the directory may hold bases that the log does not announce yet.
     may_announce: bool,
-    /// `None` in a process without a history. No history then reports that it needs a base.
-    history: Option<watch::Receiver<Applied>>,
+    history: Option<NeedsBase>,
     for_history: Sparingly,
 }
 
@@ -92,13 +95,14 @@ impl Sparingly {
 }
 
 impl BaseKeeper {
-    pub(super) fn new(
+    /// Makes a keeper for a capture with these settings. `shared` is the log, if it is shared.
+    pub fn new(
         settings: &CaptureSettings,
         index: Arc<Index>,
         directory: PathBuf,
         shared: Option<Arc<dyn SharedLog>>,
         board: CopyBoard,
-        history: Option<watch::Receiver<Applied>>,
+        history: Option<NeedsBase>,
     ) -> Self {
         Self {
             source: settings.source.clone(),
@@ -123,12 +127,8 @@ impl BaseKeeper {
         Ok(!view.bases()?.iter().any(|base| run.first <= base.capture_from))
     }
 
-    /// Returns whether the history cannot continue, and could continue from a base that is copied
-    /// now.
     fn history_needs_base(&mut self) -> bool {
-        let history = self.history.as_ref().map(|history| history.borrow());
-        let needs = history.is_some_and(|it| it.stopped.as_ref().is_some_and(|it| it.needs_base));
-        needs && self.for_history.take()
+        self.history.as_ref().is_some_and(|needs| needs()) && self.for_history.take()
     }
 
     async fn begin_copy(&self) -> Result<Started, CaptureError> {
@@ -222,15 +222,7 @@ impl BaseKeeper {
 
     async fn show(&self, progress: watch::Receiver<CopyProgress>) -> std::convert::Infallible {
         loop {
-            let now = progress.borrow().clone();
-            self.board.set(Some(json!({
-                "stage": format!("{:?}", now.stage),
-                "collections_done": now.collections_done,
-                "collections": now.collections,
-                "documents": now.documents,
-                "bytes": now.raw_bytes,
-                "last_failure": now.last_failure,
-            })));
+            self.board.set(CopyState::Copying(progress.borrow().clone()));
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
@@ -260,13 +252,13 @@ impl Companion for BaseKeeper {
                 match self.copy(&shutdown).await {
                     Ok(()) => {
                         backoff.reset();
-                        self.board.set(None);
+                        self.board.set(CopyState::Idle);
                     }
                     Err(_) if shutdown.is_cancelled() => return Ok(()),
                     Err(error) => {
                         metrics::base_failed();
                         warn!(%error, "copying a base failed; it will be tried again");
-                        self.board.set(Some(json!({"failed": error.to_string()})));
+                        self.board.set(CopyState::Failed(error.to_string()));
                         delay = backoff.next_delay();
                     }
                 }
