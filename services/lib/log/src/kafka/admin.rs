@@ -200,7 +200,8 @@ impl Topic {
     }
 }
 
-fn is_unknown(error: &KafkaError) -> bool {
+/// Returns whether the broker that answered does not know the topic.
+pub(super) fn is_unknown(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition)

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::admin::is_unknown;
 use super::complaints::Complaints;
 use super::options::{KafkaOptions, refused_setting};
 use super::record::{Head, NotOurs};
@@ -106,7 +107,18 @@ impl Topic {
     /// Returns the first offset that the topic holds, and the offset after its last durable record.
     pub(super) fn watermarks(&self) -> Result<(i64, i64), LogError> {
         let consumer = self.consumer()?;
-        let found = consumer.fetch_watermarks(&self.options.topic, PARTITION, self.options.timeout);
+        let (topic, timeout) = (&self.options.topic, self.options.timeout);
+        let deadline = Instant::now() + timeout;
+        let found = loop {
+            match consumer.fetch_watermarks(topic, PARTITION, timeout) {
+                // A broker that was started a moment ago, or a topic that was created a moment
+                // ago: not every broker knows the topic yet.
+                Err(error) if is_unknown(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(POLL);
+                }
+                found => break found,
+            }
+        };
         let found = found.map_err(|error| self.refused(&consumer, "find its end", error))?;
         self.idle().push(consumer);
         Ok(found)
