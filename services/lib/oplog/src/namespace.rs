@@ -37,9 +37,11 @@ impl<'a> Namespaces<'a> {
                 | CommandKind::CommitTransaction
                 | CommandKind::AbortTransaction,
             ) => Self::None,
-            Some(CommandKind::DropDatabase) => Self::One(Namespace::database(database(ns))),
             Some(CommandKind::RenameCollection) => Self::of_rename(operation),
-            Some(command) => Self::One(of_command(operation, command)),
+            Some(_) => match operation.named() {
+                Some(named) if !named.is_database() => Self::One(named),
+                _ => Self::One(Namespace::database(database(ns))),
+            },
         }
     }
 
@@ -56,12 +58,8 @@ impl<'a> Namespaces<'a> {
     }
 
     fn of_rename(operation: &Operation<'a>) -> Self {
-        let from = operation.o.first().ok().flatten().and_then(Element::as_str);
-        let to = operation.o.get(b"to").ok().flatten().and_then(Element::as_str);
-        match (from, to) {
-            (Some(from), Some(to)) => {
-                Self::Renamed { from: Namespace::parse(from), to: Namespace::parse(to) }
-            }
+        match (operation.named(), operation.renamed_to()) {
+            (Some(from), Some(to)) => Self::Renamed { from, to: Namespace::parse(to) },
             _ => Self::One(Namespace::database(database(operation.ns))),
         }
     }
@@ -141,19 +139,26 @@ fn database(ns: &str) -> &str {
     Namespace::parse(ns).database
 }
 
-fn of_command<'a>(operation: &Operation<'a>, command: CommandKind) -> Namespace<'a> {
+/// Returns the collection that the first field of a command names.
+pub(crate) fn named_by<'a>(
+    operation: &Operation<'a>,
+    command: CommandKind,
+) -> Option<Namespace<'a>> {
+    use CommandKind::*;
+    let named = operation.o.first().ok().flatten().and_then(Element::as_str)?;
     let database = database(operation.ns);
-    let Some(named) = operation.o.first().ok().flatten().and_then(Element::as_str) else {
-        return Namespace::database(database);
-    };
-    // `importCollection` and `truncateRange` give the full name (server: their IDL types).
-    // Elsewhere a collection may well have the name of its database.
-    let full = command == CommandKind::Unrecoverable
-        && named.strip_prefix(database).is_some_and(|rest| rest.starts_with('.'));
-    match named {
-        "" => Namespace::database(database),
-        _ if full => Namespace::parse(named),
-        _ => Namespace { database, collection: named, full: None },
+    let in_database = Namespace { database, collection: named, full: None };
+    match command {
+        AbortTransaction | ApplyOps | CommitTransaction | DropDatabase => None,
+        RenameCollection => Some(Namespace::parse(named)),
+        // `importCollection` and `truncateRange` give the full name (server: their IDL types).
+        // Elsewhere a collection may well have the name of its database.
+        Unrecoverable if named.strip_prefix(database).is_some_and(|it| it.starts_with('.')) => {
+            Some(Namespace::parse(named))
+        }
+        AbortIndexBuild | Bookkeeping | CollMod | CommitIndexBuild | ConvertTimeseries
+        | ConvertToCapped | Create | CreateIndexes | Drop | DropIndexes | EmptyCapped
+        | StartIndexBuild | Unknown | Unrecoverable => Some(in_database),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::entry::{document_hash, optional};
 use crate::raw::{Doc, Element, Malformed};
-use crate::{CommandKind, Entry, Namespace, Namespaces, OpKind};
+use crate::{CommandKind, Entry, Namespace, Namespaces, OpKind, namespace};
 
 /// How deep `applyOps` inside `applyOps` is followed, as in the server (`kMaxApplyOpsDepth`).
 const MAX_NESTING: usize = 10;
@@ -73,6 +73,20 @@ impl<'a> Operation<'a> {
     /// [`Namespaces`].
     pub fn namespaces(&self) -> Namespaces<'a> {
         Namespaces::of(self)
+    }
+
+    /// Returns the collection that a command names in its first field (O19), which is the old name
+    /// for a rename. `None` when the command concerns no single collection or names none. The name
+    /// of the collection is empty where the entry gives an empty one.
+    pub fn named(&self) -> Option<Namespace<'a>> {
+        namespace::named_by(self, self.command()?)
+    }
+
+    /// Returns the new name, in full, if this is a rename that names one.
+    pub fn renamed_to(&self) -> Option<&'a str> {
+        let is_rename = self.command() == Some(CommandKind::RenameCollection);
+        let to = is_rename.then(|| self.o.get(b"to").ok().flatten()).flatten();
+        to.and_then(Element::as_str)
     }
 
     /// Returns whether this is a rename that drops the collection that had the new name: `$out`,

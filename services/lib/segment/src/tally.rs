@@ -120,14 +120,12 @@ impl Tally {
     fn note_command(&mut self, at: OpTime, operation: &Operation<'_>) {
         let first = operation.o.first().ok().flatten();
         let kind = operation.command().unwrap_or(CommandKind::Unknown);
-        let namespace = namespace_of(kind, operation.ns, first);
+        let namespace = counted_under(operation, kind);
         self.count(&namespace, OpKind::Command);
         if matches!(kind, CommandKind::CommitTransaction | CommandKind::AbortTransaction) {
             return;
         }
-        let renamed_to = (kind == CommandKind::RenameCollection)
-            .then(|| operation.o.get(b"to").ok().flatten().and_then(Element::as_str))
-            .flatten();
+        let renamed_to = operation.renamed_to();
         if operation.drops_target()
             && let Some(dropped) = renamed_to
         {
@@ -173,22 +171,20 @@ impl Tally {
     }
 }
 
-/// Returns the namespace that a command works on. Its entry's `ns` is only `database.$cmd`.
-fn namespace_of<'a>(kind: CommandKind, ns: &'a str, first: Option<Element<'a>>) -> Cow<'a, str> {
+/// Returns the one name under which a command is counted. The format fixes it: a command whose
+/// effect this version does not know or cannot rebuild stays under the entry's `ns`, which readers
+/// take for any collection of the database.
+fn counted_under<'a>(operation: &Operation<'a>, kind: CommandKind) -> Cow<'a, str> {
     use CommandKind::*;
-    let named = first.and_then(Element::as_str);
-    match (kind, named) {
-        (RenameCollection, Some(full_name)) => full_name.into(),
-        (
-            AbortIndexBuild | CollMod | CommitIndexBuild | ConvertTimeseries | ConvertToCapped
-            | Create | CreateIndexes | Drop | DropIndexes | EmptyCapped | StartIndexBuild,
-            Some(collection),
-        ) => {
-            let database = ns.split_once('.').map_or(ns, |(database, _)| database);
-            format!("{database}.{collection}").into()
+    let named = match kind {
+        Bookkeeping | Unknown | Unrecoverable => None,
+        AbortIndexBuild | AbortTransaction | ApplyOps | CollMod | CommitIndexBuild
+        | CommitTransaction | ConvertTimeseries | ConvertToCapped | Create | CreateIndexes
+        | Drop | DropDatabase | DropIndexes | EmptyCapped | RenameCollection | StartIndexBuild => {
+            operation.named()
         }
-        _ => ns.into(),
-    }
+    };
+    named.map_or(operation.ns.into(), |named| named.full_name())
 }
 
 fn command_name(first: Option<Element<'_>>) -> String {

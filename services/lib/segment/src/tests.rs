@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chain;
+mod commands;
 mod content;
 mod damage;
 mod hostile;

@@ -63,6 +63,27 @@ fn a_rename_names_both() {
 }
 
 #[test]
+fn the_first_field_and_the_new_name_are_read_each_by_itself() {
+    let read = |o: RawDocumentBuf| {
+        let ts = bson::RawBson::Timestamp(bson::Timestamp { time: 7, increment: 9 });
+        let bytes = rawdoc! { "ts": ts, "op": "c", "ns": "shop.$cmd", "o": o }.into_bytes();
+        let operation = Entry::parse(&bytes).unwrap().operation();
+        let named = operation.named().map(|named| named.full_name().into_owned());
+        (named, operation.renamed_to().map(str::to_owned))
+    };
+    let pair =
+        |named: Option<&str>, to: Option<&str>| (named.map(str::to_owned), to.map(str::to_owned));
+    let rename = rawdoc! { "renameCollection": "shop.a", "to": "b.c" };
+    assert_eq!(read(rename), pair(Some("shop.a"), Some("b.c")));
+    assert_eq!(read(rawdoc! { "renameCollection": "shop.a" }), pair(Some("shop.a"), None));
+    assert_eq!(read(rawdoc! { "renameCollection": 1, "to": "b.c" }), pair(None, Some("b.c")));
+    assert_eq!(read(rawdoc! { "drop": "a", "to": "b.c" }), pair(Some("shop.a"), None));
+    assert_eq!(read(rawdoc! { "drop": "" }), pair(Some("shop."), None));
+    assert_eq!(read(rawdoc! { "dropDatabase": "a" }), pair(None, None));
+    assert_eq!(read(rawdoc! { "applyOps": "a" }), pair(None, None));
+}
+
+#[test]
 fn a_rename_drops_what_its_uuid_says() {
     let drops = |o: RawDocumentBuf| {
         let ts = bson::RawBson::Timestamp(bson::Timestamp { time: 7, increment: 9 });
