@@ -7,6 +7,7 @@
 //! - [`Entry`]: an oplog entry as a view over its bytes
 //! - [`Operation`], [`OpKind`], [`CommandKind`]: what an entry does
 //! - [`Namespaces`]: the collections that an operation is about
+//! - [`Shape`]: what one entry is in transactions
 //! - [`Assembler`]: finds out which entries become visible together, and when
 //! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: the MongoDB version that a state comes from
 //! - [`time_series`]: buckets of mixed types
@@ -31,4 +32,6 @@ pub use operation::{Operation, Origin};
 pub use position::{OpTime, Timestamp};
 pub use source_version::{FEATURE_VERSION_ID, FeatureVersion, NoVersion, Series, SourceVersion};
 pub use time_spec::{TimeSpec, TimeSpecError};
-pub use transaction::{Assembler, AssemblyError, Incomplete, Step, Transaction};
+pub use transaction::{
+    Assembler, AssemblyError, Ending, Incomplete, Part, Shape, Step, Transaction,
+};

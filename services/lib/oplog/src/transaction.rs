@@ -19,12 +19,11 @@ mod session;
 mod shape;
 mod step;
 
+pub use shape::{Ending, Part, Shape};
 pub use step::{AssemblyError, Incomplete, Step, Transaction};
 
 use chain::Chain;
 use session::{SessionId, TransactionId};
-use shape::{Ending, Part, Shape};
-
 /// Assembles transactions from entries that are pushed in order of timestamp. `P` is what the
 /// caller keeps of an entry while its transaction is open: its bytes, where to find them again, or
 /// nothing.

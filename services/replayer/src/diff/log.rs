@@ -5,18 +5,14 @@ use std::sync::Arc;
 
 use hindsight_index::Index;
 use hindsight_log::SegmentLog;
-use hindsight_oplog::raw::{Element, Malformed};
-use hindsight_oplog::{CommandKind, Entry, OpTime, Timestamp};
+use hindsight_oplog::raw::Malformed;
+use hindsight_oplog::{CommandKind, Entry, OpTime, Shape, Timestamp};
 use hindsight_segment::{DecodedFrame, Frame, Sequence};
 
 use super::plan::{Interest, Planner, Span};
 use super::touched::Touched;
 use crate::engine::Engine;
 use crate::error::QueryError;
-
-/// The values of `multiOpType` that mark an entry as part of a retryable write. The `prevOpTime` of
-/// such an entry leads to another write of its session, not to a part of the same write.
-const STANDS_ALONE: [i64; 2] = [1, 2];
 
 impl Engine {
     /// Notes every document that an operation visible in the span writes. Returns `Break` when it
@@ -119,28 +115,31 @@ impl Reading<'_> {
         if entry.ts() <= self.span.after {
             return Ok(None);
         }
-        let command = entry.command();
-        let previous = entry.previous();
-        if command == Some(CommandKind::CommitTransaction) {
-            let visible = entry.o.get(b"commitTimestamp")?.and_then(Element::as_timestamp);
-            let visible =
-                visible.ok_or(Malformed("commitTransaction without a commitTimestamp"))?;
-            if !self.span.holds(visible) {
-                return Ok(None);
-            }
-            if previous.is_none() {
-                // Without `prevOpTime`, only the session shows what this entry commits.
-                self.touched.give_up();
-            }
-            return Ok(previous.filter(|previous| previous.ts <= self.span.after));
-        }
-        if entry.ts() > self.span.through {
+        // Of what lies after the span, only the commits matter.
+        let is_commit = entry.command() == Some(CommandKind::CommitTransaction);
+        if entry.ts() > self.span.through && !is_commit {
             return Ok(None);
         }
-        self.note(entry)?;
-        let is_part = command == Some(CommandKind::ApplyOps)
-            && !entry.multi_op_type.is_some_and(|kind| STANDS_ALONE.contains(&kind));
-        Ok(previous.filter(|previous| is_part && previous.ts <= self.span.after))
+        let previous = match Shape::of(entry)? {
+            Shape::Commit { commit_timestamp } if !self.span.holds(commit_timestamp) => None,
+            Shape::Commit { .. } => {
+                let previous = entry.previous();
+                if previous.is_none() {
+                    // Without `prevOpTime`, only the session shows what this entry commits.
+                    self.touched.give_up();
+                }
+                previous
+            }
+            Shape::Part(_) => {
+                self.note(entry)?;
+                entry.previous()
+            }
+            Shape::Alone | Shape::Abort => {
+                self.note(entry)?;
+                None
+            }
+        };
+        Ok(previous.filter(|previous| previous.ts <= self.span.after))
     }
 
     fn note(&mut self, entry: &Entry<'_>) -> Result<(), Malformed> {

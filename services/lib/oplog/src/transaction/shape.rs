@@ -10,26 +10,38 @@ const APPLIED_SEPARATELY: i64 = 1;
 /// entry was available).
 const APPLIED_ATOMICALLY: i64 = 2;
 
+/// What an entry is in transactions: the form that it is written in, without the entries around it.
+/// [`crate::Entry::previous`] leads from a part or a commit to the part before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub enum Shape {
+    /// The entry is no part of a transaction, and is visible at its own timestamp. Its
+    /// `prevOpTime`, if any, leads to another write of its session.
     Alone,
+    /// An `applyOps` of a transaction, or of a chain without a session.
     Part(Part),
-    Commit { commit_timestamp: Timestamp },
+    /// `commitTransaction`: commits a prepared transaction.
+    Commit {
+        /// When the transaction becomes visible.
+        commit_timestamp: Timestamp,
+    },
+    /// `abortTransaction`: nothing of the transaction becomes visible.
     Abort,
 }
 
 /// One `applyOps` of a transaction, or of a chain without a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) ending: Ending,
+pub struct Part {
+    /// What follows this part.
+    pub ending: Ending,
     /// The number of operations in this entry.
-    pub(super) operations: u64,
+    pub operations: u64,
     /// The number of operations in the whole chain, as its last entry states.
-    pub(super) count: Option<i64>,
+    pub count: Option<i64>,
 }
 
+/// What follows a part of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub enum Ending {
     /// `partialTxn`: another entry follows.
     More,
     /// This entry commits the transaction.
@@ -39,7 +51,12 @@ pub(super) enum Ending {
 }
 
 impl Shape {
-    pub(super) fn of(entry: &Entry<'_>) -> Result<Self, Malformed> {
+    /// Reads the shape of an entry.
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when the entry is no valid part, commit or abort of a transaction, or
+    /// has a `multiOpType` that this version does not know.
+    pub fn of(entry: &Entry<'_>) -> Result<Self, Malformed> {
         match entry.command() {
             Some(CommandKind::ApplyOps) => Self::of_apply_ops(entry),
             Some(CommandKind::CommitTransaction) => {
