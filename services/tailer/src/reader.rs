@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::raw::cstr;
 use bson::rawdoc;
 use hindsight_mongo::{Batch, Batches, Client, Wait};
-use hindsight_oplog::raw::{Doc, Element};
+use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{Entry, OpTime};
 
 use crate::error::CaptureError;
@@ -241,8 +241,5 @@ pub async fn oplog_ends(client: &Client, host: &str) -> Result<OplogEnds, Captur
 
 /// Reads `ts` and `t` of an entry. An entry without `t` has term -1.
 fn optime(entry: &[u8]) -> Option<OpTime> {
-    let entry = Doc::new(entry).ok()?;
-    let ts = entry.get(b"ts").ok()?.and_then(Element::as_timestamp)?;
-    let term = entry.get(b"t").ok()?.and_then(Element::as_integer).unwrap_or(-1);
-    Some(OpTime { ts, term })
+    Doc::new(entry).and_then(OpTime::of_entry).ok()
 }

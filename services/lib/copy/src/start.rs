@@ -4,12 +4,12 @@ use bson::rawdoc;
 use hindsight_base::{Origin, Source};
 use hindsight_mongo::{Client, Hello};
 use hindsight_oplog::raw::{Doc, Element};
-use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_oplog::{Entry, OpTime, Timestamp};
 
 use super::CopySettings;
 use super::error::{CopyError, Result};
-use super::member::{Member, document};
-use super::reply::{entry_optime, unfinished_chain};
+use super::member::{Member, document, unreadable};
+use super::reply::unfinished_chain;
 
 /// A limit on the parts of one chain: more than a transaction can have in its lifetime, at 16 MiB
 /// each.
@@ -183,9 +183,9 @@ async fn read_start(member: &Member) -> Result<(OpTime, Option<OpTime>)> {
     let Some(top) = found.first() else {
         return Err(CopyError::Unsettled("the member's oplog has no committed entry".to_owned()));
     };
-    let top = document(doing, top)?;
-    let start = entry_optime(top)?;
-    let chain_first = match unfinished_chain(top)? {
+    let top = entry(doing, top)?;
+    let start = top.optime;
+    let chain_first = match unfinished_chain(&top)? {
         Some(previous) => Some(first_of_chain(member, start, previous).await?),
         None => None,
     };
@@ -221,11 +221,16 @@ async fn previous_in_chain(member: &Member, at: OpTime) -> Result<OpTime> {
             "entry {at} of an open transaction has left the member's oplog"
         ))
     };
-    let entry = document(doing, found.first().ok_or_else(gone)?)?;
-    if entry_optime(entry)? != at {
+    let found = entry(doing, found.first().ok_or_else(gone)?)?;
+    if found.optime != at {
         return Err(gone());
     }
-    unfinished_chain(entry)?.ok_or_else(gone)
+    unfinished_chain(&found)?.ok_or_else(gone)
+}
+
+/// Reads an entry of the member's oplog.
+pub(super) fn entry<'a>(doing: &str, bytes: &'a [u8]) -> Result<Entry<'a>> {
+    Entry::parse(bytes).map_err(|malformed| unreadable(doing, &malformed))
 }
 
 /// Returns the first entry of the oldest transaction that `config.transactions` records as open.

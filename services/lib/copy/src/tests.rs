@@ -4,11 +4,12 @@
 use bson::{Bson, Document, doc};
 use hindsight_mongo::Failure;
 use hindsight_oplog::raw::Doc;
-use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_oplog::{Entry, OpTime, Timestamp};
 
 use super::catalog::{collection, is_finished, scan_command};
 use super::error::{CopyErrorKind, Reaction};
-use super::reply::{entry_optime, unfinished_chain};
+use super::reply::unfinished_chain;
+use super::start::entry;
 use super::{CopyError, CopySettings};
 
 fn bytes(document: Document) -> Vec<u8> {
@@ -29,24 +30,32 @@ fn uuid(byte: u8) -> Bson {
 
 #[test]
 fn a_chain_that_goes_on_is_told_from_all_else() {
-    let part = |previous: Bson| {
-        doc! { "op": "c", "o": { "applyOps": [], "partialTxn": true }, "prevOpTime": previous }
-    };
     let none = doc! { "ts": ts(0, 0), "t": -1_i64 };
     let before = doc! { "ts": ts(99, 1), "t": 2_i64 };
-    let chain = |entry: Document| with(entry, |entry| unfinished_chain(entry).unwrap());
-    assert_eq!(chain(part(none.clone().into())), Some(OpTime::NONE));
-    assert_eq!(chain(part(before.clone().into())), Some(OpTime::new(99, 1, 2)));
+    let chain = |op: &str, o: Document, previous: &Document| {
+        let entry = doc! { "ts": ts(100, 1), "op": op, "o": o, "prevOpTime": previous };
+        unfinished_chain(&Entry::parse(&bytes(entry)).unwrap()).unwrap()
+    };
+    let part = || doc! { "applyOps": [], "partialTxn": true };
+    assert_eq!(chain("c", part(), &none), Some(OpTime::NONE));
+    assert_eq!(chain("c", part(), &before), Some(OpTime::new(99, 1, 2)));
+    // A previous part whose term is not known is a previous part all the same.
+    assert_eq!(chain("c", part(), &doc! { "ts": ts(99, 1) }), Some(OpTime::new(99, 1, -1)));
     // The last part: nothing of the chain comes after it.
-    let last = doc! { "applyOps": [], "count": 5_i64 };
-    assert_eq!(chain(doc! { "op": "c", "o": last, "prevOpTime": before.clone() }), None);
-    let prepared = doc! { "applyOps": [], "prepare": true };
-    assert_eq!(chain(doc! { "op": "c", "o": prepared, "prevOpTime": none }), None);
+    assert_eq!(chain("c", doc! { "applyOps": [], "count": 0_i64 }, &before), None);
+    assert_eq!(chain("c", doc! { "applyOps": [], "prepare": true }, &none), None);
     // A retryable insert has a previous optime too.
-    assert_eq!(chain(doc! { "op": "i", "o": { "_id": 1 }, "prevOpTime": before }), None);
-    let entry = doc! { "ts": ts(7, 8), "t": 3_i64, "op": "n" };
-    assert_eq!(with(entry, |entry| entry_optime(entry).unwrap()), OpTime::new(7, 8, 3));
-    assert!(with(doc! { "ts": ts(7, 8) }, |entry| entry_optime(entry).is_err()));
+    assert_eq!(chain("i", doc! { "_id": 1 }, &before), None);
+}
+
+/// The entry that initiates a set has no term, and may be the top of the oplog.
+#[test]
+fn a_copy_can_start_at_an_entry_without_a_term() {
+    let note = doc! { "msg": "initiating set" };
+    let top = bytes(doc! { "ts": ts(7, 1), "op": "n", "ns": "", "o": note });
+    assert_eq!(entry("read the top", &top).unwrap().optime, OpTime::new(7, 1, -1));
+    let without_ts = bytes(doc! { "t": 1_i64, "op": "n", "o": {} });
+    assert!(entry("read the top", &without_ts).is_err());
 }
 
 #[test]

@@ -99,8 +99,7 @@ impl<'a> Entry<'a> {
                 let name = need(element.as_string_bytes(), "entry's ns is not a string")?;
                 self.ns = std::str::from_utf8(name).unwrap_or_default();
             }
-            // Tools that re-marshalled the entry write null here. Such an entry has no usable term.
-            b"t" => self.optime.term = element.as_integer().unwrap_or(OpTime::NONE.term),
+            b"t" => self.optime.term = OpTime::term(Some(element)),
             b"ui" => self.ui = optional(element, Element::as_uuid, "entry's ui is not a UUID")?,
             b"o2" => self.o2 = element.as_doc(),
             b"wall" => self.wall_ms = element.as_date_ms(),
@@ -150,10 +149,7 @@ pub(crate) fn document_hash(element: Element<'_>) -> Option<i64> {
 
 /// Reads an optime whose term, like the entry's own, may have been lost on the way.
 fn previous_optime(element: Element<'_>) -> Option<OpTime> {
-    let doc = element.as_doc()?;
-    let ts = doc.get(b"ts").ok()??.as_timestamp()?;
-    let term = doc.get(b"t").ok()?.and_then(Element::as_integer);
-    Some(OpTime { ts, term: term.unwrap_or(OpTime::NONE.term) })
+    OpTime::of_entry(element.as_doc()?).ok()
 }
 
 pub(crate) fn optional<'a, T>(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::raw::{Doc, Element, Malformed};
+
 /// MongoDB cluster time: seconds and increment, ordered by both. Users restore to a timestamp.
 ///
 /// Timestamps are not dense: increments may be skipped, so a hole between two of them proves
@@ -82,6 +84,24 @@ impl OpTime {
     pub const fn new(seconds: u32, increment: u32, term: i64) -> Self {
         OpTime { ts: Timestamp::new(seconds, increment), term }
     }
+
+    /// Reads `ts` and `t`: of an entry, of a projection of one to these two fields, or of an optime
+    /// that stands by itself. An entry need not have a term (O1), and then has that of
+    /// [`OpTime::NONE`].
+    ///
+    /// # Errors
+    /// Returns [`Malformed`] when there is no `ts`, or when it is not a timestamp.
+    pub fn of_entry(entry: Doc<'_>) -> Result<Self, Malformed> {
+        let ts = entry.get(b"ts")?.and_then(Element::as_timestamp);
+        let ts = ts.ok_or(Malformed("an entry or optime without ts"))?;
+        Ok(Self { ts, term: Self::term(entry.get(b"t")?) })
+    }
+
+    /// Returns the term that a `t` holds. Tools that wrote the entry anew write null there: such an
+    /// entry has no usable term.
+    pub(crate) fn term(t: Option<Element<'_>>) -> i64 {
+        t.and_then(Element::as_integer).unwrap_or(Self::NONE.term)
+    }
 }
 
 impl fmt::Display for OpTime {
@@ -93,5 +113,37 @@ impl fmt::Display for OpTime {
 impl fmt::Debug for OpTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::raw::{DocWriter, kind};
+
+    use super::*;
+
+    /// Reads the optime of an entry with these two fields, each a type and a value.
+    fn read(ts: Option<(u8, &[u8])>, t: Option<(u8, &[u8])>) -> Result<OpTime, Malformed> {
+        let mut entry = DocWriter::new();
+        for (name, field) in [(&b"ts"[..], ts), (b"t", t)] {
+            if let Some((kind, value)) = field {
+                entry.value(kind, name, value);
+            }
+        }
+        let bytes = entry.finish();
+        OpTime::of_entry(Doc::new(&bytes)?)
+    }
+
+    #[test]
+    fn an_entry_without_a_term_has_an_optime() {
+        let eight_bytes = Timestamp::new(7, 8).as_u64().to_le_bytes();
+        let ts = Some((kind::TIMESTAMP, &eight_bytes[..]));
+        let term = 3_i64.to_le_bytes();
+        let term = Some((kind::INT64, &term[..]));
+        assert_eq!(read(ts, term), Ok(OpTime::new(7, 8, 3)));
+        assert_eq!(read(ts, None), Ok(OpTime::new(7, 8, -1)));
+        assert_eq!(read(ts, Some((kind::NULL, b""))), Ok(OpTime::new(7, 8, -1)));
+        assert!(read(None, term).is_err());
+        assert!(read(Some((kind::INT64, &eight_bytes)), term).is_err());
     }
 }

@@ -182,6 +182,22 @@ fn a_transaction_that_ends_in_the_span_is_told_whole() {
     assert!(told(&world, &request(7, 9, None), LIMIT_BYTES).is_err());
 }
 
+/// The `prevOpTime` of a retryable write leads to another write of its session.
+#[test]
+fn a_retryable_write_in_one_entry_is_not_followed_back() {
+    let mut world = World::new();
+    world.append(&[(2, create("a", 1)), (3, insert(A, 1, 3, 3))]);
+    world.append(&[(4, insert(A, 1, 4, 4))]);
+    let mut vectored = part(Some(1), &[insert(A, 1, 5, 5)], 3, doc! {});
+    vectored.insert("multiOpType", 1);
+    world.append(&[(5, vectored)]);
+    world.follow();
+    let of_a = [of(A, 5, None, Some(5))];
+    assert_eq!(exact(&world, 4, 5), of_a);
+    allow_reads(&world, 1);
+    assert_eq!(short(told(&world, &request(4, 5, Some(A)), LIMIT_BYTES).unwrap()), of_a);
+}
+
 /// The transaction is prepared before the span, visible in it, and committed after it, with
 /// segments in between.
 #[test]
