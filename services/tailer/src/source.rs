@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Document, RawDocumentBuf, rawdoc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hindsight_mongo::{Client, Deployment, Failure, Hello, UriError};
+use hindsight_mongo::{Client, Deployment, Failure, Hello, SetConfig, SetMember, UriError};
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_segment::SourceIdentity;
 
@@ -151,13 +151,13 @@ impl Source {
     async fn survey_through(&self, host: &str) -> Result<Survey, CaptureError> {
         let client = self.member_client(host)?;
         require_replica_set(host, &hello(&client, host).await?)?;
-        let config = admin_command(&client, host, rawdoc! { "replSetGetConfig": 1 }).await?;
+        let doing = format!("run replSetGetConfig on {host}");
+        let config = answered(&doing, client.set_config()).await?;
         let status = admin_command(&client, host, rawdoc! { "replSetGetStatus": 1 }).await?;
         let build = admin_command(&client, host, rawdoc! { "buildInfo": 1 }).await?;
-        let config = config.get_document("config").cloned().unwrap_or_default();
         Ok(Survey {
             identity: identity_of(host, &config)?,
-            members: members_of(&config, &status),
+            members: members_of(config, &status),
             server_version: build.get_str("version").unwrap_or("unknown").to_owned(),
         })
     }
@@ -227,33 +227,29 @@ fn require_replica_set(host: &str, hello: &Hello) -> Result<(), CaptureError> {
     )))
 }
 
-fn identity_of(host: &str, config: &Document) -> Result<SetIdentity, CaptureError> {
-    let settings = config.get_document("settings").ok();
-    let id = settings.and_then(|settings| settings.get_object_id("replicaSetId").ok());
-    let id = id.ok_or_else(|| {
+fn identity_of(host: &str, config: &SetConfig) -> Result<SetIdentity, CaptureError> {
+    let replica_set_id = config.replica_set_id.ok_or_else(|| {
         CaptureError::Refused(format!("{host} reports no replicaSetId in its configuration"))
     })?;
-    let set_name = config.get_str("_id").unwrap_or_default().to_owned();
-    Ok(SetIdentity { replica_set_id: id.bytes(), set_name })
+    Ok(SetIdentity { replica_set_id, set_name: config.set_name.clone() })
 }
 
-fn members_of(config: &Document, status: &Document) -> Vec<Member> {
+fn members_of(config: SetConfig, status: &Document) -> Vec<Member> {
     let states = documents(status, "members");
-    let describe = |member: &Document| {
-        let host = member.get_str("host").ok()?;
-        let state = states.iter().find(|state| state.get_str("name").ok() == Some(host));
-        Some(Member {
-            host: host.to_owned(),
+    let describe = |member: SetMember| {
+        let state = states.iter().find(|state| state.get_str("name").ok() == Some(&member.host));
+        Member {
             state: state.map_or(MemberState::Other, state_of),
-            hidden: member.get_bool("hidden").unwrap_or(false),
-            delayed: delay_seconds(member) != 0,
-            arbiter: member.get_bool("arbiterOnly").unwrap_or(false),
-            builds_indexes: member.get_bool("buildIndexes").unwrap_or(true),
-            tags: tags_of(member),
+            hidden: member.is_hidden,
+            delayed: member.delay_seconds != 0,
+            arbiter: member.is_arbiter,
+            builds_indexes: member.builds_indexes,
             applied: state.and_then(|state| optime(state, "optime")).unwrap_or_default().ts,
-        })
+            host: member.host,
+            tags: member.tags,
+        }
     };
-    documents(config, "members").iter().filter_map(describe).collect()
+    config.members.into_iter().map(describe).collect()
 }
 
 fn documents(parent: &Document, name: &str) -> Vec<Document> {
@@ -267,18 +263,6 @@ fn state_of(state: &Document) -> MemberState {
         Some(2) => MemberState::Secondary,
         _ => MemberState::Other,
     }
-}
-
-fn delay_seconds(member: &Document) -> i64 {
-    let delay = integer(member, "secondaryDelaySecs").or_else(|| integer(member, "slaveDelay"));
-    delay.unwrap_or(0)
-}
-
-fn tags_of(member: &Document) -> Vec<(String, String)> {
-    let Ok(tags) = member.get_document("tags") else { return Vec::new() };
-    let pair =
-        |(name, value): (&String, &bson::Bson)| Some((name.clone(), value.as_str()?.to_owned()));
-    tags.iter().filter_map(pair).collect()
 }
 
 fn integer(document: &Document, name: &str) -> Option<i64> {
@@ -357,13 +341,15 @@ mod tests {
 
     #[test]
     fn members_join_configuration_and_status() {
-        let config = doc! {"members": [
+        let config = doc! {"config": {"members": [
             {"host": "a:1", "hidden": true, "tags": {"dc": "east"}},
             {"host": "b:1", "secondaryDelaySecs": 5_i64},
-        ]};
+        ]}};
+        let config = bson::serialize_to_vec(&config).expect("serializes");
+        let config = Doc::new(&config).and_then(SetConfig::read).expect("well formed");
         let optime = doc! {"ts": bson::Timestamp { time: 5, increment: 1 }, "t": 1_i64};
         let status = doc! {"members": [{"name": "a:1", "state": 2, "optime": optime}]};
-        let members = members_of(&config, &status);
+        let members = members_of(config, &status);
         assert_eq!(members[0].state, MemberState::Secondary);
         assert_eq!(members[0].applied, Timestamp::new(5, 1));
         assert_eq!(members[0].tags, [("dc".to_owned(), "east".to_owned())]);

@@ -2,8 +2,8 @@
 
 use bson::rawdoc;
 use hindsight_base::{Origin, Source};
-use hindsight_mongo::{Client, Hello};
-use hindsight_oplog::raw::{Doc, Element};
+use hindsight_mongo::{Client, Hello, SetConfig};
+use hindsight_oplog::raw::Element;
 use hindsight_oplog::{Entry, OpTime, Timestamp};
 
 use super::CopySettings;
@@ -137,13 +137,11 @@ fn hex(id: &[u8]) -> String {
 
 async fn replica_set_id(member: &Member) -> Result<[u8; 12]> {
     let doing = "read the replica set's configuration";
-    let command = rawdoc! { "replSetGetConfig": 1 };
-    let reply = member.command(doing, "admin", command).await?;
-    let config = document(doing, &reply)?.get(b"config")?.and_then(Element::as_doc);
-    let settings = config.unwrap_or(Doc::EMPTY).get(b"settings")?.and_then(Element::as_doc);
-    let id = settings.unwrap_or(Doc::EMPTY).get(b"replicaSetId")?;
-    let id = id.and_then(|id| id.value.try_into().ok());
-    id.ok_or_else(|| CopyError::Refused("the set's configuration has no replicaSetId".to_owned()))
+    let reply = member.command(doing, "admin", SetConfig::command()).await?;
+    let config = SetConfig::read(document(doing, &reply)?);
+    let config = config.map_err(|malformed| unreadable(doing, &malformed))?;
+    let missing = || CopyError::Refused("the set's configuration has no replicaSetId".to_owned());
+    config.replica_set_id.ok_or_else(missing)
 }
 
 async fn server_version(member: &Member) -> Result<String> {

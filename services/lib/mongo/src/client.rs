@@ -11,6 +11,7 @@ use hindsight_oplog::raw::{Doc, Malformed};
 use crate::cursor::{Batch, Batches, CursorReply};
 use crate::failure::Failure;
 use crate::hello::Hello;
+use crate::set_config::SetConfig;
 
 /// How a cursor waits when it has returned everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +131,25 @@ impl Client {
     /// # Errors
     /// Returns any [`Failure`].
     pub async fn hello(&self) -> Result<Hello, Failure> {
-        let answer = self.run("admin", rawdoc! { "hello": 1 }).await?;
+        self.ask(rawdoc! { "hello": 1 }, Hello::read).await
+    }
+
+    /// Asks a member for the configuration of its replica set.
+    ///
+    /// # Errors
+    /// Returns any [`Failure`].
+    pub async fn set_config(&self) -> Result<SetConfig, Failure> {
+        self.ask(SetConfig::command(), SetConfig::read).await
+    }
+
+    async fn ask<T>(
+        &self,
+        question: RawDocumentBuf,
+        read: impl FnOnce(Doc<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Failure> {
+        let answer = self.run("admin", question).await?;
         let bytes = answer.to_vec().map_err(|error| Failure::refused(error.to_string()))?;
-        Doc::new(&bytes).and_then(Hello::read).map_err(|error| unreadable(&error))
+        Doc::new(&bytes).and_then(read).map_err(|error| unreadable(&error))
     }
 }
 

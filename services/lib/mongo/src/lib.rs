@@ -6,6 +6,7 @@
 //! - [`Failure`] says what the caller can do about an error. One table classifies the servers'
 //!   codes.
 //! - [`Hello`] is what a server says about itself.
+//! - [`SetConfig`] is the configuration of a replica set.
 //! - [`privileges`] lists what the user that reads the source needs.
 
 mod client;
@@ -17,6 +18,7 @@ mod driver;
 mod failure;
 mod hello;
 pub mod privileges;
+mod set_config;
 
 pub use client::{Client, Connection, Wait};
 pub use cursor::{Batch, Batches, CursorReply};
@@ -24,3 +26,4 @@ pub use deployment::{Deployment, Servers, UriError};
 pub use failure::{Failure, Kind};
 pub use hello::{Hello, Incarnation, Primacy};
 pub use privileges::PRIVILEGES;
+pub use set_config::{SetConfig, SetMember};

@@ -113,9 +113,8 @@ impl Target {
     }
 
     async fn replica_set_id(&self) -> Option<String> {
-        let reply = self.admin("replSetGetConfig").await.ok()?;
-        let settings = reply.get_document("config").ok()?.get_document("settings").ok()?;
-        settings.get_object_id("replicaSetId").ok().map(|id| id.to_hex())
+        let id = self.client.set_config().await.ok()?.replica_set_id?;
+        Some(bson::oid::ObjectId::from_bytes(id).to_hex())
     }
 
     async fn probe_rights(&self, facts: &mut TargetFacts) {
