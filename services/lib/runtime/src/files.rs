@@ -28,9 +28,18 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.write_all(bytes).map_err(failed("write", &temporary))?;
     file.sync_all().map_err(failed("sync", &temporary))?;
     fs::rename(&temporary, path).map_err(failed("rename to", path))?;
+    sync_parent(path)
+}
+
+/// Makes the name of a file or directory durable: syncs the directory that it is in.
+///
+/// # Errors
+/// The directory cannot be opened or synced.
+pub fn sync_parent(path: &Path) -> Result<(), FileError> {
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
-        _ => sync_directory(Path::new(".")),
+        Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
     }
 }
 
@@ -61,6 +70,17 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("read"), content);
         }
         assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_name_is_synced_where_it_stands() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        sync_parent(&directory.path().join("new")).expect("synced");
+        for without_directory in ["new", "", "/"] {
+            sync_parent(Path::new(without_directory)).expect("synced");
+        }
+        let error = sync_parent(Path::new("/nowhere/at/all")).expect_err("no directory");
+        assert_eq!((error.action, error.path.as_path()), ("sync directory", Path::new("/nowhere/at")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use hindsight_runtime::files;
 use hindsight_segment::limits::MAX_HEADER_BYTES;
 use hindsight_segment::{SealedSegment, SegmentInfo, Sequence, TRAILER_BYTES, tail_bytes};
 
@@ -74,8 +75,10 @@ pub(super) fn write_temporary(
     step(Step::SyncFile, &mut || file.sync_all())
 }
 
+/// Makes renames, removals and new files in `directory` durable. The caller names the directory and
+/// the step, so only the cause is returned.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    files::sync_directory(directory).map_err(|error| error.source)
 }
 
 /// Creates the directory and its missing parents, and makes the name of each of them durable.
@@ -84,11 +87,7 @@ pub(super) fn create_directory(directory: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = directory.ancestors().take_while(|it| !it.exists()).collect();
     fs::create_dir_all(directory)?;
     for created in missing.iter().rev() {
-        match created.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new("."))?,
-            Some(parent) => sync_directory(parent)?,
-            None => {}
-        }
+        files::sync_parent(created).map_err(|error| error.source)?;
     }
     Ok(())
 }
