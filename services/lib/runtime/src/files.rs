@@ -80,7 +80,10 @@ mod tests {
             sync_parent(Path::new(without_directory)).expect("synced");
         }
         let error = sync_parent(Path::new("/nowhere/at/all")).expect_err("no directory");
-        assert_eq!((error.action, error.path.as_path()), ("sync directory", Path::new("/nowhere/at")));
+        assert_eq!(
+            (error.action, error.path.as_path()),
+            ("sync directory", Path::new("/nowhere/at"))
+        );
     }
 
     #[test]
