@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use hindsight_runtime::files;
+
 use super::token::{Digest, Token};
 
 /// Creates a token and writes it to `path`, readable only by the file's owner.
@@ -24,10 +26,7 @@ pub(super) fn write(path: &Path) -> io::Result<Digest> {
 
 /// Removes the token that an earlier process left.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    files::remove_if_there(path).map_err(|error| error.source)
 }
 
 /// Returns the token, or `None` when there is no file.

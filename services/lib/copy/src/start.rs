@@ -4,7 +4,7 @@ use bson::rawdoc;
 use hindsight_base::{Origin, Source};
 use hindsight_mongo::{Client, Hello, SetConfig};
 use hindsight_oplog::raw::Element;
-use hindsight_oplog::{Entry, OpTime, Timestamp};
+use hindsight_oplog::{Entry, Hex, OpTime, Timestamp};
 
 use super::CopySettings;
 use super::error::{CopyError, Result};
@@ -114,8 +114,8 @@ async fn identify(member: &Member, hello: &Hello, expected: Option<[u8; 12]>) ->
             "{} belongs to replica set {} ({set_name}), the log to {}: copy from a member of the same set, \
              or use another data directory",
             hello.member(),
-            hex(&replica_set_id),
-            hex(&expected)
+            Hex(&replica_set_id),
+            Hex(&expected)
         ));
     }
     Ok(Source {
@@ -129,10 +129,6 @@ async fn identify(member: &Member, hello: &Hello, expected: Option<[u8; 12]>) ->
 
 fn refuse<T>(reason: impl Into<String>) -> Result<T> {
     Err(CopyError::Refused(reason.into()))
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn replica_set_id(member: &Member) -> Result<[u8; 12]> {

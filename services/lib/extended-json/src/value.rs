@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{Doc, Element, kind};
 use serde::ser::{Error as _, SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -88,7 +89,7 @@ impl Value<'_> {
     fn serialize_rare<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let bytes = self.bytes;
         match self.kind {
-            kind::OBJECT_ID => One("$oid", hex(bytes)).serialize(to),
+            kind::OBJECT_ID => One("$oid", Hex(bytes).to_string()).serialize(to),
             kind::BINARY => binary(bytes, to),
             kind::UNDEFINED => One("$undefined", true).serialize(to),
             kind::MIN_KEY => One("$minKey", 1).serialize(to),
@@ -111,7 +112,8 @@ impl Value<'_> {
             kind::SYMBOL => One("$symbol", text::<S>(bytes)?).serialize(to),
             kind::DB_POINTER => {
                 let (namespace, id) = split_text(bytes).ok_or_else(cut::<S>)?;
-                let parts = Two(("$ref", lossy(namespace)), ("$id", One("$oid", hex(id))));
+                let parts =
+                    Two(("$ref", lossy(namespace)), ("$id", One("$oid", Hex(id).to_string())));
                 One("$dbPointer", parts).serialize(to)
             }
             kind::CODE_WITH_SCOPE => {
@@ -211,11 +213,7 @@ fn binary<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         _ => payload,
     };
     let base64 = STANDARD.encode(data);
-    One("$binary", Two(("base64", base64), ("subType", hex(&[*subtype])))).serialize(to)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    One("$binary", Two(("base64", base64), ("subType", Hex(&[*subtype]).to_string()))).serialize(to)
 }
 
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {

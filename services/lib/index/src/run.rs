@@ -49,16 +49,7 @@ impl Run {
     /// Returns this run, longer by the segment that follows its last one without a gap. `None` when
     /// a total does not fit, which no real segment brings about.
     pub(crate) fn extended(&self, segment: &SegmentSummary) -> Option<Run> {
-        Some(Run {
-            first_sequence: self.first_sequence,
-            last_sequence: segment.sequence,
-            first: self.first,
-            last: segment.last,
-            oldest_prepared: segment.oldest_prepared,
-            entries: self.entries.checked_add(segment.entries)?,
-            raw_bytes: self.raw_bytes.checked_add(segment.raw_bytes)?,
-            stored_bytes: self.stored_bytes.checked_add(segment.stored_bytes)?,
-        })
+        self.ending_with(segment, segment, u64::checked_add)
     }
 
     /// Returns this run without its last segment, whose predecessor is `before`. `None` if the run
@@ -67,15 +58,26 @@ impl Run {
         if self.first_sequence > before.sequence {
             return None;
         }
+        self.ending_with(before, last, u64::checked_sub)
+    }
+
+    /// Returns this run with another end. `total` joins each total with that of the segment that
+    /// came or went.
+    fn ending_with(
+        &self,
+        end: &SegmentSummary,
+        changed: &SegmentSummary,
+        total: impl Fn(u64, u64) -> Option<u64>,
+    ) -> Option<Run> {
         Some(Run {
             first_sequence: self.first_sequence,
-            last_sequence: before.sequence,
+            last_sequence: end.sequence,
             first: self.first,
-            last: before.last,
-            oldest_prepared: before.oldest_prepared,
-            entries: self.entries.checked_sub(last.entries)?,
-            raw_bytes: self.raw_bytes.checked_sub(last.raw_bytes)?,
-            stored_bytes: self.stored_bytes.checked_sub(last.stored_bytes)?,
+            last: end.last,
+            oldest_prepared: end.oldest_prepared,
+            entries: total(self.entries, changed.entries)?,
+            raw_bytes: total(self.raw_bytes, changed.raw_bytes)?,
+            stored_bytes: total(self.stored_bytes, changed.stored_bytes)?,
         })
     }
 

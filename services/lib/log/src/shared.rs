@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use hindsight_oplog::Hex;
 use hindsight_segment::WriterEpoch;
 
 use crate::SegmentLog;
@@ -145,7 +146,7 @@ pub struct BaseDigest(pub [u8; 32]);
 
 impl fmt::Display for BaseDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }
 

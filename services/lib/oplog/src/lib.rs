@@ -10,9 +10,11 @@
 //! - [`Shape`]: what one entry is in transactions
 //! - [`Assembler`]: finds out which entries become visible together, and when
 //! - [`SourceVersion`], [`FeatureVersion`], [`Series`]: the MongoDB version that a state comes from
+//! - [`Hex`]: bytes as text
 //! - [`time_series`]: buckets of mixed types
 
 mod entry;
+mod hex;
 pub mod id_key;
 mod kind;
 mod namespace;
@@ -26,6 +28,7 @@ mod transaction;
 pub mod update;
 
 pub use entry::Entry;
+pub use hex::Hex;
 pub use kind::{CommandKind, OpKind};
 pub use namespace::{Namespace, Namespaces};
 pub use operation::{Operation, Origin};

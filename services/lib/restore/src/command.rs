@@ -2,6 +2,7 @@
 
 use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_mongo::{Batch, Client, CursorReply, Failure};
+use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{DocWriter, Element, Malformed};
 
 /// Runs one command and returns its reply. Write errors inside the reply are not examined.
@@ -63,6 +64,6 @@ pub(super) fn display_value(element: Element<'_>) -> String {
         .map(Bson::into_canonical_extjson);
     match decoded {
         Some(value) => value.to_string(),
-        None => element.value.iter().map(|byte| format!("{byte:02x}")).collect(),
+        None => Hex(element.value).to_string(),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bson::Document;
 use hindsight_mongo::{Client, Deployment, Failure, Primacy, UriError, codes};
+use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
 use super::command;
@@ -114,7 +115,7 @@ impl Target {
 
     async fn replica_set_id(&self) -> Option<String> {
         let id = self.client.set_config().await.ok()?.replica_set_id?;
-        Some(bson::oid::ObjectId::from_bytes(id).to_hex())
+        Some(Hex(&id).to_string())
     }
 
     async fn probe_rights(&self, facts: &mut TargetFacts) {

@@ -5,11 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A step of a write that failed.
+/// A step that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}: {source}", path = path.display())]
 pub struct FileError {
-    /// What was being done: `create`, `write`, `sync`, `rename to` or `sync directory`.
+    /// What was being done: `create`, `write`, `sync`, `rename to`, `sync directory` or `remove`.
     pub action: &'static str,
     pub path: PathBuf,
     pub source: io::Error,
@@ -52,6 +52,17 @@ pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
     synced.map_err(failed("sync directory", directory))
 }
 
+/// Removes a file. A file that is gone already is no error.
+///
+/// # Errors
+/// The file cannot be removed.
+pub fn remove_if_there(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError { action, path, source }
@@ -84,6 +95,16 @@ mod tests {
             (error.action, error.path.as_path()),
             ("sync directory", Path::new("/nowhere/at"))
         );
+    }
+
+    #[test]
+    fn only_a_file_that_stays_is_an_error() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("record");
+        fs::write(&path, b"").expect("written");
+        remove_if_there(&path).expect("removed");
+        remove_if_there(&path).expect("gone");
+        assert_eq!(remove_if_there(directory.path()).expect_err("a directory").action, "remove");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hindsight_oplog::Hex;
+
 /// A segment's place in its log, counted from 1 without holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
@@ -50,7 +52,7 @@ impl SegmentDigest {
 
 impl fmt::Display for SegmentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
@@ -71,9 +73,7 @@ pub struct SourceIdentity {
 
 impl fmt::Display for SourceIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (replica set id ", self.set_name)?;
-        write_hex(f, &self.replica_set_id)?;
-        f.write_str(")")
+        write!(f, "{} (replica set id {})", self.set_name, Hex(&self.replica_set_id))
     }
 }
 
@@ -81,10 +81,6 @@ impl fmt::Debug for SourceIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SourceIdentity({self})")
     }
-}
-
-fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 /// How frames are compressed. The number of the variant is stored.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hindsight_oplog::Timestamp;
+use hindsight_oplog::{Hex, Timestamp};
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_restore::{
@@ -84,9 +84,7 @@ fn ended_at(history: &Applied, at: Timestamp) -> Option<String> {
 async fn source_of(engine: &Engine, at: Timestamp) -> Result<SourceIdentity, QueryError> {
     // The first segment is enough: a log whose end is damaged still knows its source.
     let first = engine.log.infos(Sequence::FIRST, 1).await.map_err(QueryError::from)?.pop();
-    let replica_set_id = first.map(|first| {
-        first.header.source.replica_set_id.iter().map(|byte| format!("{byte:02x}")).collect()
-    });
+    let replica_set_id = first.map(|first| Hex(&first.header.source.replica_set_id).to_string());
     let series = engine.series_seen(at)?.iter().map(ToString::to_string).collect();
     Ok(SourceIdentity { replica_set_id, series })
 }

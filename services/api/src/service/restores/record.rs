@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use hindsight_proto::longrunning::Operation;
-use hindsight_runtime::files::write_durably;
+use hindsight_runtime::files::{remove_if_there, write_durably};
 use prost::Message;
 
 use super::fingerprint::Fingerprint;
@@ -82,12 +82,8 @@ pub(super) fn store(directory: &Path, record: &Record) -> Result<()> {
 }
 
 pub(super) fn remove(directory: &Path, name: &str) -> Result<()> {
-    match fs::remove_file(directory.join(file_name(name))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("delete the record of {name}"))
-        }
-        _ => Ok(()),
-    }
+    let removed = remove_if_there(&directory.join(file_name(name)));
+    removed.with_context(|| format!("delete the record of {name}"))
 }
 
 /// Names are made by this program: letters, digits and dashes.

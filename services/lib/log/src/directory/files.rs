@@ -160,10 +160,6 @@ fn cut_short(path: &Path) -> LogError {
 
 /// Removes a file. A file that is gone already is no error.
 pub(super) fn remove_file(path: &Path) -> Result<(), LogError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(LogError::unavailable(path.display(), "remove it", error))
-        }
-        _ => Ok(()),
-    }
+    let removed = files::remove_if_there(path);
+    removed.map_err(|error| LogError::unavailable(path.display(), "remove it", error.source))
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
-use super::field::is_refused_in_all;
+use super::field::{is_refused_in_all, pattern};
 use super::parse::equality;
-use super::{Condition, Test, element as element_match};
+use super::{Condition, element as element_match};
 use crate::error::QueryError;
 use crate::path::Path;
-use crate::pattern::Pattern;
 use crate::value::Value;
 
 /// Requires all of these values, or an element for each of these `$elemMatch`. An empty array
@@ -54,8 +53,7 @@ fn one_value(
 ) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {
-        let pattern = Pattern::of_value(field, value, version)?;
-        return Ok(Condition::Field(Arc::clone(path), Test::Pattern(Box::new(pattern))));
+        return pattern(field, Arc::clone(path), value, version);
     }
     let first = element.as_doc().map(Doc::first).transpose()?.flatten();
     if first.is_some_and(|first| is_refused_in_all(first.name)) {

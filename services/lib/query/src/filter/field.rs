@@ -122,6 +122,17 @@ pub(super) fn is_refused_in_all(name: &[u8]) -> bool {
         )
 }
 
+/// Returns the condition that a BSON regular expression puts on a field.
+pub(super) fn pattern(
+    field: &[u8],
+    path: Arc<Path>,
+    value: Value<'_>,
+    version: Series,
+) -> Result<Condition, QueryError> {
+    let pattern = Pattern::of_value(field, value, version)?;
+    Ok(Condition::Field(path, Test::Pattern(Box::new(pattern))))
+}
+
 fn negation(
     field: &[u8],
     path: &Arc<Path>,
@@ -130,8 +141,7 @@ fn negation(
 ) -> Result<Condition, QueryError> {
     let value = Value::from(element);
     if value.kind == kind::REGEX {
-        let pattern = Pattern::of_value(field, value, version)?;
-        return Ok(not(Condition::Field(Arc::clone(path), Test::Pattern(Box::new(pattern)))));
+        return pattern(field, Arc::clone(path), value, version).map(not);
     }
     let Some(inner) = element.as_doc().filter(|inner| !inner.is_empty()) else {
         let reason = "$not takes a regular expression or a document of operators";

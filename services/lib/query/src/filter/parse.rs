@@ -9,7 +9,6 @@ use super::{Comparison, Condition, Test, argument, field};
 use crate::MAX_DEPTH;
 use crate::error::QueryError;
 use crate::path::Path;
-use crate::pattern::Pattern;
 use crate::value::Value;
 
 /// Parses a whole filter. The filter is checked as a whole first, so the rest of the code meets
@@ -54,8 +53,7 @@ pub(super) fn document(doc: Doc<'_>, version: Series) -> Result<Condition, Query
                 &mut all,
             )?;
         } else if value.kind == kind::REGEX {
-            let pattern = Pattern::of_value(element.name, value, version)?;
-            all.push(Condition::Field(path, Test::Pattern(Box::new(pattern))));
+            all.push(field::pattern(element.name, path, value, version)?);
         } else {
             all.push(equality(element.name, path, value)?);
         }
