@@ -2,7 +2,7 @@
 //! rollbacks, rollovers and resyncs, under a paused clock and one seed.
 //!
 //! The tailers are those of the product. The servers and the store of the log are models, because
-//! no real part fails on time, a million times. [`simulate`] runs one seed, and checks the
+//! no real part fails on time, a million times. [`Simulator::run`] runs one seed, and checks the
 //! invariants while it runs and at its end.
 
 mod connection;
