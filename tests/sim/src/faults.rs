@@ -25,11 +25,12 @@ pub(crate) enum Fault {
     Rollover,
     Resync,
     LogOutage,
+    LogTrimmed,
     TailerKilled,
     TailerStopped,
 }
 
-const ALL: [Fault; 12] = [
+const ALL: [Fault; 13] = [
     Fault::MemberKilled,
     Fault::MemberHangs,
     Fault::MemberIsolated,
@@ -40,6 +41,7 @@ const ALL: [Fault; 12] = [
     Fault::Rollover,
     Fault::Resync,
     Fault::LogOutage,
+    Fault::LogTrimmed,
     Fault::TailerKilled,
     Fault::TailerStopped,
 ];
@@ -61,6 +63,7 @@ impl Fault {
             Self::Rollover => "oplogs that rolled over",
             Self::Resync => "members asked to resync",
             Self::LogOutage => "outages of the log",
+            Self::LogTrimmed => "removals of the oldest segments",
             Self::TailerKilled => "tailers killed",
             Self::TailerStopped => "tailers stopped",
         }
@@ -85,7 +88,7 @@ impl Wrong {
             Fault::Rollover => state.roll_over(keep),
             Fault::Resync => state.resync(at, now),
             Fault::LogOutage => store.go_out_for(lasts / 3),
-            Fault::TailerKilled | Fault::TailerStopped => {}
+            Fault::LogTrimmed | Fault::TailerKilled | Fault::TailerStopped => {}
             Fault::MemberSlow => {
                 state.members[at].reach = Reach::Slow(slow);
                 self.0.insert((at, fault), now + lasts);

@@ -108,16 +108,17 @@ pub(crate) async fn check_log(set: &Set, store: &Store) -> Result<Vec<Recorded>,
     let infos = memory.infos(Sequence::FIRST, usize::MAX).await;
     let infos = infos.map_err(|error| format!("the chain is broken: {error}"))?;
     let appended = store.appended();
-    ensure(infos.len() == appended.len(), || "segments came or went")?;
+    let begins = infos.first().map_or(appended.len(), |info| info.sequence().index());
+    ensure(begins + infos.len() == appended.len(), || "segments came or went")?;
     let mut recorded = Vec::new();
     let mut next = None;
     let mut epochs = BTreeMap::new();
-    for (info, appended) in infos.iter().zip(&appended) {
+    for (info, this) in infos.iter().zip(&appended[begins..]) {
         let segment = memory.read(info.sequence()).await.map_err(|error| error.to_string())?;
         let mut hasher = blake3::Hasher::new();
         let state = set.state();
         if let Some(gap) = &info.header.gap {
-            check_gap(&state, next, gap.after, gap.before, appended)?;
+            check_gap(&state, next, gap.after, gap.before, this)?;
             next = state.position_of(gap.before);
         }
         for frame in segment.frames() {
@@ -127,7 +128,7 @@ pub(crate) async fn check_log(set: &Set, store: &Store) -> Result<Vec<Recorded>,
                 hasher.update(bytes);
             }
         }
-        check_seal(&state, info, run_of_infos(&infos, info))?;
+        check_seal(&state, info, run_of(&appended, info.sequence().index()))?;
         let newest = epochs.insert(info.header.epoch, info.sequence());
         ensure(newest.is_none_or(|at| at.next() == info.sequence()), || "an epoch came back")?;
         recorded.push(Recorded {
@@ -140,13 +141,6 @@ pub(crate) async fn check_log(set: &Set, store: &Store) -> Result<Vec<Recorded>,
         });
     }
     Ok(recorded)
-}
-
-fn run_of_infos(infos: &[Arc<SegmentInfo>], last: &SegmentInfo) -> OpTime {
-    let until = &infos[..=last.sequence().index()];
-    let begins = |it: &&Arc<SegmentInfo>| it.header.gap.is_some();
-    let first = until.iter().rev().find(begins).or(until.first());
-    first.map_or(OpTime::NONE, |it| it.first())
 }
 
 /// Returns the position after an entry, which must be the next one that a majority holds.
@@ -212,7 +206,8 @@ fn check_seal(set: &State, info: &SegmentInfo, run: OpTime) -> Result<(), String
     })
 }
 
-/// Checks that an index is the one that the log makes from nothing (I5).
+/// Checks that an index is the one that the log makes from nothing (I5). An index keeps what it
+/// knows of segments that were removed since.
 pub(crate) async fn check_index(store: &Store, index: &Index, anew: &Index) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     for index in [index, anew] {
@@ -223,7 +218,9 @@ pub(crate) async fn check_index(store: &Store, index: &Index, anew: &Index) -> R
     let digests = [index, anew].map(Index::digest);
     let [held, anew] = digests;
     let (held, anew) = (held.map_err(|error| text(&error))?, anew.map_err(|error| text(&error))?);
-    ensure(held == anew, || "the index is not the one that the log makes")
+    let begins = store.memory().begin().await.map_err(|error| text(&error))?;
+    let is_trimmed = begins.is_some_and(|begins| begins.sequence > Sequence::FIRST);
+    ensure(is_trimmed || held == anew, || "the index is not the one that the log makes")
 }
 
 pub(crate) fn ensure<T: Into<String>>(holds: bool, text: impl FnOnce() -> T) -> Result<(), String> {

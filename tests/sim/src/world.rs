@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hindsight_index::Index;
-use hindsight_log::Instance;
+use hindsight_log::{Instance, SegmentLog};
 use hindsight_oplog::OpTime;
+use hindsight_segment::Sequence;
 use hindsight_tailer::CaptureError;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use crate::entries;
 use crate::faults::{Fault, Wrong};
 use crate::judge::{self, Recorded, Violation, Violations, ensure};
-use crate::log::Store;
+use crate::log::{Appended, Store};
 use crate::plan::Plan;
 use crate::process::{Installation, start};
 use crate::set::Set;
@@ -192,7 +193,11 @@ impl World {
                 let fault = Fault::any(&mut self.random);
                 self.count(fault.name(), 1);
                 wrong.happen(fault, &self.set, &self.store, &mut self.random);
-                self.end_tailer(fault).await?;
+                match fault {
+                    Fault::LogTrimmed => self.trim().await?,
+                    Fault::TailerKilled | Fault::TailerStopped => self.end_tailer(fault).await?,
+                    _ => {}
+                }
             }
             self.supervise().await?;
         }
@@ -201,12 +206,28 @@ impl World {
         Ok(())
     }
 
+    /// Removes some of the oldest segments, as retention may: those that no index lacks, and that
+    /// hold no open transaction.
+    async fn trim(&mut self) -> Result<(), String> {
+        let Some(end) = self.store.end() else { return Ok(()) };
+        let mut most = end.sequence().0;
+        for installation in &self.installations {
+            let known = installation.index.resume_point().map_err(|error| error.to_string())?;
+            most = most.min(known.map_or(0, |known| known.sequence));
+        }
+        if let Some(open) = end.seal.oldest_unresolved {
+            let holds = |it: &&Appended| it.info.last() >= open;
+            let appended = self.store.appended();
+            most = most.min(appended.iter().find(holds).map_or(0, |it| it.info.sequence().0));
+        }
+        let sequence = Sequence(self.random.random_range(0..=most));
+        let removed = self.store.memory().remove_before(sequence).await;
+        removed.map_err(|error| error.to_string())
+    }
+
     async fn end_tailer(&mut self, fault: Fault) -> Result<(), String> {
         let number = self.random.random_range(0..self.installations.len());
         let pause = Duration::from_millis(self.random.random_range(0..8000));
-        if !matches!(fault, Fault::TailerKilled | Fault::TailerStopped) {
-            return Ok(());
-        }
         let Some(process) = self.installations[number].running.take() else { return Ok(()) };
         self.restarts.insert(number, Instant::now() + pause);
         if fault == Fault::TailerKilled {
