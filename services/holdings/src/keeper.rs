@@ -51,8 +51,8 @@ const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// How often the keeper checks whether a base is missing.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells whether the history of this process cannot continue, and could continue from a base that is
-/// copied now. None in a process without a history.
+/// Tells whether the history of this process cannot continue, and could continue from a base that
+/// is copied now.
 pub type NeedsBase = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Keeps a usable base beside a capture.

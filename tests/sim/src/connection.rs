@@ -223,8 +223,8 @@ struct Tail {
 }
 
 impl Tail {
-    /// Returns the next entries that a majority holds.
-    fn entries(&self) -> Result<Vec<Arc<Entry>>, Failure> {
+    /// Returns the next entries that a majority holds, and the position of the first one.
+    fn entries(&self) -> Result<(usize, Vec<Arc<Entry>>), Failure> {
         let mut state = self.member.set.state();
         let most = self.batch.map_or(30, |most| most as usize).min(30);
         let most = state.random.random_range(1..=most.max(1));
@@ -238,29 +238,28 @@ impl Tail {
         let start = self.position.max(member.log.position_from(self.from));
         let readable = if self.is_majority { member.commit } else { member.log.end() };
         let end = readable.min(start + most);
-        Ok((start..end).filter_map(|at| member.log.get(at)).cloned().collect())
+        Ok((start, (start..end).filter_map(|at| member.log.get(at)).cloned().collect()))
     }
 
     async fn answer(&mut self) -> Result<Batch, Failure> {
         self.member.arrive().await?;
         let deadline = tokio::time::Instant::now() + self.wait;
-        let entries = loop {
-            let entries = self.entries()?;
+        let (start, entries) = loop {
+            let (start, entries) = self.entries()?;
             if !entries.is_empty() || self.is_first {
-                break entries;
+                break (start, entries);
             }
             match tokio::time::timeout_at(deadline, self.member.set.stepped()).await {
                 Ok(()) => {}
-                Err(_) => break Vec::new(),
+                Err(_) => break (start, Vec::new()),
             }
         };
         // A member that stops meanwhile does not answer.
         if self.member.look(|member| !member.up || member.hung) {
             self.member.arrive().await?;
         }
-        if let Some(first) = entries.first() {
-            let first = first.optime.ts;
-            self.position = self.member.look(|it| it.log.position_from(first)) + entries.len();
+        if !entries.is_empty() {
+            self.position = start + entries.len();
         }
         let part = if self.is_first { "firstBatch" } else { "nextBatch" };
         self.is_first = false;

@@ -156,7 +156,9 @@ fn check_entry(
         format!("segment {} holds {}, which no majority holds", info.sequence(), entry.optime)
     })?;
     ensure(next.is_none_or(|next| next == at), || {
-        format!("segment {} goes on with {}, not with what follows", info.sequence(), entry.optime)
+        let wanted = next.and_then(|next| set.committed.get(next));
+        let wanted = wanted.map_or("nothing".to_owned(), |entry| entry.optime.to_string());
+        format!("segment {} goes on with {}, not with {wanted}", info.sequence(), entry.optime)
     })?;
     ensure(set.committed[at].bytes == bytes, || format!("other bytes at {}", entry.optime))?;
     Ok(at + 1)
