@@ -295,12 +295,13 @@ impl Tail {
             let next = async {
                 tokio::select! {
                     biased;
+                    // First, or answers that are always there would keep it from running.
+                    leave = &mut watch => Err(leave),
                     batch = reader.next_batch() => match batch {
                         Ok(Some(batch)) => Ok(batch),
                         Ok(None) => Err(CaptureError::Unavailable(format!("{host} closed the cursor"))),
                         Err(error) => Err(error),
                     },
-                    leave = &mut watch => Err(leave),
                 }
             };
             // The next batch is requested before this one is processed, so that the member works
