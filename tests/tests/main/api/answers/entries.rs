@@ -12,10 +12,11 @@ use mongodb::Client;
 
 use super::super::served::until;
 use super::Asked;
-use super::held::{as_argument, canonical, id_key};
+use super::held::{as_argument, canonical, id, id_key, is_of_users};
 use crate::capture_checks::spelled;
 
 const IDS: usize = 60;
+const OF_TRANSACTIONS: usize = 6;
 /// More entries than any document has, but no more than one JSON object holds.
 const LIMIT: usize = 1_000;
 
@@ -52,13 +53,18 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn id_key(&self) -> Option<Vec<u8>> {
+    /// Returns the document that holds the `_id` of what is written.
+    fn keyed(&self) -> Option<&RawDocument> {
         let keyed = match self.op {
             "i" | "d" => self.o,
             "u" => self.o2?,
             _ => return None,
         };
-        keyed.get("_id").ok().flatten().map(|_| id_key(keyed))
+        keyed.get("_id").ok().flatten().map(|_| keyed)
+    }
+
+    fn id_key(&self) -> Option<Vec<u8>> {
+        self.keyed().map(id_key)
     }
 }
 
@@ -83,10 +89,25 @@ fn parts(entry: &RawDocument) -> Result<Vec<Part<'_>>> {
     Ok(parts)
 }
 
+/// Returns some documents that transactions wrote, each as a namespace and `{_id: …}`. Documents
+/// chosen at random may all have been written without one.
+fn of_transactions(oplog: &[RawDocumentBuf]) -> Result<Vec<(String, RawDocumentBuf)>> {
+    let mut found = BTreeMap::new();
+    for entry in oplog.iter().filter(|entry| entry.get_str("op").is_ok_and(|op| op == "c")) {
+        for part in parts(entry)? {
+            if let Some(keyed) = part.keyed().filter(|_| is_of_users(part.ns)) {
+                found.insert((part.ns.to_owned(), id_key(keyed)), id(keyed));
+            }
+        }
+    }
+    Ok(found.into_iter().map(|((ns, _), id)| (ns, id)).take(OF_TRANSACTIONS).collect())
+}
+
 async fn by_id(asked: &mut Asked) -> Result<()> {
     let (mut found, mut in_transactions, mut over_http) = (0, 0, 0);
     let (first, last) = (asked.held[0].at, asked.held[asked.held.len() - 1].at);
-    for (ns, id) in asked.ids(IDS) {
+    let chosen = [asked.ids(IDS), of_transactions(&asked.oplog)?].concat();
+    for (ns, id) in chosen {
         let key = id_key(&id);
         let mut wanted: Vec<&RawDocumentBuf> = Vec::new();
         for entry in &asked.oplog {
