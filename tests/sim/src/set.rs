@@ -98,6 +98,20 @@ impl State {
         self.members.iter().position(leads)
     }
 
+    /// Returns the member that the others copy from: the primary, or the one with the newest entry
+    /// while there is none.
+    fn sync_source(&self) -> Option<usize> {
+        let can_give = |member: &Member| {
+            member.is_among_others() && !member.resyncs && member.role != Role::Recovering
+        };
+        let newest = |at: &usize| {
+            let last = self.members[*at].log.last();
+            (last.term, last.ts)
+        };
+        let others = (0..self.members.len()).filter(|at| can_give(&self.members[*at]));
+        self.primary().or_else(|| others.max_by_key(newest))
+    }
+
     fn is_of_newest_term(&self, member: &Member) -> bool {
         member.log.last().term == self.term
     }
@@ -120,7 +134,7 @@ impl State {
     }
 
     fn recover(&mut self, now: Instant) {
-        let primary = self.primary();
+        let source_at = self.sync_source();
         for at in 0..self.members.len() {
             let member = &self.members[at];
             let is_due = member.recovers_at.is_some_and(|then| then <= now);
@@ -128,14 +142,14 @@ impl State {
                 continue;
             }
             if member.resyncs {
-                let Some(primary) = primary.filter(|_| !member.isolated) else { continue };
-                let source = &self.members[primary].log;
+                let Some(source_at) = source_at.filter(|_| !member.isolated) else { continue };
+                let source = &self.members[source_at].log;
                 if source.end() < self.committed.len() {
                     continue;
                 }
                 // Copying the data took a while: the oplog begins in the middle of the source's.
                 let start = self.random.random_range(source.start()..source.end());
-                let (mut log, commit) = (source.clone(), self.members[primary].commit);
+                let (mut log, commit) = (source.clone(), self.members[source_at].commit);
                 log.forget_before(start.min(commit.max(source.start())));
                 self.members[at].commit = commit.max(log.start());
                 self.members[at].log = log;
@@ -184,8 +198,8 @@ impl State {
     }
 
     fn replicate(&mut self, at: usize, now: Instant) {
-        let Some(primary) = self.primary().filter(|primary| *primary != at) else { return };
-        let (source, follower) = (&self.members[primary], &self.members[at]);
+        let Some(source) = self.sync_source().filter(|source| *source != at) else { return };
+        let (source, follower) = (&self.members[source], &self.members[at]);
         if !follower.is_among_others() || follower.role == Role::Recovering {
             return;
         }
