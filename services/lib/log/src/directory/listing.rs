@@ -1,5 +1,6 @@
 //! Lists the segments in the directory, and checks that they are one chain.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(super) struct Listing {
     /// The segments in the order of their sequences, from the log's first on, without holes.
     pub(super) names: Vec<SegmentName>,
     /// The segments before the first that are still there: removing them was not finished.
-    pub(super) removed: Vec<SegmentName>,
+    pub(super) removed: VecDeque<SegmentName>,
     /// The files that unfinished appends and removals left behind.
     pub(super) temporaries: Vec<PathBuf>,
 }
@@ -67,7 +68,7 @@ impl Listing {
             let place = beginning::path(directory);
             return Err(LogError::corrupt(place.display(), Damage::MissingAfter(first)));
         }
-        Ok(Self { before, names: held, removed: names, temporaries })
+        Ok(Self { before, names: held, removed: names.into(), temporaries })
     }
 }
 

@@ -63,13 +63,13 @@ impl Store {
     /// the next removal, and when the log is opened.
     pub(super) fn clear_removed(&self) -> Result<(), LogError> {
         loop {
-            let Some(name) = self.state().removed.first().copied() else { return Ok(()) };
+            let Some(name) = self.state().removed.front().copied() else { return Ok(()) };
             let path = self.path_of(&name);
             let step = Step::RemoveSegment(name.sequence);
             (self.before_step)(step)
                 .map_err(|error| LogError::unavailable(path.display(), step.action(), error))?;
             remove_file(&path)?;
-            self.state().removed.remove(0);
+            self.state().removed.pop_front();
         }
     }
 }

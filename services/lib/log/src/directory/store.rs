@@ -1,5 +1,6 @@
 //! The directory behind a [`super::DirectoryLog`]. All functions here block.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +35,7 @@ pub(super) struct State {
     pub(super) names: Vec<SegmentName>,
     /// The segments that the log no longer holds, and whose files are still there. A writer removes
     /// them, a reader ignores them.
-    pub(super) removed: Vec<SegmentName>,
+    pub(super) removed: VecDeque<SegmentName>,
     pub(super) end: Option<Arc<SegmentInfo>>,
     /// The last segment has its name, but syncing the directory failed. A power failure may take
     /// the name away again.

@@ -43,6 +43,17 @@ impl Bench {
         *self.verdict.lock().unwrap() = Box::new(verdict);
     }
 
+    /// Returns the list that each step from now on is added to.
+    fn note_steps(&self) -> Arc<Mutex<Vec<Step>>> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        self.decide(move |step| {
+            noted.lock().unwrap().push(step);
+            Ok(())
+        });
+        seen
+    }
+
     fn all_works(&self) {
         self.decide(|_| Ok(()));
     }

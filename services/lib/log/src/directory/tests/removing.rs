@@ -32,12 +32,7 @@ async fn reader(bench: &Bench) -> Result<DirectoryLog, LogError> {
 async fn a_removal_takes_its_steps_in_order_and_leaves_one_file_more() {
     let (bench, _) = trimmed().await;
     let log = bench.log().await;
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&seen);
-    bench.decide(move |step| {
-        noted.lock().unwrap().push(step);
-        Ok(())
-    });
+    let seen = bench.note_steps();
     log.remove_before(Sequence(4)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), STEPS);
     let names: Vec<_> = bench.file_names().into_iter().collect();

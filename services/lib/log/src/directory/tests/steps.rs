@@ -17,12 +17,7 @@ const STEPS: [Step; 7] = [
 async fn an_append_takes_its_steps_in_order() {
     let bench = Bench::new();
     let log = bench.log().await;
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&seen);
-    bench.decide(move |step| {
-        noted.lock().unwrap().push(step);
-        Ok(())
-    });
+    let seen = bench.note_steps();
     log.append(SegmentMaker::default().make(5)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), STEPS);
 }
