@@ -68,8 +68,7 @@ impl Store {
 
     /// Returns a handle for the process of an installation.
     pub(crate) fn open(self: &Arc<Self>, instance: Instance) -> SimLog {
-        let seen =
-            Mutex::new(Seen { segments: self.appended().len(), epoch: WriterEpoch(0), own: None });
+        let seen = Mutex::new(Seen { segments: self.length(), epoch: WriterEpoch(0), own: None });
         SimLog { store: Arc::clone(self), instance, seen: Arc::new(seen) }
     }
 
@@ -79,6 +78,11 @@ impl Store {
 
     pub(crate) fn appended(&self) -> Vec<Appended> {
         self.state().appended.clone()
+    }
+
+    /// How many segments were appended.
+    pub(crate) fn length(&self) -> usize {
+        self.state().appended.len()
     }
 
     pub(crate) fn end(&self) -> Option<Arc<SegmentInfo>> {
@@ -269,8 +273,8 @@ impl SegmentLog for SimLog {
     async fn end(&self) -> Result<Option<Arc<SegmentInfo>>, LogError> {
         self.store.answer("read").await?;
         let seen = self.seen().segments;
-        let appended = self.store.appended();
-        Ok(seen.checked_sub(1).map(|last| Arc::clone(&appended[last].info)))
+        let state = self.store.state();
+        Ok(seen.checked_sub(1).map(|last| Arc::clone(&state.appended[last].info)))
     }
 }
 

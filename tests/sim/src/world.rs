@@ -32,7 +32,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(60);
 /// How many tailers run at most: each needs an index, and one more is made to compare with.
 const INDEXES: usize = 4;
 /// How many seeds use the same files of an index.
-const SEEDS_PER_INDEX: u32 = 20;
+const SEEDS_PER_INDEX: u32 = 10;
 
 /// How often each thing happened.
 pub type Counts = BTreeMap<&'static str, u64>;
@@ -308,7 +308,7 @@ impl World {
         // What was sent arrives.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let end = self.store.end().unwrap_or(end);
-        let before = self.store.appended().len();
+        let before = self.store.length();
         {
             let mut state = self.set.state();
             let at = state.position_of(end.last()).ok_or("the log ends with a lost entry")?;
@@ -341,7 +341,7 @@ impl World {
                 format!("a clone with another past was captured: {ended:?}")
             })?;
         }
-        ensure(self.store.appended().len() == before, || "entries of another past were appended")
+        ensure(self.store.length() == before, || "entries of another past were appended")
     }
 
     async fn kill_all(&mut self) {
