@@ -22,18 +22,23 @@ use std::collections::hash_map::Entry;
 
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::update::{Update, UpdateError, UserUpdate};
-use hindsight_oplog::{Operation, id_key};
+use hindsight_oplog::{Operation, Timestamp, id_key};
 
+use crate::assemble::Whole;
 use crate::proof::Change;
-use crate::value::{self, Order, Stored};
+use crate::value::{self, Chain, Order, Stored};
 use crate::writer::{Target, Unit};
-use crate::{ApplyError, Writer, key, user};
+use crate::{ApplyError, HistoryError, Writer, key, user};
 
 /// What the newest version of the current document is.
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) exists: bool,
     order: Option<Order>,
+    /// The time of the version; `None` when there is no version.
+    visible: Option<Timestamp>,
+    /// Set when the version is stored as a delta.
+    chain: Option<Chain>,
 }
 
 impl Writer<'_> {
@@ -116,15 +121,18 @@ impl Writer<'_> {
         self.note_greatest(target.number)?;
         let here = Order { inserted: unit.visible, position: unit.position };
         let order = target.capped.then(|| found.order.unwrap_or(here));
-        self.put(hash, unit, &post_image, order);
+        let length = post_image.len();
+        let chain = match user {
+            Some(_) => None,
+            None => delta_chain(unit, op, &update, &found, &target, length),
+        };
+        match chain {
+            Some(chain) => self.put_delta(hash, unit, op.o.as_bytes(), chain, post_image),
+            None => self.put(hash, unit, &post_image, order),
+        }
         match order.filter(|_| trims) {
-            Some(order) if !found.exists => {
-                self.trim(unit, &target, None, order, post_image.len())?;
-            }
-            Some(_) => {
-                let bytes = Some(post_image.len());
-                self.trimming.changed(target.number, &self.prefix, order, bytes);
-            }
+            Some(order) if !found.exists => self.trim(unit, &target, None, order, length)?,
+            Some(_) => self.trimming.changed(target.number, &self.prefix, order, Some(length)),
             None => {}
         }
         Ok(())
@@ -231,6 +239,20 @@ impl Writer<'_> {
         });
     }
 
+    /// Stores the update itself. `document` is what the update makes.
+    fn put_delta(
+        &mut self,
+        hash: u64,
+        unit: &Unit,
+        update: &[u8],
+        chain: Chain,
+        document: Vec<u8>,
+    ) {
+        self.latest.push_delta(hash, &self.prefix, unit.visible, document, |out| {
+            value::push_delta(out, update, chain);
+        });
+    }
+
     /// Makes the current document missing from the unit's time on.
     pub(crate) fn remove(&mut self, hash: u64, unit: &Unit) {
         self.latest.push(hash, &self.prefix, unit.visible, |out| {
@@ -245,31 +267,61 @@ impl Writer<'_> {
         hash: u64,
         see: impl FnOnce(Doc<'_>) -> Result<(), ApplyError>,
     ) -> Result<Found, ApplyError> {
-        let remembered = self.latest.find(hash, &self.prefix);
-        let value = match remembered {
-            Some(value) => value,
-            None => {
-                self.seek.clear();
-                self.seek.extend_from_slice(&self.prefix);
-                self.seek.extend_from_slice(&[0; key::TIME_LENGTH]);
-                self.stored.seek(&self.seek);
-                match self.stored.item() {
-                    Some((key, value)) if key::prefix_of_version(key) == self.prefix => value,
-                    _ => {
-                        self.stored.status()?;
-                        return Ok(Found { exists: false, order: None });
-                    }
+        if let Some(remembered) = self.latest.find(hash, &self.prefix) {
+            let visible = Some(remembered.visible);
+            return match value::parse(remembered.value)? {
+                Stored::Tombstone => Ok(Found { visible, ..Found::default() }),
+                Stored::Document { document, order } => {
+                    see(document)?;
+                    Ok(Found { exists: true, order, visible, chain: None })
                 }
-            }
+                Stored::Delta { chain, .. } => {
+                    see(Doc::new(remembered.document.unwrap_or_default()).map_err(not_kept)?)?;
+                    Ok(Found { exists: true, order: None, visible, chain: Some(chain) })
+                }
+            };
+        }
+        self.seek.clear();
+        self.seek.extend_from_slice(&self.prefix);
+        self.seek.extend_from_slice(&[0; key::TIME_LENGTH]);
+        self.stored.seek(&self.seek);
+        self.stored.status().map_err(HistoryError::from)?;
+        let newest = self.stored.key().filter(|key| key::prefix_of_version(key) == self.prefix);
+        let Some(visible) = newest.map(key::time_of_version) else {
+            return Ok(Found::default());
         };
-        match value::parse(value)? {
-            Stored::Tombstone => Ok(Found { exists: false, order: None }),
-            Stored::Document { document, order } => {
+        match self.assembler.read(&mut self.stored)? {
+            None => Ok(Found { visible, ..Found::default() }),
+            Some(Whole { document, order, chain }) => {
                 see(document)?;
-                Ok(Found { exists: true, order })
+                Ok(Found { exists: true, order, visible, chain })
             }
         }
     }
+}
+
+/// Returns the chain under which the update itself is stored; `None` when the document is stored
+/// whole. A replacement is a whole document. The versions of a capped collection carry its
+/// natural order, so they are whole. Of several versions at the same time only the last is kept,
+/// so a delta on one of them would lose what it is based on.
+fn delta_chain(
+    unit: &Unit,
+    op: &Operation<'_>,
+    update: &UserUpdate<'_>,
+    found: &Found,
+    target: &Target,
+    length: usize,
+) -> Option<Chain> {
+    let is_change = matches!(update, UserUpdate::Logged(Update::Delta(_) | Update::Modifier(_)));
+    if !is_change || !found.exists || target.capped {
+        return None;
+    }
+    let previous = found.visible.filter(|&visible| visible < unit.visible)?;
+    Chain::extended(found.chain, previous, op.o.as_bytes().len(), length)
+}
+
+fn not_kept(error: impl std::fmt::Display) -> HistoryError {
+    HistoryError::corrupt(format!("a delta in memory without its document: {error}"))
 }
 
 fn document_id<'a>(unit: &Unit, op: &Operation<'a>) -> Result<Element<'a>, ApplyError> {

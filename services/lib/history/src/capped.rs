@@ -250,6 +250,9 @@ fn add_stored(queue: &mut Queue, prefix: &[u8], value: &[u8]) -> Result<(), Hist
                 order.ok_or_else(|| HistoryError::corrupt("no order in a capped collection"))?;
             queue.add(order, prefix, document.as_bytes().len());
         }
+        Stored::Delta { .. } => {
+            return Err(HistoryError::corrupt("a delta in a capped collection"));
+        }
     }
     Ok(())
 }

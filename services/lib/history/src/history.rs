@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hindsight_oplog::Timestamp;
-use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch};
+use rocksdb::{DB, DBRawIterator, Options, ReadOptions, WriteBatch};
 
 use crate::catalog::Catalog;
 use crate::generation::{self, BaseInfo, Generation};
@@ -14,9 +14,11 @@ use crate::settings::{Settings, write_options};
 use crate::unknown::Skips;
 use crate::{HistoryError, Load, ReadError, View, Writer, key, observed, state};
 
-/// The layout of keys and values. A store with another layout is refused: the store is derived, and
-/// is rebuilt.
-const FORMAT_VERSION: &[u8] = b"1";
+/// The layout of keys and values.
+const FORMAT_VERSION: &[u8] = b"2";
+/// Layouts of earlier versions. The store is derived, so such a store is emptied and rebuilt. A store
+/// of any other layout is refused.
+const FORMER_VERSIONS: [&[u8]; 1] = [b"1"];
 
 /// Every version of every document, by visible time. Callers share a history in an `Arc`. Reads go
 /// on while the writer writes.
@@ -31,13 +33,23 @@ pub struct History {
 
 impl History {
     /// Opens or creates the store in a directory of its own. A base that was not loaded to its end
-    /// is discarded.
+    /// is discarded. A store that an earlier version wrote is emptied, to be rebuilt from the base
+    /// and the log.
     ///
     /// # Errors
     /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
     /// not write, and [`HistoryError::Store`] when RocksDB fails.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
-        let db = DB::open(&settings.options(), path)?;
+        let mut db = DB::open(&settings.options(), path)?;
+        if db.get(key::FORMAT)?.is_some_and(|format| FORMER_VERSIONS.contains(&&format[..])) {
+            tracing::warn!(
+                path = %path.display(),
+                "an earlier version wrote this history: it is rebuilt from the base and the log"
+            );
+            drop(db);
+            DB::destroy(&Options::default(), path)?;
+            db = DB::open(&settings.options(), path)?;
+        }
         match db.get(key::FORMAT)? {
             Some(format) => check_format(&format)?,
             None => {

@@ -55,8 +55,13 @@ pub(crate) fn split_version(key: &[u8]) -> Option<(&[u8], Timestamp)> {
     if !is_version(key) {
         return None;
     }
-    let (prefix, time) = key.split_last_chunk::<TIME_LENGTH>()?;
-    Some((&prefix[NUMBER_LENGTH..], Timestamp::from_u64(!u64::from_be_bytes(*time))))
+    Some((&prefix_of_version(key)[NUMBER_LENGTH..], time_of_version(key)?))
+}
+
+/// Returns the time at the end of a version key.
+pub(crate) fn time_of_version(key: &[u8]) -> Option<Timestamp> {
+    let (_, time) = key.split_last_chunk::<TIME_LENGTH>()?;
+    Some(Timestamp::from_u64(!u64::from_be_bytes(*time)))
 }
 
 /// Returns the range that holds all keys of a number. The start is included, the end is not.

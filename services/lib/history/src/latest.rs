@@ -19,6 +19,9 @@ use crate::key;
 struct Arena {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
+    /// The documents of those versions that are deltas.
+    documents: Vec<Vec<u8>>,
+    document_bytes: usize,
     /// The newest slot for each hash of a prefix.
     newest: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
 }
@@ -30,6 +33,19 @@ struct Slot {
     end: usize,
     /// The previous slot with the same hash.
     before: Option<u32>,
+    /// Where the document is, if the version is a delta. Only the newest version of a document has
+    /// it.
+    document: Option<u32>,
+}
+
+/// The newest version of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered<'a> {
+    pub(crate) visible: Timestamp,
+    /// The value as it is stored.
+    pub(crate) value: &'a [u8],
+    /// The document, if the value is a delta.
+    pub(crate) document: Option<&'a [u8]>,
 }
 
 impl Slot {
@@ -47,21 +63,51 @@ impl Slot {
 }
 
 impl Arena {
-    fn find(&self, hash: u64, prefix: &[u8]) -> Option<&[u8]> {
+    fn find(&self, hash: u64, prefix: &[u8]) -> Option<Remembered<'_>> {
+        let slot = self.slots.get(self.position(hash, prefix)?)?;
+        Some(Remembered {
+            visible: key::time_of_version(&self.bytes[slot.key()])?,
+            value: &self.bytes[slot.value()],
+            document: slot.document.map(|at| &self.documents[at as usize][..]),
+        })
+    }
+
+    /// Returns the position of the newest slot of the document.
+    fn position(&self, hash: u64, prefix: &[u8]) -> Option<usize> {
         let mut at = *self.newest.get(&hash)?;
         loop {
             let slot = self.slots.get(at as usize)?;
             if &self.bytes[slot.prefix()] == prefix {
-                return Some(&self.bytes[slot.value()]);
+                return Some(at as usize);
             }
             at = slot.before?;
         }
+    }
+
+    /// Keeps the document of a version that is about to be pushed, in the place of the document of
+    /// the version before it.
+    fn keep(&mut self, hash: u64, prefix: &[u8], document: Vec<u8>) -> u32 {
+        self.document_bytes += document.len();
+        let before = self.position(hash, prefix).and_then(|at| self.slots[at].document.take());
+        if let Some(place) = before {
+            let replaced = std::mem::replace(&mut self.documents[place as usize], document);
+            self.document_bytes -= replaced.len();
+            return place;
+        }
+        self.documents.push(document);
+        u32::try_from(self.documents.len() - 1).expect("an arena holds fewer than 2^32 versions")
+    }
+
+    fn byte_count(&self) -> usize {
+        self.bytes.len() + self.document_bytes
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.slots.clear();
         self.newest.clear();
+        self.documents.clear();
+        self.document_bytes = 0;
     }
 }
 
@@ -126,8 +172,8 @@ impl Latest {
         self.hasher.hash_one(prefix)
     }
 
-    /// Returns the newest value of the document, if it is still remembered.
-    pub(crate) fn find(&self, hash: u64, prefix: &[u8]) -> Option<&[u8]> {
+    /// Returns the newest version of the document, if it is still remembered.
+    pub(crate) fn find(&self, hash: u64, prefix: &[u8]) -> Option<Remembered<'_>> {
         self.young.find(hash, prefix).or_else(|| self.old.find(hash, prefix))
     }
 
@@ -137,6 +183,30 @@ impl Latest {
         hash: u64,
         prefix: &[u8],
         visible: Timestamp,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.push_slot(hash, prefix, visible, None, write);
+    }
+
+    /// Adds a version that is a delta, with the document that the delta makes.
+    pub(crate) fn push_delta(
+        &mut self,
+        hash: u64,
+        prefix: &[u8],
+        visible: Timestamp,
+        document: Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let place = self.young.keep(hash, prefix, document);
+        self.push_slot(hash, prefix, visible, Some(place), write);
+    }
+
+    fn push_slot(
+        &mut self,
+        hash: u64,
+        prefix: &[u8],
+        visible: Timestamp,
+        document: Option<u32>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let arena = &mut self.young;
@@ -151,6 +221,7 @@ impl Latest {
             prefix_length: prefix.len(),
             end: arena.bytes.len(),
             before,
+            document,
         });
     }
 
@@ -195,7 +266,7 @@ impl Latest {
     /// from now on its versions must be found in the store.
     pub(crate) fn stored(&mut self) -> bool {
         self.stored = self.young.slots.len();
-        if self.young.bytes.len() < self.limit {
+        if self.young.byte_count() < self.limit {
             return false;
         }
         std::mem::swap(&mut self.young, &mut self.old);
@@ -234,6 +305,10 @@ mod tests {
         latest.push(hash, prefix, time, |out| out.extend_from_slice(value));
     }
 
+    fn value<'l>(latest: &'l Latest, hash: u64, prefix: &[u8]) -> Option<&'l [u8]> {
+        latest.find(hash, prefix).map(|it| it.value)
+    }
+
     fn pending(latest: &Latest) -> Vec<Vec<u8>> {
         let mut pending = Pending::default();
         latest.copy_pending(&mut pending);
@@ -246,8 +321,8 @@ mod tests {
         push(&mut latest, 7, b"a", 1, b"a1");
         push(&mut latest, 7, b"b", 2, b"b1");
         push(&mut latest, 7, b"a", 3, b"a2");
-        assert_eq!(latest.find(7, b"a"), Some(&b"a2"[..]));
-        assert_eq!(latest.find(7, b"b"), Some(&b"b1"[..]));
+        assert_eq!(value(&latest, 7, b"a"), Some(&b"a2"[..]));
+        assert_eq!(value(&latest, 7, b"b"), Some(&b"b1"[..]));
         assert_eq!(latest.find(7, b"c"), None);
         assert_eq!(pending(&latest).len(), 3);
     }
@@ -284,5 +359,28 @@ mod tests {
         push(&mut latest, 2, b"b", 1, b"y");
         latest.take_back(mark);
         assert_eq!(pending(&latest), [b"x"]);
+    }
+
+    #[test]
+    fn the_document_of_a_delta_is_kept_once_and_counts() {
+        let mut latest = Latest::new(100);
+        let push = |latest: &mut Latest, seconds, document: &[u8]| {
+            let write = |out: &mut Vec<u8>| out.push(b'd');
+            let time = Timestamp::new(seconds, 1);
+            latest.push_delta(1, b"a", time, document.to_vec(), write);
+        };
+        for seconds in 1..4 {
+            push(&mut latest, seconds, &[seconds as u8; 60]);
+        }
+        assert_eq!((latest.young.documents.len(), latest.young.document_bytes), (1, 60));
+        let found = latest.find(1, b"a").expect("remembered");
+        assert_eq!(found.visible, Timestamp::new(3, 1));
+        assert_eq!((found.value, found.document), (&b"d"[..], Some(&[3_u8; 60][..])));
+        assert_eq!(pending(&latest), [b"d", b"d", b"d"]);
+        push(&mut latest, 4, &[4; 90]);
+        assert!(latest.stored(), "documents count");
+        assert_eq!(latest.find(1, b"a").and_then(|it| it.document), Some(&[4_u8; 90][..]));
+        push(&mut latest, 5, &[5; 60]);
+        assert_eq!(latest.find(1, b"a").and_then(|it| it.document), Some(&[5_u8; 60][..]));
     }
 }

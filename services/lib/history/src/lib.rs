@@ -17,6 +17,7 @@
 //! check [`CollectionState::collation`] first.
 
 mod apply;
+mod assemble;
 mod capped;
 mod catalog;
 mod ddl;

@@ -3,8 +3,9 @@
 use hindsight_oplog::Timestamp;
 use rocksdb::DBRawIterator;
 
-use crate::value::{Order, Stored};
-use crate::{HistoryError, key, value};
+use crate::assemble::Assembler;
+use crate::value::Order;
+use crate::{HistoryError, key};
 
 /// After this many versions of one document that are newer than the view, the scan seeks instead of
 /// stepping.
@@ -29,21 +30,32 @@ pub struct DocumentScan<'h> {
     at: Timestamp,
     /// Number and id key of the current document.
     prefix: Vec<u8>,
-    /// Whether the current document is under the iterator and was returned.
+    /// Whether the current document was returned.
     given: bool,
     ended: bool,
+    assembler: Assembler,
 }
 
-/// What precedes the bytes of a document in its value.
+/// A document that the scan came to.
 pub(crate) struct Found {
     pub(crate) order: Option<Order>,
-    skip: usize,
+    /// The length of the document in bytes.
+    length: usize,
+    /// Whether the document was put together. If not, it ends the value under the iterator.
+    is_delta: bool,
 }
 
 impl<'h> DocumentScan<'h> {
     /// `iterator` stands where the scan begins, within one number.
     pub(crate) fn new(iterator: DBRawIterator<'h>, at: Timestamp) -> Self {
-        DocumentScan { iterator, at, prefix: Vec::new(), given: false, ended: false }
+        DocumentScan {
+            iterator,
+            at,
+            prefix: Vec::new(),
+            given: false,
+            ended: false,
+            assembler: Assembler::default(),
+        }
     }
 
     /// Returns the next document, lent; `None` at the end of the scan.
@@ -56,9 +68,8 @@ impl<'h> DocumentScan<'h> {
         }
         match self.advance() {
             Ok(Some(found)) => {
-                let value = self.iterator.value().expect("advance stops at a version");
                 let id_key = &self.prefix[key::NUMBER_LENGTH..];
-                Ok(Some(Scanned { id_key, document: &value[found.skip..] }))
+                Ok(Some(Scanned { id_key, document: self.document(&found) }))
             }
             Ok(None) => {
                 self.ended = true;
@@ -71,12 +82,20 @@ impl<'h> DocumentScan<'h> {
         }
     }
 
+    fn document(&self, found: &Found) -> &[u8] {
+        if found.is_delta {
+            return self.assembler.document();
+        }
+        let value = self.iterator.value().unwrap_or_default();
+        &value[value.len() - found.length..]
+    }
+
     /// Returns the number and the id key of the current document.
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix
     }
 
-    /// Moves to the next document that exists. Its value is then under the iterator.
+    /// Moves to the next document that exists, and reads it.
     pub(crate) fn advance(&mut self) -> Result<Option<Found>, HistoryError> {
         if std::mem::take(&mut self.given) {
             self.iterator.next();
@@ -99,11 +118,11 @@ impl<'h> DocumentScan<'h> {
             if visible > self.at && !self.seek_visible()? {
                 continue;
             }
-            let value = self.iterator.value().expect("a version is under the iterator");
-            if let Stored::Document { document, order } = value::parse(value)? {
-                let skip = value.len() - document.as_bytes().len();
+            if let Some(whole) = self.assembler.read(&mut self.iterator)? {
                 self.given = true;
-                return Ok(Some(Found { order, skip }));
+                let length = whole.document.as_bytes().len();
+                let is_delta = whole.chain.is_some();
+                return Ok(Some(Found { order: whole.order, length, is_delta }));
             }
             self.iterator.next();
         }

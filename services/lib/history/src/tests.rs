@@ -12,6 +12,7 @@ use crate::{Applied, ApplyError, BaseInfo, CollectionState, History, Progress, S
 mod capped;
 mod crash;
 mod ddl;
+mod deltas;
 mod documents;
 mod newer;
 mod proof;

@@ -4,8 +4,14 @@
 //! tombstone        := 00
 //! document         := 01 ‖ BSON
 //! ordered document := 02 ‖ order (16 bytes) ‖ BSON        in capped collections
+//! delta            := 03 ‖ previous (u64 BE) ‖ deltas (u16 BE) ‖ bytes (u32 BE) ‖ update (BSON)
 //! order            := visible time of the insert (u64 BE) ‖ position (u64 BE)
 //! ```
+//!
+//! A delta is the `o` of an update entry. It applies to the version before it, whose visible time is
+//! `previous`. `deltas` counts the deltas since the last whole document, this one included, and
+//! `bytes` is the length of their updates. Both are bounded, so that a read stays short
+//! (docs/decisions/0022).
 //!
 //! The position is that of the insert in its unit, or of the document in the base's scan.
 //!
@@ -20,6 +26,11 @@ use crate::HistoryError;
 const TOMBSTONE: u8 = 0;
 const DOCUMENT: u8 = 1;
 const ORDERED: u8 = 2;
+const DELTA: u8 = 3;
+
+/// The most deltas that follow a whole document. Each costs a read one step in the store and one
+/// application to the document.
+const MAX_DELTAS: u16 = 64;
 
 pub(crate) const TOMBSTONE_VALUE: &[u8] = &[TOMBSTONE];
 
@@ -30,11 +41,42 @@ pub(crate) struct Order {
     pub(crate) position: u64,
 }
 
+/// How a delta is tied to the versions before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// The time of the version that the delta applies to.
+    pub(crate) previous: Timestamp,
+    /// How many deltas there are since the last whole document, this one included.
+    pub(crate) deltas: u16,
+    /// The length of their updates.
+    pub(crate) bytes: u32,
+}
+
+impl Chain {
+    /// Returns the chain with one more delta of `update` bytes, which makes a document of `document`
+    /// bytes out of the version of the time `previous`. Returns `None` when a read would cost too
+    /// much: more than [`MAX_DELTAS`], or deltas that are together longer than the document.
+    pub(crate) fn extended(
+        before: Option<Chain>,
+        previous: Timestamp,
+        update: usize,
+        document: usize,
+    ) -> Option<Chain> {
+        let (deltas, bytes) = before.map_or((0, 0), |chain| (chain.deltas, chain.bytes));
+        let bytes = bytes as usize + update;
+        if deltas >= MAX_DELTAS || bytes > document {
+            return None;
+        }
+        Some(Chain { previous, deltas: deltas + 1, bytes: u32::try_from(bytes).ok()? })
+    }
+}
+
 /// A value, split into its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored<'a> {
     Tombstone,
     Document { document: Doc<'a>, order: Option<Order> },
+    Delta { update: Doc<'a>, chain: Chain },
 }
 
 /// Appends the value of a document.
@@ -48,6 +90,28 @@ pub(crate) fn push_document(out: &mut Vec<u8>, document: &[u8], order: Option<Or
         }
     }
     out.extend_from_slice(document);
+}
+
+/// Appends the value of a delta.
+pub(crate) fn push_delta(out: &mut Vec<u8>, update: &[u8], chain: Chain) {
+    out.push(DELTA);
+    out.extend_from_slice(&chain.previous.as_u64().to_be_bytes());
+    out.extend_from_slice(&chain.deltas.to_be_bytes());
+    out.extend_from_slice(&chain.bytes.to_be_bytes());
+    out.extend_from_slice(update);
+}
+
+/// Returns whether a value is a delta, without reading it.
+pub(crate) fn is_delta(value: &[u8]) -> bool {
+    value.first() == Some(&DELTA)
+}
+
+/// Returns how a delta is tied to the versions before it.
+pub(crate) fn chain(value: &[u8]) -> Result<Chain, HistoryError> {
+    match parse(value)? {
+        Stored::Delta { chain, .. } => Ok(chain),
+        _ => Err(HistoryError::corrupt("a version that is no delta")),
+    }
 }
 
 pub(crate) fn parse(value: &[u8]) -> Result<Stored<'_>, HistoryError> {
@@ -69,6 +133,18 @@ fn parse_known(value: &[u8]) -> Option<Stored<'_>> {
             };
             Some(Stored::Document { document: Doc::new(bytes).ok()?, order: Some(order) })
         }
+        (&DELTA, rest) => {
+            let (previous, rest) = rest.split_first_chunk::<8>()?;
+            let (deltas, rest) = rest.split_first_chunk::<2>()?;
+            let (bytes, update) = rest.split_first_chunk::<4>()?;
+            let chain = Chain {
+                previous: Timestamp::from_u64(u64::from_be_bytes(*previous)),
+                deltas: u16::from_be_bytes(*deltas),
+                bytes: u32::from_be_bytes(*bytes),
+            };
+            (1..=MAX_DELTAS).contains(&chain.deltas).then_some(())?;
+            Some(Stored::Delta { update: Doc::new(update).ok()?, chain })
+        }
         _ => None,
     }
 }
@@ -86,9 +162,31 @@ mod tests {
             let stored = Stored::Document { document: Doc::EMPTY, order };
             assert_eq!(parse(&value).expect("a value"), stored);
         }
+        let chain = Chain { previous: Timestamp::new(3, 4), deltas: 5, bytes: 6 };
+        let mut value = Vec::new();
+        push_delta(&mut value, Doc::EMPTY.as_bytes(), chain);
+        assert!(is_delta(&value));
+        let stored = Stored::Delta { update: Doc::EMPTY, chain };
+        assert_eq!(parse(&value).expect("a value"), stored);
         assert_eq!(parse(TOMBSTONE_VALUE).expect("a value"), Stored::Tombstone);
-        for bad in [&b""[..], &[3], &[0, 0], &[1, 5, 0, 0, 0], &[2, 0, 0]] {
+        for bad in
+            [&b""[..], &[3], &[4], &value[..value.len() - 1], &[0, 0], &[1, 5, 0, 0, 0], &[2, 0, 0]]
+        {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_chain_ends_before_a_read_of_it_costs_too_much() {
+        let previous = Timestamp::new(1, 1);
+        let mut chain = None;
+        for deltas in 1..=MAX_DELTAS {
+            chain = Chain::extended(chain, previous, 1, 1000);
+            assert_eq!(chain, Some(Chain { previous, deltas, bytes: u32::from(deltas) }));
+        }
+        assert_eq!(Chain::extended(chain, previous, 1, 1000), None);
+        let long = Chain::extended(None, previous, 60, 100);
+        assert!(long.is_some() && Chain::extended(long, previous, 41, 100).is_none());
+        assert!(Chain::extended(long, previous, 40, 100).is_some());
     }
 }

@@ -7,6 +7,7 @@ use hindsight_oplog::raw::Element;
 use hindsight_oplog::{Timestamp, id_key};
 use rocksdb::{DBRawIterator, ReadOptions};
 
+use crate::assemble::{self, Assembler};
 use crate::catalog::Collection;
 use crate::value::Stored;
 use crate::{CollectionState, Generation, History, HistoryError, key, value};
@@ -104,6 +105,7 @@ impl History {
         let last = span.to.map_or(generation.through(), Timestamp::predecessor);
         let mut existed = false;
         let mut walk = self.versions_forward(prefix, first, last)?;
+        let mut document = Rolling::at(&mut walk)?;
         // Newer versions have smaller keys, so the walk goes backwards to reach newer versions.
         while let Some((key, bytes)) = walk.item() {
             let (_, written) =
@@ -111,10 +113,7 @@ impl History {
             if written > last || key::prefix_of_version(key) != prefix {
                 break;
             }
-            let document = match value::parse(bytes)? {
-                Stored::Tombstone => None,
-                Stored::Document { document, .. } => Some(document.as_bytes()),
-            };
+            let document = document.advance(written, bytes)?;
             // A deletion before the first version shown says nothing.
             if document.is_some() || written > first {
                 let (visible, cause) = match written {
@@ -164,6 +163,57 @@ impl History {
         }
         walk.status()?;
         Ok(walk)
+    }
+}
+
+/// The document on a walk from older to newer versions.
+struct Rolling {
+    document: Vec<u8>,
+    exists: bool,
+    /// The time of the version that `document` is; `None` before the first version.
+    visible: Option<Timestamp>,
+}
+
+impl Rolling {
+    /// Starts at the version under the iterator. If that is a delta, reads the version before it.
+    fn at(walk: &mut DBRawIterator<'_>) -> Result<Self, HistoryError> {
+        let mut rolling = Rolling { document: Vec::new(), exists: false, visible: None };
+        let Some((key, bytes)) = walk.item().filter(|(_, bytes)| value::is_delta(bytes)) else {
+            return Ok(rolling);
+        };
+        let (start, chain) = (key.to_vec(), value::chain(bytes)?);
+        walk.next();
+        let mut assembler = Assembler::default();
+        let before = match walk.valid() {
+            true => assembler.read(walk)?,
+            false => None,
+        };
+        let before = before.ok_or_else(|| HistoryError::corrupt("a delta of no document"))?;
+        rolling.document.extend_from_slice(before.document.as_bytes());
+        (rolling.exists, rolling.visible) = (true, Some(chain.previous));
+        walk.seek(start);
+        walk.status()?;
+        Ok(rolling)
+    }
+
+    /// Takes in the next version, and returns its document.
+    fn advance(&mut self, visible: Timestamp, bytes: &[u8]) -> Result<Option<&[u8]>, HistoryError> {
+        match value::parse(bytes)? {
+            Stored::Tombstone => self.exists = false,
+            Stored::Document { document, .. } => {
+                self.document.clear();
+                self.document.extend_from_slice(document.as_bytes());
+                self.exists = true;
+            }
+            Stored::Delta { update, chain } => {
+                if !self.exists || self.visible != Some(chain.previous) {
+                    return Err(HistoryError::corrupt("a delta on another version"));
+                }
+                assemble::apply(&mut self.document, update.as_bytes())?;
+            }
+        }
+        self.visible = Some(visible);
+        Ok(self.exists.then_some(&self.document))
     }
 }
 

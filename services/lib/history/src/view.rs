@@ -6,9 +6,10 @@ use hindsight_oplog::raw::Element;
 use hindsight_oplog::{Timestamp, id_key};
 use rocksdb::DBRawIterator;
 
+use crate::assemble::Assembler;
 use crate::scan::DocumentScan;
-use crate::value::{Order, Stored};
-use crate::{CollectionState, History, HistoryError, ReadError, key, value};
+use crate::value::Order;
+use crate::{CollectionState, History, HistoryError, ReadError, key};
 
 /// The documents of a collection, one after the other.
 pub type Documents<'h> = Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + Send + 'h>;
@@ -24,10 +25,17 @@ pub struct View<'h> {
 
 /// Finds documents of one collection at one time by their ids, one after the other.
 pub struct Lookup<'h> {
-    finder: DBRawIterator<'h>,
+    finder: Finder<'h>,
     number: u32,
-    at: Timestamp,
     prefix: Vec<u8>,
+}
+
+/// Finds single documents at one time by number and id key.
+struct Finder<'h> {
+    versions: DBRawIterator<'h>,
+    at: Timestamp,
+    seek: Vec<u8>,
+    assembler: Assembler,
 }
 
 impl<'h> View<'h> {
@@ -91,8 +99,7 @@ impl<'h> View<'h> {
     /// Returns [`ReadError::NoSuchCollection`] when no collection has this name.
     pub fn lookup(&self, ns: &str) -> Result<Lookup<'h>, ReadError> {
         let number = self.number(ns)?.0;
-        let finder = self.history.version_finder();
-        Ok(Lookup { finder, number, at: self.at, prefix: Vec::with_capacity(64) })
+        Ok(Lookup { finder: self.finder(), number, prefix: Vec::with_capacity(64) })
     }
 
     /// Scans all documents of a collection in the order of their ids.
@@ -151,12 +158,20 @@ impl<'h> View<'h> {
         }
         order.sort_unstable();
         debug_assert!(order.iter().all(|(_, prefix)| prefix.starts_with(&number.to_be_bytes())));
-        let mut finder = self.history.version_finder();
-        let at = self.at;
+        let mut finder = self.finder();
         Ok(Box::new(order.into_iter().filter_map(move |(_, prefix)| {
-            let found = find(&mut finder, &prefix, at).transpose()?;
+            let found = finder.find(&prefix).transpose()?;
             Some(found.map(<[u8]>::to_vec))
         })))
+    }
+
+    fn finder(&self) -> Finder<'h> {
+        Finder {
+            versions: self.history.version_finder(),
+            at: self.at,
+            seek: Vec::with_capacity(64),
+            assembler: Assembler::default(),
+        }
     }
 
     fn number(&self, ns: &str) -> Result<(u32, Arc<CollectionState>), ReadError> {
@@ -182,28 +197,22 @@ impl Lookup<'_> {
         self.prefix.clear();
         key::push_number(&mut self.prefix, self.number);
         self.prefix.extend_from_slice(id_key);
-        find(&mut self.finder, &self.prefix, self.at)
+        self.finder.find(&self.prefix)
     }
 }
 
-/// Returns the document with this prefix (number and id key) that is in force at a time.
-fn find<'f>(
-    finder: &'f mut DBRawIterator<'_>,
-    prefix: &[u8],
-    at: Timestamp,
-) -> Result<Option<&'f [u8]>, HistoryError> {
-    let mut seek = Vec::with_capacity(prefix.len() + key::TIME_LENGTH);
-    seek.extend_from_slice(prefix);
-    key::push_time(&mut seek, at);
-    finder.seek(&seek);
-    finder.status()?;
-    match finder.item() {
-        Some((found, bytes)) if key::prefix_of_version(found) == prefix => {
-            match value::parse(bytes)? {
-                Stored::Tombstone => Ok(None),
-                Stored::Document { document, .. } => Ok(Some(document.as_bytes())),
-            }
+impl Finder<'_> {
+    /// Returns the document with this prefix (number and id key), lent.
+    fn find(&mut self, prefix: &[u8]) -> Result<Option<&[u8]>, HistoryError> {
+        self.seek.clear();
+        self.seek.extend_from_slice(prefix);
+        key::push_time(&mut self.seek, self.at);
+        self.versions.seek(&self.seek);
+        self.versions.status()?;
+        if self.versions.key().map(key::prefix_of_version) != Some(prefix) {
+            return Ok(None);
         }
-        _ => Ok(None),
+        let found = self.assembler.read(&mut self.versions)?;
+        Ok(found.map(|whole| whole.document.as_bytes()))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
 use rocksdb::DBRawIterator;
 
+use crate::assemble::Assembler;
 use crate::capped::{SYSTEM_VERSION, Trimming};
 use crate::catalog::Previous;
 use crate::generation::Generation;
@@ -63,6 +64,7 @@ pub struct Writer<'h> {
     /// Number and id key of the current document.
     pub(crate) prefix: Vec<u8>,
     pub(crate) seek: Vec<u8>,
+    pub(crate) assembler: Assembler,
     pub(crate) counts: Counts,
     /// The greatest prefix that each number ever had.
     pub(crate) greatest: HashMap<u32, Vec<u8>>,
@@ -123,6 +125,7 @@ impl<'h> Writer<'h> {
             stored: history.version_finder(),
             prefix: Vec::with_capacity(64),
             seek: Vec::with_capacity(64),
+            assembler: Assembler::default(),
             counts: Counts::default(),
             storing: Storing::start(Arc::clone(&history.db), Arc::clone(&history.generations))?,
             greatest: HashMap::new(),

@@ -122,12 +122,24 @@ fn a_base_not_loaded_to_its_end_leaves_nothing() {
 fn a_foreign_directory_is_refused() {
     let fixture = Fixture::empty();
     let mut batch = rocksdb::WriteBatch::default();
-    batch.put(crate::key::FORMAT, b"2");
+    batch.put(crate::key::FORMAT, b"0");
     fixture.history.db.write(batch).unwrap();
     let path = fixture.dir.path().to_owned();
     let Fixture { dir, history } = fixture;
     drop(history);
     let error = History::open(&path, settings()).unwrap_err().to_string();
-    assert!(error.contains("format \"2\"") && error.contains("delete its directory"), "{error}");
+    assert!(error.contains("format \"0\"") && error.contains("delete its directory"), "{error}");
     drop(dir);
+}
+
+#[test]
+fn a_store_of_an_earlier_version_is_emptied_to_be_rebuilt() {
+    let fixture = Fixture::with_base(&[doc! {"_id": 1}]);
+    fixture.history.db.put(crate::key::FORMAT, b"1").unwrap();
+    fixture.history.flush().unwrap();
+    let fixture = fixture.killed();
+    assert_eq!(fixture.history.generations().len(), 0);
+    fixture.load(10, 20, &[(CollectionState::new(UUID, NS), vec![doc! {"_id": 2}])]);
+    fixture.run(&[], 30);
+    assert_eq!(fixture.scan(30, NS), [doc! {"_id": 2}]);
 }
