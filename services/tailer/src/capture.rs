@@ -6,57 +6,26 @@ use std::time::Duration;
 use hindsight_index::Index;
 use hindsight_log::SegmentLog;
 use hindsight_oplog::Assembler;
-use hindsight_oplog::{Entry, OpTime};
+use hindsight_oplog::Entry;
 use hindsight_runtime::{CancellationToken, Tasks, queue};
 use hindsight_segment::{ChainEnd, Sequence, WriterEpoch};
 
 use crate::absorb::publish;
 use crate::appender::Appender;
-use crate::choose::Preference;
-use crate::cutter::{CutSettings, Cutter};
+use crate::cutter::Cutter;
 use crate::error::CaptureError;
 use crate::positions::PositionBoard;
 use crate::resume::ResumeAt;
+use crate::settings::{Boards, CaptureSettings, StartAt};
 use crate::sightings::SightingQueue;
-use crate::source::{SetIdentity, Source};
+use crate::source::SetIdentity;
 use crate::standby::Warm;
-use crate::status::StatusBoard;
 
-/// The limit on raw replies between reading and cutting: two of the server's largest (16 MiB).
-pub(crate) const BATCH_QUEUE_BYTES: usize = 33 << 20;
 /// The limit on raw entries between cutting and appending: three segments of the default size.
 const SEGMENT_QUEUE_BYTES: usize = 24 << 20;
 
 /// How long the tasks may take to cut, append and stop at shutdown.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-
-/// The entry at which a capture into an empty log begins. This entry is the first one stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StartAt(pub OpTime);
-
-/// What capture needs to know about the source and about how to store its entries.
-#[derive(Clone)]
-pub struct CaptureSettings {
-    /// How to reach the source.
-    pub source: Source,
-    /// The replica set that the source must be.
-    pub identity: SetIdentity,
-    /// Which members may be read from.
-    pub preference: Preference,
-    /// When a segment is cut, and how it is stored.
-    pub cut: CutSettings,
-    /// The time between two looks at the members' catalogs. Zero turns these looks off.
-    pub catalog_check_every: Duration,
-}
-
-/// Where capture publishes its positions and its status.
-#[derive(Debug, Clone, Default)]
-pub struct Boards {
-    /// The positions that capture has reached.
-    pub positions: PositionBoard,
-    /// What capture is doing, for people.
-    pub status: StatusBoard,
-}
 
 /// A capture that can be watched and run.
 pub struct Capture {

@@ -13,7 +13,7 @@ mod known;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hindsight_base::Uuid;
 use hindsight_copy::{CatalogListing, list_catalog, list_these};
@@ -23,9 +23,9 @@ use hindsight_runtime::CancellationToken;
 use hindsight_segment::CatalogSighting;
 use tracing::{debug, warn};
 
-use crate::capture::CaptureSettings;
 use crate::choose::{Member, MemberState, Preference, candidates};
 use crate::metrics;
+use crate::settings::CaptureSettings;
 use crate::sightings::SightingQueue;
 use crate::status::StatusBoard;
 use known::{Commands, Form, Known, Stable, form, namespace};
@@ -50,17 +50,6 @@ pub struct CatalogWatch {
     pub status: StatusBoard,
     /// The time between two looks.
     pub every: Duration,
-}
-
-/// The outcome of the last looks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CatalogStatus {
-    /// When the members were last listed.
-    pub checked_at: Option<SystemTime>,
-    /// Why the members could not be listed at the last attempt. None when they were listed.
-    pub failed: Option<String>,
-    /// The collections that members list differently, for people.
-    pub differing: Vec<String>,
 }
 
 /// What earlier looks found.

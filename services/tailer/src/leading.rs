@@ -14,9 +14,10 @@ use tracing::{info, warn};
 
 use crate::absorb::absorb_new;
 use crate::beat::beat;
-use crate::capture::{Boards, Capture, CaptureSettings, StartAt};
+use crate::capture::Capture;
 use crate::catalog_watch::CatalogWatch;
 use crate::error::CaptureError;
+use crate::settings::{Boards, CaptureSettings, StartAt};
 use crate::standby::{StandBy, Warm};
 use crate::status::Role;
 

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::absorb::absorb_new;
-use crate::capture::{BATCH_QUEUE_BYTES, Boards, CaptureSettings, resume_at};
+use crate::capture::resume_at;
 use crate::election::{Verdict, Vigil};
 use crate::error::CaptureError;
 use crate::overdue::told_while_overdue;
 use crate::resume::ResumeAt;
+use crate::settings::{BATCH_QUEUE_BYTES, Boards, CaptureSettings};
 use crate::status::Role;
 use crate::tail::{Received, Tail};
 

@@ -7,8 +7,6 @@ use std::time::{Duration, SystemTime};
 use hindsight_segment::WriterEpoch;
 use tokio::time::Instant;
 
-use crate::catalog_watch::CatalogStatus;
-
 /// The role of one tailer among the tailers of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Role {
@@ -27,6 +25,17 @@ pub enum Role {
         /// The leader's writer epoch.
         epoch: WriterEpoch,
     },
+}
+
+/// The outcome of the last looks at the members' catalogs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatalogStatus {
+    /// When the members were last listed.
+    pub checked_at: Option<SystemTime>,
+    /// Why the members could not be listed at the last attempt. None when they were listed.
+    pub failed: Option<String>,
+    /// The collections that members list differently, for people.
+    pub differing: Vec<String>,
 }
 
 /// The state of capture, for people.

@@ -8,7 +8,6 @@ use hindsight_runtime::{Backoff, CancellationToken, queue};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::capture::{Boards, CaptureSettings};
 use crate::choose::{Candidate, Member, Preference, candidates};
 use crate::error::CaptureError;
 use crate::gap::{self, Decision};
@@ -17,6 +16,7 @@ use crate::pace::Pace;
 use crate::positions::PositionBoard;
 use crate::reader::{EntryBatch, Opened, OplogReader};
 use crate::resume::{ResumeAt, Verdict};
+use crate::settings::{Boards, CaptureSettings};
 use crate::source::{SetIdentity, Source};
 use crate::status::StatusBoard;
 use crate::watch::MemberWatch;

@@ -26,8 +26,8 @@ use hindsight_oplog::{Operation, Timestamp, id_key};
 
 use crate::assemble::Whole;
 use crate::proof::Change;
+use crate::unit::{Target, Unit};
 use crate::value::{self, Chain, Order, Stored};
-use crate::writer::{Target, Unit};
 use crate::{ApplyError, HistoryError, Writer, key, user};
 
 /// What the newest version of the current document is.

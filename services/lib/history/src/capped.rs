@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use hindsight_oplog::raw::{Doc, DocWriter, Element};
 use hindsight_oplog::{FEATURE_VERSION_ID, FeatureVersion, Series, id_key};
 
+use crate::unit::{Target, Unit};
 use crate::value::{self, Order, Stored};
-use crate::writer::{Target, Unit};
 use crate::{ApplyError, CollectionState, HistoryError, Writer, key};
 
 /// The collection that holds the feature compatibility version.

@@ -7,7 +7,7 @@ use hindsight_oplog::raw::{Doc, Element, kind};
 use hindsight_oplog::{CommandKind, Operation};
 
 use crate::state::database_of;
-use crate::writer::Unit;
+use crate::unit::Unit;
 use crate::{ApplyError, CollectionState, Writer};
 use era::Era;
 

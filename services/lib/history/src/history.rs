@@ -9,10 +9,11 @@ use hindsight_oplog::Timestamp;
 use rocksdb::{DB, DBRawIterator, Options, ReadOptions, WriteBatch};
 
 use crate::catalog::Catalog;
-use crate::generation::{self, BaseInfo, Generation};
+use crate::claim::Claim;
+use crate::generation::{self, Generation};
 use crate::settings::{Settings, write_options};
-use crate::unknown::Skips;
-use crate::{HistoryError, Load, ReadError, View, Writer, key, observed, state};
+use crate::skips::Skips;
+use crate::{HistoryError, Observed, key, observed, state};
 
 /// The layout of keys and values.
 const FORMAT_VERSION: &[u8] = b"2";
@@ -106,52 +107,9 @@ impl History {
         self.skips.counts()
     }
 
-    /// Begins to load a base. [`History::writer`] continues the generation of this base once
-    /// [`Load::finish`] has been called.
-    ///
-    /// # Errors
-    /// Returns [`HistoryError::Busy`] while a writer or another load exists, and
-    /// [`HistoryError::BadBase`] when the base ends before its start.
-    pub fn begin_generation(&self, base: BaseInfo) -> Result<Load<'_>, HistoryError> {
-        let claim = self.claim()?;
-        self.discard_unfinished()?;
-        Load::begin(self, claim, base)
-    }
-
-    /// Returns the only writer, which continues the newest generation.
-    ///
-    /// # Errors
-    /// Returns [`HistoryError::Busy`] while a load or another writer exists, and
-    /// [`HistoryError::NoBase`] before a base is loaded.
-    pub fn writer(&self) -> Result<Writer<'_>, HistoryError> {
-        let claim = self.claim()?;
-        let generation = self.generations().pop().ok_or(HistoryError::NoBase)?;
-        // A writer that ended early may have changed the catalog without storing the change.
-        *self.write_catalog() = stored_catalog(&self.db)?;
-        Writer::new(self, claim, generation)
-    }
-
-    /// Returns a view of the state at a time.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::OutOfWindow`] when no restore window contains the time. The error names
-    /// the nearest times that can be read.
-    pub fn reader_at(&self, at: Timestamp) -> Result<View<'_>, ReadError> {
-        let generations = self.read_generations();
-        let windows = || generations.iter().filter_map(Generation::window);
-        let holds = |generation: &&Generation| {
-            generation.window().is_some_and(|(from, through)| from <= at && at <= through)
-        };
-        match generations.iter().rev().find(holds) {
-            Some(generation) => Ok(View::new(self, generation.id, at)),
-            None => Err(ReadError::OutOfWindow {
-                at,
-                nearest: [
-                    windows().map(|(_, through)| through).filter(|&t| t < at).max(),
-                    windows().map(|(from, _)| from).filter(|&t| t > at).min(),
-                ],
-            }),
-        }
+    /// Returns all observations, in the order of the collections and then of time.
+    pub fn observed(&self) -> Vec<Observed> {
+        self.read_catalog().observed().cloned().collect()
     }
 
     /// Makes everything that is committed durable.
@@ -162,11 +120,11 @@ impl History {
         Ok(self.db.flush()?)
     }
 
-    fn claim(&self) -> Result<Claim<'_>, HistoryError> {
+    pub(crate) fn claim(&self) -> Result<Claim<'_>, HistoryError> {
         if self.claimed.swap(true, Ordering::AcqRel) {
             return Err(HistoryError::Busy);
         }
-        Ok(Claim(&self.claimed))
+        Ok(Claim::new(&self.claimed))
     }
 
     pub(crate) fn read_catalog(&self) -> RwLockReadGuard<'_, Catalog> {
@@ -187,7 +145,7 @@ impl History {
     }
 
     /// Removes every trace of bases that were not loaded to their end.
-    fn discard_unfinished(&self) -> Result<(), HistoryError> {
+    pub(crate) fn discard_unfinished(&self) -> Result<(), HistoryError> {
         let unfinished: Vec<u32> = self
             .read_generations()
             .iter()
@@ -258,16 +216,6 @@ pub(crate) fn show(generations: &RwLock<Vec<Generation>>, record: Generation) {
     }
 }
 
-/// The right to write. It is given back on drop.
-#[derive(Debug)]
-pub(crate) struct Claim<'h>(&'h AtomicBool);
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 fn check_format(format: &[u8]) -> Result<(), HistoryError> {
     if format == FORMAT_VERSION {
         return Ok(());
@@ -275,7 +223,7 @@ fn check_format(format: &[u8]) -> Result<(), HistoryError> {
     Err(HistoryError::corrupt(format!("format {:?}", String::from_utf8_lossy(format))))
 }
 
-fn stored_catalog(db: &DB) -> Result<Catalog, HistoryError> {
+pub(crate) fn stored_catalog(db: &DB) -> Result<Catalog, HistoryError> {
     let next_number = match db.get(key::NEXT_NUMBER)? {
         None => 1,
         Some(bytes) => u32::from_be_bytes(

@@ -7,14 +7,28 @@ use hindsight_oplog::id_key;
 use hindsight_oplog::raw::Doc;
 use rocksdb::WriteBatch;
 
+use crate::claim::Claim;
 use crate::generation::{self, BaseInfo, Generation, Hashes};
-use crate::history::Claim;
 use crate::settings::write_options;
 use crate::value::{self, Order};
 use crate::{CollectionState, History, HistoryError, key, state};
 
 /// Documents are written in batches of about this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
+
+impl History {
+    /// Begins to load a base. [`History::writer`] continues the generation of this base once
+    /// [`Load::finish`] has been called.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Busy`] while a writer or another load exists, and
+    /// [`HistoryError::BadBase`] when the base ends before its start.
+    pub fn begin_generation(&self, base: BaseInfo) -> Result<Load<'_>, HistoryError> {
+        let claim = self.claim()?;
+        self.discard_unfinished()?;
+        Load::begin(self, claim, base)
+    }
+}
 
 /// A base on its way into the history. Nothing of the base is visible before [`Load::finish`]. A
 /// load that is dropped before that is discarded when the next load begins or the store is opened

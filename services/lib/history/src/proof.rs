@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ApplyError;
 use crate::generation::Hashes;
-use crate::writer::Unit;
+use crate::unit::Unit;
 use crate::xxh3::xxh3_64;
 
 /// The algorithms that may have computed a hash.

@@ -4,36 +4,11 @@
 //! documents. An operator who knows that the operation carries no data can have it skipped by that
 //! name (`--unknown-commands skip=NAME`). Every skip is counted.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-
-use crate::writer::Unit;
+use crate::unit::Unit;
 use crate::{ApplyError, Writer};
 
 /// Names in errors and metrics are cut at this length, because the writer of an entry chooses them.
 const LONGEST_NAME: usize = 64;
-
-/// How often each name that is skipped was met since the store was opened.
-#[derive(Debug, Default)]
-pub(crate) struct Skips(Mutex<BTreeMap<String, u64>>);
-
-impl Skips {
-    pub(crate) fn new(names: &BTreeSet<String>) -> Self {
-        Self(Mutex::new(names.iter().map(|name| (name.clone(), 0)).collect()))
-    }
-
-    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        self.0.lock().expect("no one panics while counting").clone()
-    }
-
-    /// Counts a skip, and returns the number of skips; `None` if the name is not to be skipped.
-    fn count(&self, name: &str) -> Option<u64> {
-        let mut counts = self.0.lock().expect("no one panics while counting");
-        let count = counts.get_mut(name)?;
-        *count += 1;
-        Some(*count)
-    }
-}
 
 impl Writer<'_> {
     /// Skips an operation or command of that name, or refuses it.

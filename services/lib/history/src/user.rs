@@ -14,7 +14,7 @@ use hindsight_oplog::{Operation, Origin, Series};
 use hindsight_query::Filter;
 
 use crate::apply::unappliable;
-use crate::writer::{Target, Unit};
+use crate::unit::{Target, Unit};
 use crate::{ApplyError, Writer};
 
 /// From this feature compatibility version on, an `applyOps` of a user is not logged; each of its

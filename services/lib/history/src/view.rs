@@ -7,9 +7,10 @@ use hindsight_oplog::{Timestamp, id_key};
 use rocksdb::DBRawIterator;
 
 use crate::assemble::Assembler;
+use crate::generation::Generation;
 use crate::scan::DocumentScan;
 use crate::value::Order;
-use crate::{CollectionState, History, HistoryError, ReadError, key};
+use crate::{CollectionState, History, HistoryError, Observed, ReadError, key};
 
 /// The documents of a collection, one after the other.
 pub type Documents<'h> = Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> + Send + 'h>;
@@ -36,6 +37,39 @@ struct Finder<'h> {
     at: Timestamp,
     seek: Vec<u8>,
     assembler: Assembler,
+}
+
+impl History {
+    /// Returns a view of the state at a time.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::OutOfWindow`] when no restore window contains the time. The error names
+    /// the nearest times that can be read.
+    pub fn reader_at(&self, at: Timestamp) -> Result<View<'_>, ReadError> {
+        let generations = self.read_generations();
+        let windows = || generations.iter().filter_map(Generation::window);
+        let holds = |generation: &&Generation| {
+            generation.window().is_some_and(|(from, through)| from <= at && at <= through)
+        };
+        match generations.iter().rev().find(holds) {
+            Some(generation) => Ok(View::new(self, generation.id, at)),
+            None => Err(ReadError::OutOfWindow {
+                at,
+                nearest: [
+                    windows().map(|(_, through)| through).filter(|&t| t < at).max(),
+                    windows().map(|(from, _)| from).filter(|&t| t > at).min(),
+                ],
+            }),
+        }
+    }
+
+    /// Returns the observations of the generation that answers at `at`.
+    pub fn observed_around(&self, at: Timestamp) -> Vec<Observed> {
+        let Ok(view) = self.reader_at(at) else { return Vec::new() };
+        let generation = view.generation();
+        let catalog = self.read_catalog();
+        catalog.observed().filter(|it| it.generation == generation).cloned().collect()
+    }
 }
 
 impl<'h> View<'h> {

@@ -7,15 +7,16 @@ use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
 use rocksdb::DBRawIterator;
 
 use crate::assemble::Assembler;
-use crate::capped::{SYSTEM_VERSION, Trimming};
+use crate::capped::Trimming;
 use crate::catalog::Previous;
+use crate::claim::Claim;
 use crate::generation::Generation;
-use crate::history::Claim;
 use crate::latest::{Latest, Mark};
 use crate::observed::Observed;
 use crate::proof::{HashCounts, Proof};
 use crate::storing::Storing;
-use crate::{ApplyError, CollectionState, History, HistoryError, state};
+use crate::unit::{Target, Unit};
+use crate::{ApplyError, CollectionState, History, HistoryError, history, state};
 
 mod commit;
 
@@ -52,6 +53,21 @@ pub struct Counts {
     pub clock_values: u64,
 }
 
+impl History {
+    /// Returns the only writer, which continues the newest generation.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Busy`] while a load or another writer exists, and
+    /// [`HistoryError::NoBase`] before a base is loaded.
+    pub fn writer(&self) -> Result<Writer<'_>, HistoryError> {
+        let claim = self.claim()?;
+        let generation = self.generations().pop().ok_or(HistoryError::NoBase)?;
+        // A writer that ended early may have changed the catalog without storing the change.
+        *self.write_catalog() = history::stored_catalog(&self.db)?;
+        Writer::new(self, claim, generation)
+    }
+}
+
 /// Applies units to the newest generation. The units that [`Writer::apply`] was given are visible
 /// after [`Writer::commit`], and survive a crash after [`Writer::flush`] (or when RocksDB flushes
 /// by itself).
@@ -80,30 +96,6 @@ pub struct Writer<'h> {
     window_closed: bool,
     pub(crate) storing: Storing,
     _claim: Claim<'h>,
-}
-
-/// What an operation on a document must know about the collection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Target {
-    pub(crate) number: u32,
-    pub(crate) capped: bool,
-    /// Whether the server writes to the collection without logging.
-    pub(crate) unlogged: bool,
-    /// Whether the collection holds the feature compatibility version.
-    pub(crate) system_version: bool,
-    /// Whether strings of the collection are compared otherwise than by their bytes.
-    pub(crate) has_collation: bool,
-}
-
-/// The current unit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unit {
-    pub(crate) at: OpTime,
-    /// The time under which its versions are stored.
-    pub(crate) visible: Timestamp,
-    pub(crate) relaxed: bool,
-    /// Position of the current operation.
-    pub(crate) position: u64,
 }
 
 /// A change of the catalog that is not stored yet.
@@ -315,27 +307,5 @@ impl<'h> Writer<'h> {
         self.targets.clear();
         self.last_target = None;
         self.trimming.forget(number);
-    }
-}
-
-impl Target {
-    fn of(number: u32, state: &CollectionState) -> Self {
-        Target {
-            number,
-            capped: state.is_capped(),
-            unlogged: state::is_written_unlogged(&state.ns),
-            system_version: state.ns == SYSTEM_VERSION,
-            has_collation: state.collation().is_some(),
-        }
-    }
-}
-
-impl Unit {
-    pub(crate) fn unsupported(&self, ns: &str, what: impl Into<String>) -> ApplyError {
-        ApplyError::Unsupported { at: self.at, ns: ns.to_owned(), what: what.into() }
-    }
-
-    pub(crate) fn inconsistent(&self, ns: &str, reason: impl Into<String>) -> ApplyError {
-        ApplyError::Inconsistent { at: self.at, ns: ns.to_owned(), reason: reason.into() }
     }
 }

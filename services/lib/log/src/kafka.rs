@@ -17,10 +17,11 @@ use hindsight_segment::{Frame, SealedSegment, SegmentInfo, SegmentView, Sequence
 use crate::SegmentLog;
 use crate::beginning::Beginning;
 use crate::error::LogError;
-use crate::shared::{BaseNotice, Leader, Risks, SharedLog};
+use crate::shared::{BaseNotice, Ignored, Leader, Risks, SharedLog};
 
 mod admin;
 mod bases;
+mod blocking;
 mod chain;
 mod complaints;
 mod fetch;
@@ -40,9 +41,9 @@ mod topic;
 mod watch;
 mod write;
 
-pub use chain::Ignored;
 pub use options::KafkaOptions;
 
+use blocking::blocking;
 use record::Says;
 use store::Store;
 use topic::Topic;
@@ -138,15 +139,6 @@ impl KafkaLog {
     ) -> Result<T, LogError> {
         blocking(&self.store, work).await
     }
-}
-
-/// Runs work that blocks, on a shared value.
-async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
-    subject: &Arc<S>,
-    work: impl FnOnce(&Arc<S>) -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    let subject = Arc::clone(subject);
-    crate::blocking::blocking("kafka", move || work(&subject)).await
 }
 
 #[async_trait]

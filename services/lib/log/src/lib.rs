@@ -28,9 +28,9 @@ mod shared;
 pub use beginning::{Before, Beginning};
 pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
 pub use error::{Damage, LogError};
-pub use kafka::{Ignored, KafkaLog, KafkaOptions};
+pub use kafka::{KafkaLog, KafkaOptions};
 pub use memory::{AppendFault, MemoryLog, ReadFault};
-pub use shared::{BaseDigest, BaseNotice, Instance, Leader, Risks, SharedLog};
+pub use shared::{BaseDigest, BaseNotice, Ignored, Instance, Leader, Risks, SharedLog};
 
 /// An ordered, durable store of segments that form one chain.
 ///

@@ -9,7 +9,6 @@ use hindsight_segment::WriterEpoch;
 
 use crate::SegmentLog;
 use crate::error::LogError;
-use crate::kafka::Ignored;
 
 /// A log that any number of processes may have open, and that at most one of them leads.
 ///
@@ -67,6 +66,43 @@ pub trait SharedLog: SegmentLog {
     /// Checks what endangers the segments that the log holds: settings that changed for the worse
     /// since the log was opened, and segments that are gone or damaged.
     async fn risks(&self) -> Risks;
+}
+
+/// What is in the topic and not part of the log, counted by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// Records that Hindsight did not write.
+    pub foreign: u64,
+    /// Records that claim to be Hindsight's, but are not as this program writes them.
+    pub malformed: u64,
+    /// Records of a writer that another writer had superseded, or that never held the log.
+    pub fenced: u64,
+    /// Claims that came too late.
+    pub late_claims: u64,
+    /// Attempts whose seal never came.
+    pub unsealed: u64,
+    /// Records of an attempt that had been given up, or whose first records are gone.
+    pub stale: u64,
+    /// Segments that the log already had, or in whose place it had another segment.
+    pub repeated: u64,
+    /// Segments after damage, up to the next claim.
+    pub after_damage: u64,
+}
+
+impl Ignored {
+    /// Returns each reason with its count, for metrics.
+    pub fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("foreign", self.foreign),
+            ("malformed", self.malformed),
+            ("fenced", self.fenced),
+            ("late_claim", self.late_claims),
+            ("unsealed", self.unsealed),
+            ("stale", self.stale),
+            ("repeated", self.repeated),
+            ("after_damage", self.after_damage),
+        ]
+    }
 }
 
 /// The result of checking whether a log is safe where it is stored.

@@ -11,6 +11,7 @@ use crate::raw::{Doc, DocWriter, Element};
 
 mod delta;
 mod error;
+mod limit;
 mod modifier;
 mod operators;
 mod output;
@@ -18,13 +19,10 @@ mod user;
 mod writes;
 
 pub use error::{DiffFault, UpdateError};
+pub use limit::MAX_DOCUMENT;
 pub use operators::{Conditions, Now};
 pub use user::{Circumstances, UserUpdate, has_empty_timestamp, inserted};
 pub use writes::{FieldPath, FieldPathError};
-
-/// The largest document that the server can hold, in bytes: 16 MiB, and 16 KiB for its own
-/// additions (`BSONObjMaxInternalSize`).
-pub const MAX_DOCUMENT: usize = (16 << 20) + (16 << 10);
 
 /// The `o` of an update entry, by form. The content is checked when the update is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

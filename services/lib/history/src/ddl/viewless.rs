@@ -13,7 +13,7 @@ use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
 use super::{Command, options};
 use crate::state::database_of;
-use crate::writer::Unit;
+use crate::unit::Unit;
 use crate::{ApplyError, CollectionState, Writer, key};
 
 impl Writer<'_> {

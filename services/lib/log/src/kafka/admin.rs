@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::blocking;
+use super::blocking::blocking;
 use super::complaints::Complaints;
 use super::options::KafkaOptions;
 use super::settings::{TopicState, Wanted};

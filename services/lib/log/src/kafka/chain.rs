@@ -21,48 +21,11 @@ use super::bases::{Announced, announce, base_notice, name_of};
 use super::gather::{Gather, Gathered, Place, Whole};
 use super::record::{Attempt, Claim, Head, NotOurs, Note, PieceHead, Says, VERSION, WriterId};
 use crate::error::Damage;
-use crate::shared::Leader;
+use crate::shared::{Ignored, Leader};
 
 mod trimmed;
 
 use trimmed::Trimmed;
-
-/// What is in the topic and not part of the log, counted by the reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ignored {
-    /// Records that Hindsight did not write.
-    pub foreign: u64,
-    /// Records that claim to be Hindsight's, but are not as this program writes them.
-    pub malformed: u64,
-    /// Records of a writer that another writer had superseded, or that never held the log.
-    pub fenced: u64,
-    /// Claims that came too late.
-    pub late_claims: u64,
-    /// Attempts whose seal never came.
-    pub unsealed: u64,
-    /// Records of an attempt that had been given up, or whose first records are gone.
-    pub stale: u64,
-    /// Segments that the log already had, or in whose place it had another segment.
-    pub repeated: u64,
-    /// Segments after damage, up to the next claim.
-    pub after_damage: u64,
-}
-
-impl Ignored {
-    /// Returns each reason with its count, for metrics.
-    pub fn counts(&self) -> [(&'static str, u64); 8] {
-        [
-            ("foreign", self.foreign),
-            ("malformed", self.malformed),
-            ("fenced", self.fenced),
-            ("late_claim", self.late_claims),
-            ("unsealed", self.unsealed),
-            ("stale", self.stale),
-            ("repeated", self.repeated),
-            ("after_damage", self.after_damage),
-        ]
-    }
-}
 
 /// The log cannot go on from here: what the accepted writer wrote is no longer there as it was
 /// written, or a newer program wrote it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hindsight_segment::Sequence;
 
-use super::blocking;
+use super::blocking::blocking;
 use super::fetch::read_info;
 use super::record::Says;
 use super::store::Store;

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use hindsight_segment::{SegmentInfo, Sequence};
 
-use super::chain::Ignored;
 use super::follow::Follower;
 use super::gather::Place;
 use super::landmarks::{self, Landmarks};
 use super::record::Attempt;
 use super::topic::{Record, Topic};
 use crate::error::{Damage, LogError};
+use crate::shared::Ignored;
 
 /// The pause between two looks at where the topic ends.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hindsight_segment::{SealedSegment, SegmentInfo, WriterEpoch};
 use rdkafka::error::KafkaError;
 
-use super::blocking;
+use super::blocking::blocking;
 use super::fetch::read_info;
 use super::gather::Place;
 use super::layout::{Outgoing, lay_out};

@@ -29,7 +29,7 @@ pub enum UpdateError {
     #[error("update removes or changes _id, or the document has none")]
     IdChanged,
     /// The document after the update would exceed [`MAX_DOCUMENT`](super::MAX_DOCUMENT) bytes.
-    #[error("updated document exceeds {} bytes", super::MAX_DOCUMENT)]
+    #[error("updated document exceeds {} bytes", super::limit::MAX_DOCUMENT)]
     TooLarge,
 }
 

@@ -12,7 +12,7 @@
 use std::cmp::Ordering;
 
 use super::error::UpdateError;
-use super::operators::{self, Action, After, Rules};
+use super::operators::{self, Action, After, Change, Rules, fields};
 use super::output::{IndexName, Output, parse_index};
 use crate::raw::{Doc, Element, MAX_DEPTH, kind};
 
@@ -81,19 +81,6 @@ fn walk(
     let mut applier = Applier { order, rules, out: Output::with_capacity(capacity) };
     applier.document(pre, &changes, 0)?;
     Ok(applier.out.into_bytes())
-}
-
-/// What is done at one path.
-pub(super) struct Change<'a> {
-    pub(super) path: &'a [u8],
-    pub(super) action: Action<'a>,
-}
-
-/// Returns the paths below an operator.
-pub(super) fn fields(operator: Element<'_>) -> Result<Doc<'_>, UpdateError> {
-    operator
-        .as_doc()
-        .ok_or_else(|| UpdateError::modifier("operator is not a document", operator.name))
 }
 
 fn check_path(path: &[u8], is_logged: bool) -> Result<(), UpdateError> {

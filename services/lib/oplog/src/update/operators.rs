@@ -4,7 +4,6 @@
 //! was given. Seen on 4.4.2, 5.0.4, 6.0.5 and 6.0.27, which agree about all of them.
 
 use super::error::UpdateError;
-use super::modifier::{Change, fields};
 use crate::raw::{Doc, Element, kind};
 use crate::{Timestamp, id_key};
 
@@ -14,6 +13,19 @@ mod number;
 
 use array::{AddToSet, Pull, Push};
 use number::{Bits, Number};
+
+/// What is done at one path.
+pub(super) struct Change<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) action: Action<'a>,
+}
+
+/// Returns the paths below an operator.
+pub(super) fn fields(operator: Element<'_>) -> Result<Doc<'_>, UpdateError> {
+    operator
+        .as_doc()
+        .ok_or_else(|| UpdateError::modifier("operator is not a document", operator.name))
+}
 
 /// Judges whether an element of an array meets the condition of a `$pull`.
 pub trait Conditions {

@@ -1,6 +1,7 @@
 //! The document under construction, which is never larger than a document may be.
 
-use super::{MAX_DOCUMENT, UpdateError};
+use super::error::UpdateError;
+use super::limit::MAX_DOCUMENT;
 use crate::raw::{Element, kind};
 
 pub(super) struct Output {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
+use super::condition::Condition;
+use super::element as element_match;
 use super::field::{is_refused_in_all, pattern};
 use super::parse::equality;
-use super::{Condition, element as element_match};
 use crate::error::QueryError;
 use crate::path::Path;
 use crate::value::Value;

@@ -3,7 +3,7 @@
 use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, kind};
 
-use super::Test;
+use super::condition::Test;
 use crate::error::QueryError;
 use crate::pattern::Pattern;
 use crate::value::Value;

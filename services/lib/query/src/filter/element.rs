@@ -5,8 +5,9 @@ use std::sync::Arc;
 use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, kind};
 
+use super::condition::{Condition, Test};
+use super::field as fields;
 use super::parse::{document, is_pathless};
-use super::{Condition, Test, field as fields};
 use crate::error::QueryError;
 use crate::path::Path;
 use crate::value::Value;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
+use super::condition::{Comparison, Condition, Test};
 use super::parse::{comparison, conjunction, is_expression};
 use super::types::TypeSet;
-use super::{Comparison, Condition, Test, all, argument, element as element_match};
+use super::{all, argument, element as element_match};
 use crate::error::QueryError;
 use crate::path::Path;
 use crate::pattern::Pattern;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use hindsight_oplog::Series;
 use hindsight_oplog::raw::{Doc, Element, kind};
 
-use super::{Comparison, Condition, Test, argument, field};
+use super::condition::{Comparison, Condition, Test};
+use super::{argument, field};
 use crate::MAX_DEPTH;
 use crate::error::QueryError;
 use crate::path::Path;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Made, Rules};
 use crate::raw::{Doc, DocWriter, Element, kind};
-use crate::update::UpdateError;
+use crate::update::error::UpdateError;
 use crate::update::output::IndexName;
 
 pub(in crate::update) struct Push<'a> {

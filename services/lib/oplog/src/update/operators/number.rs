@@ -3,7 +3,7 @@
 use super::decimal::Decimal;
 use super::{After, Made};
 use crate::raw::{Element, kind};
-use crate::update::UpdateError;
+use crate::update::error::UpdateError;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::update) enum Number {
