@@ -17,8 +17,8 @@ use crate::{HistoryError, Observed, key, observed, state};
 
 /// The layout of keys and values.
 const FORMAT_VERSION: &[u8] = b"2";
-/// Layouts of earlier versions. The store is derived, so such a store is emptied and rebuilt. A store
-/// of any other layout is refused.
+/// Layouts of earlier versions. The store is derived, so such a store is emptied and rebuilt. A
+/// store of any other layout is refused.
 const FORMER_VERSIONS: [&[u8]; 1] = [b"1"];
 
 /// Every version of every document, by visible time. Callers share a history in an `Arc`. Reads go

@@ -8,8 +8,8 @@
 //! order            := visible time of the insert (u64 BE) ‖ position (u64 BE)
 //! ```
 //!
-//! A delta is the `o` of an update entry. It applies to the version before it, whose visible time is
-//! `previous`. `deltas` counts the deltas since the last whole document, this one included, and
+//! A delta is the `o` of an update entry. It applies to the version before it, whose visible time
+//! is `previous`. `deltas` counts the deltas since the last whole document, this one included, and
 //! `bytes` is the length of their updates. Both are bounded, so that a read stays short
 //! (docs/decisions/0022).
 //!
@@ -53,9 +53,9 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Returns the chain with one more delta of `update` bytes, which makes a document of `document`
-    /// bytes out of the version of the time `previous`. Returns `None` when a read would cost too
-    /// much: more than [`MAX_DELTAS`], or deltas that are together longer than the document.
+    /// Returns the chain with one more delta of `update` bytes, which makes a document of
+    /// `document` bytes out of the version of the time `previous`. Returns `None` when a read would
+    /// cost too much: more than [`MAX_DELTAS`], or deltas that are together longer than the document.
     pub(crate) fn extended(
         before: Option<Chain>,
         previous: Timestamp,
