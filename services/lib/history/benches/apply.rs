@@ -5,6 +5,10 @@
 //! both of documents that are chosen uniformly from all existing ones. Each entry is parsed from
 //! its bytes, applied in strict mode, and committed together with the other entries of its segment.
 //! `HINDSIGHT_BENCH_ENTRIES` and `HINDSIGHT_BENCH_READS` change the numbers.
+//!
+//! Besides, small updates of large documents: two fields of 2,000 documents of 10 kB each, 400,000
+//! times (`HINDSIGHT_BENCH_UPDATES`). What the history adds to the disk is compared with the bytes
+//! of the entries.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -135,13 +139,20 @@ fn delta(random: &mut Random) -> Vec<u8> {
 }
 
 fn open() -> (TempDir, History) {
+    open_with(&[])
+}
+
+fn open_with(documents: &[Vec<u8>]) -> (TempDir, History) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let history = History::open(dir.path(), Settings::default()).expect("a store");
     let time = Timestamp::new(1, 1);
     let base =
         BaseInfo { name: "empty".to_owned(), start: time, exact_from: time, server_version: None };
     let mut load = history.begin_generation(base).expect("a load");
-    load.collection(CollectionState::new(UUID, NS)).expect("a collection");
+    let number = load.collection(CollectionState::new(UUID, NS)).expect("a collection");
+    for document in documents {
+        load.put(number, document).expect("a document");
+    }
     load.finish().expect("a base");
     (dir, history)
 }
@@ -230,5 +241,87 @@ fn apply(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, apply);
+/// Large documents whose first two fields are counters.
+fn large_documents(random: &mut Random) -> Vec<Vec<u8>> {
+    let document = |number: u32| {
+        let mut doc = DocWriter::with_capacity(11_000);
+        doc.value(kind::OBJECT_ID, b"_id", &large_id(number)).int32(b"n", 0).int64(b"when", 0);
+        doc.open(kind::DOCUMENT, b"body");
+        for field in 0..40 {
+            let text: String = (0..15).map(|_| format!("{:016x}", random.next())).collect();
+            doc.string(format!("field{field}").as_bytes(), &text);
+        }
+        doc.close();
+        doc.finish()
+    };
+    (0..2000).map(document).collect()
+}
+
+fn large_id(number: u32) -> [u8; 12] {
+    let mut id = [7; 12];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    id
+}
+
+fn make_updates(updates: usize, random: &mut Random) -> Log {
+    let mut log = Log { bytes: Vec::new(), starts: Vec::new(), ids: Vec::new() };
+    for number in 0..updates {
+        let id = large_id(random.below(2000) as u32);
+        let mut update = DocWriter::new();
+        update.int32(b"$v", 2).open(kind::DOCUMENT, b"diff").open(kind::DOCUMENT, b"u");
+        update.int32(b"n", number as i32).int64(b"when", random.next() as i64);
+        update.close().close();
+        log.starts.push(log.bytes.len());
+        log.bytes.extend_from_slice(&entry(number, "u", update.finish(), Some(id_only(id))));
+        log.ids.push(id);
+    }
+    log.starts.push(log.bytes.len());
+    log
+}
+
+/// The bytes of the files in a directory, and the bytes that this process has sent to the disk.
+fn disk(dir: &TempDir) -> (u64, u64) {
+    let files = std::fs::read_dir(dir.path()).expect("a directory").filter_map(Result::ok);
+    let held = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+    (held, written.unwrap_or_default())
+}
+
+fn large(_: &mut Criterion) {
+    let mut random = Random(43);
+    let documents = large_documents(&mut random);
+    let log = make_updates(wanted("HINDSIGHT_BENCH_UPDATES", 400_000), &mut random);
+    let updates = log.starts.len() - 1;
+    let (dir, history) = open_with(&documents);
+    let before = disk(&dir);
+    let (start, cpu) = (Instant::now(), thread_cpu());
+    apply_all(&history, &log);
+    let (took, cpu) = (start.elapsed(), thread_cpu() - cpu);
+    let after = disk(&dir);
+    let entries = log.bytes.len() as f64;
+    println!(
+        "{updates} updates of {} documents of {} B: {:.0} updates/s ({cpu:?} of {took:?} on this thread's CPU), \
+         {:.2} bytes held and {:.2} bytes written for each byte of the entries",
+        documents.len(),
+        documents[0].len(),
+        updates as f64 / took.as_secs_f64(),
+        (after.0 - before.0) as f64 / entries,
+        (after.1 - before.1) as f64 / entries,
+    );
+    let mut times: Vec<Duration> = (0..20_000)
+        .map(|_| {
+            let id = id_only(log.ids[random.below(updates)]);
+            let id = Doc::new(&id).expect("a document").first().expect("BSON").expect("an id");
+            let view = history.reader_at(time_of(random.below(updates))).expect("in the window");
+            let start = Instant::now();
+            black_box(view.get(NS, id).expect("readable"));
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("get at a random time: p50 {:?}, p99 {:?}", times[10_000], times[19_800]);
+}
+
+criterion_group!(benches, large, apply);
 criterion_main!(benches);

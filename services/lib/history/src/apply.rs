@@ -255,6 +255,7 @@ impl Writer<'_> {
 
     /// Makes the current document missing from the unit's time on.
     pub(crate) fn remove(&mut self, hash: u64, unit: &Unit) {
+        self.deleted.push(key::deleted(unit.visible, &self.prefix));
         self.latest.push(hash, &self.prefix, unit.visible, |out| {
             out.extend_from_slice(value::TOMBSTONE_VALUE);
         });

@@ -198,6 +198,7 @@ impl Writer<'_> {
         }
         while let Some(oldest) = self.trimming.queues.get_mut(&number).and_then(Queue::pop_excess) {
             let hash = self.latest.hash(&oldest);
+            self.deleted.push(key::deleted(unit.visible, &oldest));
             self.latest.push(hash, &oldest, unit.visible, |out| {
                 out.extend_from_slice(value::TOMBSTONE_VALUE);
             });

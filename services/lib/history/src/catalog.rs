@@ -116,11 +116,20 @@ impl Catalog {
 
     /// Forgets a number, whose data is gone.
     pub(crate) fn forget(&mut self, number: u32) {
-        self.collections.remove(&number);
+        let Some(gone) = self.collections.remove(&number) else { return };
+        for state in gone.states.iter().filter_map(|(_, state)| state.as_ref()) {
+            forget_in(&mut self.by_uuid, &state.uuid, number);
+            forget_in(&mut self.by_ns, &state.ns, number);
+        }
+        self.observed.retain(|(of, _), _| *of != number);
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<&Collection> {
         self.collections.get(&number)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Collection)> {
+        self.collections.iter().map(|(&number, collection)| (number, collection))
     }
 
     pub(crate) fn of_generation(&self, id: u32) -> impl Iterator<Item = (u32, &Collection)> {
@@ -178,6 +187,15 @@ impl Catalog {
     ) -> impl DoubleEndedIterator<Item = (u32, &Collection)> + use<'_> {
         let numbers = self.by_ns.get(ns).map(Vec::as_slice).unwrap_or_default();
         numbers.iter().filter_map(|&number| Some((number, self.collections.get(&number)?)))
+    }
+}
+
+fn forget_in<K: std::hash::Hash + Eq>(numbers: &mut HashMap<K, Vec<u32>>, name: &K, number: u32) {
+    if let Some(of_name) = numbers.get_mut(name) {
+        of_name.retain(|it| *it != number);
+        if of_name.is_empty() {
+            numbers.remove(name);
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Generation {
     /// Whether the base was loaded to its end.
     pub(crate) loaded: bool,
     pub(crate) hashes: Hashes,
+    /// The horizon of the history when the record was read.
+    pub(crate) kept_from: Timestamp,
 }
 
 /// What is known about the hashes that the source gives of its documents.
@@ -77,7 +79,7 @@ impl Generation {
     /// Returns the first and the last time whose state can be read; `None` while the relaxed window
     /// is open.
     pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
-        let from = self.base.exact_from;
+        let from = self.base.exact_from.max(self.kept_from);
         let through = self.through();
         (self.loaded && through >= from).then_some((from, through))
     }
@@ -147,7 +149,14 @@ fn decode_known(id: u32, bytes: &[u8]) -> Option<Generation> {
         None if field(b"hashesKnown").is_some() => Hashes::Known,
         None => Hashes::Unseen,
     };
-    Some(Generation { id, base, progress, loaded: field(b"loaded")?.as_bool()?, hashes })
+    Some(Generation {
+        id,
+        base,
+        progress,
+        loaded: field(b"loaded")?.as_bool()?,
+        hashes,
+        kept_from: Timestamp::ZERO,
+    })
 }
 
 #[cfg(test)]
@@ -173,7 +182,14 @@ mod tests {
             (Some(Progress::at(OpTime::new(5, 5, -1))), Hashes::Unrecognised(Timestamp::new(5, 4))),
         ] {
             let base = base.clone();
-            let generation = Generation { id: 3, base, progress, loaded: true, hashes };
+            let generation = Generation {
+                id: 3,
+                base,
+                progress,
+                loaded: true,
+                hashes,
+                kept_from: Timestamp::ZERO,
+            };
             assert_eq!(decode(3, &encode(&generation)).expect("a record"), generation);
         }
         assert!(decode(3, b"junk").is_err());
@@ -187,8 +203,14 @@ mod tests {
             exact_from: Timestamp::new(5, 1),
             server_version: None,
         };
-        let mut generation =
-            Generation { id: 1, base, progress: None, loaded: true, hashes: Hashes::Unseen };
+        let mut generation = Generation {
+            id: 1,
+            base,
+            progress: None,
+            loaded: true,
+            hashes: Hashes::Unseen,
+            kept_from: Timestamp::ZERO,
+        };
         assert_eq!(generation.window(), None);
         generation.progress = Some(Progress::at(OpTime::new(4, 1, 1)));
         assert_eq!(generation.window(), None);

@@ -11,6 +11,7 @@ use rocksdb::{DB, DBRawIterator, Options, ReadOptions, WriteBatch};
 use crate::catalog::Catalog;
 use crate::claim::Claim;
 use crate::generation::{self, Generation};
+use crate::horizon::Horizon;
 use crate::settings::{Settings, write_options};
 use crate::skips::Skips;
 use crate::{HistoryError, Observed, key, observed, state};
@@ -30,6 +31,7 @@ pub struct History {
     pub(crate) generations: Arc<RwLock<Vec<Generation>>>,
     claimed: AtomicBool,
     pub(crate) skips: Skips,
+    pub(crate) horizon: Horizon,
 }
 
 impl History {
@@ -41,7 +43,8 @@ impl History {
     /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
     /// not write, and [`HistoryError::Store`] when RocksDB fails.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
-        let mut db = DB::open(&settings.options(), path)?;
+        let horizon = Horizon::default();
+        let mut db = DB::open(&settings.options(&horizon), path)?;
         if db.get(key::FORMAT)?.is_some_and(|format| FORMER_VERSIONS.contains(&&format[..])) {
             tracing::warn!(
                 path = %path.display(),
@@ -49,7 +52,7 @@ impl History {
             );
             drop(db);
             DB::destroy(&Options::default(), path)?;
-            db = DB::open(&settings.options(), path)?;
+            db = DB::open(&settings.options(&horizon), path)?;
         }
         match db.get(key::FORMAT)? {
             Some(format) => check_format(&format)?,
@@ -60,7 +63,7 @@ impl History {
                 db.flush()?;
             }
         }
-        let history = Self::read_in(db, settings)?;
+        let history = Self::read_in(db, settings, horizon)?;
         history.discard_unfinished()?;
         Ok(history)
     }
@@ -72,14 +75,19 @@ impl History {
     /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
     /// not write, and [`HistoryError::Store`] when RocksDB fails.
     pub fn open_read_only(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
-        let mut options = settings.options();
+        let horizon = Horizon::default();
+        let mut options = settings.options(&horizon);
         options.create_if_missing(false);
         let db = DB::open_for_read_only(&options, path, false)?;
         check_format(&db.get(key::FORMAT)?.unwrap_or_default())?;
-        Self::read_in(db, settings)
+        Self::read_in(db, settings, horizon)
     }
 
-    fn read_in(db: DB, settings: Settings) -> Result<Self, HistoryError> {
+    fn read_in(db: DB, settings: Settings, horizon: Horizon) -> Result<Self, HistoryError> {
+        if let Some(bytes) = db.get(key::HORIZON)? {
+            let bytes = bytes.try_into().map_err(|_| HistoryError::corrupt("a horizon"))?;
+            horizon.begin_at(Timestamp::from_u64(u64::from_be_bytes(bytes)));
+        }
         let mut generations = Vec::new();
         for_each_under(&db, key::GENERATIONS, |id, record| {
             let id = id.try_into().map_err(|_| HistoryError::corrupt("a generation's key"))?;
@@ -93,12 +101,16 @@ impl History {
             settings,
             generations: Arc::new(RwLock::new(generations)),
             claimed: AtomicBool::new(false),
+            horizon,
         })
     }
 
     /// Returns the generations whose base is loaded, oldest first, each with its progress.
     pub fn generations(&self) -> Vec<Generation> {
-        self.read_generations().iter().filter(|generation| generation.loaded).cloned().collect()
+        let horizon = self.horizon.oldest();
+        let loaded = |generation: &&Generation| generation.loaded;
+        let kept = |it: &Generation| Generation { kept_from: horizon, ..it.clone() };
+        self.read_generations().iter().filter(loaded).map(kept).collect()
     }
 
     /// Returns, for each name in [`Settings::skipped`], how many operations or commands of that
@@ -146,35 +158,60 @@ impl History {
 
     /// Removes every trace of bases that were not loaded to their end.
     pub(crate) fn discard_unfinished(&self) -> Result<(), HistoryError> {
-        let unfinished: Vec<u32> = self
-            .read_generations()
-            .iter()
-            .filter(|generation| !generation.loaded)
-            .map(|generation| generation.id)
-            .collect();
-        for id in unfinished {
-            tracing::info!(generation = id, "discard a base that was not loaded to its end");
-            let mut batch = WriteBatch::default();
-            let numbers: Vec<u32> =
-                self.read_catalog().of_generation(id).map(|(number, _)| number).collect();
-            for number in numbers {
-                let (from, to) = key::range(number);
-                self.db.delete_file_in_range(&from, &to)?;
-                batch.delete_range(from, to);
-                batch.delete_range(
-                    key::collection(number, Timestamp::ZERO),
-                    key::collection(number, Timestamp::MAX),
-                );
-                self.write_catalog().forget(number);
-            }
-            batch.delete(key::generation(id));
-            self.db.write_opt(batch, &write_options())?;
+        self.discard(|generation| !generation.loaded)
+    }
+
+    /// Removes every trace of some generations.
+    pub(crate) fn discard(&self, which: impl Fn(&Generation) -> bool) -> Result<(), HistoryError> {
+        let ids: Vec<u32> = {
+            let generations = self.read_generations();
+            generations.iter().filter(|it| which(it)).map(|it| it.id).collect()
+        };
+        for id in ids {
+            tracing::info!(generation = id, "discard a base, and what was applied on top of it");
+            // Readers must not find the generation while its versions vanish.
             self.generations
                 .write()
                 .expect("no one panics while changing the generations")
                 .retain(|generation| generation.id != id);
+            let mut batch = WriteBatch::default();
+            let numbers: Vec<u32> =
+                self.read_catalog().of_generation(id).map(|(number, _)| number).collect();
+            for number in numbers {
+                self.discard_number(number, &mut batch)?;
+            }
+            batch.delete(key::generation(id));
+            self.db.write_opt(batch, &write_options())?;
         }
         Ok(())
+    }
+
+    /// Removes the versions, the states and the observations of a number.
+    pub(crate) fn discard_number(
+        &self,
+        number: u32,
+        batch: &mut WriteBatch,
+    ) -> Result<(), HistoryError> {
+        let (from, to) = key::range(number);
+        self.db.delete_file_in_range(&from, &to)?;
+        batch.delete_range(from, to);
+        let records = |of: fn(u32, Timestamp) -> Vec<u8>| {
+            (of(number, Timestamp::ZERO), of(number, Timestamp::MAX))
+        };
+        for (first, last) in [records(key::collection), records(key::observed)] {
+            batch.delete_range(first, last);
+        }
+        self.write_catalog().forget(number);
+        Ok(())
+    }
+
+    /// Returns an iterator over the records of one kind.
+    pub(crate) fn records_under(&self, kind: &[u8]) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        let mut iterator = self.db.raw_iterator_opt(options);
+        iterator.seek(kind);
+        iterator
     }
 
     /// Returns an iterator that finds the versions of single documents by their prefix.

@@ -8,6 +8,8 @@
 //! generation := 00000000 'G' ‖ id (u32 BE)
 //! collection := 00000000 'C' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! observed   := 00000000 'O' ‖ number (u32 BE) ‖ visible (u64 BE)
+//! horizon    := 00000000 'H'
+//! deleted    := 00000000 'D' ‖ visible (u64 BE) ‖ number (u32 BE) ‖ id key
 //! ```
 //!
 //! A number stands for one collection of one generation, from a create to a drop (or until it is
@@ -78,6 +80,10 @@ pub(crate) const NEXT_NUMBER: &[u8] = b"\0\0\0\0N";
 pub(crate) const GENERATIONS: &[u8] = b"\0\0\0\0G";
 pub(crate) const COLLECTIONS: &[u8] = b"\0\0\0\0C";
 pub(crate) const OBSERVED: &[u8] = b"\0\0\0\0O";
+pub(crate) const HORIZON: &[u8] = b"\0\0\0\0H";
+/// Every deletion of a document once more, by time: a walk over all documents would be needed to
+/// find the old ones.
+pub(crate) const DELETED: &[u8] = b"\0\0\0\0D";
 
 pub(crate) fn generation(id: u32) -> Vec<u8> {
     [GENERATIONS, &id.to_be_bytes()].concat()
@@ -89,6 +95,16 @@ pub(crate) fn collection(number: u32, visible: Timestamp) -> Vec<u8> {
 
 pub(crate) fn observed(number: u32, visible: Timestamp) -> Vec<u8> {
     [OBSERVED, &number.to_be_bytes(), &visible.as_u64().to_be_bytes()].concat()
+}
+
+pub(crate) fn deleted(visible: Timestamp, prefix: &[u8]) -> Vec<u8> {
+    [DELETED, &visible.as_u64().to_be_bytes(), prefix].concat()
+}
+
+/// Returns the time of a deletion, and the document's number and id key; `None` for other keys.
+pub(crate) fn split_deleted(key: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (time, prefix) = key.strip_prefix(DELETED)?.split_first_chunk::<8>()?;
+    Some((Timestamp::from_u64(u64::from_be_bytes(*time)), prefix))
 }
 
 /// Returns the number and the time of a collection key; `None` for other keys.

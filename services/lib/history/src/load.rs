@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hindsight_oplog::id_key;
 use hindsight_oplog::raw::Doc;
+use hindsight_oplog::{Timestamp, id_key};
 use rocksdb::WriteBatch;
 
 use crate::claim::Claim;
@@ -61,8 +61,14 @@ impl<'h> Load<'h> {
             return Err(HistoryError::BadBase { name: base.name, reason });
         }
         let id = history.read_generations().last().map_or(1, |generation| generation.id + 1);
-        let generation =
-            Generation { id, base, progress: None, loaded: false, hashes: Hashes::Unseen };
+        let generation = Generation {
+            id,
+            base,
+            progress: None,
+            loaded: false,
+            hashes: Hashes::Unseen,
+            kept_from: Timestamp::ZERO,
+        };
         let mut batch = WriteBatch::default();
         batch.put(key::generation(id), generation::encode(&generation));
         history.publish(generation.clone());

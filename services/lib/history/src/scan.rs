@@ -1,9 +1,12 @@
 //! The documents of a collection, one after the other.
 
+use std::sync::Arc;
+
 use hindsight_oplog::Timestamp;
 use rocksdb::DBRawIterator;
 
 use crate::assemble::Assembler;
+use crate::horizon::Pin;
 use crate::value::Order;
 use crate::{HistoryError, key};
 
@@ -34,6 +37,8 @@ pub struct DocumentScan<'h> {
     given: bool,
     ended: bool,
     assembler: Assembler,
+    /// Keeps what the scan has to read.
+    _pin: Arc<Pin>,
 }
 
 /// A document that the scan came to.
@@ -47,7 +52,7 @@ pub(crate) struct Found {
 
 impl<'h> DocumentScan<'h> {
     /// `iterator` stands where the scan begins, within one number.
-    pub(crate) fn new(iterator: DBRawIterator<'h>, at: Timestamp) -> Self {
+    pub(crate) fn new(iterator: DBRawIterator<'h>, at: Timestamp, pin: Arc<Pin>) -> Self {
         DocumentScan {
             iterator,
             at,
@@ -55,6 +60,7 @@ impl<'h> DocumentScan<'h> {
             given: false,
             ended: false,
             assembler: Assembler::default(),
+            _pin: pin,
         }
     }
 

@@ -7,6 +7,7 @@ use rocksdb::{
     SliceTransform, WriteOptions,
 };
 
+use crate::horizon::{ForgetSuperseded, Horizon};
 use crate::key;
 
 /// 16 shards: with RocksDB's own choice a shard is hardly larger than the top of a file's index.
@@ -45,7 +46,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(crate) fn options(&self) -> Options {
+    pub(crate) fn options(&self, horizon: &Horizon) -> Options {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.set_max_background_jobs(self.background_jobs.max(2));
@@ -67,6 +68,7 @@ impl Settings {
         options.set_allow_concurrent_memtable_write(false);
         options.set_block_based_table_factory(&self.table_options());
 
+        options.set_compaction_filter_factory(ForgetSuperseded(horizon.clone()));
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_level_zero_file_num_compaction_trigger(8);
         options.set_level_zero_slowdown_writes_trigger(32);

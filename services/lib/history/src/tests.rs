@@ -14,6 +14,7 @@ mod crash;
 mod ddl;
 mod deltas;
 mod documents;
+mod horizon;
 mod newer;
 mod proof;
 mod reads;

@@ -55,6 +55,7 @@ impl History {
         id: Element<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<(), HistoryError> {
+        let _pin = self.horizon.pin_oldest();
         let mut id_bytes = Vec::new();
         id_key::encode(id, &mut id_bytes);
         let mut spans: Vec<(u32, Span)> = Vec::new();
@@ -101,7 +102,7 @@ impl History {
         span: Span,
         visit: &mut Visit<'_>,
     ) -> Result<Walk, HistoryError> {
-        let first = span.from.max(generation.base.exact_from);
+        let first = span.from.max(generation.window().map_or(span.from, |(from, _)| from));
         let last = span.to.map_or(generation.through(), Timestamp::predecessor);
         let mut existed = false;
         let mut walk = self.versions_forward(prefix, first, last)?;

@@ -8,6 +8,7 @@ use rocksdb::DBRawIterator;
 
 use crate::assemble::Assembler;
 use crate::generation::Generation;
+use crate::horizon::Pin;
 use crate::scan::DocumentScan;
 use crate::value::Order;
 use crate::{CollectionState, History, HistoryError, Observed, ReadError, key};
@@ -17,11 +18,13 @@ pub type Documents<'h> = Box<dyn Iterator<Item = Result<Vec<u8>, HistoryError>> 
 
 /// The state at one time. A view is consistent, because the writer adds only what becomes visible
 /// later.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct View<'h> {
     pub(crate) history: &'h History,
     pub(crate) generation: u32,
     pub(crate) at: Timestamp,
+    /// Nothing that the view shows is forgotten while the view is in use.
+    pin: Arc<Pin>,
 }
 
 /// Finds documents of one collection at one time by their ids, one after the other.
@@ -35,6 +38,7 @@ pub struct Lookup<'h> {
 struct Finder<'h> {
     versions: DBRawIterator<'h>,
     at: Timestamp,
+    _pin: Arc<Pin>,
     seek: Vec<u8>,
     assembler: Assembler,
 }
@@ -46,13 +50,14 @@ impl History {
     /// Returns [`ReadError::OutOfWindow`] when no restore window contains the time. The error names
     /// the nearest times that can be read.
     pub fn reader_at(&self, at: Timestamp) -> Result<View<'_>, ReadError> {
-        let generations = self.read_generations();
+        let pin = self.horizon.pin(at);
+        let generations = self.generations();
         let windows = || generations.iter().filter_map(Generation::window);
         let holds = |generation: &&Generation| {
             generation.window().is_some_and(|(from, through)| from <= at && at <= through)
         };
-        match generations.iter().rev().find(holds) {
-            Some(generation) => Ok(View::new(self, generation.id, at)),
+        match generations.iter().rev().find(holds).zip(pin) {
+            Some((generation, pin)) => Ok(View::new(self, generation.id, at, pin)),
             None => Err(ReadError::OutOfWindow {
                 at,
                 nearest: [
@@ -73,8 +78,8 @@ impl History {
 }
 
 impl<'h> View<'h> {
-    pub(crate) fn new(history: &'h History, generation: u32, at: Timestamp) -> Self {
-        View { history, generation, at }
+    fn new(history: &'h History, generation: u32, at: Timestamp, pin: Arc<Pin>) -> Self {
+        View { history, generation, at, pin }
     }
 
     /// Returns the time of the view.
@@ -166,7 +171,7 @@ impl<'h> View<'h> {
                 iterator.next();
             }
         }
-        Ok(DocumentScan::new(iterator, self.at))
+        Ok(DocumentScan::new(iterator, self.at, Arc::clone(&self.pin)))
     }
 
     /// Returns all documents of a collection in the order in which they were inserted, if it is
@@ -203,6 +208,7 @@ impl<'h> View<'h> {
         Finder {
             versions: self.history.version_finder(),
             at: self.at,
+            _pin: Arc::clone(&self.pin),
             seek: Vec::with_capacity(64),
             assembler: Assembler::default(),
         }

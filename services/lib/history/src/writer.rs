@@ -89,6 +89,8 @@ pub struct Writer<'h> {
     targets: HashMap<[u8; 16], Target>,
     last_target: Option<([u8; 16], Target)>,
     edits: Vec<Edit>,
+    /// Records of deletions that are not stored yet.
+    pub(crate) deleted: Vec<Vec<u8>>,
     /// Observations that are not stored yet.
     pub(crate) observed: Vec<Observed>,
     last_unit: Option<OpTime>,
@@ -126,6 +128,7 @@ impl<'h> Writer<'h> {
             targets: HashMap::new(),
             last_target: None,
             edits: Vec::new(),
+            deleted: Vec::new(),
             observed: Vec::new(),
             last_unit: generation.applied(),
             stopped: None,
@@ -185,10 +188,11 @@ impl<'h> Writer<'h> {
             }
             return Ok(Applied::Already);
         }
-        let before = (self.latest.mark(), self.edits.len());
+        let before = (self.latest.mark(), self.edits.len(), self.deleted.len());
         let result = self.apply_new(visible, at, operations);
         if result.is_err() {
             self.take_back(before.0, before.1);
+            self.deleted.truncate(before.2);
             self.stopped = Some(at);
         }
         result.map(|()| Applied::Done)

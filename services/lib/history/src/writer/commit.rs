@@ -47,6 +47,7 @@ impl Writer<'_> {
         self.storing.store(&self.latest, records, generation.clone())?;
         self.edits.clear();
         self.observed.clear();
+        self.deleted.clear();
         // The arena that is forgotten here was handed over at least one commit ago, so it is in the
         // store.
         if self.latest.stored() {
@@ -74,6 +75,8 @@ impl Writer<'_> {
             }
             records.push((key::NEXT_NUMBER.to_vec(), catalog.next_number().to_be_bytes().to_vec()));
         }
+        let deleted = self.deleted.iter();
+        records.extend(deleted.map(|key| (key.clone(), Vec::new())));
         for observed in &self.observed {
             records.push((key::observed(observed.number, observed.at), observed::encode(observed)));
         }

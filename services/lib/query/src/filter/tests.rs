@@ -1,5 +1,5 @@
 use bson::{Bson, Document, RawDocumentBuf, Regex, bson, doc};
-use hindsight_oplog::raw::DocWriter;
+use hindsight_oplog::raw::{DocWriter, kind};
 
 use super::*;
 use crate::MAX_DEPTH;
