@@ -6,7 +6,6 @@
 //! that the target holds besides those of the state stay.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use hindsight_mongo::{Client, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
@@ -15,13 +14,20 @@ use super::batch::BatchBuilder;
 use super::command;
 use super::error::RestoreError;
 use super::insert::look_at;
-use super::plan::{Plan, ROLES, Skipped, USERS};
+use super::plan::{ROLES, Skipped, USERS};
 use super::snapshot::{CollectionState, Snapshot};
 use roles::Held;
 
 pub(super) mod accounts;
 pub(super) mod actions;
 mod roles;
+
+/// The documents of `admin.system.users` and `admin.system.roles` as the state has them.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    pub(super) users: Vec<Vec<u8>>,
+    pub(super) roles: Vec<Vec<u8>>,
+}
 
 /// The documents of `admin.system.users` and `admin.system.roles` as they will be merged.
 #[derive(Debug, Default)]
@@ -38,45 +44,35 @@ const NEW_ROLES: &str = "hindsight_restore_roles";
 /// limit is far beyond what a server can authorise with.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Reads users and roles from the snapshot. The user that this restore is logged in as is left out:
-/// merging that user would change the password and could end our own session half-way through.
-pub(super) async fn read(
-    snapshot: Arc<dyn Snapshot>,
-    plan: &Plan,
-    own_user: Option<&str>,
-    unknown_actions: &BTreeSet<String>,
-) -> Result<Authorization, RestoreError> {
-    let mut found = Authorization::default();
-    for state in &plan.authorization {
-        let (snapshot, state) = (Arc::clone(&snapshot), state.clone());
-        let is_users = state.name == USERS;
-        let read = tokio::task::spawn_blocking(move || read_all(snapshot.as_ref(), &state)).await;
-        let documents = read.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
-        match is_users {
-            true => found.users = documents,
-            false => found.roles = documents,
+impl Authorization {
+    /// Decides which users and roles are merged. Roles lose the actions that the target does not
+    /// know. The user that this restore is logged in as is left out: merging that user would change
+    /// the password and could end our own session half-way through.
+    pub(super) fn of(
+        Accounts { mut users, mut roles }: Accounts,
+        own_user: Option<&str>,
+        unknown_actions: &BTreeSet<String>,
+    ) -> Result<Self, RestoreError> {
+        if !unknown_actions.is_empty() {
+            for role in &mut roles {
+                *role = actions::without(role, unknown_actions).map_err(|error| {
+                    let namespace = format!("admin.{ROLES}");
+                    RestoreError::Source { namespace, source: error.into() }
+                })?;
+            }
         }
-    }
-    if !unknown_actions.is_empty() {
-        for role in &mut found.roles {
-            *role = actions::without(role, unknown_actions).map_err(|error| {
-                RestoreError::Source { namespace: format!("admin.{ROLES}"), source: error.into() }
-            })?;
+        let mut skipped = Vec::new();
+        let is_own = |user: &Vec<u8>| own_user.is_some_and(|own| id_of(user) == Some(own));
+        if let Some(own) = own_user
+            && users.iter().any(is_own)
+        {
+            users.retain(|user| !is_own(user));
+            let reason =
+                format!("user {own} is the one this restore is logged in as; the target's stays");
+            skipped.push(Skipped { ns: format!("admin.{USERS}"), reason });
         }
+        Ok(Self { users, roles, skipped })
     }
-    let is_own = |user: &Vec<u8>| own_user.is_some_and(|own| id_of(user) == Some(own));
-    if let Some(own) = own_user
-        && found.users.iter().any(is_own)
-    {
-        found.users.retain(|user| !is_own(user));
-        found.skipped.push(Skipped {
-            ns: format!("admin.{USERS}"),
-            reason: format!(
-                "user {own} is the one this restore is logged in as; the target's stays"
-            ),
-        });
-    }
-    Ok(found)
 }
 
 /// Reads all documents of a small collection into memory.
@@ -221,4 +217,31 @@ async fn look_up_roles(client: &Client, expected: &[Vec<u8>], result: &mut ReadB
 
 fn id_of(document: &[u8]) -> Option<&str> {
     Doc::new(document).ok()?.get(b"_id").ok().flatten().and_then(Element::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn the_own_user_stays_and_unknown_actions_go() {
+        let user = |id: &str| rawdoc! { "_id": id }.into_bytes();
+        let role = |actions: &[&str]| {
+            let actions: bson::RawArrayBuf = actions.iter().copied().collect();
+            let privilege = rawdoc! { "resource": { "db": "shop" }, "actions": actions };
+            let privileges: bson::RawArrayBuf = [privilege].into_iter().collect();
+            rawdoc! { "_id": "admin.ops", "privileges": privileges }.into_bytes()
+        };
+        let accounts = Accounts {
+            users: vec![user("admin.me"), user("shop.you")],
+            roles: vec![role(&["diagLogging", "find"])],
+        };
+        let unknown = BTreeSet::from(["diagLogging".to_owned()]);
+        let merged = Authorization::of(accounts, Some("admin.me"), &unknown).expect("well formed");
+        assert_eq!(merged.users, [user("shop.you")]);
+        assert_eq!(merged.roles, [role(&["find"])]);
+        assert!(merged.skipped[0].reason.contains("user admin.me is the one"), "{merged:?}");
+    }
 }

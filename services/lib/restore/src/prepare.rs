@@ -8,7 +8,7 @@ use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
 use super::authorization::actions::{self, actions_of};
-use super::authorization::{accounts, read_all};
+use super::authorization::{Accounts, Authorization, accounts, read_all};
 use super::checks::check;
 use super::definitions;
 use super::error::{LISTED, RestoreError, listed};
@@ -32,8 +32,8 @@ pub struct Prepared {
     pub(super) facts: TargetFacts,
     pub(super) abilities: Abilities,
     pub(super) warnings: Vec<String>,
-    /// Actions that roles of the state grant and the target does not know. They are left out.
-    pub(super) unknown_actions: BTreeSet<String>,
+    /// Users and roles as they will be merged.
+    pub(super) authorization: Authorization,
 }
 
 /// Plans the restore of a snapshot into a target and checks the target, without writing anything.
@@ -68,10 +68,12 @@ pub async fn prepare(
     let abilities = abilities(&target, &plan, &facts, feature_version).await?;
     let mut plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
     refused.add_to(&mut plan);
-    let mut unknown_actions = BTreeSet::new();
+    let mut authorization = Authorization::default();
     if settings.users_and_roles && facts.writable {
-        unknown_actions = fit_roles(&target, &accounts.roles, &facts, &mut plan, &settings).await?;
-        let present = accounts.present(&target, &facts, &unknown_actions).await?;
+        let unknown = fit_roles(&target, &accounts.roles, &facts, &mut plan, &settings).await?;
+        let own_user = facts.user.as_deref();
+        authorization = Authorization::of(accounts, own_user, &unknown)?;
+        let present = accounts::present(&target.client, &authorization, own_user).await?;
         plan.unfit.extend(present.problems);
         plan.warnings.extend(present.warnings);
     }
@@ -80,7 +82,7 @@ pub async fn prepare(
     let source = SourceVersion::new(feature_version, seen);
     check(&plan, &facts, &source, &settings, &mut warnings)?;
     let plan = Arc::new(plan);
-    Ok(Prepared { snapshot, target, settings, plan, facts, abilities, warnings, unknown_actions })
+    Ok(Prepared { snapshot, target, settings, plan, facts, abilities, warnings, authorization })
 }
 
 /// The longest time that buckets are examined before a plan is shown.
@@ -155,31 +157,6 @@ async fn fit_roles(
     }
     findings.add_to(plan);
     Ok(unknown)
-}
-
-/// The documents of `admin.system.users` and `admin.system.roles`.
-#[derive(Debug, Default)]
-struct Accounts {
-    users: Vec<Vec<u8>>,
-    roles: Vec<Vec<u8>>,
-}
-
-impl Accounts {
-    /// Returns what the target already has. Roles are compared as they will be written.
-    async fn present(
-        &self,
-        target: &Target,
-        facts: &TargetFacts,
-        unknown_actions: &BTreeSet<String>,
-    ) -> Result<accounts::Present, RestoreError> {
-        let roles: Result<Vec<_>, _> =
-            self.roles.iter().map(|role| actions::without(role, unknown_actions)).collect();
-        let roles = roles.map_err(|error| RestoreError::Source {
-            namespace: format!("admin.{}", plan::ROLES),
-            source: error.into(),
-        })?;
-        accounts::present(&target.client, &self.users, &roles, facts.user.as_deref()).await
-    }
 }
 
 /// What the state holds besides documents.

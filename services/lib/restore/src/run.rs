@@ -217,15 +217,14 @@ impl Prepared {
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
         progress.begin(Phase::Users, None, None);
-        let (snapshot, own) = (Arc::clone(&self.snapshot), self.facts.user.as_deref());
-        let found = authorization::read(snapshot, &self.plan, own, &self.unknown_actions).await?;
-        authorization::merge(&self.target.client, &found).await?;
-        (report.users, report.roles) = (found.users.len() as u64, found.roles.len() as u64);
-        report.skipped.extend(found.skipped.iter().cloned());
+        let merged = &self.authorization;
+        authorization::merge(&self.target.client, merged).await?;
+        (report.users, report.roles) = (merged.users.len() as u64, merged.roles.len() as u64);
+        report.skipped.extend(merged.skipped.iter().cloned());
         if !self.settings.verify {
             return Ok(());
         }
-        let read = authorization::read_back(&self.target.client, &found).await;
+        let read = authorization::read_back(&self.target.client, merged).await;
         report.verified &= read.mismatches.is_empty() && read.unread.is_empty();
         let tell = |reason| format!("users and roles were not wholly verified: {reason}");
         report.warnings.extend(read.unread.into_iter().map(tell));

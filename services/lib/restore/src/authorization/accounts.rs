@@ -6,7 +6,7 @@ use hindsight_mongo::{Client, codes};
 use super::super::command;
 use super::super::error::{LISTED, RestoreError, listed};
 use super::super::plan::{ROLES, USERS};
-use super::id_of;
+use super::{Authorization, id_of};
 
 /// Sentences about users and roles that a target already has.
 #[derive(Debug, Default)]
@@ -17,17 +17,16 @@ pub(in super::super) struct Present {
     pub(in super::super) warnings: Vec<String>,
 }
 
-/// Compares the target's users and roles with those of the state. `own` is the user that this
+/// Compares the target's users and roles with those that will be merged. `own` is the user that this
 /// restore is logged in as; the target keeps its own version of that user. A system collection that
 /// we may not read is not compared.
 pub(in super::super) async fn present(
     client: &Client,
-    users: &[Vec<u8>],
-    roles: &[Vec<u8>],
+    wanted: &Authorization,
     own: Option<&str>,
 ) -> Result<Present, RestoreError> {
     let mut present = Present::default();
-    for (name, wanted, what) in [(USERS, users, "user"), (ROLES, roles, "role")] {
+    for (name, wanted, what) in [(USERS, &wanted.users, "user"), (ROLES, &wanted.roles, "role")] {
         let held = match command::collect(client, "admin", command::named("find", name)).await {
             Ok(held) => held,
             Err(failure) if failure.is(codes::UNAUTHORIZED) => continue,
