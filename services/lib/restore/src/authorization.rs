@@ -1,26 +1,17 @@
-//! Restores users and roles.
-//!
-//! Seen on 6.0.5: a user with the role `restore` or `root` may not write to `admin.system.roles`
-//! directly. Such a user may fill two temporary collections and have the server merge them
-//! (`_mergeAuthzCollections`), as mongorestore does. Documents arrive unchanged. Users and roles
-//! that the target holds besides those of the state stay.
+//! Users and roles of the state: which are merged into those of the target, and whether they are
+//! there afterwards.
 
 use std::collections::BTreeSet;
 
-use hindsight_mongo::{Client, codes};
-use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+use hindsight_oplog::raw::{Doc, Element};
 
-use super::batch::BatchBuilder;
-use super::command;
+use super::destination::{AccountKind, HeldRole, ReadBack, Shown};
 use super::error::RestoreError;
-use super::insert::look_at;
 use super::plan::{ROLES, Skipped, USERS};
 use super::snapshot::{CollectionState, Snapshot};
-use roles::Held;
 
 pub(super) mod accounts;
 pub(super) mod actions;
-mod roles;
 
 /// The documents of `admin.system.users` and `admin.system.roles` as the state has them.
 #[derive(Debug, Default)]
@@ -31,14 +22,11 @@ pub(super) struct Accounts {
 
 /// The documents of `admin.system.users` and `admin.system.roles` as they will be merged.
 #[derive(Debug, Default)]
-pub(super) struct Authorization {
+pub struct Authorization {
     pub(super) users: Vec<Vec<u8>>,
     pub(super) roles: Vec<Vec<u8>>,
     pub(super) skipped: Vec<Skipped>,
 }
-
-const NEW_USERS: &str = "hindsight_restore_users";
-const NEW_ROLES: &str = "hindsight_restore_roles";
 
 /// The most bytes of one system collection that are read into memory. Users and roles are few; this
 /// limit is far beyond what a server can authorise with.
@@ -73,6 +61,13 @@ impl Authorization {
         }
         Ok(Self { users, roles, skipped })
     }
+
+    pub(super) fn of_kind(&self, kind: AccountKind) -> &[Vec<u8>] {
+        match kind {
+            AccountKind::Users => &self.users,
+            AccountKind::Roles => &self.roles,
+        }
+    }
 }
 
 /// Reads all documents of a small collection into memory.
@@ -95,127 +90,61 @@ pub(super) fn read_all(
     Ok(documents)
 }
 
-/// Merges users and roles into those of the target.
-pub(super) async fn merge(client: &Client, found: &Authorization) -> Result<(), RestoreError> {
-    if found.users.is_empty() && found.roles.is_empty() {
-        return Ok(());
-    }
-    let merged = async {
-        fill(client, NEW_USERS, &found.users).await?;
-        fill(client, NEW_ROLES, &found.roles).await?;
-        let mut command = DocWriter::new();
-        command.int32(b"_mergeAuthzCollections", 1);
-        if !found.users.is_empty() {
-            command.string(b"tempUsersCollection", &format!("admin.{NEW_USERS}"));
-        }
-        if !found.roles.is_empty() {
-            command.string(b"tempRolesCollection", &format!("admin.{NEW_ROLES}"));
-        }
-        command.string(b"db", "").value(kind::BOOL, b"drop", &[0]);
-        let result = command::run(client, "admin", command.finish()).await;
-        result
-            .map(drop)
-            .map_err(|failure| RestoreError::writing(&failure, "admin", "users and roles"))
-    }
-    .await;
-    let dropped = drop_temporary(client).await;
-    merged.and(dropped)
-}
-
-async fn fill(client: &Client, name: &str, documents: &[Vec<u8>]) -> Result<(), RestoreError> {
-    let namespace = format!("admin.{name}");
-    let mut builder = BatchBuilder::new(name, true, 4 << 20, 1000);
-    let mut batches = Vec::new();
-    for document in documents {
-        let full = builder.add(document).map_err(|unfit| RestoreError::WriteRefused {
-            namespace: namespace.clone(),
-            what: "a user or role".into(),
-            reason: format!("{unfit:?}"),
-        })?;
-        batches.extend(full);
-    }
-    batches.extend(builder.take());
-    for batch in batches {
-        let reply = client.run("admin", batch.insert).await;
-        let reply = reply
-            .map_err(|failure| RestoreError::writing(&failure, &namespace, "users and roles"))?;
-        look_at(&reply, &namespace, false, |_| None)?;
-    }
-    Ok(())
-}
-
-/// Drops the two temporary collections, even when the merge failed, because they hold credentials.
-async fn drop_temporary(client: &Client) -> Result<(), RestoreError> {
-    for name in [NEW_USERS, NEW_ROLES] {
-        match command::run(client, "admin", command::named("drop", name)).await {
-            Ok(_) => {}
-            Err(failure) if failure.is(codes::NAMESPACE_NOT_FOUND) => {}
-            Err(failure) => {
-                return Err(RestoreError::writing(&failure, &format!("admin.{name}"), "the drop"));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The result of reading users and roles back.
 #[derive(Debug, Default)]
-pub(super) struct ReadBack {
+pub(super) struct Compared {
     /// Users and roles that the target does not hold exactly as they were written.
     pub(super) mismatches: Vec<String>,
     /// What the target does not show us, and why.
     pub(super) unread: Vec<String>,
 }
 
-/// Reads the merged users and roles back.
-pub(super) async fn read_back(client: &Client, found: &Authorization) -> ReadBack {
-    let mut result = ReadBack::default();
-    for (name, expected) in [(USERS, &found.users), (ROLES, &found.roles)] {
+/// Compares the merged users and roles with those that the target holds.
+pub(super) async fn compare(held: &dyn ReadBack, merged: &Authorization) -> Compared {
+    let mut result = Compared::default();
+    for kind in [AccountKind::Users, AccountKind::Roles] {
+        let expected = merged.of_kind(kind);
         if expected.is_empty() {
             continue;
         }
-        let changed = |document: &[u8]| {
-            let id = id_of(document).unwrap_or("(unreadable)");
-            format!("admin.{name}: {id} is not as it was")
-        };
-        match command::collect(client, "admin", command::named("find", name)).await {
-            Ok(held) => {
+        match held.accounts(kind).await {
+            Ok(Shown::Documents(held)) => {
                 let missing = expected.iter().filter(|document| !held.contains(document));
-                result.mismatches.extend(missing.map(|document| changed(document)));
+                result.mismatches.extend(missing.map(|document| not_as_it_was(kind, document)));
             }
-            Err(failure) if failure.is(codes::UNAUTHORIZED) && name == ROLES => {
-                look_up_roles(client, expected, &mut result).await;
+            Ok(Shown::Hidden(_)) if kind == AccountKind::Roles => {
+                compare_each_role(held, expected, &mut result).await;
             }
-            Err(failure) => {
-                let error = RestoreError::reading(&failure, &format!("admin.{name} back"));
-                result.unread.push(error.to_string());
-            }
+            Ok(Shown::Hidden(reason)) => result.unread.push(reason),
+            Err(error) => result.unread.push(error.to_string()),
         }
     }
     result
 }
 
-async fn look_up_roles(client: &Client, expected: &[Vec<u8>], result: &mut ReadBack) {
+async fn compare_each_role(held: &dyn ReadBack, expected: &[Vec<u8>], result: &mut Compared) {
     for document in expected {
-        let id = id_of(document).unwrap_or("(unreadable)");
-        match roles::look_up(client, document).await {
-            Ok(Held::Same) => {}
-            Ok(Held::SameButRestrictions) => result.unread.push(format!(
-                "the authenticationRestrictions of role {id} can be compared only by a user who may read \
-                 admin.{ROLES} (role backup)"
+        match held.compare_role(document).await {
+            Ok(HeldRole::Same) => {}
+            Ok(HeldRole::SameButRestrictions) => result.unread.push(format!(
+                "the authenticationRestrictions of role {} can be compared only by a user who may read \
+                 admin.{ROLES} (role backup)",
+                id_of(document).unwrap_or("(unreadable)")
             )),
-            Ok(Held::Differs) => {
-                result.mismatches.push(format!("admin.{ROLES}: {id} is not as it was"));
+            Ok(HeldRole::Differs) => {
+                result.mismatches.push(not_as_it_was(AccountKind::Roles, document));
             }
-            Err(failure) => {
-                let error = RestoreError::reading(&failure, &format!("role {id} back"));
-                result.unread.push(error.to_string());
-            }
+            Err(error) => result.unread.push(error.to_string()),
         }
     }
 }
 
-fn id_of(document: &[u8]) -> Option<&str> {
+fn not_as_it_was(kind: AccountKind, document: &[u8]) -> String {
+    let id = id_of(document).unwrap_or("(unreadable)");
+    format!("admin.{}: {id} is not as it was", kind.collection())
+}
+
+pub(super) fn id_of(document: &[u8]) -> Option<&str> {
     Doc::new(document).ok()?.get(b"_id").ok().flatten().and_then(Element::as_str)
 }
 

@@ -10,9 +10,10 @@ use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 use super::documents::{Passage, display_id, passage, write_repair};
 use super::time_series::RAW_DATA;
 
-/// A full `insert`, and the update that must follow it, if any.
+/// Documents of one collection, in the form in which a server takes them: a full `insert`, and the
+/// update that must follow it, if any.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub struct Batch {
     pub(super) insert: RawDocumentBuf,
     pub(super) repair: Option<RawDocumentBuf>,
     /// `insert` is not an insert but an `applyOps` of one document, for the database `admin`.
@@ -41,6 +42,20 @@ impl Batch {
             documents: 1,
             bytes: document.len() as u64,
         }
+    }
+
+    /// Returns the documents in their order, each as its raw bytes.
+    pub fn documents(&self) -> impl Iterator<Item = &[u8]> {
+        let array: &[u8] = if self.verbatim { b"applyOps" } else { b"documents" };
+        let elements = Doc::new(self.insert.as_bytes()).and_then(|command| command.get(array));
+        let array = elements.ok().flatten().and_then(Element::as_array).unwrap_or(Doc::EMPTY);
+        array.elements().filter_map(|element| {
+            let element = element.ok()?;
+            if !self.verbatim {
+                return Some(element.value);
+            }
+            Some(element.as_doc()?.get(b"o").ok()??.value)
+        })
     }
 }
 
@@ -194,13 +209,6 @@ fn write_number(digits: &mut Vec<u8>, number: u64) {
     write!(digits, "{number}").expect("a Vec takes every write");
 }
 
-/// Returns the document at an index of an `insert` made here, for messages about that document.
-pub(super) fn document_at(insert: &RawDocumentBuf, index: i64) -> Option<&[u8]> {
-    let documents = Doc::new(insert.as_bytes()).ok()?.get(b"documents").ok()??.as_array()?;
-    let mut elements = documents.elements();
-    elements.nth(usize::try_from(index).ok()?)?.ok().map(|element: Element<'_>| element.value)
-}
-
 #[cfg(test)]
 mod tests {
     use bson::{RawDocument, Timestamp, rawdoc};
@@ -232,8 +240,7 @@ mod tests {
         let sizes: Vec<_> = batches.iter().map(|batch| batch.documents).collect();
         assert_eq!(sizes, [4, 4, 4, 4, 4, 4, 1]);
         assert_eq!(batches.iter().flat_map(documents).collect::<Vec<_>>(), all);
-        assert_eq!(document_at(&batches[1].insert, 2), Some(all[6].as_slice()));
-        assert_eq!(document_at(&batches[1].insert, 4), None);
+        assert_eq!(batches[1].documents().collect::<Vec<_>>(), all[4..8]);
         assert!(batches[0].insert.as_bytes().len() <= limit + FRAME);
         let raw: &RawDocument = &batches[0].insert;
         assert_eq!(raw.get_str("insert").ok(), Some("things"));
@@ -306,6 +313,7 @@ mod tests {
         let unfit = builder.add(late.as_bytes()).expect_err("late _id");
         assert_eq!(unfit, Unfit::Verbatim("its _id is not its first field"));
         let batch = Batch::verbatim("shop.things", late.as_bytes());
+        assert_eq!(batch.documents().collect::<Vec<_>>(), [late.as_bytes()]);
         let expected = rawdoc! {
             "applyOps": [{ "op": "i", "ns": "shop.things", "o": late }],
             "allowAtomic": false, "bypassDocumentValidation": true, "writeConcern": { "w": 1 },

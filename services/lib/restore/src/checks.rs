@@ -8,9 +8,9 @@ use hindsight_oplog::{Namespace, SourceVersion};
 mod versions;
 
 use super::error::RestoreError;
+use super::facts::TargetFacts;
 use super::plan::{Plan, PlannedCollection, ROLES};
 use super::settings::RestoreSettings;
-use super::target::TargetFacts;
 
 /// What a restore does in every database, by the server's names of the actions.
 const ACTIONS: [&str; 5] =

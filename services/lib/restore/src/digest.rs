@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::plan::PlannedCollection;
+use super::progress::Progress;
+
 /// The sum, modulo 2^128, of the first 128 bits of the BLAKE3 hash of each document, and the number
 /// of documents.
 ///
@@ -37,6 +40,14 @@ impl Digest {
         self.absorb(document.len(), hasher.finalize());
     }
 
+    /// Adds the next document of a collection whose order matters or not.
+    pub(super) fn add_of(&mut self, collection: &PlannedCollection, document: &[u8]) {
+        match collection.ordered {
+            true => self.add_next(document),
+            false => self.add(document),
+        }
+    }
+
     fn absorb(&mut self, length: usize, hash: blake3::Hash) {
         let (prefix, _) = hash.as_bytes().split_at(16);
         let prefix = prefix.try_into().expect("BLAKE3 gives 32 bytes");
@@ -55,6 +66,44 @@ impl fmt::Display for Digest {
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Digests the documents of one collection as they are read back, and counts them for people who
+/// watch.
+#[derive(Debug)]
+pub(super) struct CountedDigest<'a> {
+    collection: &'a PlannedCollection,
+    progress: &'a Progress,
+    digest: Digest,
+    /// The documents and bytes that the progress knows of.
+    counted: (u64, u64),
+}
+
+/// How many documents are counted at once.
+const COUNTED_TOGETHER: u64 = 1024;
+
+impl<'a> CountedDigest<'a> {
+    pub(super) fn new(collection: &'a PlannedCollection, progress: &'a Progress) -> Self {
+        Self { collection, progress, digest: Digest::default(), counted: (0, 0) }
+    }
+
+    pub(super) fn add(&mut self, document: &[u8]) {
+        self.digest.add_of(self.collection, document);
+        if self.digest.documents.is_multiple_of(COUNTED_TOGETHER) {
+            self.count();
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Digest {
+        self.count();
+        self.digest
+    }
+
+    fn count(&mut self) {
+        let Digest { documents, bytes, .. } = self.digest;
+        self.progress.add(documents - self.counted.0, bytes - self.counted.1);
+        self.counted = (documents, bytes);
     }
 }
 

@@ -9,6 +9,8 @@
 //! does. It needs a separate right, so only documents that an insert changes or refuses are written
 //! that way.
 
+use bson::{Bson, Document, RawDocumentBuf};
+use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
 /// How a document gets into a collection unchanged.
@@ -114,7 +116,24 @@ fn is_deeper(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
 /// Renders the `_id` of a document, for messages.
 pub(super) fn display_id(document: &[u8]) -> String {
     let id = Doc::new(document).ok().and_then(|document| document.get(b"_id").ok().flatten());
-    id.map_or_else(|| "(none)".to_owned(), super::command::display_value)
+    id.map_or_else(|| "(none)".to_owned(), display_value)
+}
+
+/// Renders one raw value as canonical Extended JSON, for messages. A value that JSON cannot show is
+/// shown in hexadecimal.
+fn display_value(element: Element<'_>) -> String {
+    let mut writer = DocWriter::new();
+    writer.value(element.kind, b"v", element.value);
+    let bytes = writer.finish();
+    let decoded = RawDocumentBuf::from_bytes(bytes)
+        .ok()
+        .and_then(|raw| Document::try_from(raw.as_ref()).ok())
+        .and_then(|mut document| document.remove("v"))
+        .map(Bson::into_canonical_extjson);
+    match decoded {
+        Some(value) => value.to_string(),
+        None => Hex(element.value).to_string(),
+    }
 }
 
 /// Writes one element of `updates`, which replaces the document with this `_id` by exactly these

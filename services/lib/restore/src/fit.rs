@@ -12,10 +12,10 @@ use hindsight_oplog::FeatureVersion;
 use hindsight_oplog::raw::{Doc, Malformed};
 
 use super::catalog::is_id_index;
+use super::facts::TargetFacts;
 use super::findings::{Findings, Obstacle};
 use super::plan::skip_reason;
 use super::snapshot::CollectionState;
-use super::target::TargetFacts;
 use super::version::Version;
 
 mod index;

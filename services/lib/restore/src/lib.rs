@@ -19,21 +19,19 @@
 //! (I12) and then run.
 
 mod authorization;
-mod barrier;
 mod batch;
 mod catalog;
 mod checks;
-mod command;
 mod definitions;
+mod destination;
 mod digest;
 mod documents;
 mod error;
-mod expiry;
+mod facts;
 mod findings;
 mod fit;
-mod indexes;
-mod insert;
 mod load;
+mod mongod;
 mod plan;
 mod prepare;
 mod progress;
@@ -42,21 +40,22 @@ mod rights;
 mod run;
 mod settings;
 mod snapshot;
-mod target;
+mod steps;
 mod time_series;
 mod verbatim;
 mod verify;
 mod version;
 
+pub use destination::{Destination, ReadBack};
 pub use digest::Digest;
 pub use error::{RestoreError, RestoreFailure, listed};
+pub use mongod::MongodDestination;
 pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};
 pub use prepare::{Prepared, prepare};
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use report::{CollectionReport, Outcome, RestoreReport};
 pub use settings::{RestoreSettings, SourceIdentity};
 pub use snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
-pub use target::Target;
 
 #[cfg(test)]
 mod memory;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hindsight_mongo::Client;
 use hindsight_oplog::raw::Malformed;
 use hindsight_runtime::queue::{self, Held};
 use hindsight_runtime::{TaskFailure, Tasks};
@@ -18,10 +17,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, BatchBuilder, Unfit};
+use super::destination::Destination;
 use super::digest::Digest;
 use super::documents::display_id;
 use super::error::RestoreError;
-use super::insert::insert;
 use super::plan::{Plan, PlannedCollection};
 use super::progress::Progress;
 use super::settings::RestoreSettings;
@@ -32,7 +31,7 @@ use super::verbatim::Verbatim;
 /// What loading needs, shared by its tasks.
 pub(super) struct Loader {
     pub(super) snapshot: Arc<dyn Snapshot>,
-    pub(super) client: Client,
+    pub(super) destination: Arc<dyn Destination>,
     pub(super) plan: Arc<Plan>,
     pub(super) settings: RestoreSettings,
     pub(super) progress: Arc<Progress>,
@@ -148,10 +147,7 @@ impl Loader {
                 });
             }
             let Some(ready) = self.take_in(&mut builder, collection, &document)? else { continue };
-            match collection.ordered {
-                true => digest.add_next(&document),
-                false => digest.add(&document),
-            }
+            digest.add_of(collection, &document);
             for batch in ready.into_iter().flatten() {
                 if !enqueue(queue, index, batch, collection.ordered, stop) {
                     return Ok(None);
@@ -191,7 +187,7 @@ impl Loader {
             let received = receiver.lock().await.recv().await;
             let Some(Held { item: work, .. }) = received.as_ref() else { return Ok(()) };
             let collection = &self.plan.collections[work.collection];
-            insert(&self.client, collection, &work.batch).await?;
+            self.destination.write(collection, &work.batch).await?;
             self.progress.add(work.batch.documents, work.batch.bytes);
             if let Some(Held { item: Work { taken: Some(taken), .. }, .. }) = received {
                 // A reader that no longer waits has been asked to stop.

@@ -7,9 +7,12 @@ use hindsight_oplog::raw::{Doc, Element, Malformed, kind};
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
 use super::catalog;
+use super::destination::Change;
 use super::documents::display_id;
 use super::snapshot::CollectionState;
-use super::time_series::{TimeSeries, is_buckets, make_through, other_span, without_view};
+use super::time_series::{
+    TimeSeries, is_buckets, make_through, other_span, set_mark, without_view,
+};
 
 /// Everything a restore will write. Collections and views are in the order of their namespaces.
 #[derive(Clone, Debug)]
@@ -217,6 +220,25 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
         raw_data: options.get(b"timeseries")?.is_some() && !is_buckets(&state.name),
         state,
     })
+}
+
+impl PlannedCollection {
+    /// Returns true if this change must be made once the documents are written.
+    pub fn needs(&self, change: Change) -> bool {
+        self.command_for(change).is_some()
+    }
+
+    /// Builds the command that makes the change.
+    pub(super) fn command_for(&self, change: Change) -> Option<Vec<u8>> {
+        match change {
+            Change::TakeMarkAway => {
+                let series = self.time_series.as_ref().filter(|series| series.unmark)?;
+                Some(set_mark(&series.view, false))
+            }
+            Change::Expire => self.expire.clone(),
+            Change::Bound => self.bounds.clone(),
+        }
+    }
 }
 
 impl Plan {

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
-use super::authorization::actions::{self, actions_of};
+use super::authorization::actions::actions_of;
 use super::authorization::{Accounts, Authorization, accounts, read_all};
 use super::checks::check;
 use super::definitions;
+use super::destination::Destination;
 use super::error::{LISTED, RestoreError, listed};
+use super::facts::TargetFacts;
 use super::findings::{Findings, Obstacle};
 use super::fit::{Limits, fit};
 use super::plan::{self, Plan, ViewDocuments};
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
-use super::target::{Target, TargetFacts};
 use super::time_series::Abilities;
 
 /// From this feature compatibility version on, `collMod` takes `cappedSize`.
@@ -26,11 +27,10 @@ const MOVES_BOUNDS: Series = Series::new(6, 0);
 /// A restore that may start: it is planned, and its target is checked. Nothing has been written.
 pub struct Prepared {
     pub(super) snapshot: Arc<dyn Snapshot>,
-    pub(super) target: Target,
+    pub(super) destination: Arc<dyn Destination>,
     pub(super) settings: RestoreSettings,
     pub(super) plan: Arc<Plan>,
     pub(super) facts: TargetFacts,
-    pub(super) abilities: Abilities,
     pub(super) warnings: Vec<String>,
     /// Users and roles as they will be merged.
     pub(super) authorization: Authorization,
@@ -45,7 +45,7 @@ pub struct Prepared {
 /// wrong with the target.
 pub async fn prepare(
     snapshot: Arc<dyn Snapshot>,
-    target: Target,
+    destination: Arc<dyn Destination>,
     settings: RestoreSettings,
 ) -> Result<Prepared, RestoreError> {
     settings.validate().map_err(RestoreError::Settings)?;
@@ -53,7 +53,7 @@ pub async fn prepare(
     let read = tokio::task::spawn_blocking(move || {
         read_catalog(reading.as_ref()).map(|catalog| (catalog, reading.warnings()))
     });
-    let facts = target.probe().await;
+    let facts = destination.probe().await;
     let (mut catalog, known) =
         read.await.map_err(|panic| RestoreError::Defect(panic.to_string()))??;
     let facts = facts?;
@@ -61,28 +61,31 @@ pub async fn prepare(
     let limits = Limits::of(&facts, feature_version);
     let accounts = std::mem::take(&mut catalog.accounts);
     let refused = match facts.writable {
-        true => catalog.fit_definitions(&target, &settings).await?,
+        true => catalog.fit_definitions(destination.as_ref(), &settings).await?,
         false => Findings::default(),
     };
     let plan = catalog.planned(snapshot.timestamp(), limits, &settings)?;
-    let abilities = abilities(&target, &plan, &facts, feature_version).await?;
+    let abilities = abilities(destination.as_ref(), &plan, &facts, feature_version).await?;
     let mut plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
     refused.add_to(&mut plan);
     let mut authorization = Authorization::default();
     if settings.users_and_roles && facts.writable {
-        let unknown = fit_roles(&target, &accounts.roles, &facts, &mut plan, &settings).await?;
+        let destination = destination.as_ref();
+        let unknown = fit_roles(destination, &accounts.roles, &facts, &mut plan, &settings).await?;
         let own_user = facts.user.as_deref();
         authorization = Authorization::of(accounts, own_user, &unknown)?;
-        let present = accounts::present(&target.client, &authorization, own_user).await?;
-        plan.unfit.extend(present.problems);
-        plan.warnings.extend(present.warnings);
+        if let Some(held) = destination.read_back() {
+            let present = accounts::present(held, &authorization, own_user).await?;
+            plan.unfit.extend(present.problems);
+            plan.warnings.extend(present.warnings);
+        }
     }
     let mut warnings = [plan.warnings.clone(), known].concat();
     let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
     let source = SourceVersion::new(feature_version, seen);
     check(&plan, &facts, &source, &settings, &mut warnings)?;
     let plan = Arc::new(plan);
-    Ok(Prepared { snapshot, target, settings, plan, facts, abilities, warnings, authorization })
+    Ok(Prepared { snapshot, destination, settings, plan, facts, warnings, authorization })
 }
 
 /// The longest time that buckets are examined before a plan is shown.
@@ -90,7 +93,7 @@ const LOOK: Duration = Duration::from_secs(20);
 
 /// Finds out what the target does with time-series. Asks nothing when the plan has no time-series.
 async fn abilities(
-    target: &Target,
+    destination: &dyn Destination,
     plan: &Plan,
     facts: &TargetFacts,
     feature_version: Option<FeatureVersion>,
@@ -99,15 +102,14 @@ async fn abilities(
     let knows_mark = match first {
         // The checks refuse a target that is not a primary.
         Some(collection) if facts.writable => {
-            target.knows_mixed_schema(&collection.state.db).await?
+            destination.knows_mixed_schema(&collection.state.db).await?
         }
         _ => false,
     };
-    let major = facts.version.split('.').next().and_then(|text| text.parse::<u32>().ok());
     Ok(Abilities {
         knows_mark,
         feature_version: feature_version.map(|it| u32::from(it.version.major)),
-        guards_buckets: major.is_some_and(|major| major >= 7),
+        guards_buckets: facts.guards_buckets(),
     })
 }
 
@@ -132,7 +134,7 @@ async fn fit_time_series(
 /// Finds roles that grant actions which the target does not know. Such a role is a problem, or
 /// loses those actions. Returns the actions.
 async fn fit_roles(
-    target: &Target,
+    destination: &dyn Destination,
     roles: &[Vec<u8>],
     facts: &TargetFacts,
     plan: &mut Plan,
@@ -141,9 +143,8 @@ async fn fit_roles(
     let namespace = || format!("admin.{}", plan::ROLES);
     let granted = actions_of(roles)
         .map_err(|error| RestoreError::Source { namespace: namespace(), source: error.into() })?;
-    let unknown = actions::unknown(&target.client, granted.keys().map(String::as_str)).await;
-    let unknown =
-        unknown.map_err(|failure| RestoreError::reading(&failure, "which actions it knows"))?;
+    let actions: Vec<&str> = granted.keys().map(String::as_str).collect();
+    let unknown = destination.unknown_actions(&actions).await?;
     let mut findings = Findings::default();
     for (action, roles) in granted.iter().filter(|(action, _)| unknown.contains(*action)) {
         let roles = listed(&roles.iter().cloned().collect::<Vec<_>>(), LISTED);
@@ -194,15 +195,11 @@ impl Catalog {
     /// reports them.
     async fn fit_definitions(
         &mut self,
-        target: &Target,
+        destination: &dyn Destination,
         settings: &RestoreSettings,
     ) -> Result<Findings, RestoreError> {
         let leave_out = settings.leave_out_unrestorable;
-        let asked =
-            definitions::fit(&target.client, &mut self.collections, &mut self.views, leave_out);
-        asked.await.map_err(|failure| {
-            RestoreError::reading(&failure, "which validators and views it understands")
-        })
+        definitions::fit(destination, &mut self.collections, &mut self.views, leave_out).await
     }
 
     /// Makes the plan for a target, including what the target cannot hold of the catalog.
@@ -256,7 +253,7 @@ impl Prepared {
     /// Returns the target's hosts, set name and version, for messages.
     pub fn target(&self) -> String {
         let set = self.facts.set_name.as_deref().unwrap_or("standalone");
-        format!("{} ({set}, MongoDB {})", self.target.name, self.facts.version)
+        format!("{} ({set}, MongoDB {})", self.destination.name(), self.facts.version)
     }
 
     /// Returns what the user should know before the restore starts.

@@ -6,15 +6,15 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::authorization;
+use super::destination::{Change, ReadBack};
 use super::digest::Digest;
 use super::error::{RestoreError, RestoreFailure};
-use super::expiry::set_expiry;
-use super::indexes::{Builds, build_indexes, create_collections, create_views, take_marks_away};
 use super::load::Loader;
 use super::plan::PlannedCollection;
 use super::prepare::Prepared;
 use super::progress::{Phase, Progress};
 use super::report::{CollectionReport, Durations, Outcome, RestoreReport};
+use super::steps::Steps;
 use super::verbatim::Verbatim;
 use super::verify::{Mismatches, compare_catalog, compare_documents};
 
@@ -65,40 +65,40 @@ impl Prepared {
         progress: &Progress,
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
+        let (destination, steps) = (self.destination.as_ref(), self.steps_of(progress));
+        let held = destination.read_back().filter(|_| self.settings.verify);
         self.make_indexes_and_views(progress, report).await?;
-        self.barrier().await?;
-        if self.settings.verify {
-            fail_on(&self.verify_documents(written, progress, report).await?)?;
-        } else {
-            self.check_primacy().await?;
+        destination.barrier(&self.plan, &self.facts).await?;
+        match held {
+            Some(held) => fail_on(&self.verify_documents(held, written, progress, report).await?)?,
+            None => destination.check_continuity(&self.facts).await?,
         }
-        take_marks_away(&self.target.client, &self.plan).await?;
+        steps.take_marks_away().await?;
         self.let_documents_expire(progress).await?;
-        if self.settings.verify {
-            self.verify_catalog(report).await?;
+        if let Some(held) = held {
+            self.verify_catalog(held, report).await?;
         }
-        self.restore_authorization(progress, report).await?;
-        self.barrier().await
+        self.restore_authorization(held, progress, report).await?;
+        destination.barrier(&self.plan, &self.facts).await
     }
 
-    /// Fails when a different primary answers than at the start. After an election or a crash, what
-    /// the primary took before may be gone; only a verification could find out.
-    async fn check_primacy(&self) -> Result<(), RestoreError> {
-        if self.target.primacy().await? == self.facts.primacy {
-            return Ok(());
+    fn steps_of<'a>(&'a self, progress: &'a Progress) -> Steps<'a> {
+        Steps {
+            destination: self.destination.as_ref(),
+            plan: &self.plan,
+            facts: &self.facts,
+            at_once: self.settings.connections,
+            progress,
         }
-        Err(RestoreError::Unavailable {
-            doing: "loading documents".into(),
-            reason:
-                "the target elected another primary meanwhile, and what the old one took may be \
-                     rolled back; restore again, or with verification"
-                    .into(),
-        })
     }
 
-    async fn verify_catalog(&self, report: &mut RestoreReport) -> Result<(), RestoreError> {
+    async fn verify_catalog(
+        &self,
+        held: &dyn ReadBack,
+        report: &mut RestoreReport,
+    ) -> Result<(), RestoreError> {
         let strangers_allowed = self.settings.allow_non_empty;
-        let mismatches = compare_catalog(&self.target, &self.plan, strangers_allowed).await?;
+        let mismatches = compare_catalog(held, &self.plan, strangers_allowed).await?;
         for collection in &mut report.collections {
             collection.verified = !mismatches.contains_key(&collection.ns);
         }
@@ -114,8 +114,7 @@ impl Prepared {
     ) -> Result<(), RestoreError> {
         let began = Instant::now();
         progress.begin(Phase::Collections, Some(self.plan.collections.len() as u64), None);
-        let at_once = self.settings.connections;
-        let made = create_collections(&self.target.client, &self.plan, at_once, progress).await;
+        let made = self.steps_of(progress).create_collections().await;
         report.durations.collections = began.elapsed();
         report.warnings.extend(made?);
         Ok(())
@@ -133,7 +132,7 @@ impl Prepared {
         let verbatim = Arc::new(Verbatim::of(&self.facts, &self.settings));
         let loader = Arc::new(Loader {
             snapshot: Arc::clone(&self.snapshot),
-            client: self.target.client.clone(),
+            destination: Arc::clone(&self.destination),
             plan: Arc::clone(&self.plan),
             settings: self.settings.clone(),
             progress: Arc::clone(progress),
@@ -167,15 +166,14 @@ impl Prepared {
         progress: &Progress,
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
-        let began = Instant::now();
-        let (client, builds) = (&self.target.client, self.builds());
+        let (began, steps) = (Instant::now(), self.steps_of(progress));
         let count = self.plan.collections.iter().map(|c| c.indexes.len() as u64).sum();
         progress.begin(Phase::Indexes, Some(count), None);
-        let built = build_indexes(client, &self.plan, |c| &c.indexes, builds, progress).await;
+        let built = steps.build_indexes(|collection| &collection.indexes).await;
         report.durations.indexes = began.elapsed();
         built?;
         progress.begin(Phase::Views, Some(self.plan.views.len() as u64), None);
-        report.skipped.extend(create_views(client, &self.plan, progress).await?);
+        report.skipped.extend(steps.create_views().await?);
         let names = self.plan.views.iter().map(|view| format!("{}.{}", view.db, view.name));
         report.views = names.collect();
         Ok(())
@@ -183,14 +181,15 @@ impl Prepared {
 
     async fn verify_documents(
         &self,
+        held: &dyn ReadBack,
         written: &[Digest],
         progress: &Progress,
         report: &mut RestoreReport,
     ) -> Result<Mismatches, RestoreError> {
         let began = Instant::now();
         progress.begin(Phase::Verification, Some(report.documents), Some(report.bytes));
-        let (client, at_once) = (&self.target.client, self.settings.connections);
-        let found = compare_documents(client, &self.plan, written, at_once, progress).await;
+        let at_once = self.settings.connections;
+        let found = compare_documents(held, &self.plan, written, at_once, progress).await;
         report.durations.verification = began.elapsed();
         found
     }
@@ -198,40 +197,35 @@ impl Prepared {
     async fn let_documents_expire(&self, progress: &Progress) -> Result<(), RestoreError> {
         let each = |c: &PlannedCollection| {
             c.expiring_indexes.len() as u64
-                + u64::from(c.expire.is_some())
-                + u64::from(c.bounds.is_some())
+                + u64::from(c.needs(Change::Expire))
+                + u64::from(c.needs(Change::Bound))
         };
         let count = self.plan.collections.iter().map(each).sum();
         progress.begin(Phase::Expiry, Some(count), None);
-        set_expiry(&self.target.client, &self.plan, self.builds(), progress).await
+        self.steps_of(progress).set_expiry().await
     }
 
-    fn builds(&self) -> Builds {
-        let at_once = self.settings.connections;
-        Builds { at_once, replicated: self.facts.set_name.is_some() }
-    }
-
+    /// Merges users and roles, and compares them with those that are held, if they can be read.
     async fn restore_authorization(
         &self,
+        held: Option<&dyn ReadBack>,
         progress: &Progress,
         report: &mut RestoreReport,
     ) -> Result<(), RestoreError> {
         progress.begin(Phase::Users, None, None);
         let merged = &self.authorization;
-        authorization::merge(&self.target.client, merged).await?;
+        self.destination.merge_accounts(merged).await?;
         (report.users, report.roles) = (merged.users.len() as u64, merged.roles.len() as u64);
         report.skipped.extend(merged.skipped.iter().cloned());
-        if !self.settings.verify {
-            return Ok(());
-        }
-        let read = authorization::read_back(&self.target.client, merged).await;
-        report.verified &= read.mismatches.is_empty() && read.unread.is_empty();
+        let Some(held) = held else { return Ok(()) };
+        let compared = authorization::compare(held, merged).await;
+        report.verified &= compared.mismatches.is_empty() && compared.unread.is_empty();
         let tell = |reason| format!("users and roles were not wholly verified: {reason}");
-        report.warnings.extend(read.unread.into_iter().map(tell));
-        if read.mismatches.is_empty() {
+        report.warnings.extend(compared.unread.into_iter().map(tell));
+        if compared.mismatches.is_empty() {
             return Ok(());
         }
-        Err(RestoreError::VerificationFailed { mismatches: read.mismatches })
+        Err(RestoreError::VerificationFailed { mismatches: compared.mismatches })
     }
 
     fn empty_report(&self) -> RestoreReport {
@@ -240,7 +234,7 @@ impl Prepared {
             advice: Some(format!(
                 "the target {} is incomplete and must not be used; drop what was restored there (or start \
                  with an empty deployment) and run the restore again",
-                self.target.name
+                self.destination.name()
             )),
             timestamp: self.plan.timestamp,
             verified: false,

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::documents::display_id;
 use super::error::RestoreError;
+use super::facts::TargetFacts;
 use super::plan::Skipped;
 use super::settings::RestoreSettings;
-use super::target::TargetFacts;
 use super::version::Version;
 
 /// Decides what happens to documents that an insert would change or refuse.

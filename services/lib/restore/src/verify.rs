@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hindsight_history::form::{Meaning, index_name};
-use hindsight_mongo::{Client, Failure, codes};
-use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
+use hindsight_oplog::raw::{Doc, Element, Malformed};
 use hindsight_oplog::time_series::MIXED_SCHEMA;
 
 use super::catalog::same_definition;
-use super::command;
+use super::destination::ReadBack;
 use super::digest::Digest;
 use super::error::RestoreError;
 use super::plan::{Plan, PlannedCollection, VIEWS};
 use super::progress::Progress;
-use super::target::Target;
 use super::time_series;
 
 /// What differs, by namespace.
@@ -24,7 +22,7 @@ pub(super) type Mismatches = BTreeMap<String, String>;
 /// is under way and nothing expires, so reading from the primary, which has confirmed that the
 /// majority holds everything, is enough.
 pub(super) async fn compare_documents(
-    client: &Client,
+    held: &dyn ReadBack,
     plan: &Plan,
     written: &[Digest],
     at_once: usize,
@@ -33,52 +31,23 @@ pub(super) async fn compare_documents(
     let mut pairs: Vec<_> = plan.collections.iter().zip(written).collect();
     pairs.sort_by_key(|(_, digest)| std::cmp::Reverse(digest.bytes));
     let compared = stream::iter(pairs).map(|(collection, written)| async move {
-        let held = digest_collection(client, collection, progress).await;
-        let namespace = collection.state.namespace();
-        let held = held.map_err(|failure| RestoreError::reading(&failure, &format!("{namespace} back")))?;
+        let held = held.digest(collection, progress).await?;
         let differs = (held != *written).then(|| {
             format!(
                 "{} documents, {} bytes, digest {written} were written; the target holds {}, {}, {held}",
                 written.documents, written.bytes, held.documents, held.bytes
             )
         });
-        Ok::<_, RestoreError>(differs.map(|differs| (namespace, differs)))
+        Ok::<_, RestoreError>(differs.map(|differs| (collection.state.namespace(), differs)))
     });
     let found: Vec<_> = compared.buffer_unordered(at_once).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }
 
-async fn digest_collection(
-    client: &Client,
-    collection: &PlannedCollection,
-    progress: &Progress,
-) -> Result<Digest, Failure> {
-    let mut find = DocWriter::new();
-    find.string(b"find", &collection.state.name);
-    find.open(kind::DOCUMENT, b"hint").int32(b"$natural", 1).close();
-    let find = time_series::raw_if_needed(find, collection);
-    let mut digest = Digest::default();
-    let (mut counted, mut counted_bytes) = (0, 0);
-    let add = |document: &[u8]| {
-        match collection.ordered {
-            true => digest.add_next(document),
-            false => digest.add(document),
-        }
-        if digest.documents.is_multiple_of(1024) {
-            progress.add(digest.documents - counted, digest.bytes - counted_bytes);
-            (counted, counted_bytes) = (digest.documents, digest.bytes);
-        }
-        Ok(())
-    };
-    command::for_each_document(client, &collection.state.db, find, add).await?;
-    progress.add(digest.documents - counted, digest.bytes - counted_bytes);
-    Ok(digest)
-}
-
 /// Compares options, indexes and views with the plan, and looks for collections that are not in the
 /// plan.
 pub(super) async fn compare_catalog(
-    target: &Target,
+    held: &dyn ReadBack,
     plan: &Plan,
     strangers_allowed: bool,
 ) -> Result<Mismatches, RestoreError> {
@@ -87,18 +56,14 @@ pub(super) async fn compare_catalog(
     databases.extend(plan.views.iter().map(|view| view.db.as_str()));
     let mut mismatches = Mismatches::new();
     for db in databases {
-        let blame = |failure: Failure| {
-            RestoreError::reading(&failure, &format!("the catalog of {db} back"))
-        };
-        let listed = target.list_collections(db).await.map_err(blame)?;
+        let listed = held.catalog(db).await?;
         let listed = by_name(&listed).map_err(|error| garbled(db, error))?;
         for collection in plan.collections.iter().filter(|c| c.state.db == db) {
             let entry = listed.get(collection.state.name.as_str());
-            let differs = compare_collection(&target.client, collection, entry.copied()).await?;
+            let differs = compare_collection(held, collection, entry.copied()).await?;
             mismatches.extend(differs.map(|differs| (collection.state.namespace(), differs)));
         }
-        let views = compare_views(&target.client, db, plan, &listed).await.map_err(blame)?;
-        mismatches.extend(views);
+        mismatches.extend(compare_views(held, db, plan, &listed).await?);
         if !strangers_allowed {
             mismatches.extend(strangers(db, plan, &listed));
         }
@@ -122,7 +87,7 @@ fn options_of<'a>(entry: Doc<'a>) -> Result<Doc<'a>, Malformed> {
 }
 
 async fn compare_collection(
-    client: &Client,
+    held: &dyn ReadBack,
     collection: &PlannedCollection,
     entry: Option<Doc<'_>>,
 ) -> Result<Option<String>, RestoreError> {
@@ -130,17 +95,12 @@ async fn compare_collection(
     let namespace = collection.state.namespace();
     let bad = |error| garbled(&namespace, error);
     let expected = Doc::new(&collection.state.options).map_err(bad)?;
-    let differs = options_of(entry).and_then(|held| options_difference(collection, expected, held));
+    let differs =
+        options_of(entry).and_then(|options| options_difference(collection, expected, options));
     if let Some(fields) = differs.map_err(bad)? {
         return Ok(Some(format!("its options differ: {fields}")));
     }
-    let mut list = DocWriter::new();
-    list.string(b"listIndexes", &collection.state.name);
-    let list = time_series::raw_if_needed(list, collection);
-    let held = command::collect(client, &collection.state.db, list).await;
-    let held = held.map_err(|failure| {
-        RestoreError::reading(&failure, &format!("the indexes of {namespace}"))
-    })?;
+    let held = held.indexes(collection).await?;
     compare_indexes(&collection.state.indexes, &held).map_err(bad)
 }
 
@@ -198,20 +158,16 @@ fn real_indexes(specs: &[Vec<u8>]) -> Result<Vec<&Vec<u8>>, Malformed> {
 /// compared byte by byte (those of time-series by meaning). Otherwise, what `listCollections` says
 /// about each view is compared.
 async fn compare_views(
-    client: &Client,
+    held: &dyn ReadBack,
     db: &str,
     plan: &Plan,
     listed: &BTreeMap<String, Doc<'_>>,
-) -> Result<Mismatches, Failure> {
+) -> Result<Mismatches, RestoreError> {
     let views = || plan.views.iter().filter(|view| view.db == db);
     if views().next().is_none() {
         return Ok(Mismatches::new());
     }
-    let definitions = match command::collect(client, db, command::named("find", VIEWS)).await {
-        Ok(definitions) => Some(definitions),
-        Err(failure) if failure.is(codes::UNAUTHORIZED) => None,
-        Err(failure) => return Err(failure),
-    };
+    let definitions = held.views(db).await?;
     let is_held = |view: &super::plan::PlannedView| -> Result<bool, Malformed> {
         if let Some(definitions) = &definitions {
             if view.time_series {
@@ -263,7 +219,7 @@ fn strangers(db: &str, plan: &Plan, listed: &BTreeMap<String, Doc<'_>>) -> Misma
 }
 
 fn garbled(what: &str, error: Malformed) -> RestoreError {
-    RestoreError::reading(&Failure::refused(error.to_string()), what)
+    RestoreError::Unavailable { doing: format!("reading {what}"), reason: error.to_string() }
 }
 
 #[cfg(test)]

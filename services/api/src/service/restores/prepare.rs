@@ -7,7 +7,7 @@ use hindsight_oplog::{Hex, Timestamp};
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_restore::{
-    Prepared, RestoreSettings, SourceIdentity, Target, prepare as prepare_restore,
+    MongodDestination, Prepared, RestoreSettings, SourceIdentity, prepare as prepare_restore,
 };
 use hindsight_segment::Sequence;
 use tonic::Status;
@@ -53,7 +53,8 @@ async fn prepare_at_leisure(
     let engine = &service.engine;
     let at = service.reach(Some(time.clone())).await?;
     let history = Arc::clone(engine.history().map_err(status_of)?);
-    let target = Target::connect(&restore.to).await.map_err(|error| status_of_restore(&error))?;
+    let target = MongodDestination::connect(&restore.to).await;
+    let target = Arc::new(target.map_err(|error| status_of_restore(&error))?);
     let settings = RestoreSettings {
         allow_non_empty: restore.allow_non_empty,
         leave_out_unrestorable: restore.leave_out_unrestorable,

@@ -1,11 +1,8 @@
 //! Finds users and roles that a target already has with other contents. A merge leaves those as
 //! they are.
 
-use hindsight_mongo::{Client, codes};
-
-use super::super::command;
+use super::super::destination::{AccountKind, ReadBack, Shown};
 use super::super::error::{LISTED, RestoreError, listed};
-use super::super::plan::{ROLES, USERS};
 use super::{Authorization, id_of};
 
 /// Sentences about users and roles that a target already has.
@@ -21,17 +18,14 @@ pub(in super::super) struct Present {
 /// restore is logged in as; the target keeps its own version of that user. A system collection that
 /// we may not read is not compared.
 pub(in super::super) async fn present(
-    client: &Client,
-    wanted: &Authorization,
+    held: &dyn ReadBack,
+    merged: &Authorization,
     own: Option<&str>,
 ) -> Result<Present, RestoreError> {
     let mut present = Present::default();
-    for (name, wanted, what) in [(USERS, &wanted.users, "user"), (ROLES, &wanted.roles, "role")] {
-        let held = match command::collect(client, "admin", command::named("find", name)).await {
-            Ok(held) => held,
-            Err(failure) if failure.is(codes::UNAUTHORIZED) => continue,
-            Err(failure) => return Err(RestoreError::reading(&failure, &format!("admin.{name}"))),
-        };
+    for kind in [AccountKind::Users, AccountKind::Roles] {
+        let Shown::Documents(held) = held.accounts(kind).await? else { continue };
+        let (wanted, what) = (merged.of_kind(kind), kind.noun());
         let more = more(wanted, &held, own);
         if !more.is_empty() {
             present.warnings.push(format!(

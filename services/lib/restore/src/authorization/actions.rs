@@ -4,18 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hindsight_mongo::{Client, Failure};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
-use super::super::command;
 use super::id_of;
-
-/// A name that no role has.
-const NO_ROLE: &str = "hindsight_no_such_role";
-/// How servers begin the message about unknown actions:
-/// `Unrecognized action privilege strings: a,b` (4.4.2), `Unrecognized action: a` and
-/// `Unrecognized actions: a, b` (5.0.4 to 7.0.28).
-const UNRECOGNIZED: &str = "Unrecognized action";
 
 /// Returns the actions that roles grant, each with the ids of the roles that grant it.
 pub(in super::super) fn actions_of(
@@ -40,39 +31,6 @@ fn privileges(role: Doc<'_>) -> Result<Vec<Doc<'_>>, Malformed> {
     let privileges = role.get(b"privileges")?.and_then(Element::as_array).unwrap_or(Doc::EMPTY);
     let documents = privileges.elements().map(|element| Ok(element?.as_doc()));
     Ok(documents.collect::<Result<Vec<_>, Malformed>>()?.into_iter().flatten().collect())
-}
-
-/// Returns the actions that the target does not know. The target is asked to grant the actions to a
-/// role that does not exist. It always refuses, but it complains about unknown actions first. When
-/// we may not grant privileges, the result is empty.
-pub(in super::super) async fn unknown<'a>(
-    client: &Client,
-    actions: impl Iterator<Item = &'a str>,
-) -> Result<BTreeSet<String>, Failure> {
-    let actions: Vec<&str> = actions.collect();
-    if actions.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let mut ask = DocWriter::new();
-    ask.string(b"grantPrivilegesToRole", NO_ROLE).open(kind::ARRAY, b"privileges");
-    ask.open(kind::DOCUMENT, b"0").open(kind::DOCUMENT, b"resource");
-    ask.string(b"db", "").string(b"collection", "").close().open(kind::ARRAY, b"actions");
-    for (number, action) in actions.iter().enumerate() {
-        ask.string(number.to_string().as_bytes(), action);
-    }
-    ask.close().close().close();
-    match command::run(client, "admin", ask.finish()).await {
-        Err(failure) if !failure.is_passing() => Ok(named_in(failure.message(), &actions)),
-        Err(unavailable) => Err(unavailable),
-        Ok(_) => Ok(BTreeSet::new()),
-    }
-}
-
-fn named_in(message: &str, actions: &[&str]) -> BTreeSet<String> {
-    let list = message.split_once(UNRECOGNIZED).and_then(|(_, rest)| rest.split_once(": "));
-    let named: BTreeSet<&str> =
-        list.map(|(_, names)| names.split(',').map(str::trim).collect()).unwrap_or_default();
-    actions.iter().filter(|action| named.contains(*action)).map(|it| (*it).to_owned()).collect()
 }
 
 /// Returns the role without these actions, and without privileges that grant nothing else.
@@ -145,23 +103,6 @@ mod tests {
     fn privilege<const N: usize>(db: &str, actions: [&str; N]) -> RawDocumentBuf {
         let actions: bson::RawArrayBuf = actions.into_iter().collect();
         rawdoc! { "resource": { "db": db, "collection": "" }, "actions": actions }
-    }
-
-    #[test]
-    fn what_a_target_does_not_know_is_read_from_its_refusal() {
-        let asked = ["find", "diagLogging", "noSuch"];
-        for message in [
-            "Unrecognized action privilege strings: diagLogging,noSuch",
-            "Unrecognized actions: diagLogging, noSuch",
-        ] {
-            assert_eq!(named_in(message, &asked), set(["diagLogging", "noSuch"]), "{message}");
-        }
-        assert_eq!(named_in("Unrecognized action: noSuch", &asked), set(["noSuch"]));
-        for message in
-            ["Role hindsight_no_such_role@admin not found", "not authorized on admin: find"]
-        {
-            assert_eq!(named_in(message, &asked), set([]), "{message}");
-        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion};
 
-use super::super::target::TargetFacts;
+use super::super::facts::TargetFacts;
 
 /// From this series on, `setFeatureCompatibilityVersion` must be confirmed.
 const CONFIRMED_SINCE: Series = Series::new(7, 0);

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use bson::rawdoc;
 use hindsight_mongo::Deployment;
 
+use super::super::facts::TargetFacts;
 use super::super::memory::{MemorySnapshot, collection};
+use super::super::mongod::MongodDestination;
 use super::super::plan::plan;
 use super::super::rights::Rights;
-use super::super::target::TargetFacts;
 use super::*;
 
 /// Makes a loader with a target that does not answer: nothing listens on port 1.
@@ -23,9 +24,10 @@ async fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
         ..TargetFacts::default()
     };
     let nowhere = Deployment::parse("mongodb://127.0.0.1:1").await.expect("parses");
+    let client = nowhere.patience(Duration::from_secs(60)).client().expect("connects later");
     Arc::new(Loader {
         snapshot: Arc::new(snapshot),
-        client: nowhere.patience(Duration::from_secs(60)).client().expect("connects later"),
+        destination: Arc::new(MongodDestination::new(client, "nowhere")),
         plan: Arc::new(plan),
         settings: RestoreSettings { batch_documents: 10, ..RestoreSettings::default() },
         progress: Arc::new(Progress::default()),

@@ -3,6 +3,7 @@
 use bson::rawdoc;
 
 use super::super::memory::{MemorySnapshot, collection};
+use super::super::mongod::MongodDestination;
 use super::*;
 
 fn snapshot() -> MemorySnapshot {
@@ -39,15 +40,18 @@ fn a_source_that_fails_is_named() {
 #[tokio::test]
 async fn an_unreachable_target_and_bad_settings_are_told_apart() {
     let uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100";
-    let target = Target::connect(uri).await.expect("connects later");
-    let result =
-        prepare(Arc::new(snapshot()), target.clone(), RestoreSettings::default()).await.map(drop);
+    let target = MongodDestination::connect(uri).await.expect("connects later");
+    let target: Arc<dyn Destination> = Arc::new(target);
+    let result = prepare(Arc::new(snapshot()), Arc::clone(&target), RestoreSettings::default())
+        .await
+        .map(drop);
     let error = result.expect_err("nobody listens");
     assert!(matches!(&error, RestoreError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
     let bad = RestoreSettings { connections: 0, ..RestoreSettings::default() };
     let error = prepare(Arc::new(snapshot()), target, bad).await.map(drop).expect_err("bad");
     assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
-    let error = Target::connect("http://example").await.map(drop).expect_err("no such scheme");
+    let error =
+        MongodDestination::connect("http://example").await.map(drop).expect_err("no such scheme");
     assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
 }

@@ -1,76 +1,20 @@
-//! The deployment that a restore writes to, and what can be learnt about it without writing.
-
-use std::time::Duration;
+//! What can be learnt about a target without writing.
 
 use bson::Document;
-use hindsight_mongo::{Client, Deployment, Failure, Primacy, UriError, codes};
+use hindsight_mongo::{Failure, Primacy, codes};
 use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
-use super::command;
-use super::error::{RestoreError, with_remedy};
-use super::rights::Rights;
-use super::time_series;
+use super::super::error::{RestoreError, with_remedy};
+use super::super::facts::TargetFacts;
+use super::super::rights::Rights;
+use super::super::time_series;
+use super::read_back::list_collections;
+use super::{MongodDestination, command};
 
-/// A connected target.
-#[derive(Clone, Debug)]
-pub struct Target {
-    pub(super) client: Client,
-    /// The hosts as given, without credentials; for messages.
-    pub(super) name: String,
-}
-
-/// How long to look for a server that can be written to, unless the URI says otherwise.
-const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What was found out about a target. A field is `None` when the server did not report it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TargetFacts {
-    pub(super) writable: bool,
-    pub(super) router: bool,
-    pub(super) set_name: Option<String>,
-    pub(super) replica_set_id: Option<String>,
-    /// Identifies the primary that answered.
-    pub(super) primacy: Primacy,
-    pub(super) version: String,
-    pub(super) feature_version: Option<String>,
-    /// The time by the target's own clock, in seconds since 1970.
-    pub(super) now: Option<i64>,
-    pub(super) namespaces: Option<Vec<String>>,
-    pub(super) user: Option<String>,
-    /// The user's rights by resource; `None` when no user is logged in.
-    pub(super) rights: Option<Rights>,
-}
-
-impl Target {
-    /// Makes a client for the target. It connects lazily: an unreachable target shows in
-    /// [`prepare`](super::prepare()).
-    ///
-    /// # Errors
-    /// Returns [`RestoreError::Settings`] for an invalid URI; the message does not repeat the URI,
-    /// which may hold a password. Returns [`RestoreError::Unavailable`] when the SRV record of the
-    /// URI cannot be looked up.
-    pub async fn connect(uri: &str) -> Result<Self, RestoreError> {
-        let parsed = Deployment::parse(uri).await.map_err(|error| match error {
-            UriError::Unusable(problem) => RestoreError::Settings(format!("target URI: {problem}")),
-            UriError::Unresolved(reason) => {
-                RestoreError::Unavailable { doing: "resolving the target's URI".into(), reason }
-            }
-        })?;
-        let deployment = parsed.app_name("hindsight restore").patience(SELECTION_TIMEOUT);
-        let client = deployment
-            .client()
-            .map_err(|failure| RestoreError::Settings(format!("target URI: {failure}")))?;
-        Ok(Self { client, name: deployment.hosts().join(",") })
-    }
-
-    /// Makes a target from an existing client; `name` is what messages call the target.
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
-    }
-
+impl MongodDestination {
     /// Asks the target everything that the checks need. Writes nothing.
-    pub(super) async fn probe(&self) -> Result<TargetFacts, RestoreError> {
+    pub(super) async fn ask_facts(&self) -> Result<TargetFacts, RestoreError> {
         let mut facts = TargetFacts::default();
         self.probe_role(&mut facts).await.map_err(|failure| self.unreachable(&failure))?;
         let info = self.admin("buildInfo").await.map_err(|failure| self.unreachable(&failure))?;
@@ -99,7 +43,7 @@ impl Target {
     }
 
     /// Returns which primary answers now.
-    pub(super) async fn primacy(&self) -> Result<Primacy, RestoreError> {
+    pub(super) async fn ask_primacy(&self) -> Result<Primacy, RestoreError> {
         let hello = self.client.hello().await;
         let hello = hello.map_err(|failure| RestoreError::reading(&failure, "who is primary"))?;
         Ok(hello.primacy)
@@ -142,7 +86,7 @@ impl Target {
             let db = database.as_document().and_then(|entry| entry.get_str("name").ok());
             // All of what they hold is the server's own, and some users may not list it.
             let Some(db) = db.filter(|db| !SERVERS_OWN.contains(db)) else { continue };
-            for entry in self.list_collections(db).await? {
+            for entry in list_collections(&self.client, db).await? {
                 let name =
                     Doc::new(&entry).ok().and_then(|entry| entry.get(b"name").ok().flatten());
                 let name = name.and_then(Element::as_str).unwrap_or("(unreadable)");
@@ -154,15 +98,10 @@ impl Target {
         Ok(namespaces)
     }
 
-    /// Returns the raw entries of `listCollections`.
-    pub(super) async fn list_collections(&self, db: &str) -> Result<Vec<Vec<u8>>, Failure> {
-        command::collect(&self.client, db, command::simple("listCollections")).await
-    }
-
     /// Returns true if the target's `collMod` knows the mark of mixed types. The question names a
     /// collection that does not exist, so nothing is changed: a server that knows the mark reports
     /// the missing collection, and other servers report the unknown parameter.
-    pub(super) async fn knows_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
+    pub(super) async fn ask_for_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
         const NO_COLLECTION: &str = "hindsight.asks.for.a.parameter";
         let ask = time_series::set_mark(NO_COLLECTION, true);
         match command::run(&self.client, db, ask).await {
@@ -208,19 +147,6 @@ fn is_the_servers_own(db: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_bad_uri_is_refused_without_repeating_it() {
-        for (uri, word) in [
-            ("admin:s3cret@db1", "mongodb://"),
-            ("mongodb://admin:s3cret?t@db1/", "percent-encoded"),
-        ] {
-            let error = Target::connect(uri).await.map(drop).expect_err(uri);
-            assert!(matches!(&error, RestoreError::Settings(_)), "{uri}: {error}");
-            let text = format!("{error} {error:?}");
-            assert!(text.contains(word) && !text.contains("s3cret"), "{uri}: {text}");
-        }
-    }
 
     #[test]
     fn a_fresh_deployment_counts_as_empty() {

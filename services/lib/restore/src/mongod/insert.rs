@@ -6,10 +6,10 @@ use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_mongo::{Client, Failure, Kind};
 use hindsight_runtime::Backoff;
 
-use super::batch::{Batch, BatchBuilder, document_at};
-use super::documents::display_id;
-use super::error::RestoreError;
-use super::plan::PlannedCollection;
+use super::super::batch::{Batch, BatchBuilder};
+use super::super::documents::display_id;
+use super::super::error::RestoreError;
+use super::super::plan::PlannedCollection;
 
 /// How often a batch is sent before the target counts as unavailable.
 const TRIES: u32 = 5;
@@ -73,7 +73,10 @@ async fn try_insert(
         }
         Ok(reply) => reply,
     };
-    let name_document = |index| document_at(&batch.insert, index).map(display_id);
+    let name_document = |index| {
+        let index = usize::try_from(index).ok()?;
+        batch.documents().nth(index).map(display_id)
+    };
     look_at(&reply, &namespace, again, name_document)?;
     if let Some(repair) = &batch.repair {
         let what = "zero timestamps (which takes the right to update, as readWriteAnyDatabase has)";
@@ -92,8 +95,7 @@ async fn name_refused(
     batch: &Batch,
 ) -> Option<RestoreError> {
     let (db, name) = (&collection.state.db, &collection.state.name);
-    let mut index = 0;
-    while let Some(document) = document_at(&batch.insert, index) {
+    for document in batch.documents() {
         let mut alone = BatchBuilder::new(name, true, document.len(), 1);
         if collection.raw_data {
             alone = alone.of_buckets();
@@ -104,7 +106,6 @@ async fn name_refused(
             let what = format!("the document with _id {}", display_id(document));
             return Some(RestoreError::writing(&failure, &collection.state.namespace(), what));
         }
-        index += 1;
     }
     None
 }

@@ -1,38 +1,40 @@
 //! Waits until everything that was written is safe.
 
+use hindsight_mongo::Client;
 use hindsight_oplog::raw::{Doc, DocWriter, Malformed, kind};
 
-use super::catalog::keep_pre_images;
+use super::super::catalog::keep_pre_images;
+use super::super::error::RestoreError;
+use super::super::plan::{Plan, PlannedCollection};
+use super::super::time_series::is_buckets;
 use super::command;
-use super::error::RestoreError;
 use super::insert::look_at;
-use super::plan::{Plan, PlannedCollection};
-use super::prepare::Prepared;
-use super::time_series::is_buckets;
 
 /// How long the majority may take to catch up with the primary, in milliseconds.
 const BARRIER_TIMEOUT_MS: i64 = 600_000;
 
-impl Prepared {
-    /// Returns when the majority has journalled everything written so far. The command changes
-    /// nothing, but its write concern waits. A user with the role `restore` may run it, but may not
-    /// run a delete.
-    pub(super) async fn barrier(&self) -> Result<(), RestoreError> {
-        let Some(collection) = choose(&self.plan) else { return Ok(()) };
-        let (db, namespace) = (&collection.state.db, collection.state.namespace());
-        let command = harmless(collection, self.abilities.guards_buckets);
-        let mut command = command.map_err(|error| RestoreError::Source {
-            namespace: namespace.clone(),
-            source: error.into(),
-        })?;
-        command.open(kind::DOCUMENT, b"writeConcern").string(b"w", "majority");
-        command.value(kind::BOOL, b"j", &[1]);
-        command.int64(b"wtimeout", BARRIER_TIMEOUT_MS).close();
-        let reply = command::run(&self.target.client, db, command.finish()).await;
-        let reply = reply
-            .map_err(|failure| RestoreError::writing(&failure, &namespace, "the last barrier"))?;
-        look_at(&reply, &namespace, false, |_| None)
-    }
+/// Returns when the majority has journalled everything written so far. The command changes nothing,
+/// but its write concern waits. A user with the role `restore` may run it, but may not run a
+/// delete.
+pub(super) async fn wait(
+    client: &Client,
+    plan: &Plan,
+    guards_buckets: bool,
+) -> Result<(), RestoreError> {
+    let Some(collection) = choose(plan) else { return Ok(()) };
+    let (db, namespace) = (&collection.state.db, collection.state.namespace());
+    let command = harmless(collection, guards_buckets);
+    let mut command = command.map_err(|error| RestoreError::Source {
+        namespace: namespace.clone(),
+        source: error.into(),
+    })?;
+    command.open(kind::DOCUMENT, b"writeConcern").string(b"w", "majority");
+    command.value(kind::BOOL, b"j", &[1]);
+    command.int64(b"wtimeout", BARRIER_TIMEOUT_MS).close();
+    let reply = command::run(client, db, command.finish()).await;
+    let reply =
+        reply.map_err(|failure| RestoreError::writing(&failure, &namespace, "the last barrier"))?;
+    look_at(&reply, &namespace, false, |_| None)
 }
 
 /// Chooses a collection that a command can name by itself or through its view. If there is none,
@@ -75,8 +77,8 @@ mod tests {
     use bson::{RawDocumentBuf, rawdoc};
     use hindsight_oplog::Timestamp;
 
-    use super::super::memory::collection;
-    use super::super::plan::{ViewDocuments, plan};
+    use super::super::super::memory::collection;
+    use super::super::super::plan::{ViewDocuments, plan};
     use super::*;
 
     fn of(names: &[&str], with_view: bool, guards_buckets: bool) -> RawDocumentBuf {

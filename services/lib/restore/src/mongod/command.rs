@@ -1,9 +1,8 @@
 //! Runs raw commands on the target.
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Document, RawDocumentBuf};
 use hindsight_mongo::{Batch, Client, CursorReply, Failure};
-use hindsight_oplog::Hex;
-use hindsight_oplog::raw::{DocWriter, Element, Malformed};
+use hindsight_oplog::raw::{DocWriter, Malformed};
 
 /// Runs one command and returns its reply. Write errors inside the reply are not examined.
 pub(super) async fn run(client: &Client, db: &str, command: Vec<u8>) -> Result<Document, Failure> {
@@ -49,21 +48,4 @@ pub(super) async fn collect(
 
 fn raw(command: Vec<u8>) -> Result<RawDocumentBuf, Failure> {
     RawDocumentBuf::from_bytes(command).map_err(|error| Failure::refused(error.to_string()))
-}
-
-/// Renders one raw value as canonical Extended JSON, for messages. A value that JSON cannot show is
-/// shown in hexadecimal.
-pub(super) fn display_value(element: Element<'_>) -> String {
-    let mut writer = DocWriter::new();
-    writer.value(element.kind, b"v", element.value);
-    let bytes = writer.finish();
-    let decoded = RawDocumentBuf::from_bytes(bytes)
-        .ok()
-        .and_then(|raw| Document::try_from(raw.as_ref()).ok())
-        .and_then(|mut document| document.remove("v"))
-        .map(Bson::into_canonical_extjson);
-    match decoded {
-        Some(value) => value.to_string(),
-        None => Hex(element.value).to_string(),
-    }
 }
