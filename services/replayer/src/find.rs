@@ -19,7 +19,6 @@ mod candidates;
 mod context;
 mod filter;
 mod frames;
-mod namespace;
 mod prune;
 mod search;
 mod session;
@@ -30,7 +29,7 @@ mod tests;
 
 pub use filter::EntryFilter;
 pub use frames::Searched;
-pub use namespace::NamespacePattern;
+pub use hindsight_oplog::NamespacePattern;
 pub use search::{Found, MOST_CONTEXT, MOST_LIMIT, Search, SearchOptions};
 pub use session::{SessionError, SessionId, TransactionId};
 pub use text::Pattern;

@@ -1,8 +1,10 @@
 //! Patterns that select collections.
 
-use hindsight_oplog::raw::Element;
-use hindsight_oplog::time_series::BUCKETS_PREFIX;
-use hindsight_oplog::{Namespace, Namespaces, Operation};
+use std::fmt;
+
+use crate::raw::Element;
+use crate::time_series::BUCKETS_PREFIX;
+use crate::{Namespace, Namespaces, Operation};
 
 /// The collection whose documents define a database's views. The `_id` of such a document is the
 /// view's full name.
@@ -47,15 +49,16 @@ impl NamespacePattern {
         self.concerns_parts(&Namespace::parse(namespace))
     }
 
-    /// Whether an operation writes to a selected collection, to its buckets, or to its definition
-    /// if it is a view.
-    pub(super) fn concerns_operation(&self, operation: &Operation<'_>) -> bool {
+    /// Returns whether an operation writes to a selected collection, to its buckets, or to its
+    /// definition if it is a view.
+    pub fn concerns_operation(&self, operation: &Operation<'_>) -> bool {
         let mut namespaces = operation.namespaces().iter();
         namespaces.any(|namespace| self.concerns_parts(&namespace)) || self.is_defined_by(operation)
     }
 
-    /// Whether the operation is a rename that drops a selected collection, to take its name.
-    pub(super) fn is_dropped_by(&self, operation: &Operation<'_>) -> bool {
+    /// Returns whether the operation is a rename that drops a selected collection, to take its
+    /// name.
+    pub fn is_dropped_by(&self, operation: &Operation<'_>) -> bool {
         match operation.namespaces() {
             Namespaces::Renamed { to, .. } => operation.drops_target() && self.concerns_parts(&to),
             _ => false,
@@ -90,11 +93,11 @@ impl NamespacePattern {
         }
     }
 
-    /// Whether an operation that a segment counts under this name may match. A segment counts a
-    /// command under `db.$cmd` when it does not distinguish the command's collection, so the
-    /// command may concern any collection of the database. The same holds for the definitions of
-    /// views.
-    pub(super) fn may_match_counted(&self, namespace: &str) -> bool {
+    /// Returns whether an operation that a segment counts under this name may match. A segment
+    /// counts a command under `db.$cmd` when it does not distinguish the command's collection, so
+    /// the command may concern any collection of the database. The same holds for the definitions
+    /// of views.
+    pub fn may_match_counted(&self, namespace: &str) -> bool {
         let parts = Namespace::parse(namespace);
         self.concerns_parts(&parts)
             || (matches!(parts.collection, "$cmd" | VIEWS) && parts.database == self.database())
@@ -105,12 +108,21 @@ impl NamespacePattern {
     }
 }
 
+impl fmt::Display for NamespacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Collection(name) => f.write_str(name),
+            Self::Database(name) => write!(f, "{name}.*"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bson::{RawDocumentBuf, rawdoc};
-    use hindsight_oplog::Entry;
 
     use super::*;
+    use crate::Entry;
 
     fn concerns(pattern: &str, op: &str, ns: &str, o: RawDocumentBuf) -> bool {
         let at = bson::Timestamp { time: 5, increment: 1 };
