@@ -16,7 +16,9 @@
 //! the restore half-way through.
 //!
 //! [`prepare()`] plans and checks without writing. The plan that it returns is shown to the user
-//! (I12) and then run.
+//! (I12) and then run. A [`Snapshot`] says what the state is, a [`Selection`] which part of it is
+//! restored, and a [`Destination`] does what the steps ask for. The plan, the checks and the
+//! comparison know no destination.
 
 mod authorization;
 mod batch;
@@ -38,6 +40,7 @@ mod progress;
 mod report;
 mod rights;
 mod run;
+mod selection;
 mod settings;
 mod snapshot;
 mod steps;
@@ -54,6 +57,7 @@ pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};
 pub use prepare::{Prepared, prepare};
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use report::{CollectionReport, Outcome, RestoreReport};
+pub use selection::Selection;
 pub use settings::{RestoreSettings, SourceIdentity};
 pub use snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
 

@@ -11,12 +11,13 @@ use super::authorization::actions::actions_of;
 use super::authorization::{Accounts, Authorization, accounts, read_all};
 use super::checks::check;
 use super::definitions;
-use super::destination::Destination;
+use super::destination::{AccountKind, Destination};
 use super::error::{LISTED, RestoreError, listed};
 use super::facts::TargetFacts;
 use super::findings::{Findings, Obstacle};
 use super::fit::{Limits, fit};
 use super::plan::{self, Plan, ViewDocuments};
+use super::selection::Selection;
 use super::settings::RestoreSettings;
 use super::snapshot::{CollectionState, Snapshot};
 use super::time_series::Abilities;
@@ -36,22 +37,26 @@ pub struct Prepared {
     pub(super) authorization: Authorization,
 }
 
-/// Plans the restore of a snapshot into a target and checks the target, without writing anything.
+/// Plans the restore of the selected part of a snapshot into a target and checks the target,
+/// without writing anything.
 ///
 /// # Errors
-/// Returns [`RestoreError::Settings`] when a setting is out of range, [`RestoreError::Source`] when
+/// Returns [`RestoreError::Settings`] when a setting is out of range or the selection names
+/// something that the state does not have, [`RestoreError::Source`] when
 /// the state cannot be read, [`RestoreError::Unavailable`] when the target cannot be reached, and
 /// [`RestoreError::TargetNotEmpty`] or [`RestoreError::TargetUnsuitable`] with everything that is
 /// wrong with the target.
 pub async fn prepare(
     snapshot: Arc<dyn Snapshot>,
     destination: Arc<dyn Destination>,
+    selection: Selection,
     settings: RestoreSettings,
 ) -> Result<Prepared, RestoreError> {
     settings.validate().map_err(RestoreError::Settings)?;
-    let reading = Arc::clone(&snapshot);
+    let (reading, selected) = (Arc::clone(&snapshot), selection.clone());
     let read = tokio::task::spawn_blocking(move || {
-        read_catalog(reading.as_ref()).map(|catalog| (catalog, reading.warnings()))
+        let catalog = read_catalog(reading.as_ref(), &selected)?;
+        Ok::<_, RestoreError>((catalog, reading.warnings()))
     });
     let facts = destination.probe().await;
     let (mut catalog, known) =
@@ -68,18 +73,13 @@ pub async fn prepare(
     let abilities = abilities(destination.as_ref(), &plan, &facts, feature_version).await?;
     let mut plan = fit_time_series(Arc::clone(&snapshot), plan, abilities).await?;
     refused.add_to(&mut plan);
-    let mut authorization = Authorization::default();
-    if settings.users_and_roles && facts.writable {
-        let destination = destination.as_ref();
-        let unknown = fit_roles(destination, &accounts.roles, &facts, &mut plan, &settings).await?;
-        let own_user = facts.user.as_deref();
-        authorization = Authorization::of(accounts, own_user, &unknown)?;
-        if let Some(held) = destination.read_back() {
-            let present = accounts::present(held, &authorization, own_user).await?;
-            plan.unfit.extend(present.problems);
-            plan.warnings.extend(present.warnings);
+    let authorization = match settings.users_and_roles && facts.writable {
+        true => {
+            let target = (destination.as_ref(), &facts);
+            fit_accounts(target, accounts, &selection, &mut plan, &settings).await?
         }
-    }
+        false => Authorization::default(),
+    };
     let mut warnings = [plan.warnings.clone(), known].concat();
     let seen = settings.source.series.iter().filter_map(|series| series.parse().ok());
     let source = SourceVersion::new(feature_version, seen);
@@ -131,6 +131,27 @@ async fn fit_time_series(
     looked.map_err(|(namespace, source)| RestoreError::Source { namespace, source })
 }
 
+/// Decides which users and roles are merged, and adds to the plan what speaks against that.
+async fn fit_accounts(
+    (destination, facts): (&dyn Destination, &TargetFacts),
+    accounts: Accounts,
+    selection: &Selection,
+    plan: &mut Plan,
+    settings: &RestoreSettings,
+) -> Result<Authorization, RestoreError> {
+    let unknown = fit_roles(destination, &accounts.roles, facts, plan, settings).await?;
+    let own_user = facts.user.as_deref();
+    let merged = Authorization::of(accounts, own_user, &unknown)?;
+    if let Some(held) = destination.read_back() {
+        let mut kinds = vec![AccountKind::Users, AccountKind::Roles];
+        kinds.retain(|kind| selection.takes("admin", kind.collection()));
+        let present = accounts::present(held, &kinds, &merged, own_user).await?;
+        plan.unfit.extend(present.problems);
+        plan.warnings.extend(present.warnings);
+    }
+    Ok(merged)
+}
+
 /// Finds roles that grant actions which the target does not know. Such a role is a problem, or
 /// loses those actions. Returns the actions.
 async fn fit_roles(
@@ -169,9 +190,10 @@ struct Catalog {
     feature_version: Option<FeatureVersion>,
 }
 
-fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
+/// Reads the selected part of the catalog, and the feature compatibility version in any case.
+fn read_catalog(snapshot: &dyn Snapshot, selection: &Selection) -> Result<Catalog, RestoreError> {
     let catalog = || "the catalog".to_owned();
-    let collections = snapshot
+    let mut collections = snapshot
         .collections()
         .map_err(|source| RestoreError::Source { namespace: catalog(), source })?;
     let mut views = ViewDocuments::new();
@@ -181,12 +203,15 @@ fn read_catalog(snapshot: &dyn Snapshot) -> Result<Catalog, RestoreError> {
             views.insert(state.db.clone(), read_all(snapshot, state)?);
         } else if state.db == "admin" && state.name == "system.version" {
             feature_version = read_feature_version(snapshot, state)?;
+        } else if !selection.takes(&state.db, &state.name) {
+            // Users and roles that are not selected need not be read.
         } else if state.db == "admin" && state.name == plan::ROLES {
             accounts.roles = read_all(snapshot, state)?;
         } else if state.db == "admin" && state.name == plan::USERS {
             accounts.users = read_all(snapshot, state)?;
         }
     }
+    selection.restrict(&mut collections, &mut views)?;
     Ok(Catalog { collections, accounts, views, feature_version })
 }
 

@@ -7,7 +7,8 @@ use hindsight_oplog::{Hex, Timestamp};
 use hindsight_proto::v1 as api;
 use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_restore::{
-    MongodDestination, Prepared, RestoreSettings, SourceIdentity, prepare as prepare_restore,
+    MongodDestination, Prepared, RestoreSettings, Selection, SourceIdentity,
+    prepare as prepare_restore,
 };
 use hindsight_segment::Sequence;
 use tonic::Status;
@@ -63,7 +64,7 @@ async fn prepare_at_leisure(
     };
     let ended = ended_at(&engine.applied.borrow(), at);
     let snapshot = Arc::new(HistorySnapshot::new(history, at).warning(ended));
-    let prepared = prepare_restore(snapshot, target, settings).await;
+    let prepared = prepare_restore(snapshot, target, Selection::Everything, settings).await;
     let prepared = prepared.map_err(|error| status_of_restore(&error))?;
     let plan = plan_of(&prepared, &time, at);
     Ok((prepared, plan))

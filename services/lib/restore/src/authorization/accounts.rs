@@ -14,16 +14,17 @@ pub(in super::super) struct Present {
     pub(in super::super) warnings: Vec<String>,
 }
 
-/// Compares the target's users and roles with those that will be merged. `own` is the user that this
+/// Compares the target's accounts of these kinds with those that will be merged. `own` is the user that this
 /// restore is logged in as; the target keeps its own version of that user. A system collection that
 /// we may not read is not compared.
 pub(in super::super) async fn present(
     held: &dyn ReadBack,
+    kinds: &[AccountKind],
     merged: &Authorization,
     own: Option<&str>,
 ) -> Result<Present, RestoreError> {
     let mut present = Present::default();
-    for kind in [AccountKind::Users, AccountKind::Roles] {
+    for kind in kinds.iter().copied() {
         let Shown::Documents(held) = held.accounts(kind).await? else { continue };
         let (wanted, what) = (merged.of_kind(kind), kind.noun());
         let more = more(wanted, &held, own);
