@@ -1,9 +1,13 @@
-//! A snapshot in memory, for tests.
+//! A snapshot and a destination in memory, for tests.
 
 use bson::{RawDocumentBuf, rawdoc};
 use hindsight_oplog::Timestamp;
 
 use super::snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
+
+mod destination;
+
+pub(super) use destination::MemoryDestination;
 
 /// Makes a collection with these options and no index but `_id_`.
 pub(super) fn collection(db: &str, name: &str, options: &RawDocumentBuf) -> CollectionState {

@@ -271,14 +271,4 @@ fn fail_on(mismatches: &Mismatches) -> Result<(), RestoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mismatches_are_listed_with_their_namespaces() {
-        assert!(fail_on(&Mismatches::new()).is_ok());
-        let found = Mismatches::from([("shop.orders".to_owned(), "its options differ".to_owned())]);
-        let message = fail_on(&found).expect_err("a mismatch").to_string();
-        assert_eq!(message, "verification failed: shop.orders: its options differ");
-    }
-}
+mod tests;
