@@ -10,10 +10,9 @@ use hindsight_access::AuditLog;
 use hindsight_api::service::{Admission, Restores, Service};
 use hindsight_history::{History, Settings};
 use hindsight_holdings::{Access, DataDir, LogChoice, Owner, open};
-use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
-use hindsight_runtime::Budget;
+use hindsight_replayer::{Engine, Follower, QUERY_MEMORY_BYTES};
+use hindsight_runtime::{Board, Budget};
 use hindsight_tailer::PositionBoard;
-use tokio::sync::watch;
 
 /// Opens the history. `skipped` holds the names of operations and commands that the history passes
 /// over.
@@ -39,16 +38,16 @@ pub(crate) async fn open_offline(
 ) -> Result<Service> {
     let opened = open(data, choice, bases, Access::Read, &PositionBoard::default()).await?;
     let history = open_history(data, 64 << 20, skipped).await?;
-    let board = Arc::new(watch::Sender::new(Applied::default()));
+    let board = Board::default();
     let follower = Follower {
         log: Arc::clone(&opened.log.log),
         index: Arc::clone(&opened.index),
         history: Arc::clone(&history),
         bases: opened.bases.clone(),
-        board: Arc::clone(&board),
+        board: board.clone(),
         runtime: tokio::runtime::Handle::current(),
     };
-    let applied = board.subscribe();
+    let applied = board.watch();
     tokio::task::spawn_blocking(move || follower.catch_up_or_stop()).await?;
     Ok(Service {
         engine: Engine {

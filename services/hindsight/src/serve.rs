@@ -26,10 +26,9 @@ use hindsight_holdings::{
 };
 use hindsight_mongo::connection_string;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
-use hindsight_runtime::{Budget, CancellationToken, TaskFailure, Tasks};
+use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_segment::Codec;
 use hindsight_tailer::{Boards, CaptureError, CaptureSettings, CutSettings, Preference, Source};
-use tokio::sync::watch;
 use tracing::info;
 
 use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
@@ -230,12 +229,12 @@ struct Parts {
 async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) -> Result<Exit> {
     let Parts { opened, boards, settings, history } = parts;
     let doors = process.listen().await?;
-    let applied = Arc::new(watch::Sender::new(Applied::default()));
+    let applied = Board::default();
     let copy = CopyBoard::default();
     let live = Live {
         positions: boards.positions.clone(),
         capture: boards.status.clone(),
-        applied: applied.subscribe(),
+        applied: applied.watch(),
         copy: copy.clone(),
         url: doors.url.clone(),
         source: settings.as_ref().map(|it| SourceLook { source: it.source.clone() }),
@@ -245,7 +244,7 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
         index: Arc::clone(&opened.index),
         history: history.clone(),
         bases: opened.bases.clone(),
-        applied: applied.subscribe(),
+        applied: applied.watch(),
         memory: Budget::new(QUERY_MEMORY_BYTES),
     };
     let restores = Restores::open(&process.data.restores())?;
@@ -325,7 +324,7 @@ fn spawn_follower(
     tasks: &mut Tasks<anyhow::Error>,
     opened: &Opened,
     history: Arc<History>,
-    board: Arc<watch::Sender<Applied>>,
+    board: Board<Applied>,
     live: &Live,
     shutdown: &CancellationToken,
 ) {

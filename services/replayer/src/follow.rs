@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use hindsight_history::History;
 use hindsight_index::{Index, Run};
 use hindsight_log::SegmentLog;
-use hindsight_runtime::{Backoff, CancellationToken};
+use hindsight_runtime::{Backoff, Board, CancellationToken};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -55,7 +55,7 @@ pub struct Follower {
     /// The directory of bases.
     pub bases: PathBuf,
     /// Where the follower publishes how far the history is.
-    pub board: Arc<watch::Sender<Applied>>,
+    pub board: Board<Applied>,
     /// The runtime on which the log is read.
     pub runtime: Handle,
 }
@@ -77,7 +77,8 @@ impl Follower {
         let mut backoff = Backoff::new(IDLE, MAX_DELAY);
         let mut ended = false;
         while !shutdown.is_cancelled() {
-            let before = self.board.borrow().applied;
+            let applied = || self.board.read(|board| board.applied);
+            let before = applied();
             let done = match ended {
                 true => self.begin_again(news, shutdown),
                 false => self.follow(news, shutdown),
@@ -100,7 +101,7 @@ impl Follower {
                     self.runtime.block_on(shutdown.cancelled());
                 }
             }
-            if self.board.borrow().applied != before {
+            if applied() != before {
                 backoff.reset();
             }
             // The loop itself checks for shutdown.

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use hindsight_index::{BaseSummary, CommandNote, GapNotice, Index, SegmentSummary};
 use hindsight_log::MemoryLog;
 use hindsight_oplog::{OpTime, Timestamp};
-use hindsight_runtime::Budget;
+use hindsight_runtime::{Board, Budget};
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use crate::{Applied, Engine, QUERY_MEMORY_BYTES};
 
 pub(crate) struct Sample {
     pub(crate) engine: Engine,
     /// The board on which the history publishes its state.
-    pub(crate) board: watch::Sender<Applied>,
+    pub(crate) board: Board<Applied>,
     pub(crate) last: Option<SegmentSummary>,
     _directory: TempDir,
 }
@@ -27,13 +26,13 @@ impl Sample {
     /// Makes an engine that holds nothing.
     pub(crate) fn empty() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let board = watch::Sender::new(Applied::default());
+        let board = Board::default();
         let engine = Engine {
             log: Arc::new(MemoryLog::new()),
             index: Arc::new(Index::open(directory.path().join("index")).expect("an index")),
             history: None,
             bases: directory.path().join("bases"),
-            applied: board.subscribe(),
+            applied: board.watch(),
             memory: Budget::new(QUERY_MEMORY_BYTES),
         };
         Sample { engine, board, last: None, _directory: directory }

@@ -2,6 +2,7 @@
 //! only, and the order of the positions is asserted.
 
 use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_runtime::Board;
 use tokio::sync::watch;
 
 /// The positions of capture: `indexed ≤ durable ≤ received ≤ majority`. The replayer's `applied`
@@ -49,49 +50,40 @@ fn seconds_between(earlier: Option<OpTime>, later: Option<OpTime>) -> Option<u32
 }
 
 /// Moves the positions. Readers watch them. Clones are handles of the same board.
-#[derive(Debug, Clone)]
-pub struct PositionBoard {
-    board: std::sync::Arc<watch::Sender<Positions>>,
-}
-
-impl Default for PositionBoard {
-    fn default() -> Self {
-        Self::new(Positions::default())
-    }
-}
+#[derive(Debug, Clone, Default)]
+pub struct PositionBoard(Board<Positions>);
 
 impl PositionBoard {
     /// Makes a board with these positions.
     pub fn new(initial: Positions) -> Self {
-        Self { board: std::sync::Arc::new(watch::Sender::new(initial)) }
+        Self(Board::new(initial))
     }
 
     /// Returns a receiver that is notified when the positions change.
     pub fn watch(&self) -> watch::Receiver<Positions> {
-        self.board.subscribe()
+        self.0.watch()
     }
 
     /// Returns the present positions.
     pub fn now(&self) -> Positions {
-        *self.board.borrow()
+        self.0.now()
     }
 
     /// Notes a member's majority point. The position never moves back.
     pub fn saw_majority(&self, majority: OpTime) {
-        self.board
-            .send_modify(|positions| positions.majority = positions.majority.max(Some(majority)));
+        self.0.change(|positions| positions.majority = positions.majority.max(Some(majority)));
     }
 
     /// Notes the oldest entry of the member being read.
     pub fn saw_oldest(&self, oldest: OpTime) {
-        self.board.send_modify(|positions| positions.oldest_at_source = Some(oldest));
+        self.0.change(|positions| positions.oldest_at_source = Some(oldest));
     }
 
     /// Notes the last entry received. Entries are read with majority read concern, so what was
     /// received is majority committed, even before the next look at the member's majority point
     /// says so.
     pub fn received(&self, received: OpTime) {
-        self.board.send_modify(|positions| {
+        self.0.change(|positions| {
             positions.received = positions.received.max(Some(received));
             positions.majority = positions.majority.max(positions.received);
         });
@@ -102,7 +94,7 @@ impl PositionBoard {
     /// # Panics
     /// Panics when `last` is before `durable` or after `received`.
     pub fn durable(&self, last: OpTime, sequence: u64, restorable_through: Timestamp) {
-        self.board.send_modify(|positions| {
+        self.0.change(|positions| {
             assert!(positions.durable <= Some(last), "durable moves only forward");
             assert!(Some(last) <= positions.received, "durable follows received");
             positions.durable = Some(last);

@@ -1,9 +1,9 @@
 //! What capture is doing, for people: the member read from, the last failure, whether capture is
 //! paused.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use hindsight_runtime::Board;
 use hindsight_segment::WriterEpoch;
 use tokio::time::Instant;
 
@@ -78,17 +78,17 @@ impl CaptureStatus {
 
 /// Publishes the state of capture. Clones are handles of the same board.
 #[derive(Debug, Clone, Default)]
-pub struct StatusBoard(Arc<Mutex<CaptureStatus>>);
+pub struct StatusBoard(Board<CaptureStatus>);
 
 impl StatusBoard {
     /// Returns the present state.
     pub fn now(&self) -> CaptureStatus {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.now()
     }
 
     /// Notes which member is being read and why it was chosen. The source can be read again.
     pub fn reading_from(&self, host: &str, reason: &str) {
-        self.change(|status| {
+        self.0.change(|status| {
             status.member = Some(host.to_owned());
             status.member_reason = Some(reason.to_owned());
             status.source_error = None;
@@ -98,7 +98,7 @@ impl StatusBoard {
 
     /// Notes why the source cannot be read.
     pub fn source_failed(&self, error: &str) {
-        self.change(|status| {
+        self.0.change(|status| {
             status.member = None;
             status.member_reason = None;
             status.source_error = Some(error.to_owned());
@@ -109,7 +109,7 @@ impl StatusBoard {
     /// Notes why the log, or what is derived from it, cannot be read or written. None notes that
     /// both work again.
     pub fn log_failed(&self, error: Option<String>) {
-        self.change(|status| {
+        self.0.change(|status| {
             let since = || status.log_failed_at.unwrap_or_else(Instant::now);
             status.log_failed_at = error.is_some().then(since);
             status.log_error = error;
@@ -117,7 +117,7 @@ impl StatusBoard {
     }
 
     pub(crate) fn log_overdue(&self, overdue: Option<String>) {
-        self.change(|status| status.log_overdue = overdue);
+        self.0.change(|status| status.log_overdue = overdue);
     }
 
     /// Notes that this tailer leads. The tailer took the log over by writing to it, so any failure
@@ -129,12 +129,12 @@ impl StatusBoard {
 
     /// Notes the role of this tailer.
     pub fn plays(&self, role: Role) {
-        self.change(|status| status.role = role);
+        self.0.change(|status| status.role = role);
     }
 
     /// Replaces the list of what endangers the segments that the log holds.
     pub fn at_risk(&self, risks: Vec<String>) {
-        self.change(|status| status.risks = risks);
+        self.0.change(|status| status.risks = risks);
     }
 
     /// Notes that members were listed, and which collections members list differently.
@@ -144,7 +144,7 @@ impl StatusBoard {
     )]
     pub(crate) fn looked_at_catalog(&self, differing: Vec<String>) {
         let checked_at = Some(SystemTime::now());
-        self.change(|status| {
+        self.0.change(|status| {
             status.catalog = CatalogStatus { checked_at, failed: None, differing };
         });
     }
@@ -152,16 +152,11 @@ impl StatusBoard {
     /// Notes that members could not be listed. Earlier findings stay. Returns false when the same
     /// reason was noted already.
     pub(crate) fn catalog_unchecked(&self, reason: &str) -> bool {
-        let mut is_new = false;
-        self.change(|status| {
-            is_new = status.catalog.failed.as_deref() != Some(reason);
+        self.0.change_if(|status| {
+            let is_new = status.catalog.failed.as_deref() != Some(reason);
             status.catalog.failed = Some(reason.to_owned());
-        });
-        is_new
-    }
-
-    fn change(&self, change: impl FnOnce(&mut CaptureStatus)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            is_new
+        })
     }
 }
 

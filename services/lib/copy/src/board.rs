@@ -1,6 +1,6 @@
 //! The notice board of the copies of a process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use hindsight_runtime::Board;
 
 use crate::progress::CopyProgress;
 
@@ -17,17 +17,4 @@ pub enum CopyState {
 }
 
 /// Publishes the state of copies. Clones are handles of the same board.
-#[derive(Debug, Clone, Default)]
-pub struct CopyBoard(Arc<Mutex<CopyState>>);
-
-impl CopyBoard {
-    /// Publishes the present state.
-    pub fn set(&self, state: CopyState) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    /// Returns the present state.
-    pub fn now(&self) -> CopyState {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+pub type CopyBoard = Board<CopyState>;

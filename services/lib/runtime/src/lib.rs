@@ -1,7 +1,8 @@
 //! What every long-running part of the program needs and no part owns: supervised tasks, shutdown,
-//! bounded queues, retries, telemetry. No term of the domain appears here.
+//! bounded queues, notice boards, retries, telemetry. No term of the domain appears here.
 
 pub mod backoff;
+pub mod board;
 pub mod budget;
 pub mod compute;
 pub mod files;
@@ -11,6 +12,7 @@ pub mod tasks;
 pub mod telemetry;
 
 pub use backoff::Backoff;
+pub use board::Board;
 pub use budget::{Budget, Share};
 pub use compute::compute;
 pub use metric::{Metric, MetricKind};

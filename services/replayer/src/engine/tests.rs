@@ -73,7 +73,7 @@ fn a_second_is_not_shortened_to_before_an_open_transaction() {
 #[test]
 fn a_second_is_not_shortened_to_where_the_history_stopped() {
     let sample = sample();
-    sample.board.send_modify(|applied| {
+    sample.board.change(|applied| {
         applied.through = Some(Timestamp::new(1500, 2));
         applied.stopped =
             Some(Stopped { reason: "no such document".to_owned(), needs_base: false });

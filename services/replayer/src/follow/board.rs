@@ -37,7 +37,7 @@ impl Follower {
     /// of this.
     pub(super) fn publish_stored(&self, entries: u64) {
         let generations = self.history.generations();
-        self.board.send_modify(|board| {
+        self.board.change(|board| {
             for generation in &generations {
                 board.applied = generation.applied().max(board.applied);
                 board.through = generation.window().map(|(_, through)| through).max(board.through);
@@ -63,7 +63,7 @@ impl Follower {
         let needs_base = error.remedy() == Remedy::NewBase && self.lacks_later_base();
         let stopped = Some(Stopped { reason: error.to_string(), needs_base });
         self.take_back(error);
-        let is_new = self.board.borrow().stopped != stopped;
+        let is_new = self.board.read(|board| board.stopped != stopped);
         if is_new {
             crate::metrics::history_stopped();
             tracing::error!(%error, "the history stops here; the log goes on");
@@ -74,12 +74,12 @@ impl Follower {
     /// Withdraws the times that were falsely published as complete.
     pub(super) fn take_back(&self, error: &FollowError) {
         if let FollowError::FalselyComplete { visible, .. } = error {
-            self.board.send_modify(|board| board.through = Some(visible.predecessor()));
+            self.board.change(|board| board.through = Some(visible.predecessor()));
         }
     }
 
     pub(super) fn tell(&self, stopped: Option<Stopped>, waiting: Option<String>) {
-        self.board.send_if_modified(|board| {
+        self.board.change_if(|board| {
             let is_new = board.stopped != stopped || board.waiting != waiting;
             board.stopped = stopped;
             board.waiting = waiting;
@@ -89,6 +89,6 @@ impl Follower {
 
     /// Notes which base is being loaded. None when no base is.
     pub(super) fn loads(&self, name: Option<&str>) {
-        self.board.send_modify(|board| board.loading = name.map(str::to_owned));
+        self.board.change(|board| board.loading = name.map(str::to_owned));
     }
 }

@@ -30,10 +30,7 @@ fn a_history_that_ended_begins_again_with_a_base_of_after_that() {
     stage.add_base(3);
     stage.follower.catch_up_or_stop();
     let needs_base = |board: &Applied| board.stopped.as_ref().is_some_and(|it| it.needs_base);
-    assert!(
-        needs_base(&stage.follower.board.borrow()),
-        "the other base was begun before the entry"
-    );
+    assert!(needs_base(&stage.follower.board.now()), "the other base was begun before the entry");
     let shutdown = CancellationToken::new();
     let _ends_with_the_test = shutdown.clone().drop_guard();
     let following = stage.run(&shutdown);
@@ -78,7 +75,7 @@ fn a_load_that_shutdown_ends_shows_nothing_and_begins_again() {
     shutdown.cancel();
     stage.follower.load_base(&stage.base, &shutdown).unwrap();
     assert!(stage.follower.history.generations().is_empty(), "half a base is shown");
-    assert_eq!(stage.follower.board.borrow().loading, None);
+    assert_eq!(stage.follower.board.now().loading, None);
     stage.follower.catch_up().unwrap();
     assert_eq!(stage.applied(), Some(optime(3)));
 }

@@ -13,16 +13,15 @@ use hindsight_history::{History, Settings};
 use hindsight_index::{BaseSummary, Index, SegmentSummary};
 use hindsight_log::{MemoryLog, SegmentLog};
 use hindsight_oplog::{Assembler, Entry, OpTime, Timestamp};
-use hindsight_runtime::Budget;
+use hindsight_runtime::{Board, Budget};
 use hindsight_segment::{
     Codec, CutReason, Effort, FrameLimits, GapNotice, GapReason, OpenSegment, RawFrame, SealInput,
     SegmentDigest, SegmentInfo, Sequence, SourceIdentity, WriterEpoch, seal,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 
-use crate::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
+use crate::{Engine, Follower, QUERY_MEMORY_BYTES};
 
 /// Entries come at ticks within one second, so that there is no time between two neighbours.
 pub(super) fn ts(tick: u32) -> Timestamp {
@@ -151,14 +150,14 @@ impl World {
         let history = Arc::new(History::open(&path("history"), settings).expect("a history"));
         let index = Arc::new(Index::open(path("index")).expect("an index"));
         let log = MemoryLog::new();
-        let board = Arc::new(watch::Sender::new(Applied::default()));
+        let board = Board::default();
         let shared: Arc<dyn SegmentLog> = Arc::new(log.clone());
         let engine = Engine {
             log: Arc::clone(&shared),
             index: Arc::clone(&index),
             history: Some(Arc::clone(&history)),
             bases: path("bases"),
-            applied: board.subscribe(),
+            applied: board.watch(),
             memory: Budget::new(QUERY_MEMORY_BYTES),
         };
         let runtime_handle = runtime.handle().clone();

@@ -195,7 +195,7 @@ fn a_history_that_was_falsely_called_complete_is_not_gone_on_with() {
     assert!(matches!(error, FollowError::FalselyComplete { .. }), "{error}");
     assert!(error.to_string().contains("delete the history directory"), "{error}");
     stage.follower.catch_up_or_stop();
-    assert_eq!(stage.follower.board.borrow().through, Some(optime(entries[0].0 - 1).ts));
+    assert_eq!(stage.follower.board.now().through, Some(optime(entries[0].0 - 1).ts));
 }
 
 /// The error names neither the entry that ends the transaction, nor the segment of that entry.

@@ -48,7 +48,7 @@ fn rebuilt(stage: &Stage) -> Digest {
         index: Arc::clone(&stage.follower.index),
         history: Arc::new(History::open(&stage.path("another"), settings).unwrap()),
         bases: stage.follower.bases.clone(),
-        board: Arc::new(watch::Sender::new(Applied::default())),
+        board: Board::default(),
         runtime: stage.follower.runtime.clone(),
     };
     follower.catch_up().unwrap();

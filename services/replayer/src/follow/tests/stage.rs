@@ -188,11 +188,11 @@ impl Stage {
     }
 
     pub(super) fn wait_until(&self, what: &str, is_so: impl Fn(&Applied) -> bool) {
-        let mut board = self.follower.board.subscribe();
+        let mut board = self.follower.board.watch();
         let waited = self.runtime.block_on(async {
             tokio::time::timeout(PATIENCE, board.wait_for(is_so)).await.is_ok()
         });
-        assert!(waited, "not so that {what}: {:?}", self.follower.board.borrow());
+        assert!(waited, "not so that {what}: {:?}", self.follower.board.now());
     }
 
     pub(super) fn ended(
@@ -216,7 +216,7 @@ fn follower_of(directory: &TempDir, index: &str, log: &MemoryLog, runtime: &Runt
         index: Arc::new(Index::open(path(index)).expect("an index")),
         history: Arc::new(History::open(&path("history"), settings).expect("a history")),
         bases: path("bases"),
-        board: Arc::new(watch::Sender::new(Applied::default())),
+        board: Board::default(),
         runtime: runtime.handle().clone(),
     }
 }
