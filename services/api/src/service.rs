@@ -246,8 +246,7 @@ impl Hindsight for Service {
         let (place, engine) = (call.place(), self.engine.clone());
         let runtime = tokio::runtime::Handle::current();
         let verify = move |place: &Place| {
-            let is_wanted = || place.is_wanted();
-            runtime.block_on(verify::verify(&engine, request.get_ref(), &is_wanted))
+            runtime.block_on(verify::verify(&engine, request.get_ref(), place.stop()))
         };
         call.one(apart(place, verify)).await
     }

@@ -22,6 +22,7 @@ use std::ops::ControlFlow;
 use hindsight_history::{NamePair, View};
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, DocWriter, Malformed};
+use hindsight_runtime::CancellationToken;
 
 use crate::engine::Engine;
 use crate::error::QueryError;
@@ -80,8 +81,8 @@ pub type Visitor<'a> = dyn FnMut(Difference<'_>) -> ControlFlow<()> + Send + 'a;
 
 impl Engine {
     /// Calls `visit` with every document that differs between the two times, by namespace and then
-    /// in the order of their ids, until `visit` breaks. Calls `is_wanted` regularly, and ends once
-    /// `is_wanted` returns false. Returns `Break` when it ended early.
+    /// in the order of their ids, until `visit` breaks or `stop` is cancelled. Returns `Break` when
+    /// it ended early.
     ///
     /// The history must have both times ([`Engine::wait_applied`]), and they must be restorable:
     /// the caller that resolved the times has checked this. Reads the store, so the thread that
@@ -93,27 +94,27 @@ impl Engine {
     pub async fn diff(
         &self,
         request: &DiffRequest,
-        is_wanted: &(dyn Fn() -> bool + Sync),
+        stop: &CancellationToken,
         visit: &mut Visitor<'_>,
     ) -> Result<ControlFlow<()>, QueryError> {
-        self.diff_within(request, LIMIT_BYTES, is_wanted, visit).await
+        self.diff_within(request, LIMIT_BYTES, stop, visit).await
     }
 
     async fn diff_within(
         &self,
         request: &DiffRequest,
         limit_bytes: usize,
-        is_wanted: &(dyn Fn() -> bool + Sync),
+        stop: &CancellationToken,
         visit: &mut Visitor<'_>,
     ) -> Result<ControlFlow<()>, QueryError> {
         let (before, after) = (self.view(request.from)?, self.view(request.to)?);
         let pairs = pairs(&before, &after, request.namespace.as_ref());
         let mut touched = Touched::of(&pairs, limit_bytes, self.memory.clone());
         let span = Span::between(request.from, request.to);
-        if self.gather(span, &mut touched, is_wanted).await?.is_break() {
+        if self.gather(span, &mut touched, stop).await?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        let mut comparison = Comparison { before, after, is_wanted, visit, seen: 0 };
+        let mut comparison = Comparison { before, after, stop, visit, seen: 0 };
         for (at, pair) in pairs.iter().enumerate() {
             if comparison.compare(pair, touched.keys(at))?.is_break() {
                 return Ok(ControlFlow::Break(()));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hindsight_log::SegmentLog;
+use hindsight_runtime::CancellationToken;
 use hindsight_segment::Sequence;
 use serde::Serialize;
 
@@ -46,17 +47,16 @@ pub struct Damage {
 ///
 /// # Errors
 /// Returns [`QueryError::Corrupt`] when the bases cannot be listed or opened, and
-/// [`QueryError::Unavailable`] once `is_wanted` returns false. `is_wanted` is called between two
-/// segments or bases.
+/// [`QueryError::Unavailable`] once `stop` is cancelled, after the segment or base at hand.
 pub async fn verify(
     log: &dyn SegmentLog,
     bases: &Path,
     deep: bool,
-    is_wanted: &(dyn Fn() -> bool + Sync),
+    stop: &CancellationToken,
 ) -> Result<VerifyReport, QueryError> {
     let mut report = VerifyReport { deep, ..VerifyReport::default() };
-    verify_log(log, deep, is_wanted, &mut report).await?;
-    verify_bases(bases, deep, is_wanted, &mut report)?;
+    verify_log(log, deep, stop, &mut report).await?;
+    verify_bases(bases, deep, stop, &mut report)?;
     report.sound = report.damaged.is_empty();
     report.lines = lines(&report);
     Ok(report)
@@ -65,17 +65,17 @@ pub async fn verify(
 /// How many headers and seals are read at a time.
 const STEP: usize = 256;
 
-fn go_on(is_wanted: &(dyn Fn() -> bool + Sync)) -> Result<(), QueryError> {
-    match is_wanted() {
-        true => Ok(()),
-        false => Err(QueryError::Unavailable("nobody waits for it any more".into())),
+fn go_on(stop: &CancellationToken) -> Result<(), QueryError> {
+    match stop.is_cancelled() {
+        true => Err(QueryError::Unavailable("nobody waits for it any more".into())),
+        false => Ok(()),
     }
 }
 
 async fn verify_log(
     log: &dyn SegmentLog,
     deep: bool,
-    is_wanted: &(dyn Fn() -> bool + Sync),
+    stop: &CancellationToken,
     report: &mut VerifyReport,
 ) -> Result<(), QueryError> {
     let end = match log.end().await {
@@ -98,7 +98,7 @@ async fn verify_log(
             }
         };
         for info in infos {
-            go_on(is_wanted)?;
+            go_on(stop)?;
             report.segments += 1;
             report.entries += info.seal.entries;
             report.bytes += info.segment_bytes;
@@ -136,7 +136,7 @@ async fn read_all(log: &dyn SegmentLog, sequence: Sequence) -> Result<(), String
 fn verify_bases(
     directory: &Path,
     deep: bool,
-    is_wanted: &(dyn Fn() -> bool + Sync),
+    stop: &CancellationToken,
     report: &mut VerifyReport,
 ) -> Result<(), QueryError> {
     let listing = hindsight_base::list(directory).map_err(QueryError::corrupt)?;
@@ -144,7 +144,7 @@ fn verify_bases(
         report.damaged.push(Damage { what: path.display().to_string(), detail: error.to_string() });
     }
     for summary in &listing.bases {
-        go_on(is_wanted)?;
+        go_on(stop)?;
         let base = hindsight_base::Base::open(&summary.directory).map_err(QueryError::corrupt)?;
         for error in base.verify(deep).faults {
             let what = format!("base {}", summary.name);

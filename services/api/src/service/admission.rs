@@ -7,12 +7,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
 use hindsight_access::{AuditEntry, AuditLog, Call, Caller, Phase};
+use hindsight_runtime::CancellationToken;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
@@ -71,7 +71,7 @@ impl Admission {
             deadline: timeout(request).map(|timeout| Instant::now() + timeout),
             documents: 0,
             ended: None,
-            place: Place(Arc::new(Taken { is_abandoned: AtomicBool::new(false), _permit: permit })),
+            place: Place(Arc::new(Taken { stop: CancellationToken::new(), _permit: permit })),
         })
     }
 
@@ -120,7 +120,7 @@ pub(super) struct Ongoing {
 pub(super) struct Place(Arc<Taken>);
 
 struct Taken {
-    is_abandoned: AtomicBool,
+    stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -128,7 +128,12 @@ impl Place {
     /// Returns whether the caller still waits for the answer. Long work checks this now and then,
     /// and ends when the caller is gone.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.0.is_abandoned.load(Ordering::Relaxed)
+        !self.0.stop.is_cancelled()
+    }
+
+    /// Returns the token that is cancelled when the caller is gone.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
     }
 }
 
@@ -187,7 +192,7 @@ fn too_late() -> Status {
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
-        self.place.0.is_abandoned.store(true, Ordering::Relaxed);
+        self.place.0.stop.cancel();
         // The call was dropped before its end: the caller went away.
         let code = self.ended.unwrap_or(Code::Cancelled);
         metrics::call_ended(self.call.name(), self.started.elapsed().as_secs_f64());

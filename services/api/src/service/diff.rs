@@ -4,10 +4,12 @@ use std::ops::ControlFlow;
 
 use bson::RawDocument;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use hindsight_proto::v1 as api;
 use hindsight_query::Filter;
 use hindsight_replayer::find::NamespacePattern;
 use hindsight_replayer::{DiffRequest, Difference, changed_fields};
+use hindsight_runtime::CancellationToken;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -35,6 +37,8 @@ pub(super) async fn diff(
     let asked = DiffRequest { from, to, namespace };
     let limit = if request.limit == 0 { u64::MAX } else { request.limit };
     let (sender, receiver) = mpsc::channel(AHEAD);
+    let stop = CancellationToken::new();
+    let reader = stop.clone().drop_guard();
     let engine = service.engine.clone();
     let runtime = tokio::runtime::Handle::current();
     let thread = tokio::task::spawn_blocking(move || {
@@ -44,7 +48,6 @@ pub(super) async fn diff(
             to: Some(to_api(to)),
             notes: Vec::new(),
         };
-        let wanted = sender.clone();
         let mut gather = Gather::new(sender, message);
         if !notes.is_empty() {
             gather.send_amended(|first| first.notes = notes);
@@ -63,12 +66,13 @@ pub(super) async fn diff(
             }
             ControlFlow::Break(())
         };
-        let is_wanted = || !wanted.is_closed();
-        let ended = runtime.block_on(engine.diff(&asked, &is_wanted, &mut visit));
+        let ended = runtime.block_on(engine.diff(&asked, &stop, &mut visit));
         let ended = ended.map_err(status_of).map(|_| ());
         gather.end(failed.map_or(ended, Err));
     });
-    Ok(answers(receiver, thread))
+    // The stream holds the guard, so the work stops when its reader goes away.
+    let held_by_reader = move |_: &_| _ = &reader;
+    Ok(answers(receiver, thread).inspect(held_by_reader).boxed())
 }
 
 /// Returns the change and its size, or `None` when neither side matches the filter.

@@ -4,19 +4,20 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use hindsight_history::{DocumentScan, HistoryError, NamePair, Scanned, View};
+use hindsight_runtime::CancellationToken;
 
 use super::touched::Keys;
 use super::{Difference, Visitor};
 use crate::error::QueryError;
 
-/// How many documents are compared between two calls of `is_wanted`.
+/// How many documents are compared between two looks at whether to stop.
 const ASK_EVERY: u32 = 256;
 
 /// Two states, and the visitor that takes their differences.
 pub(super) struct Comparison<'a, 'v> {
     pub(super) before: View<'a>,
     pub(super) after: View<'a>,
-    pub(super) is_wanted: &'a (dyn Fn() -> bool + Sync),
+    pub(super) stop: &'a CancellationToken,
     pub(super) visit: &'a mut Visitor<'v>,
     pub(super) seen: u32,
 }
@@ -81,7 +82,7 @@ impl Comparison<'_, '_> {
     /// Passes the documents to the visitor if they differ.
     fn tell(&mut self, difference: Difference<'_>) -> ControlFlow<()> {
         self.seen = self.seen.wrapping_add(1);
-        if self.seen.is_multiple_of(ASK_EVERY) && !(self.is_wanted)() {
+        if self.seen.is_multiple_of(ASK_EVERY) && self.stop.is_cancelled() {
             return ControlFlow::Break(());
         }
         if difference.before == difference.after {

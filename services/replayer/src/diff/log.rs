@@ -7,6 +7,7 @@ use hindsight_index::Index;
 use hindsight_log::SegmentLog;
 use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{CommandKind, Entry, OpTime, Shape, Timestamp};
+use hindsight_runtime::CancellationToken;
 use hindsight_segment::{DecodedFrame, Frame, Sequence};
 
 use super::plan::{Interest, Planner, Span};
@@ -21,14 +22,14 @@ impl Engine {
         &self,
         span: Span,
         touched: &mut Touched,
-        is_wanted: &(dyn Fn() -> bool + Sync),
+        stop: &CancellationToken,
     ) -> Result<ControlFlow<()>, QueryError> {
         if span.is_empty() || touched.is_over() {
             return Ok(ControlFlow::Continue(()));
         }
         let segments = segments(&self.index, span, touched)?;
         let log = self.log.as_ref();
-        let mut reading = Reading { log, index: &self.index, span, touched, is_wanted };
+        let mut reading = Reading { log, index: &self.index, span, touched, stop };
         for (sequence, interest) in segments {
             if reading.segment(sequence, interest).await?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -66,7 +67,7 @@ struct Reading<'a> {
     index: &'a Index,
     span: Span,
     touched: &'a mut Touched,
-    is_wanted: &'a (dyn Fn() -> bool + Sync),
+    stop: &'a CancellationToken,
 }
 
 impl Reading<'_> {
@@ -82,7 +83,7 @@ impl Reading<'_> {
             if !interest.wants(frame, self.span) {
                 continue;
             }
-            if !(self.is_wanted)() {
+            if self.stop.is_cancelled() {
                 return Ok(ControlFlow::Break(()));
             }
             let frame = decode(&self.log.read_frame(&info, ordinal).await?)?;
@@ -154,7 +155,7 @@ impl Reading<'_> {
     async fn walk_back(&mut self, from: OpTime) -> Result<ControlFlow<()>, QueryError> {
         let mut wanted = from.ts;
         loop {
-            if !(self.is_wanted)() {
+            if self.stop.is_cancelled() {
                 return Ok(ControlFlow::Break(()));
             }
             let Some(frame) = self.frame_holding(wanted).await? else {

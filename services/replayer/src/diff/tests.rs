@@ -6,7 +6,6 @@ mod random;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bson::{Document, doc};
@@ -30,7 +29,8 @@ fn told(world: &World, request: &DiffRequest, limit_bytes: usize) -> Result<Vec<
         told.push((it.ns.to_owned(), it.id_key.to_vec(), before, after));
         ControlFlow::Continue(())
     };
-    let done = world.engine.diff_within(request, limit_bytes, &|| true, &mut visit);
+    let stop = CancellationToken::new();
+    let done = world.engine.diff_within(request, limit_bytes, &stop, &mut visit);
     assert!(world.run(done)?.is_continue());
     Ok(told)
 }
@@ -306,25 +306,27 @@ fn it_ends_when_the_visitor_or_nobody_wants_more() {
             seen += 1;
             if seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let ended = world.engine.diff_within(&request, limit_bytes, &|| true, &mut visit);
+        let stop = CancellationToken::new();
+        let ended = world.engine.diff_within(&request, limit_bytes, &stop, &mut visit);
         assert!(world.run(ended).unwrap().is_break());
         assert_eq!(seen, 3);
-        let seen = AtomicU32::new(0);
+        let mut seen = 0;
         let mut visit = |_: Difference<'_>| {
-            seen.fetch_add(1, Ordering::Relaxed);
+            seen += 1;
+            // Nobody wants more once the first difference was reported.
+            stop.cancel();
             ControlFlow::Continue(())
         };
-        // Nobody wants more once the first difference was reported.
-        let is_wanted = || seen.load(Ordering::Relaxed) == 0;
-        let ended = world.engine.diff_within(&request, limit_bytes, &is_wanted, &mut visit);
+        let ended = world.engine.diff_within(&request, limit_bytes, &stop, &mut visit);
         assert!(world.run(ended).unwrap().is_break());
-        let seen = seen.load(Ordering::Relaxed);
         assert!((1..=256).contains(&seen), "{seen}");
     }
     allow_reads(&world, 0);
     let request = request(2, 1002, None);
     let mut visit = |_: Difference<'_>| ControlFlow::Continue(());
-    let ended = world.engine.diff(&request, &|| false, &mut visit);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let ended = world.engine.diff(&request, &stop, &mut visit);
     assert!(world.run(ended).unwrap().is_break(), "before anything is read");
 }
 

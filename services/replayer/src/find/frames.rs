@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use hindsight_index::Index;
 use hindsight_log::SegmentLog;
 use hindsight_oplog::Entry;
-use hindsight_runtime::{Budget, Share};
+use hindsight_runtime::{Budget, CancellationToken, Share};
 use hindsight_segment::{DecodedFrame, SegmentInfo, Sequence};
 
 use super::EntryFilter;
@@ -29,6 +28,8 @@ const MOST_OF_RUN: usize = 16;
 const RUNS_AHEAD: usize = 4;
 /// While this many frames wait, no more headers and seals are read.
 const FRAMES_WAITING: usize = 32;
+/// How many entries are compared between two looks at whether to stop.
+const ASK_EVERY: u32 = 256;
 
 /// How much a search had to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,11 +69,6 @@ pub(super) struct Examined {
 }
 
 type Reading<T> = Pin<Box<dyn Future<Output = Result<T, QueryError>> + Send>>;
-
-/// Signals to work on other threads that nothing waits for it any more. [`Frames`] sets it when
-/// dropped.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Abandoned(Arc<AtomicBool>);
 
 impl OpenFrame {
     pub(super) fn place(&self) -> Place {
@@ -116,16 +112,16 @@ impl OpenFrame {
         .await
     }
 
-    /// Compares every entry with the filter.
+    /// Compares every entry with the filter, or fewer entries when asked to stop.
     async fn search(
         self,
         filter: Arc<EntryFilter>,
-        abandoned: Abandoned,
+        stop: CancellationToken,
     ) -> Result<Examined, QueryError> {
         on_worker(move || {
             let mut hits = Vec::new();
-            for (bytes, position) in self.frame.entries().zip(0..) {
-                if abandoned.is_so() {
+            for (bytes, position) in self.frame.entries().zip(0_u32..) {
+                if position.is_multiple_of(ASK_EVERY) && stop.is_cancelled() {
                     break;
                 }
                 let entry = Entry::parse(bytes).map_err(QueryError::corrupt)?;
@@ -136,12 +132,6 @@ impl OpenFrame {
             Ok(Examined { open: self, hits })
         })
         .await
-    }
-}
-
-impl Abandoned {
-    fn is_so(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -182,14 +172,15 @@ pub(super) struct Frames {
     wanted: VecDeque<(Arc<SegmentInfo>, u32)>,
     reading: FuturesOrdered<Reading<Examined>>,
     reading_bytes: u64,
-    abandoned: Abandoned,
+    /// Stops work on other threads that nothing waits for any more.
+    stop: CancellationToken,
     memory: Budget,
     pub(super) searched: Searched,
 }
 
 impl Drop for Frames {
     fn drop(&mut self) {
-        self.abandoned.0.store(true, Ordering::Relaxed);
+        self.stop.cancel();
     }
 }
 
@@ -215,7 +206,7 @@ impl Frames {
             wanted: VecDeque::new(),
             reading: FuturesOrdered::new(),
             reading_bytes: 0,
-            abandoned: Abandoned::default(),
+            stop: CancellationToken::new(),
             memory,
             searched: Searched::default(),
         }
@@ -279,9 +270,9 @@ impl Frames {
             self.reading_bytes += u64::from(bytes);
             self.searched.frames += 1;
             let (log, filter) = (Arc::clone(&self.log), Arc::clone(&self.filter));
-            let abandoned = self.abandoned.clone();
+            let stop = self.stop.clone();
             self.reading.push_back(Box::pin(async move {
-                OpenFrame::read(log, info, ordinal, share).await?.search(filter, abandoned).await
+                OpenFrame::read(log, info, ordinal, share).await?.search(filter, stop).await
             }));
         }
         Ok(())

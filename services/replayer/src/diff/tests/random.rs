@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Document, doc};
-use hindsight_runtime::Budget;
+use hindsight_runtime::{Budget, CancellationToken};
 use proptest::prelude::*;
 
 use super::world::{World, abort, command, commit, delete, insert, op, part, replace, ts};
@@ -276,7 +276,8 @@ fn knows_all_it_can(world: &World, from: u32, to: u32) -> Result<(), TestCaseErr
     let (before, after) = (engine.view(ts(from)).unwrap(), engine.view(ts(to)).unwrap());
     let pairs = pairs(&before, &after, None);
     let mut touched = Touched::of(&pairs, LIMIT_BYTES, Budget::new(LIMIT_BYTES));
-    let gathered = engine.gather(Span::between(ts(from), ts(to)), &mut touched, &|| true);
+    let stop = CancellationToken::new();
+    let gathered = engine.gather(Span::between(ts(from), ts(to)), &mut touched, &stop);
     prop_assert!(world.run(gathered).unwrap().is_continue());
     for (at, pair) in pairs.iter().enumerate() {
         let is_capped = pair.ns == "shop.capped";
