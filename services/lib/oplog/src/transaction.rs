@@ -339,8 +339,4 @@ impl<P> Assembler<P> {
 }
 
 #[cfg(test)]
-mod model_tests;
-#[cfg(test)]
-mod test_entries;
-#[cfg(test)]
 mod tests;

@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+mod entries;
+mod model;
+
 use bson::spec::BinarySubtype;
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::test_entries::*;
 use super::*;
+use entries::*;
 
 /// Pushes all entries. Returns what becomes visible, in the order in which that is known.
 fn run(keeper: &mut Keeper, entries: &[Vec<u8>]) -> Vec<(u64, Vec<i32>)> {

@@ -5,7 +5,7 @@
 use bson::spec::BinarySubtype;
 use bson::{RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
-use super::*;
+use super::super::*;
 use crate::OpKind;
 
 pub(super) fn timestamp(ts: u64) -> bson::Timestamp {

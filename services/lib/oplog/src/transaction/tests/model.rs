@@ -6,8 +6,8 @@
 use bson::{RawDocumentBuf, rawdoc};
 use proptest::prelude::*;
 
-use super::test_entries::*;
-use super::*;
+use super::super::*;
+use super::entries::*;
 
 /// What must be known after an entry.
 #[derive(Clone, Debug)]
@@ -294,7 +294,7 @@ proptest! {
         let from = keeper.oldest_unresolved().map_or(until + 1, |oldest| {
             script.entries.iter().position(|(bytes, _)| ts(bytes) == oldest.ts).unwrap()
         });
-        let mut again = super::test_entries::keeper();
+        let mut again = super::entries::keeper();
         for (index, (bytes, expected)) in script.entries.iter().enumerate().skip(from) {
             let step = push(&mut again, bytes).unwrap();
             if index > until {
