@@ -9,12 +9,12 @@ use std::fmt;
 use async_trait::async_trait;
 use hindsight_oplog::raw::{Doc, Element};
 
-use super::authorization::Authorization;
+use super::accounts::{AccountKind, Authorization};
 use super::batch::Batch;
 use super::digest::Digest;
 use super::error::RestoreError;
 use super::facts::TargetFacts;
-use super::plan::{Plan, PlannedCollection, PlannedView, ROLES, USERS};
+use super::plan::{Change, Plan, PlannedCollection, PlannedView};
 use super::progress::Progress;
 
 /// What a restore writes into. The methods that ask come first; they write nothing.
@@ -206,43 +206,6 @@ pub enum Verdict {
     NotUnderstood(String),
     /// The destination may refuse it, for this reason.
     Doubtful(String),
-}
-
-/// A change that has to wait until the documents are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Takes away the mark of mixed types that was set only so that buckets could be written.
-    TakeMarkAway,
-    /// Sets `expireAfterSeconds`.
-    Expire,
-    /// Sets the bounds of a capped collection.
-    Bound,
-}
-
-/// Users or roles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccountKind {
-    /// The documents of `admin.system.users`.
-    Users,
-    /// The documents of `admin.system.roles`.
-    Roles,
-}
-
-impl AccountKind {
-    /// Returns the collection of the database `admin` that holds them.
-    pub fn collection(self) -> &'static str {
-        match self {
-            Self::Users => USERS,
-            Self::Roles => ROLES,
-        }
-    }
-
-    pub(super) fn noun(self) -> &'static str {
-        match self {
-            Self::Users => "user",
-            Self::Roles => "role",
-        }
-    }
 }
 
 /// Users or roles, as far as a destination shows them.

@@ -2,7 +2,6 @@
 
 use hindsight_mongo::{Failure, Kind};
 
-use super::report::RestoreReport;
 use super::snapshot::SourceError;
 
 /// Why a restore failed.
@@ -86,17 +85,6 @@ pub fn listed(names: &[String], shown: usize) -> String {
         0 => first,
         more => format!("{first} and {more} more"),
     }
-}
-
-/// A restore that began and failed: the error, and the report of what was done before it.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct RestoreFailure {
-    /// Why the restore failed.
-    #[source]
-    pub error: RestoreError,
-    /// What the restore did before it failed.
-    pub report: Box<RestoreReport>,
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! restored, and a [`Destination`] does what the steps ask for. The plan, the checks and the
 //! comparison know no destination.
 
+mod accounts;
 mod authorization;
 mod batch;
 mod catalog;
@@ -51,12 +52,12 @@ mod version;
 
 pub use destination::{Destination, ReadBack};
 pub use digest::Digest;
-pub use error::{RestoreError, RestoreFailure, listed};
+pub use error::{RestoreError, listed};
 pub use mongod::MongodDestination;
-pub use plan::{Plan, PlannedCollection, PlannedView, Skipped};
+pub use plan::{Change, Plan, PlannedCollection, PlannedView, Skipped};
 pub use prepare::{Prepared, prepare};
 pub use progress::{Phase, Progress, ProgressSnapshot};
-pub use report::{CollectionReport, Outcome, RestoreReport};
+pub use report::{CollectionReport, Outcome, RestoreFailure, RestoreReport};
 pub use selection::Selection;
 pub use settings::{RestoreSettings, SourceIdentity};
 pub use snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};

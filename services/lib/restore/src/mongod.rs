@@ -6,15 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hindsight_mongo::{Client, Deployment, UriError};
 
-use super::authorization::Authorization;
+use super::accounts::{AccountKind, Authorization};
 use super::batch::Batch;
-use super::destination::{
-    AccountKind, Change, Definition, Destination, HeldRole, ReadBack, Shown, Verdict,
-};
+use super::destination::{Definition, Destination, HeldRole, ReadBack, Shown, Verdict};
 use super::digest::Digest;
 use super::error::RestoreError;
 use super::facts::TargetFacts;
-use super::plan::{Plan, PlannedCollection, PlannedView};
+use super::plan::{Change, Plan, PlannedCollection, PlannedView};
 use super::progress::Progress;
 
 mod accounts;

@@ -7,12 +7,9 @@ use hindsight_oplog::raw::{Doc, Element, Malformed, kind};
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
 
 use super::catalog;
-use super::destination::Change;
 use super::documents::display_id;
 use super::snapshot::CollectionState;
-use super::time_series::{
-    TimeSeries, is_buckets, make_through, other_span, set_mark, without_view,
-};
+use super::time_series::{TimeSeries, is_buckets, make_through, other_span, without_view};
 
 /// Everything a restore will write. Collections and views are in the order of their namespaces.
 #[derive(Clone, Debug)]
@@ -222,25 +219,6 @@ fn plan_collection(state: CollectionState) -> Result<PlannedCollection, Malforme
     })
 }
 
-impl PlannedCollection {
-    /// Returns true if this change must be made once the documents are written.
-    pub fn needs(&self, change: Change) -> bool {
-        self.command_for(change).is_some()
-    }
-
-    /// Builds the command that makes the change.
-    pub(super) fn command_for(&self, change: Change) -> Option<Vec<u8>> {
-        match change {
-            Change::TakeMarkAway => {
-                let series = self.time_series.as_ref().filter(|series| series.unmark)?;
-                Some(set_mark(&series.view, false))
-            }
-            Change::Expire => self.expire.clone(),
-            Change::Bound => self.bounds.clone(),
-        }
-    }
-}
-
 impl Plan {
     /// Changes the plan so that the bounds of capped collections are set after loading, for targets
     /// that can do so (from 6.0 on). A state may hold more than the bounds allow: between an insert
@@ -346,8 +324,11 @@ impl Plan {
     }
 }
 
+mod change;
 mod circles;
 mod warnings;
+
+pub use change::Change;
 
 #[cfg(test)]
 mod tests;

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
-use super::authorization::actions::actions_of;
-use super::authorization::{Accounts, Authorization, accounts, read_all};
+use super::accounts::actions::actions_of;
+use super::accounts::{AccountKind, Accounts, Authorization};
+use super::authorization::present::present;
 use super::checks::check;
 use super::definitions;
-use super::destination::{AccountKind, Destination};
+use super::destination::Destination;
 use super::error::{LISTED, RestoreError, listed};
 use super::facts::TargetFacts;
 use super::findings::{Findings, Obstacle};
@@ -42,8 +43,8 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Returns [`RestoreError::Settings`] when a setting is out of range or the selection names
-/// something that the state does not have, [`RestoreError::Source`] when
-/// the state cannot be read, [`RestoreError::Unavailable`] when the target cannot be reached, and
+/// something that the state does not have, [`RestoreError::Source`] when the state cannot be read,
+/// [`RestoreError::Unavailable`] when the target cannot be reached, and
 /// [`RestoreError::TargetNotEmpty`] or [`RestoreError::TargetUnsuitable`] with everything that is
 /// wrong with the target.
 pub async fn prepare(
@@ -145,7 +146,7 @@ async fn fit_accounts(
     if let Some(held) = destination.read_back() {
         let mut kinds = vec![AccountKind::Users, AccountKind::Roles];
         kinds.retain(|kind| selection.takes("admin", kind.collection()));
-        let present = accounts::present(held, &kinds, &merged, own_user).await?;
+        let present = present(held, &kinds, &merged, own_user).await?;
         plan.unfit.extend(present.problems);
         plan.warnings.extend(present.warnings);
     }
@@ -250,6 +251,30 @@ impl Catalog {
         found.add_to(&mut planned);
         Ok(planned)
     }
+}
+
+/// The most bytes of one system collection that are read into memory. Users and roles are few; this
+/// limit is far beyond what a server can authorise with.
+const MAX_BYTES: usize = 256 << 20;
+
+/// Reads all documents of a small collection into memory.
+fn read_all(
+    snapshot: &dyn Snapshot,
+    state: &CollectionState,
+) -> Result<Vec<Vec<u8>>, RestoreError> {
+    let failed = |source| RestoreError::Source { namespace: state.namespace(), source };
+    let (mut documents, mut bytes) = (Vec::new(), 0);
+    for document in snapshot.documents(state).map_err(failed)? {
+        let document = document.map_err(failed)?;
+        bytes += document.len();
+        if bytes > MAX_BYTES {
+            return Err(failed(
+                format!("more than {MAX_BYTES} bytes in a system collection").into(),
+            ));
+        }
+        documents.push(document);
+    }
+    Ok(documents)
 }
 
 fn read_feature_version(

@@ -6,6 +6,7 @@ use hindsight_oplog::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::digest::Digest;
+use super::error::RestoreError;
 use super::plan::Skipped;
 use super::progress::seconds;
 
@@ -110,6 +111,17 @@ impl RestoreReport {
         self.documents_per_second = (self.documents as f64 / seconds).round();
         self.bytes_per_second = (self.bytes as f64 / seconds).round();
     }
+}
+
+/// A restore that began and failed: the error, and the report of what was done before it.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RestoreFailure {
+    /// Why the restore failed.
+    #[source]
+    pub error: RestoreError,
+    /// What the restore did before it failed.
+    pub report: Box<RestoreReport>,
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::authorization;
-use super::destination::{Change, ReadBack};
+use super::destination::ReadBack;
 use super::digest::Digest;
-use super::error::{RestoreError, RestoreFailure};
+use super::error::RestoreError;
 use super::load::Loader;
-use super::plan::PlannedCollection;
+use super::plan::{Change, PlannedCollection};
 use super::prepare::Prepared;
 use super::progress::{Phase, Progress};
-use super::report::{CollectionReport, Durations, Outcome, RestoreReport};
+use super::report::{CollectionReport, Durations, Outcome, RestoreFailure, RestoreReport};
 use super::steps::Steps;
 use super::verbatim::Verbatim;
 use super::verify::{Mismatches, compare_catalog, compare_documents};

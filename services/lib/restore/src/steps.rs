@@ -3,10 +3,10 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::destination::{Change, Destination};
+use super::destination::Destination;
 use super::error::RestoreError;
 use super::facts::TargetFacts;
-use super::plan::{Plan, PlannedCollection, Skipped, VIEWS};
+use super::plan::{Change, Plan, PlannedCollection, Skipped, VIEWS};
 use super::progress::Progress;
 
 /// What every step needs.

@@ -1,9 +1,9 @@
 //! Finds users and roles that a target already has with other contents. A merge leaves those as
 //! they are.
 
-use super::super::destination::{AccountKind, ReadBack, Shown};
+use super::super::accounts::{AccountKind, Authorization, id_of};
+use super::super::destination::{ReadBack, Shown};
 use super::super::error::{LISTED, RestoreError, listed};
-use super::{Authorization, id_of};
 
 /// Sentences about users and roles that a target already has.
 #[derive(Debug, Default)]
@@ -14,9 +14,9 @@ pub(in super::super) struct Present {
     pub(in super::super) warnings: Vec<String>,
 }
 
-/// Compares the target's accounts of these kinds with those that will be merged. `own` is the user that this
-/// restore is logged in as; the target keeps its own version of that user. A system collection that
-/// we may not read is not compared.
+/// Compares the target's accounts of these kinds with those that will be merged. `own` is the user
+/// that this restore is logged in as; the target keeps its own version of that user. A system
+/// collection that we may not read is not compared.
 pub(in super::super) async fn present(
     held: &dyn ReadBack,
     kinds: &[AccountKind],

@@ -7,16 +7,14 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use hindsight_oplog::raw::{Doc, DocWriter, kind};
 
-use super::super::authorization::Authorization;
+use super::super::accounts::{AccountKind, Authorization};
 use super::super::batch::Batch;
 use super::super::catalog::is_id_index;
-use super::super::destination::{
-    AccountKind, Change, Definition, Destination, HeldRole, ReadBack, Shown, Verdict,
-};
+use super::super::destination::{Definition, Destination, HeldRole, ReadBack, Shown, Verdict};
 use super::super::digest::{CountedDigest, Digest};
 use super::super::error::RestoreError;
 use super::super::facts::TargetFacts;
-use super::super::plan::{Plan, PlannedCollection, PlannedView};
+use super::super::plan::{Change, Plan, PlannedCollection, PlannedView};
 use super::super::progress::Progress;
 
 /// What the destination holds, and what it does wrong.

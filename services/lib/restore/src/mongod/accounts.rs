@@ -8,9 +8,9 @@
 use hindsight_mongo::{Client, codes};
 use hindsight_oplog::raw::{DocWriter, kind};
 
-use super::super::authorization::Authorization;
+use super::super::accounts::{AccountKind, Authorization};
 use super::super::batch::BatchBuilder;
-use super::super::destination::{AccountKind, Shown};
+use super::super::destination::Shown;
 use super::super::error::RestoreError;
 use super::command;
 use super::insert::look_at;

@@ -5,10 +5,9 @@ use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, kind};
 
 use super::super::catalog::create_indexes;
-use super::super::destination::Change;
 use super::super::error::RestoreError;
 use super::super::facts::TargetFacts;
-use super::super::plan::{PlannedCollection, PlannedView, VIEWS};
+use super::super::plan::{Change, PlannedCollection, PlannedView, VIEWS};
 use super::super::time_series::{self, TimeSeries};
 use super::command;
 
@@ -86,8 +85,8 @@ async fn create_temporary(client: &Client, collection: &PlannedCollection) -> Re
 
 /// Builds the indexes of a collection with one scan. The primary of a replica set commits an index
 /// without waiting for other members. A member may be down, or may build no indexes and still have
-/// a vote, which makes the default quorum impossible (6.0.5: UnsatisfiableCommitQuorum). The barrier
-/// waits for a majority instead. A standalone server takes no quorum.
+/// a vote, which makes the default quorum impossible (6.0.5: UnsatisfiableCommitQuorum). The
+/// barrier waits for a majority instead. A standalone server takes no quorum.
 pub(super) async fn build_indexes(
     client: &Client,
     collection: &PlannedCollection,

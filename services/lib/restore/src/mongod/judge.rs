@@ -1,5 +1,5 @@
-//! Asks a target about validators and the pipelines of views, with queries of a collection that does
-//! not exist.
+//! Asks a target about validators and the pipelines of views, with queries of a collection that
+//! does not exist.
 
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{DocWriter, kind};

@@ -10,7 +10,7 @@ use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_mongo::{Client, Failure};
 use hindsight_oplog::raw::{DocWriter, kind};
 
-use super::super::authorization::id_of;
+use super::super::accounts::id_of;
 use super::super::destination::HeldRole;
 use super::super::error::RestoreError;
 use super::command;
