@@ -30,8 +30,9 @@ fn unready(live: &Live) -> Option<String> {
 }
 
 fn why_unready(capture: CaptureStatus, captures: bool, stopped: Option<Stopped>) -> Option<String> {
+    let source_error = capture.source_error.map(|error| error.text);
     let mut reasons: Vec<String> =
-        [capture.source_error, capture.log_error].into_iter().flatten().collect();
+        [source_error, capture.log_error].into_iter().flatten().collect();
     if reasons.is_empty() && captures && capture.member.is_none() {
         reasons.push("no member is read yet".into());
     }
@@ -45,7 +46,7 @@ pub(super) fn ready(live: &Live, tells: bool) -> (StatusCode, String) {
         None => (StatusCode::OK, "ok\n".into()),
         Some(reason) if tells => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         Some(_) => {
-            let text = "not ready: `hindsight status` tells why\n";
+            let text = "not ready: the status (/v1/status) tells why\n";
             (StatusCode::SERVICE_UNAVAILABLE, text.into())
         }
     }

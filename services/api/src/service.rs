@@ -43,7 +43,7 @@ use hindsight_access::Call;
 use reason::status_of;
 
 pub use admission::Admission;
-pub use reason::{Reason, invalid};
+pub use reason::{REMEDIES, Reason, invalid};
 pub use restores::Restores;
 pub use status::{Live, SourceLook};
 

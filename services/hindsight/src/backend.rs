@@ -27,6 +27,7 @@ use tonic_types::StatusExt;
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
 use crate::open::open_offline;
+use crate::remedies::{of_status, with_hints};
 
 /// Limit on a message from the server: a 16 MiB document and its framing. The description of a
 /// restore that names many collections may also exceed the 4 MiB that clients accept by default.
@@ -220,7 +221,8 @@ pub(crate) fn failure(status: Status) -> anyhow::Error {
                     network failed. `hindsight restores list` shows what became of a restore";
         return Failure::new(Exit::ServerUnavailable, text).into();
     }
-    Failure::new(exit_of(status.code(), reason), status.message().to_owned()).into()
+    let message = with_hints(status.message(), &of_status(&status));
+    Failure::new(exit_of(status.code(), reason), message).into()
 }
 
 /// Returns whether the client itself created this status, because the connection broke in the

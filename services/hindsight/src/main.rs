@@ -7,6 +7,7 @@ mod config;
 mod exit;
 mod metric_catalogue;
 mod open;
+mod remedies;
 mod secret;
 mod serve;
 mod unknown_commands;
@@ -72,6 +73,7 @@ fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    let message = format!("{error:#}");
+    eprintln!("error: {}", remedies::with_hints(&message, &remedies::of_error(error)));
     exit_of(error).into()
 }

@@ -34,6 +34,7 @@ use tracing::info;
 use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
 use crate::exit::{Exit, Failure};
 use crate::open::open_history;
+use crate::remedies::with_hints;
 use crate::secret;
 pub(crate) use metrics::METRICS;
 use process::{Process, Signals};
@@ -143,7 +144,9 @@ pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exi
 async fn source_of(args: &CaptureArgs) -> Result<Source> {
     let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
     Source::parse(&uri).await.map_err(|error| match error {
-        CaptureError::BadUri(text) => Failure::usage(text).into(),
+        bad @ CaptureError::BadUri(_) => {
+            Failure::usage(with_hints(&bad.to_string(), &bad.remedies())).into()
+        }
         other => other.into(),
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hindsight_index::IndexError;
 use hindsight_log::LogError;
+use hindsight_remedy::Remedy;
 use hindsight_tailer::CaptureError;
 
 use crate::bases::RegistryError;
@@ -33,6 +34,15 @@ pub enum HoldingsError {
 }
 
 impl HoldingsError {
+    /// Returns what a person can do about the error.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::Log(error) => error.remedies(),
+            Self::Absorb(error) => error.remedies(),
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
     }

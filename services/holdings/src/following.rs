@@ -79,7 +79,8 @@ pub async fn watch_risks(
         say_risks(&before, &now);
         metrics::retention_risks(now.found.len());
         metrics::retention_unchecked(!now.unchecked.is_empty());
-        status.at_risk([&now.found[..], &now.unchecked[..]].concat());
+        let unchecked = now.unchecked.iter().map(|what| what.as_str().into());
+        status.at_risk(now.found.iter().cloned().chain(unchecked).collect());
         before = now;
         tokio::select! {
             () = tokio::time::sleep(RISKS_INTERVAL) => {}
@@ -95,7 +96,7 @@ fn say_risks(before: &Risks, now: &Risks) {
         info!("the log is safe again where it lies");
     }
     for risk in now.found.iter().filter(|risk| !before.found.contains(risk)) {
-        error!(risk, "the log is in danger where it lies");
+        error!(%risk, "the log is in danger where it lies");
     }
     // The reason for an unchecked risk is worded differently at each check: it says how long and
     // how often the check was tried. So only the subject is compared.

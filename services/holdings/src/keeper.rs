@@ -137,8 +137,7 @@ impl BaseKeeper {
             let text = "the source is another replica set now";
             return Err(CaptureError::Refused(text.to_owned()));
         }
-        let mut found =
-            candidates(&survey.members, &self.preference).map_err(CaptureError::Unavailable)?;
+        let mut found = candidates(&survey.members, &self.preference)?;
         // A base from a member that does not build indexes is the last resort, because it has no
         // indexes either.
         let builds_indexes = |host: &str| {

@@ -8,6 +8,7 @@ use hindsight_history::{History, ReadError, View};
 use hindsight_index::{GapNotice, Index, PlanError};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::{TimeSpec, Timestamp};
+use hindsight_remedy::Finding;
 use hindsight_runtime::Budget;
 use tokio::sync::watch;
 
@@ -92,8 +93,9 @@ impl Engine {
         let spec: TimeSpec =
             text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
         let latest = self.latest()?.ok_or_else(|| {
-            let text = "nothing is restorable yet: no base is complete. `hindsight status` shows its progress";
-            QueryError::NotRestorable { why: Why::NoBase, text: text.into() }
+            let text =
+                "nothing is restorable yet: no base is complete. The status shows its progress";
+            QueryError::NotRestorable { why: Why::NoBase, finding: text.into() }
         })?;
         let at =
             if exclusive { spec.before_exclusive(latest) } else { spec.until_inclusive(latest) };
@@ -132,16 +134,17 @@ impl Engine {
             Ok(_) => {
                 let hole = self.holes().into_iter().find(|hole| hole.contains(at));
                 let stopped = self.applied.borrow().stopped.clone();
-                let reason = hole.map(|it| it.to_string()).or(stopped.map(|it| it.reason));
+                let reason = hole.map(|it| it.to_string().into()).or(stopped.map(|it| it.reason));
                 // Otherwise the log has reached this time since the windows were read.
-                reason.map_or(Ok(()), |reason| {
-                    let text = format!("{} cannot be restored: {reason}", at.for_people());
-                    Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
+                reason.map_or(Ok(()), |Finding { text, remedies }| {
+                    let text = format!("{} cannot be restored: {text}", at.for_people());
+                    let finding = Finding { text, remedies };
+                    Err(QueryError::NotRestorable { why: Why::HistoryStopped, finding })
                 })
             }
             Err(PlanError::NotRestorable(why)) => {
-                let text = why.to_string();
-                Err(QueryError::NotRestorable { why: Why::from(why.as_ref()), text })
+                let finding = why.to_string().into();
+                Err(QueryError::NotRestorable { why: Why::from(why.as_ref()), finding })
             }
             Err(PlanError::Index(error)) => Err(QueryError::corrupt(error)),
         }
@@ -162,8 +165,8 @@ impl Engine {
         match tokio::time::timeout(APPLY_PATIENCE, reached).await {
             Ok(Ok(applied)) => match &applied.stopped {
                 Some(stopped) if applied.through.is_none_or(|through| through < at) => {
-                    let text = stopped.reason.clone();
-                    Err(QueryError::NotRestorable { why: Why::HistoryStopped, text })
+                    let finding = stopped.reason.clone();
+                    Err(QueryError::NotRestorable { why: Why::HistoryStopped, finding })
                 }
                 _ => Ok(()),
             },
@@ -210,10 +213,11 @@ fn explain_second(
     latest: Timestamp,
     can_go_on: bool,
 ) -> QueryError {
-    let QueryError::NotRestorable { why, text } = refused else { return refused };
+    let QueryError::NotRestorable { why, finding } = refused else { return refused };
     if !matches!(spec, TimeSpec::Second(_)) || at <= latest {
-        return QueryError::NotRestorable { why, text };
+        return QueryError::NotRestorable { why, finding };
     }
+    let Finding { text, remedies } = finding;
     let newest = latest.for_people();
     let instead =
         format!("the newest restorable position is {newest}: ask for `latest` or {latest}");
@@ -226,14 +230,14 @@ fn explain_second(
     } else {
         format!("{text}; {instead}")
     };
-    QueryError::NotRestorable { why, text }
+    QueryError::NotRestorable { why, finding: Finding { text, remedies } }
 }
 
 impl From<ReadError> for QueryError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::OutOfWindow { .. } => {
-                Self::NotRestorable { why: Why::OutOfWindow, text: error.to_string() }
+                Self::NotRestorable { why: Why::OutOfWindow, finding: error.to_string().into() }
             }
             ReadError::NoSuchCollection { .. } => Self::NoSuchCollection(error.to_string()),
             ReadError::Store(error) => Self::Corrupt(error.to_string()),

@@ -3,6 +3,7 @@
 use hindsight_index::NotRestorable;
 use hindsight_log::LogError;
 use hindsight_oplog::Timestamp;
+use hindsight_remedy::{Finding, Remedy};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +16,8 @@ pub enum QueryError {
     InvalidTime(String),
     /// The time is outside every window, in a gap, or behind an open transaction (I8). The message
     /// names these.
-    #[error("{text}")]
-    NotRestorable { why: Why, text: String },
+    #[error("{finding}")]
+    NotRestorable { why: Why, finding: Finding },
     /// The collection did not exist at that time.
     #[error("{0}")]
     NoSuchCollection(String),
@@ -61,6 +62,14 @@ impl From<&NotRestorable> for Why {
 }
 
 impl QueryError {
+    /// Returns what a person can do about the error.
+    pub fn remedies(&self) -> &[Remedy] {
+        match self {
+            Self::NotRestorable { finding, .. } => &finding.remedies,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
         Self::Corrupt(error.to_string())
     }
@@ -71,7 +80,7 @@ impl From<LogError> for QueryError {
         match error {
             LogError::Unavailable { .. } => Self::Unavailable(error.to_string()),
             LogError::Removed { .. } => {
-                Self::NotRestorable { why: Why::OutOfWindow, text: error.to_string() }
+                Self::NotRestorable { why: Why::OutOfWindow, finding: error.to_string().into() }
             }
             other => Self::Corrupt(other.to_string()),
         }

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::read_ahead::ReadAhead;
 use applier::Taken;
 pub use board::{Applied, Stopped};
-use error::Remedy;
+use error::Needs;
 pub use error::{FollowError, NamedEntry};
 
 /// How long to wait for news before looking at the log without news.
@@ -89,14 +89,14 @@ impl Follower {
                 backoff.reset();
                 continue;
             };
-            match error.remedy() {
-                Remedy::Patience => self.waits_for(&error),
-                Remedy::Help => self.stops_for(&error),
-                Remedy::NewBase => {
+            match error.needs() {
+                Needs::Patience => self.waits_for(&error),
+                Needs::Help => self.stops_for(&error),
+                Needs::NewBase => {
                     ended = true;
                     self.stops_for(&error);
                 }
-                Remedy::None => {
+                Needs::Nothing => {
                     self.stops_for(&error);
                     self.runtime.block_on(shutdown.cancelled());
                 }
@@ -127,8 +127,8 @@ impl Follower {
                 Next::Apply => self.apply::<()>(None, &never),
             };
             let Err(error) = done else { continue };
-            let later = match error.remedy() {
-                Remedy::NewBase => self.later_base()?,
+            let later = match error.needs() {
+                Needs::NewBase => self.later_base()?,
                 _ => None,
             };
             let Some(later) = later else { return Err(error) };

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::error::QueryError;
 
-/// What was checked, and what was found. The fields are the JSON of `hindsight verify -o json`.
+/// What was checked, and what was found. The fields are the JSON that callers see.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct VerifyReport {
     /// True when nothing that was checked is damaged.
@@ -156,8 +156,11 @@ fn verify_bases(
 }
 
 fn lines(report: &VerifyReport) -> Vec<String> {
-    let how =
-        if report.deep { "every byte read" } else { "ends and manifests read; --deep reads all" };
+    let how = if report.deep {
+        "every byte read"
+    } else {
+        "ends and manifests read; a deep check reads all"
+    };
     let mut lines = vec![format!(
         "{} segments, {} entries, {} bytes, {} gaps, {} bases: {how}",
         report.segments, report.entries, report.bytes, report.gaps, report.bases

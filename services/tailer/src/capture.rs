@@ -45,9 +45,9 @@ impl Capture {
     /// Everything that capture continues from derives from the log alone (I5).
     ///
     /// # Errors
-    /// Returns [`CaptureError::Log`] when the log cannot be read, [`CaptureError::Refused`] when
-    /// the log belongs to another replica set, is damaged, or is empty and `start` is None, and
-    /// other errors when the index cannot be read.
+    /// Returns [`CaptureError::Log`] when the log cannot be read, [`CaptureError::AnotherSource`]
+    /// when the log belongs to another replica set, [`CaptureError::Refused`] when the log is
+    /// damaged, or is empty and `start` is None, and other errors when the index cannot be read.
     pub async fn prepare(
         settings: CaptureSettings,
         log: Arc<dyn SegmentLog>,
@@ -155,10 +155,8 @@ fn check_identity(
     if source.replica_set_id == log.replica_set_id {
         return Ok(());
     }
-    Err(CaptureError::Refused(format!(
-        "the log belongs to {log}, and the source is {}. Give each replica set its own --data directory",
-        source.segment_source()
-    )))
+    let found = Box::new(source.segment_source());
+    Err(CaptureError::AnotherSource { log: Box::new(log.clone()), found })
 }
 
 /// Returns where to continue after the log's last segment.

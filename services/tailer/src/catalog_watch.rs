@@ -197,7 +197,7 @@ impl CatalogWatch {
 /// Returns the member to list. This is the member to read from, or another member when that one
 /// does not have the set's indexes; no documents are read from it.
 fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a str, String> {
-    let found = candidates(members, preference)?;
+    let found = candidates(members, preference).map_err(|none| none.to_string())?;
     let place = |member: &Member| {
         let preferred = found.iter().position(|candidate| candidate.host == member.host);
         (preferred.unwrap_or(usize::MAX), member.state == MemberState::Primary)

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hindsight_oplog::Timestamp;
+use hindsight_remedy::Remedy;
 
 /// What `replSetGetConfig` and `replSetGetStatus` say about one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,10 @@ pub struct Candidate {
 ///
 /// # Errors
 /// Returns why no member qualifies, member by member.
-pub fn candidates(members: &[Member], preference: &Preference) -> Result<Vec<Candidate>, String> {
+pub fn candidates(
+    members: &[Member],
+    preference: &Preference,
+) -> Result<Vec<Candidate>, NoCandidate> {
     let newest = members.iter().map(|member| member.applied).max().unwrap_or_default();
     let data_members = members.iter().filter(|member| !member.arbiter).count();
     let allow_primary = preference.allow_primary || data_members == 1;
@@ -87,11 +91,11 @@ pub fn candidates(members: &[Member], preference: &Preference) -> Result<Vec<Can
                 let lag = newest.seconds().saturating_sub(member.applied.seconds());
                 ranked.push((rank, lag, &member.host));
             }
-            Err(reason) => refused.push(format!("{}: {reason}", member.host)),
+            Err(excluded) => refused.push((member.host.clone(), excluded)),
         }
     }
     if ranked.is_empty() {
-        return Err(format!("no member can be read from ({})", refused.join("; ")));
+        return Err(NoCandidate { excluded: refused });
     }
     ranked.sort();
     let describe = |(rank, lag, host): (Rank, u32, &String)| Candidate {
@@ -118,6 +122,28 @@ impl Rank {
     }
 }
 
+/// No member qualifies to be read from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no member can be read from ({})", reasons(.excluded))]
+pub struct NoCandidate {
+    excluded: Vec<(String, Excluded)>,
+}
+
+fn reasons(excluded: &[(String, Excluded)]) -> String {
+    let reasons: Vec<String> =
+        excluded.iter().map(|(host, reason)| format!("{host}: {reason}")).collect();
+    reasons.join("; ")
+}
+
+impl NoCandidate {
+    /// Returns what makes a member a candidate, for the members that a person may have forgotten to
+    /// allow.
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
+        let forbids_primary = self.excluded.iter().any(|(_, it)| *it == Excluded::Primary);
+        forbids_primary.then_some(Remedy::AllowPrimary).into_iter().collect()
+    }
+}
+
 /// Why a member is not read from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Excluded {
@@ -129,28 +155,22 @@ pub(crate) enum Excluded {
     Delayed,
     #[error("lacks the tag {name}:{value}")]
     LacksTag { name: String, value: String },
-    #[error("primary (--allow-primary would permit it)")]
+    #[error("primary, which is read only where that is allowed")]
     Primary,
     #[error("neither primary nor secondary now")]
     NotReadable,
 }
 
 impl Excluded {
-    /// Returns what a user must do so that this member is read from.
-    pub(crate) fn remedy(&self, host: &str) -> String {
+    /// Returns what a person must do so that this member is read from. None when only the member
+    /// itself can change that.
+    pub(crate) fn remedy(&self, host: &str) -> Option<Remedy> {
+        let member = |without_tags| Remedy::Member { host: host.to_owned(), without_tags };
         match self {
-            Self::Primary => "start with --allow-primary to read it there".into(),
-            Self::AnotherAskedFor | Self::Delayed => {
-                format!("start with --member {host} to read it there")
-            }
-            Self::LacksTag { .. } => {
-                format!("start with --member {host} and without --member-tag to read it there")
-            }
-            Self::Arbiter | Self::NotReadable => {
-                "it is read there as soon as that is a secondary; if it never becomes one, remove it from the set: \
-                 then this counts as a gap"
-                    .into()
-            }
+            Self::Primary => Some(Remedy::AllowPrimary),
+            Self::AnotherAskedFor | Self::Delayed => Some(member(false)),
+            Self::LacksTag { .. } => Some(member(true)),
+            Self::Arbiter | Self::NotReadable => None,
         }
     }
 }
@@ -232,8 +252,10 @@ mod tests {
         members[0].delayed = true;
         members[2].arbiter = true;
         let refusal = candidates(&members, &Preference::default()).expect_err("none qualifies");
+        assert_eq!(refusal.remedies(), [Remedy::AllowPrimary]);
+        let refusal = refusal.to_string();
         for named in
-            ["delayed:1: delayed", "recovering:1:", "arbiter:1: arbiter", "--allow-primary"]
+            ["delayed:1: delayed", "recovering:1:", "arbiter:1: arbiter", "primary:1: primary"]
         {
             assert!(refusal.contains(named), "{refusal}");
         }
@@ -272,13 +294,14 @@ mod tests {
         let tagged = Preference { tags, ..Preference::default() };
         let remedied = |member: &Member, preference: &Preference| {
             let excluded = exclusion(member, preference).expect("it is not a candidate");
-            let remedy = excluded.remedy(&member.host);
-            let asks = remedy.contains(&format!("--member {}", member.host));
-            let untags = remedy.contains("without --member-tag");
-            let after = Preference {
-                member: asks.then(|| member.host.clone()).or(preference.member.clone()),
-                tags: if untags { Vec::new() } else { preference.tags.clone() },
-                allow_primary: remedy.contains("--allow-primary"),
+            let after = match excluded.remedy(&member.host).expect("a person can help") {
+                Remedy::AllowPrimary => Preference { allow_primary: true, ..preference.clone() },
+                Remedy::Member { host, without_tags } => Preference {
+                    member: Some(host),
+                    tags: if without_tags { Vec::new() } else { preference.tags.clone() },
+                    ..preference.clone()
+                },
+                other => panic!("not about members: {other:?}"),
             };
             exclusion(member, &after)
         };

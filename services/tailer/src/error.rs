@@ -3,7 +3,12 @@
 use hindsight_index::IndexError;
 use hindsight_mongo::{Failure, Kind, PRIVILEGES};
 use hindsight_oplog::OpTime;
+use hindsight_remedy::{Finding, Remedy};
 use hindsight_runtime::TaskFailure;
+use hindsight_segment::SourceIdentity;
+
+use crate::choose::NoCandidate;
+use crate::gap::HeldElsewhere;
 
 /// Why capture failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +26,19 @@ pub enum CaptureError {
     /// The connection string is not usable and must be corrected. The message never repeats it.
     #[error("{0}")]
     BadUri(String),
+    /// The set has members, and none that may be read from. That may pass.
+    #[error(transparent)]
+    NoCandidate(#[from] NoCandidate),
+    /// Only a member that is not read from has what follows the log. Capture waits for a person, or
+    /// for that member to become readable.
+    #[error(transparent)]
+    HeldElsewhere(#[from] HeldElsewhere),
+    /// The log belongs to another replica set than the source is.
+    #[error(
+        "the log belongs to {log}, and the source is {found}. For this replica set, {}",
+        Remedy::OtherData
+    )]
+    AnotherSource { log: Box<SourceIdentity>, found: Box<SourceIdentity> },
     /// The failure stays until a person changes something. The message says what.
     #[error("{0}")]
     Refused(String),
@@ -32,7 +50,8 @@ pub enum CaptureError {
     /// holds stays restorable.
     #[error(
         "the source's history diverges from the log at {at}: {detail}. Nothing was appended. The log \
-         stays restorable up to {at}; to capture the new history, start with another --data directory"
+         stays restorable up to {at}; to capture the new history, {}",
+        Remedy::OtherData
     )]
     Diverged { at: OpTime, detail: String },
     /// The log is empty, and the source forgot the entry at which the log was to begin. Begin anew,
@@ -63,6 +82,12 @@ impl From<IndexError> for CaptureError {
             IndexError::Storage { .. } => Self::Unavailable(format!("the index: {error}")),
             other => Self::Index(other.to_string()),
         }
+    }
+}
+
+impl From<&CaptureError> for Finding {
+    fn from(error: &CaptureError) -> Self {
+        Self { text: error.to_string(), remedies: error.remedies() }
     }
 }
 
@@ -102,9 +127,24 @@ impl CaptureError {
     /// Returns whether the error can pass without anybody's help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::NoAnswer(_) => true,
+            Self::Unavailable(_)
+            | Self::NoAnswer(_)
+            | Self::NoCandidate(_)
+            | Self::HeldElsewhere(_) => true,
             Self::Log(error) => error.is_retryable(),
             _ => false,
+        }
+    }
+
+    /// Returns what a person can do about the error.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::BadUri(_) => vec![Remedy::Uri],
+            Self::NoCandidate(none) => none.remedies(),
+            Self::HeldElsewhere(held) => held.remedies(),
+            Self::AnotherSource { .. } | Self::Diverged { .. } => vec![Remedy::OtherData],
+            Self::Log(error) => error.remedies(),
+            _ => Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hindsight_oplog::OpTime;
+use hindsight_remedy::Remedy;
 
 use crate::choose::{Excluded, Member, Preference, exclusion};
 use crate::error::CaptureError;
@@ -45,8 +46,39 @@ pub(crate) enum Decision {
     GoOnBehind { unheard: Vec<String> },
     /// No member is known to hold the entries, but some members may: it is too early to decide.
     Wait(String),
-    /// Some member holds the entries. The message names it, and says what makes it readable.
-    Refuse(String),
+    /// Some member holds the entries, and is not read from.
+    Refuse(HeldElsewhere),
+}
+
+/// No readable member has what follows the resume point, and some other member has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "what follows {after} is gone from every member that may be read, and not lost yet. It is still in the oplog of {}",
+    self.holders()
+)]
+pub struct HeldElsewhere {
+    after: OpTime,
+    holders: Vec<(String, Excluded)>,
+}
+
+impl HeldElsewhere {
+    /// Returns the members that hold it, each with what makes the member readable.
+    fn holders(&self) -> String {
+        let told = |(host, excluded): &(String, Excluded)| match excluded.remedy(host) {
+            Some(remedy) => format!("{host}: {remedy} to read it there"),
+            None => format!(
+                "{host}: it is read there as soon as that is a secondary; if it never becomes one, remove it from the \
+                 set: then this counts as a gap"
+            ),
+        };
+        let holders: Vec<String> = self.holders.iter().map(told).collect();
+        holders.join("; and of ")
+    }
+
+    /// Returns what makes the members readable that hold it.
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
+        self.holders.iter().filter_map(|(host, excluded)| excluded.remedy(host)).collect()
+    }
 }
 
 /// Returns the members that may have what the tried members lack, and why they are not read from.
@@ -96,17 +128,11 @@ fn holds(ends: Result<OplogEnds, CaptureError>, after: OpTime) -> Holds {
 /// Decides whether capture may continue after a gap, when every member that may be read begins
 /// after `after`. `waited` is how long members that do not answer have been the only obstacle.
 pub(crate) fn decide(others: &[Other], after: OpTime, waited: Duration) -> Decision {
-    let holding = |other: &Other| {
-        let Other { host, excluded, holds } = other;
-        (*holds == Holds::Yes).then(|| format!("{host}: {}", excluded.remedy(host)))
-    };
-    let holders: Vec<String> = others.iter().filter_map(holding).collect();
+    let holding = others.iter().filter(|other| other.holds == Holds::Yes);
+    let holders: Vec<_> =
+        holding.map(|other| (other.host.clone(), other.excluded.clone())).collect();
     if !holders.is_empty() {
-        return Decision::Refuse(format!(
-            "what follows {after} is gone from every member that may be read, and not lost yet. It is still in the \
-             oplog of {}",
-            holders.join("; and of ")
-        ));
+        return Decision::Refuse(HeldElsewhere { after, holders });
     }
     let silent = |other: &Other| match &other.holds {
         Holds::Unknown(reason) => Some(format!("{} ({reason})", other.host)),
@@ -215,8 +241,10 @@ mod tests {
         ];
         for waited in [Duration::ZERO, PATIENCE, Duration::MAX] {
             let decision = decide(&others, AFTER, waited);
-            let Decision::Refuse(reason) = &decision else { panic!("{decision:?}") };
-            assert!(reason.contains("primary:1") && reason.contains("--allow-primary"), "{reason}");
+            let Decision::Refuse(held) = &decision else { panic!("{decision:?}") };
+            assert_eq!(held.remedies(), [Remedy::AllowPrimary]);
+            let reason = held.to_string();
+            assert!(reason.contains("primary:1: allow reading from the primary"), "{reason}");
             assert!(!reason.contains("late:1"), "{reason}");
         }
     }

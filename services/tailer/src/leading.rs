@@ -137,7 +137,7 @@ impl Tailer {
             match prepared.run(None, shutdown.child_token()).await {
                 Err(late @ CaptureError::BeganTooLate { .. }) => {
                     warn!(%late, "beginning anew");
-                    self.boards.status.source_failed(&late.to_string());
+                    self.boards.status.source_failed(&late);
                 }
                 ended => return ended,
             }
@@ -158,7 +158,7 @@ impl Tailer {
             match self.prepare(None).await {
                 Err(error) if error.passes_while_followed() => {
                     warn!(%error, "cannot begin; trying again");
-                    self.boards.status.source_failed(&error.to_string());
+                    self.boards.status.source_failed(&error);
                 }
                 prepared => return prepared.map(Some),
             }

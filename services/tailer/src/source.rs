@@ -68,7 +68,7 @@ impl Source {
     pub async fn parse(uri: &str) -> Result<Self, CaptureError> {
         let text = |problem: &str| {
             format!(
-                "the connection string given with --uri is not usable: {problem}. It looks like \
+                "the connection string of the source is not usable: {problem}. It looks like \
                  mongodb://user:password@host:27017/?replicaSet=rs0"
             )
         };
@@ -308,6 +308,7 @@ pub(crate) async fn majority_point(client: &Client, host: &str) -> Result<OpTime
 mod tests {
     use bson::doc;
     use hindsight_oplog::raw::Doc;
+    use hindsight_remedy::Remedy;
 
     use super::*;
 
@@ -319,8 +320,9 @@ mod tests {
         ] {
             let refused = Source::parse(uri).await.expect_err(uri);
             assert!(matches!(refused, CaptureError::BadUri(_)), "{uri}: {refused:?}");
+            assert_eq!(refused.remedies(), [Remedy::Uri]);
             let text = refused.to_string();
-            assert!(text.contains("--uri") && text.contains(word), "{uri}: {text}");
+            assert!(text.contains(word), "{uri}: {text}");
             assert!(!text.contains("s3cret"), "{uri}: {text}");
         }
     }

@@ -3,9 +3,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use hindsight_remedy::Finding;
 use hindsight_runtime::Board;
 use hindsight_segment::WriterEpoch;
 use tokio::time::Instant;
+
+use crate::error::CaptureError;
 
 /// The role of one tailer among the tailers of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,14 +51,14 @@ pub struct CaptureStatus {
     /// Why that member was chosen.
     pub member_reason: Option<String>,
     /// Why the source cannot be read. None while it can be read.
-    pub source_error: Option<String>,
+    pub source_error: Option<Finding>,
     /// Why segments cannot be made durable. While this is set, capture is paused and nothing is
     /// lost.
     pub log_error: Option<String>,
     /// The work on the log that takes longer than it should. None while no work does.
     pub log_overdue: Option<String>,
     /// What endangers the segments that the log holds.
-    pub risks: Vec<String>,
+    pub risks: Vec<Finding>,
     /// How members list their catalog.
     pub catalog: CatalogStatus,
     /// Since when the source cannot be read.
@@ -97,11 +100,11 @@ impl StatusBoard {
     }
 
     /// Notes why the source cannot be read.
-    pub fn source_failed(&self, error: &str) {
+    pub fn source_failed(&self, error: &CaptureError) {
         self.0.change(|status| {
             status.member = None;
             status.member_reason = None;
-            status.source_error = Some(error.to_owned());
+            status.source_error = Some(error.into());
             status.source_failed_at.get_or_insert_with(Instant::now);
         });
     }
@@ -133,7 +136,7 @@ impl StatusBoard {
     }
 
     /// Replaces the list of what endangers the segments that the log holds.
-    pub fn at_risk(&self, risks: Vec<String>) {
+    pub fn at_risk(&self, risks: Vec<Finding>) {
         self.0.change(|status| status.risks = risks);
     }
 

@@ -120,7 +120,7 @@ impl Tail {
                 Err(error) if error.passes_while_followed() => {
                     metrics::source_retried();
                     warn!(%error, "reading the source stopped; trying again");
-                    self.status.source_failed(&error.to_string());
+                    self.status.source_failed(&error);
                     if !backoff.pause(&shutdown).await {
                         break;
                     }
@@ -193,7 +193,7 @@ impl Tail {
 
     /// Returns the members to try. Members that failed recently come last.
     fn candidates(&mut self, members: &[Member]) -> Result<Vec<Candidate>, CaptureError> {
-        let mut found = candidates(members, &self.preference).map_err(CaptureError::Unavailable)?;
+        let mut found = candidates(members, &self.preference)?;
         self.avoid.retain(|_, since| since.elapsed() < AVOID);
         found.sort_by_key(|candidate| self.avoid.contains_key(&candidate.host));
         Ok(found)
@@ -246,7 +246,7 @@ impl Tail {
                 self.missing_since = Some(since);
                 Err(CaptureError::Unavailable(reason))
             }
-            Decision::Refuse(reason) => Err(CaptureError::Unavailable(reason)),
+            Decision::Refuse(held) => Err(held.into()),
         }
     }
 

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bson::{Document, Timestamp, doc};
 use hindsight_tests::dbhash::{self, Snapshot};
-use hindsight_tests::hindsight::run_json;
+use hindsight_tests::hindsight::{run, run_json};
 use hindsight_tests::replica_set::{first_timestamp, last_timestamp};
 use hindsight_tests::{HindsightProcess, Mongod, MongodOptions, ReplicaSet, SetOptions};
 use mongodb::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::capture_checks::{
     Stored, equal_to_oplog, restores_exactly, spelled, status, stored_entries, timestamp,
@@ -199,14 +199,14 @@ async fn a_gap_is_told_and_survived() -> Result<()> {
 }
 
 /// Waits until the status reports an error with all of these words.
-async fn wait_until_told(data: &Path, words: &[&str]) -> Result<()> {
+async fn wait_until_told(data: &Path, words: &[&str]) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let now = status(data).await?;
         let errors = now["errors"].as_array().context("no errors")?;
         let mut errors = errors.iter().filter_map(Value::as_str);
         if errors.any(|error| words.iter().all(|word| error.contains(word))) {
-            return Ok(());
+            return Ok(now);
         }
         ensure!(Instant::now() < deadline, "nothing says {words:?}: {now:#}");
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -242,7 +242,11 @@ async fn what_the_primary_still_has_is_no_gap() -> Result<()> {
 
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
     let primary = set.server(0).address();
-    wait_until_told(&data, &[&primary, "--allow-primary"]).await?;
+    let told = wait_until_told(&data, &[&primary, "allow reading from the primary"]).await?;
+    ensure!(told["remedies"] == json!(["allow_primary"]), "{told:#}");
+    let path = data.to_str().context("a UTF-8 path")?;
+    let shown = run(&["status", "--data", path]).await?.expect_success()?.stdout;
+    ensure!(shown.contains("--allow-primary"), "no flag: {shown}");
     // Capture does not give in after a few attempts.
     tokio::time::sleep(Duration::from_secs(3)).await;
     has_no_gap(&data).await?;

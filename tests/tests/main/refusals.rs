@@ -93,7 +93,10 @@ async fn times_targets_and_directories_are_checked() -> Result<()> {
     target.database("other").collection::<Document>("things").insert_one(doc! {"_id": 1}).await?;
     let args = ["restore", "--until", "latest", "--to", &occupied.uri()];
     let output = run_json(&data, &args).await?.expect_code(5)?;
-    says(&output, &["not empty", "other.things", "Nothing was written"])?;
+    says(
+        &output,
+        &["not empty", "other.things", "Nothing was written", "hint: add --allow-non-empty"],
+    )?;
     up.stop().await?;
 
     // The same directory is used for another replica set.
@@ -102,7 +105,7 @@ async fn times_targets_and_directories_are_checked() -> Result<()> {
     let path = data.to_str().expect("a UTF-8 path");
     let output =
         run(&["up", "--uri", &other.uri(), "--data", path, "--listen", "127.0.0.1:0"]).await?;
-    says(&output.expect_code(1)?, &["belongs to replica set", "another data directory"])
+    says(&output.expect_code(1)?, &["belongs to replica set", "another data directory", "--data"])
 }
 
 #[tokio::test]

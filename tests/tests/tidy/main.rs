@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 mod circles;
+mod flags;
 mod manifests;
 mod sizes;
 

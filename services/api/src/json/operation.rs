@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use hindsight_proto::longrunning::{self, operation};
 use hindsight_proto::v1 as api;
+use hindsight_remedy::{Remedy, from_json};
 use prost_types::Any;
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use tonic_types::RpcStatusExt;
 use utoipa::ToSchema;
 
 use super::PlanJson;
+use crate::service::REMEDIES;
 
 /// A restore.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,6 +61,10 @@ pub struct MetadataJson {
 pub struct FailureJson {
     pub reason: String,
     pub detail: String,
+    /// What can be done about it, by name, or as an object with a name and its values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>, required = false)]
+    pub remedies: Vec<Remedy>,
 }
 
 /// All operations, newest first.
@@ -87,10 +93,10 @@ impl OperationJson {
             }
             Some(operation::Result::Error(failed)) => {
                 let info = failed.get_details_error_info();
-                error = Some(FailureJson {
-                    reason: info.map_or_else(String::new, |info| info.reason),
-                    detail: failed.message.clone(),
-                });
+                let (reason, metadata) =
+                    info.map_or_else(Default::default, |info| (info.reason, info.metadata));
+                let remedies = metadata.get(REMEDIES).map_or_else(Vec::new, |json| from_json(json));
+                error = Some(FailureJson { reason, detail: failed.message.clone(), remedies });
             }
         }
         let metadata = metadata_of(metadata);

@@ -88,9 +88,8 @@ impl Admission {
             return Err(refused);
         }
         let permit = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-            Reason::TooManyCalls.status(
-                "the limit on concurrent calls is reached (--max-calls): try again in a moment",
-            )
+            Reason::TooManyCalls
+                .status("the limit on concurrent calls is reached: try again in a moment")
         })?;
         if call.is_audited() {
             let phase = Phase::Begins;

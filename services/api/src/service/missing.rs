@@ -40,7 +40,7 @@ fn of_range(gaps: &[GapNotice], from: Timestamp, to: Timestamp) -> Vec<String> {
     if inside.len() > NAMED {
         let more = inside.len() - NAMED;
         notes.push(format!(
-            "entries are missing in {more} more gaps of this range (`hindsight windows`)"
+            "entries are missing in {more} more gaps of this range; the windows list all of them"
         ));
     }
     notes

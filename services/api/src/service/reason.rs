@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 
 use hindsight_access::DOMAIN;
+use hindsight_remedy::{Finding, Remedy, to_json};
 use hindsight_replayer::{QueryError, Why};
 use hindsight_restore::RestoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+
+/// The name under which remedies travel in a status (`metadata.remedies`).
+pub const REMEDIES: &str = "remedies";
 
 /// The reasons in the table at the top of `hindsight.proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,13 +103,19 @@ impl Reason {
         self.status_with(text, [])
     }
 
+    /// Returns the status for a finding, with its remedies.
+    pub(super) fn status_of(self, finding: Finding) -> Status {
+        self.status_with(finding.text, [(REMEDIES, &of(&finding.remedies))])
+    }
+
     fn status_with<const N: usize>(
         self,
         text: impl Into<String>,
         metadata: [(&str, &str); N],
     ) -> Status {
+        let metadata = metadata.into_iter().filter(|(_, value)| !value.is_empty());
         let metadata: HashMap<String, String> =
-            metadata.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let details = ErrorDetails::with_error_info(self.name(), DOMAIN, metadata);
         Status::with_error_details(self.code(), shorten(text.into()), details)
     }
@@ -114,6 +124,17 @@ impl Reason {
 /// Returns the status for a field of a request that cannot be understood.
 pub fn invalid(field: &str, problem: impl std::fmt::Display) -> Status {
     Reason::InvalidArgument.status_with(format!("{field}: {problem}"), [("field", field)])
+}
+
+/// Returns the status for a field of a request that is invalid unless a remedy is applied.
+pub(super) fn invalid_unless(field: &str, problem: String, remedies: &[Remedy]) -> Status {
+    let metadata = [("field", field), (REMEDIES, &of(remedies))];
+    Reason::InvalidArgument.status_with(format!("{field}: {problem}"), metadata)
+}
+
+/// Returns the remedies as they travel, and nothing when there are none.
+fn of(remedies: &[Remedy]) -> String {
+    if remedies.is_empty() { String::new() } else { to_json(remedies) }
 }
 
 /// Shortens a text: statuses travel in HTTP headers, which are limited in size.
@@ -129,8 +150,7 @@ fn shorten(mut text: String) -> String {
 
 /// Returns the status for a query that failed.
 pub(super) fn status_of(error: QueryError) -> Status {
-    let text = error.to_string();
-    let reason = match error {
+    let reason = match &error {
         QueryError::Invalid(_) => Reason::InvalidArgument,
         QueryError::InvalidTime(_) => Reason::InvalidTime,
         QueryError::NotRestorable { why, .. } => match why {
@@ -146,28 +166,31 @@ pub(super) fn status_of(error: QueryError) -> Status {
         QueryError::TooLarge(_) => Reason::TooLarge,
         QueryError::Unavailable(_) => Reason::Unavailable,
     };
-    reason.status(text)
+    let remedies = error.remedies().to_vec();
+    reason.status_of(Finding { text: error.to_string(), remedies })
 }
 
 /// Returns the status for a restore that was not started, or that failed.
 pub(super) fn status_of_restore(error: &RestoreError) -> Status {
-    let text = error.to_string();
+    let mut text = error.to_string();
     let reason = match error {
         RestoreError::TargetNotEmpty { .. } => {
-            return Reason::TargetNotEmpty.status(format!(
-                "{text}. Nothing was written. To write beside the collections that are there, use --allow-non-empty"
-            ));
+            text += ". Nothing was written. To write beside the collections that are there, allow that the target is \
+                     not empty";
+            Reason::TargetNotEmpty
         }
         RestoreError::Settings(_) => return invalid("to", text),
         RestoreError::VerificationFailed { .. } => Reason::VerificationFailed,
         RestoreError::TargetUnsuitable { .. } => Reason::TargetUnsuitable,
         RestoreError::Unavailable { .. } => Reason::TargetUnavailable,
-        RestoreError::WriteRefused { .. } => Reason::TargetRefused,
+        RestoreError::WriteRefused { .. } | RestoreError::NotVerbatim { .. } => {
+            Reason::TargetRefused
+        }
         RestoreError::Cancelled => Reason::Cancelled,
         RestoreError::Source { .. } => Reason::Corrupt,
         RestoreError::Defect(_) => Reason::Internal,
     };
-    reason.status(text)
+    reason.status_of(Finding { text, remedies: error.remedies() })
 }
 
 #[cfg(test)]
@@ -182,6 +205,24 @@ mod tests {
         let info = details.error_info().expect("every status has one");
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_ARGUMENT", DOMAIN));
         assert_eq!(info.metadata.get("field").map(String::as_str), Some("ns"));
+    }
+
+    #[test]
+    fn a_remedy_travels_with_its_status_and_a_field_has_its_name() {
+        let namespaces = vec!["shop.orders".to_owned()];
+        let status = status_of_restore(&RestoreError::TargetNotEmpty { namespaces });
+        let details = status.get_error_details();
+        let info = details.error_info().expect("every status has one");
+        assert_eq!(info.metadata["remedies"], r#"["allow_non_empty"]"#);
+        assert!(!status.message().contains("--"), "{}", status.message());
+        let none = Reason::Corrupt.status("no remedy");
+        assert!(none.get_error_details().error_info().is_some_and(|it| it.metadata.is_empty()));
+        let stopped = Finding::with("it stopped", Remedy::SkipUnknown { name: "x".into() });
+        let why = Why::HistoryStopped;
+        let status = status_of(QueryError::NotRestorable { why, finding: stopped });
+        let details = status.get_error_details();
+        let json = &details.error_info().expect("every status has one").metadata["remedies"];
+        assert_eq!(json, r#"[{"skip_unknown":{"name":"x"}}]"#);
     }
 
     #[test]

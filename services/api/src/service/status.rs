@@ -1,4 +1,4 @@
-//! The state of the running process, and the JSON of `hindsight status`.
+//! The state of the running process, as the JSON that callers see.
 
 mod catalog;
 
@@ -7,6 +7,7 @@ use std::time::Duration;
 use hindsight_copy::{CopyBoard, CopyState};
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_proto::v1 as api;
+use hindsight_remedy::{Finding, Remedy, of_all};
 use hindsight_replayer::{Applied, Engine, QueryError};
 use hindsight_tailer::{PositionBoard, Positions, Role, StatusBoard};
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Reason, Service, invalid, status_of};
+use super::reason::invalid_unless;
+use super::{Reason, Service, status_of};
 use crate::extended_json::of_timestamp;
 
 /// Limit on a wait, however long the caller is willing to wait.
@@ -53,11 +55,11 @@ impl SourceLook {
 impl Live {
     fn source(&self) -> Result<&SourceLook, Status> {
         self.source.as_ref().ok_or_else(|| {
-            invalid(
-                "time",
-                "this process knows the log and not the source, so it cannot tell what was committed until now: \
-                 name a time (--for)",
-            )
+            let text = format!(
+                "this process knows the log and not the source, so it cannot tell what was committed until now: {}",
+                Remedy::Time
+            );
+            invalid_unless("time", text, &[Remedy::Time])
         })
     }
 
@@ -92,7 +94,7 @@ impl Live {
                     return engine.check(target).map(|()| through).map_err(status_of);
                 }
                 Progress::Reached(through) => return Ok(through),
-                Progress::Stopped(reason) => return Err(Reason::HistoryStopped.status(reason)),
+                Progress::Stopped(reason) => return Err(Reason::HistoryStopped.status_of(reason)),
                 Progress::NotYet => {}
             }
             let changed = tokio::time::timeout(Duration::from_millis(100), applied.changed());
@@ -113,7 +115,7 @@ enum Progress {
     /// restorable time.
     Reached(Timestamp),
     /// The history will not reach the time.
-    Stopped(String),
+    Stopped(Finding),
     NotYet,
 }
 
@@ -142,6 +144,7 @@ fn status(service: &Service) -> Result<Value, QueryError> {
     let live = service.live.as_ref();
     let positions = live.map(|live| live.positions.now()).unwrap_or_default();
     let capture = live.map(|live| live.capture.now()).unwrap_or_default();
+    let errors = errors(&capture, &applied);
     Ok(json!({
         "positions": positions_json(&positions, &applied),
         "restorable_from": windows.last().map(|window| of_timestamp(window.from)),
@@ -159,7 +162,8 @@ fn status(service: &Service) -> Result<Value, QueryError> {
         "history_loading": applied.loading,
         "unknown_commands_skipped": service.engine.history.as_ref().map(|it| it.skipped()),
         "catalog": catalog::json(&capture.catalog, service.engine.history.as_deref()),
-        "errors": errors(&capture, &applied),
+        "remedies": of_all(&errors),
+        "errors": errors.into_iter().map(|error| error.text).collect::<Vec<_>>(),
     }))
 }
 
@@ -207,11 +211,12 @@ fn lags(positions: &Positions, applied: &Applied) -> Value {
     })
 }
 
-fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<String> {
+fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<Finding> {
     let stopped = applied.stopped.as_ref().map(|stopped| stopped.reason.clone());
     // A failure is reported until the attempt succeeds, also while it is being retried.
     let log = capture.log_error.clone().or_else(|| capture.log_overdue.clone());
-    [capture.source_error.clone(), log, applied.waiting.clone(), stopped]
+    let waiting = applied.waiting.clone();
+    [capture.source_error.clone(), log.map(Into::into), waiting.map(Into::into), stopped]
         .into_iter()
         .flatten()
         .chain(capture.risks.iter().cloned())

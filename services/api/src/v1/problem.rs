@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use hindsight_remedy::{Remedy, from_json};
 use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use utoipa::ToSchema;
 
-use crate::service::Reason;
+use crate::service::{REMEDIES, Reason};
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -31,6 +32,11 @@ pub(super) struct ProblemJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     field: Option<String>,
+    /// What can be done about it: names, or objects with a name and its values. What a field of the
+    /// request does has the field's name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>, required = false)]
+    remedies: Vec<Remedy>,
 }
 
 impl ProblemJson {
@@ -42,6 +48,7 @@ impl ProblemJson {
             detail,
             reason: reason.to_owned(),
             field: None,
+            remedies: Vec::new(),
         }
     }
 }
@@ -53,7 +60,9 @@ impl From<Status> for Problem {
         let reason = info.map_or("", |info| info.reason.as_str());
         let code = http_status(status.code(), reason);
         let mut problem = ProblemJson::of(code, reason, status.message().to_owned());
-        problem.field = info.and_then(|info| info.metadata.get("field").cloned());
+        let metadata = |name| info.and_then(|info| info.metadata.get(name));
+        problem.field = metadata("field").cloned();
+        problem.remedies = metadata(REMEDIES).map_or_else(Vec::new, |json| from_json(json));
         Self(Box::new(problem))
     }
 }

@@ -1,5 +1,7 @@
 //! Checks the description of the API, which clients rely on.
 
+use hindsight_remedy::Remedy;
+
 use super::described;
 use super::description::description_json;
 
@@ -41,6 +43,21 @@ fn every_schema_that_is_referred_to_is_there() {
         seen += 1;
     }
     assert!(seen > 20, "{seen} references");
+}
+
+#[test]
+fn a_remedy_that_is_a_field_of_a_request_has_its_name() {
+    let (_, description) = described();
+    let json = description_json(&description);
+    let restore = &json["components"]["schemas"]["Restore"]["properties"];
+    for remedy in [Remedy::AllowNonEmpty, Remedy::LeaveOutUnrestorable] {
+        let name = serde_json::to_value(remedy).expect("a name");
+        let name = name.as_str().expect("it has no values");
+        assert!(restore[name].is_object(), "{name}: {restore:#}");
+    }
+    let wait = json["paths"]["/v1/wait"]["get"]["parameters"].as_array().expect("parameters");
+    let time = serde_json::to_value(Remedy::Time).expect("a name");
+    assert!(wait.iter().any(|parameter| parameter["name"] == time), "{wait:?}");
 }
 
 #[test]

@@ -1,20 +1,35 @@
 use anyhow::{Context, Result};
 use hindsight_proto::v1::GetStatusRequest;
+use hindsight_remedy::from_values;
 use serde_json::Value;
 
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
 use crate::exit::Exit;
+use crate::remedies::typed;
 
 pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
     let answer = backend.get_status(GetStatusRequest {}).await?;
-    let status: Value = serde_json::from_str(&answer.json).context("read the status")?;
+    let mut status: Value = serde_json::from_str(&answer.json).context("read the status")?;
     match global.output {
         Output::Json => print_json(&status)?,
-        Output::Text => print_tree(&status, 0)?,
+        Output::Text => {
+            put_into_words(&mut status);
+            print_tree(&status, 0)?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Replaces the remedies with what to type, and leaves the line out where there are none.
+fn put_into_words(status: &mut Value) {
+    let Some(remedies) = status["remedies"].take().as_array().map(|it| from_values(it)) else {
+        return;
+    };
+    if !remedies.is_empty() {
+        status["remedies"] = remedies.iter().map(typed).collect();
+    }
 }
 
 /// Prints the object as indented `name: value` lines, with positions as `t,i`.
@@ -49,4 +64,21 @@ fn print_tree(value: &Value, depth: usize) -> Result<()> {
 
 fn position(value: &Value) -> Option<String> {
     Some(format!("{},{}", value.get("t")?, value.get("i")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn remedies_are_shown_as_what_to_type() {
+        let mut status = json!({"errors": ["e"], "remedies": ["allow_primary", "of_tomorrow"]});
+        put_into_words(&mut status);
+        assert_eq!(status["remedies"], json!(["start with --allow-primary"]));
+        let mut status = json!({"errors": [], "remedies": []});
+        put_into_words(&mut status);
+        assert_eq!(status["remedies"], Value::Null);
+    }
 }

@@ -49,6 +49,13 @@ pub enum ApplyError {
         "entry {at} on {ns}: {what}; the history ends just before it, and begins again with a base that is copied after it"
     )]
     Unsupported { at: OpTime, ns: String, what: String },
+    /// The entry is an operation or command of this name, which this version does not know.
+    #[error(
+        "entry {at} on {ns}: {name:?} is an operation or command that this version does not know; the history ends just \
+         before it, and begins again with a base that is copied after it. If it is certain that it changes neither \
+         documents nor collections, it can be skipped"
+    )]
+    Unknown { at: OpTime, ns: String, name: String },
     /// The entry does not fit the state that it meets: the base or the log is wrong.
     #[error("entry {at} on {ns}: {reason}; the history ends just before it, verify log and base")]
     Inconsistent { at: OpTime, ns: String, reason: String },

@@ -12,7 +12,7 @@ const DOCUMENT_HASHES: Metric = Metric::counter(
 .by(&["outcome"]);
 const SKIPPED: Metric = Metric::counter(
     "hindsight_history_skipped_total",
-    "Entries skipped because --unknown-commands names their operation or command.",
+    "Entries skipped because the settings name their operation or command as one to skip.",
 )
 .by(&["name"]);
 const UNKNOWN: Metric = Metric::counter("hindsight_history_unknown_total", "Entries with an operation or command that this version does not know, at which the history stops.").by(&["name"]);

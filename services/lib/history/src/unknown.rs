@@ -2,7 +2,7 @@
 //!
 //! An unknown operation ends the history, and the error names it: nobody can say what it does to
 //! documents. An operator who knows that the operation carries no data can have it skipped by that
-//! name (`--unknown-commands skip=NAME`). Every skip is counted.
+//! name. Every skip is counted.
 
 use crate::unit::Unit;
 use crate::{ApplyError, Writer};
@@ -19,16 +19,12 @@ impl Writer<'_> {
             if count == 1 {
                 tracing::warn!(
                     entry = %unit.at, ns, name,
-                    "an unknown operation or command is skipped, as --unknown-commands says; further ones are counted"
+                    "an unknown operation or command is skipped, as the settings say; further ones are counted"
                 );
             }
             return Ok(());
         }
         crate::metrics::unknown_entry(&name);
-        let what = format!(
-            "{name:?} is an operation or command that this version does not know. If it is certain that it changes \
-             neither documents nor collections, --unknown-commands skip={name} goes on past it"
-        );
-        Err(unit.unsupported(ns, what))
+        Err(ApplyError::Unknown { at: unit.at, ns: ns.to_owned(), name })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use hindsight_remedy::{Finding, Remedy};
 use hindsight_segment::{ChainBreak, SegmentInfo, Sequence, SourceIdentity, WriterEpoch};
 
 /// Why a call to a log failed. `place` names the file, directory or record.
@@ -28,9 +29,7 @@ pub enum LogError {
     #[error("{place}: segment {sequence} is not appended: {reason}")]
     NotNext { place: String, sequence: Sequence, reason: ChainBreak },
     /// The log holds the oplog of another replica set. This replica set needs its own directory.
-    #[error(
-        "{place} belongs to replica set {found}, this is {expected}: use another data directory"
-    )]
+    #[error("{place} belongs to replica set {found}, this is {expected}: {}", Remedy::OtherData)]
     Foreign { place: String, expected: Box<SourceIdentity>, found: Box<SourceIdentity> },
     /// There is no such segment, frame, directory or topic, or not yet.
     #[error("{place}: no {what}")]
@@ -49,7 +48,7 @@ pub enum LogError {
     )]
     EndStays { place: String, sequence: Sequence, end: Option<Sequence> },
     /// Another writer has the log open.
-    #[error("{place} is being written by {holder}: stop that first, or use another data directory")]
+    #[error("{place} is being written by {holder}: stop that first, or {}", Remedy::OtherData)]
     InUse { place: String, holder: String },
     /// Another writer took the log over, and this one must stop. The other writer captures what was
     /// not durable by then.
@@ -60,7 +59,7 @@ pub enum LogError {
     /// The store exists, but its settings do not keep what is appended. Each problem says how to
     /// fix it.
     #[error("{place} is not fit to hold a log:{}", .problems.iter().map(|it| format!("\n  - {it}")).collect::<String>())]
-    Misconfigured { place: String, problems: Vec<String> },
+    Misconfigured { place: String, problems: Vec<Finding> },
     /// The client cannot use one of its settings. The error never contains the setting's value,
     /// which may be a password.
     #[error("{place} cannot be reached: {problem}")]
@@ -74,6 +73,15 @@ impl LogError {
     /// Returns whether the same call can succeed later without help from a person.
     pub fn is_retryable(&self) -> bool {
         matches!(self, LogError::Unavailable { .. })
+    }
+
+    /// Returns what a person can do about the error.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::Foreign { .. } | Self::InUse { .. } => vec![Remedy::OtherData],
+            Self::Misconfigured { problems, .. } => hindsight_remedy::of_all(problems),
+            _ => Vec::new(),
+        }
     }
 
     pub(crate) fn unavailable(

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use hindsight_oplog::Hex;
+use hindsight_remedy::Finding;
 use hindsight_segment::WriterEpoch;
 
 use crate::SegmentLog;
@@ -109,7 +110,7 @@ impl Ignored {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Risks {
     /// The problems found. Each text says how to fix the problem.
-    pub found: Vec<String>,
+    pub found: Vec<Finding>,
     /// What could not be checked, each with the reason. Nothing is known about these.
     pub unchecked: Vec<String>,
 }

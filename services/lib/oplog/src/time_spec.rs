@@ -26,7 +26,7 @@ pub enum TimeSpec {
 
 impl TimeSpec {
     /// Returns the last timestamp that is included when this time is the upper bound and belongs to
-    /// what is asked for (`--until`, `--at`, `--to`). For a second that is its very last timestamp,
+    /// what is asked for. For a second that is its very last timestamp,
     /// even if it is past `latest`, because a second that is not over cannot be had whole.
     pub fn until_inclusive(self, latest: Timestamp) -> Timestamp {
         match self {
@@ -37,12 +37,12 @@ impl TimeSpec {
     }
 
     /// Returns the last timestamp that is included when this time is the first that is not
-    /// (`--before`). For a second that is the last timestamp of the second before it.
+    /// included. For a second that is the last timestamp of the second before it.
     pub fn before_exclusive(self, latest: Timestamp) -> Timestamp {
         self.since_inclusive(latest).predecessor()
     }
 
-    /// Returns the first timestamp that is included when this time is the lower bound (`--from`).
+    /// Returns the first timestamp that is included when this time is the lower bound.
     pub fn since_inclusive(self, latest: Timestamp) -> Timestamp {
         match self {
             Self::Exact(ts) => ts,

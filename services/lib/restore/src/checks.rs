@@ -47,7 +47,8 @@ pub(super) fn check(
     if !in_the_way.is_empty() {
         problems.push(not_empty.to_string());
     }
-    Err(RestoreError::TargetUnsuitable { problems })
+    let remedies = plan.remedies.clone();
+    Err(RestoreError::TargetUnsuitable { problems, remedies })
 }
 
 fn check_role(facts: &TargetFacts, problems: &mut Vec<String>) {

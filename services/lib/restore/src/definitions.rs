@@ -116,6 +116,7 @@ fn without_validator(options: &[u8]) -> Result<Vec<u8>, Malformed> {
 #[cfg(test)]
 mod tests {
     use bson::rawdoc;
+    use hindsight_remedy::Remedy;
 
     use super::*;
 
@@ -153,7 +154,8 @@ mod tests {
         assert_eq!(tell("v", refused(), false), (false, 1, 1, 0));
         assert_eq!(tell("w", Verdict::Taken, true), (false, 1, 1, 0));
         assert_eq!(tell("x", Verdict::Doubtful("no".into()), true), (false, 1, 1, 1));
-        assert!(findings.problems()[0].contains("--leave-out-unrestorable"), "{findings:?}");
+        assert!(findings.problems()[0].ends_with("; or leave it out"), "{findings:?}");
+        assert_eq!(findings.remedies(), [Remedy::LeaveOutUnrestorable]);
         assert_eq!(findings.left_out[0].ns, "a.system.views (v)");
     }
 }

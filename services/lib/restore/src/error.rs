@@ -1,6 +1,7 @@
 //! Errors of a restore, by what the caller does next.
 
 use hindsight_mongo::{Failure, Kind};
+use hindsight_remedy::Remedy;
 
 use super::snapshot::SourceError;
 
@@ -15,7 +16,7 @@ pub enum RestoreError {
     TargetNotEmpty { namespaces: Vec<String> },
     /// The target failed a check, and nothing was written. Every failed check is listed.
     #[error("target unsuitable: {}", .problems.join("; "))]
-    TargetUnsuitable { problems: Vec<String> },
+    TargetUnsuitable { problems: Vec<String>, remedies: Vec<Remedy> },
     /// A setting or the target's URI cannot be used; nothing was written.
     #[error("restore settings: {0}")]
     Settings(String),
@@ -25,6 +26,13 @@ pub enum RestoreError {
     /// A write was refused, and would be refused again.
     #[error("{namespace}: the target refused {what}: {reason}")]
     WriteRefused { namespace: String, what: String, reason: String },
+    /// Only `applyOps` writes the document as it is, and the user may not run that.
+    #[error(
+        "{namespace}: the target refused the document with _id {id} as it is: {reason}, {NO_RIGHT}; grant it the action \
+         applyOps on the cluster (as dbAdminAnyDatabase has), or {}",
+        Remedy::LeaveOutUnrestorable
+    )]
+    NotVerbatim { namespace: String, id: String, reason: String },
     /// The target does not hold what was written.
     #[error("verification failed: {}", .mismatches.join("; "))]
     VerificationFailed { mismatches: Vec<String> },
@@ -39,7 +47,20 @@ pub enum RestoreError {
     Defect(String),
 }
 
+/// Follows the reason that lies in the document itself.
+pub(super) const NO_RIGHT: &str = "and only applyOps, which this user may not run, stores it so";
+
 impl RestoreError {
+    /// Returns what a person can change about the restore, so that it succeeds.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            Self::TargetNotEmpty { .. } => vec![Remedy::AllowNonEmpty],
+            Self::TargetUnsuitable { remedies, .. } => remedies.clone(),
+            Self::NotVerbatim { .. } => vec![Remedy::LeaveOutUnrestorable],
+            _ => Vec::new(),
+        }
+    }
+
     /// Makes the error of a failed write to `namespace`.
     pub(super) fn writing(failure: &Failure, namespace: &str, what: impl Into<String>) -> Self {
         let (namespace, what) = (namespace.to_owned(), what.into());

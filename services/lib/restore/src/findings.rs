@@ -1,6 +1,8 @@
 //! What a target cannot hold. Several checks find it before anything is written, and report it in
 //! one form.
 
+use hindsight_remedy::Remedy;
+
 use super::error::{LISTED, listed};
 use super::plan::{Plan, Skipped};
 
@@ -8,6 +10,8 @@ use super::plan::{Plan, Skipped};
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: Vec<Problem>,
+    /// Whether what some problem is about can be left out.
+    removable: bool,
     pub(super) left_out: Vec<Skipped>,
     pub(super) warnings: Vec<String>,
 }
@@ -46,8 +50,8 @@ impl Findings {
                 continue;
             }
             all_left_out = false;
-            let without =
-                if removable { "; or leave it out (--leave-out-unrestorable)" } else { "" };
+            self.removable |= removable;
+            let without = if removable { "; or leave it out" } else { "" };
             let what = format!("{what}: {reason}; {remedy}{without}");
             match self.problems.iter_mut().find(|problem| problem.what == what) {
                 Some(problem) => problem.namespaces.push(namespace.to_owned()),
@@ -67,8 +71,14 @@ impl Findings {
         self.problems.iter().map(said).collect()
     }
 
+    /// Returns what a person can do about all problems of a kind.
+    pub(super) fn remedies(&self) -> Vec<Remedy> {
+        self.removable.then_some(Remedy::LeaveOutUnrestorable).into_iter().collect()
+    }
+
     /// Adds all findings to the plan.
     pub(super) fn add_to(self, plan: &mut Plan) {
+        plan.remedies.extend(self.remedies());
         plan.unfit.extend(self.problems());
         plan.skipped.extend(self.left_out);
         plan.warnings.extend(self.warnings);

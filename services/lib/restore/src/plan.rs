@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::{Doc, Element, Malformed, kind};
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
+use hindsight_remedy::Remedy;
 
 use super::catalog;
 use super::documents::display_id;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What the target cannot hold, and the remedies.
     pub(super) unfit: Vec<String>,
+    /// The remedies among these that are settings of the restore.
+    pub(super) remedies: Vec<Remedy>,
 }
 
 /// A collection and the commands that make it.
@@ -114,6 +117,7 @@ pub(super) fn plan(
         skipped: Vec::new(),
         warnings: Vec::new(),
         unfit: Vec::new(),
+        remedies: Vec::new(),
     };
     for state in collections {
         if let Some(reason) = skip_reason(&state.db, &state.name) {

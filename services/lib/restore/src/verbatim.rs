@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::documents::display_id;
-use super::error::RestoreError;
+use super::error::{NO_RIGHT, RestoreError};
 use super::facts::TargetFacts;
 use super::plan::Skipped;
 use super::settings::RestoreSettings;
@@ -35,9 +35,6 @@ struct LeftOut {
 /// The most documents that a report names.
 const NAMED: usize = 1_000;
 
-/// Follows the reason that lies in the document itself.
-const NO_RIGHT: &str = "and only applyOps, which this user may not run, stores it so";
-
 impl Verbatim {
     pub(super) fn of(facts: &TargetFacts, settings: &RestoreSettings) -> Self {
         // 4.4 has no action of that name: there the right to insert is enough.
@@ -56,7 +53,7 @@ impl Verbatim {
     /// Returns true when the document is written (with `applyOps`), and false when it is left out.
     ///
     /// # Errors
-    /// Returns [`RestoreError::WriteRefused`] when it can be neither written nor left out.
+    /// Returns [`RestoreError::NotVerbatim`] when it can be neither written nor left out.
     pub(super) fn decide(
         &self,
         namespace: &str,
@@ -71,13 +68,10 @@ impl Verbatim {
                 left_out.add(namespace, &id, reason);
                 Ok(false)
             }
-            Way::Refused => Err(RestoreError::WriteRefused {
+            Way::Refused => Err(RestoreError::NotVerbatim {
                 namespace: namespace.to_owned(),
-                what: format!("the document with _id {id} as it is"),
-                reason: format!(
-                    "{reason}, {NO_RIGHT}; grant it the action applyOps on the cluster (as dbAdminAnyDatabase has), or leave \
-                     such documents out (--leave-out-unrestorable)"
-                ),
+                id,
+                reason: reason.to_owned(),
             }),
         }
     }
@@ -105,6 +99,7 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use bson::rawdoc;
+    use hindsight_remedy::Remedy;
 
     use super::super::rights::Rights;
     use super::*;
@@ -149,7 +144,9 @@ mod tests {
         let verbatim = Verbatim::of(&facts("5.0.4", Some("find")), &RestoreSettings::default());
         let document = rawdoc! { "a": 1, "_id": "x" };
         let error = verbatim.decide("shop.orders", document.as_bytes(), LATE);
-        let message = error.expect_err("refused").to_string();
+        let error = error.expect_err("refused");
+        assert_eq!(error.remedies(), [Remedy::LeaveOutUnrestorable]);
+        let message = error.to_string();
         assert!(message.contains("\"x\"") && message.contains("dbAdminAnyDatabase"), "{message}");
     }
 }

@@ -6,7 +6,7 @@ use crate::sample::{Sample, gap, optime};
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, QueryError>) -> (Why, String) {
     match answer {
-        Err(QueryError::NotRestorable { why, text }) => (why, text),
+        Err(QueryError::NotRestorable { why, finding }) => (why, finding.text),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -75,8 +75,7 @@ fn a_second_is_not_shortened_to_where_the_history_stopped() {
     let sample = sample();
     sample.board.change(|applied| {
         applied.through = Some(Timestamp::new(1500, 2));
-        applied.stopped =
-            Some(Stopped { reason: "no such document".to_owned(), needs_base: false });
+        applied.stopped = Some(Stopped { reason: "no such document".into(), needs_base: false });
     });
     let (why, text) = refused(sample.engine.resolve("1970-01-01T00:25:00Z", false));
     assert_eq!(why, Why::HistoryStopped, "{text}");

@@ -1,8 +1,9 @@
 //! What the follower publishes for the rest of the process.
 
 use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_remedy::Finding;
 
-use super::error::Remedy;
+use super::error::Needs;
 use super::{FollowError, Follower};
 
 /// How far the history is.
@@ -26,7 +27,7 @@ pub struct Applied {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
     /// The reason, for people.
-    pub reason: String,
+    pub reason: Finding,
     /// True when no existing base lets the history begin again, but a base that is copied from now
     /// on does.
     pub needs_base: bool,
@@ -60,8 +61,8 @@ impl Follower {
     /// Notes an obstacle that does not pass by itself. The process logs it once, however often it
     /// recurs.
     pub(super) fn stops_for(&self, error: &FollowError) {
-        let needs_base = error.remedy() == Remedy::NewBase && self.lacks_later_base();
-        let stopped = Some(Stopped { reason: error.to_string(), needs_base });
+        let needs_base = error.needs() == Needs::NewBase && self.lacks_later_base();
+        let stopped = Some(Stopped { reason: error.into(), needs_base });
         self.take_back(error);
         let is_new = self.board.read(|board| board.stopped != stopped);
         if is_new {

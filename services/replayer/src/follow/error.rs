@@ -8,6 +8,7 @@ use hindsight_index::IndexError;
 use hindsight_log::LogError;
 use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{AssemblyError, OpTime, Timestamp};
+use hindsight_remedy::{Finding, Remedy};
 use hindsight_segment::Sequence;
 
 /// Why the history cannot follow the log.
@@ -81,7 +82,7 @@ impl fmt::Display for NamedEntry {
 
 /// What a failure requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(super) enum Needs {
     /// The failure passes by itself: a log out of reach, or a disk that is full.
     Patience,
     /// Somebody must put a base back. The follower checks regularly, so that nothing has to be
@@ -90,8 +91,14 @@ pub(super) enum Remedy {
     /// Another attempt would fail in the same way. A base that is copied later makes the history
     /// after the failed entry available.
     NewBase,
-    /// Another attempt would fail in the same way.
-    None,
+    /// Another attempt would fail in the same way, whatever is done.
+    Nothing,
+}
+
+impl From<&FollowError> for Finding {
+    fn from(error: &FollowError) -> Self {
+        Self { text: error.to_string(), remedies: error.remedies() }
+    }
 }
 
 impl FollowError {
@@ -116,26 +123,41 @@ impl FollowError {
         }
     }
 
-    pub(super) fn remedy(&self) -> Remedy {
+    /// Returns what a person can do about the error.
+    pub fn remedies(&self) -> Vec<Remedy> {
         match self {
-            Self::Log(error) if error.is_retryable() => Remedy::Patience,
-            Self::Index(IndexError::Storage { .. }) => Remedy::Patience,
-            Self::Base(error) if error.is_retryable() => Remedy::Patience,
-            Self::UnusableBase { .. } => Remedy::Help,
+            Self::Log(error) => error.remedies(),
+            Self::Apply(ApplyError::Unknown { name, .. }) => {
+                vec![Remedy::SkipUnknown { name: name.clone() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn needs(&self) -> Needs {
+        match self {
+            Self::Log(error) if error.is_retryable() => Needs::Patience,
+            Self::Index(IndexError::Storage { .. }) => Needs::Patience,
+            Self::Base(error) if error.is_retryable() => Needs::Patience,
+            Self::UnusableBase { .. } => Needs::Help,
             Self::History(error) | Self::Apply(ApplyError::Store(error)) => of_history(error),
-            Self::Apply(ApplyError::Unsupported { .. } | ApplyError::Inconsistent { .. })
+            Self::Apply(
+                ApplyError::Unsupported { .. }
+                | ApplyError::Unknown { .. }
+                | ApplyError::Inconsistent { .. },
+            )
             | Self::Malformed { .. }
             | Self::Transaction { .. }
-            | Self::TornTransaction { .. } => Remedy::NewBase,
-            _ => Remedy::None,
+            | Self::TornTransaction { .. } => Needs::NewBase,
+            _ => Needs::Nothing,
         }
     }
 }
 
-fn of_history(error: &HistoryError) -> Remedy {
+fn of_history(error: &HistoryError) -> Needs {
     match error {
-        HistoryError::Store(_) | HistoryError::StoreThreadEnded => Remedy::Patience,
-        _ => Remedy::None,
+        HistoryError::Store(_) | HistoryError::StoreThreadEnded => Needs::Patience,
+        _ => Needs::Nothing,
     }
 }
 
@@ -156,20 +178,20 @@ mod tests {
             hindsight_base::Error::NotABase { path: path(), reason: "no manifest".to_owned() };
         let cut = hindsight_base::Error::Corrupt { path: path(), reason: "cut".to_owned() };
         let newer = hindsight_base::Error::NewerFormat { path: path(), found: 9, supported: 1 };
-        for (error, remedy) in [
-            (unreachable, Remedy::Patience),
-            (full, Remedy::Patience),
-            (unfinished, Remedy::Help),
-            (cut, Remedy::Help),
-            (newer, Remedy::None),
+        for (error, needs) in [
+            (unreachable, Needs::Patience),
+            (full, Needs::Patience),
+            (unfinished, Needs::Help),
+            (cut, Needs::Help),
+            (newer, Needs::Nothing),
         ] {
             let text = error.to_string();
-            assert_eq!(FollowError::unreadable_base("b", error).remedy(), remedy, "{text}");
+            assert_eq!(FollowError::unreadable_base("b", error).needs(), needs, "{text}");
         }
-        assert_eq!(FollowError::base_is_gone("b").remedy(), Remedy::Help);
+        assert_eq!(FollowError::base_is_gone("b").needs(), Needs::Help);
         let later = FollowError::LogBeginsLater { from: OpTime::new(1, 1, 1) };
-        assert_eq!(later.remedy(), Remedy::None);
+        assert_eq!(later.needs(), Needs::Nothing);
         let torn = FollowError::TornTransaction { at: OpTime::new(1, 1, 1) };
-        assert_eq!(torn.remedy(), Remedy::NewBase);
+        assert_eq!(torn.needs(), Needs::NewBase);
     }
 }

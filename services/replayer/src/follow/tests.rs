@@ -89,7 +89,7 @@ fn a_base_put_back_bit_by_bit_is_loaded_once_it_is_whole() {
     let _ends_with_the_test = shutdown.clone().drop_guard();
     let following = stage.run(&shutdown);
     let stopped = |board: &Applied, words: &str| {
-        board.stopped.as_ref().is_some_and(|stopped| stopped.reason.contains(words))
+        board.stopped.as_ref().is_some_and(|stopped| stopped.reason.text.contains(words))
     };
     stage.wait_until("it is told to be gone", |board| stopped(board, "is not a base"));
 
@@ -114,7 +114,7 @@ fn a_history_whose_base_was_forgotten_goes_on_when_it_is_known_again() {
     let base = index.view().base(&stage.base).unwrap().unwrap();
     index.forget_base(&stage.base).unwrap();
     let error = stage.follower.next().unwrap_err();
-    assert!(error.remedy() == Remedy::Help, "{error}");
+    assert!(error.needs() == Needs::Help, "{error}");
     assert!(error.to_string().contains("Put it back"), "{error}");
     index.absorb_base(&base).unwrap();
     assert_eq!(stage.follower.next().unwrap(), Next::Wait);

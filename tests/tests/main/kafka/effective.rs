@@ -25,7 +25,8 @@ async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> 
     // Two in sync out of one replica count as one in sync.
     assert_eq!(problems.len(), 6, "{problems:#?}");
     for problem in &problems {
-        let (_, setting) = problem.rsplit_once("--add-config ").context("it names a remedy")?;
+        let (_, setting) =
+            problem.text.rsplit_once("--add-config ").context("it names a remedy")?;
         let (name, value) = setting.split_once('=').context("a name and a value")?;
         cluster.alter_topic(topic, name, value).await?;
     }
@@ -47,6 +48,6 @@ async fn what_takes_effect_is_what_counts_and_each_remedy_works() -> Result<()> 
 
     cluster.alter_topic(topic, "cleanup.policy", "delete").await?;
     let found = log.risks().await.found;
-    assert!(matches!(&found[..], [risk] if risk.starts_with("retention.ms is")), "{found:#?}");
+    assert!(matches!(&found[..], [risk] if risk.text.starts_with("retention.ms is")), "{found:#?}");
     Ok(())
 }

@@ -147,7 +147,7 @@ async fn of_a_damaged_topic_what_comes_before_is_of_use() -> Result<()> {
         assert!(matches!(outcome, Err(LogError::Corrupt { .. })), "{outcome:?}");
     }
     let risks = reader.risks().await;
-    assert!(risks.found.iter().any(|risk| risk.contains("log copy")), "{risks:?}");
+    assert!(risks.found.iter().any(|risk| risk.text.contains("copy what is intact")), "{risks:?}");
 
     let directory = tempfile::tempdir()?;
     let url = format!("kafka://{}/{}", options.bootstrap, options.topic);
@@ -180,7 +180,7 @@ async fn wait_for_damage(replayer: &HindsightProcess, durable: u32) -> Result<()
     let started = std::time::Instant::now();
     loop {
         let status = status(replayer.data()).await?;
-        if status["errors"].to_string().contains("log copy") {
+        if status["remedies"].to_string().contains("copy_log") {
             anyhow::ensure!(status["positions"]["durable"]["t"] == durable, "{status:#}");
             return Ok(());
         }

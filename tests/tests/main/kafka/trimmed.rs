@@ -52,7 +52,7 @@ async fn a_topic_is_read_from_its_first_whole_segment_on_wherever_it_was_cut() -
             }
             let told = if gone == 0 { "the records before" } else { "the segments before" };
             let risks = reader.risks().await;
-            assert!(risks.found.iter().any(|risk| risk.starts_with(told)), "{risks:?}");
+            assert!(risks.found.iter().any(|risk| risk.text.starts_with(told)), "{risks:?}");
         }
         assert_eq!(fresh.observe().await?.epoch, open_since.observe().await?.epoch);
     }

@@ -157,7 +157,7 @@ fn unknown_operations_are_refused_and_noops_are_not() {
     assert_eq!(fixture.strict(noop).unwrap(), Applied::Done);
     let unknown = Op::new(OpKind::Unknown, NS, doc! {"k": 1});
     let error = Fixture::with_base(&[]).strict(unknown);
-    assert!(matches!(error, Err(ApplyError::Unsupported { at: stop, .. }) if stop == at(21)));
+    assert!(matches!(error, Err(ApplyError::Unknown { at: stop, .. }) if stop == at(21)));
     let no_id = Op::new(OpKind::Insert, NS, doc! {"k": 1});
     let error = Fixture::with_base(&[]).strict(no_id);
     assert!(matches!(error, Err(ApplyError::Unsupported { .. })));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hindsight_remedy::{Finding, Remedy};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -140,11 +141,12 @@ impl Topic {
                 Ok(())
             }
             Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => {
-                let problems = vec![format!(
-                    "there are fewer brokers than the {} that each record is to be kept on: add brokers, or \
-                     accept fewer with --kafka-replicas N",
+                let accept = Remedy::KafkaReplicas { accepted: None };
+                let text = format!(
+                    "there are fewer brokers than the {} that each record is to be kept on: add brokers, or {accept}",
                     wanted.replicas
-                )];
+                );
+                let problems = vec![Finding::with(text, accept)];
                 Err(LogError::Misconfigured { place: self.place(), problems })
             }
             Some(Err((_, code))) => Err(self.failed("create it", &code.to_string())),
@@ -169,7 +171,7 @@ impl Topic {
             Some(RDKafkaErrorCode::PolicyViolation) => {
                 let mend = self.wanted().alter("cleanup.policy", "delete");
                 let problem = format!("its cleanup.policy lets nobody remove records: {mend}");
-                LogError::Misconfigured { place: self.place(), problems: vec![problem] }
+                LogError::Misconfigured { place: self.place(), problems: vec![problem.into()] }
             }
             _ => self.unavailable(ACTION, error),
         })

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use hindsight_remedy::{Finding, Remedy};
+
 /// The least `max.message.bytes` that is accepted. With shorter records, the headers would outgrow
 /// what they describe.
 const LEAST_MESSAGE_BYTES: i64 = 64 << 10;
@@ -50,20 +52,21 @@ impl Wanted<'_> {
     }
 
     /// Returns everything that is wrong with a topic, each with how to fix it.
-    pub(super) fn problems(&self, found: &TopicState) -> Vec<String> {
+    pub(super) fn problems(&self, found: &TopicState) -> Vec<Finding> {
         let mut problems = self.shape_problems(found.partitions, found.replicas);
         problems.extend(self.setting_problems(&found.settings));
         problems
     }
 
     /// Returns what is wrong with partitions and replicas.
-    pub(super) fn shape_problems(&self, partitions: usize, replicas: usize) -> Vec<String> {
+    pub(super) fn shape_problems(&self, partitions: usize, replicas: usize) -> Vec<Finding> {
         let mut problems = Vec::new();
         if partitions != 1 {
-            problems.push(format!(
+            let text = format!(
                 "it has {partitions} partitions, and order holds within one only; partitions cannot be taken away: \
                  use another topic"
-            ));
+            );
+            problems.push(text.into());
         }
         if replicas < usize::from(self.replicas) {
             problems.push(self.too_few_replicas(replicas));
@@ -72,13 +75,13 @@ impl Wanted<'_> {
     }
 
     /// Returns what is wrong with the topic's settings.
-    pub(super) fn setting_problems(&self, settings: &BTreeMap<String, String>) -> Vec<String> {
+    pub(super) fn setting_problems(&self, settings: &BTreeMap<String, String>) -> Vec<Finding> {
         let mut problems = Vec::new();
         let mut check = |name: &str, is_fine: &dyn Fn(&str) -> bool, why: &str, mended: &str| {
             let value = settings.get(name).map_or("", String::as_str);
             if !is_fine(value) {
                 let mend = self.alter(name, mended);
-                problems.push(format!("{name} is {value:?}, {why}: {mend}"));
+                problems.push(format!("{name} is {value:?}, {why}: {mend}").into());
             }
         };
         // Kafka 4 allows a topic without any policy. Then nothing is ever deleted, whatever the
@@ -129,12 +132,14 @@ impl Wanted<'_> {
         )
     }
 
-    fn too_few_replicas(&self, found: usize) -> String {
-        format!(
+    fn too_few_replicas(&self, found: usize) -> Finding {
+        let accept = Remedy::KafkaReplicas { accepted: Some(found) };
+        let text = format!(
             "it has {found} replicas of {}: give it more with kafka-reassign-partitions.sh --bootstrap-server {}, \
-             or accept fewer with --kafka-replicas {found}",
+             or {accept}",
             self.replicas, self.bootstrap
-        )
+        );
+        Finding::with(text, accept)
     }
 }
 
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_we_create_is_fine() {
-        assert_eq!(WANTED.problems(&created()), Vec::<String>::new());
+        assert_eq!(WANTED.problems(&created()), []);
     }
 
     #[test]
@@ -186,6 +191,7 @@ mod tests {
             let right = found.settings.insert(name.to_owned(), wrong.to_owned()).unwrap();
             let problems = WANTED.problems(&found);
             let [problem] = &problems[..] else { panic!("{problems:?}") };
+            let problem = &problem.text;
             assert!(problem.starts_with(&format!("{name} is {wrong:?}")), "{problem}");
             let command = format!(
                 ": kafka-configs.sh --bootstrap-server kafka:9092 --alter --entity-type topics \
@@ -204,7 +210,7 @@ mod tests {
             }
             WANTED.problems(&found)
         };
-        let none = Vec::<String>::new();
+        let none = Vec::<Finding>::new();
         assert_eq!(
             with(&[("cleanup.policy", ""), ("retention.ms", "1"), ("retention.bytes", "1")]),
             none
@@ -221,8 +227,9 @@ mod tests {
     fn everything_wrong_is_told_at_once() {
         let problems = WANTED.problems(&TopicState { partitions: 6, replicas: 1, ..created() });
         assert_eq!(problems.len(), 2, "{problems:#?}");
-        assert!(problems[0].starts_with("it has 6 partitions"));
-        assert!(problems[1].ends_with("accept fewer with --kafka-replicas 1"));
+        assert!(problems[0].text.starts_with("it has 6 partitions"));
+        assert!(problems[1].text.ends_with("or accept 1 as the number of replicas"));
+        assert_eq!(problems[1].remedies, [Remedy::KafkaReplicas { accepted: Some(1) }]);
         let nothing = WANTED.problems(&TopicState::default());
         assert_eq!(nothing.len(), 9, "{nothing:#?}");
     }

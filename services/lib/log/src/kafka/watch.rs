@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use hindsight_remedy::{Finding, Remedy};
 use hindsight_segment::Sequence;
 
 use super::places::Places;
@@ -16,12 +17,15 @@ use crate::shared::Risks;
 
 impl Store {
     /// Returns which of the records are gone or damaged, as text for people.
-    pub(super) fn lost_records(&self) -> Result<Vec<String>, LogError> {
+    pub(super) fn lost_records(&self) -> Result<Vec<Finding>, LogError> {
         let damage = match self.refresh() {
             Ok(()) => None,
-            Err(error @ LogError::Corrupt { .. }) => Some(format!(
-                "{error}; or copy what is intact before it to a new topic with `hindsight log copy`, and go on there"
-            )),
+            Err(error @ LogError::Corrupt { .. }) => {
+                let text = format!(
+                    "{error}; or copy what is intact before it to a new topic, and go on there"
+                );
+                Some(Finding::with(text, Remedy::CopyLog))
+            }
             Err(error) => return Err(error),
         };
         Ok(self.gone_records()?.into_iter().chain(damage).collect())
@@ -29,26 +33,27 @@ impl Store {
 
     /// Returns what is gone from the beginning of the topic, as text for people. None when nothing
     /// is.
-    pub(super) fn gone_records(&self) -> Result<Option<String>, LogError> {
+    pub(super) fn gone_records(&self) -> Result<Option<Finding>, LogError> {
         let first = self.forget_removed()?.0;
         Ok(gone(&self.topic.options.topic, first, &self.follower().places))
     }
 }
 
 /// Returns what it means that the topic begins at offset `first`. None when nothing is gone.
-fn gone(topic: &str, first: i64, places: &Places) -> Option<String> {
+fn gone(topic: &str, first: i64, places: &Places) -> Option<Finding> {
     if first == 0 {
         return None;
     }
     let begins = places.first();
-    let remedy = "The log is read from there on. Unless they were removed on purpose, check the topic's retention; \
-                  they can be put back from a copy of the log only: copy that to a new topic with `hindsight log \
-                  copy`, and go on there";
-    Some(match places.is_empty() {
+    let copy = Remedy::CopyLog;
+    let remedy = format!(
+        "The log is read from there on. Unless they were removed on purpose, check the topic's retention; they can be \
+         put back from a copy of the log only: {copy}"
+    );
+    let text = match places.is_empty() {
         true => format!(
             "the records before offset {first} are gone from the topic {topic}, and no whole segment is left: it is \
-             refused at the next start. Copy a copy of the log to a new topic with `hindsight log copy`, and go on \
-             there"
+             refused at the next start; {copy}"
         ),
         false if begins == Sequence::FIRST => format!(
             "the records before offset {first} are gone from the topic {topic}, and with them perhaps a claim or the \
@@ -58,7 +63,8 @@ fn gone(topic: &str, first: i64, places: &Places) -> Option<String> {
             "the segments before {begins} are gone from the topic {topic}, as are all records before offset {first}. \
              {remedy}"
         ),
-    })
+    };
+    Some(Finding::with(text, copy))
 }
 
 /// Turns the answers into risks: the number of partitions and the fewest replicas (None when there
@@ -67,7 +73,7 @@ pub(super) fn weigh(
     wanted: &Wanted<'_>,
     shape: Result<Option<(usize, usize)>, LogError>,
     settings: Result<BTreeMap<String, String>, LogError>,
-    records: Result<Vec<String>, LogError>,
+    records: Result<Vec<Finding>, LogError>,
 ) -> Risks {
     let mut risks = Risks::default();
     match shape {
@@ -76,11 +82,8 @@ pub(super) fn weigh(
         }
         // The other answers would say the same in other words.
         Ok(None) => {
-            risks.found.push(format!(
-                "there is no topic {} any more: copy a copy of the log to a new topic with `hindsight log copy`, and \
-                 go on there",
-                wanted.topic
-            ));
+            let text = format!("there is no topic {} any more: {}", wanted.topic, Remedy::CopyLog);
+            risks.found.push(Finding::with(text, Remedy::CopyLog));
             return risks;
         }
         Err(error) => {
@@ -134,7 +137,8 @@ mod tests {
     fn a_topic_that_is_gone_is_the_one_risk_there_is() {
         let risks = weigh(&WANTED, Ok(None), denied(), denied());
         let [gone] = &risks.found[..] else { panic!("{risks:?}") };
-        assert!(gone.starts_with("there is no topic hindsight.rs0 any more"), "{gone}");
+        assert!(gone.text.starts_with("there is no topic hindsight.rs0 any more"), "{gone}");
+        assert_eq!(gone.remedies, [Remedy::CopyLog]);
         assert_eq!(risks.unchecked, Vec::<String>::new());
     }
 
@@ -142,7 +146,7 @@ mod tests {
     fn what_cannot_be_checked_is_told_and_hides_nothing_else() {
         let mut short = fine();
         short.insert("retention.ms".to_owned(), "1000".to_owned());
-        let lost = || Ok(vec!["lost".to_owned()]);
+        let lost = || Ok(vec!["lost".into()]);
         let cases = [
             (weigh(&WANTED, denied(), Ok(short.clone()), lost()), 2, "partitions and replicas"),
             (weigh(&WANTED, Ok(Some((1, 1))), denied(), lost()), 2, "DescribeConfigs"),
@@ -172,8 +176,10 @@ mod tests {
             let mut left = whole.clone();
             left.forget_before(first);
             let told = gone("t", first, &left).unwrap();
+            assert_eq!(told.remedies, [Remedy::CopyLog]);
+            let told = told.text;
             assert!(told.contains(words), "{first}: {told}");
-            assert!(told.contains("hindsight log copy"), "{first}: {told}");
+            assert!(told.contains("copy of the log to a new topic"), "{first}: {told}");
             assert_eq!(told.contains("all segments are there"), first == 1, "{first}: {told}");
         }
         assert!(gone("t", 1, &Places::default()).is_some(), "of an empty log a claim");

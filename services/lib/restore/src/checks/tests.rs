@@ -31,7 +31,7 @@ fn source() -> SourceVersion {
 fn problems(facts: &TargetFacts, settings: &RestoreSettings) -> Vec<String> {
     match check(&some_plan(), facts, &source(), settings, &mut Vec::new()) {
         Ok(()) => Vec::new(),
-        Err(RestoreError::TargetUnsuitable { problems }) => problems,
+        Err(RestoreError::TargetUnsuitable { problems, .. }) => problems,
         Err(other) => vec![other.to_string()],
     }
 }

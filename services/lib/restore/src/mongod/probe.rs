@@ -127,6 +127,7 @@ impl MongodDestination {
             },
             false => RestoreError::TargetUnsuitable {
                 problems: vec![format!("{target} refused a question: {}", with_remedy(failure))],
+                remedies: Vec::new(),
             },
         }
     }

@@ -23,7 +23,7 @@ impl Plan {
             self.warnings.push(format!(
                 "buckets of time-series that have no view at this time, so that their measurements cannot be queried: \
                  {}. A drop deletes the view one entry before the buckets: to have a dropped time-series back, restore \
-                 an earlier time (`find --ns DB.NAME` shows when the view went)",
+                 an earlier time (a search for the entries of DB.NAME shows when the view went)",
                 orphans.join(", ")
             ));
         }

@@ -5,7 +5,7 @@ use hindsight_history::{Digest, Progress};
 use hindsight_oplog::Timestamp;
 
 use super::super::shapes::{SHAPES, noop, shape, weave};
-use super::super::{FollowError, Remedy};
+use super::super::{FollowError, Needs};
 use super::stage::{Stage, delete, optime};
 
 type Entries = Vec<(u32, Document)>;
@@ -149,7 +149,7 @@ fn a_log_out_of_reach_when_a_transaction_is_complete_is_waited_for() {
     // four again fails.
     stage.fail_after_reads(5);
     let error = stage.follower.catch_up().unwrap_err();
-    assert_eq!(error.remedy(), Remedy::Patience, "{error}");
+    assert_eq!(error.needs(), Needs::Patience, "{error}");
     assert_eq!(progress(&stage).oldest_open, Some(optime(entries[0].0)));
     assert_eq!(through(&stage), optime(prepare).ts.predecessor());
     assert_eq!(digest(&stage), digest_at_once(&entries));
