@@ -18,7 +18,7 @@ use crate::capture::Capture;
 use crate::catalog_watch::CatalogWatch;
 use crate::error::CaptureError;
 use crate::settings::{Boards, CaptureSettings, StartAt};
-use crate::standby::{StandBy, Warm};
+use crate::standby::{Outcome, StandBy, Warm};
 use crate::status::Role;
 
 /// First and longest pause after a turn that failed, before the next turn.
@@ -95,7 +95,7 @@ impl Tailer {
             instance: self.instance,
         };
         let mut backoff = Backoff::new(NEXT_TURN, LONGEST_BREAK);
-        while let Some(warm) = stand_by.wait(&shutdown).await? {
+        while let Outcome::TakeOver(warm) = stand_by.wait(&shutdown).await? {
             let begun = Instant::now();
             match self.take_turn(&shared, warm, &shutdown).await? {
                 Turn::Stopped => return Ok(()),

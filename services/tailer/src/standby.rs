@@ -43,17 +43,21 @@ pub struct StandBy {
     pub instance: Instance,
 }
 
+/// How standing by ended.
+pub enum Outcome {
+    /// This tailer must take the log over. With the running tail, if there is one.
+    TakeOver(Option<Warm>),
+    /// Shutdown was requested.
+    Stopped,
+}
+
 impl StandBy {
-    /// Waits until this tailer must take the log over, and returns the running tail, if there is
-    /// one. Returns None at shutdown.
+    /// Waits until this tailer must take the log over, or shutdown is requested.
     ///
     /// # Errors
     /// Returns an error that no waiting can mend, such as a damaged log, or a source that is not
     /// the log's.
-    pub async fn wait(
-        &self,
-        shutdown: &CancellationToken,
-    ) -> Result<Option<Option<Warm>>, CaptureError> {
+    pub async fn wait(&self, shutdown: &CancellationToken) -> Result<Outcome, CaptureError> {
         let mut vigil = Vigil::new(self.instance);
         let mut warm = None;
         let outcome = loop {
@@ -62,7 +66,7 @@ impl StandBy {
                     self.boards.status.log_failed(None);
                     if let Verdict::TakeOver(reason) = verdict {
                         info!(reason, "taking the log over");
-                        return Ok(Some(warm));
+                        return Ok(Outcome::TakeOver(warm));
                     }
                 }
                 Err(error) if error.is_retryable() => {
@@ -74,7 +78,7 @@ impl StandBy {
             }
             match hold_for(LOOK, &mut warm, shutdown).await {
                 Held::Passed => {}
-                Held::Stopped => break Ok(None),
+                Held::Stopped => break Ok(Outcome::Stopped),
                 // A tail ends by itself only when no retry can mend its failure.
                 Held::TailEnded => match warm.take() {
                     Some(warm) => warm.end().await?,
