@@ -73,7 +73,35 @@ fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let message = format!("{error:#}");
-    eprintln!("error: {}", remedies::with_hints(&message, &remedies::of_error(error)));
+    eprintln!("error: {}", remedies::with_hints(&whole(error), &remedies::of_error(error)));
     exit_of(error).into()
+}
+
+/// Returns the message, followed by those of its causes that it does not contain already.
+fn whole(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot append: {0}")]
+        struct Repeats(#[source] std::io::Error);
+
+        let full = || std::io::Error::other("no space");
+        let error = anyhow::Error::from(Repeats(full())).context("capture");
+        assert_eq!(whole(&error), "capture: cannot append: no space");
+        let error = anyhow::Error::from(full()).context("capture");
+        assert_eq!(whole(&error), "capture: no space");
+    }
 }

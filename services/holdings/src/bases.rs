@@ -21,14 +21,10 @@ pub enum RegistryError {
 }
 
 impl From<RegistryError> for CaptureError {
-    /// A directory that is out of reach, or a disk that is full, may come back.
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::Index(error) => error.into(),
-            RegistryError::List(cause) if cause.is_retryable() => {
-                Self::Unavailable(RegistryError::List(cause).to_string())
-            }
-            lasting @ RegistryError::List(_) => Self::Refused(lasting.to_string()),
+            RegistryError::List(error) => error.into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Why what an installation holds cannot be used, by what the caller does next.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hindsight_index::IndexError;
 use hindsight_log::LogError;
@@ -19,6 +19,9 @@ pub enum HoldingsError {
     /// The settings are fine, and what they name is not. The message says what to do.
     #[error("{0}")]
     Unusable(String),
+    /// The system refused to read or write a file.
+    #[error("{doing} {}: {source}", .path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
     /// The log cannot be opened or read. Some of these errors pass.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -52,8 +55,7 @@ impl HoldingsError {
     }
 
     /// Says what was being done to which file when the system refused.
-    pub(crate) fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let text = format!("{doing} {}", path.display());
-        move |error| Self::Unusable(format!("{text}: {error}"))
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
     }
 }

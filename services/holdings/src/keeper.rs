@@ -163,7 +163,7 @@ impl BaseKeeper {
                     return Ok(started);
                 }
                 Err(error) if error.kind() == CopyErrorKind::Refused => {
-                    return Err(CaptureError::Refused(error.to_string()));
+                    return Err(error.into());
                 }
                 Err(error) => failures.push(format!("{}: {error}", candidate.host)),
             }
@@ -183,7 +183,7 @@ impl BaseKeeper {
             copied = started.run(&self.directory, sender, shutdown) => copied,
             never = self.show(receiver) => match never {},
         };
-        let base = copied.map_err(|error| CaptureError::Unavailable(error.to_string()))?;
+        let base = copied?;
         info!(base = base.name(), documents = base.manifest().documents(), "base complete");
         match self.shared {
             Some(_) => {

@@ -90,8 +90,7 @@ impl Engine {
     /// Returns [`QueryError::InvalidTime`] when the text is not a time, and
     /// [`QueryError::NotRestorable`] when the time cannot be restored.
     pub fn resolve(&self, text: &str, exclusive: bool) -> Result<Timestamp, QueryError> {
-        let spec: TimeSpec =
-            text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
+        let spec: TimeSpec = text.parse()?;
         let latest = self.latest()?.ok_or_else(|| {
             let text =
                 "nothing is restorable yet: no base is complete. The status shows its progress";
@@ -112,8 +111,7 @@ impl Engine {
     /// # Errors
     /// Returns [`QueryError::InvalidTime`] when the text is not a time.
     pub fn bound(&self, text: &str, lower: bool) -> Result<Timestamp, QueryError> {
-        let spec: TimeSpec =
-            text.parse().map_err(|error| QueryError::InvalidTime(format!("{error}")))?;
+        let spec: TimeSpec = text.parse()?;
         let latest = match spec {
             TimeSpec::Latest => self.latest()?.unwrap_or(Timestamp::MAX),
             _ => Timestamp::MAX,
@@ -170,7 +168,7 @@ impl Engine {
                 }
                 _ => Ok(()),
             },
-            Ok(Err(_)) => Err(QueryError::Unavailable("the process is stopping".into())),
+            Ok(Err(_)) => Err(QueryError::unavailable("the process is stopping")),
             Err(_) => {
                 let through = self.applied.borrow().through;
                 let reason = through.map_or_else(
@@ -189,7 +187,7 @@ impl Engine {
     pub fn history(&self) -> Result<&Arc<History>, QueryError> {
         self.history.as_ref().ok_or_else(|| {
             let text = "this process captures and keeps no history: ask a replayer of this log";
-            QueryError::Unavailable(text.into())
+            QueryError::unavailable(text)
         })
     }
 
@@ -239,8 +237,8 @@ impl From<ReadError> for QueryError {
             ReadError::OutOfWindow { .. } => {
                 Self::NotRestorable { why: Why::OutOfWindow, finding: error.to_string().into() }
             }
-            ReadError::NoSuchCollection { .. } => Self::NoSuchCollection(error.to_string()),
-            ReadError::Store(error) => Self::Corrupt(error.to_string()),
+            ReadError::NoSuchCollection { .. } => Self::NoSuchCollection(error),
+            ReadError::Store(error) => Self::corrupt(error),
         }
     }
 }

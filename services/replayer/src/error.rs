@@ -1,9 +1,13 @@
 //! Why a question about the past has no answer, divided by what the caller must do next.
 
+use hindsight_history::ReadError;
 use hindsight_index::NotRestorable;
 use hindsight_log::LogError;
-use hindsight_oplog::Timestamp;
+use hindsight_oplog::{TimeSpecError, Timestamp};
 use hindsight_remedy::{Finding, Remedy};
+
+/// What lies behind an error.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -12,27 +16,27 @@ pub enum QueryError {
     #[error("{0}")]
     Invalid(String),
     /// The text is not a time.
-    #[error("{0}")]
-    InvalidTime(String),
+    #[error(transparent)]
+    InvalidTime(#[from] TimeSpecError),
     /// The time is outside every window, in a gap, or behind an open transaction (I8). The message
     /// names these.
     #[error("{finding}")]
     NotRestorable { why: Why, finding: Finding },
     /// The collection did not exist at that time.
-    #[error("{0}")]
-    NoSuchCollection(String),
+    #[error(transparent)]
+    NoSuchCollection(ReadError),
     /// The time will be restorable, but is not yet.
     #[error("{at} is not restorable yet: {reason}")]
     NotYet { at: Timestamp, reason: String },
     /// What is held is damaged or cannot be understood. No answer is made from it.
-    #[error("{0}")]
-    Corrupt(String),
+    #[error(transparent)]
+    Corrupt(Cause),
     /// The answer would not fit. The caller must ask for less at a time, as the message says.
     #[error("{0}")]
     TooLarge(String),
     /// The question cannot be answered here or now. The message says why.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Cause),
 }
 
 /// Why a time cannot be restored.
@@ -70,19 +74,24 @@ impl QueryError {
         }
     }
 
-    pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
-        Self::Corrupt(error.to_string())
+    /// Makes the error of something that is held and cannot be read.
+    pub fn corrupt(error: impl Into<Cause>) -> Self {
+        Self::Corrupt(error.into())
+    }
+
+    pub(crate) fn unavailable(error: impl Into<Cause>) -> Self {
+        Self::Unavailable(error.into())
     }
 }
 
 impl From<LogError> for QueryError {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            LogError::Unavailable { .. } => Self::unavailable(error),
             LogError::Removed { .. } => {
                 Self::NotRestorable { why: Why::OutOfWindow, finding: error.to_string().into() }
             }
-            other => Self::Corrupt(other.to_string()),
+            other => Self::corrupt(other),
         }
     }
 }

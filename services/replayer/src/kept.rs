@@ -52,10 +52,11 @@ pub(crate) fn read_entry(
     ts: Timestamp,
 ) -> Result<Vec<u8>, FollowError> {
     let segment = runtime.block_on(log.read(sequence)).map_err(|error: LogError| error)?;
-    let damaged = |detail: String| FollowError::Damaged { sequence, detail };
     let frames = segment.frames().iter().zip(&segment.info().seal.frames);
     for (frame, _) in frames.filter(|(_, info)| info.spans(ts)) {
-        let frame = frame.decode().map_err(|error| damaged(error.to_string()))?;
+        let frame = frame
+            .decode()
+            .map_err(|error| FollowError::Damaged { sequence, source: error.into() })?;
         let mut previous = None;
         for bytes in frame.entries() {
             let entry = parse(bytes, sequence, previous)?;
@@ -65,7 +66,8 @@ pub(crate) fn read_entry(
             previous = Some(entry.optime);
         }
     }
-    Err(damaged(format!("the entry {ts} of an open transaction is gone")))
+    let text = format!("the entry {ts} of an open transaction is gone");
+    Err(FollowError::Damaged { sequence, source: text.into() })
 }
 
 /// Parses an entry of that segment. `previous` is the entry before it, for the error.

@@ -56,7 +56,7 @@ impl<'a> ReadAhead<'a> {
             decoded
                 .await
                 .expect("expanding frames does not panic")
-                .map_err(|error| FollowError::Damaged { sequence, detail: error.to_string() })
+                .map_err(|error| FollowError::Damaged { sequence, source: error.into() })
         })
     }
 }

@@ -76,7 +76,7 @@ fn with_id<T>(call: impl FnOnce(Element<'_>) -> Result<T, QueryError>) -> Result
     id.string(b"_id", FEATURE_VERSION_ID);
     let id = id.finish();
     let id = Doc::new(&id).and_then(|id| id.first()).map_err(QueryError::corrupt)?;
-    call(id.ok_or_else(|| QueryError::Corrupt("a document of one field is empty".to_owned()))?)
+    call(id.ok_or_else(|| QueryError::corrupt("a document of one field is empty"))?)
 }
 
 fn read(document: &[u8]) -> Result<Option<FeatureVersion>, QueryError> {

@@ -7,7 +7,7 @@ use hindsight_runtime::CancellationToken;
 use hindsight_segment::Sequence;
 use serde::Serialize;
 
-use crate::error::QueryError;
+use crate::error::{Cause, QueryError};
 
 /// What was checked, and what was found. The fields are the JSON that callers see.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -67,7 +67,7 @@ const STEP: usize = 256;
 
 fn go_on(stop: &CancellationToken) -> Result<(), QueryError> {
     match stop.is_cancelled() {
-        true => Err(QueryError::Unavailable("nobody waits for it any more".into())),
+        true => Err(QueryError::unavailable("nobody waits for it any more")),
         false => Ok(()),
     }
 }
@@ -104,11 +104,11 @@ async fn verify_log(
             report.bytes += info.segment_bytes;
             report.gaps += u64::from(info.header.gap.is_some());
             if deep
-                && let Err(detail) = read_all(log, info.sequence()).await
+                && let Err(error) = read_all(log, info.sequence()).await
                 && !was_removed(log, info.sequence()).await
             {
                 let what = format!("segment {}", info.sequence());
-                report.damaged.push(Damage { what, detail });
+                report.damaged.push(Damage { what, detail: error.to_string() });
             }
             next = info.sequence().next();
         }
@@ -122,12 +122,12 @@ async fn was_removed(log: &dyn SegmentLog, sequence: Sequence) -> bool {
 }
 
 /// Reads every byte, every frame and every entry of a segment.
-async fn read_all(log: &dyn SegmentLog, sequence: Sequence) -> Result<(), String> {
-    let segment = log.read(sequence).await.map_err(|error| error.to_string())?;
+async fn read_all(log: &dyn SegmentLog, sequence: Sequence) -> Result<(), Cause> {
+    let segment = log.read(sequence).await?;
     for frame in segment.frames() {
-        let decoded = frame.decode().map_err(|error| error.to_string())?;
+        let decoded = frame.decode()?;
         for bytes in decoded.entries() {
-            hindsight_oplog::Entry::parse(bytes).map_err(|error| error.to_string())?;
+            hindsight_oplog::Entry::parse(bytes)?;
         }
     }
     Ok(())

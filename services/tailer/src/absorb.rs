@@ -36,7 +36,8 @@ pub async fn absorb_new(
             && is_begun
             && first.sequence() > next
         {
-            return Err(removed_too_soon(next, first.sequence()));
+            let begins = first.sequence();
+            return Err(CaptureError::RemovedTooSoon { next, begins });
         }
         for info in &infos {
             index.absorb_segment(info)?;
@@ -56,15 +57,6 @@ pub async fn absorb_new(
         publish(&last, positions);
     }
     outcome.map_err(CaptureError::from)
-}
-
-/// Segments were removed that this index never absorbed. It cannot go on across them; an index that
-/// is built again begins where the log begins.
-fn removed_too_soon(next: Sequence, begins: Sequence) -> CaptureError {
-    CaptureError::Index(format!(
-        "segment {next} comes next, and was removed: the log begins with segment {begins}. Stop the process and \
-         delete the directories of index and history: they are rebuilt from what the log holds and the bases"
-    ))
 }
 
 /// Moves the positions to this segment, with which the log ends.

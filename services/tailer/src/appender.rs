@@ -135,7 +135,7 @@ impl Appender {
                         return Ok(false);
                     }
                 }
-                Err(error) => return Err(CaptureError::Index(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
     }

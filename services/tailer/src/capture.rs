@@ -13,7 +13,7 @@ use hindsight_segment::{ChainEnd, Sequence, WriterEpoch};
 use crate::absorb::publish;
 use crate::appender::Appender;
 use crate::cutter::Cutter;
-use crate::error::CaptureError;
+use crate::error::{CaptureError, Cause};
 use crate::positions::PositionBoard;
 use crate::resume::ResumeAt;
 use crate::settings::{Boards, CaptureSettings, StartAt};
@@ -46,8 +46,8 @@ impl Capture {
     ///
     /// # Errors
     /// Returns [`CaptureError::Log`] when the log cannot be read, [`CaptureError::AnotherSource`]
-    /// when the log belongs to another replica set, [`CaptureError::Refused`] when the log is
-    /// damaged, or is empty and `start` is None, and other errors when the index cannot be read.
+    /// when the log belongs to another replica set, [`CaptureError::Damaged`] when a
+    /// segment cannot be read, [`CaptureError::Refused`] when the log is empty and `start` is None, and other errors when the index cannot be read.
     pub async fn prepare(
         settings: CaptureSettings,
         log: Arc<dyn SegmentLog>,
@@ -165,7 +165,7 @@ pub(crate) async fn resume_at(
     end: &hindsight_segment::SegmentInfo,
 ) -> Result<ResumeAt, CaptureError> {
     let mut digest = None;
-    for_each_entry(log, end.sequence(), end, &mut |entry, bytes| {
+    for_each_entry(log, end.sequence(), &mut |entry, bytes| {
         if entry.optime == end.last() {
             digest = Some(*blake3::hash(bytes).as_bytes());
         }
@@ -177,17 +177,13 @@ pub(crate) async fn resume_at(
 async fn for_each_entry(
     log: &dyn SegmentLog,
     sequence: Sequence,
-    end: &hindsight_segment::SegmentInfo,
     visit: &mut (dyn FnMut(&Entry<'_>, &[u8]) + Send),
 ) -> Result<(), CaptureError> {
     let segment = log.read(sequence).await?;
     for frame in segment.frames() {
-        let frame = frame.decode().map_err(|error| damaged(sequence, &error))?;
+        let frame = frame.decode().map_err(|error| damaged(sequence, error))?;
         for bytes in frame.entries() {
-            let entry = Entry::parse(bytes).map_err(|error| CaptureError::Malformed {
-                after: end.last(),
-                detail: error.to_string(),
-            })?;
+            let entry = Entry::parse(bytes).map_err(|error| damaged(sequence, error))?;
             visit(&entry, bytes);
         }
     }
@@ -210,7 +206,7 @@ async fn replay_open_transactions(
     }
     let mut digest = None;
     while sequence <= end.sequence() {
-        for_each_entry(log, sequence, end, &mut |entry, bytes| {
+        for_each_entry(log, sequence, &mut |entry, bytes| {
             if from.is_some_and(|from| entry.optime >= from) {
                 // A transaction that cannot be followed was reported when it was captured.
                 let _ = transactions.push(entry, || ());
@@ -222,13 +218,11 @@ async fn replay_open_transactions(
         .await?;
         sequence = sequence.next();
     }
-    digest.ok_or_else(|| {
-        CaptureError::Refused(format!("segment {} does not hold its last entry", end.sequence()))
-    })
+    digest.ok_or_else(|| damaged(end.sequence(), "it does not hold its last entry"))
 }
 
-fn damaged(sequence: Sequence, error: &hindsight_segment::Error) -> CaptureError {
-    CaptureError::Refused(format!("segment {sequence} of the log is damaged: {error}"))
+fn damaged(sequence: Sequence, source: impl Into<Cause>) -> CaptureError {
+    CaptureError::Damaged { sequence, source: source.into() }
 }
 
 #[cfg(test)]

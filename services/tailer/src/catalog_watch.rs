@@ -24,6 +24,7 @@ use hindsight_segment::CatalogSighting;
 use tracing::{debug, warn};
 
 use crate::choose::{Member, MemberState, Preference, candidates};
+use crate::error::CaptureError;
 use crate::metrics;
 use crate::settings::CaptureSettings;
 use crate::sightings::SightingQueue;
@@ -79,10 +80,10 @@ impl CatalogWatch {
                     self.status.looked_at_catalog(differing);
                     if is_settled { self.every } else { RELOOK.min(self.every) }
                 }
-                Err(reason) => {
+                Err(error) => {
                     metrics::catalogs_not_compared();
-                    if self.status.catalog_unchecked(&reason) {
-                        warn!(reason, "the source's catalog cannot be compared; trying again");
+                    if self.status.catalog_unchecked(&error.to_string()) {
+                        warn!(%error, "the source's catalog cannot be compared; trying again");
                     }
                     RETRY.min(self.every)
                 }
@@ -95,18 +96,19 @@ impl CatalogWatch {
     }
 
     /// Makes one look. Returns the collections that members list differently, for people.
-    async fn look(&self, memory: &mut Memory) -> Result<Vec<String>, String> {
+    async fn look(&self, memory: &mut Memory) -> Result<Vec<String>, CaptureError> {
         let CaptureSettings { source, preference, .. } = &self.settings;
-        let survey = source.survey(&source.hosts()).await.map_err(|error| error.to_string())?;
+        let survey = source.survey(&source.hosts()).await?;
         if survey.identity != self.settings.identity {
-            return Err("the source is another replica set now".to_owned());
+            let text = "the source is another replica set now";
+            return Err(CaptureError::Refused(text.to_owned()));
         }
         let host = whom_to_ask(&survey.members, preference)?;
-        let client = source.member_client(host).map_err(|error| error.to_string())?;
+        let client = source.member_client(host)?;
         let listing = list_catalog(&client, MAJORITY_PATIENCE).await;
-        let listing = listing.map_err(|error| format!("{host}: {error}"))?;
-        let commands = self.read_log(memory, &listing);
-        let commands = commands.map_err(|error| format!("the index: {error}"))?;
+        let listing =
+            listing.map_err(|error| CaptureError::Unavailable(format!("{host}: {error}")))?;
+        let commands = self.read_log(memory, &listing)?;
         let stable = memory.known.note(&listing, &commands);
         if stable.is_empty() {
             return Ok(Vec::new());
@@ -142,15 +144,15 @@ impl CatalogWatch {
         let mut lists = Lists::new();
         for other in others {
             let listed = match self.settings.source.member_client(&other.host) {
-                Ok(client) => list_these(&client, &wanted).await.map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+                Ok(client) => list_these(&client, &wanted).await.map_err(CaptureError::from),
+                Err(error) => Err(error),
             };
             match listed {
                 Ok(listed) => {
                     let forms = listed.iter().map(|info| (info.uuid, form(info))).collect();
                     lists.insert(other.host.clone(), forms);
                 }
-                Err(error) => debug!(host = other.host, error, "its catalog cannot be listed"),
+                Err(error) => debug!(host = other.host, %error, "its catalog cannot be listed"),
             }
         }
         lists
@@ -196,17 +198,20 @@ impl CatalogWatch {
 
 /// Returns the member to list. This is the member to read from, or another member when that one
 /// does not have the set's indexes; no documents are read from it.
-fn whom_to_ask<'a>(members: &'a [Member], preference: &Preference) -> Result<&'a str, String> {
-    let found = candidates(members, preference).map_err(|none| none.to_string())?;
+fn whom_to_ask<'a>(
+    members: &'a [Member],
+    preference: &Preference,
+) -> Result<&'a str, CaptureError> {
+    let found = candidates(members, preference)?;
     let place = |member: &Member| {
         let preferred = found.iter().position(|candidate| candidate.host == member.host);
         (preferred.unwrap_or(usize::MAX), member.state == MemberState::Primary)
     };
     let readable = voters(members).filter(|member| member.state != MemberState::Other);
     let first = readable.min_by_key(|member| place(member));
-    first
-        .map(|member| member.host.as_str())
-        .ok_or_else(|| "no member that builds indexes and is not delayed answers".to_owned())
+    first.map(|member| member.host.as_str()).ok_or_else(|| {
+        CaptureError::Unavailable("no member that builds indexes and is not delayed answers".into())
+    })
 }
 
 /// Returns the members whose indexes are the set's: they hold data, build indexes, and are not

@@ -16,7 +16,7 @@ use hindsight_segment::{
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::error::CaptureError;
+use crate::error::{CaptureError, Cause};
 use crate::metrics;
 use crate::positions::PositionBoard;
 use crate::reader::EntryBatch;
@@ -173,7 +173,7 @@ impl Cutter {
     async fn take_batch(&mut self, batch: &EntryBatch) -> Result<bool, CaptureError> {
         for bytes in batch.entries()? {
             let bytes = bytes?;
-            let entry = Entry::parse(bytes).map_err(|error| self.malformed(&error.to_string()))?;
+            let entry = Entry::parse(bytes).map_err(|error| self.malformed(error))?;
             if self.open.raw_bytes() + bytes.len() as u64 > self.settings.bytes
                 && !self.open.is_empty()
                 && !self.cut(CutReason::Size).await
@@ -201,7 +201,7 @@ impl Cutter {
         if self.open.is_empty() {
             self.due = Some(Instant::now() + self.settings.age);
         }
-        let full = self.open.push(entry).map_err(|error| self.malformed(&error.to_string()))?;
+        let full = self.open.push(entry).map_err(|error| self.malformed(error))?;
         if let Some(frame) = full {
             self.compress(frame);
         }
@@ -220,11 +220,9 @@ impl Cutter {
         })
     }
 
-    fn malformed(&self, detail: &str) -> CaptureError {
-        CaptureError::Malformed {
-            after: self.last.unwrap_or(OpTime::NONE),
-            detail: detail.to_owned(),
-        }
+    fn malformed(&self, source: impl Into<Cause>) -> CaptureError {
+        let after = self.last.unwrap_or(OpTime::NONE);
+        CaptureError::Malformed { after, source: source.into() }
     }
 
     fn compress(&mut self, frame: RawFrame) {

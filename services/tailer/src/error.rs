@@ -1,14 +1,18 @@
 //! The errors of capture, divided by what the caller must do next.
 
+use hindsight_copy::{CopyError, CopyErrorKind};
 use hindsight_index::IndexError;
 use hindsight_mongo::{Failure, Kind, PRIVILEGES};
 use hindsight_oplog::OpTime;
 use hindsight_remedy::{Finding, Remedy};
 use hindsight_runtime::TaskFailure;
-use hindsight_segment::SourceIdentity;
+use hindsight_segment::{Sequence, SourceIdentity};
 
 use crate::choose::NoCandidate;
 use crate::gap::HeldElsewhere;
+
+/// What lies behind an error.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why capture failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,9 @@ pub enum CaptureError {
     /// The failure may pass: try again, perhaps on another member.
     #[error("{0}")]
     Unavailable(String),
+    /// A member did not do what it was asked. Try again, perhaps at another member.
+    #[error("{doing}: {source}")]
+    Server { doing: String, source: Failure },
     /// A server does not accept the user or the password. A member that is being resynced has no
     /// users for a while, so this ends a capture only when no member accepts them.
     #[error("{0}")]
@@ -64,25 +71,31 @@ pub enum CaptureError {
     /// The log itself is damaged, full, or cannot be used.
     #[error(transparent)]
     Log(#[from] hindsight_log::LogError),
-    /// The index is damaged, or does not belong to the log.
+    /// A segment that the log holds cannot be read, although the log calls it intact.
+    #[error("segment {sequence} of the log is damaged: {source}")]
+    Damaged { sequence: Sequence, source: Cause },
+    /// The index is out of reach, damaged, or does not belong to the log.
     #[error("the index: {0}")]
-    Index(String),
+    Index(#[from] IndexError),
+    /// Segments were removed that the index never absorbed. The index cannot go on across them; an
+    /// index that is built again begins where the log begins.
+    #[error(
+        "the index: segment {next} comes next, and was removed: the log begins with segment {begins}. Stop the process \
+         and delete the directories of index and history: they are rebuilt from what the log holds and the bases"
+    )]
+    RemovedTooSoon { next: Sequence, begins: Sequence },
+    /// The directory of bases cannot be read.
+    #[error("the bases cannot be listed: {0}")]
+    Bases(#[from] hindsight_base::Error),
+    /// A base cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The source sent something that is not an oplog entry.
-    #[error("the source sent a malformed entry after {after}: {detail}")]
-    Malformed { after: OpTime, detail: String },
+    #[error("the source sent a malformed entry after {after}: {source}")]
+    Malformed { after: OpTime, source: Cause },
     /// A task panicked, or did not stop: an error of this program.
     #[error("{0}")]
     Program(String),
-}
-
-impl From<IndexError> for CaptureError {
-    /// A store that is full or gone may come back.
-    fn from(error: IndexError) -> Self {
-        match error {
-            IndexError::Storage { .. } => Self::Unavailable(format!("the index: {error}")),
-            other => Self::Index(other.to_string()),
-        }
-    }
 }
 
 impl From<&CaptureError> for Finding {
@@ -113,7 +126,9 @@ impl CaptureError {
             Kind::Forbidden => Self::Refused(format!(
                 "{doing}: not authorized ({failure}). The user needs {PRIVILEGES}"
             )),
-            Kind::Passing | Kind::Refused => Self::Unavailable(format!("{doing}: {failure}")),
+            Kind::Passing | Kind::Refused => {
+                Self::Server { doing: doing.to_owned(), source: failure.clone() }
+            }
         }
     }
 
@@ -129,9 +144,16 @@ impl CaptureError {
         match self {
             Self::Unavailable(_)
             | Self::NoAnswer(_)
+            | Self::Server { .. }
             | Self::NoCandidate(_)
             | Self::HeldElsewhere(_) => true,
             Self::Log(error) => error.is_retryable(),
+            // A store or a disk that is full or gone may come back.
+            Self::Index(error) => matches!(error, IndexError::Storage { .. }),
+            Self::Bases(error) => error.is_retryable(),
+            Self::Copy(error) => {
+                matches!(error.kind(), CopyErrorKind::Retry | CopyErrorKind::DiskFull)
+            }
             _ => false,
         }
     }

@@ -319,7 +319,10 @@ mod tests {
 
     #[test]
     fn what_can_pass_is_tried_again_in_another_turn() {
-        let full = CaptureError::Unavailable("the index: no space".into());
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full =
+            hindsight_base::Error::DiskFull { action: "write", path: "b".into(), source: full };
+        let full = CaptureError::Bases(full);
         for failure in [CaptureError::Log(unavailable()), full] {
             let turn = turn_ended_by(failure);
             assert!(matches!(turn, Ok(Turn::Failed(_))), "{turn:?}");

@@ -130,9 +130,7 @@ impl Source {
             match look {
                 Ok(survey) if survey.sees_primary() => return Ok(survey),
                 Ok(survey) => without_primary = Some(survey),
-                Err(CaptureError::Unavailable(reason) | CaptureError::NoAnswer(reason)) => {
-                    failures.push(reason);
-                }
+                Err(error) if error.is_retryable() => failures.push(error.to_string()),
                 Err(other) => refused = Some(other),
             }
         }

@@ -334,11 +334,10 @@ impl Tail {
             last = Some(bytes?);
         }
         let Some(last) = last else { return Ok(true) };
-        let malformed = |error: hindsight_oplog::raw::Malformed| CaptureError::Malformed {
-            after: self.resume.optime,
-            detail: error.to_string(),
-        };
-        let optime = Entry::parse(last).map_err(malformed)?.optime;
+        let after = self.resume.optime;
+        let entry = Entry::parse(last)
+            .map_err(|error| CaptureError::Malformed { after, source: error.into() })?;
+        let optime = entry.optime;
         let digest = Some(*blake3::hash(last).as_bytes());
         let bytes = batch.bytes();
         metrics::received(bytes);

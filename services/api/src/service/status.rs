@@ -139,8 +139,7 @@ fn status(service: &Service) -> Result<Value, QueryError> {
     let applied = service.engine.applied.borrow().clone();
     let windows = service.engine.windows()?;
     let gaps = service.engine.gaps()?;
-    let bases =
-        service.engine.index.view().bases().map_err(|e| QueryError::Corrupt(e.to_string()))?;
+    let bases = service.engine.index.view().bases().map_err(QueryError::corrupt)?;
     let live = service.live.as_ref();
     let positions = live.map(|live| live.positions.now()).unwrap_or_default();
     let capture = live.map(|live| live.capture.now()).unwrap_or_default();

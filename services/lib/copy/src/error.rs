@@ -22,8 +22,11 @@ pub enum CopyErrorKind {
 pub enum CopyError {
     /// A request to the member failed.
     #[error("cannot {doing}: {text}", text = server_text(failure))]
-    // Not a `source`: the text holds all of it already.
-    Server { doing: String, failure: Failure },
+    Server {
+        doing: String,
+        #[source]
+        failure: Failure,
+    },
     /// The member answered, but it did not reach a state that the copy waited for.
     #[error("{0}")]
     Unsettled(String),

@@ -14,8 +14,7 @@ pub enum LogError {
     Unavailable {
         place: String,
         action: &'static str,
-        // The message contains the cause already. It is not a `source`, or people would read it
-        // twice.
+        #[source]
         cause: io::Error,
     },
     /// The stored bytes are not what was appended. The caller must not go on past the damage.
@@ -23,7 +22,11 @@ pub enum LogError {
     Corrupt { place: String, damage: Damage },
     /// A newer program wrote this: use that program.
     #[error("{place}: {cause}")]
-    Unsupported { place: String, cause: hindsight_segment::Error },
+    Unsupported {
+        place: String,
+        #[source]
+        cause: hindsight_segment::Error,
+    },
     /// The segment does not extend the log. The caller must read the end again and build another
     /// segment.
     #[error("{place}: segment {sequence} is not appended: {reason}")]

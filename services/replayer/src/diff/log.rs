@@ -78,7 +78,7 @@ impl Reading<'_> {
     ) -> Result<ControlFlow<()>, QueryError> {
         let info = self.log.infos(sequence, 1).await?.pop();
         let info =
-            info.ok_or_else(|| QueryError::Corrupt(format!("segment {sequence} is gone")))?;
+            info.ok_or_else(|| QueryError::corrupt(format!("segment {sequence} is gone")))?;
         for (ordinal, frame) in (0_u32..).zip(&info.seal.frames) {
             if !interest.wants(frame, self.span) {
                 continue;

@@ -141,7 +141,7 @@ async fn on_worker<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(QueryError::Unavailable("the process is stopping".into())),
+        Err(_) => Err(QueryError::unavailable("the process is stopping")),
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn read_infos(
     let infos = log.infos(first, count).await?;
     if infos.len() != count {
         let gone = Sequence(first.0 + infos.len() as u64);
-        return Err(QueryError::Corrupt(format!("segment {gone} is gone")));
+        return Err(QueryError::corrupt(format!("segment {gone} is gone")));
     }
     Ok(infos)
 }

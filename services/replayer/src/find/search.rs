@@ -177,7 +177,7 @@ impl Search {
                 continue;
             }
             if let Ok(Err(_)) = tokio::time::timeout(IDLE, news.changed()).await {
-                return Err(QueryError::Unavailable("the process is stopping".into()));
+                return Err(QueryError::unavailable("the process is stopping"));
             }
         }
     }

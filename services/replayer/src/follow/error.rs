@@ -11,6 +11,8 @@ use hindsight_oplog::{AssemblyError, OpTime, Timestamp};
 use hindsight_remedy::{Finding, Remedy};
 use hindsight_segment::Sequence;
 
+use crate::error::Cause;
+
 /// Why the history cannot follow the log.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
@@ -33,8 +35,8 @@ pub enum FollowError {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     /// A segment is damaged.
-    #[error("segment {sequence} is damaged: {detail}")]
-    Damaged { sequence: Sequence, detail: String },
+    #[error("segment {sequence} is damaged: {source}")]
+    Damaged { sequence: Sequence, source: Cause },
     /// The log begins after the entry at which the history continues.
     #[error("the history goes on at {from}, and the log that is held begins after it")]
     LogBeginsLater { from: OpTime },

@@ -36,7 +36,7 @@ pub(super) fn take_in(segment: &SegmentInfo, writer: &mut Writer<'_>) -> Result<
     }
     let sightings = sightings.decode().map_err(|error| FollowError::Damaged {
         sequence: segment.sequence(),
-        detail: error.to_string(),
+        source: error.into(),
     })?;
     for sighting in sightings {
         take_in_one(&sighting, segment.sequence(), last, writer)?;
@@ -56,7 +56,7 @@ fn take_in_one(
     }
     let judged = judge(sighting, &state).map_err(|error| FollowError::Damaged {
         sequence,
-        detail: format!("what was listed of {}: {error}", state.ns),
+        source: format!("what was listed of {}: {error}", state.ns).into(),
     })?;
     let Some(judged) = judged else { return Ok(()) };
     crate::metrics::unlogged_differences(judged.differences.len());
