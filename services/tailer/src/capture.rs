@@ -46,8 +46,9 @@ impl Capture {
     ///
     /// # Errors
     /// Returns [`CaptureError::Log`] when the log cannot be read, [`CaptureError::AnotherSource`]
-    /// when the log belongs to another replica set, [`CaptureError::Damaged`] when a
-    /// segment cannot be read, [`CaptureError::Refused`] when the log is empty and `start` is None, and other errors when the index cannot be read.
+    /// when the log belongs to another replica set, [`CaptureError::Damaged`] when a segment cannot
+    /// be read, [`CaptureError::Refused`] when the log is empty and `start` is None, and other
+    /// errors when the index cannot be read.
     pub async fn prepare(
         settings: CaptureSettings,
         log: Arc<dyn SegmentLog>,

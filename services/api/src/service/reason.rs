@@ -175,8 +175,8 @@ pub(super) fn status_of_restore(error: &RestoreError) -> Status {
     let mut text = error.to_string();
     let reason = match error {
         RestoreError::TargetNotEmpty { .. } => {
-            text += ". Nothing was written. To write beside the collections that are there, allow that the target is \
-                     not empty";
+            text += ". Nothing was written. To write beside the collections that are there, ";
+            text += &Remedy::AllowNonEmpty.to_string();
             Reason::TargetNotEmpty
         }
         RestoreError::Settings(_) => return invalid("to", text),

@@ -78,7 +78,7 @@ async fn a_document_that_would_change_ends_the_load_and_is_named() {
     bad.collections[0].1.push(rawdoc! { "late": true, "_id": "x" });
     let result = loader(bad, false).await.load(&CancellationToken::new()).await;
     let error = result.expect_err("its _id is late");
-    assert!(matches!(&error, RestoreError::WriteRefused { what, .. } if what.contains("\"x\"")));
+    assert!(matches!(&error, RestoreError::NotVerbatim { id, .. } if id == "\"x\""));
 }
 
 #[tokio::test]
