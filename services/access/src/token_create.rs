@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::error::AccessError;
@@ -36,11 +35,14 @@ pub struct TokenCreate {
 }
 
 /// Creates a token. The token is printed once, on stdout, and stored nowhere.
-pub fn run(create: &TokenCreate) -> Result<()> {
+///
+/// # Errors
+/// Returns an error when a flag or the tokens file cannot be used, or when nothing can be written.
+pub fn run(create: &TokenCreate) -> Result<(), AccessError> {
     let now = Timestamp::now();
     token_file::check_name(&create.name).map_err(|error| usage("--name", &error))?;
     let expires = create.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
-    let token = Token::random()?;
+    let token = Token::random().map_err(|error| AccessError::Failed(error.to_string()))?;
     let entry = entry(&create.name, create.role, token.digest(), expires);
     match &create.file {
         Some(path) => {
@@ -49,12 +51,15 @@ pub fn run(create: &TokenCreate) -> Result<()> {
         }
         None => eprintln!("add this to the tokens file:\n\n{entry}\nThe token, shown only now:"),
     }
-    writeln!(io::stdout(), "{}", token.reveal()).context("print the token")?;
-    Ok(())
+    writeln!(io::stdout(), "{}", token.reveal()).map_err(|error| failed("print the token", &error))
 }
 
 fn usage(flag: &str, error: &str) -> AccessError {
     AccessError::usage(format!("{flag}: {error}"))
+}
+
+fn failed(doing: &str, error: &io::Error) -> AccessError {
+    AccessError::Failed(format!("{doing}: {error}"))
 }
 
 fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, AccessError> {
@@ -74,11 +79,11 @@ fn entry(name: &str, role: Role, digest: Digest, expires: Option<Timestamp>) -> 
 }
 
 /// Adds an entry to a file, unless the file could not be parsed afterwards.
-fn append(path: &Path, entry: &str) -> Result<()> {
+fn append(path: &Path, entry: &str) -> Result<(), AccessError> {
     let before = match tokens::text(path) {
         Ok(text) => text,
         Err(_) if !path.exists() => String::new(),
-        Err(error) => return Err(AccessError::usage(error).into()),
+        Err(error) => return Err(AccessError::usage(error)),
     };
     let gap = match before.as_str() {
         "" => "",
@@ -88,12 +93,13 @@ fn append(path: &Path, entry: &str) -> Result<()> {
     token_file::parse(&format!("{before}{gap}{entry}"))
         .map_err(|error| AccessError::usage(format!("{}: {error}", path.display())))?;
     let file = File::options().append(true).create(true).mode(0o600).open(path);
-    let mut file = file.with_context(|| format!("open {}", path.display()))?;
+    let named = |doing| format!("{doing} {}", path.display());
+    let mut file = file.map_err(|error| failed(&named("open"), &error))?;
     // A single write call: a server that reads the file meanwhile sees the whole entry or none of
     // it.
     file.write_all(format!("{gap}{entry}").as_bytes())
         .and_then(|()| file.sync_all())
-        .with_context(|| format!("write {}", path.display()))
+        .map_err(|error| failed(&named("write"), &error))
 }
 
 #[cfg(test)]

@@ -25,6 +25,13 @@ pub struct Pages {
     pub tells: bool,
 }
 
+/// Returns the calls over gRPC: the routes of a server, or the whole server for a client in the
+/// same process.
+pub fn calls(service: Arc<Service>) -> Routes {
+    Routes::new(HindsightServer::from_arc(Arc::clone(&service)))
+        .add_service(OperationsServer::from_arc(service))
+}
+
 pub async fn serve(
     doors: Vec<Door>,
     service: Arc<Service>,
@@ -50,8 +57,7 @@ pub async fn serve(
             ),
         )
         .with_state(pages);
-    let routes = Routes::new(HindsightServer::from_arc(Arc::clone(&service)))
-        .add_service(OperationsServer::from_arc(Arc::clone(&service)))
+    let routes = calls(Arc::clone(&service))
         .add_service(health_server)
         .add_service(reflection)
         .add_service(old_reflection)

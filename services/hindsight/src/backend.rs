@@ -1,33 +1,30 @@
 //! Decides who answers a command: the process that runs on the data directory, or this process,
 //! from the files.
 //!
-//! Both sides are the same service, called over gRPC or directly, so an answer does not depend on
-//! the side that produces it.
+//! Either way, a command calls the same service through the same client, so an answer does not
+//! depend on the side that produces it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use hindsight_access::{Bearer, Credentials};
-use hindsight_api::service::Service;
+use axum::body::HttpBody;
+use axum::http;
+use hindsight_access::Credentials;
+use hindsight_api::http::calls;
+use hindsight_api::service::{Reason, Service};
 use hindsight_holdings::{DataDir, LogChoice, Running};
 use hindsight_proto::longrunning::operations_client::OperationsClient;
-use hindsight_proto::longrunning::operations_server::Operations;
-use hindsight_proto::longrunning::{self, Operation};
-use hindsight_proto::v1 as api;
 use hindsight_proto::v1::hindsight_client::HindsightClient;
-use hindsight_proto::v1::hindsight_server::Hindsight;
+use tonic::body::Body;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use tonic_types::StatusExt;
+use tonic::{Code, Status};
+use tower::util::{BoxCloneSyncService, ServiceExt};
+use tower::{BoxError, Service as Tower};
 
 use crate::cli::Global;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Failure, Result};
 use crate::open::open_offline;
-use crate::remedies::{of_status, with_hints};
+use crate::remedies::of_status;
 
 /// Limit on a message from the server: a 16 MiB document and its framing. The description of a
 /// restore that names many collections may also exceed the 4 MiB that clients accept by default.
@@ -43,18 +40,14 @@ const FORKED: Duration = Duration::from_secs(1);
 /// may take any time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-pub(crate) enum Backend {
-    Remote(Box<Remote>),
-    Local(Arc<Service>),
-}
+/// Takes a call to whoever answers it.
+type Connection = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
 
-type Authenticated = InterceptedService<Channel, Bearer>;
-
-/// A connection to a server.
-#[derive(Clone)]
-pub(crate) struct Remote {
-    hindsight: HindsightClient<Authenticated>,
-    operations: OperationsClient<Authenticated>,
+/// Who answers a command.
+pub(crate) struct Backend {
+    connection: Connection,
+    /// The service of this process. None when another process answers.
+    own: Option<Arc<Service>>,
 }
 
 /// Whether a command can be answered from the files when no process runs.
@@ -78,21 +71,51 @@ impl Backend {
                 let credentials = Credentials::for_process(&address, &data.api_token())?;
                 connect(&address, credentials).await
             }
-            Running::Somebody { api: None } => Err(unavailable(format!(
+            Running::Somebody { api: None } => Err(Failure::ServerUnavailable(format!(
                 "another process is starting (or working) on {}, and does not listen yet. Try again in a moment",
                 data.root().display()
             ))),
-            Running::Nobody(_) if needs == Needs::Process => Err(unavailable(format!(
-                "no process runs on {}. Start one with `hindsight up`, or name a server with --server",
-                data.root().display()
-            ))),
+            Running::Nobody(_) if needs == Needs::Process => {
+                Err(Failure::ServerUnavailable(format!(
+                    "no process runs on {}. Start one with `hindsight up`, or name a server with --server",
+                    data.root().display()
+                )))
+            }
             Running::Nobody(owner) => {
                 let choice = LogChoice::of(&global.log, &data)?;
                 let bases = global.bases.as_deref();
                 let service = open_offline(&data, &choice, bases, global.skipped(), owner).await?;
-                Ok(Self::Local(Arc::new(service)))
+                Ok(Self::of_service(Arc::new(service)))
             }
         }
+    }
+
+    fn of_service(service: Arc<Service>) -> Self {
+        let connection = connection(calls(Arc::clone(&service)).prepare());
+        Self { connection, own: Some(service) }
+    }
+
+    /// Returns a client for the calls of `hindsight.proto`.
+    pub(crate) fn hindsight(&self) -> HindsightClient<Connection> {
+        let client = HindsightClient::new(self.connection.clone());
+        client.max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Returns a client for the calls about restores that were started.
+    pub(crate) fn operations(&self) -> OperationsClient<Connection> {
+        let client = OperationsClient::new(self.connection.clone());
+        client.max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Returns whether this process answers. What it has begun ends with the command.
+    pub(crate) fn is_own_process(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Releases the files, if this process holds them, once nothing reads from them any more.
+    pub(crate) async fn close(self) -> Result<()> {
+        let Some(service) = self.own else { return Ok(()) };
+        service.close().await.context("close the data directory")
     }
 }
 
@@ -123,10 +146,6 @@ async fn running(data: &DataDir, patience: Duration) -> Result<Running> {
     }
 }
 
-fn unavailable(message: String) -> anyhow::Error {
-    Failure::new(Exit::ServerUnavailable, message).into()
-}
-
 async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
     let Credentials { endpoint, bearer } = credentials;
     let endpoint = endpoint
@@ -135,94 +154,36 @@ async fn connect(address: &str, credentials: Credentials) -> Result<Backend> {
         .keep_alive_timeout(KEEP_ALIVE);
     let channel = endpoint.connect().await.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or(String::new(), |it| format!(": {it}"));
-        unavailable(format!("no server answers at {address}{cause}"))
+        Failure::ServerUnavailable(format!("no server answers at {address}{cause}"))
     })?;
-    let operations = OperationsClient::with_interceptor(channel.clone(), bearer.clone());
-    let operations = operations.max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let hindsight = HindsightClient::with_interceptor(channel, bearer);
-    let hindsight = hindsight.max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Ok(Backend::Remote(Box::new(Remote { hindsight, operations })))
+    let connection = connection(InterceptedService::new(channel, bearer));
+    Ok(Backend { connection, own: None })
 }
 
-/// Defines the calls that have one answer.
-macro_rules! unary {
-    ($client:ident: $($name:ident: $request:ty => $response:ty;)*) => {
-        impl Backend { $(
-            pub(crate) async fn $name(&self, request: $request) -> Result<$response> {
-                let answer = match self {
-                    Self::Remote(remote) => remote.clone().$client.$name(request).await,
-                    Self::Local(service) => service.$name(Request::new(request)).await,
-                };
-                Ok(answer.map_err(failure)?.into_inner())
-            }
-        )* }
-    };
+/// Gives a channel and a server the same type.
+fn connection<S, B>(service: S) -> Connection
+where
+    S: Tower<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let service = service.map_response(|response| response.map(Body::new));
+    Connection::new(service.map_err(Into::into))
 }
 
-/// Defines the calls that have a stream of answers.
-macro_rules! streaming {
-    ($($name:ident: $request:ty => $response:ty;)*) => {
-        impl Backend { $(
-            pub(crate) async fn $name(
-                &self,
-                request: $request,
-            ) -> Result<BoxStream<'static, Result<$response>>> {
-                let convert = |item: Result<$response, Status>| item.map_err(failure);
-                Ok(match self {
-                    Self::Remote(remote) => {
-                        let mut client = remote.hindsight.clone();
-                        let answer = client.$name(request).await.map_err(failure)?;
-                        answer.into_inner().map(convert).boxed()
-                    }
-                    Self::Local(service) => {
-                        let answer = service.$name(Request::new(request)).await.map_err(failure)?;
-                        answer.into_inner().map(convert).boxed()
-                    }
-                })
-            }
-        )* }
-    };
-}
-
-unary! { hindsight:
-    get_status: api::GetStatusRequest => api::GetStatusResponse;
-    list_windows: api::ListWindowsRequest => api::ListWindowsResponse;
-    list_bases: api::ListBasesRequest => api::ListBasesResponse;
-    wait_restorable: api::WaitRestorableRequest => api::WaitRestorableResponse;
-    resolve_time: api::ResolveTimeRequest => api::ResolveTimeResponse;
-    get_timeline: api::GetTimelineRequest => api::GetTimelineResponse;
-    get_document: api::GetDocumentRequest => api::GetDocumentResponse;
-    list_versions: api::ListVersionsRequest => api::ListVersionsResponse;
-    list_collections: api::ListCollectionsRequest => api::ListCollectionsResponse;
-    create_restore: api::CreateRestoreRequest => Operation;
-    verify: api::VerifyRequest => api::VerifyResponse;
-}
-
-unary! { operations:
-    list_operations: longrunning::ListOperationsRequest => longrunning::ListOperationsResponse;
-    get_operation: longrunning::GetOperationRequest => Operation;
-    cancel_operation: longrunning::CancelOperationRequest => ();
-    delete_operation: longrunning::DeleteOperationRequest => ();
-}
-
-streaming! {
-    search_entries: api::SearchEntriesRequest => api::SearchEntriesResponse;
-    scan_collection: api::ScanCollectionRequest => api::ScanCollectionResponse;
-    diff_times: api::DiffTimesRequest => api::DiffTimesResponse;
-    watch_restore: api::WatchRestoreRequest => Operation;
-}
-
-/// Converts a status into the failure that the calling process sees.
-pub(crate) fn failure(status: Status) -> anyhow::Error {
-    let details = status.get_error_details();
-    let reason = details.error_info().map_or("", |info| info.reason.as_str());
-    if reason.is_empty() && is_broken_connection(&status) {
-        let text = "the connection to the server broke before the answer was complete: the server was stopped, or the \
-                    network failed. `hindsight restores list` shows what became of a restore";
-        return Failure::new(Exit::ServerUnavailable, text).into();
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let reason = Reason::of(&status);
+        if reason.is_none() && is_broken_connection(&status) {
+            let text = "the connection to the server broke before the answer was complete: the server was stopped, or \
+                        the network failed. `hindsight restores list` shows what became of a restore";
+            return Self::ServerUnavailable(text.to_owned());
+        }
+        let remedies = of_status(&status);
+        Self::Answer { code: status.code(), reason, text: status.message().to_owned(), remedies }
     }
-    let message = with_hints(status.message(), &of_status(&status));
-    Failure::new(exit_of(status.code(), reason), message).into()
 }
 
 /// Returns whether the client itself created this status, because the connection broke in the
@@ -232,41 +193,19 @@ fn is_broken_connection(status: &Status) -> bool {
     is_from_client && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled)
 }
 
-fn exit_of(code: Code, reason: &str) -> Exit {
-    match (code, reason) {
-        (_, "TARGET_UNSUITABLE" | "TARGET_UNAVAILABLE") => Exit::Failed,
-        (Code::InvalidArgument, _) => Exit::Usage,
-        (Code::OutOfRange | Code::NotFound | Code::DeadlineExceeded, _) => Exit::NotRestorable,
-        (Code::DataLoss, _) => Exit::VerificationFailed,
-        (Code::FailedPrecondition, _) => Exit::NeedsConfirmation,
-        (Code::Unavailable, _) => Exit::ServerUnavailable,
-        _ => Exit::Failed,
-    }
-}
-
-impl Backend {
-    /// Releases the files, if this process holds them, once nothing reads from them any more.
-    pub(crate) async fn close(self) -> Result<()> {
-        match self {
-            Self::Remote(_) => Ok(()),
-            Self::Local(service) => service.close().await.context("close the data directory"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::exit_of as exit_of_error;
+    use crate::exit::Exit;
 
     #[test]
     fn a_connection_that_breaks_is_told_from_an_answer() {
         let cut = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "h2 protocol error");
-        let broken = failure(Status::from_error(Box::new(cut)));
-        assert_eq!(exit_of_error(&broken), Exit::ServerUnavailable);
+        let broken = Failure::from(Status::from_error(Box::new(cut)));
+        assert_eq!(broken.exit(), Exit::ServerUnavailable);
         assert!(!broken.to_string().contains("h2"), "{broken}");
-        let answered = failure(Status::internal("a defect"));
-        assert_eq!(exit_of_error(&answered), Exit::Failed);
+        let answered = Failure::from(Status::internal("a defect"));
+        assert_eq!(answered.exit(), Exit::Failed);
         assert_eq!(answered.to_string(), "a defect");
     }
 }

@@ -21,7 +21,6 @@ mod windows;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use bytes::Bytes;
 use hindsight_api::extended_json;
 use serde::Serialize;
@@ -29,7 +28,7 @@ use serde::Serialize;
 use crate::backend::{Backend, Needs};
 use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
 use crate::config::Loaded;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Result};
 
 /// Runs any command except those that run until they are stopped.
 pub(crate) async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {

@@ -20,7 +20,7 @@ use hindsight_runtime::telemetry;
 
 use crate::cli::{Cli, Command, LogFormat};
 use crate::config::{LoadError, Loaded};
-use crate::exit::{Exit, exit_of};
+use crate::exit::{Exit, Failure};
 
 /// Limit on the wait for threads at the end. Everything that must be done has already been waited
 /// for. A thread that still hangs, in a file system that does not answer, does not keep the process
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         // This includes `--help` and `--version`, which are not failures.
         Err(LoadError::Arguments(error)) => error.exit(),
-        Err(LoadError::File(failure)) => return fail(&failure.into()),
+        Err(LoadError::File(failure)) => return fail(&failure),
     };
     if let Command::Completions { shell } = loaded.cli.command {
         clap_complete::generate(shell, &mut Cli::command(), "hindsight", &mut std::io::stdout());
@@ -45,11 +45,11 @@ fn main() -> ExitCode {
     }
     match run(&loaded) {
         Ok(exit) => exit.into(),
-        Err(error) => fail(&error),
+        Err(failure) => fail(&failure),
     }
 }
 
-fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
+fn run(loaded: &Loaded) -> exit::Result<Exit> {
     let global = &loaded.cli.global;
     let is_service =
         matches!(loaded.cli.command, Command::Up(_) | Command::Tailer(_) | Command::Replayer(_));
@@ -58,7 +58,7 @@ fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
-    telemetry::init_logs(format, filter).map_err(exit::Failure::usage)?;
+    telemetry::init_logs(format, filter).map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         match &loaded.cli.command {
@@ -72,36 +72,7 @@ fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     ended
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", remedies::with_hints(&whole(error), &remedies::of_error(error)));
-    exit_of(error).into()
-}
-
-/// Returns the message, followed by those of its causes that it does not contain already.
-fn whole(error: &anyhow::Error) -> String {
-    let mut told = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
-        }
-    }
-    told
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_told_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("cannot append: {0}")]
-        struct Repeats(#[source] std::io::Error);
-
-        let full = || std::io::Error::other("no space");
-        let error = anyhow::Error::from(Repeats(full())).context("capture");
-        assert_eq!(whole(&error), "capture: cannot append: no space");
-        let error = anyhow::Error::from(full()).context("capture");
-        assert_eq!(whole(&error), "capture: no space");
-    }
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("error: {}", remedies::with_hints(&failure.with_causes(), &failure.remedies()));
+    failure.exit().into()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use crate::exit::{Context, Result};
 use hindsight_access::AuditLog;
 use hindsight_api::service::{Admission, Restores, Service};
 use hindsight_history::{History, Settings};

@@ -2,10 +2,7 @@
 //! its flag.
 
 use hindsight_api::service::REMEDIES;
-use hindsight_holdings::HoldingsError;
-use hindsight_log::LogError;
 use hindsight_remedy::{Remedy, from_json};
-use hindsight_tailer::CaptureError;
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -53,23 +50,15 @@ pub(crate) fn of_status(status: &Status) -> Vec<Remedy> {
     json.map_or_else(Vec::new, |json| from_json(json))
 }
 
-/// Returns the remedies of the first error in the chain that has some.
-pub(crate) fn of_error(error: &anyhow::Error) -> Vec<Remedy> {
-    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
-        let capture = cause.downcast_ref().map(CaptureError::remedies);
-        let log = || cause.downcast_ref().map(LogError::remedies);
-        let holdings = || cause.downcast_ref().map(HoldingsError::remedies);
-        capture.or_else(log).or_else(holdings)
-    };
-    error.chain().filter_map(of_cause).find(|it| !it.is_empty()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use hindsight_holdings::HoldingsError;
+    use hindsight_tailer::CaptureError;
 
     use super::*;
     use crate::cli::Cli;
+    use crate::exit::{Context, Failure};
 
     fn all() -> Vec<Remedy> {
         let member = |without_tags| Remedy::Member { host: "a:1".into(), without_tags };
@@ -112,12 +101,12 @@ mod tests {
     #[test]
     fn an_error_is_followed_by_what_to_type_however_it_is_wrapped() {
         let unusable = || CaptureError::BadUri("the connection string is not usable".into());
-        let wrapped = anyhow::Error::from(HoldingsError::from(unusable())).context("open it");
-        for error in [unusable().into(), wrapped] {
-            let told = with_hints(&format!("{error:#}"), &of_error(&error));
+        let plain = Failure::from(unusable());
+        let wrapped = Err::<(), _>(HoldingsError::from(unusable())).context("open it");
+        for failure in [plain, wrapped.expect_err("it failed")] {
+            let told = with_hints(&failure.with_causes(), &failure.remedies());
             assert!(told.ends_with("\nhint: correct --uri, or the file that --uri-file names"));
         }
-        let other = anyhow::Error::msg("no remedy");
-        assert_eq!(with_hints("no remedy", &of_error(&other)), "no remedy");
+        assert_eq!(with_hints("no remedy", &Failure::other("no remedy").remedies()), "no remedy");
     }
 }

@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use hindsight_access::{Guard, listen_address};
 use hindsight_api::service::{Live, Restores, Service, SourceLook};
 use hindsight_copy::CopyBoard;
@@ -32,9 +31,8 @@ use hindsight_tailer::{Boards, CaptureError, CaptureSettings, CutSettings, Prefe
 use tracing::info;
 
 use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Exit, Failure, Result};
 use crate::open::open_history;
-use crate::remedies::with_hints;
 use crate::secret;
 pub(crate) use metrics::METRICS;
 use process::{Process, Signals};
@@ -143,12 +141,7 @@ pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exi
 /// leaves no directory behind.
 async fn source_of(args: &CaptureArgs) -> Result<Source> {
     let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
-    Source::parse(&uri).await.map_err(|error| match error {
-        bad @ CaptureError::BadUri(_) => {
-            Failure::usage(with_hints(&bad.to_string(), &bad.remedies())).into()
-        }
-        other => other.into(),
-    })
+    Ok(Source::parse(&uri).await?)
 }
 
 /// Finds the source, and opens the log that belongs to it.
@@ -166,7 +159,7 @@ async fn open_for_capture(
         let text = format!(
             "the source is the replica set {found}, and --uri names {asked}: give replicaSet={found}, or the hosts of {asked}"
         );
-        return Err(Failure::new(Exit::Failed, text).into());
+        return Err(Failure::other(text));
     }
     let choice = LogChoice::of(&global.log, &process.data)?;
     let access = Access::Capture(survey.identity.segment_source());
@@ -260,7 +253,7 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
     });
 
     let shutdown = CancellationToken::new();
-    let mut tasks: Tasks<anyhow::Error> = Tasks::new(shutdown.clone());
+    let mut tasks: Tasks<Failure> = Tasks::new(shutdown.clone());
     tasks.spawn("signals", signals.stop(shutdown.clone()));
     if let Some(history) = history {
         spawn_follower(&mut tasks, &opened, history, applied, &live, &shutdown);
@@ -286,8 +279,10 @@ async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) 
     let tells = process.guard.is_open();
     let pages = hindsight_api::http::Pages { metrics: process.metrics.clone(), live, tells };
     let (url, local_address) = (doors.url, doors.local_address);
-    tasks.spawn("api", hindsight_api::http::serve(doors.doors, service, pages, shutdown.clone()));
-    tasks.spawn("hangup", process.guard.clone().reload_on_hangup(shutdown.clone()));
+    let served = hindsight_api::http::serve(doors.doors, service, pages, shutdown.clone());
+    tasks.spawn("api", async move { Ok(served.await?) });
+    let reloading = process.guard.clone().reload_on_hangup(shutdown.clone());
+    tasks.spawn("hangup", async move { Ok(reloading.await?) });
     process.owner.announce(&local_address)?;
     process::say_ready(global, &url);
     let ended = tasks.join(STOP_PATIENCE).await;
@@ -311,20 +306,20 @@ async fn stop_restores(service: Arc<Service>, shutdown: CancellationToken) -> Re
 
 /// Returns the error that ended the tasks, without the task's name: names of tasks are for
 /// developers, and the error is for users.
-fn error_of<E: Into<anyhow::Error>>(failure: TaskFailure<E>) -> anyhow::Error {
+fn error_of(failure: TaskFailure<Failure>) -> Failure {
     match failure {
-        TaskFailure::Failed { error, .. } => error.into(),
-        TaskFailure::Panicked { task, message } => anyhow::Error::msg(format!("{task} {message}")),
+        TaskFailure::Failed { error, .. } => error,
+        TaskFailure::Panicked { task, message } => Failure::other(format!("{task} {message}")),
         TaskFailure::Stuck { tasks, waited } => {
             let tasks = tasks.join(", ");
-            anyhow::Error::msg(format!("tasks did not stop within {waited:?}: {tasks}"))
+            Failure::other(format!("tasks did not stop within {waited:?}: {tasks}"))
         }
     }
 }
 
 /// Starts the thread on which the history follows the log.
 fn spawn_follower(
-    tasks: &mut Tasks<anyhow::Error>,
+    tasks: &mut Tasks<Failure>,
     opened: &Opened,
     history: Arc<History>,
     board: Board<Applied>,

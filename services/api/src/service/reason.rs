@@ -44,6 +44,43 @@ pub enum Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 26] = [
+        Self::InvalidArgument,
+        Self::InvalidTime,
+        Self::InvalidPageToken,
+        Self::OutOfWindow,
+        Self::Gap,
+        Self::UnresolvedTransaction,
+        Self::NoBase,
+        Self::HistoryStopped,
+        Self::NotYet,
+        Self::NoSuchDocument,
+        Self::NoSuchCollection,
+        Self::NoSuchOperation,
+        Self::TargetNotEmpty,
+        Self::TargetUnsuitable,
+        Self::TargetUnavailable,
+        Self::TargetRefused,
+        Self::RequestIdReused,
+        Self::VerificationFailed,
+        Self::Corrupt,
+        Self::Cancelled,
+        Self::Interrupted,
+        Self::TimedOut,
+        Self::TooManyCalls,
+        Self::TooLarge,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// Returns the reason that a status carries. None when the status carries none, or one that
+    /// this version does not know.
+    pub fn of(status: &Status) -> Option<Self> {
+        let details = status.get_error_details();
+        let name = &details.error_info()?.reason;
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidArgument => "INVALID_ARGUMENT",
@@ -205,6 +242,33 @@ mod tests {
         let info = details.error_info().expect("every status has one");
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_ARGUMENT", DOMAIN));
         assert_eq!(info.metadata.get("field").map(String::as_str), Some("ns"));
+    }
+
+    /// The reasons that `hindsight.proto` lists, with their codes.
+    fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let proto = include_str!("../../../../proto/hindsight/v1/hindsight.proto");
+        let lines = proto.lines().skip_while(|line| !line.contains("// reason  ")).skip(1);
+        let rows = lines.map_while(|line| line.strip_prefix("//   "));
+        rows.filter_map(|row| {
+            let mut words = row.split_whitespace();
+            Some((words.next()?, words.next()?))
+        })
+    }
+
+    #[test]
+    fn every_reason_that_is_listed_is_known_by_its_name() {
+        // The gate answers with these before the service is asked.
+        let of_the_gate = ["UNAUTHENTICATED", "PERMISSION_DENIED"];
+        let known: Vec<_> = listed().filter(|(name, _)| !of_the_gate.contains(name)).collect();
+        assert_eq!(known.len(), Reason::ALL.len());
+        for (reason, (name, code)) in Reason::ALL.into_iter().zip(known) {
+            let status = reason.status("");
+            assert_eq!(reason.name(), name);
+            assert_eq!(Reason::of(&status), Some(reason));
+            let shown = format!("{:?}", status.code()).to_ascii_uppercase();
+            assert_eq!(shown, code.replace('_', ""), "{name}");
+        }
+        assert_eq!(Reason::of(&Status::internal("")), None);
     }
 
     #[test]

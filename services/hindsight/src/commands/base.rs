@@ -1,4 +1,3 @@
-use anyhow::Result;
 use hindsight_api::times::{json_of, shown};
 use hindsight_proto::v1::ListBasesRequest;
 use serde_json::json;
@@ -6,10 +5,10 @@ use serde_json::json;
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
-use crate::exit::Exit;
+use crate::exit::{Exit, Result};
 
 pub(super) async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
-    let answer = backend.list_bases(ListBasesRequest {}).await?;
+    let answer = backend.hindsight().list_bases(ListBasesRequest {}).await?.into_inner();
     for base in &answer.bases {
         if global.output == Output::Json {
             print_json(&json!({

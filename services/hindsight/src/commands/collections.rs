@@ -1,4 +1,3 @@
-use anyhow::Result;
 use hindsight_api::extended_json::written;
 use hindsight_api::json::{CollectionJson, Notation};
 use hindsight_api::times::{included, shown};
@@ -9,7 +8,7 @@ use super::shown::{warn, warn_of_texts};
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Collections, Global, Output};
-use crate::exit::Exit;
+use crate::exit::{Exit, Result};
 
 pub(super) async fn run(global: &Global, wanted: &Collections, backend: &Backend) -> Result<Exit> {
     let mut request = ListCollectionsRequest {
@@ -18,7 +17,7 @@ pub(super) async fn run(global: &Global, wanted: &Collections, backend: &Backend
         ..Default::default()
     };
     loop {
-        let answer = backend.list_collections(request.clone()).await?;
+        let answer = backend.hindsight().list_collections(request.clone()).await?.into_inner();
         if request.page_token.is_empty() {
             say(&format!("as of {}", shown(answer.at)));
         }

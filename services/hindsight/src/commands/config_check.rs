@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use clap::parser::ValueSource;
 use serde_json::{Map, Value, json};
 
 use super::{print_json, print_line};
 use crate::cli::{Global, Output, Up};
 use crate::config::Loaded;
-use crate::exit::Exit;
+use crate::exit::{Exit, Result};
 use crate::serve;
 
 /// Settings whose values may hold a password.

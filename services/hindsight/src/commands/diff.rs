@@ -1,6 +1,4 @@
-use anyhow::{Context, Result};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use hindsight_api::extended_json::written;
 use hindsight_api::json::{ChangeJson, Notation};
 use hindsight_api::times::{included, shown};
@@ -12,7 +10,7 @@ use super::shown::{shorten, text_of, warn, warn_of_texts};
 use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Diff, Global, Output};
-use crate::exit::Exit;
+use crate::exit::{Context, Exit, Result};
 
 /// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;
@@ -25,10 +23,9 @@ pub(super) async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Resu
         filter: bson_of("--filter", diff.filter.as_deref())?,
         limit: diff.limit,
     };
-    let mut answers = backend.diff_times(request).await?;
+    let mut answers = backend.hindsight().diff_times(request).await?.into_inner();
     let (mut told, mut sums) = (false, [0_u64; 3]);
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
+    while let Some(answer) = answers.message().await? {
         if !told {
             say(&format!("from {} to {}", shown(answer.from), shown(answer.to)));
             told = true;

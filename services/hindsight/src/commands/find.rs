@@ -1,5 +1,3 @@
-use anyhow::{Context, Result};
-use futures_util::StreamExt;
 use hindsight_api::times::included;
 use hindsight_api::{document_id, extended_json};
 use hindsight_extended_json::Notation;
@@ -11,7 +9,7 @@ use super::shown::{name_of_entry, print_documents, shorten, warn};
 use super::{bson_of, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Find, Global, Output};
-use crate::exit::Exit;
+use crate::exit::{Context, Exit, Result};
 
 /// Limit on the number of entries when the command line sets none.
 const DEFAULT_LIMIT: u64 = 100;
@@ -21,10 +19,9 @@ const COMMAND_WIDTH: usize = 160;
 pub(super) const DROPPING: &str = ", dropping what was there";
 
 pub(super) async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
-    let mut answers = backend.search_entries(request_of(find)?).await?;
+    let mut answers = backend.hindsight().search_entries(request_of(find)?).await?.into_inner();
     let (mut found, mut drops) = (0, Drops::default());
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
+    while let Some(answer) = answers.message().await? {
         answer.notes.iter().for_each(|note| say(note));
         found += answer.entries.len();
         answer.entries.iter().try_for_each(|entry| note_drops(entry, &mut drops))?;

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use hindsight_api::extended_json::of_timestamp;
 use hindsight_holdings::{Access, LogChoice, LogUrl, OpenLog, kafka_options};
 use hindsight_log::{
@@ -21,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{print_json, print_line, say};
 use crate::cli::{Global, LogCopy, Output};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Exit, Failure, Result};
 use ahead::read_ahead;
 
 /// Interval between two lines of progress.
@@ -36,11 +35,11 @@ pub(super) async fn run(global: &Global, copy: &LogCopy) -> Result<Exit> {
     let from = LogChoice::named(&global.log, "--from", &copy.from)?;
     let to = LogChoice::named(&global.log, "--to", &copy.to)?;
     if from.url == to.url {
-        return Err(Failure::usage("--from and --to name the same log").into());
+        return Err(Failure::usage("--from and --to name the same log"));
     }
     let source = open_source(&from).await.with_context(|| format!("open {}", copy.from))?;
     let Some(first) = source.log.infos(Sequence::FIRST, 1).await?.pop() else {
-        return Err(Failure::new(Exit::NotRestorable, format!("{} is empty", copy.from)).into());
+        return Err(Failure::NotRestorable(format!("{} is empty", copy.from)));
     };
     let set = &first.header.source;
     let through = end_of(source.log.as_ref()).await?;
@@ -76,7 +75,7 @@ async fn fill(
 async fn open_source(choice: &LogChoice) -> Result<OpenLog> {
     Ok(match &choice.url {
         LogUrl::Directory(path) if !path.is_dir() => {
-            return Err(Failure::new(Exit::Failed, "there is no such directory").into());
+            return Err(Failure::other("there is no such directory"));
         }
         LogUrl::Directory(path) => {
             let log = DirectoryLog::open_reader(path, DirectoryOptions::default()).await?;
@@ -188,7 +187,7 @@ impl Copied {
             "{} is damaged after segment {}: {damage}. What comes before the damage is in {}: continue there",
             copy.from, self.last, copy.to
         );
-        Err(Failure::new(Exit::Failed, text).into())
+        Err(Failure::other(text))
     }
 }
 
@@ -234,19 +233,19 @@ async fn check_follows(from: &dyn SegmentLog, begins: Sequence, held: &SegmentIn
         held.sequence(),
         held.last()
     );
-    Err(Failure::new(Exit::Failed, text).into())
+    Err(Failure::other(text))
 }
 
 /// Segments were removed from the source that the target lacks. What comes after them cannot be
 /// appended, because a log has no holes.
-fn begins_too_late(begins: Sequence, target: String) -> anyhow::Error {
+fn begins_too_late(begins: Sequence, target: String) -> Failure {
     let text = format!(
         "the log to copy begins with segment {begins}, because those before were removed, and the target {target}. \
          Copy into a copy of this log that goes at least to segment {}, or keep a copy of the files of a log in a \
          directory",
         begins.0 - 1
     );
-    Failure::new(Exit::Failed, text).into()
+    Failure::other(text)
 }
 
 /// Appends the segments from `next` on, up to and including `through`, or up to the damage.
@@ -279,8 +278,10 @@ async fn copy_segments(
         }
     }
     let is_whole = through.is_some_and(|through| copied.last >= through.0);
-    anyhow::ensure!(is_whole || copied.damage.is_some(), "reading the source ended too early");
-    Ok(())
+    match is_whole || copied.damage.is_some() {
+        true => Ok(()),
+        false => Err(Failure::other("reading the source ended too early")),
+    }
 }
 
 /// Retries `work` for a while when a log cannot be reached, because a copy takes long. A copy that

@@ -1,4 +1,3 @@
-use anyhow::Result;
 use hindsight_api::json::{Notation, ResolvedTimeJson};
 use hindsight_api::times::shown;
 use hindsight_proto::v1::{ResolveTimeRequest, TimeSpec};
@@ -7,11 +6,15 @@ use super::shown::warn_of_texts;
 use super::{find, print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Resolve};
-use crate::exit::Exit;
+use crate::exit::{Exit, Result};
 
 pub(super) async fn run(global: &Global, resolve: &Resolve, backend: &Backend) -> Result<Exit> {
     let time = TimeSpec { text: resolve.time.clone(), exclusive: resolve.before };
-    let answer = backend.resolve_time(ResolveTimeRequest { time: Some(time) }).await?;
+    let answer = backend
+        .hindsight()
+        .resolve_time(ResolveTimeRequest { time: Some(time) })
+        .await?
+        .into_inner();
     if global.output == Output::Json {
         let json = ResolvedTimeJson::of(answer, Notation::Canonical)?;
         warn_of_texts(|| "an entry".to_owned(), &json.inexact);

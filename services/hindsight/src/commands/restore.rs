@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use hindsight_api::times::{from_api, included, json_of};
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1::{CreateRestoreRequest, RestorePlan, RestoreSpec, TimeSpec};
@@ -12,7 +11,7 @@ use super::restores::{follow, metadata_of};
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Restore, RestoreTime};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Exit, Failure, Result};
 use crate::secret;
 
 /// Number of collections that a summary names.
@@ -32,7 +31,7 @@ pub(super) async fn run(global: &Global, restore: &Restore, backend: &Backend) -
         validate_only: true,
         ..Default::default()
     };
-    let plan = metadata_of(&backend.create_restore(validate).await?)?.plan;
+    let plan = metadata_of(&backend.hindsight().create_restore(validate).await?.into_inner())?.plan;
     let plan = plan.context("the server returned no plan")?;
     say(&plan.text);
     if restore.dry_run {
@@ -43,7 +42,7 @@ pub(super) async fn run(global: &Global, restore: &Restore, backend: &Backend) -
         request_id: bson::Uuid::new().to_string(),
         validate_only: false,
     };
-    let operation = backend.create_restore(request).await?;
+    let operation = backend.hindsight().create_restore(request).await?.into_inner();
     finish(global, &operation, &plan.warnings, backend).await
 }
 

@@ -1,7 +1,5 @@
 //! `restores`: lists the restores that any caller started, and shows the progress of one restore.
 
-use anyhow::{Context, Result, bail};
-use futures_util::StreamExt;
 use hindsight_api::json::operation::OperationJson;
 use hindsight_api::times::shown;
 use hindsight_proto::longrunning::operation::Result as Ended;
@@ -13,23 +11,31 @@ use hindsight_proto::v1::{RestoreMetadata, RestorePhase, RestoreReport, WatchRes
 use indicatif::ProgressBar;
 use prost_types::Any;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::{print_json, print_line, restore, say};
-use crate::backend::{Backend, failure};
+use crate::backend::Backend;
 use crate::cli::{Global, Output, Restores};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Exit, Failure, Result};
 
 pub(super) async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
     match command {
         Restores::List => list(global, backend).await,
         Restores::Watch { name } => {
             let name = full(name);
-            let operation = backend.get_operation(GetOperationRequest { name }).await?;
+            let operation = backend
+                .operations()
+                .get_operation(GetOperationRequest { name })
+                .await?
+                .into_inner();
             restore::finish(global, &operation, &[], backend).await
         }
         Restores::Cancel { name } => {
             let name = full(name);
-            backend.cancel_operation(CancelOperationRequest { name: name.clone() }).await?;
+            backend
+                .operations()
+                .cancel_operation(CancelOperationRequest { name: name.clone() })
+                .await?;
             say(&format!(
                 "{name} stops within seconds: `hindsight restores watch {name}` shows how it ended"
             ));
@@ -37,7 +43,7 @@ pub(super) async fn run(global: &Global, command: &Restores, backend: &Backend) 
         }
         Restores::Delete { name } => {
             let name = full(name);
-            backend.delete_operation(DeleteOperationRequest { name }).await?;
+            backend.operations().delete_operation(DeleteOperationRequest { name }).await?;
             Ok(Exit::Done)
         }
     }
@@ -51,7 +57,7 @@ fn full(name: &str) -> String {
 async fn list(global: &Global, backend: &Backend) -> Result<Exit> {
     let mut request = ListOperationsRequest::default();
     loop {
-        let answer = backend.list_operations(request.clone()).await?;
+        let answer = backend.operations().list_operations(request.clone()).await?.into_inner();
         for operation in &answer.operations {
             match global.output {
                 Output::Json => {
@@ -112,27 +118,31 @@ pub(super) async fn follow(
 ) -> Result<RestoreReport> {
     let name = operation.name.clone();
     let interrupted = CancellationToken::new();
-    let mut states = backend.watch_restore(WatchRestoreRequest { name: name.clone() }).await?;
+    let mut states = backend
+        .hindsight()
+        .watch_restore(WatchRestoreRequest { name: name.clone() })
+        .await?
+        .into_inner();
     let mut last = operation.clone();
     let mut interrupts = Box::pin(tokio::signal::ctrl_c());
     loop {
         let state = tokio::select! {
-            state = states.next() => state,
+            state = states.message() => state?,
             _ = &mut interrupts, if !interrupted.is_cancelled() => {
-                if matches!(backend, Backend::Remote(_)) {
-                    bail!(Failure::new(Exit::Failed, format!(
+                if !backend.is_own_process() {
+                    return Err(Failure::other(format!(
                         "the restore continues without this command: `hindsight restores watch {name}` shows it, \
                          `hindsight restores cancel {name}` stops it"
                     )));
                 }
                 bar.suspend(|| say("cancelling"));
                 interrupted.cancel();
-                backend.cancel_operation(CancelOperationRequest { name: name.clone() }).await?;
+                backend.operations().cancel_operation(CancelOperationRequest { name: name.clone() }).await?;
                 continue;
             }
         };
         let Some(state) = state else { break };
-        last = state?;
+        last = state;
         bar.set_message(progress(&metadata_of(&last)?));
     }
     match last.result {
@@ -141,8 +151,10 @@ pub(super) async fn follow(
         }
         Some(Ended::Error(error)) => {
             let details = prost::Message::encode_to_vec(&error).into();
-            Err(failure(tonic::Status::with_details(error.code.into(), error.message, details)))
+            Err(Status::with_details(error.code.into(), error.message, details).into())
         }
-        None => bail!("the server stopped without reporting how the restore {name} ended"),
+        None => Err(Failure::other(format!(
+            "the server stopped without reporting how the restore {name} ended"
+        ))),
     }
 }

@@ -1,12 +1,12 @@
 //! Prints documents, with a warning for each document that JSON cannot carry exactly.
 
-use anyhow::Result;
 use bytes::Bytes;
 use hindsight_api::extended_json::written;
 use hindsight_extended_json::{Inexact, Notation, Value};
 use hindsight_oplog::Entry;
 
 use super::{print, say};
+use crate::exit::Result;
 
 /// Prints documents as canonical Extended JSON, one per line, all at once. `name` returns a
 /// document's name for warnings.

@@ -1,4 +1,3 @@
-use anyhow::{Context, Result};
 use hindsight_proto::v1::GetStatusRequest;
 use hindsight_remedy::from_values;
 use serde_json::Value;
@@ -6,11 +5,11 @@ use serde_json::Value;
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
-use crate::exit::Exit;
+use crate::exit::{Context, Exit, Result};
 use crate::remedies::typed;
 
 pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
-    let answer = backend.get_status(GetStatusRequest {}).await?;
+    let answer = backend.hindsight().get_status(GetStatusRequest {}).await?.into_inner();
     let mut status: Value = serde_json::from_str(&answer.json).context("read the status")?;
     match global.output {
         Output::Json => print_json(&status)?,

@@ -1,7 +1,5 @@
 //! `get`, `history` and `scan`: data as of a time.
 
-use anyhow::Result;
-use futures_util::StreamExt;
 use hindsight_api::document_id;
 use hindsight_api::extended_json::written;
 use hindsight_api::json::{self, VersionJson};
@@ -15,13 +13,13 @@ use super::shown::{name_of, print_documents, warn, warn_of_texts};
 use super::{bson_of, print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Get, Global, History, Output, Scan};
-use crate::exit::Exit;
+use crate::exit::{Exit, Result};
 
 pub(super) async fn get(global: &Global, get: &Get, backend: &Backend) -> Result<Exit> {
     let id = document_id::parse(&get.id)?.into_bytes();
     let request =
         GetDocumentRequest { ns: get.ns.clone(), id: id.into(), at: Some(included(&get.at)) };
-    let answer = backend.get_document(request).await?;
+    let answer = backend.hindsight().get_document(request).await?.into_inner();
     say(&format!("{} as of {}", get.ns, shown(answer.at)));
     match global.output {
         Output::Json => {
@@ -41,7 +39,7 @@ pub(super) async fn history(global: &Global, history: &History, backend: &Backen
     let mut request =
         ListVersionsRequest { ns: history.ns.clone(), id: id.into(), ..Default::default() };
     loop {
-        let answer = backend.list_versions(request.clone()).await?;
+        let answer = backend.hindsight().list_versions(request.clone()).await?.into_inner();
         for version in &answer.versions {
             print_version(global, &history.ns, version)?;
         }
@@ -76,10 +74,9 @@ pub(super) async fn scan(_global: &Global, scan: &Scan, backend: &Backend) -> Re
         projection: bson_of("--projection", scan.projection.as_deref())?,
         page_token: String::new(),
     };
-    let mut answers = backend.scan_collection(request).await?;
+    let mut answers = backend.hindsight().scan_collection(request).await?.into_inner();
     let mut told = false;
-    while let Some(answer) = answers.next().await {
-        let answer = answer?;
+    while let Some(answer) = answers.message().await? {
         if !told {
             say(&format!("{} as of {}", scan.ns, shown(answer.at)));
             told = true;

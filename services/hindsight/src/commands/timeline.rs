@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
-use futures_util::StreamExt;
 use hindsight_api::json::CommandJson;
 use hindsight_api::times::{included, shown, to_api};
 use hindsight_oplog::{Entry, Timestamp};
@@ -18,7 +16,7 @@ use super::find::DROPPING;
 use super::{print_json, print_line, say};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Timeline};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Exit, Failure, Result};
 
 /// Length of the longest bar, in characters.
 const WIDTH: u64 = 40;
@@ -34,7 +32,7 @@ pub(super) async fn run(global: &Global, timeline: &Timeline, backend: &Backend)
         to: timeline.to.as_deref().map(included),
         bucket_seconds: seconds(timeline.bucket)?,
     };
-    let answer = backend.get_timeline(request).await?;
+    let answer = backend.hindsight().get_timeline(request).await?.into_inner();
     match global.output {
         Output::Json => print_json_lines(&answer)?,
         Output::Text => {
@@ -161,8 +159,8 @@ async fn storms(answer: &GetTimelineResponse, backend: &Backend) -> Result<BTree
             to: Some(included(&Timestamp::new(end, 0).predecessor().to_string())),
             ..Default::default()
         };
-        let mut entries = backend.search_entries(request).await?;
-        let first = entries.next().await.transpose()?.and_then(|it| it.entries.first().cloned());
+        let mut entries = backend.hindsight().search_entries(request).await?.into_inner();
+        let first = entries.message().await?.and_then(|it| it.entries.first().cloned());
         let Some(first) = first else { continue };
         let at = to_api(Entry::parse(&first).context("read an entry")?.ts());
         let storm = Storm { at, ns: bucket.ns.clone(), deletes: bucket.deletes };

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use anyhow::Result;
 use hindsight_api::times::{included, json_of, shown};
 use hindsight_proto::v1::WaitRestorableRequest;
 use serde_json::json;
@@ -8,7 +7,7 @@ use serde_json::json;
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output, Wait};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Result};
 
 /// The server itself reports when the time-out has passed. A server that does not is given this
 /// much longer.
@@ -23,14 +22,15 @@ pub(super) async fn run(
 ) -> Result<Exit> {
     let time = wait.time.as_deref().map(included);
     let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    let call = backend.wait_restorable(WaitRestorableRequest { time, timeout_ms });
+    let mut client = backend.hindsight();
+    let call = client.wait_restorable(WaitRestorableRequest { time, timeout_ms });
     let answer = tokio::time::timeout(left.saturating_add(GRACE), call).await;
     let answer = answer.map_err(|_| {
-        Failure::new(
-            Exit::ServerUnavailable,
-            format!("the server did not answer within {left:.0?}; `hindsight status` shows whether it does now"),
-        )
+        Failure::ServerUnavailable(format!(
+            "the server did not answer within {left:.0?}; `hindsight status` shows whether it does now"
+        ))
     })??;
+    let answer = answer.into_inner();
     match global.output {
         Output::Json => {
             print_json(&json!({"restorable_through": json_of(answer.restorable_through)}))?

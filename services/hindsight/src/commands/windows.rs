@@ -1,4 +1,3 @@
-use anyhow::Result;
 use hindsight_api::times::{json_of, shown};
 use hindsight_proto::v1::ListWindowsRequest;
 use serde_json::json;
@@ -6,10 +5,10 @@ use serde_json::json;
 use super::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
-use crate::exit::Exit;
+use crate::exit::{Exit, Result};
 
 pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
-    let answer = backend.list_windows(ListWindowsRequest {}).await?;
+    let answer = backend.hindsight().list_windows(ListWindowsRequest {}).await?.into_inner();
     if global.output == Output::Json {
         let windows: Vec<_> = answer
             .windows

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Error, Result};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -19,6 +18,7 @@ use hindsight_tailer::CaptureError;
 use tracing::{info, warn};
 
 use super::process::Process;
+use crate::exit::{Failure, Result};
 
 /// When opening takes longer than this, `/readyz` reports it.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ pub(super) async fn until_open<T>(
     tokio::pin!(serving);
     let opened = tokio::select! {
         opened = tries(open, &reason) => opened,
-        served = &mut serving => return Err(served.err().unwrap_or_else(|| Error::msg("the anteroom closed"))),
+        served = &mut serving => return Err(served.err().unwrap_or_else(|| Failure::other("the anteroom closed"))),
     };
     // The address must be free again.
     done.cancel();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use crate::exit::{Failure, Result};
 use hindsight_copy::CopyBoard;
 use hindsight_holdings::{BaseKeeper, NeedsBase, Opened};
 use hindsight_replayer::Applied;
@@ -46,7 +46,7 @@ fn needs_base(history: watch::Receiver<Applied>) -> NeedsBase {
 pub(super) async fn spawn(
     tailer: Tailer,
     opened: &Opened,
-    tasks: &mut Tasks<anyhow::Error>,
+    tasks: &mut Tasks<Failure>,
     shutdown: &CancellationToken,
 ) -> Result<()> {
     let shutdown = shutdown.clone();

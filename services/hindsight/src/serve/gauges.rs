@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use hindsight_api::service::Live;
 use hindsight_replayer::Engine;
 use hindsight_runtime::CancellationToken;
 use hindsight_tailer::Role;
 
 use super::metrics;
+use crate::exit::Result;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
 use hindsight_access::{Doors, Guard, listen_address};
 use hindsight_api::service::Admission;
 use hindsight_holdings::{DataDir, Owner, Running};
@@ -13,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::cli::{Global, Listen, LogFormat};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Failure, Result};
 use crate::metric_catalogue;
 use crate::open::open_audit;
 
@@ -33,7 +32,7 @@ impl Process {
         let address = listen_address(&listen.listen, &listen.access)?;
         let signals = Signals::listen()?;
         let guard = Guard::open(&listen.access)?;
-        let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
+        let metrics = telemetry::init_metrics().map_err(Failure::other)?;
         metric_catalogue::describe();
         let data = DataDir::new(&global.data);
         data.create()?;
@@ -47,13 +46,13 @@ impl Process {
             Running::Somebody { .. } => {
                 let root = data.root().display();
                 let text = format!("another process runs on {root}: stop it first");
-                Err(Failure::new(Exit::Failed, text).into())
+                Err(Failure::other(text))
             }
         }
     }
 
     pub(super) async fn listen(&self) -> Result<Doors> {
-        self.guard.bind(self.address, &self.data.api_token()).await
+        Ok(self.guard.bind(self.address, &self.data.api_token()).await?)
     }
 }
 

@@ -3,13 +3,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use hindsight_holdings::OpenLog;
 use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
 use hindsight_segment::SourceIdentity;
 
 use super::{TO_GO_ON, patiently, say};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Context, Failure, Result};
 
 /// Returns the bases of the log that is copied: the bases that the log announces. A log in files
 /// announces none: its bases are those in `directory`, if given, that are of its replica set.
@@ -31,7 +30,7 @@ pub(super) async fn of(
 fn in_directory(directory: &Path, set: &SourceIdentity) -> Result<Vec<BaseNotice>> {
     if !directory.is_dir() {
         let text = format!("--bases {}: there is no such directory", directory.display());
-        return Err(Failure::new(Exit::Failed, text).into());
+        return Err(Failure::other(text));
     }
     let listing = hindsight_base::list(directory).context("list the bases")?;
     for (path, error) in &listing.damaged {
