@@ -1,0 +1,140 @@
+//! The copy itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hindsight_log::{LogError, SegmentLog};
+use hindsight_oplog::OpTime;
+use hindsight_segment::{SealedSegment, SegmentInfo, Sequence};
+
+use crate::ahead::read_ahead;
+use crate::bases;
+use crate::error::ArchiveError;
+use crate::progress::{Progress, Tell};
+use crate::retry::patiently;
+use crate::source::Source;
+use crate::start::first_missing;
+use crate::target::Target;
+
+/// What a copy did, and where the target ends now.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// Segments that were appended.
+    pub segments: u64,
+    /// Entries in these segments.
+    pub entries: u64,
+    /// Bytes of these segments.
+    pub bytes: u64,
+    /// Segments that the target already had.
+    pub found: u64,
+    /// Bases that were announced, because the target did not know them.
+    pub bases: u64,
+    /// The target's last segment. None when it has none.
+    pub last: Option<Sequence>,
+    /// The optime of the target's last entry.
+    pub through: Option<OpTime>,
+    /// The damage in the source at which the copy ends. Such a copy is incomplete.
+    pub damage: Option<LogError>,
+}
+
+impl Copied {
+    fn ends_with(&mut self, info: &SegmentInfo) {
+        self.last = Some(info.sequence());
+        self.through = Some(info.last());
+    }
+
+    fn add(&mut self, info: &SegmentInfo) {
+        self.segments += 1;
+        self.entries += info.seal.entries;
+        self.bytes += info.segment_bytes;
+        self.ends_with(info);
+    }
+}
+
+/// Brings the target level with the source, and lets other writers into the target again. `bases`
+/// is the directory of the bases of a source in files, which cannot announce them itself.
+///
+/// Damage in the source ends the copy before the damage and is returned in [`Copied::damage`].
+///
+/// # Errors
+/// Returns an error when the two are not the same log, or when a log cannot be read or appended to
+/// even after a while. What was appended stays, and the next copy continues from there.
+pub async fn copy(
+    source: &Source,
+    target: Target,
+    bases: Option<&Path>,
+    tell: &Tell,
+) -> Result<Copied, ArchiveError> {
+    let copied = fill(source, &target, bases, tell).await;
+    let left = target.leave().await;
+    let copied = copied?;
+    left?;
+    Ok(copied)
+}
+
+/// Bases are announced first, so that the target knows them even when the copy ends early.
+async fn fill(
+    source: &Source,
+    target: &Target,
+    directory: Option<&Path>,
+    tell: &Tell,
+) -> Result<Copied, ArchiveError> {
+    let mut copied = Copied::default();
+    let to = target.log.log.as_ref();
+    let next = after_what_is_there(source, to, &mut copied).await?;
+    if let Some(shared) = &target.log.shared {
+        let wanted = bases::of(source, directory, tell).await?;
+        copied.bases = bases::announce(wanted, shared.as_ref(), tell).await?;
+    }
+    append_from(source, next, to, &mut copied, tell).await?;
+    Ok(copied)
+}
+
+/// Returns the first segment that the target lacks, and notes what the target holds.
+async fn after_what_is_there(
+    source: &Source,
+    to: &dyn SegmentLog,
+    copied: &mut Copied,
+) -> Result<Sequence, ArchiveError> {
+    let begins = source.first.sequence();
+    let Some(held) = to.end().await? else { return first_missing(begins, None, None) };
+    let beside = source.log.log.infos(held.sequence(), 1).await?;
+    let next = first_missing(begins, Some(&held), beside.first().map(Arc::as_ref))?;
+    let first = to.begin().await?.map_or(Sequence::FIRST, |beginning| beginning.sequence);
+    copied.found = next.0.saturating_sub(first.0);
+    copied.ends_with(&held);
+    Ok(next)
+}
+
+/// Appends the segments from `next` on, up to and including the source's last one, or up to the
+/// damage.
+async fn append_from(
+    source: &Source,
+    next: Sequence,
+    to: &dyn SegmentLog,
+    copied: &mut Copied,
+    tell: &Tell,
+) -> Result<(), ArchiveError> {
+    let last = source.last;
+    let mut ahead = read_ahead(Arc::clone(&source.log.log), next, last, Arc::clone(tell));
+    while let Some(read) = ahead.next().await {
+        let view = match read {
+            Ok(view) => view,
+            Err(damage @ LogError::Corrupt { .. }) => {
+                copied.damage = Some(damage);
+                return Ok(());
+            }
+            Err(error) => return Err(ArchiveError::Stopped(error)),
+        };
+        let segment = SealedSegment::of(&view)?;
+        let appended = patiently(tell, || to.append(segment.clone())).await;
+        appended.map_err(ArchiveError::Stopped)?;
+        copied.add(view.info());
+        let (segment, bytes) = (view.info().sequence(), copied.bytes);
+        tell(Progress::Appended { segment, last, bytes });
+    }
+    match last.is_some_and(|last| copied.last >= Some(last)) {
+        true => Ok(()),
+        false => Err(ArchiveError::EndedEarly),
+    }
+}
