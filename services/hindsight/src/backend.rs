@@ -54,18 +54,24 @@ pub(crate) struct Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Files,
-    Process,
+    /// A process must run. Waits at most `patience` for a process that is starting.
+    Process {
+        patience: Duration,
+    },
 }
 
 impl Backend {
-    /// Finds who answers. Waits at most `patience` for a process that is starting on the data
-    /// directory.
-    pub(crate) async fn locate(global: &Global, needs: Needs, patience: Duration) -> Result<Self> {
+    /// Finds who answers.
+    pub(crate) async fn locate(global: &Global, needs: Needs) -> Result<Self> {
         if let Some(address) = &global.server {
             return connect(address, Credentials::for_server(address, &global.client)?).await;
         }
         let data = DataDir::new(&global.data);
         data.check()?;
+        let patience = match needs {
+            Needs::Files => Duration::ZERO,
+            Needs::Process { patience } => patience,
+        };
         match running(&data, patience).await? {
             Running::Somebody { api: Some(address) } => {
                 let credentials = Credentials::for_process(&address, &data.api_token())?;
@@ -75,7 +81,7 @@ impl Backend {
                 "another process is starting (or working) on {}, and does not listen yet. Try again in a moment",
                 data.root().display()
             ))),
-            Running::Nobody(_) if needs == Needs::Process => {
+            Running::Nobody(_) if needs != Needs::Files => {
                 Err(Failure::ServerUnavailable(format!(
                     "no process runs on {}. Start one with `hindsight up`, or name a server with --server",
                     data.root().display()

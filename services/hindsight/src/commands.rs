@@ -1,125 +1,122 @@
-//! The commands that run once and end, and how they print their answers.
+//! The commands, each with its arguments in a file of its own.
 
 mod base;
 mod collections;
+mod completions;
 mod config_check;
 mod diff;
 mod drops;
 mod find;
+mod get;
+mod history;
 mod log_copy;
+mod print;
+mod replayer;
 mod resolve;
 mod restore;
 mod restores;
+mod scan;
 mod shown;
 mod status;
-mod time_travel;
+mod tailer;
 mod timeline;
+mod token;
+mod up;
+pub(crate) mod values;
 mod verify;
 mod wait;
 mod windows;
 
-use std::io::Write;
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
-use hindsight_api::extended_json;
-use serde::Serialize;
+use clap::Subcommand;
 
 use crate::backend::{Backend, Needs};
-use crate::cli::{Base, Command, Config, Global, LogCommand, Token};
+use crate::cli::Global;
 use crate::config::Loaded;
-use crate::exit::{Exit, Failure, Result};
+use crate::exit::{Exit, Result};
 
-/// Runs any command except those that run until they are stopped.
-pub(crate) async fn run(global: &Global, command: &Command, loaded: &Loaded) -> Result<Exit> {
-    let needs = match command {
-        Command::Config(Config::Check(up)) => return config_check::run(global, up, loaded),
-        Command::Token(Token::Create(create)) => {
-            hindsight_access::create_token(create)?;
-            return Ok(Exit::Done);
-        }
-        Command::Log(LogCommand::Copy(copy)) => return log_copy::run(global, copy).await,
-        Command::Wait(_) | Command::Status => Needs::Process,
-        _ => Needs::Files,
-    };
-    // A command's time limit counts from its start.
-    let begun = Instant::now();
-    let patience = match command {
-        Command::Wait(wait) => wait.timeout,
-        _ => Duration::ZERO,
-    };
-    let backend = Backend::locate(global, needs, patience).await?;
-    let left = patience.saturating_sub(begun.elapsed());
-    let result = dispatch(global, command, left, &backend).await;
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(up::Up),
+    Tailer(tailer::Tailer),
+    Replayer(replayer::Replayer),
+    Wait(wait::Wait),
+    Status(status::Status),
+    Windows(windows::Windows),
+    Find(find::Find),
+    Timeline(timeline::Timeline),
+    Get(get::Get),
+    History(history::History),
+    Scan(scan::Scan),
+    Collections(collections::Collections),
+    Resolve(resolve::Resolve),
+    Diff(diff::Diff),
+    Restore(restore::Restore),
+    #[command(subcommand)]
+    Restores(restores::Restores),
+    #[command(subcommand)]
+    Base(base::Base),
+    #[command(subcommand)]
+    Log(log_copy::Log),
+    Verify(verify::Verify),
+    #[command(subcommand)]
+    Token(token::Token),
+    #[command(subcommand)]
+    Config(config_check::Config),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Returns whether the command runs until it is stopped.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Tailer(_) | Self::Replayer(_))
+    }
+}
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(loaded: &Loaded) -> Result<Exit> {
+    let global = &loaded.cli.global;
+    match &loaded.cli.command {
+        Command::Up(up) => up.run(global).await,
+        Command::Tailer(tailer) => tailer.run(global).await,
+        Command::Replayer(replayer) => replayer.run(global).await,
+        Command::Wait(wait) => ask(global, &wait.begin()).await,
+        Command::Status(status) => ask(global, status).await,
+        Command::Windows(windows) => ask(global, windows).await,
+        Command::Find(find) => ask(global, find).await,
+        Command::Timeline(timeline) => ask(global, timeline).await,
+        Command::Get(get) => ask(global, get).await,
+        Command::History(history) => ask(global, history).await,
+        Command::Scan(scan) => ask(global, scan).await,
+        Command::Collections(collections) => ask(global, collections).await,
+        Command::Resolve(resolve) => ask(global, resolve).await,
+        Command::Diff(diff) => ask(global, diff).await,
+        Command::Restore(restore) => ask(global, restore).await,
+        Command::Restores(restores) => ask(global, restores).await,
+        Command::Base(base) => ask(global, base).await,
+        Command::Log(log) => log.run(global).await,
+        Command::Verify(verify) => ask(global, verify).await,
+        Command::Token(token) => token.run(),
+        Command::Config(config) => config.run(loaded),
+        Command::Completions(completions) => Ok(completions.run()),
+    }
+}
+
+/// A command that the service answers.
+trait Ask {
+    /// Returns who may answer: any service, unless the command is about a process.
+    fn needs(&self) -> Needs {
+        Needs::Files
+    }
+
+    /// Asks the service, and prints the answer.
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit>;
+}
+
+async fn ask(global: &Global, command: &impl Ask) -> Result<Exit> {
+    let backend = Backend::locate(global, command.needs()).await?;
+    let result = command.ask(global, &backend).await;
     let closed = backend.close().await;
     let exit = result?;
     closed?;
     Ok(exit)
-}
-
-async fn dispatch(
-    global: &Global,
-    command: &Command,
-    left: Duration,
-    backend: &Backend,
-) -> Result<Exit> {
-    match command {
-        Command::Wait(wait) => wait::run(global, wait, left, backend).await,
-        Command::Status => status::run(global, backend).await,
-        Command::Windows => windows::run(global, backend).await,
-        Command::Find(find) => find::run(global, find, backend).await,
-        Command::Timeline(timeline) => timeline::run(global, timeline, backend).await,
-        Command::Get(get) => time_travel::get(global, get, backend).await,
-        Command::History(history) => time_travel::history(global, history, backend).await,
-        Command::Scan(scan) => time_travel::scan(global, scan, backend).await,
-        Command::Collections(wanted) => collections::run(global, wanted, backend).await,
-        Command::Diff(diff) => diff::run(global, diff, backend).await,
-        Command::Resolve(resolve) => resolve::run(global, resolve, backend).await,
-        Command::Restores(command) => restores::run(global, command, backend).await,
-        Command::Restore(restore) => restore::run(global, restore, backend).await,
-        Command::Base(Base::List) => base::list(global, backend).await,
-        Command::Verify(verify) => verify::run(global, verify, backend).await,
-        Command::Up(_)
-        | Command::Tailer(_)
-        | Command::Replayer(_)
-        | Command::Log(_)
-        | Command::Token(_)
-        | Command::Config(_)
-        | Command::Completions { .. } => {
-            unreachable!("these run without a backend")
-        }
-    }
-}
-
-/// Prints one JSON object on one line.
-fn print_json(value: &impl Serialize) -> Result<()> {
-    print_line(&serde_json::to_string(value)?)
-}
-
-fn print_line(line: &str) -> Result<()> {
-    print(format!("{line}\n").as_bytes())
-}
-
-/// Prints data. A reader that closes the pipe early (`| head`) is not a failure.
-fn print(data: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(data).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => Ok(other?),
-    }
-}
-
-/// Parses the document that a flag holds as Extended JSON. Returns no bytes when there is no
-/// document.
-fn bson_of(flag: &str, json: Option<&str>) -> Result<Bytes> {
-    let Some(json) = json else { return Ok(Bytes::new()) };
-    let document = extended_json::parse_document(json);
-    let document =
-        document.map_err(|error| Failure::usage(format!("{flag} {json:?}: {error:#}")))?;
-    Ok(document.into_bytes().into())
-}
-
-/// Prints a message for people on stderr.
-fn say(line: &str) {
-    eprintln!("{line}");
 }

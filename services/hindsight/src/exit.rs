@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use hindsight_access::AccessError;
 use hindsight_api::document_id::InvalidId;
 use hindsight_api::service::Reason;
+use hindsight_archiver::ArchiveError;
 use hindsight_history::HistoryError;
 use hindsight_holdings::HoldingsError;
-use hindsight_log::LogError;
 use hindsight_oplog::raw::Malformed;
 use hindsight_remedy::Remedy;
 use hindsight_replayer::FollowError;
@@ -45,9 +45,6 @@ pub(crate) enum Failure {
     /// No server answers, or the connection to it broke.
     #[error("{0}")]
     ServerUnavailable(String),
-    /// There is nothing to answer from.
-    #[error("{0}")]
-    NotRestorable(String),
     /// The service refused a call, or could not answer it.
     #[error("{text}")]
     Answer { code: Code, reason: Option<Reason>, text: String, remedies: Vec<Remedy> },
@@ -59,6 +56,8 @@ pub(crate) enum Failure {
     Holdings(#[from] HoldingsError),
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// A failure that calls for no exit code of its own.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -86,10 +85,7 @@ macro_rules! others {
 others! {
     FollowError,
     HistoryError,
-    LogError,
     Malformed,
-    hindsight_base::Error,
-    hindsight_segment::Error,
     indicatif::style::TemplateError,
     prost::DecodeError,
     serde_json::Error,
@@ -113,14 +109,16 @@ impl Failure {
             | Self::Id(_)
             | Self::Access(AccessError::Usage(_))
             | Self::Capture(CaptureError::BadUri(_))
-            | Self::Holdings(HoldingsError::Usage(_)) => Exit::Usage,
-            Self::NotRestorable(_) => Exit::NotRestorable,
+            | Self::Holdings(HoldingsError::Usage(_))
+            | Self::Archive(ArchiveError::Holdings(HoldingsError::Usage(_))) => Exit::Usage,
+            Self::Archive(ArchiveError::Empty) => Exit::NotRestorable,
             Self::ServerUnavailable(_) => Exit::ServerUnavailable,
             Self::Answer { code, reason, .. } => exit_of_answer(*code, *reason),
             Self::While { cause, .. } => cause.exit(),
-            Self::Access(AccessError::Failed(_)) | Self::Holdings(_) | Self::Other(_) => {
-                Exit::Failed
-            }
+            Self::Access(AccessError::Failed(_))
+            | Self::Holdings(_)
+            | Self::Archive(_)
+            | Self::Other(_) => Exit::Failed,
         }
     }
 

@@ -15,10 +15,9 @@ mod unknown_commands;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::CommandFactory;
 use hindsight_runtime::telemetry;
 
-use crate::cli::{Cli, Command, LogFormat};
+use crate::cli::LogFormat;
 use crate::config::{LoadError, Loaded};
 use crate::exit::{Exit, Failure};
 
@@ -39,10 +38,6 @@ fn main() -> ExitCode {
         Err(LoadError::Arguments(error)) => error.exit(),
         Err(LoadError::File(failure)) => return fail(&failure),
     };
-    if let Command::Completions { shell } = loaded.cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "hindsight", &mut std::io::stdout());
-        return Exit::Done.into();
-    }
     match run(&loaded) {
         Ok(exit) => exit.into(),
         Err(failure) => fail(&failure),
@@ -51,23 +46,15 @@ fn main() -> ExitCode {
 
 fn run(loaded: &Loaded) -> exit::Result<Exit> {
     let global = &loaded.cli.global;
-    let is_service =
-        matches!(loaded.cli.command, Command::Up(_) | Command::Tailer(_) | Command::Replayer(_));
-    let filter = global.log_filter.as_deref().unwrap_or(if is_service { "info" } else { "warn" });
+    let default = if loaded.cli.command.is_service() { "info" } else { "warn" };
+    let filter = global.log_filter.as_deref().unwrap_or(default);
     let format = match global.log_format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
     telemetry::init_logs(format, filter).map_err(Failure::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        match &loaded.cli.command {
-            Command::Up(up) => serve::up(global, up).await,
-            Command::Tailer(tailer) => serve::tailer(global, tailer).await,
-            Command::Replayer(replayer) => serve::replayer(global, replayer).await,
-            command => commands::run(global, command, loaded).await,
-        }
-    });
+    let ended = runtime.block_on(commands::run(loaded));
     runtime.shutdown_timeout(THREADS_PATIENCE);
     ended
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::exit::{Context, Result};
 use hindsight_access::AuditLog;
 use hindsight_api::service::{Admission, Restores, Service};
 use hindsight_history::{History, Settings};
@@ -13,6 +12,8 @@ use hindsight_holdings::{Access, DataDir, LogChoice, Owner, open};
 use hindsight_replayer::{Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_runtime::{Board, Budget};
 use hindsight_tailer::PositionBoard;
+
+use crate::exit::{Context, Result};
 
 /// Opens the history. `skipped` holds the names of operations and commands that the history passes
 /// over.

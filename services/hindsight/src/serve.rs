@@ -1,5 +1,4 @@
-//! The commands that run until they are stopped. `up`, `tailer` and `replayer` are assembled from
-//! the same parts.
+//! What runs until it is stopped: `up`, `tailer` and `replayer` are assembled from the same parts.
 //!
 //! ```text
 //! up       = capture + history      tailer   = capture
@@ -11,8 +10,8 @@ mod capture;
 mod gauges;
 mod metrics;
 mod process;
+mod settings;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,37 +22,35 @@ use hindsight_history::History;
 use hindsight_holdings::{
     Access, DataDir, LogChoice, LogUrl, Opened, follow_log, open, watch_bases, watch_risks,
 };
-use hindsight_mongo::connection_string;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
-use hindsight_segment::Codec;
-use hindsight_tailer::{Boards, CaptureError, CaptureSettings, CutSettings, Preference, Source};
+use hindsight_tailer::{Boards, CaptureSettings, Source};
 use tracing::info;
 
-use crate::cli::{CaptureArgs, CodecName, Global, Listen, Replayer, Tailer, Up};
+use crate::cli::Global;
 use crate::exit::{Context, Exit, Failure, Result};
 use crate::open::open_history;
-use crate::secret;
-pub(crate) use metrics::METRICS;
 use process::{Process, Signals};
+pub(crate) use metrics::METRICS;
+pub(crate) use settings::{CaptureArgs, HistoryArgs, Listen};
 
 /// Limit on the time that the parts may take to stop: the last segment is cut and appended, and the
 /// history is flushed.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Checks everything about the settings that can be checked without touching anything.
-pub(crate) fn check(global: &Global, up: &Up) -> Result<(), Failure> {
-    check_all(global, &up.listen, Some(&up.capture))
+/// What a process does: it captures, keeps a history, or both.
+pub(crate) struct Services<'a> {
+    pub(crate) listen: &'a Listen,
+    pub(crate) capture: Option<&'a CaptureArgs>,
+    pub(crate) history: Option<&'a HistoryArgs>,
 }
 
-fn check_all(
-    global: &Global,
-    listen: &Listen,
-    capture: Option<&CaptureArgs>,
-) -> Result<(), Failure> {
-    if let Some(capture) = capture {
-        check_capture(capture)?;
+/// Checks everything about the settings that can be checked without touching anything.
+pub(crate) fn check(global: &Global, services: &Services<'_>) -> Result<()> {
+    if let Some(capture) = services.capture {
+        capture.check()?;
     }
+    let listen = services.listen;
     listen_address(&listen.listen, &listen.access)?;
     Guard::open(&listen.access)?;
     let data = DataDir::new(&global.data);
@@ -62,151 +59,18 @@ fn check_all(
     Ok(())
 }
 
-fn check_capture(args: &CaptureArgs) -> Result<(), Failure> {
-    let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
-    connection_string::check(&uri)
-        .map_err(|problem| Failure::usage(format!("the connection string of --uri: {problem}")))?;
-    member_tags(args)?;
-    if !(4096..=(64 << 20)).contains(&args.segment_bytes) {
-        return Err(Failure::usage("--segment-bytes must be between 4096 and 67108864"));
-    }
-    if !(1..=60_000).contains(&args.segment_age_ms) {
-        return Err(Failure::usage("--segment-age-ms must be between 1 and 60000"));
-    }
-    Ok(())
-}
-
-fn member_tags(args: &CaptureArgs) -> Result<Vec<(String, String)>, Failure> {
-    let split = |tag: &String| match tag.split_once(':') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(Failure::usage(format!("--member-tag {tag:?} is not NAME:VALUE"))),
+/// Runs the services in one process, until SIGTERM or Ctrl-C, or until a part fails permanently.
+pub(crate) async fn run(global: &Global, services: Services<'_>) -> Result<Exit> {
+    check(global, &services)?;
+    let source = match services.capture {
+        Some(args) => Some((args.source().await?, args)),
+        None => None,
     };
-    args.member_tags.iter().map(split).collect()
-}
-
-/// Runs everything in one process, until SIGTERM or Ctrl-C, or until a part fails permanently.
-pub(crate) async fn up(global: &Global, up: &Up) -> Result<Exit> {
-    check(global, up)?;
-    let source = source_of(&up.capture).await?;
-    let (process, mut signals) = Process::begin(global, &up.listen)?;
-    let boards = Boards::default();
-    let opening = async {
-        let captured = open_for_capture(global, &process, source, &up.capture, &boards).await?;
-        let cache_bytes = up.store.cache_bytes;
-        let history = open_history(&process.data, cache_bytes, global.skipped()).await?;
-        Ok((captured, history))
-    };
-    let Some(((settings, opened), history)) = signals.unless_stopped(opening).await? else {
-        return Ok(Exit::Done);
-    };
-    let parts = Parts { opened, boards, settings: Some(settings), history: Some(history) };
-    Box::pin(run(global, process, signals, parts)).await
-}
-
-/// Runs capture only.
-pub(crate) async fn tailer(global: &Global, tailer: &Tailer) -> Result<Exit> {
-    check_all(global, &tailer.listen, Some(&tailer.capture))?;
-    let source = source_of(&tailer.capture).await?;
-    let (process, mut signals) = Process::begin(global, &tailer.listen)?;
-    let boards = Boards::default();
-    let opening = open_for_capture(global, &process, source, &tailer.capture, &boards);
-    let Some((settings, opened)) = signals.unless_stopped(opening).await? else {
-        return Ok(Exit::Done);
-    };
-    let parts = Parts { opened, boards, settings: Some(settings), history: None };
-    Box::pin(run(global, process, signals, parts)).await
-}
-
-/// Runs the history and the API for a log that a tailer writes.
-pub(crate) async fn replayer(global: &Global, replayer: &Replayer) -> Result<Exit> {
-    check_all(global, &replayer.listen, None)?;
-    let (process, mut signals) = Process::begin(global, &replayer.listen)?;
-    let boards = Boards::default();
-    let choice = LogChoice::of(&global.log, &process.data)?;
-    let bases = global.bases.as_deref();
-    let opening = async {
-        let opened = open_log(&process, &choice, bases, Access::Read, &boards).await?;
-        let cache_bytes = replayer.store.cache_bytes;
-        let history = open_history(&process.data, cache_bytes, global.skipped()).await?;
-        Ok((opened, history))
-    };
-    let Some((opened, history)) = signals.unless_stopped(opening).await? else {
-        return Ok(Exit::Done);
-    };
-    let parts = Parts { opened, boards, settings: None, history: Some(history) };
-    Box::pin(run(global, process, signals, parts)).await
-}
-
-/// Parses the source's connection string before anything is touched, so that a malformed string
-/// leaves no directory behind.
-async fn source_of(args: &CaptureArgs) -> Result<Source> {
-    let uri = secret::read("--uri", args.uri.uri.as_deref(), args.uri.uri_file.as_deref())?;
-    Ok(Source::parse(&uri).await?)
-}
-
-/// Finds the source, and opens the log that belongs to it.
-async fn open_for_capture(
-    global: &Global,
-    process: &Process,
-    source: Source,
-    args: &CaptureArgs,
-    boards: &Boards,
-) -> Result<(CaptureSettings, Opened)> {
-    let survey = source.survey(&source.hosts()).await?;
-    info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
-    if let Some(asked) = source.other_set_name(&survey.identity) {
-        let found = &survey.identity.set_name;
-        let text = format!(
-            "the source is the replica set {found}, and --uri names {asked}: give replicaSet={found}, or the hosts of {asked}"
-        );
-        return Err(Failure::other(text));
-    }
-    let choice = LogChoice::of(&global.log, &process.data)?;
-    let access = Access::Capture(survey.identity.segment_source());
-    let bases = global.bases.as_deref();
-    let opened = open_log(process, &choice, bases, access, boards).await?;
-    let preference = Preference {
-        member: args.member.clone(),
-        tags: member_tags(args)?,
-        allow_primary: args.allow_primary,
-    };
-    let settings = CaptureSettings {
-        source,
-        identity: survey.identity,
-        preference,
-        cut: cut_settings(args),
-        catalog_check_every: args.catalog_check_every,
-    };
-    Ok((settings, opened))
-}
-
-/// Opens the log. Waits for a log on brokers.
-async fn open_log(
-    process: &Process,
-    choice: &LogChoice,
-    bases: Option<&Path>,
-    access: Access,
-    boards: &Boards,
-) -> Result<Opened> {
-    let (data, positions) = (&process.data, &boards.positions);
-    match choice.url {
-        LogUrl::Directory(_) => Ok(open(data, choice, bases, access, positions).await?),
-        LogUrl::Kafka { .. } => {
-            let open = async || open(data, choice, bases, access.clone(), positions).await;
-            anteroom::until_open(process, open).await
-        }
-    }
-}
-
-fn cut_settings(args: &CaptureArgs) -> CutSettings {
-    CutSettings {
-        bytes: args.segment_bytes as u64,
-        age: Duration::from_millis(args.segment_age_ms),
-        codec: match args.codec {
-            CodecName::None => Codec::None,
-            CodecName::Lz4 => Codec::Lz4,
-            CodecName::Zstd => Codec::Zstd,
-        },
+    let (process, mut signals) = Process::begin(global, services.listen)?;
+    let opening = open_parts(global, &process, source, services.history);
+    match signals.unless_stopped(opening).await? {
+        Some(parts) => Box::pin(run_parts(global, process, signals, parts)).await,
+        None => Ok(Exit::Done),
     }
 }
 
@@ -220,9 +84,77 @@ struct Parts {
     history: Option<Arc<History>>,
 }
 
+async fn open_parts(
+    global: &Global,
+    process: &Process,
+    source: Option<(Source, &CaptureArgs)>,
+    history: Option<&HistoryArgs>,
+) -> Result<Parts> {
+    let boards = Boards::default();
+    let (settings, opened) = match source {
+        Some((source, args)) => {
+            let settings = settings_of(source, args).await?;
+            let access = Access::Capture(settings.identity.segment_source());
+            (Some(settings), open_log(global, process, access, &boards).await?)
+        }
+        None => (None, open_log(global, process, Access::Read, &boards).await?),
+    };
+    let history = match history {
+        Some(store) => {
+            let skipped = global.skipped();
+            Some(open_history(&process.data, store.cache_bytes, skipped).await?)
+        }
+        None => None,
+    };
+    Ok(Parts { opened, boards, settings, history })
+}
+
+/// Finds the source, and returns how to capture from it.
+async fn settings_of(source: Source, args: &CaptureArgs) -> Result<CaptureSettings> {
+    let survey = source.survey(&source.hosts()).await?;
+    info!(set = %survey.identity.set_name, version = %survey.server_version, "source found");
+    if let Some(asked) = source.other_set_name(&survey.identity) {
+        let found = &survey.identity.set_name;
+        return Err(Failure::other(format!(
+            "the source is the replica set {found}, and --uri names {asked}: give replicaSet={found}, or the hosts of {asked}"
+        )));
+    }
+    Ok(CaptureSettings {
+        source,
+        identity: survey.identity,
+        preference: args.preference()?,
+        cut: args.cut(),
+        catalog_check_every: args.catalog_check_every,
+    })
+}
+
+/// Opens the log. Waits for a log on brokers.
+async fn open_log(
+    global: &Global,
+    process: &Process,
+    access: Access,
+    boards: &Boards,
+) -> Result<Opened> {
+    let (data, positions) = (&process.data, &boards.positions);
+    let choice = LogChoice::of(&global.log, data)?;
+    let bases = global.bases.as_deref();
+    match choice.url {
+        LogUrl::Directory(_) => Ok(open(data, &choice, bases, access, positions).await?),
+        LogUrl::Kafka { .. } => {
+            let open = async || open(data, &choice, bases, access.clone(), positions).await;
+            anteroom::until_open(process, open).await
+        }
+    }
+}
+
 /// Runs the parts that are present. With settings for capture, the process captures; otherwise it
 /// follows the log. With a history, it applies entries and answers calls.
-async fn run(global: &Global, process: Process, signals: Signals, parts: Parts) -> Result<Exit> {
+async fn run_parts(
+    global: &Global,
+    process: Process,
+    signals: Signals,
+    parts: Parts,
+) -> Result<Exit> {
     let Parts { opened, boards, settings, history } = parts;
     let doors = process.listen().await?;
     let applied = Board::default();

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use clap::Args;
 use hindsight_api::extended_json::written;
 use hindsight_api::json::{ChangeJson, Notation};
 use hindsight_api::times::{included, shown};
@@ -6,48 +7,74 @@ use hindsight_extended_json::Notation as Form;
 use hindsight_oplog::raw::{Doc, kind};
 use hindsight_proto::v1::{Change, DiffTimesRequest};
 
+use super::Ask;
+use super::print::{print_json, print_line, say};
 use super::shown::{shorten, text_of, warn, warn_of_texts};
-use super::{bson_of, print_json, print_line, say};
+use super::values::bson_of;
 use crate::backend::Backend;
-use crate::cli::{Diff, Global, Output};
+use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Result};
 
 /// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;
 
-pub(super) async fn run(global: &Global, diff: &Diff, backend: &Backend) -> Result<Exit> {
-    let request = DiffTimesRequest {
-        ns: diff.ns.clone().unwrap_or_default(),
-        from: Some(included(&diff.from)),
-        to: Some(included(&diff.to)),
-        filter: bson_of("--filter", diff.filter.as_deref())?,
-        limit: diff.limit,
-    };
-    let mut answers = backend.hindsight().diff_times(request).await?.into_inner();
-    let (mut told, mut sums) = (false, [0_u64; 3]);
-    while let Some(answer) = answers.message().await? {
-        if !told {
-            say(&format!("from {} to {}", shown(answer.from), shown(answer.to)));
-            told = true;
-        }
-        answer.notes.iter().for_each(|note| say(note));
-        for change in &answer.changes {
-            match global.output {
-                Output::Json => {
-                    let json = ChangeJson::of(change, Notation::Canonical)?;
-                    let name = || format!("{} {}", json.ns, json.id);
-                    warn_of_texts(name, &json.inexact);
-                    print_json(&json)?;
-                }
-                Output::Text => print_change(change)?,
+/// Show the differences between two times.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hindsight diff shop.orders --from 2026-11-21T12:00:00Z --to latest"
+)]
+pub(crate) struct Diff {
+    /// Namespace: db.collection, or db.* for a whole database. Default: all namespaces.
+    pub ns: Option<String>,
+    /// Time of the state before.
+    #[arg(long, value_name = "T")]
+    pub from: String,
+    /// Time of the state after.
+    #[arg(long, value_name = "T", default_value = "latest")]
+    pub to: String,
+    /// Only documents that match before or after, in MongoDB's query language as Extended JSON.
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
+    /// Limit on the number of changes; 0 is no limit.
+    #[arg(long, default_value_t = 0)]
+    pub limit: u64,
+}
+
+impl Ask for Diff {
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
+        let request = DiffTimesRequest {
+            ns: self.ns.clone().unwrap_or_default(),
+            from: Some(included(&self.from)),
+            to: Some(included(&self.to)),
+            filter: bson_of("--filter", self.filter.as_deref())?,
+            limit: self.limit,
+        };
+        let mut answers = backend.hindsight().diff_times(request).await?.into_inner();
+        let (mut told, mut sums) = (false, [0_u64; 3]);
+        while let Some(answer) = answers.message().await? {
+            if !told {
+                say(&format!("from {} to {}", shown(answer.from), shown(answer.to)));
+                told = true;
             }
-            sums[(change.kind as usize).clamp(1, 3) - 1] += 1;
+            answer.notes.iter().for_each(|note| say(note));
+            for change in &answer.changes {
+                match global.output {
+                    Output::Json => {
+                        let json = ChangeJson::of(change, Notation::Canonical)?;
+                        let name = || format!("{} {}", json.ns, json.id);
+                        warn_of_texts(name, &json.inexact);
+                        print_json(&json)?;
+                    }
+                    Output::Text => print_change(change)?,
+                }
+                sums[(change.kind as usize).clamp(1, 3) - 1] += 1;
+            }
         }
+        let is_limited = self.limit > 0 && sums.iter().sum::<u64>() >= self.limit;
+        let more = if is_limited { "; there may be more: the limit is reached" } else { "" };
+        say(&format!("{} added, {} removed, {} changed{more}", sums[0], sums[1], sums[2]));
+        Ok(Exit::Done)
     }
-    let is_limited = diff.limit > 0 && sums.iter().sum::<u64>() >= diff.limit;
-    let more = if is_limited { "; there may be more: the limit is reached" } else { "" };
-    say(&format!("{} added, {} removed, {} changed{more}", sums[0], sums[1], sums[2]));
-    Ok(Exit::Done)
 }
 
 /// `+ shop.orders 42`, `- …`, or `~ …` with a line for each field.

@@ -1,14 +1,17 @@
+use clap::Args;
 use hindsight_api::times::included;
 use hindsight_api::{document_id, extended_json};
 use hindsight_extended_json::Notation;
 use hindsight_oplog::{Entry, OpKind, Operation};
 use hindsight_proto::v1::SearchEntriesRequest;
 
+use super::Ask;
 use super::drops::Drops;
+use super::print::{print_line, say};
 use super::shown::{name_of_entry, print_documents, shorten, warn};
-use super::{bson_of, print_line, say};
+use super::values::bson_of;
 use crate::backend::Backend;
-use crate::cli::{Find, Global, Output};
+use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Result};
 
 /// Limit on the number of entries when the command line sets none.
@@ -18,32 +21,88 @@ const COMMAND_WIDTH: usize = 160;
 /// Note on a rename onto the name of another collection.
 pub(super) const DROPPING: &str = ", dropping what was there";
 
-pub(super) async fn run(global: &Global, find: &Find, backend: &Backend) -> Result<Exit> {
-    let mut answers = backend.hindsight().search_entries(request_of(find)?).await?.into_inner();
-    let (mut found, mut drops) = (0, Drops::default());
-    while let Some(answer) = answers.message().await? {
-        answer.notes.iter().for_each(|note| say(note));
-        found += answer.entries.len();
-        answer.entries.iter().try_for_each(|entry| note_drops(entry, &mut drops))?;
-        if global.output == Output::Json {
-            print_documents(&answer.entries, name_of_entry)?;
-            continue;
+/// Find oplog entries, for example to restore to just before one of them.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hindsight find --ns shop.orders --op drop --from 2026-11-21T12:00:00Z\n  hindsight find --ns shop.orders --changed-field total --grep '\"status\":\"paid\"' \\\n      --before-context 3"
+)]
+pub(crate) struct Find {
+    /// Namespace: db.collection, or db.* for a whole database. The name of a time-series collection
+    /// finds its buckets, the name of a view its definition.
+    #[arg(long)]
+    pub ns: Option<String>,
+    /// Operation: i, u, d, or a command's name such as drop or renameCollection; may be repeated.
+    /// `drop` also finds renames that drop the collection whose name they take, such as the one at
+    /// the end of `$out`.
+    #[arg(long, value_delimiter = ',')]
+    pub op: Vec<String>,
+    /// `_id` of the document, as Extended JSON or a bare word.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Only entries from this time on.
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Only entries up to and including this time.
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Only entries of this transaction: the UUID in `lsid.id`, a colon, and `txnNumber`.
+    #[arg(long, value_name = "UUID:N")]
+    pub txn: Option<String>,
+    /// Only entries of this session: the UUID in `lsid.id`.
+    #[arg(long, value_name = "UUID")]
+    pub session: Option<String>,
+    /// Only updates that write this field (such as `items.price`), a part of it, or a field that
+    /// contains it.
+    #[arg(long, value_name = "PATH")]
+    pub changed_field: Option<String>,
+    /// Only entries in which this regular expression matches somewhere; the entry is matched as
+    /// relaxed Extended JSON without spaces.
+    #[arg(long, value_name = "REGEX")]
+    pub grep: Option<String>,
+    /// Only entries that match, in MongoDB's query language as Extended JSON:
+    /// '{"o.status":"paid"}'.
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
+    /// Number of entries to show before each match, whatever they are.
+    #[arg(short = 'B', long, default_value_t = 0, value_name = "N")]
+    pub before_context: u32,
+    /// Continue with new entries as they become durable, until Ctrl-C.
+    #[arg(short, long, conflicts_with = "to")]
+    pub follow: bool,
+    /// Limit on the number of matches: the newest are shown; 0 is no limit. Default: 100, or no
+    /// limit with --follow.
+    #[arg(long)]
+    pub limit: Option<u64>,
+}
+
+impl Ask for Find {
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
+        let mut answers = backend.hindsight().search_entries(request_of(self)?).await?.into_inner();
+        let (mut found, mut drops) = (0, Drops::default());
+        while let Some(answer) = answers.message().await? {
+            answer.notes.iter().for_each(|note| say(note));
+            found += answer.entries.len();
+            answer.entries.iter().try_for_each(|entry| note_drops(entry, &mut drops))?;
+            if global.output == Output::Json {
+                print_documents(&answer.entries, name_of_entry)?;
+                continue;
+            }
+            for (nth, entry) in answer.entries.iter().enumerate() {
+                let is_context = answer.context.get(nth).copied().unwrap_or(false);
+                let mark = match (is_context, self.before_context) {
+                    (true, _) => "  ",
+                    (false, 0) => "",
+                    (false, _) => "> ",
+                };
+                print_line(&format!("{mark}{}", summary(entry)?))?;
+            }
         }
-        for (nth, entry) in answer.entries.iter().enumerate() {
-            let is_context = answer.context.get(nth).copied().unwrap_or(false);
-            let mark = match (is_context, find.before_context) {
-                (true, _) => "  ",
-                (false, 0) => "",
-                (false, _) => "> ",
-            };
-            print_line(&format!("{mark}{}", summary(entry)?))?;
+        drops.notes().iter().for_each(|note| say(note));
+        if found == 0 {
+            say("no entry that is held matches");
         }
+        Ok(Exit::Done)
     }
-    drops.notes().iter().for_each(|note| say(note));
-    if found == 0 {
-        say("no entry that is held matches");
-    }
-    Ok(Exit::Done)
 }
 
 fn request_of(find: &Find) -> Result<SearchEntriesRequest> {

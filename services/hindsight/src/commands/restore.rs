@@ -1,49 +1,106 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use hindsight_api::times::{from_api, included, json_of};
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1::{CreateRestoreRequest, RestorePlan, RestoreSpec, TimeSpec};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::Ask;
+use super::print::{print_json, print_line, say};
 use super::restores::{follow, metadata_of};
-use super::{print_json, print_line, say};
 use crate::backend::Backend;
-use crate::cli::{Global, Output, Restore, RestoreTime};
+use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
 use crate::secret;
 
 /// Number of collections that a summary names.
 const NAMES_SHOWN: usize = 5;
 
-pub(super) async fn run(global: &Global, restore: &Restore, backend: &Backend) -> Result<Exit> {
-    let to = secret::read("--to", restore.to.to.as_deref(), restore.to.to_file.as_deref())?;
-    let spec = RestoreSpec {
-        time: Some(time(&restore.time)?),
-        to,
-        allow_non_empty: restore.allow_non_empty,
-        leave_out_unrestorable: restore.leave_out_unrestorable,
-    };
-    // Plan first, then restore: nothing is written before the plan is on the screen (I12).
-    let validate = CreateRestoreRequest {
-        restore: Some(spec.clone()),
-        validate_only: true,
-        ..Default::default()
-    };
-    let plan = metadata_of(&backend.hindsight().create_restore(validate).await?.into_inner())?.plan;
-    let plan = plan.context("the server returned no plan")?;
-    say(&plan.text);
-    if restore.dry_run {
-        return print_report(global, &dry_run_report(&plan));
+/// Restore everything as of a time into another MongoDB.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hindsight restore --before 1795000000,42 --to mongodb://localhost:27018"
+)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub time: RestoreTime,
+    #[command(flatten)]
+    pub to: TargetUri,
+    /// Print the plan and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write into a target that already holds data.
+    #[arg(long)]
+    pub allow_non_empty: bool,
+    /// Leave out individual indexes, options and documents that this target can never hold, and
+    /// name them in the report, instead of refusing the restore.
+    #[arg(long)]
+    pub leave_out_unrestorable: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RestoreTime {
+    /// Restore everything up to and including this time. A whole second is restored to its end,
+    /// which must be held.
+    #[arg(long, value_name = "T")]
+    pub until: Option<String>,
+    /// Restore everything before this time.
+    #[arg(long, value_name = "T")]
+    pub before: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TargetUri {
+    /// Connection string of the target (HINDSIGHT_TO keeps a password out of the process list).
+    #[arg(
+        long,
+        env = "HINDSIGHT_TO",
+        hide_env_values = true,
+        hide_default_value = true,
+        value_name = "URI"
+    )]
+    pub to: Option<String>,
+    /// File that holds the target's connection string.
+    #[arg(long, env = "HINDSIGHT_TO_FILE", value_name = "FILE")]
+    pub to_file: Option<PathBuf>,
+}
+
+impl Ask for Restore {
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
+        let to = secret::read("--to", self.to.to.as_deref(), self.to.to_file.as_deref())?;
+        let spec = RestoreSpec {
+            time: Some(time(&self.time)?),
+            to,
+            allow_non_empty: self.allow_non_empty,
+            leave_out_unrestorable: self.leave_out_unrestorable,
+        };
+        // Plan first, then restore: nothing is written before the plan is on the screen (I12).
+        let validate = CreateRestoreRequest {
+            restore: Some(spec.clone()),
+            validate_only: true,
+            ..Default::default()
+        };
+        let plan =
+            metadata_of(&backend.hindsight().create_restore(validate).await?.into_inner())?.plan;
+        let plan = plan.context("the server returned no plan")?;
+        say(&plan.text);
+        if self.dry_run {
+            return print_report(global, &dry_run_report(&plan));
+        }
+        let request = CreateRestoreRequest {
+            restore: Some(RestoreSpec { time: Some(planned_time(&plan)?), ..spec }),
+            request_id: bson::Uuid::new().to_string(),
+            validate_only: false,
+        };
+        let operation = backend.hindsight().create_restore(request).await?.into_inner();
+        finish(global, &operation, &plan.warnings, backend).await
     }
-    let request = CreateRestoreRequest {
-        restore: Some(RestoreSpec { time: Some(planned_time(&plan)?), ..spec }),
-        request_id: bson::Uuid::new().to_string(),
-        validate_only: false,
-    };
-    let operation = backend.hindsight().create_restore(request).await?.into_inner();
-    finish(global, &operation, &plan.warnings, backend).await
 }
 
 /// Returns the position that the plan was made for: `latest` may be a later position by now.

@@ -1,5 +1,6 @@
 //! `restores`: lists the restores that any caller started, and shows the progress of one restore.
 
+use clap::Subcommand;
 use hindsight_api::json::operation::OperationJson;
 use hindsight_api::times::shown;
 use hindsight_proto::longrunning::operation::Result as Ended;
@@ -13,38 +14,54 @@ use prost_types::Any;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{print_json, print_line, restore, say};
+use super::print::{print_json, print_line, say};
+use super::{Ask, restore};
 use crate::backend::Backend;
-use crate::cli::{Global, Output, Restores};
+use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
 
-pub(super) async fn run(global: &Global, command: &Restores, backend: &Backend) -> Result<Exit> {
-    match command {
-        Restores::List => list(global, backend).await,
-        Restores::Watch { name } => {
-            let name = full(name);
-            let operation = backend
-                .operations()
-                .get_operation(GetOperationRequest { name })
-                .await?
-                .into_inner();
-            restore::finish(global, &operation, &[], backend).await
-        }
-        Restores::Cancel { name } => {
-            let name = full(name);
-            backend
-                .operations()
-                .cancel_operation(CancelOperationRequest { name: name.clone() })
-                .await?;
-            say(&format!(
-                "{name} stops within seconds: `hindsight restores watch {name}` shows how it ended"
-            ));
-            Ok(Exit::Done)
-        }
-        Restores::Delete { name } => {
-            let name = full(name);
-            backend.operations().delete_operation(DeleteOperationRequest { name }).await?;
-            Ok(Exit::Done)
+/// List, watch, cancel or delete restores that were started.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Restores {
+    /// List restores, newest first.
+    List,
+    /// Show the progress of a restore until it ends.
+    Watch { name: String },
+    /// Cancel a restore. What it wrote stays in the target, which must not be used.
+    Cancel { name: String },
+    /// Delete the record of a restore that has ended.
+    Delete { name: String },
+}
+
+impl Ask for Restores {
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
+        match self {
+            Self::List => list(global, backend).await,
+            Self::Watch { name } => {
+                let name = full(name);
+                let operation = backend
+                    .operations()
+                    .get_operation(GetOperationRequest { name })
+                    .await?
+                    .into_inner();
+                restore::finish(global, &operation, &[], backend).await
+            }
+            Self::Cancel { name } => {
+                let name = full(name);
+                backend
+                    .operations()
+                    .cancel_operation(CancelOperationRequest { name: name.clone() })
+                    .await?;
+                say(&format!(
+                    "{name} stops within seconds: `hindsight restores watch {name}` shows how it ended"
+                ));
+                Ok(Exit::Done)
+            }
+            Self::Delete { name } => {
+                let name = full(name);
+                backend.operations().delete_operation(DeleteOperationRequest { name }).await?;
+                Ok(Exit::Done)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use hindsight_api::extended_json::written;
 use hindsight_extended_json::{Inexact, Notation, Value};
 use hindsight_oplog::Entry;
 
-use super::{print, say};
+use super::print::{print, say};
 use crate::exit::Result;
 
 /// Prints documents as canonical Extended JSON, one per line, all at once. `name` returns a

@@ -1,24 +1,38 @@
+use std::time::Duration;
+
+use clap::Args;
 use hindsight_proto::v1::GetStatusRequest;
 use hindsight_remedy::from_values;
 use serde_json::Value;
 
-use super::{print_json, print_line};
-use crate::backend::Backend;
+use super::Ask;
+use super::print::{print_json, print_line};
+use crate::backend::{Backend, Needs};
 use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Result};
 use crate::remedies::typed;
 
-pub(super) async fn run(global: &Global, backend: &Backend) -> Result<Exit> {
-    let answer = backend.hindsight().get_status(GetStatusRequest {}).await?.into_inner();
-    let mut status: Value = serde_json::from_str(&answer.json).context("read the status")?;
-    match global.output {
-        Output::Json => print_json(&status)?,
-        Output::Text => {
-            put_into_words(&mut status);
-            print_tree(&status, 0)?;
-        }
+/// Show positions, lags, windows and errors of the running process.
+#[derive(Debug, Args)]
+pub(crate) struct Status;
+
+impl Ask for Status {
+    fn needs(&self) -> Needs {
+        Needs::Process { patience: Duration::ZERO }
     }
-    Ok(Exit::Done)
+
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
+        let answer = backend.hindsight().get_status(GetStatusRequest {}).await?.into_inner();
+        let mut status: Value = serde_json::from_str(&answer.json).context("read the status")?;
+        match global.output {
+            Output::Json => print_json(&status)?,
+            Output::Text => {
+                put_into_words(&mut status);
+                print_tree(&status, 0)?;
+            }
+        }
+        Ok(Exit::Done)
+    }
 }
 
 /// Replaces the remedies with what to type, and leaves the line out where there are none.

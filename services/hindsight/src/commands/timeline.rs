@@ -1,7 +1,9 @@
 //! `timeline`: a bar for each stretch of time, and the commands in it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use clap::Args;
 use hindsight_api::json::CommandJson;
 use hindsight_api::times::{included, shown, to_api};
 use hindsight_oplog::{Entry, Timestamp};
@@ -11,11 +13,13 @@ use hindsight_proto::v1::{
 };
 use serde_json::{Value, json};
 
+use super::Ask;
 use super::drops::Drops;
 use super::find::DROPPING;
-use super::{print_json, print_line, say};
+use super::print::{print_json, print_line, say};
+use super::values::parse_duration;
 use crate::backend::Backend;
-use crate::cli::{Global, Output, Timeline};
+use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
 
 /// Length of the longest bar, in characters.
@@ -25,35 +29,58 @@ const MOST_STORMS: usize = 10;
 /// A bucket is marked when deletes make up more than this percentage of it.
 const STORM_PERCENT: u64 = 50;
 
-pub(super) async fn run(global: &Global, timeline: &Timeline, backend: &Backend) -> Result<Exit> {
-    let request = GetTimelineRequest {
-        ns: timeline.ns.clone().unwrap_or_default(),
-        from: timeline.from.as_deref().map(included),
-        to: timeline.to.as_deref().map(included),
-        bucket_seconds: seconds(timeline.bucket)?,
-    };
-    let answer = backend.hindsight().get_timeline(request).await?.into_inner();
-    match global.output {
-        Output::Json => print_json_lines(&answer)?,
-        Output::Text => {
-            let storms = storms(&answer, backend).await?;
-            print_bars(&answer, &storms)?;
+/// Show what happened when: operations per stretch of time, and commands such as drop.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hindsight timeline --ns shop.orders --from 2026-11-21T12:00:00Z --bucket 1m"
+)]
+pub(crate) struct Timeline {
+    /// Namespace: db.collection, or db.* for a whole database.
+    #[arg(long)]
+    pub ns: Option<String>,
+    /// Only operations from this time on. Default: from the first entry held.
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Only operations up to and including this time. Default: to the last entry held.
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Length of a bucket, in whole seconds (`10s`, `5m`). Default: a length that makes at most 60
+    /// buckets.
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    pub bucket: Option<Duration>,
+}
+
+impl Ask for Timeline {
+    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
+        let request = GetTimelineRequest {
+            ns: self.ns.clone().unwrap_or_default(),
+            from: self.from.as_deref().map(included),
+            to: self.to.as_deref().map(included),
+            bucket_seconds: seconds(self.bucket)?,
+        };
+        let answer = backend.hindsight().get_timeline(request).await?.into_inner();
+        match global.output {
+            Output::Json => print_json_lines(&answer)?,
+            Output::Text => {
+                let storms = storms(&answer, backend).await?;
+                print_bars(&answer, &storms)?;
+            }
         }
+        answer.notes.iter().for_each(|note| say(note));
+        let mut drops = Drops::default();
+        answer.commands.iter().for_each(|command| drops.note(&command.command, &command.ns));
+        drops.notes().iter().for_each(|note| say(note));
+        if answer.buckets.is_empty() && answer.commands.is_empty() {
+            say(&nothing(self.ns.as_deref()));
+        }
+        if answer.commands_truncated {
+            let shown = answer.commands.len();
+            say(&format!(
+                "only the newest {shown} commands are shown: to see older ones, give an earlier --to, or one --ns"
+            ));
+        }
+        Ok(Exit::Done)
     }
-    answer.notes.iter().for_each(|note| say(note));
-    let mut drops = Drops::default();
-    answer.commands.iter().for_each(|command| drops.note(&command.command, &command.ns));
-    drops.notes().iter().for_each(|note| say(note));
-    if answer.buckets.is_empty() && answer.commands.is_empty() {
-        say(&nothing(timeline.ns.as_deref()));
-    }
-    if answer.commands_truncated {
-        let shown = answer.commands.len();
-        say(&format!(
-            "only the newest {shown} commands are shown: to see older ones, give an earlier --to, or one --ns"
-        ));
-    }
-    Ok(Exit::Done)
 }
 
 /// Says that an answer is empty: a name may have been mistyped.
@@ -75,7 +102,7 @@ fn print_command(command: &TimelineCommand) -> Result<()> {
     print_line(&line)
 }
 
-fn seconds(bucket: Option<std::time::Duration>) -> Result<u32, Failure> {
+fn seconds(bucket: Option<Duration>) -> Result<u32, Failure> {
     let Some(bucket) = bucket else { return Ok(0) };
     let whole = u32::try_from(bucket.as_secs()).ok().filter(|_| bucket.subsec_nanos() == 0);
     whole.filter(|seconds| *seconds > 0).ok_or_else(|| {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::exit::{Failure, Result};
 use hindsight_copy::CopyBoard;
 use hindsight_holdings::{BaseKeeper, NeedsBase, Opened};
 use hindsight_replayer::Applied;
 use hindsight_runtime::{CancellationToken, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Companion, Tailer};
 use tokio::sync::watch;
+
+use crate::exit::{Failure, Result};
 
 /// Returns the tailer of this process. A keeper of bases accompanies each of its captures.
 pub(super) fn tailer_of(

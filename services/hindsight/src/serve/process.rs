@@ -11,7 +11,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-use crate::cli::{Global, Listen, LogFormat};
+use super::settings::Listen;
+use crate::cli::{Global, LogFormat};
 use crate::exit::{Failure, Result};
 use crate::metric_catalogue;
 use crate::open::open_audit;

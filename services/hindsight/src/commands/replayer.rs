@@ -1,0 +1,24 @@
+use clap::Args;
+
+use crate::cli::Global;
+use crate::exit::{Exit, Result};
+use crate::serve::{self, HistoryArgs, Listen, Services};
+
+/// Keep the history of a log that a tailer writes, and serve the API.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hindsight replayer --log kafka://k1:9092,k2:9092/hindsight.rs0 --bases /bases"
+)]
+pub(crate) struct Replayer {
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub store: HistoryArgs,
+}
+
+impl Replayer {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let history = Some(&self.store);
+        serve::run(global, Services { listen: &self.listen, capture: None, history }).await
+    }
+}

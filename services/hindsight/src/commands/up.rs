@@ -1,0 +1,31 @@
+use clap::Args;
+
+use crate::cli::Global;
+use crate::exit::{Exit, Result};
+use crate::serve::{self, CaptureArgs, HistoryArgs, Listen, Services};
+
+/// Capture, copy a base, keep the history and serve the API, in one process.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hindsight up --uri mongodb://db1.example:27017/?replicaSet=rs0"
+)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    #[command(flatten)]
+    pub listen: Listen,
+    #[command(flatten)]
+    pub store: HistoryArgs,
+}
+
+impl Up {
+    /// Returns what the process is to do.
+    pub(super) fn services(&self) -> Services<'_> {
+        let (capture, history) = (Some(&self.capture), Some(&self.store));
+        Services { listen: &self.listen, capture, history }
+    }
+
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        serve::run(global, self.services()).await
+    }
+}

@@ -1,0 +1,153 @@
+//! What `up`, `tailer` and `replayer` take, and what follows from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use hindsight_access::AccessArgs;
+use hindsight_mongo::connection_string;
+use hindsight_segment::Codec;
+use hindsight_tailer::{CutSettings, Preference, Source};
+
+use crate::commands::values::parse_duration;
+use crate::exit::{Failure, Result};
+use crate::secret;
+
+/// What to read from the source, and how to cut it into segments.
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArgs {
+    #[command(flatten)]
+    pub uri: SourceUri,
+    /// Read from this member only (host:port as in the replica set's configuration).
+    #[arg(long, env = "HINDSIGHT_MEMBER", value_name = "HOST")]
+    pub member: Option<String>,
+    /// Read only from members with this tag; may be repeated.
+    #[arg(
+        long = "member-tag",
+        env = "HINDSIGHT_MEMBER_TAG",
+        value_name = "NAME:VALUE",
+        value_delimiter = ','
+    )]
+    pub member_tags: Vec<String>,
+    /// Allow reading from the primary when no secondary can be read.
+    #[arg(long, env = "HINDSIGHT_ALLOW_PRIMARY")]
+    pub allow_primary: bool,
+    /// Compression of segments.
+    #[arg(long, env = "HINDSIGHT_CODEC", value_enum, default_value_t, value_name = "CODEC")]
+    pub codec: CodecName,
+    /// Cut a segment once it holds this many bytes of entries.
+    #[arg(long, env = "HINDSIGHT_SEGMENT_BYTES", default_value_t = 8 << 20, value_name = "BYTES")]
+    pub segment_bytes: usize,
+    /// Cut a segment at most this many milliseconds after its first entry arrived.
+    #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
+    pub segment_age_ms: u64,
+    /// How often to compare the members' indexes and options with what the oplog says (`30s`,
+    /// `5m`); `0s` for never.
+    #[arg(
+        long,
+        env = "HINDSIGHT_CATALOG_CHECK_EVERY",
+        default_value = "5m",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub catalog_check_every: Duration,
+}
+
+/// The source's connection string. It may hold a password, which the environment and a file keep
+/// out of the output of `ps`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SourceUri {
+    /// Connection string of the replica set (HINDSIGHT_URI keeps a password out of the process
+    /// list).
+    #[arg(
+        long,
+        alias = "mongodb-uri",
+        env = "HINDSIGHT_URI",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub uri: Option<String>,
+    /// File that holds the connection string.
+    #[arg(long, env = "HINDSIGHT_URI_FILE", value_name = "FILE")]
+    pub uri_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodecName {
+    None,
+    Lz4,
+    #[default]
+    Zstd,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// Address of the API, metrics and health checks; port 0 takes a free port. An address other
+    /// than loopback needs TLS and tokens.
+    #[arg(long, env = "HINDSIGHT_LISTEN", default_value = "127.0.0.1:7117", value_name = "ADDR")]
+    pub listen: String,
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Size of the history store's block cache in memory, in bytes.
+    #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub cache_bytes: usize,
+}
+
+impl CaptureArgs {
+    /// Checks everything that can be checked without touching anything.
+    pub(super) fn check(&self) -> Result<()> {
+        connection_string::check(&self.uri.read()?).map_err(|problem| {
+            Failure::usage(format!("the connection string of --uri: {problem}"))
+        })?;
+        self.tags()?;
+        if !(4096..=(64 << 20)).contains(&self.segment_bytes) {
+            return Err(Failure::usage("--segment-bytes must be between 4096 and 67108864"));
+        }
+        if !(1..=60_000).contains(&self.segment_age_ms) {
+            return Err(Failure::usage("--segment-age-ms must be between 1 and 60000"));
+        }
+        Ok(())
+    }
+
+    /// Parses the source's connection string before anything is touched, so that a malformed string
+    /// leaves no directory behind.
+    pub(super) async fn source(&self) -> Result<Source> {
+        Ok(Source::parse(&self.uri.read()?).await?)
+    }
+
+    pub(super) fn preference(&self) -> Result<Preference> {
+        let (member, tags) = (self.member.clone(), self.tags()?);
+        Ok(Preference { member, tags, allow_primary: self.allow_primary })
+    }
+
+    fn tags(&self) -> Result<Vec<(String, String)>> {
+        let split = |tag: &String| match tag.split_once(':') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(Failure::usage(format!("--member-tag {tag:?} is not NAME:VALUE"))),
+        };
+        self.member_tags.iter().map(split).collect()
+    }
+
+    pub(super) fn cut(&self) -> CutSettings {
+        CutSettings {
+            bytes: self.segment_bytes as u64,
+            age: Duration::from_millis(self.segment_age_ms),
+            codec: match self.codec {
+                CodecName::None => Codec::None,
+                CodecName::Lz4 => Codec::Lz4,
+                CodecName::Zstd => Codec::Zstd,
+            },
+        }
+    }
+}
+
+impl SourceUri {
+    fn read(&self) -> Result<String> {
+        secret::read("--uri", self.uri.as_deref(), self.uri_file.as_deref())
+    }
+}
