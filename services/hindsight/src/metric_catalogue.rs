@@ -2,12 +2,11 @@
 
 use hindsight_runtime::Metric;
 
-use crate::serve;
-
 /// Returns the metrics, by the part that they belong to.
-fn parts() -> [(&'static str, &'static [Metric]); 7] {
+fn parts() -> [(&'static str, &'static [Metric]); 8] {
     [
-        ("Positions, windows, bases", serve::METRICS),
+        ("Positions", hindsight_tailer::gauges::METRICS),
+        ("Windows", hindsight_replayer::gauges::METRICS),
         ("Bases, and the log where it lies", hindsight_holdings::metrics::METRICS),
         ("Capture", hindsight_tailer::metrics::METRICS),
         ("Following the log", hindsight_replayer::metrics::METRICS),

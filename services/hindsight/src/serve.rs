@@ -7,8 +7,6 @@
 
 mod anteroom;
 mod capture;
-mod gauges;
-mod metrics;
 mod process;
 mod settings;
 
@@ -22,6 +20,7 @@ use hindsight_history::History;
 use hindsight_holdings::{
     Access, DataDir, LogChoice, LogUrl, Opened, follow_log, open, watch_bases, watch_risks,
 };
+use hindsight_replayer::gauges::Gauges;
 use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Source};
@@ -31,12 +30,13 @@ use crate::cli::Global;
 use crate::exit::{Context, Exit, Failure, Result};
 use crate::open::open_history;
 use process::{Process, Signals};
-pub(crate) use metrics::METRICS;
 pub(crate) use settings::{CaptureArgs, HistoryArgs, Listen};
 
 /// Limit on the time that the parts may take to stop: the last segment is cut and appended, and the
 /// history is flushed.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
+/// How often the metrics that show a state are updated.
+const GAUGES: Duration = Duration::from_secs(1);
 
 /// What a process does: it captures, keeps a history, or both.
 pub(crate) struct Services<'a> {
@@ -206,7 +206,7 @@ async fn run_parts(
     if let Some(shared) = opened.log.shared.clone() {
         tasks.spawn("risks", unfailing(watch_risks(shared, boards.status, shutdown.clone())));
     }
-    tasks.spawn("gauges", gauges::run(engine, live.clone(), shutdown.clone()));
+    tasks.spawn("gauges", unfailing(update_gauges(engine, live.clone(), shutdown.clone())));
     tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
     let tells = process.guard.is_open();
     let pages = hindsight_api::http::Pages { metrics: process.metrics.clone(), live, tells };
@@ -227,6 +227,16 @@ async fn run_parts(
 async fn unfailing(work: impl Future<Output = ()>) -> Result<()> {
     work.await;
     Ok(())
+}
+
+/// Updates the metrics that show a state once a second.
+async fn update_gauges(engine: Engine, live: Live, shutdown: CancellationToken) {
+    let mut gauges = Gauges::default();
+    while shutdown.run_until_cancelled(tokio::time::sleep(GAUGES)).await.is_some() {
+        let applied = live.applied.borrow().applied;
+        hindsight_tailer::gauges::update(&live.positions, &live.capture, applied);
+        gauges.update(&engine, GAUGES);
+    }
 }
 
 /// Stops the restores at shutdown: restores end with the process.

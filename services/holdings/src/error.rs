@@ -46,6 +46,19 @@ impl HoldingsError {
         }
     }
 
+    /// Returns whether the brokers or the topic can appear by themselves. A client that is refused
+    /// because of a password or a certificate needs other settings first.
+    pub fn can_pass(&self) -> bool {
+        let (Self::Log(error) | Self::Absorb(CaptureError::Log(error))) = self else {
+            return false;
+        };
+        match error {
+            LogError::Unavailable { cause, .. } => cause.kind() != io::ErrorKind::PermissionDenied,
+            LogError::NotFound { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
     }
@@ -57,5 +70,34 @@ impl HoldingsError {
     /// Says what was being done to which file when the system refused.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unavailable(kind: io::ErrorKind) -> LogError {
+        let cause = io::Error::new(kind, "no answer");
+        LogError::Unavailable { place: "the topic".into(), action: "read it", cause }
+    }
+
+    #[test]
+    fn what_can_come_by_itself_is_waited_for() {
+        let absent = || LogError::NotFound { place: "k1:9092".into(), what: "topic t".into() };
+        let down = || unavailable(io::ErrorKind::Other);
+        let refused = || unavailable(io::ErrorKind::PermissionDenied);
+        let unfit = LogError::Misconfigured { place: "t".into(), problems: Vec::new() };
+        let cases: [(HoldingsError, bool); 6] = [
+            (absent().into(), true),
+            (down().into(), true),
+            (CaptureError::Log(down()).into(), true),
+            (refused().into(), false),
+            (unfit.into(), false),
+            (HoldingsError::Unusable("a damaged file".into()), false),
+        ];
+        for (error, comes) in cases {
+            assert_eq!(error.can_pass(), comes, "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod engine;
 mod error;
 pub mod find;
 mod follow;
+pub mod gauges;
 mod kept;
 pub mod metrics;
 mod read_ahead;

@@ -19,6 +19,7 @@ mod cutter;
 mod election;
 mod error;
 mod gap;
+pub mod gauges;
 mod leading;
 pub mod metrics;
 mod overdue;

@@ -13,8 +13,11 @@ const LONGEST_TEST_FILE: usize = 520;
 /// Columns of a comment, as of code (`rustfmt.toml`).
 const WIDEST_COMMENT: usize = 100;
 /// Lines of a crate of the product, its tests not counted.
-const LARGEST_CRATE: usize = 6_500;
-const LARGEST_BINARY: usize = 4_500;
+const LARGEST_CRATE: usize = 6_000;
+const LARGEST_BINARY: usize = 4_000;
+/// Crates that are still larger, and no larger than this.
+const STILL_LARGER: &[&str] = &["services/api", "services/lib/log", "services/lib/oplog"];
+const LARGEST_OF_THESE: usize = 6_500;
 
 /// The cases that every log must pass are tests, too.
 fn is_test(name: &str) -> bool {
@@ -39,16 +42,13 @@ fn files_fit_a_sitting() -> Result<()> {
             true => (text.lines().count(), LONGEST_TEST_FILE),
             false => (product_lines(&text), LONGEST_FILE),
         };
-        if lines > most && !EXCEPTIONS.contains(&name.as_str()) {
+        if lines > most {
             long.push(format!("{name}: {lines} lines, and {most} at most"));
         }
     }
     ensure!(long.is_empty(), "split these:\n{}", long.join("\n"));
     Ok(())
 }
-
-/// Files whose length is that of a list.
-const EXCEPTIONS: &[&str] = &["services/hindsight/src/cli.rs"];
 
 #[test]
 fn comments_are_not_wider_than_a_screen() -> Result<()> {
@@ -74,8 +74,11 @@ fn crates_stay_small() -> Result<()> {
             *sizes.entry(krate.to_owned()).or_default() += product_lines(&text);
         }
     }
-    let most =
-        |krate: &str| if krate == "services/hindsight" { LARGEST_BINARY } else { LARGEST_CRATE };
+    let most = |krate: &str| match krate {
+        "services/hindsight" => LARGEST_BINARY,
+        krate if STILL_LARGER.contains(&krate) => LARGEST_OF_THESE,
+        _ => LARGEST_CRATE,
+    };
     let large: Vec<_> = sizes.iter().filter(|(krate, lines)| **lines > most(krate)).collect();
     ensure!(large.is_empty(), "divide these crates: {large:?}");
     Ok(())

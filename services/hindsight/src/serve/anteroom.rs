@@ -4,7 +4,6 @@
 //! Services are started in any order: a replayer before the first tailer has created the topic, or
 //! both before the brokers.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +11,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use hindsight_holdings::HoldingsError;
-use hindsight_log::LogError;
 use hindsight_runtime::{Backoff, CancellationToken};
-use hindsight_tailer::CaptureError;
 use tracing::{info, warn};
 
 use super::process::Process;
@@ -69,7 +66,7 @@ async fn tries<T>(open: impl AsyncFn() -> Result<T, HoldingsError>, reason: &Rea
     let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
     loop {
         match open().await {
-            Err(error) if can_come(&error) => {
+            Err(error) if error.can_pass() => {
                 let missing = error.to_string();
                 if reason.set(&missing) {
                     warn!(reason = missing, "waiting for the log");
@@ -100,50 +97,4 @@ async fn serve(process: &Process, reason: Reason, done: CancellationToken) -> Re
         .route("/readyz", get(unready));
     hindsight_access::serve(doors.doors, routes, done).await;
     Ok(())
-}
-
-/// Returns whether the brokers or the topic can appear by themselves. A client that is refused
-/// because of a password or a certificate needs other settings first.
-fn can_come(error: &HoldingsError) -> bool {
-    match error {
-        HoldingsError::Log(error) | HoldingsError::Absorb(CaptureError::Log(error)) => {
-            match error {
-                LogError::Unavailable { cause, .. } => {
-                    cause.kind() != io::ErrorKind::PermissionDenied
-                }
-                LogError::NotFound { .. } => true,
-                _ => false,
-            }
-        }
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unavailable(kind: io::ErrorKind) -> LogError {
-        let cause = io::Error::new(kind, "no answer");
-        LogError::Unavailable { place: "the topic".into(), action: "read it", cause }
-    }
-
-    #[test]
-    fn what_can_come_by_itself_is_waited_for() {
-        let absent = || LogError::NotFound { place: "k1:9092".into(), what: "topic t".into() };
-        let down = || unavailable(io::ErrorKind::Other);
-        let refused = || unavailable(io::ErrorKind::PermissionDenied);
-        let unfit = LogError::Misconfigured { place: "t".into(), problems: Vec::new() };
-        let cases: [(HoldingsError, bool); 6] = [
-            (absent().into(), true),
-            (down().into(), true),
-            (CaptureError::Log(down()).into(), true),
-            (refused().into(), false),
-            (unfit.into(), false),
-            (HoldingsError::Unusable("a damaged file".into()), false),
-        ];
-        for (error, comes) in cases {
-            assert_eq!(can_come(&error), comes, "{error}");
-        }
-    }
 }
