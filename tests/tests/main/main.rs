@@ -21,6 +21,7 @@ mod gap;
 mod harness;
 mod kafka;
 mod odd_documents;
+mod offline;
 mod query;
 mod query_versions;
 mod refusals;

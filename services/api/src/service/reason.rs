@@ -247,7 +247,7 @@ mod tests {
     /// The reasons that `hindsight.proto` lists, with their codes.
     fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
         let proto = include_str!("../../../../proto/hindsight/v1/hindsight.proto");
-        let lines = proto.lines().skip_while(|line| !line.contains("// reason  ")).skip(1);
+        let lines = proto.lines().skip_while(|line| !line.starts_with("//   reason ")).skip(1);
         let rows = lines.map_while(|line| line.strip_prefix("//   "));
         rows.filter_map(|row| {
             let mut words = row.split_whitespace();

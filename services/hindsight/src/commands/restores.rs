@@ -154,7 +154,8 @@ pub(super) async fn follow(
                 }
                 bar.suspend(|| say("cancelling"));
                 interrupted.cancel();
-                backend.operations().cancel_operation(CancelOperationRequest { name: name.clone() }).await?;
+                let request = CancelOperationRequest { name: name.clone() };
+                backend.operations().cancel_operation(request).await?;
                 continue;
             }
         };
