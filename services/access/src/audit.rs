@@ -149,7 +149,7 @@ fn with_about(entry: &AuditEntry<'_>, now: Timestamp, about: Value, is_cut: bool
         "caller": &*entry.caller.name,
         "role": entry.caller.role.name(),
         "peer": entry.caller.peer,
-        "call": entry.call.name(),
+        "call": entry.call.name,
         "about": about,
     });
     match entry.phase {
@@ -208,10 +208,13 @@ fn name(code: Code) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Role;
     use std::os::unix::fs::PermissionsExt;
 
+    const READS: Call = Call { name: "GetDocument", role: Role::Viewer, reads_documents: true };
+
     fn entry(caller: &Caller, about: Value) -> AuditEntry<'_> {
-        AuditEntry { caller, call: Call::GetDocument, phase: Phase::Begins, about }
+        AuditEntry { caller, call: READS, phase: Phase::Begins, about }
     }
 
     fn lines(path: &Path) -> Vec<Value> {

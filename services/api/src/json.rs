@@ -1,23 +1,14 @@
 //! Answers as JSON: `-o json` prints them, and HTTP/JSON returns them. The field names are a
-//! contract.
+//! contract. The JSON of a call's answer is in the call's file; here is what several answers hold.
 
-mod answers;
-mod collections;
-mod documents;
 pub mod operation;
 mod plan;
-mod texts;
+pub(crate) mod texts;
 
 use hindsight_proto::v1 as api;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use answers::{BasesJson, CommandJson, TimelineJson, WindowJson, WindowsJson};
-pub use collections::{CollectionJson, CollectionsJson};
-pub use documents::{
-    ChangeJson, ChangesJson, DocumentJson, DocumentsJson, EntriesJson, ResolvedTimeJson,
-    VersionJson, VersionsJson, spelled,
-};
 pub use plan::PlanJson;
 pub use texts::Notation;
 
@@ -34,5 +25,19 @@ pub struct PositionJson {
 impl From<api::Timestamp> for PositionJson {
     fn from(position: api::Timestamp) -> Self {
         Self { t: position.t, i: position.i }
+    }
+}
+
+/// A restore window: every time from `from` through `through` can be restored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Window)]
+pub struct WindowJson {
+    pub from: Option<PositionJson>,
+    pub through: Option<PositionJson>,
+}
+
+impl From<api::Window> for WindowJson {
+    fn from(window: api::Window) -> Self {
+        Self { from: window.from.map(Into::into), through: window.through.map(Into::into) }
     }
 }

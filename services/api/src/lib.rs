@@ -6,11 +6,13 @@
 //!                     └─ HTTP/JSON (v1) ──┴─▶ Service ─▶ admission ─▶ the engine
 //! ```
 //!
-//! - [`service`]: the calls
-//! - [`v1`](crate::http): the same calls as HTTP/JSON, with their description
+//! - [`calls`]: every call, one file each, and the table of all calls
+//! - [`service`]: what the calls share to answer: admission, audit, errors, pages, restores
+//! - [`v1`](crate::http): what the calls share as HTTP/JSON, with their description
 //! - [`json`], [`extended_json`]: answers in formats that programs read
 //! - [`times`], [`document_id`]: positions and ids as people type them
 
+pub mod calls;
 pub mod document_id;
 pub mod extended_json;
 mod health;

@@ -2,6 +2,7 @@
 
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1;
+use hindsight_replayer::Window;
 use serde_json::Value;
 
 use crate::extended_json;
@@ -12,6 +13,10 @@ pub fn to_api(ts: Timestamp) -> v1::Timestamp {
 
 pub fn from_api(ts: v1::Timestamp) -> Timestamp {
     Timestamp::new(ts.t, ts.i)
+}
+
+pub(crate) fn window_to_api(window: Window) -> v1::Window {
+    v1::Window { from: Some(to_api(window.from)), through: Some(to_api(window.through)) }
 }
 
 /// Returns the `TimeSpec` of a time as it was typed, with the time itself included.

@@ -1,17 +1,13 @@
 //! The API as HTTP/JSON, under /v1: every request is translated to the gRPC call of the same
-//! meaning, and the answer to JSON.
+//! meaning, and the answer to JSON. The handlers are in `calls/`; here is what they share.
 //!
 //! The description at /openapi.json is generated from the handlers themselves.
 
-mod answer;
-mod collections;
+pub(crate) mod answer;
 mod description;
-mod documents;
-mod entries;
-mod problem;
-mod question;
-mod restores;
-mod times;
+pub(crate) mod problem;
+pub(crate) mod question;
+pub(crate) mod restores;
 
 use std::sync::Arc;
 
@@ -20,9 +16,9 @@ use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::calls;
 use crate::service::Service;
 use description::description_json;
 use problem::{no_such_method, no_such_path};
@@ -60,27 +56,7 @@ fn described() -> (axum::Router<Arc<Service>>, utoipa::openapi::OpenApi) {
     let mut description = Description::openapi();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     description.components.get_or_insert_default().add_security_scheme("token", bearer);
-    OpenApiRouter::with_openapi(description)
-        .routes(routes!(times::status))
-        .routes(routes!(times::windows))
-        .routes(routes!(times::bases))
-        .routes(routes!(times::wait))
-        .routes(routes!(times::resolve))
-        .routes(routes!(entries::timeline))
-        .routes(routes!(entries::search))
-        .routes(routes!(collections::list))
-        .routes(routes!(documents::scan))
-        .routes(routes!(documents::get_document))
-        .routes(routes!(documents::versions))
-        .routes(routes!(documents::diff))
-        .routes(routes!(restores::plan))
-        .routes(routes!(restores::create))
-        .routes(routes!(restores::list))
-        .routes(routes!(restores::get_operation, restores::delete))
-        .routes(routes!(restores::watch))
-        .routes(routes!(restores::cancel))
-        .routes(routes!(times::verify))
-        .split_for_parts()
+    calls::route(OpenApiRouter::with_openapi(description)).split_for_parts()
 }
 
 pub(super) fn router(service: Arc<Service>) -> axum::Router {

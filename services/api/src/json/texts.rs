@@ -30,19 +30,19 @@ impl From<Notation> for Form {
 }
 
 /// A document as JSON text, which takes as much memory as the text is long.
-pub(super) type Text = Box<RawValue>;
+pub(crate) type Text = Box<RawValue>;
 
 /// Writes the documents of one object as text, and collects what JSON cannot carry exactly.
-pub(super) struct Texts {
+pub(crate) struct Texts {
     notation: Form,
     /// Paths within the object that holds the texts, each with its reason.
-    pub(super) inexact: Vec<String>,
+    pub(crate) inexact: Vec<String>,
     /// The total length of the texts.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Texts {
-    pub(super) fn new(notation: Notation) -> Self {
+    pub(crate) fn new(notation: Notation) -> Self {
         Self { notation: notation.into(), inexact: Vec::new(), bytes: 0 }
     }
 
@@ -50,25 +50,25 @@ impl Texts {
     ///
     /// # Errors
     /// Returns an error when the bytes are not BSON.
-    pub(super) fn document(&mut self, at: &str, bytes: &[u8]) -> Result<Text> {
+    pub(crate) fn document(&mut self, at: &str, bytes: &[u8]) -> Result<Text> {
         let written = written(bytes, self.notation)?;
         self.note(at, &written);
         self.taken(to_raw_value(&written)?)
     }
 
     /// Writes the elements of the array in the field `at`, which already holds `before` elements.
-    pub(super) fn each(&mut self, at: &str, before: usize, all: &[Bytes]) -> Result<Vec<Text>> {
+    pub(crate) fn each(&mut self, at: &str, before: usize, all: &[Bytes]) -> Result<Vec<Text>> {
         let numbered = all.iter().zip(before..);
         numbered.map(|(bytes, number)| self.document(&format!("{at}.{number}"), bytes)).collect()
     }
 
-    pub(super) fn some(&mut self, at: &str, bytes: Option<&Bytes>) -> Result<Option<Text>> {
+    pub(crate) fn some(&mut self, at: &str, bytes: Option<&Bytes>) -> Result<Option<Text>> {
         let given = bytes.filter(|bytes| !bytes.is_empty());
         given.map(|bytes| self.document(at, bytes)).transpose()
     }
 
     /// Writes the value of `_id` in `{_id: …}`, for the field `id`.
-    pub(super) fn id(&mut self, bytes: &[u8]) -> Result<Text> {
+    pub(crate) fn id(&mut self, bytes: &[u8]) -> Result<Text> {
         let written = written(bytes, self.notation)?;
         self.note("id", &written);
         self.taken(to_raw_value(&written.value(b"_id").context("no _id")?)?)

@@ -7,16 +7,18 @@ use hindsight_oplog::raw::Doc;
 use tonic::Status;
 
 use super::Reason;
-use super::collections::BUCKETS;
+
+/// The name prefix of the collection that holds the buckets of a time-series collection.
+pub(crate) const BUCKETS: &str = "system.buckets.";
 
 /// Views and time-series collections are listed, but hold no documents themselves.
-pub(super) fn no_such_collection(view: &View<'_>, ns: &str) -> Status {
+pub(crate) fn no_such_collection(view: &View<'_>, ns: &str) -> Status {
     let shown = shown_by(view, ns);
     Reason::NoSuchCollection.status(text(ns, view.at(), shown.as_deref()))
 }
 
 /// Returns the name of the collection that the view of this name shows, without its database.
-pub(super) fn shown_by(view: &View<'_>, ns: &str) -> Option<String> {
+pub(crate) fn shown_by(view: &View<'_>, ns: &str) -> Option<String> {
     let (database, _) = ns.split_once('.')?;
     let id = rawdoc! {"_id": ns};
     let id = Doc::new(id.as_bytes()).ok()?.first().ok()??;

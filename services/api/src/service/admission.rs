@@ -18,8 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tonic::{Code, Request, Response, Status};
 
-use super::about::{About, Counted};
-use super::{Answers, Reason};
+use super::{Answers, ApiCall, Counted, Reason};
 use crate::metrics;
 
 /// Decides which calls are answered.
@@ -47,40 +46,43 @@ impl Admission {
     ///
     /// # Errors
     /// Returns the reason why the call is not answered.
-    pub(super) fn begin<Q: About>(
+    pub(super) fn begin<C: ApiCall>(
         &self,
-        call: Call,
-        request: &Request<Q>,
-    ) -> Result<Ongoing, Status> {
+        request: &Request<C>,
+    ) -> Result<Ongoing<C::Answer>, Status> {
         let caller = match self.is_offline {
             true => Caller::local(None),
             false => Caller::of(request.extensions())?.clone(),
         };
-        let admitted = self.admit(call, request, &caller);
+        let admitted = self.admit(request, &caller);
         if let Err(status) = &admitted {
-            count(call, status.code());
+            count(C::CALL, status.code());
         }
         let (permit, about) = admitted?;
         metrics::call_began();
         Ok(Ongoing {
-            call,
-            caller,
+            call: C::CALL,
+            counted: C::DOCUMENTS,
             about,
             audit: Arc::clone(&self.audit),
             started: Instant::now(),
             deadline: timeout(request).map(|timeout| Instant::now() + timeout),
             documents: 0,
             ended: None,
-            place: Place(Arc::new(Taken { stop: CancellationToken::new(), _permit: permit })),
+            place: Place(Arc::new(Taken {
+                caller,
+                stop: CancellationToken::new(),
+                _permit: permit,
+            })),
         })
     }
 
-    fn admit<Q: About>(
+    fn admit<C: ApiCall>(
         &self,
-        call: Call,
-        request: &Request<Q>,
+        request: &Request<C>,
         caller: &Caller,
     ) -> Result<(OwnedSemaphorePermit, Value), Status> {
+        let call = C::CALL;
         let about = if call.is_audited() { request.get_ref().about() } else { Value::Null };
         if let Err(refused) = caller.may(call) {
             let phase = Phase::Ended { code: refused.code(), documents: None };
@@ -94,16 +96,16 @@ impl Admission {
         if call.is_audited() {
             let phase = Phase::Begins;
             let entry = AuditEntry { caller, call, phase, about: about.clone() };
-            self.audit.require(&entry, call == Call::CreateRestore)?;
+            self.audit.require(&entry, call.is_recorded_durably())?;
         }
         Ok((permit, about))
     }
 }
 
 /// A call that is being answered. However the call ends, its end is counted and recorded.
-pub(super) struct Ongoing {
+pub(super) struct Ongoing<A> {
     call: Call,
-    caller: Caller,
+    counted: Counted<A>,
     about: Value,
     audit: Arc<AuditLog>,
     started: Instant,
@@ -113,12 +115,13 @@ pub(super) struct Ongoing {
     place: Place,
 }
 
-/// The room that a call takes. Work for the call on another thread holds the room too, so that work
-/// whose caller is gone still counts until it ends.
+/// The room that a call takes, and who takes it. Work for the call on another thread holds the room
+/// too, so that work whose caller is gone still counts until it ends.
 #[derive(Clone)]
-pub(super) struct Place(Arc<Taken>);
+pub struct Place(Arc<Taken>);
 
 struct Taken {
+    caller: Caller,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
@@ -126,43 +129,51 @@ struct Taken {
 impl Place {
     /// Returns whether the caller still waits for the answer. Long work checks this now and then,
     /// and ends when the caller is gone.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         !self.0.stop.is_cancelled()
     }
 
     /// Returns the token that is cancelled when the caller is gone.
-    pub(super) fn stop(&self) -> &CancellationToken {
+    pub(crate) fn stop(&self) -> &CancellationToken {
         &self.0.stop
+    }
+
+    /// Returns who makes the call.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.caller
     }
 }
 
-impl Ongoing {
+impl<A> Ongoing<A> {
     pub(super) fn place(&self) -> Place {
         self.place.clone()
     }
 
-    pub(super) fn caller(&self) -> &Caller {
-        &self.caller
+    fn count(&mut self, answer: &A) {
+        self.documents += self.counted.map_or(0, |count| count(answer));
     }
 
     /// Runs a call that has one answer.
-    pub(super) async fn one<A: Counted>(
+    pub(super) async fn one(
         mut self,
         answer: impl Future<Output = Result<A, Status>>,
     ) -> Result<Response<A>, Status> {
         let answer = self.in_time(answer).await;
         self.ended = Some(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
         let answer = answer?;
-        self.documents = answer.documents();
+        self.count(&answer);
         Ok(Response::new(answer))
     }
 
     /// Runs a call whose answers come one after the other. The call lasts until the last answer, or
     /// until the caller goes away.
-    pub(super) async fn many<A: Counted + 'static>(
+    pub(super) async fn many(
         mut self,
         answers: impl Future<Output = Result<Answers<A>, Status>>,
-    ) -> Result<Response<Answers<A>>, Status> {
+    ) -> Result<Response<Answers<A>>, Status>
+    where
+        A: 'static,
+    {
         match self.in_time(answers).await {
             Ok(answers) => {
                 let sleep = self.deadline.map(|at| Box::pin(tokio::time::sleep_until(at)));
@@ -189,18 +200,18 @@ fn too_late() -> Status {
     Reason::TimedOut.status("the caller's deadline has passed")
 }
 
-impl Drop for Ongoing {
+impl<A> Drop for Ongoing<A> {
     fn drop(&mut self) {
         self.place.0.stop.cancel();
         // The call was dropped before its end: the caller went away.
         let code = self.ended.unwrap_or(Code::Cancelled);
-        metrics::call_ended(self.call.name(), self.started.elapsed().as_secs_f64());
+        metrics::call_ended(self.call.name, self.started.elapsed().as_secs_f64());
         count(self.call, code);
         if self.call.is_audited() {
-            let documents = self.call.reads_documents().then_some(self.documents);
+            let documents = self.call.reads_documents.then_some(self.documents);
             let phase = Phase::Ended { code, documents };
             let about = std::mem::take(&mut self.about);
-            let entry = AuditEntry { caller: &self.caller, call: self.call, phase, about };
+            let entry = AuditEntry { caller: self.place.caller(), call: self.call, phase, about };
             // The beginning of the call is on record. The audit file itself logs and counts a
             // failure to write.
             let _ = self.audit.record(&entry, false);
@@ -209,17 +220,17 @@ impl Drop for Ongoing {
 }
 
 fn count(call: Call, code: Code) {
-    metrics::call_counted(call.name(), &format!("{code:?}"));
+    metrics::call_counted(call.name, &format!("{code:?}"));
 }
 
 /// The answers of an ongoing call.
 struct Stretched<A> {
-    ongoing: Ongoing,
+    ongoing: Ongoing<A>,
     answers: Answers<A>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<A: Counted> Stream for Stretched<A> {
+impl<A> Stream for Stretched<A> {
     type Item = Result<A, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -234,7 +245,7 @@ impl<A: Counted> Stream for Stretched<A> {
         }
         let next = std::task::ready!(self.answers.as_mut().poll_next(context));
         match &next {
-            Some(Ok(answer)) => self.ongoing.documents += answer.documents(),
+            Some(Ok(answer)) => self.ongoing.count(answer),
             Some(Err(status)) => self.ongoing.ended = Some(status.code()),
             None => self.ongoing.ended = Some(Code::Ok),
         }

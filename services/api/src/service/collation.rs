@@ -9,7 +9,7 @@ use tonic::Status;
 use super::invalid;
 
 /// Refuses a filter that compares strings in one of these collections.
-pub(super) fn check_filter<'a>(
+pub(crate) fn check_filter<'a>(
     filter: Option<&Filter>,
     states: impl IntoIterator<Item = &'a CollectionState>,
 ) -> Result<(), Status> {
@@ -30,7 +30,7 @@ pub(super) fn check_filter<'a>(
 
 /// Refuses to report that no document has this id, when the collection has a collation. The id was
 /// looked up by its bytes, and a document whose id is spelled differently may be equal.
-pub(super) fn check_absent<'a>(
+pub(crate) fn check_absent<'a>(
     id: Element<'_>,
     states: impl IntoIterator<Item = &'a CollectionState>,
 ) -> Result<(), Status> {

@@ -12,7 +12,7 @@ use super::status_of;
 const NAMED: usize = 3;
 
 /// Returns notes about the gaps between `from` and `to`, the newest first.
-pub(super) fn notes(
+pub(crate) fn notes(
     engine: &Engine,
     from: Option<Timestamp>,
     to: Option<Timestamp>,

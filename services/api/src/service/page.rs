@@ -21,10 +21,10 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_TOKEN: usize = 8 << 10;
 
 /// The items of a page, up to one of the limits. The first item always fits.
-pub(super) struct Page<T> {
-    pub(super) items: Vec<T>,
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
     /// Whether the list has more items than fit into the page.
-    pub(super) is_cut: bool,
+    pub(crate) is_cut: bool,
     bytes: usize,
     limit: usize,
 }
@@ -32,13 +32,13 @@ pub(super) struct Page<T> {
 impl<T> Page<T> {
     /// Returns an empty page. `size` is the page size that the request asks for; 0 means the
     /// default.
-    pub(super) fn of(size: u32) -> Self {
+    pub(crate) fn of(size: u32) -> Self {
         let limit = if size == 0 { DEFAULT_ITEMS } else { size.min(MAX_ITEMS) };
         Self { items: Vec::new(), is_cut: false, bytes: 0, limit: limit as usize }
     }
 
     /// Adds an item. Returns false when the item belongs to the next page.
-    pub(super) fn take(&mut self, item: T, bytes: usize) -> bool {
+    pub(crate) fn take(&mut self, item: T, bytes: usize) -> bool {
         let fits = self.items.len() < self.limit && self.bytes + bytes <= MAX_BYTES;
         if !fits && !self.items.is_empty() {
             self.is_cut = true;
@@ -52,12 +52,12 @@ impl<T> Page<T> {
 
 /// What a token belongs to: the kind of list, and every part of the request that decides what the
 /// list holds.
-pub(super) struct PageKey([u8; 8]);
+pub(crate) struct PageKey([u8; 8]);
 
 const VERSION: u8 = 1;
 
 impl PageKey {
-    pub(super) fn new(kind: &str, request: &[&[u8]]) -> Self {
+    pub(crate) fn new(kind: &str, request: &[&[u8]]) -> Self {
         let mut digest = blake3::Hasher::new();
         for part in [kind.as_bytes()].iter().chain(request) {
             digest.update(&(part.len() as u64).to_be_bytes());
@@ -68,12 +68,12 @@ impl PageKey {
         Self(*first)
     }
 
-    pub(super) fn token(&self, position: &[u8]) -> String {
+    pub(crate) fn token(&self, position: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode([&[VERSION][..], &self.0, position].concat())
     }
 
     /// Returns a token for the pages of one time. Fails when the position is too long for a token.
-    pub(super) fn token_at(&self, at: Timestamp, position: &[u8]) -> Result<String, Status> {
+    pub(crate) fn token_at(&self, at: Timestamp, position: &[u8]) -> Result<String, Status> {
         if position.len() > MAX_TOKEN {
             let text = "the last _id of the page is too long for a page token: ask without a limit";
             return Err(Reason::TooLarge.status(text));
@@ -82,7 +82,7 @@ impl PageKey {
     }
 
     /// Returns what [`Self::token_at`] put into a token, or `None` for an empty token.
-    pub(super) fn position_and_time(
+    pub(crate) fn position_and_time(
         &self,
         token: &str,
     ) -> Result<Option<(Timestamp, Vec<u8>)>, Status> {
@@ -92,7 +92,7 @@ impl PageKey {
     }
 
     /// Returns the position at which a token says to continue, or `None` for an empty token.
-    pub(super) fn position_in(&self, token: &str) -> Result<Option<Vec<u8>>, Status> {
+    pub(crate) fn position_in(&self, token: &str) -> Result<Option<Vec<u8>>, Status> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -117,7 +117,7 @@ impl PageKey {
     }
 
     /// Returns the number that a token holds, or 0 for an empty token.
-    pub(super) fn number_in(&self, token: &str) -> Result<u64, Status> {
+    pub(crate) fn number_in(&self, token: &str) -> Result<u64, Status> {
         let Some(position) = self.position_in(token)? else { return Ok(0) };
         let number: [u8; 8] = position.try_into().map_err(|_| not_ours())?;
         Ok(u64::from_be_bytes(number))

@@ -186,7 +186,7 @@ fn shorten(mut text: String) -> String {
 }
 
 /// Returns the status for a query that failed.
-pub(super) fn status_of(error: QueryError) -> Status {
+pub(crate) fn status_of(error: QueryError) -> Status {
     let reason = match &error {
         QueryError::Invalid(_) => Reason::InvalidArgument,
         QueryError::InvalidTime(_) => Reason::InvalidTime,

@@ -79,7 +79,7 @@ impl Restores {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn find(&self, name: &str) -> Result<Arc<Job>, Status> {
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Job>, Status> {
         self.register().find(name).map(Arc::clone).ok_or_else(|| {
             let name: String = name.chars().take(100).collect();
             Reason::NoSuchOperation.status(format!("there is no restore {name:?}"))
@@ -87,12 +87,12 @@ impl Restores {
     }
 
     /// Returns all jobs, newest first.
-    pub(super) fn all(&self) -> Vec<Arc<Job>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Job>> {
         self.register().all().map(Arc::clone).collect()
     }
 
     /// Streams the operation: at once, and after each change until it is done.
-    pub(super) fn watch(&self, name: &str) -> Result<Answers<Operation>, Status> {
+    pub(crate) fn watch(&self, name: &str) -> Result<Answers<Operation>, Status> {
         let job = self.find(name)?;
         let mut states = job.subscribe();
         states.mark_changed();
@@ -100,7 +100,7 @@ impl Restores {
     }
 
     /// Deletes the record of a restore that has ended.
-    pub(super) fn delete(&self, name: &str) -> Result<(), Status> {
+    pub(crate) fn delete(&self, name: &str) -> Result<(), Status> {
         let job = self.find(name)?;
         if !job.is_done() {
             return Err(invalid("name", format!("{name} has not ended: cancel it first")));
@@ -195,42 +195,50 @@ async fn next_state(
 type Watched = (Arc<Job>, watch::Receiver<job::State>);
 
 /// Returns what a restore would write. Writes nothing.
-pub(super) async fn plan(
+pub(crate) async fn plan(
     service: &Service,
-    restore: Option<api::RestoreSpec>,
+    restore: &api::RestoreSpec,
 ) -> Result<api::RestorePlan, Status> {
-    let restore = restore.ok_or_else(|| invalid("restore", "it is missing"))?;
-    Ok(prepare::prepare(service, &restore).await?.1)
+    Ok(prepare::prepare(service, restore).await?.1)
 }
 
-pub(super) async fn create(
-    service: &Service,
-    request: api::CreateRestoreRequest,
-    requested_by: &str,
-) -> Result<Operation, Status> {
-    let restore = request.restore.ok_or_else(|| invalid("restore", "it is missing"))?;
-    if !request.request_id.is_empty() && Uuid::parse_str(&request.request_id).is_err() {
-        return Err(invalid("request_id", "it is not a UUID"));
-    }
-    let metadata = |plan| api::RestoreMetadata {
-        plan: Some(plan),
+/// Returns the metadata of a restore that is not planned yet.
+pub(crate) fn metadata(requested_by: &str, request_id: String) -> api::RestoreMetadata {
+    api::RestoreMetadata {
         phase: api::RestorePhase::Checks.into(),
-        created_ms: now_ms(),
         requested_by: requested_by.to_owned(),
-        request_id: request.request_id.clone(),
+        request_id,
         ..Default::default()
-    };
-    if request.validate_only {
-        // Even when an earlier call with this id began a restore, this call begins none.
-        return Ok(job::validated(metadata(plan(service, Some(restore)).await?)));
     }
-    let (restores, fingerprint) = (&service.restores, Fingerprint::of(&restore));
-    let place = match restores.reserve(&request.request_id, &fingerprint).await? {
+}
+
+/// Plans a restore, and begins none: the operation is done, and has no name.
+pub(crate) async fn validate(
+    service: &Service,
+    restore: &api::RestoreSpec,
+    metadata: api::RestoreMetadata,
+) -> Result<Operation, Status> {
+    Ok(job::validated(planned(metadata, plan(service, restore).await?)))
+}
+
+fn planned(metadata: api::RestoreMetadata, plan: api::RestorePlan) -> api::RestoreMetadata {
+    api::RestoreMetadata { plan: Some(plan), created_ms: now_ms(), ..metadata }
+}
+
+/// Begins a restore, or returns the restore that an earlier call with the same `request_id` began.
+pub(crate) async fn begin(
+    service: &Service,
+    restore: &api::RestoreSpec,
+    metadata: api::RestoreMetadata,
+) -> Result<Operation, Status> {
+    let (restores, fingerprint) = (&service.restores, Fingerprint::of(restore));
+    let place = match restores.reserve(&metadata.request_id, &fingerprint).await? {
         Reserved::Mine(place) => place,
         Reserved::Begun(job) => return Ok(job.operation()),
     };
-    let (prepared, plan) = prepare::prepare(service, &restore).await?;
-    let job = Arc::new(Job::new(metadata(plan), fingerprint, restores.stopping.child_token()));
+    let (prepared, plan) = prepare::prepare(service, restore).await?;
+    let metadata = planned(metadata, plan);
+    let job = Arc::new(Job::new(metadata, fingerprint, restores.stopping.child_token()));
     place.take(&job).map_err(|error| Reason::Unavailable.status(format!("{error:#}")))?;
     run::start(&restores.running, &job, prepared, &restores.directory);
     Ok(job.operation())

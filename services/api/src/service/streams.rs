@@ -11,15 +11,15 @@ use tonic::Status;
 use super::{Answers, Reason};
 
 /// Items are gathered up to this many bytes per message.
-pub(super) const MESSAGE_BYTES: usize = 256 << 10;
+pub(crate) const MESSAGE_BYTES: usize = 256 << 10;
 /// Gathered items are sent, however few they are, once the first of them is this old and another
 /// item arrives.
 const MAX_AGE: Duration = Duration::from_millis(500);
 /// Number of messages made ahead of a slow reader.
-pub(super) const AHEAD: usize = 8;
+pub(crate) const AHEAD: usize = 8;
 
 /// Gathers items into messages and sends them. Its methods return `false` once the reader is gone.
-pub(super) struct Gather<I, T, F: Fn(Vec<I>) -> T> {
+pub(crate) struct Gather<I, T, F: Fn(Vec<I>) -> T> {
     sender: mpsc::Sender<Result<T, Status>>,
     items: Vec<I>,
     bytes: usize,
@@ -29,7 +29,7 @@ pub(super) struct Gather<I, T, F: Fn(Vec<I>) -> T> {
 }
 
 impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
-    pub(super) fn new(sender: mpsc::Sender<Result<T, Status>>, message: F) -> Self {
+    pub(crate) fn new(sender: mpsc::Sender<Result<T, Status>>, message: F) -> Self {
         Self {
             sender,
             items: Vec::new(),
@@ -40,7 +40,7 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
         }
     }
 
-    pub(super) fn add(&mut self, item: I, bytes: usize) -> bool {
+    pub(crate) fn add(&mut self, item: I, bytes: usize) -> bool {
         if self.items.is_empty() {
             self.since = Instant::now();
         }
@@ -51,16 +51,16 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
     }
 
     /// Returns whether the reader still wants answers.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         !self.sender.is_closed()
     }
 
-    pub(super) fn send(&mut self) -> bool {
+    pub(crate) fn send(&mut self) -> bool {
         self.items.is_empty() || self.send_amended(|_| {})
     }
 
     /// Sends the gathered items, even when there are none, in a message that `amend` completes.
-    pub(super) fn send_amended(&mut self, amend: impl FnOnce(&mut T)) -> bool {
+    pub(crate) fn send_amended(&mut self, amend: impl FnOnce(&mut T)) -> bool {
         (self.bytes, self.has_sent) = (0, true);
         let mut message = (self.message)(std::mem::take(&mut self.items));
         amend(&mut message);
@@ -75,7 +75,7 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
 
     /// Ends the stream: sends the remaining items, and the failure if there is one. Without any
     /// items, sends one empty message, because it names the time that it is about.
-    pub(super) fn end(mut self, result: Result<(), Status>) {
+    pub(crate) fn end(mut self, result: Result<(), Status>) {
         // What was found before a failure is still true.
         self.send();
         match result {
@@ -92,7 +92,7 @@ impl<I, T, F: Fn(Vec<I>) -> T> Gather<I, T, F> {
 
 /// Returns the messages that a thread sends. When a defect ends the thread, the stream ends with an
 /// error, because answers are missing.
-pub(super) fn answers<T: Send + 'static>(
+pub(crate) fn answers<T: Send + 'static>(
     messages: mpsc::Receiver<Result<T, Status>>,
     thread: JoinHandle<()>,
 ) -> Answers<T> {

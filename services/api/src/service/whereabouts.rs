@@ -3,12 +3,11 @@
 
 use hindsight_replayer::Engine;
 
-use super::absent::shown_by;
-use super::collections::BUCKETS;
+use super::absent::{BUCKETS, shown_by};
 
 /// Returns where to look for what a time-series collection or a view of that name shows, according
 /// to the newest state of the history. Returns nothing for other names.
-pub(super) fn notes(engine: &Engine, ns: &str) -> Vec<String> {
+pub(crate) fn notes(engine: &Engine, ns: &str) -> Vec<String> {
     let through = engine.applied.borrow().through;
     let view = through.and_then(|through| engine.view(through).ok());
     let shown = view.and_then(|view| shown_by(&view, ns));

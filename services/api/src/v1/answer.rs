@@ -12,11 +12,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use hindsight_proto::v1::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tonic::Status;
 
 use super::problem::{Problem, unshowable};
-use crate::json::spelled;
 use crate::service::{Answers, Reason};
+use crate::times::from_api;
 
 /// Limit on the text of one JSON object. The first answer is always included, however long it is.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
@@ -25,7 +26,7 @@ const BSON: &str = "application/bson";
 
 /// The format that `Accept` asks for, among the formats that the API has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// One object.
     Json,
     /// One object per line, each sent when it is ready.
@@ -66,13 +67,19 @@ impl Format {
     }
 }
 
-pub(super) fn json(value: &impl Serialize) -> Response {
+pub(crate) fn json(value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("answers are plain data");
     ([(header::CONTENT_TYPE, Format::Json.content_type())], body).into_response()
 }
 
+/// Answers with an object that is already JSON text.
+pub(crate) fn json_text(text: &str) -> Result<Response, Problem> {
+    let value: Value = serde_json::from_str(text).map_err(|error| unshowable(error.into()))?;
+    Ok(json(&value))
+}
+
 /// Answers with the document's own bytes.
-pub(super) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
+pub(crate) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
     let mut response = Response::new(Body::from(document));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, Format::Bson.content_type());
@@ -82,8 +89,14 @@ pub(super) fn raw(document: Bytes, at: Option<Timestamp>) -> Response {
     response
 }
 
+/// Returns a position as `t,i`, a form that every time parameter accepts. Returns an empty string
+/// when there is no position.
+fn spelled(position: Option<Timestamp>) -> String {
+    position.map_or_else(String::new, |position| from_api(position).to_string())
+}
+
 /// Gathers all answers in one object. `add` adds an answer and returns the length of its text.
-pub(super) async fn object<T, J: Default + Serialize>(
+pub(crate) async fn object<T, J: Default + Serialize>(
     mut answers: Answers<T>,
     mut add: impl FnMut(&mut J, &T) -> Result<usize>,
 ) -> Result<Response, Problem> {
@@ -104,7 +117,7 @@ pub(super) async fn object<T, J: Default + Serialize>(
 
 /// Streams all answers as they come, each written by `write`. A failure after the first answer
 /// breaks off the connection, so that no caller mistakes some of the answers for all of them.
-pub(super) fn stream<T: Send + 'static>(
+pub(crate) fn stream<T: Send + 'static>(
     format: Format,
     answers: Answers<T>,
     write: impl Fn(&T, &mut BytesMut) -> Result<()> + Send + 'static,
@@ -120,7 +133,7 @@ pub(super) fn stream<T: Send + 'static>(
 }
 
 /// Writes one line of a stream.
-pub(super) fn line(value: &impl Serialize, to: &mut BytesMut) -> Result<()> {
+pub(crate) fn line(value: &impl Serialize, to: &mut BytesMut) -> Result<()> {
     serde_json::to_writer((&mut *to).writer(), value)?;
     to.put_u8(b'\n');
     Ok(())

@@ -18,7 +18,7 @@ pub(crate) struct Problem(Box<ProblemJson>);
 /// Why a call failed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct ProblemJson {
+pub(crate) struct ProblemJson {
     /// Always `about:blank`: `status` says which kind of problem this is, `reason` which problem it
     /// is.
     r#type: String,
@@ -104,7 +104,7 @@ impl IntoResponse for Problem {
 }
 
 /// Returns the problem for held bytes that are not BSON.
-pub(super) fn unshowable(error: anyhow::Error) -> Problem {
+pub(crate) fn unshowable(error: anyhow::Error) -> Problem {
     Reason::Internal.status(format!("{error:#}. Accept: application/bson returns the bytes")).into()
 }
 

@@ -1,6 +1,7 @@
 use clap::Args;
+use hindsight_api::calls::list_collections::CollectionJson;
 use hindsight_api::extended_json::written;
-use hindsight_api::json::{CollectionJson, Notation};
+use hindsight_api::json::Notation;
 use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation as Form;
 use hindsight_proto::v1::ListCollectionsRequest;

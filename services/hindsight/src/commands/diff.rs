@@ -1,7 +1,8 @@
 use bytes::Bytes;
 use clap::Args;
+use hindsight_api::calls::diff_times::ChangeJson;
 use hindsight_api::extended_json::written;
-use hindsight_api::json::{ChangeJson, Notation};
+use hindsight_api::json::Notation;
 use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation as Form;
 use hindsight_oplog::raw::{Doc, kind};

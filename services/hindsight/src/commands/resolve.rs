@@ -1,5 +1,6 @@
 use clap::Args;
-use hindsight_api::json::{Notation, ResolvedTimeJson};
+use hindsight_api::calls::resolve_time::ResolvedTimeJson;
+use hindsight_api::json::Notation;
 use hindsight_api::times::shown;
 use hindsight_proto::v1::{ResolveTimeRequest, TimeSpec};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use hindsight_api::json::CommandJson;
+use hindsight_api::calls::get_timeline::CommandJson;
 use hindsight_api::times::{included, shown, to_api};
 use hindsight_oplog::{Entry, Timestamp};
 use hindsight_proto::v1::{

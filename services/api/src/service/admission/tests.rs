@@ -12,11 +12,22 @@ fn admission(directory: &Path, room: usize) -> Admission {
     Admission::of_server(audit, room)
 }
 
-fn request(role: Role) -> Request<api::GetDocumentRequest> {
-    let mut request =
-        Request::new(api::GetDocumentRequest { ns: "shop.orders".into(), ..Default::default() });
+fn request<C: ApiCall>(message: C, role: Role) -> Request<C> {
+    let mut request = Request::new(message);
     request.extensions_mut().insert(Caller { name: "ann".into(), role, peer: None });
     request
+}
+
+fn get(role: Role) -> Request<api::GetDocumentRequest> {
+    request(api::GetDocumentRequest { ns: "shop.orders".into(), ..Default::default() }, role)
+}
+
+fn scan(role: Role) -> Request<api::ScanCollectionRequest> {
+    request(api::ScanCollectionRequest::default(), role)
+}
+
+fn status(role: Role) -> Request<api::GetStatusRequest> {
+    request(api::GetStatusRequest {}, role)
 }
 
 fn lines(directory: &Path) -> Vec<Value> {
@@ -33,7 +44,7 @@ fn phases(directory: &Path) -> Vec<(Value, Value)> {
 async fn a_read_is_on_record_before_and_after_it_is_answered() {
     let directory = tempfile::tempdir().expect("a directory");
     let admission = admission(directory.path(), 1);
-    let call = admission.begin(Call::GetDocument, &request(Role::Viewer)).expect("it may");
+    let call = admission.begin(&get(Role::Viewer)).expect("it may");
     assert_eq!(lines(directory.path()).len(), 1);
     let answer = async { Ok(api::GetDocumentResponse::default()) };
     call.one(answer).await.expect("an answer");
@@ -46,15 +57,15 @@ async fn a_read_is_on_record_before_and_after_it_is_answered() {
 async fn a_caller_that_goes_away_ends_its_call() {
     let directory = tempfile::tempdir().expect("a directory");
     let admission = admission(directory.path(), 1);
-    let call = admission.begin(Call::ScanCollection, &request(Role::Viewer)).expect("it may");
+    let call = admission.begin(&scan(Role::Viewer)).expect("it may");
     let answers: Answers<api::ScanCollectionResponse> =
         Box::pin(futures_util::stream::repeat_with(|| Ok(Default::default())));
     let mut answers = call.many(async { Ok(answers) }).await.expect("a stream").into_inner();
     assert!(answers.next().await.is_some_and(|answer| answer.is_ok()));
-    let full = admission.begin(Call::GetDocument, &request(Role::Viewer)).map(drop);
+    let full = admission.begin(&get(Role::Viewer)).map(drop);
     assert_eq!(full.expect_err("there is room for one").code(), Code::ResourceExhausted);
     drop(answers);
-    admission.begin(Call::GetStatus, &request(Role::Viewer)).expect("there is room again");
+    admission.begin(&status(Role::Viewer)).expect("there is room again");
     assert_eq!(phases(directory.path())[1], (json!("ended"), json!("CANCELLED")));
 }
 
@@ -62,12 +73,14 @@ async fn a_caller_that_goes_away_ends_its_call() {
 async fn a_deadline_ends_answers_that_never_come() {
     let directory = tempfile::tempdir().expect("a directory");
     let admission = admission(directory.path(), 4);
-    let mut request = request(Role::Viewer);
-    request.metadata_mut().insert("grpc-timeout", "20m".parse().expect("text"));
-    let call = admission.begin(Call::GetDocument, &request).expect("it may");
+    let soon = || "20m".parse().expect("text");
+    let (mut get, mut scan) = (get(Role::Viewer), scan(Role::Viewer));
+    get.metadata_mut().insert("grpc-timeout", soon());
+    scan.metadata_mut().insert("grpc-timeout", soon());
+    let call = admission.begin(&get).expect("it may");
     let never = std::future::pending::<Result<api::GetDocumentResponse, Status>>();
     assert_eq!(call.one(never).await.expect_err("too late").code(), Code::DeadlineExceeded);
-    let call = admission.begin(Call::ScanCollection, &request).expect("it may");
+    let call = admission.begin(&scan).expect("it may");
     let answers: Answers<api::ScanCollectionResponse> = Box::pin(futures_util::stream::pending());
     let mut answers = call.many(async { Ok(answers) }).await.expect("a stream").into_inner();
     let late = answers.next().await.expect("an end").expect_err("too late");
@@ -79,12 +92,13 @@ async fn a_deadline_ends_answers_that_never_come() {
 fn who_may_not_is_on_record_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let admission = admission(directory.path(), 1);
-    let refused = admission.begin(Call::CreateRestore, &request(Role::Operator)).map(drop);
+    let create = request(api::CreateRestoreRequest::default(), Role::Operator);
+    let refused = admission.begin(&create).map(drop);
     assert_eq!(refused.expect_err("it may not").code(), Code::PermissionDenied);
     assert_eq!(phases(directory.path()), [(json!("ended"), json!("PERMISSION_DENIED"))]);
-    let mut stranger = request(Role::Viewer);
+    let mut stranger = status(Role::Viewer);
     stranger.extensions_mut().clear();
-    assert!(admission.begin(Call::GetStatus, &stranger).is_err(), "it did not pass the gate");
+    assert!(admission.begin(&stranger).is_err(), "it did not pass the gate");
 }
 
 #[test]
@@ -105,13 +119,13 @@ fn timeouts_are_read_as_grpc_writes_them() {
 async fn work_that_nobody_waits_for_takes_its_room_until_it_ends() {
     let directory = tempfile::tempdir().expect("a directory");
     let admission = admission(directory.path(), 1);
-    let call = admission.begin(Call::GetDocument, &request(Role::Viewer)).expect("it may");
+    let call = admission.begin(&get(Role::Viewer)).expect("it may");
     let place = call.place();
     assert!(place.is_wanted());
     drop(call);
     assert!(!place.is_wanted());
-    let full = admission.begin(Call::GetDocument, &request(Role::Viewer)).map(drop);
+    let full = admission.begin(&get(Role::Viewer)).map(drop);
     assert_eq!(full.expect_err("a thread still works").code(), Code::ResourceExhausted);
     drop(place);
-    admission.begin(Call::GetDocument, &request(Role::Viewer)).expect("there is room again");
+    admission.begin(&get(Role::Viewer)).expect("there is room again");
 }

@@ -17,13 +17,13 @@ use super::record::{self, Record};
 pub(super) type Ended = Result<api::RestoreReport, Failed>;
 
 #[derive(Clone)]
-pub(in super::super) struct State {
+pub(crate) struct State {
     metadata: api::RestoreMetadata,
     ended: Option<Ended>,
 }
 
 impl State {
-    pub(in super::super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.ended.is_some()
     }
 
@@ -47,7 +47,7 @@ pub(super) fn validated(metadata: api::RestoreMetadata) -> Operation {
     Operation { metadata, done: true, ..Default::default() }
 }
 
-pub(in super::super) struct Job {
+pub(crate) struct Job {
     pub(super) name: String,
     pub(super) request_id: String,
     /// Unknown for restores begun by earlier versions.
@@ -87,21 +87,21 @@ impl Job {
         }
     }
 
-    pub(in super::super) fn operation(&self) -> Operation {
+    pub(crate) fn operation(&self) -> Operation {
         self.state.borrow().operation(&self.name)
     }
 
-    pub(in super::super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state.borrow().is_done()
     }
 
-    pub(in super::super) fn subscribe(&self) -> watch::Receiver<State> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
 
     /// Asks the restore to stop. It ends within about a second. A restore that has ended stays as
     /// it is.
-    pub(in super::super) fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         let was_running = self.state.send_if_modified(|state| {
             let is_running = !state.is_done();
             state.metadata.cancel_requested |= is_running;

@@ -1,26 +1,52 @@
-//! The collections and views that existed at a time.
+//! `ListCollections`: the collections and views that existed at a time.
 
 use std::sync::Arc;
 
+use anyhow::Result;
+use axum::response::Response;
 use bson::RawDocument;
 use bson::raw::cstr;
+use hindsight_access::Role;
 use hindsight_history::CollectionState;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_replayer::find::NamespacePattern;
 use hindsight_replayer::{Engine, QueryError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tonic::Status;
+use utoipa::{IntoParams, ToSchema};
 
-use super::admission::Place;
-use super::page::{Page, PageKey};
-use super::{Reason, Service, apart, status_of};
+use crate::json::texts::{Text, Texts};
+use crate::json::{Notation, PositionJson};
+use crate::service::absent::BUCKETS;
+use crate::service::page::{Page, PageKey};
+use crate::service::{ApiCall, Counted, Place, Reason, Service, Unary, about, apart, status_of};
 use crate::times::to_api;
+use crate::v1::answer::json;
+use crate::v1::problem::{Problem, ProblemJson, unshowable};
+use crate::v1::question::{Asker, Params, time};
 
-/// The name prefix of the collection that holds the buckets of a time-series collection.
-pub(super) const BUCKETS: &str = "system.buckets.";
 const VIEWS: &str = ".system.views";
 
-pub(super) async fn list(
+impl ApiCall for api::ListCollectionsRequest {
+    const NAME: &'static str = "ListCollections";
+    const ROLE: Role = Role::Viewer;
+    const DOCUMENTS: Counted<Self::Answer> = None;
+    type Answer = api::ListCollectionsResponse;
+
+    fn about(&self) -> Value {
+        about::given([("ns", self.ns.as_str().into()), ("at", about::time(&self.at))])
+    }
+}
+
+impl Unary for api::ListCollectionsRequest {
+    async fn answer(self, service: &Service, place: Place) -> Result<Self::Answer, Status> {
+        answer(service, place, self).await
+    }
+}
+
+async fn answer(
     service: &Service,
     place: Place,
     request: api::ListCollectionsRequest,
@@ -147,4 +173,93 @@ fn time_series_options(buckets: &[u8]) -> Result<bytes::Bytes, String> {
         }
     }
     Ok(options.into_bytes().into())
+}
+
+/// The collections and views that existed at a time, by name.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Collections)]
+pub struct CollectionsJson {
+    pub at: Option<PositionJson>,
+    pub collections: Vec<CollectionJson>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+}
+
+/// A collection or a view.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Collection)]
+pub struct CollectionJson {
+    pub ns: String,
+    /// `collection`, `view` or `timeseries`.
+    pub r#type: String,
+    /// In hexadecimal; `null` for views and time-series collections.
+    pub uuid: Option<String>,
+    #[schema(value_type = Object)]
+    pub options: Text,
+    #[schema(value_type = Vec<Object>)]
+    pub indexes: Vec<Text>,
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
+}
+
+impl CollectionJson {
+    pub fn of(collection: &api::Collection, notation: Notation) -> Result<Self> {
+        let uuid =
+            bson::Uuid::from_bytes(<[u8; 16]>::try_from(&collection.uuid[..]).unwrap_or_default());
+        let mut texts = Texts::new(notation);
+        Ok(Self {
+            ns: collection.ns.clone(),
+            r#type: collection.r#type.clone(),
+            uuid: (collection.uuid.len() == 16).then(|| uuid.to_string()),
+            options: texts.document("options", &collection.options)?,
+            indexes: texts.each("indexes", 0, &collection.indexes)?,
+            inexact: texts.inexact,
+        })
+    }
+}
+
+impl CollectionsJson {
+    pub fn of(answer: api::ListCollectionsResponse, notation: Notation) -> Result<Self> {
+        let all = answer.collections.iter().map(|it| CollectionJson::of(it, notation));
+        let collections = all.collect::<Result<_>>()?;
+        let next_page_token = answer.next_page_token;
+        Ok(Self { at: answer.at.map(Into::into), collections, next_page_token })
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// Default: latest.
+    at: Option<String>,
+    /// `db.collection`, or `db.*`. Default: all.
+    ns: Option<String>,
+    /// Limit on the number of collections. Default: 1,000; at most 10,000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the previous page.
+    page_token: Option<String>,
+    #[serde(default)]
+    #[param(inline)]
+    notation: Notation,
+}
+
+/// Lists the collections and views that existed at a time, with options and indexes, by name.
+#[utoipa::path(get, path = "/v1/collections", tag = "data", params(ListParams), responses(
+    (status = 200, body = CollectionsJson),
+    (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    asker: Asker,
+    Params(params): Params<ListParams>,
+) -> Result<Response, Problem> {
+    let request = api::ListCollectionsRequest {
+        at: time(params.at),
+        ns: params.ns.unwrap_or_default(),
+        page_size: params.page_size.unwrap_or_default(),
+        page_token: params.page_token.unwrap_or_default(),
+    };
+    let answer = asker.one(request).await?;
+    Ok(json(&CollectionsJson::of(answer, params.notation).map_err(unshowable)?))
 }

@@ -1,41 +1,64 @@
-//! The documents of a collection at a time: all of them, or the documents that a filter selects.
+//! `ScanCollection`: the documents of a collection at a time, all of them or the documents that a
+//! filter selects.
 
+use anyhow::Result;
+use axum::response::Response;
 use bson::RawDocument;
 use bytes::{Bytes, BytesMut};
+use hindsight_access::Role;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_query::{Filter, Projection};
 use hindsight_replayer::{Engine, QueryError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tonic::Status;
+use utoipa::{IntoParams, ToSchema};
 
-use super::absent::no_such_collection;
-use super::filter_version::source_version;
-use super::page::PageKey;
-use super::streams::{AHEAD, Gather, MESSAGE_BYTES, answers};
-use super::{Answers, Reason, Service, check_ns, collation, invalid, status_of};
+use crate::extended_json::written;
+use crate::json::texts::{Text, Texts};
+use crate::json::{Notation, PositionJson};
+use crate::service::absent::no_such_collection;
+use crate::service::fields::{check_ns, query_of};
+use crate::service::page::PageKey;
+use crate::service::streams::{self, AHEAD, Gather, MESSAGE_BYTES};
+use crate::service::{
+    Answers, ApiCall, Counted, Reason, Service, Streaming, about, collation, invalid, status_of,
+};
 use crate::times::to_api;
+use crate::v1::answer::{Format, line, object, stream};
+use crate::v1::problem::{Problem, ProblemJson};
+use crate::v1::question::{Asker, Params, Segments, document, limit_of, time};
+
+impl ApiCall for api::ScanCollectionRequest {
+    const NAME: &'static str = "ScanCollection";
+    const ROLE: Role = Role::Viewer;
+    const DOCUMENTS: Counted<Self::Answer> = Some(|answer| answer.documents.len() as u64);
+    type Answer = api::ScanCollectionResponse;
+
+    fn about(&self) -> Value {
+        about::given([
+            ("ns", self.ns.as_str().into()),
+            ("at", about::time(&self.at)),
+            ("limit", self.limit.into()),
+            ("filter", about::document(&self.filter)),
+            ("projection", about::document(&self.projection)),
+        ])
+    }
+}
+
+impl Streaming for api::ScanCollectionRequest {
+    async fn answers(self, service: &Service) -> Result<Answers<Self::Answer>, Status> {
+        answers(service, self).await
+    }
+}
 
 /// Which documents to return, and which of their fields.
 struct Selection {
     filter: Option<Filter>,
     projection: Option<Projection>,
     limit: usize,
-}
-
-/// Parses a filter for documents of that time (`None`: of any time). Returns `None` when there are
-/// no bytes.
-pub(super) fn filter_of(
-    engine: &Engine,
-    at: Option<Timestamp>,
-    bytes: &[u8],
-) -> Result<Option<Filter>, Status> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let document = RawDocument::from_bytes(bytes).map_err(|error| invalid("filter", error))?;
-    let version = source_version(engine, at);
-    Filter::parse(document, version).map(Some).map_err(|error| invalid("filter", error))
 }
 
 /// Copies documents, many of them into one piece of memory: allocating memory for each document,
@@ -70,7 +93,7 @@ impl Selection {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        let filter = filter_of(engine, Some(at), &request.filter)?;
+        let filter = query_of(engine, Some(at), &request.filter)?;
         Ok(Self { filter, projection, limit })
     }
 
@@ -105,7 +128,7 @@ struct Scan {
     key: PageKey,
 }
 
-pub(super) async fn scan(
+async fn answers(
     service: &Service,
     request: api::ScanCollectionRequest,
 ) -> Result<Answers<api::ScanCollectionResponse>, Status> {
@@ -140,7 +163,7 @@ pub(super) async fn scan(
         let result = scan.run(&engine, &mut gather);
         gather.end(result);
     });
-    Ok(answers(receiver, thread))
+    Ok(streams::answers(receiver, thread))
 }
 
 impl Scan {
@@ -179,5 +202,97 @@ impl Scan {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Documents as they were at a time, in the order of `_id`.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = DocumentsAt)]
+pub struct DocumentsJson {
+    pub at: Option<PositionJson>,
+    #[schema(value_type = Vec<Object>)]
+    pub documents: Vec<Text>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
+}
+
+impl DocumentsJson {
+    /// Adds an answer. Returns the length of the text that was added.
+    pub fn add(
+        &mut self,
+        answer: &api::ScanCollectionResponse,
+        notation: Notation,
+    ) -> Result<usize> {
+        let mut texts = Texts::new(notation);
+        let documents = texts.each("documents", self.documents.len(), &answer.documents)?;
+        self.at = answer.at.map(Into::into);
+        self.documents.extend(documents);
+        self.next_page_token.clone_from(&answer.next_page_token);
+        self.inexact.extend(texts.inexact);
+        Ok(texts.bytes)
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ScanParams {
+    /// Default: latest.
+    at: Option<String>,
+    /// A filter in MongoDB's query language: `{"total":{"$gt":100}}`. In a collection with a
+    /// collation, a filter that compares strings, other than by `$regex`, is refused.
+    filter: Option<String>,
+    /// Which fields to return, as `find` takes it: `{"total":1}`.
+    projection: Option<String>,
+    /// Limit on the number of documents. Default: 1,000 in one JSON object, which holds at most
+    /// 10,000; no limit in a stream.
+    limit: Option<u64>,
+    /// `next_page_token` of the previous page.
+    page_token: Option<String>,
+    #[serde(default)]
+    #[param(inline)]
+    notation: Notation,
+}
+
+/// Returns the documents of a collection as they were at a time, in the order of `_id`.
+#[utoipa::path(get, path = "/v1/collections/{ns}/documents", tag = "data",
+    params(("ns" = String, Path, description = "`db.collection`"), ScanParams),
+    responses(
+        (status = 200, content(
+            (DocumentsJson = "application/json"), (Object = "application/x-ndjson"), (String = "application/bson"))),
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "the collection did not exist then"),
+        (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
+pub(super) async fn scan(
+    asker: Asker,
+    format: Format,
+    Segments(ns): Segments<String>,
+    Params(params): Params<ScanParams>,
+) -> Result<Response, Problem> {
+    let notation = params.notation;
+    let request = api::ScanCollectionRequest {
+        ns,
+        at: time(params.at),
+        limit: limit_of(params.limit, format)?,
+        filter: document("filter", params.filter.as_deref())?,
+        projection: document("projection", params.projection.as_deref())?,
+        page_token: params.page_token.unwrap_or_default(),
+    };
+    let answers = asker.many(request).await?;
+    match format {
+        Format::Json => object(answers, |to: &mut DocumentsJson, it| to.add(it, notation)).await,
+        Format::Lines => Ok(stream(format, answers, move |answer, to| {
+            answer
+                .documents
+                .iter()
+                .try_for_each(|document| line(&written(document, notation.into())?.marked(), to))
+        })),
+        Format::Bson => Ok(stream(format, answers, |answer, to| {
+            answer.documents.iter().for_each(|document| to.extend_from_slice(document));
+            Ok(())
+        })),
     }
 }

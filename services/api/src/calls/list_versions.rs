@@ -1,0 +1,188 @@
+//! `ListVersions`: every version of one document.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use axum::response::Response;
+use bytes::Bytes;
+use hindsight_access::Role;
+use hindsight_history::{Cause, Version};
+use hindsight_proto::v1 as api;
+use hindsight_replayer::Engine;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tonic::Status;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::json::texts::{Text, Texts};
+use crate::json::{Notation, PositionJson};
+use crate::service::fields::{check_ns, id_of};
+use crate::service::page::{Page, PageKey};
+use crate::service::{
+    ApiCall, Counted, Place, Reason, Service, Unary, about, apart, collation, status_of,
+    whereabouts,
+};
+use crate::times::to_api;
+use crate::v1::answer::json;
+use crate::v1::problem::{Problem, ProblemJson, unshowable};
+use crate::v1::question::{Asker, Params, Segments, id};
+
+impl ApiCall for api::ListVersionsRequest {
+    const NAME: &'static str = "ListVersions";
+    const ROLE: Role = Role::Viewer;
+    const DOCUMENTS: Counted<Self::Answer> = Some(|answer| answer.versions.len() as u64);
+    type Answer = api::ListVersionsResponse;
+
+    fn about(&self) -> Value {
+        about::given([("ns", self.ns.as_str().into()), ("id", about::id(&self.id))])
+    }
+}
+
+impl Unary for api::ListVersionsRequest {
+    async fn answer(self, service: &Service, place: Place) -> Result<Self::Answer, Status> {
+        let engine = service.engine.clone();
+        apart(place, move |place| answer(&engine, &self, &|| place.is_wanted())).await
+    }
+}
+
+fn answer(
+    engine: &Engine,
+    request: &api::ListVersionsRequest,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<api::ListVersionsResponse, Status> {
+    check_ns(&request.ns)?;
+    let id = id_of(&request.id)?;
+    let key = PageKey::new("versions", &[request.ns.as_bytes(), &request.id]);
+    let skipped = key.number_in(&request.page_token)?;
+    let history = engine.history().map_err(status_of)?;
+    let (mut page, mut seen) = (Page::of(request.page_size), 0_u64);
+    let mut visit = |version: Version<'_>| {
+        seen += 1;
+        if !is_wanted() {
+            return ControlFlow::Break(());
+        }
+        if seen <= skipped {
+            return ControlFlow::Continue(());
+        }
+        match page.take(version_of(version), version.document.map_or(0, <[u8]>::len)) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    let found = history.versions(&request.ns, id, &mut visit);
+    found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
+    if seen == 0 {
+        let states = history.states_named(&request.ns);
+        collation::check_absent(id, states.iter().map(|state| &**state))?;
+        let never = format!(
+            "{} never held a document with this _id, as far as the history reaches",
+            request.ns
+        );
+        let notes = whereabouts::notes(engine, &request.ns);
+        let text: Vec<String> = std::iter::once(never).chain(notes).collect();
+        return Err(Reason::NoSuchDocument.status(text.join(". ")));
+    }
+    let next = skipped + page.items.len() as u64;
+    let next_page_token = if page.is_cut { key.token(&next.to_be_bytes()) } else { String::new() };
+    Ok(api::ListVersionsResponse { versions: page.items, next_page_token })
+}
+
+fn version_of(version: Version<'_>) -> api::Version {
+    api::Version {
+        from: Some(to_api(version.visible)),
+        document: version.document.map(Bytes::copy_from_slice),
+        cause: cause(version.cause).into(),
+    }
+}
+
+fn cause(cause: Cause) -> api::VersionCause {
+    match cause {
+        Cause::Base => api::VersionCause::Base,
+        Cause::Entry => api::VersionCause::Entry,
+        Cause::Named => api::VersionCause::CollectionNamed,
+        Cause::Unnamed => api::VersionCause::CollectionUnnamed,
+    }
+}
+
+/// Versions of one document, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Versions)]
+pub struct VersionsJson {
+    pub versions: Vec<VersionJson>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+}
+
+/// One state of the document, valid from `from` until the next version.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Version)]
+pub struct VersionJson {
+    pub from: Option<PositionJson>,
+    /// `null` when the document was deleted.
+    #[schema(value_type = Option<Object>)]
+    pub document: Option<Text>,
+    /// `base`, `entry`, `collection_named` or `collection_unnamed`.
+    pub cause: String,
+    /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub inexact: Vec<String>,
+}
+
+impl VersionJson {
+    pub fn of(version: &api::Version, notation: Notation) -> Result<Self> {
+        let mut texts = Texts::new(notation);
+        Ok(Self {
+            from: version.from.map(Into::into),
+            document: texts.some("document", version.document.as_ref())?,
+            cause: version.cause().as_str_name().to_ascii_lowercase(),
+            inexact: texts.inexact,
+        })
+    }
+}
+
+impl VersionsJson {
+    pub fn of(answer: api::ListVersionsResponse, notation: Notation) -> Result<Self> {
+        let versions = answer.versions.iter().map(|version| VersionJson::of(version, notation));
+        let versions = versions.collect::<Result<_>>()?;
+        Ok(Self { versions, next_page_token: answer.next_page_token })
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionsParams {
+    /// Limit on the number of versions. Default: 1,000; at most 10,000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the previous page.
+    page_token: Option<String>,
+    #[serde(default)]
+    #[param(inline)]
+    notation: Notation,
+}
+
+/// Lists every version of one document, oldest first.
+#[utoipa::path(get, path = "/v1/collections/{ns}/documents/{id}/versions", tag = "data",
+    params(
+        ("ns" = String, Path, description = "`db.collection`"),
+        ("id" = String, Path, description = "`_id`, percent-encoded"),
+        VersionsParams),
+    responses(
+        (status = 200, body = VersionsJson),
+        (status = 404, body = ProblemJson, content_type = "application/problem+json", description = "the document never existed"),
+        (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
+pub(super) async fn versions(
+    asker: Asker,
+    Segments((ns, wanted)): Segments<(String, String)>,
+    Params(params): Params<VersionsParams>,
+) -> Result<Response, Problem> {
+    let request = api::ListVersionsRequest {
+        ns,
+        id: id(&wanted)?,
+        page_size: params.page_size.unwrap_or_default(),
+        page_token: params.page_token.unwrap_or_default(),
+    };
+    let answer = asker.one(request).await?;
+    Ok(json(&VersionsJson::of(answer, params.notation).map_err(unshowable)?))
+}
