@@ -93,7 +93,7 @@ calls! {
         one resolve_time: api::ResolveTimeRequest, http resolve;
         one get_timeline: api::GetTimelineRequest, http timeline;
         many search_entries: api::SearchEntriesRequest, type SearchEntriesStream, http search;
-        one list_collections: api::ListCollectionsRequest, http list;
+        one list_collections: api::ListCollectionsRequest, http list_collections;
         many scan_collection: api::ScanCollectionRequest, type ScanCollectionStream, http scan;
         one get_document: api::GetDocumentRequest, http get_document;
         one list_versions: api::ListVersionsRequest, http versions;
@@ -104,7 +104,7 @@ calls! {
         one verify: api::VerifyRequest, http verify;
     }
     Operations {
-        one list_operations: operations::ListOperationsRequest, http list;
+        one list_operations: operations::ListOperationsRequest, http list_operations;
         one get_operation: operations::GetOperationRequest, http get_operation;
         one delete_operation: operations::DeleteOperationRequest, http delete;
         one cancel_operation: operations::CancelOperationRequest, http cancel;

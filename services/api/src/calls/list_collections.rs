@@ -250,7 +250,7 @@ pub(super) struct ListParams {
 #[utoipa::path(get, path = "/v1/collections", tag = "data", params(ListParams), responses(
     (status = 200, body = CollectionsJson),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
-pub(super) async fn list(
+pub(super) async fn list_collections(
     asker: Asker,
     Params(params): Params<ListParams>,
 ) -> Result<Response, Problem> {

@@ -69,7 +69,7 @@ pub(super) struct ListParams {
 #[utoipa::path(get, path = "/v1/operations", tag = "restores", params(ListParams), responses(
     (status = 200, body = OperationsJson),
     (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
-pub(super) async fn list(
+pub(super) async fn list_operations(
     asker: Asker,
     Params(params): Params<ListParams>,
 ) -> Result<Response, Problem> {

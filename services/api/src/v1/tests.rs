@@ -1,5 +1,7 @@
 //! Checks the description of the API, which clients rely on.
 
+use std::collections::BTreeSet;
+
 use hindsight_remedy::Remedy;
 
 use super::described;
@@ -12,10 +14,12 @@ fn the_description_is_valid_and_names_every_answer() {
     assert_eq!(json["openapi"], "3.1.0");
     let paths = json["paths"].as_object().expect("there are paths");
     assert!(paths.len() >= 17, "{} paths", paths.len());
+    let mut ids = BTreeSet::new();
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("methods") {
             let about = format!("{method} {path}");
             assert!(operation["summary"].is_string(), "{about} has no summary");
+            assert!(ids.insert(operation["operationId"].as_str()), "{about}: its id is taken");
             assert!(operation["responses"]["4XX"].is_object(), "{about} describes no failure");
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 assert!(response["description"].is_string(), "{about} does not describe {status}");
