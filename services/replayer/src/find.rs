@@ -19,7 +19,6 @@ mod candidates;
 mod context;
 mod filter;
 mod frames;
-mod prune;
 mod search;
 mod session;
 mod text;
