@@ -23,4 +23,4 @@ pub use error::{QueryError, Why};
 pub use follow::{Applied, FollowError, Follower, NamedEntry, Stopped};
 pub use snapshot::HistorySnapshot;
 pub use timeline::Timeline;
-pub use verify::{VerifyReport, verify};
+pub use verify::{Damage, VerifyReport, verify};

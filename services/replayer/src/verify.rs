@@ -5,12 +5,11 @@ use std::path::Path;
 use hindsight_log::SegmentLog;
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::Sequence;
-use serde::Serialize;
 
 use crate::error::{Cause, QueryError};
 
-/// What was checked, and what was found. The fields are the JSON that callers see.
-#[derive(Debug, Clone, Default, Serialize)]
+/// What was checked, and what was found.
+#[derive(Debug, Clone, Default)]
 pub struct VerifyReport {
     /// True when nothing that was checked is damaged.
     pub sound: bool,
@@ -34,7 +33,7 @@ pub struct VerifyReport {
 }
 
 /// One damaged file or segment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Damage {
     /// The name of the file, segment or base; `log` for the log as a whole.
     pub what: String,

@@ -1,12 +1,12 @@
 use clap::Args;
+use hindsight_api::calls::verify::VerifyJson;
 use hindsight_proto::v1::VerifyRequest;
-use serde_json::Value;
 
 use super::Ask;
 use super::print::{print_json, print_line};
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
-use crate::exit::{Context, Exit, Result};
+use crate::exit::{Exit, Result};
 
 /// Check the chain and the checksums of everything that is held.
 #[derive(Debug, Args)]
@@ -21,15 +21,11 @@ impl Ask for Verify {
     async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
         let answer =
             backend.hindsight().verify(VerifyRequest { deep: self.deep }).await?.into_inner();
-        let report: Value = serde_json::from_str(&answer.json).context("read the report")?;
+        let sound = answer.sound;
         match global.output {
-            Output::Json => print_json(&report)?,
-            Output::Text => {
-                for line in report["lines"].as_array().into_iter().flatten() {
-                    print_line(line.as_str().unwrap_or_default())?;
-                }
-            }
+            Output::Json => print_json(&VerifyJson::from(answer))?,
+            Output::Text => answer.lines.iter().try_for_each(|line| print_line(line))?,
         }
-        Ok(if answer.sound { Exit::Done } else { Exit::VerificationFailed })
+        Ok(if sound { Exit::Done } else { Exit::VerificationFailed })
     }
 }
