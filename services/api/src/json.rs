@@ -3,6 +3,7 @@
 
 pub mod operation;
 mod plan;
+mod report;
 pub(crate) mod texts;
 
 use hindsight_proto::v1 as api;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use plan::PlanJson;
+pub use report::ReportJson;
 pub use texts::Notation;
 
 /// A position: MongoDB's cluster time.

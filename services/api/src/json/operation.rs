@@ -6,11 +6,10 @@ use hindsight_proto::v1 as api;
 use hindsight_remedy::{Remedy, from_json};
 use prost_types::Any;
 use serde::Serialize;
-use serde_json::Value;
 use tonic_types::RpcStatusExt;
 use utoipa::ToSchema;
 
-use super::PlanJson;
+use super::{PlanJson, ReportJson};
 use crate::service::REMEDIES;
 
 /// A restore.
@@ -25,8 +24,8 @@ pub struct OperationJson {
     pub metadata: MetadataJson,
     /// The report of the restore.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, required = false)]
-    pub response: Option<Value>,
+    #[schema(required = false)]
+    pub response: Option<ReportJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub error: Option<FailureJson>,
@@ -89,7 +88,7 @@ impl OperationJson {
             Some(operation::Result::Response(report)) => {
                 let report: api::RestoreReport =
                     Any::to_msg(report).context("an operation's response")?;
-                response = Some(serde_json::from_str(&report.json).context("a restore's report")?);
+                response = Some(report.into());
             }
             Some(operation::Result::Error(failed)) => {
                 let info = failed.get_details_error_info();

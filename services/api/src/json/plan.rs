@@ -29,14 +29,19 @@ pub struct SkippedJson {
 
 impl From<api::RestorePlan> for PlanJson {
     fn from(plan: api::RestorePlan) -> Self {
-        let skipped = plan.skipped.into_iter();
         Self {
             through: plan.through.map(Into::into),
             target: plan.target,
             collections: plan.namespaces,
-            skipped: skipped.map(|it| SkippedJson { ns: it.ns, reason: it.reason }).collect(),
+            skipped: plan.skipped.into_iter().map(Into::into).collect(),
             warnings: plan.warnings,
             text: plan.text,
         }
+    }
+}
+
+impl From<api::Skipped> for SkippedJson {
+    fn from(skipped: api::Skipped) -> Self {
+        Self { ns: skipped.ns, reason: skipped.reason }
     }
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use hindsight_api::json::ReportJson;
 use hindsight_api::times::{from_api, included, json_of};
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1::{CreateRestoreRequest, RestorePlan, RestoreSpec, TimeSpec};
@@ -124,8 +125,7 @@ pub(super) async fn finish(
     bar.enable_steady_tick(Duration::from_millis(200));
     let ended = follow(operation, backend, &bar).await;
     bar.finish_and_clear();
-    let report = ended?;
-    let report = serde_json::from_str(&report.json).context("read the report")?;
+    let report = serde_json::to_value(ReportJson::from(ended?))?;
     if global.output != Output::Json {
         for warning in warnings(&report).filter(|warning| !shown.iter().any(|w| w == warning)) {
             say(&format!("warning: {warning}"));

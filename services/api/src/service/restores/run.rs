@@ -7,15 +7,15 @@ use std::time::Duration;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_restore::{
-    Phase, Prepared, Progress, ProgressSnapshot, RestoreError, RestoreFailure, RestoreReport,
+    CollectionReport, Phase, Prepared, Progress, ProgressSnapshot, RestoreError, RestoreFailure,
+    RestoreReport, Skipped,
 };
-use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::super::Reason;
 use super::super::reason::status_of_restore;
 use super::job::{Ended, Job, failed};
-use crate::extended_json::of_timestamp;
+use crate::times::to_api;
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -109,10 +109,49 @@ fn phase(phase: Phase) -> api::RestorePhase {
 }
 
 fn report_of(report: &RestoreReport) -> api::RestoreReport {
-    let mut json = serde_json::to_value(report).expect("a report is plain data");
+    let collection = |collection: &CollectionReport| api::RestoredCollection {
+        ns: collection.ns.clone(),
+        documents: collection.documents,
+        bytes: collection.bytes,
+        digest: collection.digest.to_string(),
+        indexes: collection.indexes as u64,
+        verified: collection.verified,
+    };
+    let skipped =
+        |skipped: &Skipped| api::Skipped { ns: skipped.ns.clone(), reason: skipped.reason.clone() };
+    api::RestoreReport {
+        through: Some(to_api(report.timestamp)),
+        verified: report.verified,
+        documents: report.documents,
+        bytes: report.bytes,
+        collections: report.collections.iter().map(collection).collect(),
+        views: report.views.clone(),
+        users: report.users,
+        roles: report.roles,
+        skipped: report.skipped.iter().map(skipped).collect(),
+        warnings: report.warnings.clone(),
+        documents_per_second: report.documents_per_second,
+        bytes_per_second: report.bytes_per_second,
+        seconds: Some(api::RestoreSeconds {
+            total: seconds(report.durations.total),
+            collections: seconds(report.durations.collections),
+            documents: seconds(report.durations.documents),
+            indexes: seconds(report.durations.indexes),
+            verification: seconds(report.durations.verification),
+        }),
+        summary: summary_of(report),
+    }
+}
+
+/// Returns a duration in seconds, to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
+}
+
+fn summary_of(report: &RestoreReport) -> String {
     let verified = if report.verified { "verified" } else { "NOT verified" };
     let seconds = report.durations.total.as_secs_f64();
-    let summary = format!(
+    format!(
         "restored {} documents ({}) in {} collections, {} users and {} roles through {} in {seconds:.1} s, {verified}",
         report.documents,
         size(report.bytes),
@@ -120,10 +159,7 @@ fn report_of(report: &RestoreReport) -> api::RestoreReport {
         report.users,
         report.roles,
         Timestamp::for_people(report.timestamp)
-    );
-    json["summary"] = Value::String(summary);
-    json["through"] = of_timestamp(report.timestamp);
-    api::RestoreReport { json: json.to_string(), verified: report.verified }
+    )
 }
 
 fn size(bytes: u64) -> String {
@@ -137,10 +173,13 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hindsight_restore::{Digest, Outcome};
+
     use super::super::job::State;
     use super::super::job::tests::{error_of, job};
     use super::super::record;
     use super::*;
+    use crate::json::ReportJson;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn who_sees_the_end_finds_it_on_record() {
@@ -159,6 +198,53 @@ mod tests {
         let on_record = watch.await.expect("no panic");
         assert_eq!(on_record, [job.record()]);
         assert!(on_record[0].operation.done);
+    }
+
+    /// Scripts read this.
+    #[test]
+    fn the_report_as_json() {
+        let skipped = Skipped { ns: "shop.v".into(), reason: "it is broken".into() };
+        let collection = CollectionReport {
+            ns: "shop.orders".into(),
+            documents: 2,
+            bytes: 3000,
+            digest: Digest::default(),
+            indexes: 1,
+            verified: true,
+        };
+        let mut report = RestoreReport {
+            outcome: Outcome::Complete,
+            advice: None,
+            timestamp: Timestamp::new(7, 1),
+            verified: true,
+            documents: 2,
+            bytes: 3000,
+            collections: vec![collection],
+            views: vec!["shop.paid".into()],
+            users: 3,
+            roles: 4,
+            skipped: vec![skipped],
+            warnings: vec!["odd".into()],
+            documents_per_second: 20.0,
+            bytes_per_second: 30_000.0,
+            durations: Default::default(),
+        };
+        report.durations.total = Duration::from_micros(1_234_567);
+        let json = serde_json::to_value(ReportJson::from(report_of(&report))).expect("plain data");
+        let (collections, seconds) = (
+            r#"[{"ns":"shop.orders","documents":2,"bytes":3000,"digest":"00000000000000000000000000000000","indexes":1,"verified":true}]"#,
+            r#"{"total":1.235,"collections":0.0,"documents":0.0,"indexes":0.0,"verification":0.0}"#,
+        );
+        let summary = "restored 2 documents (3.0 kB) in 1 collections, 3 users and 4 roles through \
+                       1970-01-01T00:00:07Z (7,1) in 1.2 s, verified";
+        let expected = [
+            r#"{"outcome":"complete","timestamp":{"t":7,"i":1},"verified":true,"documents":2,"#,
+            &format!(r#""bytes":3000,"collections":{collections},"views":["shop.paid"],"#),
+            r#""users":3,"roles":4,"skipped":[{"ns":"shop.v","reason":"it is broken"}],"#,
+            r#""warnings":["odd"],"documents_per_second":20.0,"bytes_per_second":30000.0,"#,
+            &format!(r#""seconds":{seconds},"summary":"{summary}","through":{{"t":7,"i":1}}}}"#),
+        ];
+        assert_eq!(json.to_string(), expected.concat());
     }
 
     #[test]

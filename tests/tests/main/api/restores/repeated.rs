@@ -136,7 +136,7 @@ async fn restart(served: &mut Served) -> Result<()> {
     let plan = api::RestorePlan { namespaces: namespaces.collect(), ..Default::default() };
     let metadata =
         api::RestoreMetadata { plan: Some(plan), request_id: OLD.into(), ..Default::default() };
-    let report = api::RestoreReport { json: "{}".into(), verified: true };
+    let report = api::RestoreReport { verified: true, ..Default::default() };
     let operation = Operation {
         name: format!("operations/{OLD_NAME}"),
         metadata: Some(Any::from_msg(&metadata)?),
