@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use bson::Timestamp;
 use hindsight_proto::v1::GetStatusRequest;
 use hindsight_tests::HindsightProcess;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::caller::{Caller, Format, Scan};
@@ -195,20 +194,16 @@ async fn watch(up: &HindsightProcess, url: &str, unseen: &Unseen, end: Instant) 
         ticks.tick().await;
         watched.resident.push(up.resident_bytes()?);
         let status = api.get_status(GetStatusRequest {}).await?.into_inner();
-        let status: Value = serde_json::from_str(&status.json)?;
-        let lag = |name: &str| status["lags_seconds"][name].as_u64().context("no lag is known");
-        watched.capture_lag = watched.capture_lag.max(lag("majority_to_durable")?);
-        watched.apply_lag = watched.apply_lag.max(lag("durable_to_applied")?);
-        let age = age_of_oldest(unseen, position(&status["positions"]["durable"])?);
+        let lags = status.lags_seconds.unwrap_or_default();
+        let lag = |lag: Option<u32>| lag.map(u64::from).context("no lag is known");
+        watched.capture_lag = watched.capture_lag.max(lag(lags.majority_to_durable)?);
+        watched.apply_lag = watched.apply_lag.max(lag(lags.durable_to_applied)?);
+        let durable = status.positions.unwrap_or_default().durable;
+        let durable = durable.context("nothing is durable")?;
+        let age = age_of_oldest(unseen, Timestamp { time: durable.t, increment: durable.i });
         watched.not_durable = watched.not_durable.max(age);
     }
     Ok(watched)
-}
-
-fn position(json: &Value) -> Result<Timestamp> {
-    let part = |name| json[name].as_u64().and_then(|part| u32::try_from(part).ok());
-    let (time, increment) = part("t").zip(part("i")).context("nothing is durable")?;
-    Ok(Timestamp { time, increment })
 }
 
 fn age_of_oldest(unseen: &Unseen, durable: Timestamp) -> Duration {

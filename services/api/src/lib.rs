@@ -19,6 +19,7 @@ mod health;
 pub mod http;
 pub mod json;
 pub mod metrics;
+mod remedies;
 pub mod service;
 pub mod times;
 mod v1;

@@ -1,23 +1,31 @@
 //! `GetStatus`: the state of the running process.
 
 mod catalog;
+mod json;
+
+use std::collections::BTreeMap;
 
 use axum::response::Response;
 use hindsight_access::Role as CallerRole;
-use hindsight_copy::CopyState;
+use hindsight_copy::{CopyProgress, CopyStage, CopyState};
 use hindsight_oplog::OpTime;
 use hindsight_proto::v1 as api;
+use hindsight_proto::v1::base_copy::State;
+use hindsight_proto::v1::base_copy_progress::Stage;
 use hindsight_remedy::{Finding, of_all};
 use hindsight_replayer::{Applied, QueryError};
-use hindsight_tailer::{Positions, Role};
-use serde_json::{Value, json};
+use hindsight_tailer::{CaptureStatus, Positions, Role};
+use serde_json::Value;
 use tonic::Status;
 
-use crate::extended_json::of_timestamp;
+use crate::remedies;
 use crate::service::{ApiCall, Counted, Place, Service, Unary, status_of};
-use crate::v1::answer::json_text;
+use crate::times::to_api;
+use crate::v1::answer;
 use crate::v1::problem::{Problem, ProblemJson};
 use crate::v1::question::Asker;
+
+pub use json::StatusJson;
 
 impl ApiCall for api::GetStatusRequest {
     const NAME: &'static str = "GetStatus";
@@ -32,87 +40,98 @@ impl ApiCall for api::GetStatusRequest {
 
 impl Unary for api::GetStatusRequest {
     async fn answer(self, service: &Service, _place: Place) -> Result<Self::Answer, Status> {
-        let json = object_of(service).map_err(status_of)?.to_string();
-        Ok(api::GetStatusResponse { json })
+        answer(service).map_err(status_of)
     }
 }
 
-fn object_of(service: &Service) -> Result<Value, QueryError> {
-    let applied = service.engine.applied.borrow().clone();
-    let windows = service.engine.windows()?;
-    let gaps = service.engine.gaps()?;
-    let bases = service.engine.index.view().bases().map_err(QueryError::corrupt)?;
+fn answer(service: &Service) -> Result<api::GetStatusResponse, QueryError> {
+    let engine = &service.engine;
+    let applied = engine.applied.borrow().clone();
+    let windows = engine.windows()?;
+    let bases = engine.index.view().bases().map_err(QueryError::corrupt)?;
     let live = service.live.as_ref();
     let positions = live.map(|live| live.positions.now()).unwrap_or_default();
     let capture = live.map(|live| live.capture.now()).unwrap_or_default();
     let errors = errors(&capture, &applied);
-    Ok(json!({
-        "positions": positions_json(&positions, &applied),
-        "restorable_from": windows.last().map(|window| of_timestamp(window.from)),
-        "restorable_through": windows.last().map(|window| of_timestamp(window.through)),
-        "lags_seconds": lags(&positions, &applied),
-        "rollover_headroom_seconds": positions.headroom_seconds(),
-        "api": live.map(|live| live.url.clone()),
-        "member": capture.member,
-        "member_reason": capture.member_reason,
-        "role": role_json(&capture.role),
-        "windows": windows.len(),
-        "gaps": gaps.len(),
-        "bases": bases.iter().map(|base| base.name.clone()).collect::<Vec<_>>(),
-        "base_copy": live.map(|live| copy_json(&live.copy.now())),
-        "history_loading": applied.loading,
-        "unknown_commands_skipped": service.engine.history.as_ref().map(|it| it.skipped()),
-        "catalog": catalog::json(&capture.catalog, service.engine.history.as_deref()),
-        "remedies": of_all(&errors),
-        "errors": errors.into_iter().map(|error| error.text).collect::<Vec<_>>(),
-    }))
+    let history = engine.history.as_deref();
+    let skipped =
+        |counts: BTreeMap<_, _>| api::SkippedCommands { counts: counts.into_iter().collect() };
+    Ok(api::GetStatusResponse {
+        restorable_from: windows.last().map(|window| to_api(window.from)),
+        restorable_through: windows.last().map(|window| to_api(window.through)),
+        lags_seconds: Some(api::Lags {
+            majority_to_durable: positions.capture_lag_seconds(),
+            durable_to_applied: positions.apply_lag_seconds(applied.applied),
+        }),
+        rollover_headroom_seconds: positions.headroom_seconds(),
+        positions: Some(positions_of(&positions, &applied)),
+        api: live.map(|live| live.url.clone()),
+        role: role_of(&capture.role),
+        windows: windows.len() as u64,
+        gaps: engine.gaps()?.len() as u64,
+        bases: bases.into_iter().map(|base| base.name).collect(),
+        base_copy: live.and_then(|live| copy_of(live.copy.now())),
+        history_loading: applied.loading.clone(),
+        unknown_commands_skipped: history.map(|history| skipped(history.skipped())),
+        catalog: Some(catalog::check_of(&capture.catalog, history)),
+        remedies: of_all(&errors).iter().map(remedies::to_api).collect(),
+        errors: errors.into_iter().map(|error| error.text).collect(),
+        member: capture.member,
+        member_reason: capture.member_reason,
+    })
 }
 
-fn copy_json(copy: &CopyState) -> Value {
-    match copy {
-        CopyState::Idle => Value::Null,
-        CopyState::Failed(reason) => json!({ "failed": reason }),
-        CopyState::Copying(progress) => json!({
-            "stage": format!("{:?}", progress.stage),
-            "collections_done": progress.collections_done,
-            "collections": progress.collections,
-            "documents": progress.documents,
-            "bytes": progress.raw_bytes,
-            "last_failure": progress.last_failure,
-        }),
+fn positions_of(positions: &Positions, applied: &Applied) -> api::Positions {
+    let of = |optime: Option<OpTime>| optime.map(|optime| to_api(optime.ts));
+    api::Positions {
+        majority: of(positions.majority),
+        received: of(positions.received),
+        durable: of(positions.durable),
+        indexed: of(positions.indexed),
+        applied: of(applied.applied),
     }
 }
 
-fn role_json(role: &Role) -> Value {
+fn role_of(role: &Role) -> Option<api::TailerRole> {
     match role {
-        Role::None => Value::Null,
-        Role::Leading { epoch } => json!({"leading": true, "epoch": epoch.0}),
+        Role::None => None,
+        Role::Leading { epoch } => {
+            Some(api::TailerRole { leading: true, leader: None, epoch: epoch.0 })
+        }
         Role::StandingBy { leader, epoch } => {
-            json!({"leading": false, "leader": leader, "epoch": epoch.0})
+            Some(api::TailerRole { leading: false, leader: Some(leader.clone()), epoch: epoch.0 })
         }
     }
 }
 
-fn positions_json(positions: &Positions, applied: &Applied) -> Value {
-    let of = |optime: Option<OpTime>| optime.map(|optime| of_timestamp(optime.ts));
-    json!({
-        "majority": of(positions.majority),
-        "received": of(positions.received),
-        "durable": of(positions.durable),
-        "indexed": of(positions.indexed),
-        "applied": of(applied.applied),
-    })
+fn copy_of(copy: CopyState) -> Option<api::BaseCopy> {
+    let state = match copy {
+        CopyState::Idle => return None,
+        CopyState::Failed(reason) => State::Failed(reason),
+        CopyState::Copying(progress) => State::Copying(progress_of(progress)),
+    };
+    Some(api::BaseCopy { state: Some(state) })
 }
 
-/// Differences between two named positions, in seconds of cluster time.
-fn lags(positions: &Positions, applied: &Applied) -> Value {
-    json!({
-        "majority_to_durable": positions.capture_lag_seconds(),
-        "durable_to_applied": positions.apply_lag_seconds(applied.applied),
-    })
+fn progress_of(progress: CopyProgress) -> api::BaseCopyProgress {
+    let stage = match progress.stage {
+        CopyStage::Listing => Stage::Listing,
+        CopyStage::Scanning => Stage::Scanning,
+        CopyStage::AwaitingMajority => Stage::AwaitingMajority,
+        CopyStage::Finishing => Stage::Finishing,
+        CopyStage::Done => Stage::Done,
+    };
+    api::BaseCopyProgress {
+        stage: stage.into(),
+        collections_done: progress.collections_done,
+        collections: progress.collections,
+        documents: progress.documents,
+        bytes: progress.raw_bytes,
+        last_failure: progress.last_failure,
+    }
 }
 
-fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<Finding> {
+fn errors(capture: &CaptureStatus, applied: &Applied) -> Vec<Finding> {
     let stopped = applied.stopped.as_ref().map(|stopped| stopped.reason.clone());
     // A failure is reported until the attempt succeeds, also while it is being retried.
     let log = capture.log_error.clone().or_else(|| capture.log_overdue.clone());
@@ -126,8 +145,11 @@ fn errors(capture: &hindsight_tailer::CaptureStatus, applied: &Applied) -> Vec<F
 
 /// Returns positions, lags, the member that Hindsight reads from, and the last errors.
 #[utoipa::path(get, path = "/v1/status", tag = "times", responses(
-    (status = 200, body = Object), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
+    (status = 200, body = StatusJson), (status = "4XX", body = ProblemJson, content_type = "application/problem+json")))]
 pub(super) async fn status(asker: Asker) -> Result<Response, Problem> {
     let answer = asker.one(api::GetStatusRequest {}).await?;
-    json_text(&answer.json)
+    Ok(answer::json(&StatusJson::from(answer)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use hindsight_proto::v1::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use tonic::Status;
 
 use super::problem::{Problem, unshowable};
@@ -70,12 +69,6 @@ impl Format {
 pub(crate) fn json(value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("answers are plain data");
     ([(header::CONTENT_TYPE, Format::Json.content_type())], body).into_response()
-}
-
-/// Answers with an object that is already JSON text.
-pub(crate) fn json_text(text: &str) -> Result<Response, Problem> {
-    let value: Value = serde_json::from_str(text).map_err(|error| unshowable(error.into()))?;
-    Ok(json(&value))
 }
 
 /// Answers with the document's own bytes.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use hindsight_api::calls::get_status::StatusJson;
 use hindsight_proto::v1::GetStatusRequest;
 use hindsight_remedy::from_values;
 use serde_json::Value;
@@ -9,7 +10,7 @@ use super::Ask;
 use super::print::{print_json, print_line};
 use crate::backend::{Backend, Needs};
 use crate::cli::{Global, Output};
-use crate::exit::{Context, Exit, Result};
+use crate::exit::{Exit, Result};
 use crate::remedies::typed;
 
 /// Show positions, lags, windows and errors of the running process.
@@ -23,7 +24,7 @@ impl Ask for Status {
 
     async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
         let answer = backend.hindsight().get_status(GetStatusRequest {}).await?.into_inner();
-        let mut status: Value = serde_json::from_str(&answer.json).context("read the status")?;
+        let mut status = serde_json::to_value(StatusJson::from(answer))?;
         match global.output {
             Output::Json => print_json(&status)?,
             Output::Text => {
