@@ -1,6 +1,7 @@
 //! The calls of the API, one file each. The file of a call holds:
 //!
-//! - what the call is: its name, the least role that may make it, whether its answer holds documents
+//! - what the call is: its name, the least role that may make it, and how many documents an answer
+//!   holds
 //! - what the audit file says about a request
 //! - the answer
 //! - the answer as JSON, where `-o json` and HTTP write it

@@ -17,7 +17,7 @@ const LARGEST_CRATE: usize = 6_000;
 const LARGEST_BINARY: usize = 4_000;
 /// Crates that are still larger, and no larger than this.
 const STILL_LARGER: &[&str] = &["services/api", "services/lib/log", "services/lib/oplog"];
-const LARGEST_OF_THESE: usize = 6_500;
+const LARGEST_OF_THESE: usize = 7_000;
 
 /// The cases that every log must pass are tests, too.
 fn is_test(name: &str) -> bool {

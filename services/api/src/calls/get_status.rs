@@ -40,11 +40,11 @@ impl ApiCall for api::GetStatusRequest {
 
 impl Unary for api::GetStatusRequest {
     async fn answer(self, service: &Service, _place: Place) -> Result<Self::Answer, Status> {
-        answer(service).map_err(status_of)
+        current(service).map_err(status_of)
     }
 }
 
-fn answer(service: &Service) -> Result<api::GetStatusResponse, QueryError> {
+fn current(service: &Service) -> Result<api::GetStatusResponse, QueryError> {
     let engine = &service.engine;
     let applied = engine.applied.borrow().clone();
     let windows = engine.windows()?;

@@ -1,4 +1,5 @@
-//! `WaitOperation`: waits for the end of a restore. HTTP has no such call: there, the caller watches.
+//! `WaitOperation`: waits for the end of a restore. HTTP has no such call: there, the caller
+//! watches.
 
 use std::time::Duration;
 
