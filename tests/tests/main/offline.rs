@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use bson::{Document, doc};
 use hindsight_tests::hindsight::{RunOutput, run_json};
+use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
 
 use crate::capture_checks::spelled;
@@ -20,14 +21,16 @@ async fn a_command_answers_from_the_files_as_the_process_does() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &[]).await?;
-    let begun = spelled(hindsight_tests::replica_set::last_timestamp(&client).await?);
+    let wait: [&str; 3] = ["wait", "--timeout", "120s"];
+    run_json(&data, &wait).await?.expect_success()?;
+    let begun = spelled(last_timestamp(&client).await?);
     let orders = client.database("shop").collection::<Document>("orders");
     orders.insert_many((0..2000).map(|id| doc! {"_id": id, "total": id % 7})).await?;
     orders.update_many(doc! {"total": 3}, doc! {"$inc": {"total": 100}}).await?;
     orders.delete_one(doc! {"_id": 41}).await?;
     let large = client.database("shop").collection::<Document>("large");
     large.insert_one(doc! {"_id": 1, "text": "x".repeat(LONGEST)}).await?;
-    run_json(&data, &["wait", "--timeout", "120s"]).await?.expect_success()?;
+    run_json(&data, &wait).await?.expect_success()?;
 
     let commands: [(&[&str], i32); 16] = [
         (&["windows"], 0),
