@@ -1,6 +1,6 @@
 use clap::Args;
-use hindsight_api::document_id;
 use hindsight_api::calls::list_versions::VersionJson;
+use hindsight_api::document_id;
 use hindsight_api::json;
 use hindsight_api::times::shown;
 use hindsight_proto::v1::{ListVersionsRequest, Version};
