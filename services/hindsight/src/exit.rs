@@ -117,6 +117,7 @@ impl Failure {
             Self::While { cause, .. } => cause.exit(),
             Self::Access(AccessError::Failed(_))
             | Self::Holdings(_)
+            | Self::Capture(_)
             | Self::Archive(_)
             | Self::Other(_) => Exit::Failed,
         }

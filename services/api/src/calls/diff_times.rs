@@ -8,6 +8,7 @@ use bson::RawDocument;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use hindsight_access::Role;
+use hindsight_oplog::NamespacePattern;
 use hindsight_proto::v1 as api;
 use hindsight_query::Filter;
 use hindsight_replayer::{DiffRequest, Difference, changed_fields};

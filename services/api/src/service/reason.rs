@@ -141,7 +141,7 @@ impl Reason {
     }
 
     /// Returns the status for a finding, with its remedies.
-    pub(super) fn status_of(self, finding: Finding) -> Status {
+    pub(crate) fn status_of(self, finding: Finding) -> Status {
         self.status_with(finding.text, [(REMEDIES, &of(&finding.remedies))])
     }
 
