@@ -15,14 +15,8 @@ use hindsight_tailer::PositionBoard;
 
 use crate::exit::{Context, Result};
 
-/// Opens the history. `skipped` holds the names of operations and commands that the history passes
-/// over.
-pub(crate) async fn open_history(
-    data: &DataDir,
-    cache_bytes: usize,
-    skipped: BTreeSet<String>,
-) -> Result<Arc<History>> {
-    let settings = Settings { cache_bytes, skipped, ..Settings::default() };
+/// Opens the history.
+pub(crate) async fn open_history(data: &DataDir, settings: Settings) -> Result<Arc<History>> {
     let path = data.history();
     let history = tokio::task::spawn_blocking(move || History::open(&path, settings));
     Ok(Arc::new(history.await?.context("open the history")?))
@@ -38,7 +32,7 @@ pub(crate) async fn open_offline(
     owner: Owner,
 ) -> Result<Service> {
     let opened = open(data, choice, bases, Access::Read, &PositionBoard::default()).await?;
-    let history = open_history(data, 64 << 20, skipped).await?;
+    let history = open_history(data, Settings { skipped, ..Settings::default() }).await?;
     let board = Board::default();
     let follower = Follower {
         log: Arc::clone(&opened.log.log),

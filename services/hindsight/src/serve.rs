@@ -18,10 +18,13 @@ use hindsight_api::service::{Live, Restores, Service, SourceLook};
 use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
-    Access, DataDir, LogChoice, LogUrl, Opened, follow_log, open, watch_bases, watch_risks,
+    Access, DataDir, LogChoice, LogUrl, Opened, follow_log, keep_log, open, watch_bases,
+    watch_risks,
 };
 use hindsight_replayer::gauges::Gauges;
-use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
+use hindsight_replayer::{
+    Applied, Engine, Follower, QUERY_MEMORY_BYTES, history_rests_on, keep_history,
+};
 use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Source};
 use tracing::info;
@@ -30,7 +33,7 @@ use crate::cli::Global;
 use crate::exit::{Context, Exit, Failure, Result};
 use crate::open::open_history;
 use process::{Process, Signals};
-pub(crate) use settings::{CaptureArgs, HistoryArgs, Listen};
+pub(crate) use settings::{CaptureArgs, HistoryArgs, Listen, LogRetentionArgs};
 
 /// Limit on the time that the parts may take to stop: the last segment is cut and appended, and the
 /// history is flushed.
@@ -43,6 +46,8 @@ pub(crate) struct Services<'a> {
     pub(crate) listen: &'a Listen,
     pub(crate) capture: Option<&'a CaptureArgs>,
     pub(crate) history: Option<&'a HistoryArgs>,
+    /// How much of the log to keep. Present in a process that captures and keeps a history.
+    pub(crate) retention: Option<&'a LogRetentionArgs>,
 }
 
 /// Checks everything about the settings that can be checked without touching anything.
@@ -50,13 +55,16 @@ pub(crate) fn check(global: &Global, services: &Services<'_>) -> Result<()> {
     if let Some(capture) = services.capture {
         capture.check()?;
     }
+    if let Some(history) = services.history {
+        history.check()?;
+    }
     let listen = services.listen;
     listen_address(&listen.listen, &listen.access)?;
     Guard::open(&listen.access)?;
     let data = DataDir::new(&global.data);
     data.check()?;
-    LogChoice::of(&global.log, &data)?;
-    Ok(())
+    let log = LogChoice::of(&global.log, &data)?;
+    services.retention.map_or(Ok(()), |retention| retention.check(&log.url))
 }
 
 /// Runs the services in one process, until SIGTERM or Ctrl-C, or until a part fails permanently.
@@ -67,9 +75,10 @@ pub(crate) async fn run(global: &Global, services: Services<'_>) -> Result<Exit>
         None => None,
     };
     let (process, mut signals) = Process::begin(global, services.listen)?;
+    let keep = Keep::of(&services);
     let opening = open_parts(global, &process, source, services.history);
     match signals.unless_stopped(opening).await? {
-        Some(parts) => Box::pin(run_parts(global, process, signals, parts)).await,
+        Some(parts) => Box::pin(run_parts(global, process, signals, parts, keep)).await,
         None => Ok(Exit::Done),
     }
 }
@@ -82,6 +91,25 @@ struct Parts {
     settings: Option<CaptureSettings>,
     /// Present in a process that applies entries and answers calls.
     history: Option<Arc<History>>,
+}
+
+/// How long things are kept; `None` for ever.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    history: Option<Duration>,
+    log: Option<Duration>,
+    /// How old the newest base may become.
+    base: Option<Duration>,
+}
+
+impl Keep {
+    fn of(services: &Services<'_>) -> Self {
+        Self {
+            history: services.history.and_then(|history| history.keep_history),
+            log: services.retention.and_then(|retention| retention.keep_log),
+            base: services.capture.and_then(|capture| capture.renew_every(services.retention)),
+        }
+    }
 }
 
 async fn open_parts(
@@ -100,10 +128,7 @@ async fn open_parts(
         None => (None, open_log(global, process, Access::Read, &boards).await?),
     };
     let history = match history {
-        Some(store) => {
-            let skipped = global.skipped();
-            Some(open_history(&process.data, store.cache_bytes, skipped).await?)
-        }
+        Some(args) => Some(open_history(&process.data, args.settings(global.skipped())).await?),
         None => None,
     };
     Ok(Parts { opened, boards, settings, history })
@@ -154,6 +179,7 @@ async fn run_parts(
     process: Process,
     signals: Signals,
     parts: Parts,
+    keep: Keep,
 ) -> Result<Exit> {
     let Parts { opened, boards, settings, history } = parts;
     let doors = process.listen().await?;
@@ -188,12 +214,13 @@ async fn run_parts(
     let mut tasks: Tasks<Failure> = Tasks::new(shutdown.clone());
     tasks.spawn("signals", signals.stop(shutdown.clone()));
     if let Some(history) = history {
+        spawn_retention(&mut tasks, &opened, &history, keep, &shutdown);
         spawn_follower(&mut tasks, &opened, history, applied, &live, &shutdown);
     }
     match settings {
         Some(settings) => {
-            let history = engine.history.is_some().then(|| engine.applied.clone());
-            let tailer = capture::tailer_of(settings, &opened, boards.clone(), copy, history);
+            let needs = capture::needs_of(&engine, keep.base);
+            let tailer = capture::tailer_of(settings, &opened, boards.clone(), copy, needs);
             let spawned = capture::spawn(tailer, &opened, &mut tasks, &shutdown);
             shutdown.run_until_cancelled(spawned).await.unwrap_or(Ok(()))?;
         }
@@ -221,6 +248,25 @@ async fn run_parts(
     info!("stopped");
     drop(process.owner);
     ended.map(|()| Exit::Done).map_err(error_of)
+}
+
+/// Starts what removes what is older than it is kept.
+fn spawn_retention(
+    tasks: &mut Tasks<Failure>,
+    opened: &Opened,
+    history: &Arc<History>,
+    keep: Keep,
+    shutdown: &CancellationToken,
+) {
+    if let Some(keep) = keep.history {
+        let kept = keep_history(Arc::clone(history), keep, shutdown.clone());
+        tasks.spawn("horizon", unfailing(kept));
+    }
+    if let Some(keep) = keep.log {
+        let rests_on = history_rests_on(Arc::clone(history));
+        let kept = keep_log(opened, keep, rests_on, shutdown.clone());
+        tasks.spawn("retention", unfailing(kept));
+    }
 }
 
 /// Makes a task of work that reports its failures itself.

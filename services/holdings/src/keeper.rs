@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use hindsight_base::Renewal;
 use hindsight_copy::{
     CopyBoard, CopyErrorKind, CopyProgress, CopySettings, CopyState, Started, begin,
 };
-use hindsight_index::Index;
+use hindsight_index::{BaseSummary, Index};
 use hindsight_log::{BaseDigest, BaseNotice, SharedLog};
 use hindsight_oplog::OpTime;
 use hindsight_runtime::{Backoff, CancellationToken};
@@ -55,6 +56,24 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// is copied now.
 pub type NeedsBase = Arc<dyn Fn() -> bool + Send + Sync>;
 
+/// Writes a base from the history of this process. Takes the last entry of the log, how many seconds
+/// the history may be behind, and what asks to stop. Returns the reason as text when no base can be
+/// written.
+pub type RenewsBase =
+    Arc<dyn Fn(OpTime, u32, &CancellationToken) -> Result<Renewal, String> + Send + Sync>;
+
+/// When a base is copied besides the first of each run of the log.
+#[derive(Clone, Default)]
+pub struct BaseNeeds {
+    /// Whether the history cannot continue without another base.
+    pub history: Option<NeedsBase>,
+    /// How old the newest base may become.
+    pub renew_every: Option<Duration>,
+    /// Writes a base from the history, if this process keeps one. Otherwise, and where the history
+    /// cannot tell everything, the base is copied from the source.
+    pub renews: Option<RenewsBase>,
+}
+
 /// Keeps a usable base beside a capture.
 pub struct BaseKeeper {
     source: Source,
@@ -68,7 +87,7 @@ pub struct BaseKeeper {
     begun: Option<Started>,
     /// Whether the directory may hold bases that the log does not announce yet.
     may_announce: bool,
-    history: Option<NeedsBase>,
+    needs: BaseNeeds,
     for_history: Sparingly,
 }
 
@@ -102,7 +121,7 @@ impl BaseKeeper {
         directory: PathBuf,
         shared: Option<Arc<dyn SharedLog>>,
         board: CopyBoard,
-        history: Option<NeedsBase>,
+        needs: BaseNeeds,
     ) -> Self {
         Self {
             source: settings.source.clone(),
@@ -114,7 +133,7 @@ impl BaseKeeper {
             shared,
             board,
             begun: None,
-            history,
+            needs,
             for_history: Sparingly::new(),
         }
     }
@@ -127,8 +146,48 @@ impl BaseKeeper {
         Ok(!view.bases()?.iter().any(|base| run.first <= base.capture_from))
     }
 
+    /// Returns the last entry of the log when the newest base is older than it may become, by the
+    /// source's clock: while nothing is captured, no base grows old.
+    fn base_is_old_at(&self) -> Result<Option<OpTime>, CaptureError> {
+        let Some(every) = self.needs.renew_every else { return Ok(None) };
+        let view = self.index.view();
+        let (runs, bases) = (view.runs()?, view.bases()?);
+        let captured = runs.last().map(|run| run.last);
+        Ok(captured.filter(|captured| is_old(*captured, &bases, every)))
+    }
+
+    /// Writes a base from the history, or copies one where the history cannot tell everything.
+    async fn renew(
+        &mut self,
+        captured: OpTime,
+        shutdown: &CancellationToken,
+    ) -> Result<(), CaptureError> {
+        let every = self.needs.renew_every.unwrap_or_default().as_secs();
+        // A base from a history that is further behind would soon be old itself.
+        let behind = u32::try_from(every / 2).unwrap_or(u32::MAX);
+        let Some(renews) = self.needs.renews.clone() else { return self.copy(shutdown).await };
+        let stop = shutdown.clone();
+        let renewed = tokio::task::spawn_blocking(move || renews(captured, behind, &stop)).await;
+        match renewed.map_err(|error| error.to_string()).flatten() {
+            Ok(Renewal::NotNow) => Ok(()),
+            Ok(Renewal::Made(base)) => {
+                info!(base, "wrote a base from the history");
+                self.register().await
+            }
+            Ok(Renewal::NotExact(reason)) => {
+                info!(reason, "the history cannot tell everything: a base is copied");
+                self.copy(shutdown).await
+            }
+            Err(_) if shutdown.is_cancelled() => Ok(()),
+            Err(error) => {
+                let text = format!("a base cannot be written from the history: {error}");
+                Err(CaptureError::Unavailable(text))
+            }
+        }
+    }
+
     fn history_needs_base(&mut self) -> bool {
-        self.history.as_ref().is_some_and(|needs| needs()) && self.for_history.take()
+        self.needs.history.as_ref().is_some_and(|needs| needs()) && self.for_history.take()
     }
 
     async fn begin_copy(&self) -> Result<Started, CaptureError> {
@@ -185,6 +244,11 @@ impl BaseKeeper {
         };
         let base = copied?;
         info!(base = base.name(), documents = base.manifest().documents(), "base complete");
+        self.register().await
+    }
+
+    /// Lets the index, and a shared log, know a base that is complete.
+    async fn register(&mut self) -> Result<(), CaptureError> {
         match self.shared {
             Some(_) => {
                 self.may_announce = true;
@@ -227,6 +291,13 @@ impl BaseKeeper {
     }
 }
 
+fn is_old(captured: OpTime, bases: &[BaseSummary], every: Duration) -> bool {
+    let newest = bases.iter().map(|base| base.exact_from.ts.seconds()).max();
+    newest.is_some_and(|newest| {
+        u64::from(captured.ts.seconds().saturating_sub(newest)) >= every.as_secs()
+    })
+}
+
 #[async_trait]
 impl Companion for BaseKeeper {
     /// For an empty log, begins a copy and returns the entry from which the log must hold the
@@ -247,8 +318,15 @@ impl Companion for BaseKeeper {
         while !shutdown.is_cancelled() {
             let mut delay = INTERVAL;
             self.announce().await?;
-            if self.begun.is_some() || self.is_base_missing()? || self.history_needs_base() {
-                match self.copy(&shutdown).await {
+            let is_missing = self.begun.is_some() || self.is_base_missing()?;
+            let is_copied = is_missing || self.history_needs_base();
+            let is_old_at = if is_copied { None } else { self.base_is_old_at()? };
+            if is_copied || is_old_at.is_some() {
+                let made = match is_old_at {
+                    Some(captured) => self.renew(captured, &shutdown).await,
+                    None => self.copy(&shutdown).await,
+                };
+                match made {
                     Ok(()) => {
                         backoff.reset();
                         self.board.set(CopyState::Idle);
@@ -278,6 +356,25 @@ mod tests {
     use hindsight_index::IndexError;
 
     use super::*;
+
+    #[test]
+    fn a_base_is_old_once_capture_is_that_far_past_it() {
+        let base = |exact_from| BaseSummary {
+            name: format!("base-{exact_from}"),
+            start: OpTime::new(exact_from, 1, 1).ts,
+            capture_from: OpTime::new(exact_from, 1, 1),
+            exact_from: OpTime::new(exact_from, 1, 1),
+            created_wall_ms: 0,
+            documents: 1,
+            bytes: 1,
+        };
+        let every = Duration::from_secs(60);
+        let old = |captured, bases: &[_]| is_old(OpTime::new(captured, 1, 1), bases, every);
+        assert!(!old(1000, &[]), "a missing base is not an old one");
+        assert!(!old(1059, &[base(1000)]) && old(1060, &[base(1000)]));
+        assert!(!old(1060, &[base(1050), base(1000)]));
+        assert!(!old(900, &[base(1000)]));
+    }
 
     #[test]
     fn a_directory_out_of_reach_is_no_reason_to_end() {

@@ -5,7 +5,7 @@
 //! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
 //! - [`register_bases`]: which bases the index knows
 //! - [`BaseKeeper`]: keeps a usable base beside a capture
-//! - [`follow_log`], [`watch_risks`], [`watch_bases`]: what a process does about them while it runs
+//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`]: what a process does about them while it runs
 
 mod bases;
 mod data_dir;
@@ -16,12 +16,14 @@ mod log_choice;
 pub mod metrics;
 mod open;
 mod registry;
+mod retention;
 
 pub use bases::{RegistryError, register_bases};
 pub use data_dir::{DataDir, Owner, Running};
 pub use error::HoldingsError;
 pub use following::{follow_log, watch_risks};
-pub use keeper::{BaseKeeper, NeedsBase};
+pub use keeper::{BaseKeeper, BaseNeeds, NeedsBase, RenewsBase};
 pub use log_choice::{LogArgs, LogChoice, LogUrl};
 pub use open::{Access, OpenLog, Opened, kafka_options, open};
 pub use registry::watch_bases;
+pub use retention::{RestsOn, keep_log};

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hindsight_history::{History, ReadError, View};
+use hindsight_history::{Generation, History, ReadError, View};
 use hindsight_index::{GapNotice, Index, PlanError};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::{TimeSpec, Timestamp};
 use hindsight_remedy::Finding;
 use hindsight_runtime::Budget;
+use hindsight_segment::Sequence;
 use tokio::sync::watch;
 
 use crate::error::{QueryError, Why};
@@ -59,7 +60,38 @@ impl Engine {
             Some(_) => applied.through.unwrap_or(Timestamp::ZERO),
             None => Timestamp::MAX,
         };
-        Ok(windows::of(windows.collect(), &self.holes(), end))
+        let windows = windows::of(windows.collect(), &self.holes(), self.horizon(), end);
+        Ok(windows::joined(windows, self.beyond_the_log()?))
+    }
+
+    /// Returns the times that the history still has, and that nothing but the history could show:
+    /// the log that led there, or the base with which it began, was removed.
+    fn beyond_the_log(&self) -> Result<Vec<Window>, QueryError> {
+        let Some(history) = &self.history else { return Ok(Vec::new()) };
+        let bases = self.index.view().bases().map_err(QueryError::corrupt)?;
+        let begins = self.log_begins()?;
+        let only_here = |generation: Generation| {
+            let (from, through) = generation.window()?;
+            let rests_on = bases.iter().find(|base| base.name == generation.rests_on());
+            let end = rests_on.map(|base| base.exact_from.ts).or(begins)?;
+            (from < end).then(|| Window { from, through: through.min(end) })
+        };
+        Ok(history.generations().into_iter().filter_map(only_here).collect())
+    }
+
+    /// Returns the first entry that the log holds, when segments before it were removed.
+    ///
+    /// # Errors
+    /// Returns [`QueryError::Corrupt`] when the index cannot be read.
+    pub fn log_begins(&self) -> Result<Option<Timestamp>, QueryError> {
+        let oldest = self.index.view().oldest().map_err(QueryError::corrupt)?;
+        let oldest = oldest.filter(|oldest| oldest.sequence > Sequence::FIRST.0);
+        Ok(oldest.map(|oldest| oldest.first.ts))
+    }
+
+    /// Returns the oldest time that the history keeps; zero while nothing was ever forgotten.
+    pub fn horizon(&self) -> Timestamp {
+        self.history.as_ref().map_or(Timestamp::ZERO, |history| history.horizon())
     }
 
     fn holes(&self) -> Vec<windows::Hole> {
@@ -125,8 +157,19 @@ impl Engine {
     /// Returns [`QueryError::NotRestorable`] with the reason when the time cannot be restored, and
     /// [`QueryError::Corrupt`] when the index cannot be read.
     pub fn check(&self, at: Timestamp) -> Result<(), QueryError> {
-        if self.windows()?.iter().any(|window| window.from <= at && at <= window.through) {
+        let horizon = self.horizon();
+        if at < horizon {
+            return Err(ReadError::Forgotten { at, oldest: horizon }.into());
+        }
+        let windows = self.windows()?;
+        if windows.iter().any(|window| window.from <= at && at <= window.through) {
             return Ok(());
+        }
+        let oldest = windows.first().map(|window| window.from);
+        if let Some(oldest) = oldest.filter(|oldest| at < *oldest)
+            && self.log_begins()?.is_some()
+        {
+            return Err(ReadError::Forgotten { at, oldest }.into());
         }
         match self.index.plan(at) {
             Ok(_) => {
@@ -236,6 +279,9 @@ impl From<ReadError> for QueryError {
         match error {
             ReadError::OutOfWindow { .. } => {
                 Self::NotRestorable { why: Why::OutOfWindow, finding: error.to_string().into() }
+            }
+            ReadError::Forgotten { .. } => {
+                Self::NotRestorable { why: Why::Horizon, finding: error.to_string().into() }
             }
             ReadError::NoSuchCollection { .. } => Self::NoSuchCollection(error),
             ReadError::Store(error) => Self::corrupt(error),

@@ -44,6 +44,8 @@ pub enum QueryError {
 pub enum Why {
     /// The time is outside every restore window.
     OutOfWindow,
+    /// The time is older than what is kept.
+    Horizon,
     /// The time is in a gap of the log.
     Gap,
     /// A transaction that was prepared at or before the time is not decided yet.

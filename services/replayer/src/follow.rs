@@ -174,8 +174,8 @@ impl Follower {
             let base = runs.iter().find_map(|run| oldest_base(run, &bases));
             return Ok(base.map_or(Next::Wait, Next::LoadBase));
         };
-        let Some(known) = bases.iter().find(|base| base.name == current.base.name) else {
-            return Err(FollowError::base_is_gone(&current.base.name));
+        let Some(known) = bases.iter().find(|base| base.name == current.rests_on()) else {
+            return Err(FollowError::base_is_gone(current.rests_on()));
         };
         let from = known.capture_from;
         let Some(at) = runs.iter().position(|run| run.first <= from && from <= run.last) else {

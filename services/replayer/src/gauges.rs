@@ -7,7 +7,7 @@ use hindsight_runtime::Metric;
 use crate::Engine;
 
 /// Every metric of this part.
-pub const METRICS: &[Metric] = &[APPLY_RATE, APPLIED, EARLIEST, LATEST, GAPS];
+pub const METRICS: &[Metric] = &[APPLY_RATE, APPLIED, EARLIEST, LATEST, HORIZON, GAPS];
 
 const APPLY_RATE: Metric = Metric::gauge(
     "hindsight_apply_entries_per_second",
@@ -24,6 +24,10 @@ const EARLIEST: Metric = Metric::gauge(
 const LATEST: Metric = Metric::gauge(
     "hindsight_restorable_latest_timestamp_seconds",
     "The last restorable time of the newest window, in seconds since 1970. Alert when it stops growing.",
+);
+const HORIZON: Metric = Metric::gauge(
+    "hindsight_history_horizon_timestamp_seconds",
+    "The oldest time that the history keeps, in seconds since 1970; 0 while nothing was ever forgotten.",
 );
 const GAPS: Metric = Metric::gauge("hindsight_gaps", "Gaps in the log.");
 
@@ -48,6 +52,7 @@ impl Gauges {
             EARLIEST.set(&[], f64::from(newest.from.seconds()));
             LATEST.set(&[], f64::from(newest.through.seconds()));
         }
+        HORIZON.set(&[], f64::from(engine.horizon().seconds()));
         if let Ok(gaps) = engine.gaps() {
             GAPS.set(&[], gaps.len() as f64);
         }

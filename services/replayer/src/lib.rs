@@ -9,6 +9,8 @@ pub mod gauges;
 mod kept;
 pub mod metrics;
 mod read_ahead;
+mod renew;
+mod retention;
 #[cfg(test)]
 mod sample;
 mod snapshot;
@@ -21,6 +23,8 @@ pub use diff::{DiffRequest, Difference, Visitor, changed_fields};
 pub use engine::{Engine, QUERY_MEMORY_BYTES, Window};
 pub use error::{QueryError, Why};
 pub use follow::{Applied, FollowError, Follower, NamedEntry, Stopped};
+pub use renew::{RenewError, renew_base};
+pub use retention::{compact_after, history_rests_on, keep_history};
 pub use snapshot::HistorySnapshot;
 pub use timeline::Timeline;
 pub use verify::{Damage, VerifyReport, verify};

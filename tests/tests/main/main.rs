@@ -19,6 +19,7 @@ mod exact;
 mod find;
 mod gap;
 mod harness;
+mod horizon;
 mod kafka;
 mod odd_documents;
 mod offline;

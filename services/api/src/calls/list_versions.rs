@@ -7,6 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hindsight_access::Role;
 use hindsight_history::{Cause, Version};
+use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_replayer::Engine;
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,12 @@ use utoipa::{IntoParams, ToSchema};
 use crate::json::texts::{Text, Texts};
 use crate::json::{Notation, PositionJson};
 use crate::service::fields::{check_ns, id_of};
-use crate::service::page::{Page, PageKey};
+use crate::service::page::{Page, PageKey, not_ours};
 use crate::service::{
     ApiCall, Counted, Place, Reason, Service, Unary, about, apart, collation, status_of,
     whereabouts,
 };
-use crate::times::to_api;
+use crate::times::{from_api, to_api};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson, unshowable};
 use crate::v1::question::{Asker, Params, Segments, id};
@@ -53,38 +54,89 @@ fn answer(
     check_ns(&request.ns)?;
     let id = id_of(&request.id)?;
     let key = PageKey::new("versions", &[request.ns.as_bytes(), &request.id]);
-    let skipped = key.number_in(&request.page_token)?;
+    let earlier = key.position_in(&request.page_token)?;
+    let earlier = earlier.as_deref().map(Reached::decode).transpose()?.unwrap_or_default();
     let history = engine.history().map_err(status_of)?;
-    let (mut page, mut seen) = (Page::of(request.page_size), 0_u64);
+    let (mut page, mut reached) = (Page::of(request.page_size), Reached::default());
     let mut visit = |version: Version<'_>| {
-        seen += 1;
+        let here = reached.and(version.generation, version.visible);
         if !is_wanted() {
             return ControlFlow::Break(());
         }
-        if seen <= skipped {
-            return ControlFlow::Continue(());
+        if here > earlier
+            && !page.take(version_of(version), version.document.map_or(0, <[u8]>::len))
+        {
+            return ControlFlow::Break(());
         }
-        match page.take(version_of(version), version.document.map_or(0, <[u8]>::len)) {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
+        reached = here;
+        ControlFlow::Continue(())
     };
-    let found = history.versions(&request.ns, id, &mut visit);
+    let since = (earlier.generation, earlier.visible);
+    let found = history.versions_since(&request.ns, id, since, &mut visit);
     found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
-    if seen == 0 {
+    let oldest = page.items.first().and_then(|version| version.from);
+    if reached == Reached::default() && earlier == Reached::default() {
         let states = history.states_named(&request.ns);
         collation::check_absent(id, states.iter().map(|state| &**state))?;
         let never = format!(
             "{} never held a document with this _id, as far as the history reaches",
             request.ns
         );
-        let notes = whereabouts::notes(engine, &request.ns);
+        let forgotten = forgotten_note(engine.horizon());
+        let notes = forgotten.into_iter().chain(whereabouts::notes(engine, &request.ns));
         let text: Vec<String> = std::iter::once(never).chain(notes).collect();
         return Err(Reason::NoSuchDocument.status(text.join(". ")));
     }
-    let next = skipped + page.items.len() as u64;
-    let next_page_token = if page.is_cut { key.token(&next.to_be_bytes()) } else { String::new() };
-    Ok(api::ListVersionsResponse { versions: page.items, next_page_token })
+    let next_page_token = if page.is_cut { key.token(&reached.encode()) } else { String::new() };
+    let begins_there = oldest.is_some_and(|oldest| from_api(oldest) <= engine.horizon());
+    let note =
+        forgotten_note(engine.horizon()).filter(|_| earlier == Reached::default() && begins_there);
+    let notes = note.into_iter().collect();
+    Ok(api::ListVersionsResponse { versions: page.items, next_page_token, notes })
+}
+
+/// Returns a note that versions before the horizon are gone; `None` while nothing was forgotten.
+fn forgotten_note(horizon: Timestamp) -> Option<String> {
+    (horizon > Timestamp::ZERO)
+        .then(|| format!("versions that ended before {} are no longer kept", horizon.for_people()))
+}
+
+/// How far the pages have come. A count of all versions would be wrong as soon as the oldest are
+/// forgotten between two pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Reached {
+    generation: u32,
+    visible: Timestamp,
+    /// The number of versions with this generation and time. A collection that takes another's name
+    /// makes two.
+    count: u32,
+}
+
+impl Reached {
+    /// Returns the place of the next version, which has this generation and time.
+    fn and(self, generation: u32, visible: Timestamp) -> Self {
+        let is_same = (generation, visible) == (self.generation, self.visible);
+        Self { generation, visible, count: if is_same { self.count + 1 } else { 1 } }
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let (generation, count) = (self.generation.to_be_bytes(), self.count.to_be_bytes());
+        [&generation[..], &self.visible.as_u64().to_be_bytes(), &count].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Status> {
+        let known = || {
+            let (generation, rest) = bytes.split_first_chunk::<4>()?;
+            let (visible, rest) = rest.split_first_chunk::<8>()?;
+            let count: [u8; 4] = rest.try_into().ok()?;
+            Some(Self {
+                generation: u32::from_be_bytes(*generation),
+                visible: Timestamp::from_u64(u64::from_be_bytes(*visible)),
+                count: u32::from_be_bytes(count),
+            })
+        };
+        known().ok_or_else(not_ours)
+    }
 }
 
 fn version_of(version: Version<'_>) -> api::Version {
@@ -111,6 +163,11 @@ pub struct VersionsJson {
     pub versions: Vec<VersionJson>,
     /// Empty on the last page.
     pub next_page_token: String,
+    /// What the answer cannot show, such as versions that are older than what is kept. Only on the
+    /// first page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub notes: Vec<String>,
 }
 
 /// One state of the document, valid from `from` until the next version.
@@ -145,7 +202,7 @@ impl VersionsJson {
     pub fn of(answer: api::ListVersionsResponse, notation: Notation) -> Result<Self> {
         let versions = answer.versions.iter().map(|version| VersionJson::of(version, notation));
         let versions = versions.collect::<Result<_>>()?;
-        Ok(Self { versions, next_page_token: answer.next_page_token })
+        Ok(Self { versions, next_page_token: answer.next_page_token, notes: answer.notes })
     }
 }
 

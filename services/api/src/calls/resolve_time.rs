@@ -45,8 +45,11 @@ impl Unary for api::ResolveTimeRequest {
         let at = engine.resolve(&time.text, time.exclusive).map_err(status_of)?;
         let windows = engine.windows().map_err(status_of)?;
         let holds = windows.into_iter().find(|window| window.from <= at && at <= window.through);
-        let last = next(engine, Timestamp::ZERO, at, 1).await?;
-        let first = next(engine, at.successor(), Timestamp::MAX, 0).await?;
+        // Before its beginning, the log knows neither the entry before the time nor the next one.
+        let begins = engine.log_begins().map_err(status_of)?;
+        let is_held = begins.is_none_or(|begins| begins <= at);
+        let last = next(engine, Timestamp::ZERO, at, 1).await?.filter(|_| is_held);
+        let first = next(engine, at.successor(), Timestamp::MAX, 0).await?.filter(|_| is_held);
         Ok(api::ResolveTimeResponse {
             at: Some(to_api(at)),
             window: holds.map(window_to_api),

@@ -11,14 +11,24 @@ use super::status_of;
 /// Limit on the number of gaps that are named.
 const NAMED: usize = 3;
 
-/// Returns notes about the gaps between `from` and `to`, the newest first.
+/// Returns notes about the gaps between `from` and `to`, the newest first, and about a beginning of
+/// the log that was removed.
 pub(crate) fn notes(
     engine: &Engine,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 ) -> Result<Vec<String>, Status> {
     let gaps = engine.gaps().map_err(status_of)?;
-    Ok(of_range(&gaps, from.unwrap_or(Timestamp::ZERO), to.unwrap_or(Timestamp::MAX)))
+    let from = from.unwrap_or(Timestamp::ZERO);
+    let begins = engine.log_begins().map_err(status_of)?.filter(|begins| from < *begins);
+    let removed = begins.map(|begins| {
+        format!(
+            "the log begins at {}: what happened before is no longer kept there, and cannot be found",
+            begins.for_people()
+        )
+    });
+    let gaps = of_range(&gaps, from, to.unwrap_or(Timestamp::MAX));
+    Ok(gaps.into_iter().chain(removed).collect())
 }
 
 fn of_range(gaps: &[GapNotice], from: Timestamp, to: Timestamp) -> Vec<String> {

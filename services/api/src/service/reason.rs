@@ -19,6 +19,7 @@ pub enum Reason {
     InvalidTime,
     InvalidPageToken,
     OutOfWindow,
+    Horizon,
     Gap,
     UnresolvedTransaction,
     NoBase,
@@ -44,11 +45,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::InvalidArgument,
         Self::InvalidTime,
         Self::InvalidPageToken,
         Self::OutOfWindow,
+        Self::Horizon,
         Self::Gap,
         Self::UnresolvedTransaction,
         Self::NoBase,
@@ -87,6 +89,7 @@ impl Reason {
             Self::InvalidTime => "INVALID_TIME",
             Self::InvalidPageToken => "INVALID_PAGE_TOKEN",
             Self::OutOfWindow => "OUT_OF_WINDOW",
+            Self::Horizon => "HORIZON",
             Self::Gap => "GAP",
             Self::UnresolvedTransaction => "UNRESOLVED_TRANSACTION",
             Self::NoBase => "NO_BASE",
@@ -118,6 +121,7 @@ impl Reason {
                 Code::InvalidArgument
             }
             Self::OutOfWindow
+            | Self::Horizon
             | Self::Gap
             | Self::UnresolvedTransaction
             | Self::NoBase
@@ -192,6 +196,7 @@ pub(crate) fn status_of(error: QueryError) -> Status {
         QueryError::InvalidTime(_) => Reason::InvalidTime,
         QueryError::NotRestorable { why, .. } => match why {
             Why::OutOfWindow => Reason::OutOfWindow,
+            Why::Horizon => Reason::Horizon,
             Why::Gap => Reason::Gap,
             Why::UnresolvedTransaction => Reason::UnresolvedTransaction,
             Why::NoBase => Reason::NoBase,

@@ -6,7 +6,7 @@ use hindsight_api::times::shown;
 use hindsight_proto::v1::{ListVersionsRequest, Version};
 
 use super::Ask;
-use super::print::{print_json, print_line};
+use super::print::{print_json, print_line, say};
 use super::shown::warn_of_texts;
 use crate::backend::Backend;
 use crate::cli::{Global, Output};
@@ -30,6 +30,7 @@ impl Ask for History {
             ListVersionsRequest { ns: self.ns.clone(), id: id.into(), ..Default::default() };
         loop {
             let answer = backend.hindsight().list_versions(request.clone()).await?.into_inner();
+            answer.notes.iter().for_each(|note| say(note));
             for version in &answer.versions {
                 print_version(global, &self.ns, version)?;
             }

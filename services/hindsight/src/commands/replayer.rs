@@ -18,7 +18,7 @@ pub(crate) struct Replayer {
 
 impl Replayer {
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
-        let history = Some(&self.store);
-        serve::run(global, Services { listen: &self.listen, capture: None, history }).await
+        let (listen, history) = (&self.listen, Some(&self.store));
+        serve::run(global, Services { listen, capture: None, history, retention: None }).await
     }
 }

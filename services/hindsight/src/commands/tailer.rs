@@ -18,7 +18,7 @@ pub(crate) struct Tailer {
 
 impl Tailer {
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
-        let capture = Some(&self.capture);
-        serve::run(global, Services { listen: &self.listen, capture, history: None }).await
+        let (listen, capture) = (&self.listen, Some(&self.capture));
+        serve::run(global, Services { listen, capture, history: None, retention: None }).await
     }
 }

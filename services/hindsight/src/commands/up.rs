@@ -2,7 +2,7 @@ use clap::Args;
 
 use crate::cli::Global;
 use crate::exit::{Exit, Result};
-use crate::serve::{self, CaptureArgs, HistoryArgs, Listen, Services};
+use crate::serve::{self, CaptureArgs, HistoryArgs, Listen, LogRetentionArgs, Services};
 
 /// Capture, copy a base, keep the history and serve the API, in one process.
 #[derive(Debug, Args)]
@@ -16,13 +16,15 @@ pub(crate) struct Up {
     pub listen: Listen,
     #[command(flatten)]
     pub store: HistoryArgs,
+    #[command(flatten)]
+    pub retention: LogRetentionArgs,
 }
 
 impl Up {
     /// Returns what the process is to do.
     pub(super) fn services(&self) -> Services<'_> {
         let (capture, history) = (Some(&self.capture), Some(&self.store));
-        Services { listen: &self.listen, capture, history }
+        Services { listen: &self.listen, capture, history, retention: Some(&self.retention) }
     }
 
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {

@@ -17,7 +17,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => number.checked_mul(1000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
-        _ => return Err(format!("{text:?} needs a unit: ms, s, m or h")),
+        "d" => number.checked_mul(86_400_000),
+        _ => return Err(format!("{text:?} needs a unit: ms, s, m, h or d")),
     };
     milliseconds.map(Duration::from_millis).ok_or_else(|| format!("{text:?} is too long"))
 }

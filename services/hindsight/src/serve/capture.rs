@@ -1,13 +1,14 @@
 //! Capture as a part of a process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hindsight_base::Renewal;
 use hindsight_copy::CopyBoard;
-use hindsight_holdings::{BaseKeeper, NeedsBase, Opened};
-use hindsight_replayer::Applied;
+use hindsight_holdings::{BaseKeeper, BaseNeeds, NeedsBase, Opened, RenewsBase};
+use hindsight_replayer::{Engine, renew_base};
 use hindsight_runtime::{CancellationToken, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Companion, Tailer};
-use tokio::sync::watch;
 
 use crate::exit::{Failure, Result};
 
@@ -17,15 +18,14 @@ pub(super) fn tailer_of(
     opened: &Opened,
     boards: Boards,
     copy: CopyBoard,
-    history: Option<watch::Receiver<Applied>>,
+    needs: BaseNeeds,
 ) -> Tailer {
     let (index, bases) = (Arc::clone(&opened.index), opened.bases.clone());
     let (of, shared) = (settings.clone(), opened.log.shared.clone());
-    let history = history.map(needs_base);
     let keeper = move || -> Box<dyn Companion> {
         let (index, shared) = (Arc::clone(&index), shared.clone());
-        let (copy, history) = (copy.clone(), history.clone());
-        Box::new(BaseKeeper::new(&of, index, bases.clone(), shared, copy, history))
+        let (copy, needs) = (copy.clone(), needs.clone());
+        Box::new(BaseKeeper::new(&of, index, bases.clone(), shared, copy, needs))
     };
     Tailer {
         settings,
@@ -37,9 +37,23 @@ pub(super) fn tailer_of(
     }
 }
 
-/// Tells the keeper of bases whether a history cannot continue without another base.
-fn needs_base(history: watch::Receiver<Applied>) -> NeedsBase {
-    Arc::new(move || history.borrow().stopped.as_ref().is_some_and(|stopped| stopped.needs_base))
+/// Returns when the bases of the engine's log are renewed.
+pub(super) fn needs_of(engine: &Engine, renew_every: Option<Duration>) -> BaseNeeds {
+    let Some(history) = engine.history.clone() else {
+        return BaseNeeds { renew_every, ..BaseNeeds::default() };
+    };
+    let (bases, applied) = (engine.bases.clone(), engine.applied.clone());
+    let needs = applied.clone();
+    let needs_base: NeedsBase =
+        Arc::new(move || needs.borrow().stopped.as_ref().is_some_and(|it| it.needs_base));
+    let renews: RenewsBase = Arc::new(move |captured, behind, stop| {
+        if let Some(stopped) = applied.borrow().stopped.clone() {
+            return Ok(Renewal::NotExact(stopped.reason.text));
+        }
+        let renewed = renew_base(&history, &bases, (captured, behind), stop);
+        renewed.map_err(|error| error.to_string())
+    });
+    BaseNeeds { history: Some(needs_base), renew_every, renews: Some(renews) }
 }
 
 /// Begins to capture, or to stand by. For a log that is not shared, a failure to prepare capture is

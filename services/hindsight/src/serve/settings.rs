@@ -1,11 +1,15 @@
 //! What `up`, `tailer` and `replayer` take, and what follows from it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hindsight_access::AccessArgs;
+use hindsight_history::Settings;
+use hindsight_holdings::LogUrl;
 use hindsight_mongo::connection_string;
+use hindsight_replayer::compact_after;
 use hindsight_segment::Codec;
 use hindsight_tailer::{CutSettings, Preference, Source};
 
@@ -51,6 +55,16 @@ pub(crate) struct CaptureArgs {
         value_name = "DURATION"
     )]
     pub catalog_check_every: Duration,
+    /// Make a new base once the newest base is this old (`24h`): from the history where it can tell
+    /// everything, or else by a copy from the source. Without it, bases are copied only where one is
+    /// needed.
+    #[arg(
+        long,
+        env = "HINDSIGHT_BASE_EVERY",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub base_every: Option<Duration>,
 }
 
 /// The source's connection string. It may hold a password, which the environment and a file keep
@@ -91,11 +105,79 @@ pub(crate) struct Listen {
     pub access: AccessArgs,
 }
 
+/// How much of the log to keep.
+#[derive(Debug, Args)]
+pub(crate) struct LogRetentionArgs {
+    /// Keep the log for this long before the newest restorable time (`7d`), and remove what is
+    /// older, together with bases that nothing needs any more. What is restorable within that time
+    /// stays restorable from base and log alone, so the log is kept from before the last base
+    /// older than that. Without it everything is kept. Bases are renewed every `24h`, unless
+    /// --base-every says otherwise.
+    #[arg(
+        long,
+        env = "HINDSIGHT_KEEP_LOG",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub keep_log: Option<Duration>,
+}
+
+/// How often bases are renewed when the log is shortened and nothing else is said.
+const BASE_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+impl LogRetentionArgs {
+    /// Checks that the log can be shortened: a topic has Kafka's own retention, and other processes
+    /// that read it.
+    pub(super) fn check(&self, log: &LogUrl) -> Result<()> {
+        match (self.keep_log, log) {
+            (Some(keep), _) if keep < SHORTEST_KEEP => {
+                Err(Failure::usage("--keep-log must be at least 10s"))
+            }
+            (Some(_), LogUrl::Kafka { .. }) => Err(Failure::usage(
+                "--keep-log shortens a log in a directory, and --log names a topic",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// Size of the history store's block cache in memory, in bytes.
     #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub cache_bytes: usize,
+    /// Keep the history for this long before the newest restorable time (`30d`, `12h`), and forget
+    /// what is older. Without it everything is kept. The log is not shortened.
+    #[arg(
+        long,
+        env = "HINDSIGHT_KEEP_HISTORY",
+        value_parser = parse_duration,
+        value_name = "DURATION"
+    )]
+    pub keep_history: Option<Duration>,
+}
+
+/// The shortest time for which the history can be kept: less than this is a mistake.
+const SHORTEST_KEEP: Duration = Duration::from_secs(10);
+
+impl HistoryArgs {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.keep_history.is_some_and(|keep| keep < SHORTEST_KEEP) {
+            return Err(Failure::usage("--keep-history must be at least 10s"));
+        }
+        Ok(())
+    }
+
+    /// Returns how to open the history. `skipped` holds the names of operations and commands that
+    /// the history passes over.
+    pub(super) fn settings(&self, skipped: BTreeSet<String>) -> Settings {
+        Settings {
+            cache_bytes: self.cache_bytes,
+            compact_after: self.keep_history.map(compact_after),
+            skipped,
+            ..Settings::default()
+        }
+    }
 }
 
 impl CaptureArgs {
@@ -108,6 +190,9 @@ impl CaptureArgs {
         if !(4096..=(64 << 20)).contains(&self.segment_bytes) {
             return Err(Failure::usage("--segment-bytes must be between 4096 and 67108864"));
         }
+        if self.base_every.is_some_and(|every| every < SHORTEST_KEEP) {
+            return Err(Failure::usage("--base-every must be at least 10s"));
+        }
         if !(1..=60_000).contains(&self.segment_age_ms) {
             return Err(Failure::usage("--segment-age-ms must be between 1 and 60000"));
         }
@@ -118,6 +203,12 @@ impl CaptureArgs {
     /// leaves no directory behind.
     pub(super) async fn source(&self) -> Result<Source> {
         Ok(Source::parse(&self.uri.read()?).await?)
+    }
+
+    /// Returns how old the newest base may become.
+    pub(super) fn renew_every(&self, retention: Option<&LogRetentionArgs>) -> Option<Duration> {
+        let shortens = retention.is_some_and(|retention| retention.keep_log.is_some());
+        self.base_every.or(shortens.then_some(BASE_EVERY))
     }
 
     pub(super) fn preference(&self) -> Result<Preference> {

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - write: [`BaseWriter`], [`CollectionWriter`]
-//! - read: [`Base`], [`Frames`]; what lies in a directory of bases: [`list`]
+//! - read: [`Base`], [`Frames`]; what lies in a directory of bases: [`list`]; remove: [`remove()`]
 //! - which collections belong in a base: [`is_carried`]
 
 mod error;
@@ -21,6 +21,8 @@ mod listing;
 mod manifest;
 mod namespace;
 mod reader;
+mod remove;
+mod renewal;
 mod verify;
 mod writer;
 
@@ -32,6 +34,8 @@ pub use manifest::{
 };
 pub use namespace::is_carried;
 pub use reader::{Base, Frames};
+pub use remove::remove;
+pub use renewal::Renewal;
 pub use verify::Verification;
 pub use writer::{BaseWriter, CollectionWriter, WriterSettings};
 

@@ -26,6 +26,8 @@ pub enum BaseKind {
     Import,
     /// Read from a mongod started on a filesystem snapshot.
     Attach,
+    /// Written from a history, that is from an earlier base and the log.
+    History,
 }
 
 /// Where the data came from.

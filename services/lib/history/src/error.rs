@@ -83,6 +83,9 @@ pub enum ReadError {
     /// and above `at`, where such times exist.
     #[error("{at} is outside every restore window of the history{}", nearest_text(nearest))]
     OutOfWindow { at: Timestamp, nearest: [Option<Timestamp>; 2] },
+    /// The time is older than what is kept. `oldest` is the oldest time that can be read.
+    #[error("{at} is older than what is kept; the oldest time that is kept is {oldest}")]
+    Forgotten { at: Timestamp, oldest: Timestamp },
     /// No collection has this name at this time.
     #[error("{ns} does not exist at {at}")]
     NoSuchCollection { ns: String, at: Timestamp },

@@ -26,12 +26,13 @@ impl History {
     /// Returns [`HistoryError`] when the store cannot be read or written. The horizon may have
     /// moved then; calling again goes on.
     pub fn forget_before(&self, wanted: Timestamp) -> Result<Timestamp, HistoryError> {
-        let newest = self.generations().pop();
-        let Some((_, through)) = newest.as_ref().and_then(Generation::window) else {
+        let generations = self.generations();
+        let Some((_, through)) = generations.last().and_then(Generation::window) else {
             return Ok(self.horizon());
         };
         let before = self.horizon();
-        let horizon = self.horizon.move_to(wanted.min(through));
+        let wanted = after_holes(&generations, wanted.min(through));
+        let horizon = self.horizon.move_to(wanted);
         if horizon > before {
             let mut batch = WriteBatch::default();
             batch.put(key::HORIZON, horizon.as_u64().to_be_bytes());
@@ -94,4 +95,14 @@ impl History {
         deletions.status()?;
         Ok(self.db.write_opt(batch, &write_options())?)
     }
+}
+
+/// Returns the first time from `at` on that can be read. A horizon inside a hole between two
+/// generations would leave times behind it that nothing answers for.
+fn after_holes(generations: &[Generation], at: Timestamp) -> Timestamp {
+    let windows = || generations.iter().filter_map(Generation::window);
+    if windows().any(|(from, through)| from <= at && at <= through) {
+        return at;
+    }
+    windows().map(|(from, _)| from).filter(|from| *from > at).min().unwrap_or(at)
 }

@@ -56,6 +56,8 @@ pub struct Generation {
     pub(crate) hashes: Hashes,
     /// The horizon of the history when the record was read.
     pub(crate) kept_from: Timestamp,
+    /// The later base that the generation rests on instead of its own.
+    pub(crate) rests_on: Option<String>,
 }
 
 /// What is known about the hashes that the source gives of its documents.
@@ -71,6 +73,12 @@ pub(crate) enum Hashes {
 }
 
 impl Generation {
+    /// Returns the name of the base with which the log that the generation still needs begins: its
+    /// own base, or a later one ([`crate::History::rest_on`]).
+    pub fn rests_on(&self) -> &str {
+        self.rests_on.as_deref().unwrap_or(&self.base.name)
+    }
+
     /// Returns the last log entry that was applied; `None` before the first commit.
     pub fn applied(&self) -> Option<OpTime> {
         self.progress.map(|progress| progress.applied)
@@ -156,6 +164,7 @@ fn decode_known(id: u32, bytes: &[u8]) -> Option<Generation> {
         loaded: field(b"loaded")?.as_bool()?,
         hashes,
         kept_from: Timestamp::ZERO,
+        rests_on: None,
     })
 }
 
@@ -189,6 +198,7 @@ mod tests {
                 loaded: true,
                 hashes,
                 kept_from: Timestamp::ZERO,
+                rests_on: None,
             };
             assert_eq!(decode(3, &encode(&generation)).expect("a record"), generation);
         }
@@ -210,6 +220,7 @@ mod tests {
             loaded: true,
             hashes: Hashes::Unseen,
             kept_from: Timestamp::ZERO,
+            rests_on: None,
         };
         assert_eq!(generation.window(), None);
         generation.progress = Some(Progress::at(OpTime::new(4, 1, 1)));

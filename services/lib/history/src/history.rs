@@ -32,6 +32,8 @@ pub struct History {
     claimed: AtomicBool,
     pub(crate) skips: Skips,
     pub(crate) horizon: Horizon,
+    /// The later bases that generations rest on, by the ids of the generations.
+    pub(crate) rests_on: RwLock<BTreeMap<u32, String>>,
 }
 
 impl History {
@@ -90,11 +92,18 @@ impl History {
         }
         let mut generations = Vec::new();
         for_each_under(&db, key::GENERATIONS, |id, record| {
-            let id = id.try_into().map_err(|_| HistoryError::corrupt("a generation's key"))?;
-            generations.push(generation::decode(u32::from_be_bytes(id), record)?);
+            generations.push(generation::decode(generation_id(id)?, record)?);
+            Ok(())
+        })?;
+        let mut rests_on = BTreeMap::new();
+        for_each_under(&db, key::RESTS_ON, |id, name| {
+            let name =
+                std::str::from_utf8(name).map_err(|_| HistoryError::corrupt("a base's name"))?;
+            rests_on.insert(generation_id(id)?, name.to_owned());
             Ok(())
         })?;
         Ok(History {
+            rests_on: RwLock::new(rests_on),
             catalog: RwLock::new(stored_catalog(&db)?),
             db: Arc::new(db),
             skips: Skips::new(&settings.skipped),
@@ -109,8 +118,13 @@ impl History {
     pub fn generations(&self) -> Vec<Generation> {
         let horizon = self.horizon.oldest();
         let loaded = |generation: &&Generation| generation.loaded;
-        let kept = |it: &Generation| Generation { kept_from: horizon, ..it.clone() };
-        self.read_generations().iter().filter(loaded).map(kept).collect()
+        let rests_on = self.rests_on.read().expect("no one panics while changing a name");
+        let known = |it: &Generation| Generation {
+            kept_from: horizon,
+            rests_on: rests_on.get(&it.id).cloned(),
+            ..it.clone()
+        };
+        self.read_generations().iter().filter(loaded).map(known).collect()
     }
 
     /// Returns, for each name in [`Settings::skipped`], how many operations or commands of that
@@ -181,6 +195,8 @@ impl History {
                 self.discard_number(number, &mut batch)?;
             }
             batch.delete(key::generation(id));
+            batch.delete(key::rests_on(id));
+            self.rests_on.write().expect("no one panics while changing a name").remove(&id);
             self.db.write_opt(batch, &write_options())?;
         }
         Ok(())
@@ -251,6 +267,11 @@ pub(crate) fn show(generations: &RwLock<Vec<Generation>>, record: Generation) {
         Some(generation) => *generation = record,
         None => generations.push(record),
     }
+}
+
+fn generation_id(key: &[u8]) -> Result<u32, HistoryError> {
+    let id = key.try_into().map_err(|_| HistoryError::corrupt("a generation's key"))?;
+    Ok(u32::from_be_bytes(id))
 }
 
 fn check_format(format: &[u8]) -> Result<(), HistoryError> {

@@ -9,6 +9,7 @@
 //! collection := 00000000 'C' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! observed   := 00000000 'O' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! horizon    := 00000000 'H'
+//! rests on   := 00000000 'B' ‖ generation id (u32 BE)
 //! deleted    := 00000000 'D' ‖ visible (u64 BE) ‖ number (u32 BE) ‖ id key
 //! ```
 //!
@@ -81,12 +82,19 @@ pub(crate) const GENERATIONS: &[u8] = b"\0\0\0\0G";
 pub(crate) const COLLECTIONS: &[u8] = b"\0\0\0\0C";
 pub(crate) const OBSERVED: &[u8] = b"\0\0\0\0O";
 pub(crate) const HORIZON: &[u8] = b"\0\0\0\0H";
+/// Which later base a generation rests on. It is a record apart from the generation's, which only the
+/// writer writes.
+pub(crate) const RESTS_ON: &[u8] = b"\0\0\0\0B";
 /// Every deletion of a document once more, by time: a walk over all documents would be needed to
 /// find the old ones.
 pub(crate) const DELETED: &[u8] = b"\0\0\0\0D";
 
 pub(crate) fn generation(id: u32) -> Vec<u8> {
     [GENERATIONS, &id.to_be_bytes()].concat()
+}
+
+pub(crate) fn rests_on(generation: u32) -> Vec<u8> {
+    [RESTS_ON, &generation.to_be_bytes()].concat()
 }
 
 pub(crate) fn collection(number: u32, visible: Timestamp) -> Vec<u8> {

@@ -68,6 +68,7 @@ impl<'h> Load<'h> {
             loaded: false,
             hashes: Hashes::Unseen,
             kept_from: Timestamp::ZERO,
+            rests_on: None,
         };
         let mut batch = WriteBatch::default();
         batch.put(key::generation(id), generation::encode(&generation));

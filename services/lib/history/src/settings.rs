@@ -1,6 +1,7 @@
 //! Settings of the store, and what they mean for RocksDB.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LruCacheOptions, Options,
@@ -28,6 +29,9 @@ pub struct Settings {
     pub background_jobs: i32,
     /// Number of files that are kept open. Other files are opened when they are read.
     pub open_files: i32,
+    /// A file of which everything was written this long ago or earlier is compacted again, so that
+    /// what lies before the horizon goes. `None` leaves it to the compactions that writes cause.
+    pub compact_after: Option<Duration>,
     /// Names of unknown operations and commands that the writer skips.
     pub skipped: BTreeSet<String>,
 }
@@ -40,6 +44,7 @@ impl Default for Settings {
             latest_bytes: 40 << 20,
             background_jobs: 2,
             open_files: 512,
+            compact_after: None,
             skipped: BTreeSet::new(),
         }
     }
@@ -69,6 +74,8 @@ impl Settings {
         options.set_block_based_table_factory(&self.table_options());
 
         options.set_compaction_filter_factory(ForgetSuperseded(horizon.clone()));
+        // RocksDB's own default with a filter is 30 days; zero is never.
+        options.set_periodic_compaction_seconds(self.compact_after.map_or(0, |it| it.as_secs()));
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_level_zero_file_num_compaction_trigger(8);
         options.set_level_zero_slowdown_writes_trigger(32);

@@ -18,6 +18,7 @@ mod horizon;
 mod newer;
 mod proof;
 mod reads;
+mod rest;
 mod time_series;
 mod users;
 

@@ -55,6 +55,25 @@ impl History {
         id: Element<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<(), HistoryError> {
+        self.versions_since(ns, id, (0, Timestamp::ZERO), visit)
+    }
+
+    /// Like [`History::versions`], but begins with the first version whose generation and time are
+    /// not before `since`. Skips what is before without reading it.
+    ///
+    /// # Errors
+    /// As for [`History::versions`].
+    pub fn versions_since(
+        &self,
+        ns: &str,
+        id: Element<'_>,
+        since: (u32, Timestamp),
+        visit: &mut Visit<'_>,
+    ) -> Result<(), HistoryError> {
+        let mut visit = |version: Version<'_>| match (version.generation, version.visible) < since {
+            true => ControlFlow::Continue(()),
+            false => visit(version),
+        };
         let _pin = self.horizon.pin_oldest();
         let mut id_bytes = Vec::new();
         id_key::encode(id, &mut id_bytes);
@@ -67,19 +86,25 @@ impl History {
         }
         // A name belongs to one number at a time.
         spans.sort_by_key(|(_, span)| (span.generation, span.from));
-        for generation in self.generations() {
+        for generation in self.generations().into_iter().filter(|it| it.id >= since.0) {
             let Some((exact_from, through)) = generation.window() else { continue };
+            let begin = if generation.id == since.0 { since.1 } else { Timestamp::ZERO };
             for &(number, span) in spans.iter().filter(|(_, span)| span.generation == generation.id)
             {
                 let from = span.from.max(exact_from);
                 let to = span.to.filter(|&to| to <= through);
-                if from > through || to.is_some_and(|to| to <= from) {
+                if from > through || to.is_some_and(|to| to <= from || to < begin) {
                     continue;
                 }
                 let mut prefix = number.to_be_bytes().to_vec();
                 prefix.extend_from_slice(&id_bytes);
                 let span = Span { to, ..span };
-                if self.versions_in_span(&generation, &prefix, span, visit)?.is_break() {
+                // One earlier: a deletion is shown only after the version that it ends.
+                let first = from.max(begin.predecessor());
+                if self
+                    .versions_in_span(&generation, &prefix, (first, span), &mut visit)?
+                    .is_break()
+                {
                     return Ok(());
                 }
             }
@@ -99,10 +124,9 @@ impl History {
         &self,
         generation: &Generation,
         prefix: &[u8],
-        span: Span,
+        (first, span): (Timestamp, Span),
         visit: &mut Visit<'_>,
     ) -> Result<Walk, HistoryError> {
-        let first = span.from.max(generation.window().map_or(span.from, |(from, _)| from));
         let last = span.to.map_or(generation.through(), Timestamp::predecessor);
         let mut existed = false;
         let mut walk = self.versions_forward(prefix, first, last)?;

@@ -48,16 +48,20 @@ impl History {
     ///
     /// # Errors
     /// Returns [`ReadError::OutOfWindow`] when no restore window contains the time. The error names
-    /// the nearest times that can be read.
+    /// the nearest times that can be read. Returns [`ReadError::Forgotten`] when the time is before
+    /// the horizon.
     pub fn reader_at(&self, at: Timestamp) -> Result<View<'_>, ReadError> {
-        let pin = self.horizon.pin(at);
+        let pin = self.horizon.pin(at).ok_or_else(|| {
+            let oldest = self.horizon.oldest();
+            ReadError::Forgotten { at, oldest }
+        })?;
         let generations = self.generations();
         let windows = || generations.iter().filter_map(Generation::window);
         let holds = |generation: &&Generation| {
             generation.window().is_some_and(|(from, through)| from <= at && at <= through)
         };
-        match generations.iter().rev().find(holds).zip(pin) {
-            Some((generation, pin)) => Ok(View::new(self, generation.id, at, pin)),
+        match generations.iter().rev().find(holds) {
+            Some(generation) => Ok(View::new(self, generation.id, at, pin)),
             None => Err(ReadError::OutOfWindow {
                 at,
                 nearest: [

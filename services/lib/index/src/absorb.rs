@@ -144,7 +144,7 @@ impl Index {
         self.write(batch, "reset")
     }
 
-    fn write(&self, batch: WriteBatch, action: &'static str) -> Result<(), IndexError> {
+    pub(crate) fn write(&self, batch: WriteBatch, action: &'static str) -> Result<(), IndexError> {
         self.db.write(batch).map_err(IndexError::storage(action))
     }
 }
@@ -217,7 +217,7 @@ fn put_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
     }
 }
 
-fn delete_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
+pub(crate) fn delete_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
     batch.delete(Key::Segment(segment.sequence).encode());
     batch.delete(Key::FirstOpTime(segment.first).encode());
     batch.delete(Key::Filters(segment.sequence).encode());
@@ -229,7 +229,7 @@ fn delete_segment(batch: &mut WriteBatch, segment: &SegmentSummary) {
     }
 }
 
-fn put(batch: &mut WriteBatch, key: &Key, value: &impl Serialize) {
+pub(crate) fn put(batch: &mut WriteBatch, key: &Key, value: &impl Serialize) {
     let json = serde_json::to_vec(value).expect("summaries have string keys and finite numbers");
     batch.put(key.encode(), json);
 }

@@ -8,7 +8,7 @@
 //! ahead of the log.
 //!
 //! - [`SegmentSummary`], [`BaseSummary`]: the input
-//! - [`Index`]: open, absorb, truncate, reset
+//! - [`Index`]: open, absorb, truncate, forget, reset
 //! - [`View`]: every read, as of one moment
 //! - [`Run`], [`Window`], [`RestorePlan`], [`NotRestorable`]: what can be restored, decided by pure
 //!   functions in `run` and `plan`
@@ -16,6 +16,7 @@
 
 mod absorb;
 mod error;
+mod forget;
 mod index;
 mod keys;
 mod plan;

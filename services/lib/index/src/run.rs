@@ -61,6 +61,23 @@ impl Run {
         self.ending_with(before, last, u64::checked_sub)
     }
 
+    /// Returns this run without its first segment, which `second` follows. `None` if the run does
+    /// not contain what is taken from it.
+    pub(crate) fn without_first(
+        &self,
+        first: &SegmentSummary,
+        second: &SegmentSummary,
+    ) -> Option<Run> {
+        Some(Run {
+            first_sequence: second.sequence,
+            first: second.first,
+            entries: self.entries.checked_sub(first.entries)?,
+            raw_bytes: self.raw_bytes.checked_sub(first.raw_bytes)?,
+            stored_bytes: self.stored_bytes.checked_sub(first.stored_bytes)?,
+            ..self.clone()
+        })
+    }
+
     /// Returns this run with another end. `total` joins each total with that of the segment that
     /// came or went.
     fn ending_with(

@@ -27,6 +27,12 @@ impl Engine {
         if span.is_empty() || touched.is_over() {
             return Ok(ControlFlow::Continue(()));
         }
+        let begins = self.log_begins()?;
+        if begins.is_some_and(|begins| span.after < begins) {
+            // What was written in the part of the span that is no longer held, nobody can tell.
+            touched.give_up();
+            return Ok(ControlFlow::Continue(()));
+        }
         let segments = segments(&self.index, span, touched)?;
         let log = self.log.as_ref();
         let mut reading = Reading { log, index: &self.index, span, touched, stop };
@@ -79,6 +85,11 @@ impl Reading<'_> {
         let info = self.log.infos(sequence, 1).await?.pop();
         let info =
             info.ok_or_else(|| QueryError::corrupt(format!("segment {sequence} is gone")))?;
+        if info.sequence() != sequence {
+            // It was removed since the index was asked.
+            self.touched.give_up();
+            return Ok(ControlFlow::Continue(()));
+        }
         for (ordinal, frame) in (0_u32..).zip(&info.seal.frames) {
             if !interest.wants(frame, self.span) {
                 continue;
@@ -199,7 +210,8 @@ impl Reading<'_> {
     /// Returns the frame whose entries span that time. None when the log does not hold it.
     async fn frame_holding(&self, ts: Timestamp) -> Result<Option<DecodedFrame>, QueryError> {
         let Some(sequence) = sequence_holding(self.index, ts)? else { return Ok(None) };
-        let Some(info) = self.log.infos(sequence, 1).await?.pop() else { return Ok(None) };
+        let info = self.log.infos(sequence, 1).await?.pop();
+        let Some(info) = info.filter(|info| info.sequence() == sequence) else { return Ok(None) };
         let holding = (0_u32..).zip(&info.seal.frames).find(|(_, frame)| frame.spans(ts));
         let Some((ordinal, _)) = holding else { return Ok(None) };
         let frame = self.log.read_frame(&Arc::clone(&info), ordinal).await?;

@@ -51,16 +51,39 @@ pub(super) fn holes(generations: &[Generation]) -> Vec<Hole> {
     pairs.map(hole).filter(|hole| hole.after < hole.before).collect()
 }
 
-/// Returns what is left of the log's windows without the holes and without what comes after `end`.
-pub(super) fn of(mut windows: Vec<Window>, holes: &[Hole], end: Timestamp) -> Vec<Window> {
+/// Returns what is left of the log's windows without the holes, without what comes before the
+/// horizon, and without what comes after `end`.
+pub(super) fn of(
+    mut windows: Vec<Window>,
+    holes: &[Hole],
+    horizon: Timestamp,
+    end: Timestamp,
+) -> Vec<Window> {
     for hole in holes {
         windows = windows.into_iter().flat_map(|window| without(window, *hole)).flatten().collect();
     }
     for window in &mut windows {
+        window.from = window.from.max(horizon);
         window.through = window.through.min(end);
     }
     windows.retain(|window| window.from <= window.through);
     windows
+}
+
+/// Returns the windows of both lists in order. Windows that share a time become one.
+pub(super) fn joined(mut windows: Vec<Window>, more: Vec<Window>) -> Vec<Window> {
+    windows.extend(more);
+    windows.sort_by_key(|window| window.from);
+    let mut joined: Vec<Window> = Vec::new();
+    for window in windows {
+        match joined.last_mut() {
+            Some(last) if window.from <= last.through => {
+                last.through = last.through.max(window.through);
+            }
+            _ => joined.push(window),
+        }
+    }
+    joined
 }
 
 /// Returns the parts of the window before and after the hole. A part is None when nothing of the
@@ -90,7 +113,7 @@ mod tests {
     #[test]
     fn a_hole_parts_the_window_it_lies_in_and_no_other() {
         let windows = || vec![window(10, 20), window(30, 60)];
-        let left = |holes: &[Hole], end| of(windows(), holes, end);
+        let left = |holes: &[Hole], end| of(windows(), holes, Timestamp::ZERO, end);
         assert_eq!(left(&[], Timestamp::MAX), windows());
         // A hole between two runs of the log.
         assert_eq!(left(&[hole(20, 30)], Timestamp::MAX), windows());
@@ -101,6 +124,25 @@ mod tests {
         assert_eq!(left(&[], Timestamp::ZERO), []);
         // The base begins after everything that is restorable.
         assert_eq!(left(&[hole(40, 70)], Timestamp::MAX), [window(10, 20), window(30, 40)]);
+    }
+
+    #[test]
+    fn windows_that_share_a_time_become_one() {
+        let windows = vec![window(30, 60), window(80, 90)];
+        assert_eq!(joined(windows.clone(), Vec::new()), windows);
+        let more = vec![window(10, 30), window(70, 75)];
+        assert_eq!(joined(windows, more), [window(10, 60), window(70, 75), window(80, 90)]);
+        assert_eq!(joined(vec![window(10, 60)], vec![window(20, 30)]), [window(10, 60)]);
+    }
+
+    #[test]
+    fn no_window_begins_before_the_horizon() {
+        let windows = || vec![window(10, 20), window(30, 60)];
+        let left = |horizon| of(windows(), &[], at(horizon), Timestamp::MAX);
+        assert_eq!(left(5), windows());
+        assert_eq!(left(15), [window(15, 20), window(30, 60)]);
+        assert_eq!(left(25), [window(30, 60)]);
+        assert_eq!(left(40), [window(40, 60)]);
     }
 
     #[test]

@@ -151,6 +151,10 @@ pub(super) async fn read_infos(
     (first, count): Run,
 ) -> Result<Vec<Arc<SegmentInfo>>, QueryError> {
     let infos = log.infos(first, count).await?;
+    if infos.first().is_some_and(|info| info.sequence() != first) {
+        let text = "the log's oldest segments were removed while they were searched: ask again";
+        return Err(QueryError::unavailable(text));
+    }
     if infos.len() != count {
         let gone = Sequence(first.0 + infos.len() as u64);
         return Err(QueryError::corrupt(format!("segment {gone} is gone")));

@@ -48,7 +48,7 @@ impl Follower {
     /// Makes an applier that continues where the writer's generation ends.
     pub(super) fn applier(&self, writer: &Writer<'_>) -> Result<Applier<'_>, FollowError> {
         let generation = writer.generation();
-        let name = &generation.base.name;
+        let name = generation.rests_on();
         // The base may have been removed from the index since it was looked up.
         let known = self.index.view().base(name)?;
         let known = known.ok_or_else(|| FollowError::base_is_gone(name))?;

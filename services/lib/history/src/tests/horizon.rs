@@ -59,7 +59,7 @@ fn times_from_the_horizon_on_read_as_before_and_earlier_times_are_refused() {
     assert_eq!(after, before);
     for second in [20, 99] {
         let error = fixture.history.reader_at(ts(second)).unwrap_err().to_string();
-        assert!(error.contains("the nearest after is 100,1"), "{error}");
+        assert!(error.contains("the oldest time that is kept is 100,1"), "{error}");
     }
     assert_eq!(fixture.history.generations()[0].window(), Some((ts(100), ts(200))));
 }

@@ -1,6 +1,7 @@
 use std::ops::ControlFlow;
 
 use bson::doc;
+use hindsight_oplog::raw::Element;
 
 use super::*;
 use crate::{Cause, ReadError, Version};
@@ -37,6 +38,26 @@ fn a_missing_collection_is_an_error_and_a_missing_document_is_not() {
     assert_eq!(view.collection(NS).unwrap().uuid, UUID);
 }
 
+/// Begins with each version, and finds what a walk from the very beginning finds from there on.
+fn check_every_beginning(fixture: &Fixture, ns: &str, id: Element<'_>) {
+    let from = |since| {
+        let mut found = Vec::new();
+        let mut visit = |v: Version<'_>| {
+            found.push((v.generation, v.visible, v.document.map(parsed), v.cause));
+            ControlFlow::Continue(())
+        };
+        fixture.history.versions_since(ns, id, since, &mut visit).unwrap();
+        found
+    };
+    let all = from((0, Timestamp::ZERO));
+    for version in &all {
+        for since in [(version.0, version.1), (version.0, version.1.successor())] {
+            let rest: Vec<_> = all.iter().filter(|it| (it.0, it.1) >= since).cloned().collect();
+            assert_eq!(from(since), rest, "{since:?}");
+        }
+    }
+}
+
 fn versions(fixture: &Fixture, ns: &str, id: i32) -> Vec<(u32, Option<Document>, Cause)> {
     let key = bytes(doc! {"_id": id});
     let id = Doc::new(&key).unwrap().first().unwrap().unwrap();
@@ -53,6 +74,7 @@ fn versions(fixture: &Fixture, ns: &str, id: i32) -> Vec<(u32, Option<Document>,
     };
     fixture.history.versions(ns, id, &mut one).unwrap();
     assert_eq!(first, versions.first().map(|version| version.0), "broken off after the first");
+    check_every_beginning(fixture, ns, id);
     versions
 }
 

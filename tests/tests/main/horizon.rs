@@ -1,0 +1,273 @@
+//! Tests that a history that is kept for a while forgets what is older, says so, and shows
+//! everything else as the source was.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bson::{Document, Timestamp, doc};
+use hindsight_tests::dbhash::{self, Snapshot};
+use hindsight_tests::hindsight::run_json;
+use hindsight_tests::replica_set::last_timestamp;
+use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
+
+use crate::capture_checks::{restores_exactly, spelled, timestamp};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than the history is kept (10 s).
+const WRITING: Duration = Duration::from_secs(18);
+
+/// A time, the document with `_id` 1 at that time, and everything else.
+struct Point {
+    at: Timestamp,
+    n: i32,
+    everything: Snapshot,
+}
+
+/// Changes one document again and again, and adds, removes and drops others, for a while.
+async fn write(client: &mongodb::Client, long: Duration) -> Result<Vec<Point>> {
+    let things = client.database("kept").collection::<Document>("things");
+    things.insert_one(doc! {"_id": 1, "n": 0, "body": "b".repeat(1000)}).await?;
+    let (begun, mut n, mut points) = (Instant::now(), 0, Vec::new());
+    while begun.elapsed() < long {
+        n += 1;
+        things.update_one(doc! {"_id": 1}, doc! {"$set": {"n": n}}).await?;
+        things.insert_one(doc! {"_id": 1000 + n, "n": n}).await?;
+        if n % 3 == 0 {
+            things.delete_one(doc! {"_id": 1000 + n - 2}).await?;
+        }
+        let brief = client.database("kept").collection::<Document>(&format!("brief{}", n / 20));
+        match n % 20 {
+            19 => brief.drop().await?,
+            _ => drop(brief.insert_one(doc! {"_id": n}).await?),
+        }
+        if n % 10 == 0 {
+            let (at, everything) = (last_timestamp(client).await?, dbhash::snapshot(client).await?);
+            points.push(Point { at, n, everything });
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(points)
+}
+
+async fn oldest(data: &Path) -> Result<Timestamp> {
+    let windows = run_json(data, &["windows"]).await?.expect_success()?.json()?;
+    timestamp(&windows["windows"][0]["from"]).with_context(|| format!("{windows}"))
+}
+
+/// Waits until the history has forgotten this time.
+async fn wait_until_forgotten(data: &Path, at: Timestamp) -> Result<()> {
+    let begun = Instant::now();
+    while oldest(data).await? <= at {
+        ensure!(begun.elapsed() < PATIENCE, "{at} is still kept");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// Checks that this time is refused, with the oldest time that is kept, by every command that takes
+/// a time.
+async fn is_refused(data: &Path, at: Timestamp) -> Result<()> {
+    let (at, oldest) = (spelled(at), spelled(oldest(data).await?));
+    let nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1000";
+    let commands: [&[&str]; 4] = [
+        &["get", "kept.things", "1", "--at", &at],
+        &["scan", "kept.things", "--at", &at],
+        &["diff", "kept.things", "--from", &at, "--to", "latest"],
+        &["restore", "--until", &at, "--to", nowhere, "--dry-run"],
+    ];
+    for command in commands {
+        let refused = run_json(data, command).await?.expect_code(3)?;
+        for part in ["is older than what is kept", &oldest] {
+            ensure!(refused.stderr.contains(part), "{command:?}: {}", refused.stderr);
+        }
+    }
+    Ok(())
+}
+
+/// Checks what each time shows: the document and everything else from the horizon on, and nothing
+/// before.
+async fn only_what_is_kept_is_shown(data: &Path, points: &[Point]) -> Result<()> {
+    let oldest = oldest(data).await?;
+    let (forgotten, kept): (Vec<_>, Vec<_>) = points.iter().partition(|point| point.at < oldest);
+    ensure!(!forgotten.is_empty() && kept.len() > 5, "{} and {}", forgotten.len(), kept.len());
+    for point in [forgotten[0], forgotten[forgotten.len() - 1]] {
+        is_refused(data, point.at).await?;
+    }
+    for point in &kept {
+        let get = ["get", "kept.things", "1", "--at", &spelled(point.at)];
+        let got = run_json(data, &get).await?.expect_success()?.json()?;
+        let n = &got["document"]["n"]["$numberInt"];
+        ensure!(n.as_str() == Some(&*point.n.to_string()), "{got}");
+    }
+    for point in [kept[0], kept[kept.len() - 1]] {
+        restores_exactly(data, point.at, &point.everything).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_horizon_is_refused_and_everything_else_is_exact() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &["--keep-history", "10s"]).await?;
+    let points = write(&client, WRITING).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    wait_until_forgotten(&data, points[0].at).await?;
+    is_refused(&data, points[0].at).await?;
+    let history = run_json(&data, &["history", "kept.things", "1"]).await?.expect_success()?;
+    ensure!(history.stderr.contains("are no longer kept"), "{}", history.stderr);
+
+    ensure!(up.stop().await?.success(), "{}", up.stderr());
+    only_what_is_kept_is_shown(&data, &points).await?;
+    // The log still holds everything, and with it the history can be built again.
+    std::fs::remove_dir_all(data.join("history"))?;
+    ensure!(oldest(&data).await? < points[0].at, "the log was cut");
+    restores_exactly(&data, points[0].at, &points[0].everything).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_forgets_is_killed_again_and_again() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let writing = tokio::spawn({
+        let client = client.clone();
+        async move { write(&client, WRITING).await }
+    });
+    while !writing.is_finished() {
+        let mut up = HindsightProcess::up(&set.uri(), &data, &["--keep-history", "10s"]).await?;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        up.kill()?;
+    }
+    let points = writing.await??;
+    let mut up = HindsightProcess::up(&set.uri(), &data, &["--keep-history", "10s"]).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    wait_until_forgotten(&data, points[0].at).await?;
+    ensure!(up.stop().await?.success(), "{}", up.stderr());
+    only_what_is_kept_is_shown(&data, &points).await
+}
+
+const SHORT_LOG: [&str; 4] = ["--keep-log", "10s", "--base-every", "10s"];
+/// Several times as long as the log is kept.
+const LONG_WRITING: Duration = Duration::from_secs(45);
+
+/// The names of the bases, and the number of segment files.
+fn held(data: &Path) -> Result<(Vec<String>, usize)> {
+    let names = |directory: &Path| -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(directory)?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    };
+    let mut bases = names(&data.join("base"))?;
+    bases.retain(|name| !name.ends_with(".partial"));
+    bases.sort();
+    Ok((bases, names(&data.join("log"))?.len()))
+}
+
+/// Waits until a base of the first seconds is gone. Returns the largest number of segment files
+/// seen.
+async fn wait_until_removed(data: &Path, base: &str) -> Result<usize> {
+    let (begun, mut most) = (Instant::now(), 0);
+    loop {
+        let (bases, segments) = held(data)?;
+        most = most.max(segments);
+        if !bases.iter().any(|name| name == base) {
+            return Ok(most);
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{base} is still there: {bases:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn is_sound(data: &Path) -> Result<()> {
+    let verified = run_json(data, &["verify", "--deep"]).await?.expect_success()?.json()?;
+    ensure!(verified["sound"] == true, "{verified}");
+    Ok(())
+}
+
+/// Checks that everything is shown from the history, and what the log cannot tell is said.
+async fn the_history_shows_what_the_log_no_longer_holds(
+    data: &Path,
+    points: &[Point],
+) -> Result<()> {
+    let (first, last) = (&points[0], &points[points.len() - 1]);
+    ensure!(oldest(data).await? < first.at, "the history was cut");
+    for point in [first, &points[points.len() / 2], last] {
+        restores_exactly(data, point.at, &point.everything).await?;
+    }
+    // Only the log knows which documents were written, and it no longer holds all of them.
+    let (from, to) = (spelled(first.at), spelled(last.at));
+    let diff = ["diff", "kept.things", "--from", &from, "--to", &to];
+    let differences = run_json(data, &diff).await?.expect_success()?.stdout;
+    let written_first = format!("{}", 1000 + first.n + 1);
+    ensure!(differences.contains(&written_first), "{written_first} is not in {differences}");
+    let found = run_json(data, &["find", "--ns", "kept.things", "--limit", "5"]).await?;
+    let found = found.expect_success()?;
+    ensure!(found.stderr.contains("the log begins at"), "{}", found.stderr);
+    let resolved = run_json(data, &["resolve", &from]).await?.expect_success()?.json()?;
+    ensure!(resolved["first_excluded"].is_null(), "{resolved}");
+    is_sound(data).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_kept_for_a_while_is_cut_behind_a_renewed_base() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let mut up = HindsightProcess::up(&set.uri(), &data, &SHORT_LOG).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    let first_base = held(&data)?.0.remove(0);
+    let points = write(&client, LONG_WRITING).await?;
+    let most = wait_until_removed(&data, &first_base).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    the_history_shows_what_the_log_no_longer_holds(&data, &points).await?;
+    ensure!(up.stop().await?.success(), "{}", up.stderr());
+    let (bases, segments) = held(&data)?;
+    for base in &bases {
+        let manifest = std::fs::read_to_string(data.join("base").join(base).join("manifest.json"))?;
+        ensure!(manifest.contains(r#""kind": "history""#), "{base} was copied: {manifest}");
+    }
+    ensure!(bases.len() <= 4 && segments < most, "{bases:?}, {segments} of {most} segments");
+    the_history_shows_what_the_log_no_longer_holds(&data, &points).await?;
+
+    // Without the history, the renewed bases and the rest of the log show what the log was kept for.
+    std::fs::remove_dir_all(data.join("history"))?;
+    std::fs::remove_dir_all(data.join("index"))?;
+    let last = &points[points.len() - 1];
+    restores_exactly(&data, last.at, &last.everything).await?;
+    is_refused(&data, points[0].at).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_cuts_its_log_is_killed_again_and_again() -> Result<()> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().join("data");
+    let writing = tokio::spawn({
+        let client = client.clone();
+        async move { write(&client, LONG_WRITING).await }
+    });
+    let mut first_base = None;
+    while !writing.is_finished() {
+        let mut up = HindsightProcess::up(&set.uri(), &data, &SHORT_LOG).await?;
+        let life = 1500 + rand::random::<u64>() % 4000;
+        tokio::time::sleep(Duration::from_millis(life)).await;
+        up.kill()?;
+        first_base = first_base.or(held(&data)?.0.into_iter().next());
+    }
+    let points = writing.await??;
+    let mut up = HindsightProcess::up(&set.uri(), &data, &SHORT_LOG).await?;
+    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    wait_until_removed(&data, &first_base.context("a base")?).await?;
+    ensure!(up.stop().await?.success(), "{}", up.stderr());
+    the_history_shows_what_the_log_no_longer_holds(&data, &points).await
+}
