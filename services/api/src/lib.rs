@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`calls`]: every call, one file each, and the table of all calls
-//! - [`service`]: what the calls share to answer: admission, audit, errors, pages, restores
+//! - [`service`]: what the calls share to answer: admission, audit, pages, restores
 //! - [`v1`](crate::http): what the calls share as HTTP/JSON, with their description
 //! - [`json`], [`extended_json`]: answers in formats that programs read
 //! - [`times`], [`document_id`]: positions and ids as people type them
@@ -19,7 +19,6 @@ mod health;
 pub mod http;
 pub mod json;
 pub mod metrics;
-mod remedies;
 pub mod service;
 pub mod times;
 mod v1;

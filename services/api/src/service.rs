@@ -6,7 +6,6 @@
 //!
 //! - `call`: what the file of a call says about the call
 //! - `admission`: what every call goes through, and `about`: the words of the audit file
-//! - `reason`: errors as callers see them
 //! - `page`, `streams`: answers that are too many for one message
 //! - `fields`, `collation`, `absent`, `missing`, `whereabouts`: what several calls say about names,
 //!   filters and gaps
@@ -22,7 +21,6 @@ pub(crate) mod fields;
 mod live;
 pub(crate) mod missing;
 pub(crate) mod page;
-mod reason;
 pub(crate) mod restores;
 pub(crate) mod streams;
 pub(crate) mod whereabouts;
@@ -33,14 +31,13 @@ use std::pin::Pin;
 use futures_util::Stream;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, status_of};
 use hindsight_replayer::Engine;
 use tonic::{Request, Response, Status};
 
 pub use admission::{Admission, Place};
 pub use call::{ApiCall, Counted, Streaming, Unary};
 pub use live::{Live, SourceLook};
-pub(crate) use reason::status_of;
-pub use reason::{REMEDIES, Reason, invalid};
 pub use restores::Restores;
 
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use hindsight_access::AccessError;
 use hindsight_api::document_id::InvalidId;
-use hindsight_api::service::Reason;
 use hindsight_archiver::ArchiveError;
 use hindsight_history::HistoryError;
 use hindsight_holdings::HoldingsError;
 use hindsight_oplog::raw::Malformed;
+use hindsight_refusal::Reason;
 use hindsight_remedy::Remedy;
 use hindsight_replayer::FollowError;
 use hindsight_tailer::CaptureError;

@@ -1,7 +1,7 @@
 //! How a caller of the command line applies a remedy. This is the only place where a remedy gets
 //! its flag.
 
-use hindsight_api::service::REMEDIES;
+use hindsight_refusal::REMEDIES;
 use hindsight_remedy::{Remedy, from_json};
 use tonic::Status;
 use tonic_types::StatusExt;

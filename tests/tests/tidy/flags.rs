@@ -5,8 +5,13 @@ use anyhow::{Result, ensure};
 use super::texts;
 
 /// The code that callers without flags use too.
-const LIBRARIES: [&str; 4] =
-    ["services/lib/", "services/tailer/", "services/replayer/", "services/api/"];
+const LIBRARIES: [&str; 5] = [
+    "services/lib/",
+    "services/tailer/",
+    "services/replayer/",
+    "services/refusal/",
+    "services/api/",
+];
 /// Other programs, whose flags a library may name.
 const OTHER_PROGRAMS: [&str; 3] =
     ["kafka-configs.sh --", "kafka-reassign-partitions.sh --", "it with --replSet"];

@@ -5,13 +5,14 @@ use bson::Uuid;
 use hindsight_access::Role;
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::invalid;
 use serde::Deserialize;
 use serde_json::Value;
 use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::json::operation::OperationJson;
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, invalid, restores};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about, restores};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson, unshowable};
 use crate::v1::question::{Asker, Body};

@@ -11,6 +11,7 @@ use hindsight_access::Role;
 use hindsight_oplog::NamespacePattern;
 use hindsight_proto::v1 as api;
 use hindsight_query::Filter;
+use hindsight_refusal::{Reason, invalid, status_of};
 use hindsight_replayer::{DiffRequest, Difference, changed_fields};
 use hindsight_runtime::CancellationToken;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,7 @@ use crate::json::{Notation, PositionJson};
 use crate::service::fields::query_of;
 use crate::service::streams::{self, AHEAD, Gather};
 use crate::service::{
-    Answers, ApiCall, Counted, Reason, Service, Streaming, about, collation, invalid, status_of,
-    whereabouts,
+    Answers, ApiCall, Counted, Service, Streaming, about, collation, whereabouts,
 };
 use crate::times::to_api;
 use crate::v1::answer::{Format, line, object, stream};

@@ -5,6 +5,7 @@ use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_history::ReadError;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, status_of};
 use hindsight_replayer::QueryError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,9 +16,7 @@ use crate::json::texts::{Text, Texts};
 use crate::json::{Notation, PositionJson};
 use crate::service::absent::no_such_collection;
 use crate::service::fields::{check_ns, id_of};
-use crate::service::{
-    ApiCall, Counted, Place, Reason, Service, Unary, about, collation, status_of,
-};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about, collation};
 use crate::times::to_api;
 use crate::v1::answer::{Format, json, raw};
 use crate::v1::problem::{Problem, ProblemJson, unshowable};

@@ -12,14 +12,14 @@ use hindsight_oplog::OpTime;
 use hindsight_proto::v1 as api;
 use hindsight_proto::v1::base_copy::State;
 use hindsight_proto::v1::base_copy_progress::Stage;
+use hindsight_refusal::{remedies, status_of};
 use hindsight_remedy::{Finding, of_all};
 use hindsight_replayer::{Applied, QueryError};
 use hindsight_tailer::{CaptureStatus, Positions, Role};
 use serde_json::Value;
 use tonic::Status;
 
-use crate::remedies;
-use crate::service::{ApiCall, Counted, Place, Service, Unary, status_of};
+use crate::service::{ApiCall, Counted, Place, Service, Unary};
 use crate::times::to_api;
 use crate::v1::answer;
 use crate::v1::problem::{Problem, ProblemJson};

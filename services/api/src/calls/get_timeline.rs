@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::status_of;
 use hindsight_replayer::Engine;
 use hindsight_replayer::find::NamespacePattern;
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,7 @@ use tonic::Status;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::json::PositionJson;
-use crate::service::{
-    ApiCall, Counted, Place, Service, Unary, about, apart, missing, status_of, whereabouts,
-};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about, apart, missing, whereabouts};
 use crate::times::to_api;
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson};

@@ -3,6 +3,7 @@
 use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_proto::longrunning::{ListOperationsRequest, ListOperationsResponse};
+use hindsight_refusal::invalid;
 use serde::Deserialize;
 use serde_json::Value;
 use tonic::Status;
@@ -10,7 +11,7 @@ use utoipa::IntoParams;
 
 use crate::json::operation::OperationsJson;
 use crate::service::page::{Page, PageKey};
-use crate::service::{ApiCall, Counted, Place, Service, Unary, invalid};
+use crate::service::{ApiCall, Counted, Place, Service, Unary};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson, unshowable};
 use crate::v1::question::{Asker, Params};

@@ -9,6 +9,7 @@ use hindsight_access::Role;
 use hindsight_history::{Cause, Version};
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, status_of};
 use hindsight_replayer::Engine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,8 +21,7 @@ use crate::json::{Notation, PositionJson};
 use crate::service::fields::{check_ns, id_of};
 use crate::service::page::{Page, PageKey, not_ours};
 use crate::service::{
-    ApiCall, Counted, Place, Reason, Service, Unary, about, apart, collation, status_of,
-    whereabouts,
+    ApiCall, Counted, Place, Service, Unary, about, apart, collation, whereabouts,
 };
 use crate::times::{from_api, to_api};
 use crate::v1::answer::json;

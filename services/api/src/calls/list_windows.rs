@@ -3,13 +3,14 @@
 use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::status_of;
 use serde::Serialize;
 use serde_json::Value;
 use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::json::{PositionJson, WindowJson};
-use crate::service::{ApiCall, Counted, Place, Service, Unary, status_of};
+use crate::service::{ApiCall, Counted, Place, Service, Unary};
 use crate::times::{to_api, window_to_api};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson};

@@ -3,11 +3,12 @@
 use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::invalid;
 use serde_json::Value;
 use tonic::Status;
 
 use crate::json::PlanJson;
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, invalid, restores};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about, restores};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson};
 use crate::v1::question::{Asker, Body};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hindsight_access::Role;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{invalid, status_of};
 use hindsight_replayer::Engine;
 use hindsight_replayer::find::{EntryFilter, Search, SearchOptions};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::json::texts::{Text, Texts};
 use crate::json::{Notation, PositionJson, WindowJson};
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, invalid, status_of};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about};
 use crate::times::{from_api, to_api, window_to_api};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson, unshowable};

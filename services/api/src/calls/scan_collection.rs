@@ -9,6 +9,7 @@ use hindsight_access::Role;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_query::{Filter, Projection};
+use hindsight_refusal::{Reason, invalid, status_of};
 use hindsight_replayer::{Engine, QueryError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,9 +24,7 @@ use crate::service::absent::no_such_collection;
 use crate::service::fields::{check_ns, query_of};
 use crate::service::page::PageKey;
 use crate::service::streams::{self, AHEAD, Gather, MESSAGE_BYTES};
-use crate::service::{
-    Answers, ApiCall, Counted, Reason, Service, Streaming, about, collation, invalid, status_of,
-};
+use crate::service::{Answers, ApiCall, Counted, Service, Streaming, about, collation};
 use crate::times::to_api;
 use crate::v1::answer::{Format, line, object, stream};
 use crate::v1::problem::{Problem, ProblemJson};

@@ -11,6 +11,7 @@ use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::update::FieldPath;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{invalid, status_of};
 use hindsight_replayer::Engine;
 use hindsight_replayer::find::{
     EntryFilter, Found, NamespacePattern, Pattern, Search, SearchOptions,
@@ -25,9 +26,7 @@ use crate::json::Notation;
 use crate::json::texts::{Text, Texts};
 use crate::metrics;
 use crate::service::fields::{id_of, query_of};
-use crate::service::{
-    Answers, ApiCall, Counted, Service, Streaming, about, invalid, missing, status_of, whereabouts,
-};
+use crate::service::{Answers, ApiCall, Counted, Service, Streaming, about, missing, whereabouts};
 use crate::v1::answer::{self, Format, line, object};
 use crate::v1::problem::{Problem, ProblemJson};
 use crate::v1::question::{Asker, Params, document, id, time};

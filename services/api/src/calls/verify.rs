@@ -3,6 +3,7 @@
 use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::status_of;
 use hindsight_replayer::{Damage, VerifyReport};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use tokio::runtime::Handle;
 use tonic::Status;
 use utoipa::ToSchema;
 
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, apart, status_of};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about, apart};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson};
 use crate::v1::question::{Asker, Body};

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use hindsight_access::Role;
 use hindsight_proto::longrunning::{Operation, WaitOperationRequest};
+use hindsight_refusal::invalid;
 use serde_json::Value;
 use tonic::Status;
 
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, invalid};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about};
 
 /// Limit on the duration of a wait for which the caller sets no time-out.
 const MAX_WAIT: Duration = Duration::from_secs(600);

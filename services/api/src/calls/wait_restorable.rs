@@ -6,6 +6,7 @@ use axum::response::Response;
 use hindsight_access::Role;
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, status_of};
 use hindsight_remedy::Finding;
 use hindsight_replayer::{Applied, Engine};
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use tonic::Status;
 use utoipa::IntoParams;
 
 use crate::json::PositionJson;
-use crate::service::{ApiCall, Counted, Live, Place, Reason, Service, Unary, about, status_of};
+use crate::service::{ApiCall, Counted, Live, Place, Service, Unary, about};
 use crate::times::to_api;
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson};

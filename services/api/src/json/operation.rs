@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use hindsight_proto::longrunning::{self, operation};
 use hindsight_proto::v1 as api;
+use hindsight_refusal::REMEDIES;
 use hindsight_remedy::{Remedy, from_json};
 use prost_types::Any;
 use serde::Serialize;
@@ -10,7 +11,6 @@ use tonic_types::RpcStatusExt;
 use utoipa::ToSchema;
 
 use super::{PlanJson, ReportJson};
-use crate::service::REMEDIES;
 
 /// A restore.
 #[derive(Debug, Serialize, ToSchema)]

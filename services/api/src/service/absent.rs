@@ -4,9 +4,8 @@ use bson::{RawDocument, rawdoc};
 use hindsight_history::View;
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::Doc;
+use hindsight_refusal::Reason;
 use tonic::Status;
-
-use super::Reason;
 
 /// The name prefix of the collection that holds the buckets of a time-series collection.
 pub(crate) const BUCKETS: &str = "system.buckets.";

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use hindsight_access::{AuditEntry, AuditLog, Call, Caller, Phase};
+use hindsight_refusal::Reason;
 use hindsight_runtime::CancellationToken;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tonic::{Code, Request, Response, Status};
 
-use super::{Answers, ApiCall, Counted, Reason};
+use super::{Answers, ApiCall, Counted};
 use crate::metrics;
 
 /// Decides which calls are answered.

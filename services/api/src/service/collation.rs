@@ -4,9 +4,8 @@
 use hindsight_history::CollectionState;
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_query::{Filter, holds_strings};
+use hindsight_refusal::invalid;
 use tonic::Status;
-
-use super::invalid;
 
 /// Refuses a filter that compares strings in one of these collections.
 pub(crate) fn check_filter<'a>(

@@ -4,10 +4,9 @@ use bson::RawDocument;
 use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::{Series, Timestamp};
 use hindsight_query::Filter;
+use hindsight_refusal::invalid;
 use hindsight_replayer::Engine;
 use tonic::Status;
-
-use super::invalid;
 
 /// Checks that a namespace is one: `db.collection`.
 pub(crate) fn check_ns(ns: &str) -> Result<(), Status> {

@@ -2,14 +2,12 @@
 
 use hindsight_copy::CopyBoard;
 use hindsight_oplog::Timestamp;
+use hindsight_refusal::{Reason, invalid_unless};
 use hindsight_remedy::Remedy;
 use hindsight_replayer::Applied;
 use hindsight_tailer::{PositionBoard, StatusBoard};
 use tokio::sync::watch;
 use tonic::Status;
-
-use super::Reason;
-use super::reason::invalid_unless;
 
 /// What the parts of a running process publish.
 #[derive(Clone)]

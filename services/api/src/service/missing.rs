@@ -3,10 +3,9 @@
 
 use hindsight_index::GapNotice;
 use hindsight_oplog::Timestamp;
+use hindsight_refusal::status_of;
 use hindsight_replayer::Engine;
 use tonic::Status;
-
-use super::status_of;
 
 /// Limit on the number of gaps that are named.
 const NAMED: usize = 3;

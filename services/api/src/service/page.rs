@@ -9,9 +9,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hindsight_oplog::Timestamp;
+use hindsight_refusal::Reason;
 use tonic::Status;
-
-use super::Reason;
 
 const DEFAULT_ITEMS: u32 = 1_000;
 const MAX_ITEMS: u32 = 10_000;

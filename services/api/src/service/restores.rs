@@ -27,12 +27,13 @@ use bson::Uuid;
 use futures_util::{StreamExt, stream};
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, invalid};
 use hindsight_runtime::CancellationToken;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use super::{Answers, Reason, Service, invalid};
+use super::{Answers, Service};
 use fingerprint::Fingerprint;
 use job::{Job, now_ms};
 use register::{Register, Turn};

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use hindsight_refusal::Reason;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Answers, Reason};
+use super::Answers;
 
 /// Items are gathered up to this many bytes per message.
 pub(crate) const MESSAGE_BYTES: usize = 256 << 10;

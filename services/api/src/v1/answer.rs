@@ -11,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use hindsight_proto::v1::Timestamp;
+use hindsight_refusal::Reason;
 use serde::Serialize;
 use tonic::Status;
 
 use super::problem::{Problem, unshowable};
-use crate::service::{Answers, Reason};
+use crate::service::Answers;
 use crate::times::from_api;
 
 /// Limit on the text of one JSON object. The first answer is always included, however long it is.

@@ -3,13 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use hindsight_refusal::{REMEDIES, Reason};
 use hindsight_remedy::{Remedy, from_json};
 use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use utoipa::ToSchema;
-
-use crate::service::{REMEDIES, Reason};
 
 /// Why a call failed.
 #[derive(Debug)]

@@ -10,13 +10,14 @@ use axum::http::request::Parts;
 use bson::RawDocumentBuf;
 use bytes::Bytes;
 use hindsight_proto::v1::TimeSpec;
+use hindsight_refusal::{Reason, invalid};
 use serde::de::DeserializeOwned;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use super::answer::Format;
 use super::problem::Problem;
-use crate::service::{Answers, Reason, Service, Streaming, Unary, invalid};
+use crate::service::{Answers, Service, Streaming, Unary};
 use crate::{document_id, extended_json};
 
 /// The most documents or changes in one JSON object.

@@ -1,11 +1,11 @@
 //! What the calls about restores share: which state to restore and where to, and names.
 
 use hindsight_proto::v1 as api;
+use hindsight_refusal::invalid;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use crate::service::invalid;
 
 /// Which state to restore, and where to. Exactly one of `until` and `before` is needed.
 #[derive(Deserialize, ToSchema)]

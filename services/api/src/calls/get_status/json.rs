@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use hindsight_proto::v1 as api;
 use hindsight_proto::v1::base_copy::State;
 use hindsight_proto::v1::base_copy_progress::Stage;
+use hindsight_refusal::remedies;
 use hindsight_remedy::Remedy;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::json::PositionJson;
-use crate::remedies;
 
 /// The state of the process.
 #[derive(Debug, Serialize, ToSchema)]

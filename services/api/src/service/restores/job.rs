@@ -4,12 +4,12 @@ use std::path::Path;
 
 use hindsight_proto::longrunning::{Operation, operation};
 use hindsight_proto::v1 as api;
+use hindsight_refusal::Reason;
 use hindsight_runtime::CancellationToken;
 use prost_types::Any;
 use tokio::sync::watch;
 use tonic_types::Status as Failed;
 
-use super::super::Reason;
 use super::fingerprint::Fingerprint;
 use super::record::{self, Record};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hindsight_oplog::{Hex, Timestamp};
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, invalid, status_of, status_of_restore};
 use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_restore::{
     MongodDestination, Prepared, RestoreSettings, Selection, SourceIdentity,
@@ -13,8 +14,7 @@ use hindsight_restore::{
 use hindsight_segment::Sequence;
 use tonic::Status;
 
-use super::super::reason::status_of_restore;
-use super::super::{Reason, Service, invalid, status_of};
+use super::super::Service;
 use crate::times::to_api;
 
 /// Limit on the time to prepare a restore. A target that answers takes seconds. For a target that

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hindsight_refusal::Reason;
 use hindsight_runtime::CancellationToken;
 use tonic::Status;
 
-use super::super::Reason;
 use super::fingerprint::Fingerprint;
 use super::job::Job;
 

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
+use hindsight_refusal::{Reason, status_of_restore};
 use hindsight_restore::{
     CollectionReport, Phase, Prepared, Progress, ProgressSnapshot, RestoreError, RestoreFailure,
     RestoreReport, Skipped,
 };
 use tokio_util::task::TaskTracker;
 
-use super::super::Reason;
-use super::super::reason::status_of_restore;
 use super::job::{Ended, Job, failed};
 use crate::times::to_api;
 

@@ -3,7 +3,8 @@
 use hindsight_proto::v1 as api;
 use hindsight_remedy::Remedy;
 
-pub(crate) fn to_api(remedy: &Remedy) -> api::Remedy {
+/// Returns the remedy as a message of the API.
+pub fn to_api(remedy: &Remedy) -> api::Remedy {
     let named = |name: &str| api::Remedy { name: name.to_owned(), ..Default::default() };
     match remedy {
         Remedy::AllowPrimary => named("allow_primary"),
@@ -29,7 +30,7 @@ pub(crate) fn to_api(remedy: &Remedy) -> api::Remedy {
 }
 
 /// Returns the remedy; `None` for a remedy that only a newer version knows.
-pub(crate) fn from_api(remedy: api::Remedy) -> Option<Remedy> {
+pub fn from_api(remedy: api::Remedy) -> Option<Remedy> {
     Some(match remedy.name.as_str() {
         "allow_primary" => Remedy::AllowPrimary,
         "member" => Remedy::Member {

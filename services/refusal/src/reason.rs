@@ -83,6 +83,7 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
+    /// Returns the name under which programs know the reason.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidArgument => "INVALID_ARGUMENT",
@@ -115,6 +116,7 @@ impl Reason {
         }
     }
 
+    /// Returns the code of every status with this reason.
     pub fn code(self) -> Code {
         match self {
             Self::InvalidArgument | Self::InvalidTime | Self::InvalidPageToken => {
@@ -140,12 +142,13 @@ impl Reason {
         }
     }
 
+    /// Returns the status with this text for people. A text that is too long for a header is cut.
     pub fn status(self, text: impl Into<String>) -> Status {
         self.status_with(text, [])
     }
 
     /// Returns the status for a finding, with its remedies.
-    pub(crate) fn status_of(self, finding: Finding) -> Status {
+    pub fn status_of(self, finding: Finding) -> Status {
         self.status_with(finding.text, [(REMEDIES, &of(&finding.remedies))])
     }
 
@@ -168,7 +171,7 @@ pub fn invalid(field: &str, problem: impl std::fmt::Display) -> Status {
 }
 
 /// Returns the status for a field of a request that is invalid unless a remedy is applied.
-pub(super) fn invalid_unless(field: &str, problem: String, remedies: &[Remedy]) -> Status {
+pub fn invalid_unless(field: &str, problem: String, remedies: &[Remedy]) -> Status {
     let metadata = [("field", field), (REMEDIES, &of(remedies))];
     Reason::InvalidArgument.status_with(format!("{field}: {problem}"), metadata)
 }
@@ -190,7 +193,7 @@ fn shorten(mut text: String) -> String {
 }
 
 /// Returns the status for a query that failed.
-pub(crate) fn status_of(error: QueryError) -> Status {
+pub fn status_of(error: QueryError) -> Status {
     let reason = match &error {
         QueryError::Invalid(_) => Reason::InvalidArgument,
         QueryError::InvalidTime(_) => Reason::InvalidTime,
@@ -213,7 +216,7 @@ pub(crate) fn status_of(error: QueryError) -> Status {
 }
 
 /// Returns the status for a restore that was not started, or that failed.
-pub(super) fn status_of_restore(error: &RestoreError) -> Status {
+pub fn status_of_restore(error: &RestoreError) -> Status {
     let mut text = error.to_string();
     let reason = match error {
         RestoreError::TargetNotEmpty { .. } => {
@@ -251,7 +254,7 @@ mod tests {
 
     /// The reasons that `hindsight.proto` lists, with their codes.
     fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
-        let proto = include_str!("../../../../proto/hindsight/v1/hindsight.proto");
+        let proto = include_str!("../../../proto/hindsight/v1/hindsight.proto");
         let lines = proto.lines().skip_while(|line| !line.starts_with("//   reason ")).skip(1);
         let rows = lines.map_while(|line| line.strip_prefix("//   "));
         rows.filter_map(|row| {
