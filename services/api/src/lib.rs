@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`calls`]: every call, one file each, and the table of all calls
-//! - [`service`]: what the calls share to answer: admission, audit, pages, restores
+//! - [`service`]: what the calls share to answer: admission, audit, pages
 //! - [`v1`](crate::http): what the calls share as HTTP/JSON, with their description
 //! - [`json`], [`extended_json`]: answers in formats that programs read
 //! - [`times`], [`document_id`]: positions and ids as people type them

@@ -9,7 +9,6 @@
 //! - `page`, `streams`: answers that are too many for one message
 //! - `fields`, `collation`, `absent`, `missing`, `whereabouts`: what several calls say about names,
 //!   filters and gaps
-//! - `restores`: restores as operations
 //! - `live`: the state of the running process
 
 pub(crate) mod about;
@@ -21,7 +20,6 @@ pub(crate) mod fields;
 mod live;
 pub(crate) mod missing;
 pub(crate) mod page;
-pub(crate) mod restores;
 pub(crate) mod streams;
 pub(crate) mod whereabouts;
 
@@ -33,12 +31,12 @@ use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_refusal::{Reason, status_of};
 use hindsight_replayer::Engine;
+use hindsight_restores::Restores;
 use tonic::{Request, Response, Status};
 
 pub use admission::{Admission, Place};
 pub use call::{ApiCall, Counted, Streaming, Unary};
 pub use live::{Live, SourceLook};
-pub use restores::Restores;
 
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hindsight_access::AuditLog;
-use hindsight_api::service::{Admission, Restores, Service};
+use hindsight_api::service::{Admission, Service};
 use hindsight_history::{History, Settings};
 use hindsight_holdings::{Access, DataDir, LogChoice, Owner, open};
 use hindsight_replayer::{Engine, Follower, QUERY_MEMORY_BYTES};
+use hindsight_restores::Restores;
 use hindsight_runtime::{Board, Budget};
 use hindsight_tailer::PositionBoard;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hindsight_access::{Guard, listen_address};
-use hindsight_api::service::{Live, Restores, Service, SourceLook};
+use hindsight_api::service::{Live, Service, SourceLook};
 use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
@@ -25,6 +25,7 @@ use hindsight_replayer::gauges::Gauges;
 use hindsight_replayer::{
     Applied, Engine, Follower, QUERY_MEMORY_BYTES, history_rests_on, keep_history,
 };
+use hindsight_restores::Restores;
 use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Source};
 use tracing::info;

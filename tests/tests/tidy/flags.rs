@@ -5,11 +5,12 @@ use anyhow::{Result, ensure};
 use super::texts;
 
 /// The code that callers without flags use too.
-const LIBRARIES: [&str; 5] = [
+const LIBRARIES: [&str; 6] = [
     "services/lib/",
     "services/tailer/",
     "services/replayer/",
     "services/refusal/",
+    "services/restores/",
     "services/api/",
 ];
 /// Other programs, whose flags a library may name.

@@ -12,7 +12,7 @@ use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::json::operation::OperationJson;
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, restores};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson, unshowable};
 use crate::v1::question::{Asker, Body};
@@ -38,12 +38,12 @@ impl Unary for api::CreateRestoreRequest {
         if !self.request_id.is_empty() && Uuid::parse_str(&self.request_id).is_err() {
             return Err(invalid("request_id", "it is not a UUID"));
         }
-        let metadata = restores::metadata(&place.caller().name, self.request_id);
+        let metadata = hindsight_restores::metadata(&place.caller().name, self.request_id);
         if self.validate_only {
             // Even when an earlier call with this id began a restore, this call begins none.
-            return restores::validate(service, &restore, metadata).await;
+            return hindsight_restores::validate(&service.engine, &restore, metadata).await;
         }
-        restores::begin(service, &restore, metadata).await
+        service.restores.begin(&service.engine, &restore, metadata).await
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tonic::Status;
 
 use crate::json::PlanJson;
-use crate::service::{ApiCall, Counted, Place, Service, Unary, about, restores};
+use crate::service::{ApiCall, Counted, Place, Service, Unary, about};
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson};
 use crate::v1::question::{Asker, Body};
@@ -28,7 +28,7 @@ impl ApiCall for api::PlanRestoreRequest {
 impl Unary for api::PlanRestoreRequest {
     async fn answer(self, service: &Service, _place: Place) -> Result<Self::Answer, Status> {
         let restore = self.restore.ok_or_else(|| invalid("restore", "it is missing"))?;
-        restores::plan(service, &restore).await
+        hindsight_restores::plan(&service.engine, &restore).await
     }
 }
 

@@ -115,3 +115,51 @@ impl From<api::RestoreReport> for ReportJson {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts read this.
+    #[test]
+    fn the_report_as_json() {
+        let collection = api::RestoredCollection {
+            ns: "shop.orders".into(),
+            documents: 2,
+            bytes: 3000,
+            digest: "00".into(),
+            indexes: 1,
+            verified: true,
+        };
+        let report = api::RestoreReport {
+            through: Some(api::Timestamp { t: 7, i: 1 }),
+            verified: true,
+            documents: 2,
+            bytes: 3000,
+            collections: vec![collection],
+            views: vec!["shop.paid".into()],
+            users: 3,
+            roles: 4,
+            skipped: vec![api::Skipped { ns: "shop.v".into(), reason: "it is broken".into() }],
+            warnings: vec!["odd".into()],
+            documents_per_second: 20.0,
+            bytes_per_second: 30_000.0,
+            seconds: Some(api::RestoreSeconds { total: 1.235, ..Default::default() }),
+            summary: "restored 2 documents, verified".into(),
+        };
+        let json = serde_json::to_value(ReportJson::from(report)).expect("plain data");
+        let (collections, seconds) = (
+            r#"[{"ns":"shop.orders","documents":2,"bytes":3000,"digest":"00","indexes":1,"verified":true}]"#,
+            r#"{"total":1.235,"collections":0.0,"documents":0.0,"indexes":0.0,"verification":0.0}"#,
+        );
+        let expected = [
+            r#"{"outcome":"complete","timestamp":{"t":7,"i":1},"verified":true,"documents":2,"#,
+            &format!(r#""bytes":3000,"collections":{collections},"views":["shop.paid"],"#),
+            r#""users":3,"roles":4,"skipped":[{"ns":"shop.v","reason":"it is broken"}],"#,
+            r#""warnings":["odd"],"documents_per_second":20.0,"bytes_per_second":30000.0,"#,
+            &format!(r#""seconds":{seconds},"summary":"restored 2 documents, verified","#),
+            r#""through":{"t":7,"i":1}}"#,
+        ];
+        assert_eq!(json.to_string(), expected.concat());
+    }
+}

@@ -10,24 +10,26 @@ use prost_types::Any;
 use tokio::sync::watch;
 use tonic_types::Status as Failed;
 
-use super::fingerprint::Fingerprint;
-use super::record::{self, Record};
+use crate::fingerprint::Fingerprint;
+use crate::record::{self, Record};
 
 /// How a restore ended.
-pub(super) type Ended = Result<api::RestoreReport, Failed>;
+pub(crate) type Ended = Result<api::RestoreReport, Failed>;
 
+/// How far a restore is, or how it ended.
 #[derive(Clone)]
-pub(crate) struct State {
+pub struct State {
     metadata: api::RestoreMetadata,
     ended: Option<Ended>,
 }
 
 impl State {
-    pub(crate) fn is_done(&self) -> bool {
+    /// Returns whether the restore has ended.
+    pub fn is_done(&self) -> bool {
         self.ended.is_some()
     }
 
-    pub(super) fn operation(&self, name: &str) -> Operation {
+    pub(crate) fn operation(&self, name: &str) -> Operation {
         let result = self.ended.clone().map(|ended| match ended {
             Ok(report) => operation::Result::Response(packed(&report)),
             Err(failed) => operation::Result::Error(failed),
@@ -42,22 +44,23 @@ fn packed(message: &impl prost::Name) -> Any {
 }
 
 /// Returns the operation of a request that was only validated.
-pub(super) fn validated(metadata: api::RestoreMetadata) -> Operation {
+pub(crate) fn validated(metadata: api::RestoreMetadata) -> Operation {
     let metadata = Some(packed(&metadata));
     Operation { metadata, done: true, ..Default::default() }
 }
 
-pub(crate) struct Job {
-    pub(super) name: String,
-    pub(super) request_id: String,
+/// A restore that runs, or that has ended.
+pub struct Job {
+    pub(crate) name: String,
+    pub(crate) request_id: String,
     /// Unknown for restores begun by earlier versions.
-    pub(super) fingerprint: Option<Fingerprint>,
+    pub(crate) fingerprint: Option<Fingerprint>,
     state: watch::Sender<State>,
-    pub(super) cancel: CancellationToken,
+    pub(crate) cancel: CancellationToken,
 }
 
 impl Job {
-    pub(super) fn new(
+    pub(crate) fn new(
         metadata: api::RestoreMetadata,
         fingerprint: Fingerprint,
         cancel: CancellationToken,
@@ -71,7 +74,7 @@ impl Job {
         }
     }
 
-    pub(super) fn of_record(Record { operation, fingerprint }: Record) -> Self {
+    pub(crate) fn of_record(Record { operation, fingerprint }: Record) -> Self {
         let unpacked = operation.metadata.as_ref().map(Any::to_msg::<api::RestoreMetadata>);
         let metadata = unpacked.and_then(Result::ok).unwrap_or_default();
         let ended = operation.result.map(|result| match result {
@@ -87,21 +90,24 @@ impl Job {
         }
     }
 
-    pub(crate) fn operation(&self) -> Operation {
+    /// Returns the restore as an operation, as it is now.
+    pub fn operation(&self) -> Operation {
         self.state.borrow().operation(&self.name)
     }
 
-    pub(crate) fn is_done(&self) -> bool {
+    /// Returns whether the restore has ended.
+    pub fn is_done(&self) -> bool {
         self.state.borrow().is_done()
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<State> {
+    /// Returns the states of the restore, as they change.
+    pub fn subscribe(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
 
     /// Asks the restore to stop. It ends within about a second. A restore that has ended stays as
     /// it is.
-    pub(crate) fn cancel(&self) {
+    pub fn cancel(&self) {
         let was_running = self.state.send_if_modified(|state| {
             let is_running = !state.is_done();
             state.metadata.cancel_requested |= is_running;
@@ -113,11 +119,11 @@ impl Job {
     }
 
     /// Returns whether somebody asked the restore to stop.
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.state.borrow().metadata.cancel_requested
     }
 
-    pub(super) fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> Record {
         self.record_of(&self.state.borrow())
     }
 
@@ -128,7 +134,7 @@ impl Job {
 
     /// Ends a restore that no process runs any more. Returns the record to store, or `None` when
     /// the restore had already ended.
-    pub(super) fn interrupt(&self) -> Option<Record> {
+    pub(crate) fn interrupt(&self) -> Option<Record> {
         if self.is_done() {
             return None;
         }
@@ -138,7 +144,7 @@ impl Job {
     }
 
     /// Returns the status of a restore that was cut short: why, and what that means for the target.
-    pub(super) fn incomplete(&self, reason: Reason, why: &str) -> tonic::Status {
+    pub(crate) fn incomplete(&self, reason: Reason, why: &str) -> tonic::Status {
         let target = self.state.borrow().metadata.plan.clone().unwrap_or_default().target;
         reason.status(format!(
             "{why}: the target {target} is incomplete and must not be used; drop what was restored there and run the \
@@ -149,7 +155,7 @@ impl Job {
     /// Ends the restore. Its end goes on record first, so that an end that somebody saw is still
     /// that end after a crash, and a restore that is deleted right after its end does not come
     /// back.
-    pub(super) fn end(&self, directory: &Path, ended: Ended) {
+    pub(crate) fn end(&self, directory: &Path, ended: Ended) {
         let state = self.ended_so(ended);
         if let Err(error) = record::store(directory, &self.record_of(&state)) {
             tracing::error!(restore = %self.name, error = %format!("{error:#}"), "its end is not on record");
@@ -168,19 +174,19 @@ impl Job {
     }
 
     /// Updates the progress that callers see.
-    pub(super) fn show(&self, change: impl FnOnce(&mut api::RestoreMetadata)) {
+    pub(crate) fn show(&self, change: impl FnOnce(&mut api::RestoreMetadata)) {
         self.state.send_modify(|state| change(&mut state.metadata));
     }
 }
 
 /// Returns a call's status in the form that an operation holds.
-pub(super) fn failed(status: &tonic::Status) -> Failed {
+pub(crate) fn failed(status: &tonic::Status) -> Failed {
     // A status encodes its details as this same message, with the details inside.
     let details = <Failed as prost::Message>::decode(status.details()).unwrap_or_default().details;
     Failed { code: status.code().into(), message: status.message().to_owned(), details }
 }
 
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
@@ -199,16 +205,16 @@ fn new_name(created_ms: i64) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in super::super) fn job() -> Job {
+    pub(crate) fn job() -> Job {
         let plan = api::RestorePlan { target: "db9 (rs1)".into(), ..Default::default() };
         let metadata = api::RestoreMetadata { plan: Some(plan), ..Default::default() };
         Job::new(metadata, Fingerprint::of(&Default::default()), CancellationToken::new())
     }
 
-    pub(in super::super) fn error_of(operation: &Operation) -> &Failed {
+    pub(crate) fn error_of(operation: &Operation) -> &Failed {
         let Some(operation::Result::Error(error)) = &operation.result else {
             panic!("it has not failed: {operation:?}")
         };

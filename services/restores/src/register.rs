@@ -8,8 +8,8 @@ use hindsight_refusal::Reason;
 use hindsight_runtime::CancellationToken;
 use tonic::Status;
 
-use super::fingerprint::Fingerprint;
-use super::job::Job;
+use crate::fingerprint::Fingerprint;
+use crate::job::Job;
 
 /// Limit on concurrent restores, including those being prepared: each has its own connections and
 /// readers.
@@ -18,7 +18,7 @@ const MAX_RUNNING: usize = 4;
 const MAX_ENDED: usize = 200;
 
 #[derive(Default)]
-pub(super) struct Register {
+pub(crate) struct Register {
     /// By name, which sorts by age.
     jobs: BTreeMap<String, Arc<Job>>,
     /// By `request_id`.
@@ -32,7 +32,7 @@ struct Preparing {
 }
 
 /// What a call that wants to begin a restore does next.
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// Prepare the restore. The request keeps its place until it is entered or released.
     Prepare,
     /// An earlier call with the same request prepares the restore: wait until that is over, and ask
@@ -43,18 +43,18 @@ pub(super) enum Turn {
 }
 
 impl Register {
-    pub(super) fn find(&self, name: &str) -> Option<&Arc<Job>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Job>> {
         self.jobs.get(name)
     }
 
     /// Returns all jobs, newest first.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Job>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Job>> {
         self.jobs.values().rev()
     }
 
     /// # Errors
     /// Returns an error when another request has the id, or when there is no room.
-    pub(super) fn turn(
+    pub(crate) fn turn(
         &mut self,
         request_id: &str,
         fingerprint: &Fingerprint,
@@ -87,30 +87,30 @@ impl Register {
 
     /// Enters the job that was prepared for this request. The job takes over the place of the
     /// request.
-    pub(super) fn enter(&mut self, request_id: &str, job: &Arc<Job>) {
+    pub(crate) fn enter(&mut self, request_id: &str, job: &Arc<Job>) {
         self.add(job);
         self.release(request_id);
     }
 
-    pub(super) fn add(&mut self, job: &Arc<Job>) {
+    pub(crate) fn add(&mut self, job: &Arc<Job>) {
         self.jobs.insert(job.name.clone(), Arc::clone(job));
     }
 
     /// Frees the place of a request that nobody prepares any more. Does nothing the second time.
-    pub(super) fn release(&mut self, request_id: &str) {
+    pub(crate) fn release(&mut self, request_id: &str) {
         if let Some(preparing) = self.preparing.remove(request_id) {
             preparing.over.cancel();
         }
     }
 
     /// Returns the oldest ended restores, as many as exceed the number that is remembered.
-    pub(super) fn too_old(&self) -> Vec<Arc<Job>> {
+    pub(crate) fn too_old(&self) -> Vec<Arc<Job>> {
         let ended: Vec<_> = self.jobs.values().filter(|job| job.is_done()).collect();
         let more = ended.len().saturating_sub(MAX_ENDED);
         ended.into_iter().take(more).map(Arc::clone).collect()
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.jobs.remove(name);
     }
 }
@@ -136,8 +136,8 @@ mod tests {
     use hindsight_proto::v1 as api;
     use tonic::Code;
 
-    use super::super::record::Record;
     use super::*;
+    use crate::record::Record;
 
     fn asked(to: &str) -> Fingerprint {
         Fingerprint::of(&api::RestoreSpec { to: to.into(), ..Default::default() })

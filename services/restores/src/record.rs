@@ -11,18 +11,18 @@ use hindsight_proto::longrunning::Operation;
 use hindsight_runtime::files::{remove_if_there, write_durably};
 use prost::Message;
 
-use super::fingerprint::Fingerprint;
+use crate::fingerprint::Fingerprint;
 
 /// The prefix of every operation's name.
-pub(super) const COLLECTION: &str = "operations/";
+pub(crate) const COLLECTION: &str = "operations/";
 const UNFINISHED: [&str; 2] = ["tmp", "new"];
 
 /// The record of one restore.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Record {
-    pub(super) operation: Operation,
+pub(crate) struct Record {
+    pub(crate) operation: Operation,
     /// The fingerprint of the request that began the restore. Earlier versions stored none.
-    pub(super) fingerprint: Option<Fingerprint>,
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 /// The field that an Operation does not have. A program that reads the record as an Operation skips
@@ -47,7 +47,7 @@ impl Record {
 }
 
 /// Reads all records.
-pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
+pub(crate) fn load(directory: &Path) -> Result<Vec<Record>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -71,7 +71,7 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Record>> {
 }
 
 /// Writes a record, which is durable when this returns.
-pub(super) fn store(directory: &Path, record: &Record) -> Result<()> {
+pub(crate) fn store(directory: &Path, record: &Record) -> Result<()> {
     let write = || -> Result<()> {
         fs::create_dir_all(directory)?;
         let path = directory.join(file_name(&record.operation.name));
@@ -81,7 +81,7 @@ pub(super) fn store(directory: &Path, record: &Record) -> Result<()> {
     write().with_context(|| format!("write the record of a restore in {}", directory.display()))
 }
 
-pub(super) fn remove(directory: &Path, name: &str) -> Result<()> {
+pub(crate) fn remove(directory: &Path, name: &str) -> Result<()> {
     let removed = remove_if_there(&directory.join(file_name(name)));
     removed.with_context(|| format!("delete the record of {name}"))
 }

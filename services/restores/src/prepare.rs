@@ -14,20 +14,17 @@ use hindsight_restore::{
 use hindsight_segment::Sequence;
 use tonic::Status;
 
-use super::super::Service;
-use crate::times::to_api;
-
 /// Limit on the time to prepare a restore. A target that answers takes seconds. For a target that
 /// does not answer, the wait is as long as its URI says, which is up to the caller, and meanwhile
 /// the request takes a place among the restores.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) async fn prepare(
-    service: &Service,
+pub(crate) async fn prepare(
+    engine: &Engine,
     restore: &api::RestoreSpec,
 ) -> Result<(Prepared, api::RestorePlan), Status> {
     // On the heap, because the future is large.
-    within(PATIENCE, Box::pin(prepare_at_leisure(service, restore))).await
+    within(PATIENCE, Box::pin(prepare_at_leisure(engine, restore))).await
 }
 
 async fn within<T>(
@@ -44,15 +41,15 @@ async fn within<T>(
 }
 
 async fn prepare_at_leisure(
-    service: &Service,
+    engine: &Engine,
     restore: &api::RestoreSpec,
 ) -> Result<(Prepared, api::RestorePlan), Status> {
     let time = restore.time.clone().ok_or_else(|| invalid("time", "it is missing"))?;
     if restore.to.is_empty() {
         return Err(invalid("to", "it is missing: give the target's connection string"));
     }
-    let engine = &service.engine;
-    let at = service.reach(Some(time.clone())).await?;
+    let at = engine.resolve(&time.text, time.exclusive).map_err(status_of)?;
+    engine.wait_applied(at).await.map_err(status_of)?;
     let history = Arc::clone(engine.history().map_err(status_of)?);
     let target = MongodDestination::connect(&restore.to).await;
     let target = Arc::new(target.map_err(|error| status_of_restore(&error))?);
@@ -98,7 +95,7 @@ fn plan_of(prepared: &Prepared, time: &api::TimeSpec, at: Timestamp) -> api::Res
         .iter()
         .map(|skipped| api::Skipped { ns: skipped.ns.clone(), reason: skipped.reason.clone() });
     api::RestorePlan {
-        through: Some(to_api(at)),
+        through: Some(api::Timestamp { t: at.seconds(), i: at.increment() }),
         target: prepared.target(),
         namespaces: plan.namespaces().collect(),
         skipped: skipped.collect(),

@@ -24,18 +24,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use bson::Uuid;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use hindsight_proto::longrunning::Operation;
 use hindsight_proto::v1 as api;
 use hindsight_refusal::{Reason, invalid};
+use hindsight_replayer::Engine;
 use hindsight_runtime::CancellationToken;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use super::{Answers, Service};
 use fingerprint::Fingerprint;
-use job::{Job, now_ms};
+use job::now_ms;
+pub use job::{Job, State};
 use register::{Register, Turn};
 
 /// The restores of a data directory.
@@ -80,7 +82,11 @@ impl Restores {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<Job>, Status> {
+    /// Returns the restore of this name.
+    ///
+    /// # Errors
+    /// Returns NO_SUCH_OPERATION when there is none.
+    pub fn find(&self, name: &str) -> Result<Arc<Job>, Status> {
         self.register().find(name).map(Arc::clone).ok_or_else(|| {
             let name: String = name.chars().take(100).collect();
             Reason::NoSuchOperation.status(format!("there is no restore {name:?}"))
@@ -88,12 +94,18 @@ impl Restores {
     }
 
     /// Returns all jobs, newest first.
-    pub(crate) fn all(&self) -> Vec<Arc<Job>> {
+    pub fn all(&self) -> Vec<Arc<Job>> {
         self.register().all().map(Arc::clone).collect()
     }
 
     /// Streams the operation: at once, and after each change until it is done.
-    pub(crate) fn watch(&self, name: &str) -> Result<Answers<Operation>, Status> {
+    ///
+    /// # Errors
+    /// Returns NO_SUCH_OPERATION when there is none of this name.
+    pub fn watch(
+        &self,
+        name: &str,
+    ) -> Result<BoxStream<'static, Result<Operation, Status>>, Status> {
         let job = self.find(name)?;
         let mut states = job.subscribe();
         states.mark_changed();
@@ -101,7 +113,11 @@ impl Restores {
     }
 
     /// Deletes the record of a restore that has ended.
-    pub(crate) fn delete(&self, name: &str) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// Returns INVALID_ARGUMENT when the restore has not ended, NO_SUCH_OPERATION when there is none
+    /// of this name, and UNAVAILABLE when the record cannot be deleted.
+    pub fn delete(&self, name: &str) -> Result<(), Status> {
         let job = self.find(name)?;
         if !job.is_done() {
             return Err(invalid("name", format!("{name} has not ended: cancel it first")));
@@ -123,6 +139,32 @@ impl Restores {
                 tracing::warn!(restore = %job.name, error = %format!("{error:#}"), "it cannot be forgotten");
             }
         }
+    }
+
+    /// Begins a restore, or returns the restore that an earlier call with the same `request_id`
+    /// began.
+    ///
+    /// # Errors
+    /// Returns the errors of [`plan`], REQUEST_ID_REUSED when another request has the id,
+    /// TOO_MANY_CALLS when there is no room, and UNAVAILABLE when the restore cannot be put on
+    /// record or the process is stopping.
+    pub async fn begin(
+        &self,
+        engine: &Engine,
+        restore: &api::RestoreSpec,
+        metadata: api::RestoreMetadata,
+    ) -> Result<Operation, Status> {
+        let fingerprint = Fingerprint::of(restore);
+        let place = match self.reserve(&metadata.request_id, &fingerprint).await? {
+            Reserved::Mine(place) => place,
+            Reserved::Begun(job) => return Ok(job.operation()),
+        };
+        let (prepared, plan) = prepare::prepare(engine, restore).await?;
+        let metadata = planned(metadata, plan);
+        let job = Arc::new(Job::new(metadata, fingerprint, self.stopping.child_token()));
+        place.take(&job).map_err(|error| Reason::Unavailable.status(format!("{error:#}")))?;
+        run::start(&self.running, &job, prepared, &self.directory);
+        Ok(job.operation())
     }
 
     /// Reserves the place of a restore that is to be prepared, or returns the job of an earlier
@@ -193,18 +235,19 @@ async fn next_state(
     Some((Ok(operation), (!is_done).then_some((job, states))))
 }
 
-type Watched = (Arc<Job>, watch::Receiver<job::State>);
+type Watched = (Arc<Job>, watch::Receiver<State>);
 
 /// Returns what a restore would write. Writes nothing.
-pub(crate) async fn plan(
-    service: &Service,
-    restore: &api::RestoreSpec,
-) -> Result<api::RestorePlan, Status> {
-    Ok(prepare::prepare(service, restore).await?.1)
+///
+/// # Errors
+/// Returns an error when the time cannot be restored, or when the target cannot take the restore or
+/// does not answer.
+pub async fn plan(engine: &Engine, restore: &api::RestoreSpec) -> Result<api::RestorePlan, Status> {
+    Ok(prepare::prepare(engine, restore).await?.1)
 }
 
 /// Returns the metadata of a restore that is not planned yet.
-pub(crate) fn metadata(requested_by: &str, request_id: String) -> api::RestoreMetadata {
+pub fn metadata(requested_by: &str, request_id: String) -> api::RestoreMetadata {
     api::RestoreMetadata {
         phase: api::RestorePhase::Checks.into(),
         requested_by: requested_by.to_owned(),
@@ -214,35 +257,19 @@ pub(crate) fn metadata(requested_by: &str, request_id: String) -> api::RestoreMe
 }
 
 /// Plans a restore, and begins none: the operation is done, and has no name.
-pub(crate) async fn validate(
-    service: &Service,
+///
+/// # Errors
+/// Returns the errors of [`plan`].
+pub async fn validate(
+    engine: &Engine,
     restore: &api::RestoreSpec,
     metadata: api::RestoreMetadata,
 ) -> Result<Operation, Status> {
-    Ok(job::validated(planned(metadata, plan(service, restore).await?)))
+    Ok(job::validated(planned(metadata, plan(engine, restore).await?)))
 }
 
 fn planned(metadata: api::RestoreMetadata, plan: api::RestorePlan) -> api::RestoreMetadata {
     api::RestoreMetadata { plan: Some(plan), created_ms: now_ms(), ..metadata }
-}
-
-/// Begins a restore, or returns the restore that an earlier call with the same `request_id` began.
-pub(crate) async fn begin(
-    service: &Service,
-    restore: &api::RestoreSpec,
-    metadata: api::RestoreMetadata,
-) -> Result<Operation, Status> {
-    let (restores, fingerprint) = (&service.restores, Fingerprint::of(restore));
-    let place = match restores.reserve(&metadata.request_id, &fingerprint).await? {
-        Reserved::Mine(place) => place,
-        Reserved::Begun(job) => return Ok(job.operation()),
-    };
-    let (prepared, plan) = prepare::prepare(service, restore).await?;
-    let metadata = planned(metadata, plan);
-    let job = Arc::new(Job::new(metadata, fingerprint, restores.stopping.child_token()));
-    place.take(&job).map_err(|error| Reason::Unavailable.status(format!("{error:#}")))?;
-    run::start(&restores.running, &job, prepared, &restores.directory);
-    Ok(job.operation())
 }
 
 #[cfg(test)]

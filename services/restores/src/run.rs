@@ -13,14 +13,13 @@ use hindsight_restore::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::job::{Ended, Job, failed};
-use crate::times::to_api;
+use crate::job::{Ended, Job, failed};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs the restore to its end on its own thread: the compiler cannot see that the restore's future
 /// may move between threads (rust-lang/rust#102211).
-pub(super) fn start(tasks: &TaskTracker, job: &Arc<Job>, prepared: Prepared, directory: &Path) {
+pub(crate) fn start(tasks: &TaskTracker, job: &Arc<Job>, prepared: Prepared, directory: &Path) {
     let runtime = tokio::runtime::Handle::current();
     let (job, directory): (Arc<Job>, PathBuf) = (Arc::clone(job), directory.to_owned());
     tasks.spawn_blocking(move || {
@@ -118,8 +117,9 @@ fn report_of(report: &RestoreReport) -> api::RestoreReport {
     };
     let skipped =
         |skipped: &Skipped| api::Skipped { ns: skipped.ns.clone(), reason: skipped.reason.clone() };
+    let through = api::Timestamp { t: report.timestamp.seconds(), i: report.timestamp.increment() };
     api::RestoreReport {
-        through: Some(to_api(report.timestamp)),
+        through: Some(through),
         verified: report.verified,
         documents: report.documents,
         bytes: report.bytes,
@@ -174,11 +174,10 @@ fn size(bytes: u64) -> String {
 mod tests {
     use hindsight_restore::{Digest, Outcome};
 
-    use super::super::job::State;
-    use super::super::job::tests::{error_of, job};
-    use super::super::record;
     use super::*;
-    use crate::json::ReportJson;
+    use crate::job::State;
+    use crate::job::tests::{error_of, job};
+    use crate::record;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn who_sees_the_end_finds_it_on_record() {
@@ -199,9 +198,8 @@ mod tests {
         assert!(on_record[0].operation.done);
     }
 
-    /// Scripts read this.
     #[test]
-    fn the_report_as_json() {
+    fn the_report_as_a_message() {
         let skipped = Skipped { ns: "shop.v".into(), reason: "it is broken".into() };
         let collection = CollectionReport {
             ns: "shop.orders".into(),
@@ -229,21 +227,33 @@ mod tests {
             durations: Default::default(),
         };
         report.durations.total = Duration::from_micros(1_234_567);
-        let json = serde_json::to_value(ReportJson::from(report_of(&report))).expect("plain data");
-        let (collections, seconds) = (
-            r#"[{"ns":"shop.orders","documents":2,"bytes":3000,"digest":"00000000000000000000000000000000","indexes":1,"verified":true}]"#,
-            r#"{"total":1.235,"collections":0.0,"documents":0.0,"indexes":0.0,"verification":0.0}"#,
-        );
-        let summary = "restored 2 documents (3.0 kB) in 1 collections, 3 users and 4 roles through \
-                       1970-01-01T00:00:07Z (7,1) in 1.2 s, verified";
-        let expected = [
-            r#"{"outcome":"complete","timestamp":{"t":7,"i":1},"verified":true,"documents":2,"#,
-            &format!(r#""bytes":3000,"collections":{collections},"views":["shop.paid"],"#),
-            r#""users":3,"roles":4,"skipped":[{"ns":"shop.v","reason":"it is broken"}],"#,
-            r#""warnings":["odd"],"documents_per_second":20.0,"bytes_per_second":30000.0,"#,
-            &format!(r#""seconds":{seconds},"summary":"{summary}","through":{{"t":7,"i":1}}}}"#),
-        ];
-        assert_eq!(json.to_string(), expected.concat());
+        let collection = api::RestoredCollection {
+            ns: "shop.orders".into(),
+            documents: 2,
+            bytes: 3000,
+            digest: "00000000000000000000000000000000".into(),
+            indexes: 1,
+            verified: true,
+        };
+        let expected = api::RestoreReport {
+            through: Some(api::Timestamp { t: 7, i: 1 }),
+            verified: true,
+            documents: 2,
+            bytes: 3000,
+            collections: vec![collection],
+            views: vec!["shop.paid".into()],
+            users: 3,
+            roles: 4,
+            skipped: vec![api::Skipped { ns: "shop.v".into(), reason: "it is broken".into() }],
+            warnings: vec!["odd".into()],
+            documents_per_second: 20.0,
+            bytes_per_second: 30_000.0,
+            seconds: Some(api::RestoreSeconds { total: 1.235, ..Default::default() }),
+            summary: "restored 2 documents (3.0 kB) in 1 collections, 3 users and 4 roles through \
+                      1970-01-01T00:00:07Z (7,1) in 1.2 s, verified"
+                .into(),
+        };
+        assert_eq!(report_of(&report), expected);
     }
 
     #[test]

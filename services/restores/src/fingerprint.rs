@@ -7,21 +7,21 @@ use prost::Message;
 /// A digest of everything in a request except the target's password. The digest is kept on record,
 /// and a short password can be found from its digest by trial and error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint([u8; 32]);
+pub(crate) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    pub(super) fn of(restore: &api::RestoreSpec) -> Self {
+    pub(crate) fn of(restore: &api::RestoreSpec) -> Self {
         let to = connection_string::without_password(&restore.to);
         let kept = api::RestoreSpec { to, ..restore.clone() };
         Self(*blake3::hash(&kept.encode_to_vec()).as_bytes())
     }
 
     /// Returns `None` when the bytes are not a fingerprint.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
