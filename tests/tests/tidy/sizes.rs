@@ -15,8 +15,9 @@ const WIDEST_COMMENT: usize = 100;
 /// Lines of a crate of the product, its tests not counted.
 const LARGEST_CRATE: usize = 6_000;
 const LARGEST_BINARY: usize = 4_000;
-/// Crates that are still larger, and no larger than this.
-const STILL_LARGER: &[&str] = &["services/api", "services/lib/log", "services/lib/oplog"];
+/// Crates of the ground floor, on which all others stand. The limit above is not theirs: they may
+/// have as many lines as this.
+const STILL_LARGER: &[&str] = &["services/lib/log", "services/lib/oplog"];
 const LARGEST_OF_THESE: usize = 7_000;
 
 /// The cases that every log must pass are tests, too.
