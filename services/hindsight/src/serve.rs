@@ -10,6 +10,7 @@ mod capture;
 mod process;
 mod settings;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use hindsight_api::service::{Live, Service, SourceLook};
 use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
-    Access, DataDir, LogChoice, LogUrl, Opened, follow_log, keep_log, open, watch_bases,
+    Access, DataDir, DiskBoard, HistoryBytes, LogChoice, LogUrl, Opened, follow_log, keep_log, open, watch_bases, watch_disk,
     watch_risks,
 };
 use hindsight_replayer::gauges::Gauges;
@@ -191,6 +192,7 @@ async fn run_parts(
         capture: boards.status.clone(),
         applied: applied.watch(),
         copy: copy.clone(),
+        disk: DiskBoard::default(),
         url: doors.url.clone(),
         source: settings.as_ref().map(|it| SourceLook { source: it.source.clone() }),
     };
@@ -230,6 +232,10 @@ async fn run_parts(
             tasks.spawn("log", async move { Ok(followed.await?) });
         }
     }
+    let places = places(&process.data, &opened, &LogChoice::of(&global.log, &process.data)?);
+    let bytes = engine.history.clone().map(|it| Arc::new(move || it.stored_bytes()) as HistoryBytes);
+    let disk = watch_disk(&opened, places, bytes, live.disk.clone(), shutdown.clone());
+    tasks.spawn("disk", unfailing(disk));
     tasks.spawn("registry", unfailing(watch_bases(&opened, shutdown.clone())));
     if let Some(shared) = opened.log.shared.clone() {
         tasks.spawn("risks", unfailing(watch_risks(shared, boards.status, shutdown.clone())));
@@ -268,6 +274,15 @@ fn spawn_retention(
         let kept = keep_log(opened, keep, rests_on, shutdown.clone());
         tasks.spawn("retention", unfailing(kept));
     }
+}
+
+/// Returns the directories that this process writes to.
+fn places(data: &DataDir, opened: &Opened, log: &LogChoice) -> Vec<PathBuf> {
+    let mut places = vec![data.root().to_owned(), opened.bases.clone()];
+    if let LogUrl::Directory(path) = &log.url {
+        places.push(path.clone());
+    }
+    places
 }
 
 /// Makes a task of work that reports its failures itself.

@@ -5,10 +5,11 @@
 //! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
 //! - [`register_bases`]: which bases the index knows
 //! - [`BaseKeeper`]: keeps a usable base beside a capture
-//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`]: what a process does about them while it runs
+//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`], [`watch_disk`]: what a process does about them while it runs
 
 mod bases;
 mod data_dir;
+mod disk;
 mod error;
 mod following;
 mod keeper;
@@ -20,6 +21,7 @@ mod retention;
 
 pub use bases::{RegistryError, register_bases};
 pub use data_dir::{DataDir, Owner, Running};
+pub use disk::{DiskBoard, DiskUse, HistoryBytes, watch_disk};
 pub use error::HoldingsError;
 pub use following::{follow_log, watch_risks};
 pub use keeper::{BaseKeeper, BaseNeeds, NeedsBase, RenewsBase};

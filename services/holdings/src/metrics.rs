@@ -2,9 +2,19 @@
 
 use hindsight_runtime::Metric;
 
+use crate::disk::DiskUse;
+
 /// Every metric of this crate.
-pub const METRICS: &[Metric] =
-    &[BASE_FAILURES, BASES_ABSENT, RETENTION_RISK, RETENTION_UNCHECKED, IGNORED_RECORDS];
+pub const METRICS: &[Metric] = &[
+    BASE_FAILURES,
+    BASES_ABSENT,
+    RETENTION_RISK,
+    RETENTION_UNCHECKED,
+    IGNORED_RECORDS,
+    DISK_USED,
+    DISK_FREE,
+    DISK_GROWTH,
+];
 
 const BASE_FAILURES: Metric = Metric::counter(
     "hindsight_base_failures_total",
@@ -27,6 +37,32 @@ const IGNORED_RECORDS: Metric = Metric::gauge(
     "Records of the topic that are no part of the log, by reason.",
 )
 .by(&["reason"]);
+
+const DISK_USED: Metric = Metric::gauge(
+    "hindsight_disk_used_bytes",
+    "What the log, the bases and the history take on disk, in bytes.",
+)
+.by(&["part"]);
+const DISK_FREE: Metric = Metric::gauge(
+    "hindsight_disk_free_bytes",
+    "What is free where they lie, in bytes; of several file systems, the least.",
+);
+const DISK_GROWTH: Metric = Metric::gauge(
+    "hindsight_disk_growth_bytes_per_hour",
+    "By how much their size grows in an hour, measured over the last six hours at most.",
+);
+
+pub(crate) fn disk(disk: &DiskUse) {
+    DISK_USED.set(&["log"], disk.log_bytes as f64);
+    DISK_USED.set(&["bases"], disk.base_bytes as f64);
+    DISK_USED.set(&["history"], disk.history_bytes as f64);
+    if let Some(free) = disk.free_bytes {
+        DISK_FREE.set(&[], free as f64);
+    }
+    if let Some(growth) = disk.growth_bytes_per_hour {
+        DISK_GROWTH.set(&[], growth as f64);
+    }
+}
 
 pub(crate) fn bases_absent(count: usize) {
     BASES_ABSENT.set(&[], count as f64);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use axum::response::Response;
 use hindsight_access::Role as CallerRole;
 use hindsight_copy::{CopyProgress, CopyStage, CopyState};
+use hindsight_holdings::DiskUse;
 use hindsight_oplog::OpTime;
 use hindsight_proto::v1 as api;
 use hindsight_proto::v1::base_copy::State;
@@ -52,7 +53,8 @@ fn current(service: &Service) -> Result<api::GetStatusResponse, QueryError> {
     let live = service.live.as_ref();
     let positions = live.map(|live| live.positions.now()).unwrap_or_default();
     let capture = live.map(|live| live.capture.now()).unwrap_or_default();
-    let errors = errors(&capture, &applied);
+    let nearly_full = live.and_then(|live| nearly_full(&live.disk.now()));
+    let errors = errors(&capture, &applied).into_iter().chain(nearly_full).collect::<Vec<_>>();
     let history = engine.history.as_deref();
     let skipped =
         |counts: BTreeMap<_, _>| api::SkippedCommands { counts: counts.into_iter().collect() };
@@ -76,9 +78,37 @@ fn current(service: &Service) -> Result<api::GetStatusResponse, QueryError> {
         catalog: Some(catalog::check_of(&capture.catalog, history)),
         remedies: of_all(&errors).iter().map(remedies::to_api).collect(),
         errors: errors.into_iter().map(|error| error.text).collect(),
+        disk: live.map(|live| disk_of(&live.disk.now())),
         member: capture.member,
         member_reason: capture.member_reason,
     })
+}
+
+fn disk_of(disk: &DiskUse) -> api::DiskUse {
+    api::DiskUse {
+        log_bytes: disk.log_bytes,
+        base_bytes: disk.base_bytes,
+        history_bytes: disk.history_bytes,
+        free_bytes: disk.free_bytes,
+        growth_bytes_per_hour: disk.growth_bytes_per_hour,
+        full_in_hours: disk.full_in_hours(),
+    }
+}
+
+/// Fewer hours than this are reported as something that is wrong.
+const FEW_HOURS: u64 = 24;
+
+/// Returns what to say about a disk that will soon be full.
+fn nearly_full(disk: &DiskUse) -> Option<Finding> {
+    let hours = disk.full_in_hours().filter(|hours| *hours < FEW_HOURS)?;
+    let (free, growth) = (disk.free_bytes?, disk.growth_bytes_per_hour?);
+    let text = format!(
+        "the disk is full in about {hours} hours: {} MB are free, and {} MB more are used in an hour. Capture waits when \
+         it is full",
+        free / 1_000_000,
+        growth / 1_000_000
+    );
+    Some(text.into())
 }
 
 fn positions_of(positions: &Positions, applied: &Applied) -> api::Positions {

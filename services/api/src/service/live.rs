@@ -1,6 +1,7 @@
 //! The state of the running process.
 
 use hindsight_copy::CopyBoard;
+use hindsight_holdings::DiskBoard;
 use hindsight_oplog::Timestamp;
 use hindsight_refusal::{Reason, invalid_unless};
 use hindsight_remedy::Remedy;
@@ -17,6 +18,8 @@ pub struct Live {
     pub applied: watch::Receiver<Applied>,
     /// The base copy in progress.
     pub copy: CopyBoard,
+    /// How much of the disk is used.
+    pub disk: DiskBoard,
     /// The address at which the API is served, with its scheme.
     pub url: String,
     /// `None` in a process that does not capture.

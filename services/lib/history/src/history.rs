@@ -138,6 +138,12 @@ impl History {
         self.read_catalog().observed().cloned().collect()
     }
 
+    /// Returns how many bytes the store's files take.
+    pub fn stored_bytes(&self) -> u64 {
+        let property = self.db.property_int_value("rocksdb.total-sst-files-size");
+        property.ok().flatten().unwrap_or_default()
+    }
+
     /// Makes everything that is committed durable.
     ///
     /// # Errors

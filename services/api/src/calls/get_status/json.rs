@@ -46,11 +46,32 @@ pub struct StatusJson {
     /// process that keeps no history.
     pub unknown_commands_skipped: Option<BTreeMap<String, u64>>,
     pub catalog: CatalogJson,
+    /// `null` when no process runs.
+    pub disk: Option<DiskJson>,
     /// What can be done about the errors, by name, or as an object with a name and its values.
     #[schema(value_type = Vec<Object>)]
     pub remedies: Vec<Remedy>,
     /// Everything that is wrong now, for people.
     pub errors: Vec<String>,
+}
+
+/// How much of the disk is used.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiskUse)]
+pub struct DiskJson {
+    /// What the segments take that are held.
+    pub log_bytes: u64,
+    /// What the bases take.
+    pub base_bytes: u64,
+    /// What the history takes. 0 in a process that keeps none.
+    pub history_bytes: u64,
+    /// What is free where they lie; of several file systems, the least.
+    pub free_bytes: Option<u64>,
+    /// By how much their size grows in an hour. `null` in the first minutes.
+    pub growth_bytes_per_hour: Option<u64>,
+    /// After how many hours the disk is full at this rate. `null` when not known, or when nothing
+    /// grows.
+    pub full_in_hours: Option<u64>,
 }
 
 /// Last positions, each at or before the one above it.
@@ -181,8 +202,22 @@ impl From<api::GetStatusResponse> for StatusJson {
                 .unknown_commands_skipped
                 .map(|skipped| skipped.counts.into_iter().collect()),
             catalog: status.catalog.unwrap_or_default().into(),
+            disk: status.disk.map(Into::into),
             remedies: status.remedies.into_iter().filter_map(remedies::from_api).collect(),
             errors: status.errors,
+        }
+    }
+}
+
+impl From<api::DiskUse> for DiskJson {
+    fn from(disk: api::DiskUse) -> Self {
+        Self {
+            log_bytes: disk.log_bytes,
+            base_bytes: disk.base_bytes,
+            history_bytes: disk.history_bytes,
+            free_bytes: disk.free_bytes,
+            growth_bytes_per_hour: disk.growth_bytes_per_hour,
+            full_in_hours: disk.full_in_hours,
         }
     }
 }

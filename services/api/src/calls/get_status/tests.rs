@@ -3,6 +3,24 @@ use serde_json::json;
 
 use super::*;
 
+fn disk() -> DiskUse {
+    DiskUse {
+        log_bytes: 10,
+        base_bytes: 20,
+        history_bytes: 30,
+        free_bytes: Some(1000),
+        growth_bytes_per_hour: Some(300),
+    }
+}
+
+#[test]
+fn a_disk_that_will_soon_be_full_is_told() {
+    let told = nearly_full(&disk()).expect("in three hours");
+    assert!(told.text.starts_with("the disk is full in about 3 hours"), "{told:?}");
+    assert_eq!(nearly_full(&DiskUse { free_bytes: Some(300 * FEW_HOURS), ..disk() }), None);
+    assert_eq!(nearly_full(&DiskUse::default()), None);
+}
+
 /// Scripts read this.
 #[test]
 fn the_status_as_json() {
@@ -26,6 +44,7 @@ fn the_status_as_json() {
             counts: [("someDay".to_owned(), 1)].into(),
         }),
         catalog: Some(api::CatalogCheck { newest_unlogged: vec![unlogged], ..Default::default() }),
+        disk: Some(disk_of(&disk())),
         errors: vec!["no space".into()],
         remedies: vec![remedies::to_api(&hindsight_remedy::Remedy::AllowPrimary)],
         ..Default::default()
@@ -58,6 +77,10 @@ fn the_status_as_json() {
                 "ns": "shop.orders", "at": {"t": 7, "i": 1}, "differences": ["index a_1"],
                 "taken_up": true,
             }],
+        },
+        "disk": {
+            "log_bytes": 10, "base_bytes": 20, "history_bytes": 30, "free_bytes": 1000,
+            "growth_bytes_per_hour": 300, "full_in_hours": 3,
         },
         "remedies": ["allow_primary"],
         "errors": ["no space"],
