@@ -19,8 +19,8 @@ use hindsight_api::service::{Live, Service, SourceLook};
 use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
-    Access, DataDir, DiskBoard, HistoryBytes, LogChoice, LogUrl, Opened, follow_log, keep_log, open, watch_bases, watch_disk,
-    watch_risks,
+    Access, DataDir, DiskBoard, HistoryBytes, LogChoice, LogUrl, Opened, follow_log, keep_log,
+    open, watch_bases, watch_disk, watch_risks,
 };
 use hindsight_replayer::gauges::Gauges;
 use hindsight_replayer::{
@@ -233,7 +233,8 @@ async fn run_parts(
         }
     }
     let places = places(&process.data, &opened, &LogChoice::of(&global.log, &process.data)?);
-    let bytes = engine.history.clone().map(|it| Arc::new(move || it.stored_bytes()) as HistoryBytes);
+    let bytes =
+        engine.history.clone().map(|it| Arc::new(move || it.stored_bytes()) as HistoryBytes);
     let disk = watch_disk(&opened, places, bytes, live.disk.clone(), shutdown.clone());
     tasks.spawn("disk", unfailing(disk));
     tasks.spawn("registry", unfailing(watch_bases(&opened, shutdown.clone())));

@@ -27,6 +27,7 @@ pub enum Reason {
     NotYet,
     NoSuchDocument,
     NoSuchCollection,
+    Excluded,
     NoSuchOperation,
     TargetNotEmpty,
     TargetUnsuitable,
@@ -45,7 +46,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::InvalidArgument,
         Self::InvalidTime,
         Self::InvalidPageToken,
@@ -58,6 +59,7 @@ impl Reason {
         Self::NotYet,
         Self::NoSuchDocument,
         Self::NoSuchCollection,
+        Self::Excluded,
         Self::NoSuchOperation,
         Self::TargetNotEmpty,
         Self::TargetUnsuitable,
@@ -98,6 +100,7 @@ impl Reason {
             Self::NotYet => "NOT_YET",
             Self::NoSuchDocument => "NO_SUCH_DOCUMENT",
             Self::NoSuchCollection => "NO_SUCH_COLLECTION",
+            Self::Excluded => "EXCLUDED",
             Self::NoSuchOperation => "NO_SUCH_OPERATION",
             Self::TargetNotEmpty => "TARGET_NOT_EMPTY",
             Self::TargetUnsuitable => "TARGET_UNSUITABLE",
@@ -129,7 +132,10 @@ impl Reason {
             | Self::NoBase
             | Self::HistoryStopped
             | Self::NotYet => Code::OutOfRange,
-            Self::NoSuchDocument | Self::NoSuchCollection | Self::NoSuchOperation => Code::NotFound,
+            Self::NoSuchDocument
+            | Self::NoSuchCollection
+            | Self::Excluded
+            | Self::NoSuchOperation => Code::NotFound,
             Self::TargetNotEmpty | Self::TargetUnsuitable => Code::FailedPrecondition,
             Self::TargetUnavailable | Self::Unavailable => Code::Unavailable,
             Self::TargetRefused | Self::Internal => Code::Internal,
@@ -207,6 +213,7 @@ pub fn status_of(error: QueryError) -> Status {
         },
         QueryError::NotYet { .. } => Reason::NotYet,
         QueryError::NoSuchCollection(_) => Reason::NoSuchCollection,
+        QueryError::Excluded(_) => Reason::Excluded,
         QueryError::Corrupt(_) => Reason::Corrupt,
         QueryError::TooLarge(_) => Reason::TooLarge,
         QueryError::Unavailable(_) => Reason::Unavailable,

@@ -124,13 +124,18 @@ impl Engine {
     }
 }
 
-/// Returns the names to compare, in order.
+/// Returns the names to compare, in order. Collections that are left out of the history cannot be
+/// compared.
 fn pairs(
     before: &View<'_>,
     after: &View<'_>,
     namespace: Option<&NamespacePattern>,
 ) -> Vec<NamePair> {
     let mut pairs = before.pair_with(after);
-    pairs.retain(|pair| namespace.is_none_or(|pattern| pattern.concerns(&pair.ns)));
+    pairs.retain(|pair| {
+        let mut states = [&pair.before, &pair.after].into_iter().flatten();
+        !states.any(|state| state.excluded)
+            && namespace.is_none_or(|pattern| pattern.concerns(&pair.ns))
+    });
     pairs
 }

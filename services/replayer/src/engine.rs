@@ -284,6 +284,7 @@ impl From<ReadError> for QueryError {
                 Self::NotRestorable { why: Why::Horizon, finding: error.to_string().into() }
             }
             ReadError::NoSuchCollection { .. } => Self::NoSuchCollection(error),
+            ReadError::Excluded { .. } => Self::Excluded(error),
             ReadError::Store(error) => Self::corrupt(error),
         }
     }

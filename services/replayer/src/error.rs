@@ -25,6 +25,9 @@ pub enum QueryError {
     /// The collection did not exist at that time.
     #[error(transparent)]
     NoSuchCollection(ReadError),
+    /// The documents of the collection were left out of the history.
+    #[error(transparent)]
+    Excluded(ReadError),
     /// The time will be restorable, but is not yet.
     #[error("{at} is not restorable yet: {reason}")]
     NotYet { at: Timestamp, reason: String },

@@ -55,13 +55,16 @@ pub fn renew_base(
     if let Some(difference) = unlogged::warnings(history, at.ts).pop() {
         return Ok(Renewal::NotExact(difference));
     }
+    let view = history.reader_at(at.ts)?;
+    if let Some(state) = view.collections().iter().find(|state| state.excluded) {
+        return Ok(Renewal::NotExact(format!("{} is left out of the history", state.ns)));
+    }
     let before = Base::open(&bases.join(newest.rests_on()))?;
     for partial in hindsight_base::list(bases)?.partial {
         hindsight_base::remove_partial(&partial)?;
     }
     let name = format!("history-{}-{}", at.ts.seconds(), at.ts.increment());
     let writer = BaseWriter::create(bases, &name, WriterSettings::default())?;
-    let view = history.reader_at(at.ts)?;
     if let Err(error) = write_all(&view, &writer, stop) {
         if let Err(left) = writer.abandon() {
             tracing::warn!(error = %left, "an unfinished base is left behind");

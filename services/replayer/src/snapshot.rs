@@ -8,6 +8,10 @@ use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError
 
 use crate::unlogged;
 
+fn left_out(ns: &str) -> String {
+    format!("{ns} is left out of this history: it is not restored")
+}
+
 /// A restorable time of a history. The caller that makes a snapshot has checked that the history
 /// has this time.
 pub struct HistorySnapshot {
@@ -51,11 +55,14 @@ impl Snapshot for HistorySnapshot {
                 bytes_hint: None,
             })
         };
-        self.view()?.collections().into_iter().map(of).collect()
+        self.view()?.collections().into_iter().filter(|it| !it.excluded).map(of).collect()
     }
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = unlogged::warnings(&self.history, self.at);
+        let states = self.view().map(|view| view.collections()).unwrap_or_default();
+        let excluded = states.iter().filter(|state| state.excluded);
+        warnings.extend(excluded.map(|state| left_out(&state.ns)));
         warnings.extend(self.more_warnings.iter().cloned());
         warnings
     }

@@ -1,5 +1,6 @@
 //! `DiffTimes`: the differences between two times.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
@@ -8,11 +9,12 @@ use bson::RawDocument;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use hindsight_access::Role;
+use hindsight_history::ReadError;
 use hindsight_oplog::NamespacePattern;
 use hindsight_proto::v1 as api;
 use hindsight_query::Filter;
 use hindsight_refusal::{Reason, invalid, status_of};
-use hindsight_replayer::{DiffRequest, Difference, changed_fields};
+use hindsight_replayer::{DiffRequest, Difference, QueryError, changed_fields};
 use hindsight_runtime::CancellationToken;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,13 +65,22 @@ async fn answers(
     let to = service.reach(request.to).await?;
     let filter = query_of(&service.engine, Some(from.max(to)), &request.filter)?;
     let namespace = (!request.ns.is_empty()).then(|| NamespacePattern::parse(&request.ns));
+    let mut excluded = BTreeSet::new();
     for at in [from, to] {
         let states = service.engine.view(at).map_err(status_of)?.collections();
         let is_asked_for = |ns: &str| namespace.as_ref().is_none_or(|it| it.concerns(ns));
+        let left_out = states.iter().filter(|state| state.excluded && is_asked_for(&state.ns));
+        excluded.extend(left_out.map(|state| state.ns.clone()));
         let compared = states.iter().filter(|state| is_asked_for(&state.ns));
         collation::check_filter(filter.as_ref(), compared.map(|state| &**state))?;
     }
-    let notes = whereabouts::notes(&service.engine, &request.ns);
+    if excluded.contains(&request.ns) {
+        return Err(status_of(QueryError::from(ReadError::Excluded { ns: request.ns })));
+    }
+    let mut notes = whereabouts::notes(&service.engine, &request.ns);
+    notes.extend(excluded.iter().map(|ns| {
+        format!("{ns} is left out of this history: what is different there cannot be shown")
+    }));
     let asked = DiffRequest { from, to, namespace };
     let limit = if request.limit == 0 { u64::MAX } else { request.limit };
     let (sender, receiver) = mpsc::channel(AHEAD);

@@ -116,6 +116,7 @@ fn collection_of(state: &CollectionState) -> Result<api::Collection, Status> {
         uuid: state.uuid.to_vec().into(),
         options: state.options.clone().into(),
         indexes: clustered.into_iter().chain(indexes).collect(),
+        excluded: state.excluded,
     })
 }
 
@@ -199,6 +200,10 @@ pub struct CollectionJson {
     pub options: Text,
     #[schema(value_type = Vec<Object>)]
     pub indexes: Vec<Text>,
+    /// Present and true when its documents are left out of the history.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub excluded: bool,
     /// The paths within this object whose values JSON cannot carry exactly, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -216,6 +221,7 @@ impl CollectionJson {
             uuid: (collection.uuid.len() == 16).then(|| uuid.to_string()),
             options: texts.document("options", &collection.options)?,
             indexes: texts.each("indexes", 0, &collection.indexes)?,
+            excluded: collection.excluded,
             inexact: texts.inexact,
         })
     }

@@ -6,11 +6,11 @@ use anyhow::Result;
 use axum::response::Response;
 use bytes::Bytes;
 use hindsight_access::Role;
-use hindsight_history::{Cause, Version};
+use hindsight_history::{Cause, ReadError, Version};
 use hindsight_oplog::Timestamp;
 use hindsight_proto::v1 as api;
 use hindsight_refusal::{Reason, status_of};
-use hindsight_replayer::Engine;
+use hindsight_replayer::{Engine, QueryError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tonic::Status;
@@ -77,6 +77,10 @@ fn answer(
     let oldest = page.items.first().and_then(|version| version.from);
     if reached == Reached::default() && earlier == Reached::default() {
         let states = history.states_named(&request.ns);
+        if states.iter().any(|state| state.excluded) {
+            let error = ReadError::Excluded { ns: request.ns.clone() };
+            return Err(status_of(QueryError::from(error)));
+        }
         collation::check_absent(id, states.iter().map(|state| &**state))?;
         let never = format!(
             "{} never held a document with this _id, as far as the history reaches",

@@ -9,6 +9,7 @@ use hindsight_access::AccessArgs;
 use hindsight_history::Settings;
 use hindsight_holdings::LogUrl;
 use hindsight_mongo::connection_string;
+use hindsight_oplog::NamespacePattern;
 use hindsight_replayer::compact_after;
 use hindsight_segment::Codec;
 use hindsight_tailer::{CutSettings, Preference, Source};
@@ -155,6 +156,16 @@ pub(crate) struct HistoryArgs {
         value_name = "DURATION"
     )]
     pub keep_history: Option<Duration>,
+    /// Leave the documents of these collections out of the history (`db.collection`, or `db.*`);
+    /// may be repeated. The log holds them nevertheless. When this changes, the history is rebuilt
+    /// from base and log.
+    #[arg(
+        long,
+        env = "HINDSIGHT_HISTORY_EXCLUDE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    pub history_exclude: Vec<String>,
 }
 
 /// The shortest time for which the history can be kept: less than this is a mistake.
@@ -174,6 +185,9 @@ impl HistoryArgs {
         Settings {
             cache_bytes: self.cache_bytes,
             compact_after: self.keep_history.map(compact_after),
+            excluded: Some(
+                self.history_exclude.iter().map(|it| NamespacePattern::parse(it)).collect(),
+            ),
             skipped,
             ..Settings::default()
         }

@@ -45,6 +45,9 @@ impl Writer<'_> {
     pub(crate) fn insert(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.inserts += 1;
         let target = self.target(unit, op)?;
+        if target.excluded {
+            return Ok(());
+        }
         let trims = self.trims_what(&target)?;
         let user = self.user(op)?;
         let document = match user {
@@ -78,6 +81,9 @@ impl Writer<'_> {
     pub(crate) fn update(&mut self, unit: &Unit, op: &Operation<'_>) -> Result<(), ApplyError> {
         self.counts.updates += 1;
         let target = self.target(unit, op)?;
+        if target.excluded {
+            return Ok(());
+        }
         let trims = self.trims_what(&target)?;
         let id = document_id(unit, op)?;
         let user = self.user(op)?;
@@ -147,6 +153,9 @@ impl Writer<'_> {
             return Ok(());
         }
         let target = self.target(unit, op)?;
+        if target.excluded {
+            return Ok(());
+        }
         let trims = self.trims_what(&target)?;
         let hash = self.point_at(&target, document_id(unit, op)?);
         let mut pre_image = None;

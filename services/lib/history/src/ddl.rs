@@ -82,8 +82,9 @@ impl Writer<'_> {
             return Err(command.unsupported(unit, "a collection without a UUID"));
         };
         let ns = command.ns(unit)?;
-        let state = options::created(uuid, ns, command.o, era)
+        let mut state = options::created(uuid, ns, command.o, era)
             .map_err(|what| command.unsupported(unit, &what))?;
+        state.excluded = self.history.excludes(&state.ns);
         let (existing, namesake) = {
             let catalog = self.history.read_catalog();
             let id = self.generation.id;

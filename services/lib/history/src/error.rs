@@ -28,6 +28,13 @@ pub enum HistoryError {
     /// the thread panicked. Open the history again.
     #[error("the thread that stores the history has ended; open it again")]
     StoreThreadEnded,
+    /// The settings leave out other collections than the store does, and to follow them the store
+    /// would have to be rebuilt, without some of the times that it holds.
+    #[error(
+        "the history leaves out {before}, and the settings say {wanted}: it would have to be rebuilt, and holds times that \
+         neither base nor log can show any more. Keep the former setting, or delete the history's directory and lose these times"
+    )]
+    CannotExclude { before: String, wanted: String },
     /// What a base says about itself is inconsistent or not usable; `reason` says why.
     #[error("base {name}: {reason}")]
     BadBase { name: String, reason: String },
@@ -86,6 +93,9 @@ pub enum ReadError {
     /// The time is older than what is kept. `oldest` is the oldest time that can be read.
     #[error("{at} is older than what is kept; the oldest time that is kept is {oldest}")]
     Forgotten { at: Timestamp, oldest: Timestamp },
+    /// The documents of the collection were left out of the history.
+    #[error("{ns} is left out of this history: the log has what was written to it")]
+    Excluded { ns: String },
     /// No collection has this name at this time.
     #[error("{ns} does not exist at {at}")]
     NoSuchCollection { ns: String, at: Timestamp },

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hindsight_oplog::Timestamp;
+use hindsight_oplog::{NamespacePattern, Timestamp};
 use rocksdb::{DB, DBRawIterator, Options, ReadOptions, WriteBatch};
 
 use crate::catalog::Catalog;
@@ -14,7 +14,7 @@ use crate::generation::{self, Generation};
 use crate::horizon::Horizon;
 use crate::settings::{Settings, write_options};
 use crate::skips::Skips;
-use crate::{HistoryError, Observed, key, observed, state};
+use crate::{HistoryError, Observed, exclude, key, observed, state};
 
 /// The layout of keys and values.
 const FORMAT_VERSION: &[u8] = b"2";
@@ -34,16 +34,20 @@ pub struct History {
     pub(crate) horizon: Horizon,
     /// The later bases that generations rest on, by the ids of the generations.
     pub(crate) rests_on: RwLock<BTreeMap<u32, String>>,
+    /// What the store leaves out.
+    pub(crate) excluded: Vec<NamespacePattern>,
 }
 
 impl History {
     /// Opens or creates the store in a directory of its own. A base that was not loaded to its end
     /// is discarded. A store that an earlier version wrote is emptied, to be rebuilt from the base
-    /// and the log.
+    /// and the log. So is a store that left out other collections than the settings say.
     ///
     /// # Errors
     /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
-    /// not write, and [`HistoryError::Store`] when RocksDB fails.
+    /// not write, and [`HistoryError::Store`] when RocksDB fails. Returns
+    /// [`HistoryError::CannotExclude`] when the settings leave out other collections than before, and
+    /// the store holds times that could not be rebuilt.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
         let horizon = Horizon::default();
         let mut db = DB::open(&settings.options(&horizon), path)?;
@@ -65,8 +69,9 @@ impl History {
                 db.flush()?;
             }
         }
-        let history = Self::read_in(db, settings, horizon)?;
+        let mut history = Self::read_in(db, settings, horizon)?;
         history.discard_unfinished()?;
+        history.exclude_as_set()?;
         Ok(history)
     }
 
@@ -104,6 +109,7 @@ impl History {
         })?;
         Ok(History {
             rests_on: RwLock::new(rests_on),
+            excluded: exclude::stored(&db)?,
             catalog: RwLock::new(stored_catalog(&db)?),
             db: Arc::new(db),
             skips: Skips::new(&settings.skipped),

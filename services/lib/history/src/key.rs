@@ -9,6 +9,7 @@
 //! collection := 00000000 'C' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! observed   := 00000000 'O' ‖ number (u32 BE) ‖ visible (u64 BE)
 //! horizon    := 00000000 'H'
+//! excluded   := 00000000 'E'
 //! rests on   := 00000000 'B' ‖ generation id (u32 BE)
 //! deleted    := 00000000 'D' ‖ visible (u64 BE) ‖ number (u32 BE) ‖ id key
 //! ```
@@ -82,6 +83,8 @@ pub(crate) const GENERATIONS: &[u8] = b"\0\0\0\0G";
 pub(crate) const COLLECTIONS: &[u8] = b"\0\0\0\0C";
 pub(crate) const OBSERVED: &[u8] = b"\0\0\0\0O";
 pub(crate) const HORIZON: &[u8] = b"\0\0\0\0H";
+/// The patterns of the collections that are left out, one a line.
+pub(crate) const EXCLUDED: &[u8] = b"\0\0\0\0E";
 /// Which later base a generation rests on. It is a record apart from the generation's, which only the
 /// writer writes.
 pub(crate) const RESTS_ON: &[u8] = b"\0\0\0\0B";

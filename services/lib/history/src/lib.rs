@@ -24,6 +24,7 @@ mod claim;
 mod ddl;
 mod digest;
 mod error;
+mod exclude;
 mod forget;
 pub mod form;
 mod generation;

@@ -46,6 +46,8 @@ pub struct Load<'h> {
 
 struct Target {
     capped: bool,
+    /// Whether its documents are left out of the history.
+    excluded: bool,
     /// How many documents were put before, which is the next place in natural order.
     documents: u64,
 }
@@ -90,7 +92,8 @@ impl<'h> Load<'h> {
     /// # Errors
     /// Returns [`HistoryError::BadBase`] when the collection's BSON or namespace is not valid, or
     /// when the base already holds a collection with this UUID.
-    pub fn collection(&mut self, collection: CollectionState) -> Result<u32, HistoryError> {
+    pub fn collection(&mut self, mut collection: CollectionState) -> Result<u32, HistoryError> {
+        collection.excluded = self.history.excludes(&collection.ns);
         collection.validate().map_err(|reason| self.bad(reason))?;
         let id = self.generation.id;
         let since = self.generation.base.start;
@@ -102,12 +105,13 @@ impl<'h> Load<'h> {
         let number = catalog.take_number().ok_or_else(|| HistoryError::corrupt("2^32 numbers"))?;
         self.batch.put(key::NEXT_NUMBER, catalog.next_number().to_be_bytes());
         self.batch.put(key::collection(number, since), state::encode(id, Some(&collection)));
-        self.targets.insert(number, Target { capped: collection.is_capped(), documents: 0 });
+        let (capped, excluded) = (collection.is_capped(), collection.excluded);
+        self.targets.insert(number, Target { capped, excluded, documents: 0 });
         catalog.set(id, number, since, Some(Arc::new(collection)));
         Ok(number)
     }
 
-    /// Adds a document, given as its bytes. The documents of a capped collection must come in
+    /// Adds a document, given as its bytes, unless its collection is left out of the history. The documents of a capped collection must come in
     /// natural order.
     ///
     /// # Errors
@@ -122,6 +126,9 @@ impl<'h> Load<'h> {
         let Some(target) = self.targets.get_mut(&number) else {
             return Err(self.bad(format!("it has no collection {number}")));
         };
+        if target.excluded {
+            return Ok(());
+        }
         let order = Order { inserted: start, position: target.documents };
         target.documents += 1;
         self.documents += 1;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use hindsight_oplog::NamespacePattern;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LruCacheOptions, Options,
     SliceTransform, WriteOptions,
@@ -32,6 +33,9 @@ pub struct Settings {
     /// A file of which everything was written this long ago or earlier is compacted again, so that
     /// what lies before the horizon goes. `None` leaves it to the compactions that writes cause.
     pub compact_after: Option<Duration>,
+    /// Collections whose documents the history leaves out ([`crate::History::open`]); `None` for
+    /// those that it left out before.
+    pub excluded: Option<Vec<NamespacePattern>>,
     /// Names of unknown operations and commands that the writer skips.
     pub skipped: BTreeSet<String>,
 }
@@ -45,6 +49,7 @@ impl Default for Settings {
             background_jobs: 2,
             open_files: 512,
             compact_after: None,
+            excluded: None,
             skipped: BTreeSet::new(),
         }
     }

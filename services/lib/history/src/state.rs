@@ -22,6 +22,9 @@ pub struct CollectionState {
     /// neither in the base nor created in the log. Such a collection must be dropped before the
     /// window ends, and a view never shows it.
     pub implicit: bool,
+    /// Whether the history holds no documents of the collection, because the settings leave them
+    /// out. A collection keeps this through renames.
+    pub excluded: bool,
 }
 
 impl CollectionState {
@@ -34,6 +37,7 @@ impl CollectionState {
             id_index: None,
             indexes: Vec::new(),
             implicit: false,
+            excluded: false,
         }
     }
 
@@ -132,6 +136,9 @@ pub(crate) fn encode(generation: u32, state: Option<&CollectionState>) -> Vec<u8
             record.value(kind::DOCUMENT, at.to_string().as_bytes(), spec);
         }
         record.close().value(kind::BOOL, b"implicit", &[u8::from(state.implicit)]);
+        if state.excluded {
+            record.value(kind::BOOL, b"excluded", &[1]);
+        }
     }
     record.finish()
 }
@@ -157,6 +164,7 @@ fn decode_known(bytes: &[u8]) -> Option<(u32, Option<CollectionState>)> {
             .map(|spec| Some(spec.ok()?.as_doc()?.as_bytes().to_vec()))
             .collect::<Option<Vec<_>>>()?,
         implicit: field(b"implicit")?.as_bool()?,
+        excluded: field(b"excluded").and_then(Element::as_bool).unwrap_or(false),
     };
     Some((generation, Some(state)))
 }

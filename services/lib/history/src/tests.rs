@@ -14,6 +14,7 @@ mod crash;
 mod ddl;
 mod deltas;
 mod documents;
+mod exclude;
 mod horizon;
 mod newer;
 mod proof;

@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub(crate) system_version: bool,
     /// Whether strings of the collection are compared otherwise than by their bytes.
     pub(crate) has_collation: bool,
+    /// Whether the history leaves the documents of the collection out.
+    pub(crate) excluded: bool,
 }
 
 /// The current unit.
@@ -37,6 +39,7 @@ impl Target {
             unlogged: state::is_written_unlogged(&state.ns),
             system_version: state.ns == SYSTEM_VERSION,
             has_collation: state.collation().is_some(),
+            excluded: state.excluded,
         }
     }
 }

@@ -220,10 +220,11 @@ impl<'h> View<'h> {
 
     fn number(&self, ns: &str) -> Result<(u32, Arc<CollectionState>), ReadError> {
         let catalog = self.history.read_catalog();
-        catalog
-            .named_at(self.generation, ns, self.at)
-            .map(|(number, state)| (number, Arc::clone(state)))
-            .ok_or_else(|| ReadError::NoSuchCollection { ns: ns.to_owned(), at: self.at })
+        match catalog.named_at(self.generation, ns, self.at) {
+            Some((_, state)) if state.excluded => Err(ReadError::Excluded { ns: ns.to_owned() }),
+            Some((number, state)) => Ok((number, Arc::clone(state))),
+            None => Err(ReadError::NoSuchCollection { ns: ns.to_owned(), at: self.at }),
+        }
     }
 }
 

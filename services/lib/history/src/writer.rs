@@ -286,7 +286,8 @@ impl<'h> Writer<'h> {
         if !unit.relaxed && !state::is_written_unlogged(ns) {
             return Err(unit.inconsistent(ns, "its collection is neither in the base nor created"));
         }
-        let state = CollectionState { implicit: true, ..CollectionState::new(uuid, ns) };
+        let excluded = self.history.excludes(ns);
+        let state = CollectionState { implicit: true, excluded, ..CollectionState::new(uuid, ns) };
         let target = Target { number: self.new_number()?, ..Target::of(0, &state) };
         self.set_state(unit, target.number, Some(state));
         Ok(target)

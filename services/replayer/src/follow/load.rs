@@ -73,6 +73,7 @@ fn fill(
             id_index: entry.info.id_index.clone(),
             indexes: without_id_index(&entry.info),
             implicit: false,
+            excluded: false,
         })?;
         for frame in base.frames(entry) {
             if shutdown.is_cancelled() {
