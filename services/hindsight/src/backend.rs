@@ -22,8 +22,8 @@ use tonic::{Code, Status};
 use tower::util::{BoxCloneSyncService, ServiceExt};
 use tower::{BoxError, Service as Tower};
 
-use crate::cli::Global;
 use crate::exit::{Context, Failure, Result};
+use crate::global::Global;
 use crate::open::open_offline;
 use crate::remedies::of_status;
 

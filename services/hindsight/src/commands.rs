@@ -1,5 +1,6 @@
 //! The commands, each with its arguments in a file of its own.
 
+mod ask;
 mod base;
 mod collections;
 mod completions;
@@ -27,10 +28,10 @@ mod verify;
 mod wait;
 mod windows;
 
-use clap::Subcommand;
+use ask::ask;
+use clap::{CommandFactory, Subcommand};
 
-use crate::backend::{Backend, Needs};
-use crate::cli::Global;
+use crate::cli::Cli;
 use crate::config::Loaded;
 use crate::exit::{Exit, Result};
 
@@ -97,26 +98,6 @@ pub(crate) async fn run(loaded: &Loaded) -> Result<Exit> {
         Command::Verify(verify) => ask(global, verify).await,
         Command::Token(token) => token.run(),
         Command::Config(config) => config.run(loaded),
-        Command::Completions(completions) => Ok(completions.run()),
+        Command::Completions(completions) => Ok(completions.run(&mut Cli::command())),
     }
-}
-
-/// A command that the service answers.
-trait Ask {
-    /// Returns who may answer: any service, unless the command is about a process.
-    fn needs(&self) -> Needs {
-        Needs::Files
-    }
-
-    /// Asks the service, and prints the answer.
-    async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit>;
-}
-
-async fn ask(global: &Global, command: &impl Ask) -> Result<Exit> {
-    let backend = Backend::locate(global, command.needs()).await?;
-    let result = command.ask(global, &backend).await;
-    let closed = backend.close().await;
-    let exit = result?;
-    closed?;
-    Ok(exit)
 }

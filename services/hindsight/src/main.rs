@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod global;
 mod metric_catalogue;
 mod open;
 mod remedies;
@@ -17,9 +18,9 @@ use std::time::Duration;
 
 use hindsight_runtime::telemetry;
 
-use crate::cli::LogFormat;
 use crate::config::{LoadError, Loaded};
 use crate::exit::{Exit, Failure};
+use crate::global::LogFormat;
 
 /// Limit on the wait for threads at the end. Everything that must be done has already been waited
 /// for. A thread that still hangs, in a file system that does not answer, does not keep the process

@@ -9,8 +9,8 @@ mod anteroom;
 mod capture;
 mod process;
 mod settings;
+mod upkeep;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,23 +19,22 @@ use hindsight_api::service::{Live, Service, SourceLook};
 use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
-    Access, DataDir, DiskBoard, HistoryBytes, LogChoice, LogUrl, Opened, follow_log, keep_log,
-    open, watch_bases, watch_disk, watch_risks,
+    Access, DataDir, DiskBoard, LogChoice, LogUrl, Opened, follow_log, open, watch_bases,
+    watch_risks,
 };
 use hindsight_replayer::gauges::Gauges;
-use hindsight_replayer::{
-    Applied, Engine, Follower, QUERY_MEMORY_BYTES, history_rests_on, keep_history,
-};
+use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
 use hindsight_restores::Restores;
 use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Source};
 use tracing::info;
 
-use crate::cli::Global;
 use crate::exit::{Context, Exit, Failure, Result};
+use crate::global::Global;
 use crate::open::open_history;
 use process::{Process, Signals};
 pub(crate) use settings::{CaptureArgs, HistoryArgs, Listen, LogRetentionArgs};
+use upkeep::Keep;
 
 /// Limit on the time that the parts may take to stop: the last segment is cut and appended, and the
 /// history is flushed.
@@ -77,7 +76,11 @@ pub(crate) async fn run(global: &Global, services: Services<'_>) -> Result<Exit>
         None => None,
     };
     let (process, mut signals) = Process::begin(global, services.listen)?;
-    let keep = Keep::of(&services);
+    let keep = Keep {
+        history: services.history.and_then(|history| history.keep_history),
+        log: services.retention.and_then(|retention| retention.keep_log),
+        base: services.capture.and_then(|capture| capture.renew_every(services.retention)),
+    };
     let opening = open_parts(global, &process, source, services.history);
     match signals.unless_stopped(opening).await? {
         Some(parts) => Box::pin(run_parts(global, process, signals, parts, keep)).await,
@@ -93,25 +96,6 @@ struct Parts {
     settings: Option<CaptureSettings>,
     /// Present in a process that applies entries and answers calls.
     history: Option<Arc<History>>,
-}
-
-/// How long things are kept; `None` for ever.
-#[derive(Debug, Clone, Copy)]
-struct Keep {
-    history: Option<Duration>,
-    log: Option<Duration>,
-    /// How old the newest base may become.
-    base: Option<Duration>,
-}
-
-impl Keep {
-    fn of(services: &Services<'_>) -> Self {
-        Self {
-            history: services.history.and_then(|history| history.keep_history),
-            log: services.retention.and_then(|retention| retention.keep_log),
-            base: services.capture.and_then(|capture| capture.renew_every(services.retention)),
-        }
-    }
 }
 
 async fn open_parts(
@@ -217,7 +201,7 @@ async fn run_parts(
     let mut tasks: Tasks<Failure> = Tasks::new(shutdown.clone());
     tasks.spawn("signals", signals.stop(shutdown.clone()));
     if let Some(history) = history {
-        spawn_retention(&mut tasks, &opened, &history, keep, &shutdown);
+        upkeep::spawn_retention(&mut tasks, &opened, &history, keep);
         spawn_follower(&mut tasks, &opened, history, applied, &live, &shutdown);
     }
     match settings {
@@ -232,11 +216,7 @@ async fn run_parts(
             tasks.spawn("log", async move { Ok(followed.await?) });
         }
     }
-    let places = places(&process.data, &opened, &LogChoice::of(&global.log, &process.data)?);
-    let bytes =
-        engine.history.clone().map(|it| Arc::new(move || it.stored_bytes()) as HistoryBytes);
-    let disk = watch_disk(&opened, places, bytes, live.disk.clone(), shutdown.clone());
-    tasks.spawn("disk", unfailing(disk));
+    upkeep::spawn_disk(&mut tasks, &opened, (global, &process.data), &live, &engine)?;
     tasks.spawn("registry", unfailing(watch_bases(&opened, shutdown.clone())));
     if let Some(shared) = opened.log.shared.clone() {
         tasks.spawn("risks", unfailing(watch_risks(shared, boards.status, shutdown.clone())));
@@ -256,34 +236,6 @@ async fn run_parts(
     info!("stopped");
     drop(process.owner);
     ended.map(|()| Exit::Done).map_err(error_of)
-}
-
-/// Starts what removes what is older than it is kept.
-fn spawn_retention(
-    tasks: &mut Tasks<Failure>,
-    opened: &Opened,
-    history: &Arc<History>,
-    keep: Keep,
-    shutdown: &CancellationToken,
-) {
-    if let Some(keep) = keep.history {
-        let kept = keep_history(Arc::clone(history), keep, shutdown.clone());
-        tasks.spawn("horizon", unfailing(kept));
-    }
-    if let Some(keep) = keep.log {
-        let rests_on = history_rests_on(Arc::clone(history));
-        let kept = keep_log(opened, keep, rests_on, shutdown.clone());
-        tasks.spawn("retention", unfailing(kept));
-    }
-}
-
-/// Returns the directories that this process writes to.
-fn places(data: &DataDir, opened: &Opened, log: &LogChoice) -> Vec<PathBuf> {
-    let mut places = vec![data.root().to_owned(), opened.bases.clone()];
-    if let LogUrl::Directory(path) = &log.url {
-        places.push(path.clone());
-    }
-    places
 }
 
 /// Makes a task of work that reports its failures itself.

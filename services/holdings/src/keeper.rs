@@ -56,9 +56,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// is copied now.
 pub type NeedsBase = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Writes a base from the history of this process. Takes the last entry of the log, how many seconds
-/// the history may be behind, and what asks to stop. Returns the reason as text when no base can be
-/// written.
+/// Writes a base from the history of this process. Takes the last entry of the log, how many
+/// seconds the history may be behind, and what asks to stop. Returns the reason as text when no
+/// base can be written.
 pub type RenewsBase =
     Arc<dyn Fn(OpTime, u32, &CancellationToken) -> Result<Renewal, String> + Send + Sync>;
 

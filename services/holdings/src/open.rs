@@ -81,7 +81,8 @@ pub async fn open(
             "the index is of an earlier version of this program: it is rebuilt from log and bases"
         );
     }
-    // A crash may have come after segments were removed from the log, and before the index forgot them.
+    // A crash may have come after segments were removed from the log, and before the index forgot
+    // them.
     if let Some(beginning) = log.log.begin().await? {
         index.forget_before(beginning.sequence.0)?;
     }

@@ -1,5 +1,5 @@
-//! Lets the history forget what is older than an operator wants to keep, and let go of bases that are
-//! removed.
+//! Lets the history forget what is older than an operator wants to keep, and let go of bases that
+//! are removed.
 
 use std::sync::Arc;
 use std::time::Duration;

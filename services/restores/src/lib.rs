@@ -115,8 +115,8 @@ impl Restores {
     /// Deletes the record of a restore that has ended.
     ///
     /// # Errors
-    /// Returns INVALID_ARGUMENT when the restore has not ended, NO_SUCH_OPERATION when there is none
-    /// of this name, and UNAVAILABLE when the record cannot be deleted.
+    /// Returns INVALID_ARGUMENT when the restore has not ended, NO_SUCH_OPERATION when there is
+    /// none of this name, and UNAVAILABLE when the record cannot be deleted.
     pub fn delete(&self, name: &str) -> Result<(), Status> {
         let job = self.find(name)?;
         if !job.is_done() {

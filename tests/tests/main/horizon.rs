@@ -237,7 +237,8 @@ async fn a_log_that_is_kept_for_a_while_is_cut_behind_a_renewed_base() -> Result
     ensure!(bases.len() <= 4 && segments < most, "{bases:?}, {segments} of {most} segments");
     the_history_shows_what_the_log_no_longer_holds(&data, &points).await?;
 
-    // Without the history, the renewed bases and the rest of the log show what the log was kept for.
+    // Without the history, the renewed bases and the rest of the log show what the log was kept
+    // for.
     std::fs::remove_dir_all(data.join("history"))?;
     std::fs::remove_dir_all(data.join("index"))?;
     let last = &points[points.len() - 1];

@@ -17,7 +17,7 @@ const LARGEST_CRATE: usize = 6_000;
 const LARGEST_BINARY: usize = 4_000;
 /// Crates of the ground floor, on which all others stand. The limit above is not theirs: they may
 /// have as many lines as this.
-const STILL_LARGER: &[&str] = &["services/lib/log", "services/lib/oplog"];
+const STILL_LARGER: &[&str] = &["services/lib/history", "services/lib/log", "services/lib/oplog"];
 const LARGEST_OF_THESE: usize = 7_000;
 
 /// The cases that every log must pass are tests, too.

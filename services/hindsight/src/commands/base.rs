@@ -3,11 +3,11 @@ use hindsight_api::times::{json_of, shown};
 use hindsight_proto::v1::ListBasesRequest;
 use serde_json::json;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line};
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 
 /// Show the bases.
 #[derive(Debug, Subcommand)]

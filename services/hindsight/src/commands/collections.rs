@@ -6,12 +6,12 @@ use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation as Form;
 use hindsight_proto::v1::ListCollectionsRequest;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line, say};
 use super::shown::{warn, warn_of_texts};
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 
 /// List the collections and views that existed at a time, with their options and indexes.
 #[derive(Debug, Args)]

@@ -1,6 +1,5 @@
-use clap::{Args, CommandFactory};
+use clap::Args;
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 
 /// Print a shell completion script.
@@ -11,9 +10,9 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self) -> Exit {
-        let (mut command, mut out) = (Cli::command(), std::io::stdout());
-        clap_complete::generate(self.shell, &mut command, "hindsight", &mut out);
+    /// Prints the script for the whole command line.
+    pub(super) fn run(&self, command: &mut clap::Command) -> Exit {
+        clap_complete::generate(self.shell, command, "hindsight", &mut std::io::stdout());
         Exit::Done
     }
 }

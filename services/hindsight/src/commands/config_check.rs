@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::print::{print_json, print_line};
 use super::up::Up;
-use crate::cli::{Global, Output};
 use crate::config::Loaded;
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 use crate::serve;
 
 /// Settings whose values may hold a password.

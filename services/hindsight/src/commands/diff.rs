@@ -8,13 +8,13 @@ use hindsight_extended_json::Notation as Form;
 use hindsight_oplog::raw::{Doc, kind};
 use hindsight_proto::v1::{Change, DiffTimesRequest};
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line, say};
 use super::shown::{shorten, text_of, warn, warn_of_texts};
 use super::values::bson_of;
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Result};
+use crate::global::{Global, Output};
 
 /// Longest value of a field in a line, in characters.
 const VALUE_WIDTH: usize = 60;

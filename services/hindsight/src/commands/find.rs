@@ -5,14 +5,14 @@ use hindsight_extended_json::Notation;
 use hindsight_oplog::{Entry, OpKind, Operation};
 use hindsight_proto::v1::SearchEntriesRequest;
 
-use super::Ask;
+use super::ask::Ask;
 use super::drops::Drops;
 use super::print::{print_line, say};
 use super::shown::{name_of_entry, print_documents, shorten, warn};
 use super::values::bson_of;
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Result};
+use crate::global::{Global, Output};
 
 /// Limit on the number of entries when the command line sets none.
 const DEFAULT_LIMIT: u64 = 100;

@@ -5,12 +5,12 @@ use hindsight_api::times::{included, shown};
 use hindsight_extended_json::Notation;
 use hindsight_proto::v1::GetDocumentRequest;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_line, say};
 use super::shown::{name_of, print_documents, warn};
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 
 /// Show one document as it was at a time.
 #[derive(Debug, Args)]

@@ -5,12 +5,12 @@ use hindsight_api::json;
 use hindsight_api::times::shown;
 use hindsight_proto::v1::{ListVersionsRequest, Version};
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line, say};
 use super::shown::warn_of_texts;
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 
 /// Show every version of one document.
 #[derive(Debug, Args)]

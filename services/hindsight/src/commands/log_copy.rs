@@ -11,8 +11,8 @@ use hindsight_holdings::LogChoice;
 use serde_json::{Value, json};
 
 use super::print::{print_json, print_line, say};
-use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
+use crate::global::{Global, Output};
 
 /// Interval between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 use clap::Args;
 
-use crate::cli::Global;
 use crate::exit::{Exit, Result};
+use crate::global::Global;
 use crate::serve::{self, HistoryArgs, Listen, Services};
 
 /// Keep the history of a log that a tailer writes, and serve the API.

@@ -4,12 +4,13 @@ use hindsight_api::json::Notation;
 use hindsight_api::times::shown;
 use hindsight_proto::v1::{ResolveTimeRequest, TimeSpec};
 
+use super::ask::Ask;
+use super::find;
 use super::print::{print_json, print_line};
 use super::shown::warn_of_texts;
-use super::{Ask, find};
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 
 /// Show what a time means: its position, its window, and the entries on both sides of it.
 #[derive(Debug, Args)]

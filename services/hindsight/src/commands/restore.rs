@@ -10,12 +10,12 @@ use hindsight_proto::v1::{CreateRestoreRequest, RestorePlan, RestoreSpec, TimeSp
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line, say};
 use super::restores::{follow, metadata_of};
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
+use crate::global::{Global, Output};
 use crate::secret;
 
 /// Number of collections that a summary names.

@@ -14,11 +14,12 @@ use prost_types::Any;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::ask::Ask;
 use super::print::{print_json, print_line, say};
-use super::{Ask, restore};
+use super::restore;
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
+use crate::global::{Global, Output};
 
 /// List, watch, cancel or delete restores that were started.
 #[derive(Debug, Subcommand)]

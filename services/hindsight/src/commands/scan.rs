@@ -2,13 +2,13 @@ use clap::Args;
 use hindsight_api::times::{included, shown};
 use hindsight_proto::v1::ScanCollectionRequest;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::say;
 use super::shown::{name_of, print_documents};
 use super::values::bson_of;
 use crate::backend::Backend;
-use crate::cli::Global;
 use crate::exit::{Exit, Result};
+use crate::global::Global;
 
 /// Show the documents of a collection as they were at a time.
 #[derive(Debug, Args)]

@@ -6,11 +6,11 @@ use hindsight_proto::v1::GetStatusRequest;
 use hindsight_remedy::from_values;
 use serde_json::Value;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line};
 use crate::backend::{Backend, Needs};
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 use crate::remedies::typed;
 
 /// Show positions, lags, windows and errors of the running process.

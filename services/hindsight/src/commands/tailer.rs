@@ -1,7 +1,7 @@
 use clap::Args;
 
-use crate::cli::Global;
 use crate::exit::{Exit, Result};
+use crate::global::Global;
 use crate::serve::{self, CaptureArgs, Listen, Services};
 
 /// Capture only: one of several tailers of a log captures, the others stand by.

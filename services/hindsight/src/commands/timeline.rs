@@ -13,14 +13,14 @@ use hindsight_proto::v1::{
 };
 use serde_json::{Value, json};
 
-use super::Ask;
+use super::ask::Ask;
 use super::drops::Drops;
 use super::find::DROPPING;
 use super::print::{print_json, print_line, say};
 use super::values::parse_duration;
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Context, Exit, Failure, Result};
+use crate::global::{Global, Output};
 
 /// Length of the longest bar, in characters.
 const WIDTH: u64 = 40;

@@ -1,7 +1,7 @@
 use clap::Args;
 
-use crate::cli::Global;
 use crate::exit::{Exit, Result};
+use crate::global::Global;
 use crate::serve::{self, CaptureArgs, HistoryArgs, Listen, LogRetentionArgs, Services};
 
 /// Capture, copy a base, keep the history and serve the API, in one process.

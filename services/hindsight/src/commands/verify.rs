@@ -2,11 +2,11 @@ use clap::Args;
 use hindsight_api::calls::verify::VerifyJson;
 use hindsight_proto::v1::VerifyRequest;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line};
 use crate::backend::Backend;
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Result};
+use crate::global::{Global, Output};
 
 /// Check the chain and the checksums of everything that is held.
 #[derive(Debug, Args)]

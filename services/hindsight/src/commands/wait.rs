@@ -5,12 +5,12 @@ use hindsight_api::times::{included, json_of, shown};
 use hindsight_proto::v1::WaitRestorableRequest;
 use serde_json::json;
 
-use super::Ask;
+use super::ask::Ask;
 use super::print::{print_json, print_line};
 use super::values::parse_duration;
 use crate::backend::{Backend, Needs};
-use crate::cli::{Global, Output};
 use crate::exit::{Exit, Failure, Result};
+use crate::global::{Global, Output};
 
 /// The server itself reports when the time-out has passed. A server that does not is given this
 /// much longer.

@@ -12,8 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use super::settings::Listen;
-use crate::cli::{Global, LogFormat};
 use crate::exit::{Failure, Result};
+use crate::global::{Global, LogFormat};
 use crate::metric_catalogue;
 use crate::open::open_audit;
 

@@ -57,8 +57,8 @@ pub(crate) struct CaptureArgs {
     )]
     pub catalog_check_every: Duration,
     /// Make a new base once the newest base is this old (`24h`): from the history where it can tell
-    /// everything, or else by a copy from the source. Without it, bases are copied only where one is
-    /// needed.
+    /// everything, or else by a copy from the source. Without it, bases are copied only where one
+    /// is needed.
     #[arg(
         long,
         env = "HINDSIGHT_BASE_EVERY",

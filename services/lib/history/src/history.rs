@@ -46,8 +46,8 @@ impl History {
     /// # Errors
     /// Returns [`HistoryError::Corrupt`] when the directory holds something that this version did
     /// not write, and [`HistoryError::Store`] when RocksDB fails. Returns
-    /// [`HistoryError::CannotExclude`] when the settings leave out other collections than before, and
-    /// the store holds times that could not be rebuilt.
+    /// [`HistoryError::CannotExclude`] when the settings leave out other collections than before,
+    /// and the store holds times that could not be rebuilt.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, HistoryError> {
         let horizon = Horizon::default();
         let mut db = DB::open(&settings.options(&horizon), path)?;

@@ -1,10 +1,10 @@
 //! The horizon: the oldest time that the history still answers for.
 //!
 //! Compactions leave out the versions that no time from the horizon on can show. A version is left
-//! out when a newer whole version of the same document is at or before the horizon: the state at the
-//! horizon is that whole version and the deltas on top of it, so nothing below it is needed. What
-//! was deleted before the horizon needs one more step, [`crate::History::forget_before`], because a
-//! compaction that does not see all files cannot know whether older versions are left.
+//! out when a newer whole version of the same document is at or before the horizon: the state at
+//! the horizon is that whole version and the deltas on top of it, so nothing below it is needed.
+//! What was deleted before the horizon needs one more step, [`crate::History::forget_before`],
+//! because a compaction that does not see all files cannot know whether older versions are left.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

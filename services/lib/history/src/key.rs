@@ -85,8 +85,8 @@ pub(crate) const OBSERVED: &[u8] = b"\0\0\0\0O";
 pub(crate) const HORIZON: &[u8] = b"\0\0\0\0H";
 /// The patterns of the collections that are left out, one a line.
 pub(crate) const EXCLUDED: &[u8] = b"\0\0\0\0E";
-/// Which later base a generation rests on. It is a record apart from the generation's, which only the
-/// writer writes.
+/// Which later base a generation rests on. It is a record apart from the generation's, which only
+/// the writer writes.
 pub(crate) const RESTS_ON: &[u8] = b"\0\0\0\0B";
 /// Every deletion of a document once more, by time: a walk over all documents would be needed to
 /// find the old ones.

@@ -111,8 +111,8 @@ impl<'h> Load<'h> {
         Ok(number)
     }
 
-    /// Adds a document, given as its bytes, unless its collection is left out of the history. The documents of a capped collection must come in
-    /// natural order.
+    /// Adds a document, given as its bytes, unless its collection is left out of the history. The
+    /// documents of a capped collection must come in natural order.
     ///
     /// # Errors
     /// Returns [`HistoryError::BadBase`] when the document is malformed or has no `_id`, or when

@@ -18,9 +18,9 @@ pub struct LaterBase<'a> {
 }
 
 impl History {
-    /// Lets the newest generation rest on a later base: from now on it needs the log from where that
-    /// base needs it, and its own base no longer. Nothing that can be read changes. Returns whether
-    /// the generation rests on the base; it does not while it is not past the base.
+    /// Lets the newest generation rest on a later base: from now on it needs the log from where
+    /// that base needs it, and its own base no longer. Nothing that can be read changes. Returns
+    /// whether the generation rests on the base; it does not while it is not past the base.
     ///
     /// # Errors
     /// Returns [`HistoryError::Store`] when the store cannot be written.

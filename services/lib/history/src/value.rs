@@ -55,7 +55,8 @@ pub(crate) struct Chain {
 impl Chain {
     /// Returns the chain with one more delta of `update` bytes, which makes a document of
     /// `document` bytes out of the version of the time `previous`. Returns `None` when a read would
-    /// cost too much: more than [`MAX_DELTAS`], or deltas that are together longer than the document.
+    /// cost too much: more than [`MAX_DELTAS`], or deltas that are together longer than the
+    /// document.
     pub(crate) fn extended(
         before: Option<Chain>,
         previous: Timestamp,

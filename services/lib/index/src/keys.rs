@@ -5,14 +5,14 @@
 //! | # | key | value | changes |
 //! |---|---|---|---|
 //! | 0 | `Format` | JSON number, [`crate::index::FORMAT`] | never |
-//! | 1 | `Segment`: sequence u64 | JSON `SegmentSummary` | never, until truncated or forgotten |
-//! | 2 | `FirstOpTime`: optime | sequence u64 | never, until truncated or forgotten |
-//! | 3 | `Run`: sequence u64 of its first segment | JSON `Run` | the last run grows, the first shrinks |
-//! | 4 | `Gap`: optime after the gap | JSON `GapNotice` | never, until truncated or forgotten |
+//! | 1 | `Segment`: sequence u64 | JSON `SegmentSummary` | never, until removed |
+//! | 2 | `FirstOpTime`: optime | sequence u64 | never, until removed |
+//! | 3 | `Run`: sequence u64 of its first segment | JSON `Run` | the ends grow and shrink |
+//! | 4 | `Gap`: optime after the gap | JSON `GapNotice` | never, until removed |
 //! | 5 | `Base`: name, UTF-8 | JSON `BaseSummary` | never, until forgotten |
 //! | 6 | `Counts`: namespace, minute u32 | five u64 | the last minutes grow |
-//! | 7 | `Command`: optime, position u32 | JSON `CommandNote` | never, until truncated or forgotten |
-//! | 8 | `Filters`: sequence u64 | the key filters of its frames | never, until truncated or forgotten |
+//! | 7 | `Command`: optime, position u32 | JSON `CommandNote` | never, until removed |
+//! | 8 | `Filters`: sequence u64 | the key filters of its frames | never, until removed |
 //!
 //! An optime is `ts` as u64, then the term as u64 with its sign bit flipped. A namespace is its
 //! UTF-8 with `00` written as `00 FF`, and ends with `00 01`. So any name sorts correctly, and no

@@ -35,6 +35,11 @@ impl<E: Send + 'static> Tasks<E> {
         Self { set: JoinSet::new(), names: Vec::new(), shutdown }
     }
 
+    /// Returns the token that the tasks must watch.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
     /// Starts a task. The task must watch the shutdown token itself.
     pub fn spawn(
         &mut self,
