@@ -2,11 +2,22 @@
 
 use std::sync::Arc;
 
-use hindsight_history::{History, View};
+use hindsight_history::{History, Hold, View};
 use hindsight_oplog::Timestamp;
+use hindsight_oplog::raw::Doc;
+use hindsight_oplog::time_series::BUCKETS_PREFIX;
 use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 use crate::unlogged;
+
+/// The collection whose documents define a database's views.
+const VIEWS: &str = "system.views";
+
+/// Returns the buckets that this definition of a view shows; `None` for other views.
+fn shown_by(db: &str, definition: &[u8]) -> Option<String> {
+    let shown = Doc::new(definition).ok()?.get(b"viewOn").ok()??.as_str()?;
+    shown.starts_with(BUCKETS_PREFIX).then(|| format!("{db}.{shown}"))
+}
 
 fn left_out(ns: &str) -> String {
     format!("{ns} is left out of this history: it is not restored")
@@ -18,12 +29,16 @@ pub struct HistorySnapshot {
     history: Arc<History>,
     at: Timestamp,
     more_warnings: Vec<String>,
+    /// A restore reads the state piece by piece, for hours perhaps: nothing of it may be forgotten
+    /// meanwhile.
+    _hold: Option<Hold>,
 }
 
 impl HistorySnapshot {
     /// Makes a snapshot of the history at this time.
     pub fn new(history: Arc<History>, at: Timestamp) -> Self {
-        Self { history, at, more_warnings: Vec::new() }
+        let hold = history.hold(at);
+        Self { history, at, more_warnings: Vec::new(), _hold: hold }
     }
 
     /// Adds a warning that a restore of this snapshot reports.
@@ -71,7 +86,18 @@ impl Snapshot for HistorySnapshot {
         &'a self,
         collection: &'a CollectionState,
     ) -> Result<DocumentIterator<'a>, SourceError> {
-        let documents = self.view()?.scan_natural(&collection.namespace())?;
-        Ok(Box::new(documents.map(|document| document.map_err(SourceError::from))))
+        let view = self.view()?;
+        let documents = view.scan_natural(&collection.namespace())?;
+        let documents = documents.map(|document| document.map_err(SourceError::from));
+        if collection.name != VIEWS {
+            return Ok(Box::new(documents));
+        }
+        // Without its buckets, a time-series collection cannot be made.
+        let states = view.collections();
+        let excluded = states.iter().filter(|state| state.excluded).map(|state| state.ns.clone());
+        let (db, excluded) = (collection.db.clone(), excluded.collect::<Vec<_>>());
+        let shows =
+            move |document: &[u8]| shown_by(&db, document).is_some_and(|ns| excluded.contains(&ns));
+        Ok(Box::new(documents.filter(move |it| !it.as_ref().is_ok_and(|it| shows(it)))))
     }
 }

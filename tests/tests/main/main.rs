@@ -16,6 +16,7 @@ mod delta_fuzz;
 mod disk_full;
 mod elections;
 mod exact;
+mod exclude;
 mod find;
 mod gap;
 mod harness;

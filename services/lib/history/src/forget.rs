@@ -1,8 +1,11 @@
 //! Forgets what is older than a horizon.
 
+use std::sync::Arc;
+
 use hindsight_oplog::Timestamp;
 use rocksdb::WriteBatch;
 
+use crate::horizon::Pin;
 use crate::settings::write_options;
 use crate::value::TOMBSTONE_VALUE;
 use crate::{Generation, History, HistoryError, key};
@@ -10,11 +13,23 @@ use crate::{Generation, History, HistoryError, key};
 /// Deletions are forgotten in batches of about this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// Keeps the horizon from passing a time ([`History::hold`]).
+#[derive(Clone, Debug)]
+pub struct Hold {
+    _pin: Arc<Pin>,
+}
+
 impl History {
     /// Returns the oldest time that the history still answers for; zero while nothing was ever
     /// forgotten.
     pub fn horizon(&self) -> Timestamp {
         self.horizon.oldest()
+    }
+
+    /// Keeps the horizon from passing a time until the returned value is dropped. `None` when the
+    /// horizon has passed the time.
+    pub fn hold(&self, at: Timestamp) -> Option<Hold> {
+        self.horizon.pin(at).map(|pin| Hold { _pin: pin })
     }
 
     /// Moves the horizon forward to `wanted`, and forgets what no time from there on can show. The

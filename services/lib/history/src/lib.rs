@@ -55,6 +55,7 @@ mod xxh3;
 
 pub use digest::Digest;
 pub use error::{ApplyError, HistoryError, ReadError};
+pub use forget::Hold;
 pub use generation::{BaseInfo, Generation, Progress};
 pub use history::History;
 pub use load::Load;

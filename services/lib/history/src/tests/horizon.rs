@@ -77,6 +77,17 @@ fn the_horizon_survives_a_crash_and_never_moves_back_or_past_the_end() {
 }
 
 #[test]
+fn a_time_that_is_held_stays_readable_between_two_views() {
+    let fixture = busy();
+    let hold = fixture.history.hold(ts(100)).unwrap();
+    assert_eq!(fixture.history.forget_before(ts(150)).unwrap(), ts(100));
+    assert!(fixture.history.reader_at(ts(100)).is_ok());
+    drop(hold);
+    assert_eq!(fixture.history.forget_before(ts(150)).unwrap(), ts(150));
+    assert!(fixture.history.hold(ts(100)).is_none());
+}
+
+#[test]
 fn a_view_in_use_is_whole_until_it_is_dropped() {
     let fixture = busy();
     let view = fixture.history.reader_at(ts(40)).unwrap();
