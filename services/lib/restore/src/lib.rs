@@ -63,4 +63,4 @@ pub use settings::{RestoreSettings, SourceIdentity};
 pub use snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 #[cfg(test)]
-mod memory;
+mod tests;

@@ -109,8 +109,8 @@ fn of_time_series(name: &str) -> &str {
 mod tests {
     use bson::{RawDocumentBuf, rawdoc};
 
-    use super::super::memory::collection;
     use super::*;
+    use crate::tests::memory::collection;
 
     fn state() -> (Vec<CollectionState>, ViewDocuments) {
         let names = [

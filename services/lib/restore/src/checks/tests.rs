@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use bson::rawdoc;
 use hindsight_oplog::{FeatureVersion, Series, SourceVersion, Timestamp};
 
-use super::super::memory::collection;
 use super::super::plan::plan;
 use super::super::rights::Rights;
 use super::super::settings::SourceIdentity;
 use super::*;
+use crate::tests::memory::collection;
 
 fn some_plan() -> Plan {
     let collections = vec![collection("shop", "orders", &rawdoc! {})];

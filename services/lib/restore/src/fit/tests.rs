@@ -2,8 +2,8 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use hindsight_oplog::Series;
 
-use super::super::memory::collection;
 use super::*;
+use crate::tests::memory::collection;
 
 fn limits(version: &str, source_feature_version: &str) -> Limits {
     let facts = TargetFacts {

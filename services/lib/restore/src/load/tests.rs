@@ -3,17 +3,15 @@
 use std::time::{Duration, Instant};
 
 use bson::rawdoc;
-use hindsight_mongo::Deployment;
 
 use super::super::facts::TargetFacts;
-use super::super::memory::{MemorySnapshot, collection};
-use super::super::mongod::MongodDestination;
 use super::super::plan::plan;
 use super::super::rights::Rights;
 use super::*;
+use crate::tests::memory::{MemoryDestination, MemorySnapshot, collection};
 
-/// Makes a loader with a target that does not answer: nothing listens on port 1.
-async fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
+/// Makes a loader with a target that does not answer.
+fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
     let collections = snapshot.collections().expect("in memory");
     let plan = plan(snapshot.timestamp(), collections, &Default::default(), true).expect("plans");
     assert_eq!(plan.collections[0].ordered, capped);
@@ -23,11 +21,10 @@ async fn loader(snapshot: MemorySnapshot, capped: bool) -> Arc<Loader> {
         rights: Some(Rights::default()),
         ..TargetFacts::default()
     };
-    let nowhere = Deployment::parse("mongodb://127.0.0.1:1").await.expect("parses");
-    let client = nowhere.patience(Duration::from_secs(60)).client().expect("connects later");
+    let destination = MemoryDestination { answers_no_write: true, ..Default::default() };
     Arc::new(Loader {
         snapshot: Arc::new(snapshot),
-        destination: Arc::new(MongodDestination::new(client, "nowhere")),
+        destination: Arc::new(destination),
         plan: Arc::new(plan),
         settings: RestoreSettings { batch_documents: 10, ..RestoreSettings::default() },
         progress: Arc::new(Progress::default()),
@@ -49,7 +46,7 @@ fn snapshot(capped: bool, fails_after: Option<usize>) -> MemorySnapshot {
 #[tokio::test]
 async fn cancelling_ends_all_tasks_within_a_second() {
     for capped in [false, true] {
-        let loader = loader(snapshot(capped, None), capped).await;
+        let loader = loader(snapshot(capped, None), capped);
         let cancel = CancellationToken::new();
         let asked = cancel.clone();
         let asks = tokio::spawn(async move {
@@ -66,7 +63,7 @@ async fn cancelling_ends_all_tasks_within_a_second() {
 
 #[tokio::test]
 async fn a_source_that_fails_ends_the_load_and_is_named() {
-    let loader = loader(snapshot(false, Some(25)), false).await;
+    let loader = loader(snapshot(false, Some(25)), false);
     let result = loader.load(&CancellationToken::new()).await;
     let message = result.expect_err("a torn page").to_string();
     assert!(message.contains("shop.orders") && message.contains("torn page"), "{message}");
@@ -76,7 +73,7 @@ async fn a_source_that_fails_ends_the_load_and_is_named() {
 async fn a_document_that_would_change_ends_the_load_and_is_named() {
     let mut bad = snapshot(false, None);
     bad.collections[0].1.push(rawdoc! { "late": true, "_id": "x" });
-    let result = loader(bad, false).await.load(&CancellationToken::new()).await;
+    let result = loader(bad, false).load(&CancellationToken::new()).await;
     let error = result.expect_err("its _id is late");
     assert!(matches!(&error, RestoreError::NotVerbatim { id, .. } if id == "\"x\""));
 }
@@ -87,6 +84,6 @@ async fn nothing_to_load_is_loaded_at_once() {
         collections: vec![(collection("shop", "orders", &rawdoc! {}), Vec::new())],
         fails_after: None,
     };
-    let digests = loader(empty, false).await.load(&CancellationToken::new()).await;
+    let digests = loader(empty, false).load(&CancellationToken::new()).await;
     assert_eq!(digests.expect("loads"), [Digest::default()]);
 }

@@ -77,9 +77,9 @@ mod tests {
     use bson::{RawDocumentBuf, rawdoc};
     use hindsight_oplog::Timestamp;
 
-    use super::super::super::memory::collection;
     use super::super::super::plan::{ViewDocuments, plan};
     use super::*;
+    use crate::tests::memory::collection;
 
     fn of(names: &[&str], with_view: bool, guards_buckets: bool) -> RawDocumentBuf {
         let options = rawdoc! { "timeseries": { "timeField": "t" } };

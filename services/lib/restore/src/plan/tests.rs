@@ -1,7 +1,7 @@
 use bson::{RawDocumentBuf, rawdoc};
 
-use super::super::memory::collection;
 use super::*;
+use crate::tests::memory::collection;
 
 const AT: Timestamp = Timestamp::new(50, 2);
 

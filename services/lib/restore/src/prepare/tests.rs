@@ -2,9 +2,9 @@
 
 use bson::rawdoc;
 
-use super::super::memory::{MemorySnapshot, collection};
 use super::super::mongod::MongodDestination;
 use super::*;
+use crate::tests::memory::{MemorySnapshot, collection};
 
 fn snapshot() -> MemorySnapshot {
     let view = rawdoc! { "_id": "shop.v", "viewOn": "orders", "pipeline": [] };

@@ -4,11 +4,11 @@ use bson::{RawDocumentBuf, rawdoc};
 use hindsight_oplog::NamespacePattern;
 
 use super::super::destination::Destination;
-use super::super::memory::{MemoryDestination, MemorySnapshot, collection};
 use super::super::prepare::prepare;
 use super::super::selection::Selection;
 use super::super::settings::RestoreSettings;
 use super::*;
+use crate::tests::memory::{MemoryDestination, MemorySnapshot, collection};
 
 fn order(number: i32) -> RawDocumentBuf {
     rawdoc! { "_id": number, "paid": number % 2 == 0 }

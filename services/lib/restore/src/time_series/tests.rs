@@ -3,10 +3,10 @@ use std::time::{Duration, Instant};
 use bson::{RawDocumentBuf, rawdoc};
 use hindsight_oplog::Timestamp;
 
-use super::super::memory::{MemorySnapshot, collection};
 use super::super::plan::{Plan, ViewDocuments, plan};
 use super::super::snapshot::CollectionState;
 use super::*;
+use crate::tests::memory::{MemorySnapshot, collection};
 
 const MARK: &str = "app_metadata=(timeseriesBucketsMayHaveMixedSchemaData=true)";
 

@@ -3,14 +3,14 @@
 use bson::{RawDocumentBuf, rawdoc};
 use hindsight_oplog::Timestamp;
 
-use super::snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
+use crate::snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 mod destination;
 
-pub(super) use destination::MemoryDestination;
+pub(crate) use destination::MemoryDestination;
 
 /// Makes a collection with these options and no index but `_id_`.
-pub(super) fn collection(db: &str, name: &str, options: &RawDocumentBuf) -> CollectionState {
+pub(crate) fn collection(db: &str, name: &str, options: &RawDocumentBuf) -> CollectionState {
     CollectionState {
         db: db.to_owned(),
         name: name.to_owned(),
@@ -24,10 +24,10 @@ pub(super) fn collection(db: &str, name: &str, options: &RawDocumentBuf) -> Coll
 
 /// Collections with their documents.
 #[derive(Debug, Default)]
-pub(super) struct MemorySnapshot {
-    pub(super) collections: Vec<(CollectionState, Vec<RawDocumentBuf>)>,
+pub(crate) struct MemorySnapshot {
+    pub(crate) collections: Vec<(CollectionState, Vec<RawDocumentBuf>)>,
     /// Reading fails after this many documents of a collection.
-    pub(super) fails_after: Option<usize>,
+    pub(crate) fails_after: Option<usize>,
 }
 
 impl Snapshot for MemorySnapshot {

@@ -7,52 +7,54 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use hindsight_oplog::raw::{Doc, DocWriter, kind};
 
-use super::super::accounts::{AccountKind, Authorization};
-use super::super::batch::Batch;
-use super::super::catalog::is_id_index;
-use super::super::destination::{Definition, Destination, HeldRole, ReadBack, Shown, Verdict};
-use super::super::digest::{CountedDigest, Digest};
-use super::super::error::RestoreError;
-use super::super::facts::TargetFacts;
-use super::super::plan::{Change, Plan, PlannedCollection, PlannedView};
-use super::super::progress::Progress;
+use crate::accounts::{AccountKind, Authorization};
+use crate::batch::Batch;
+use crate::catalog::is_id_index;
+use crate::destination::{Definition, Destination, HeldRole, ReadBack, Shown, Verdict};
+use crate::digest::{CountedDigest, Digest};
+use crate::error::RestoreError;
+use crate::facts::TargetFacts;
+use crate::plan::{Change, Plan, PlannedCollection, PlannedView};
+use crate::progress::Progress;
 
 /// What the destination holds, and what it does wrong.
 #[derive(Debug, Default)]
-pub(in super::super) struct MemoryDestination {
-    pub(in super::super) held: Mutex<Held>,
+pub(crate) struct MemoryDestination {
+    pub(crate) held: Mutex<Held>,
     /// A document that is accepted and not stored.
-    pub(in super::super) loses: Option<Vec<u8>>,
+    pub(crate) loses: Option<Vec<u8>>,
     /// The namespace of a collection that gets another option besides its own.
-    pub(in super::super) changes: Option<String>,
+    pub(crate) changes: Option<String>,
+    /// A write never ends, as with a target that is out of reach.
+    pub(crate) answers_no_write: bool,
     /// What was written cannot be read back.
-    pub(in super::super) write_only: bool,
+    pub(crate) write_only: bool,
 }
 
 #[derive(Debug, Default)]
-pub(in super::super) struct Held {
-    pub(in super::super) collections: BTreeMap<String, HeldCollection>,
+pub(crate) struct Held {
+    pub(crate) collections: BTreeMap<String, HeldCollection>,
     /// The names of databases with a `system.views`.
-    pub(in super::super) view_catalogs: BTreeSet<String>,
+    pub(crate) view_catalogs: BTreeSet<String>,
     /// The definitions of views by database and name.
     views: BTreeMap<(String, String), Vec<u8>>,
-    pub(in super::super) users: Vec<Vec<u8>>,
+    pub(crate) users: Vec<Vec<u8>>,
     roles: Vec<Vec<u8>>,
     /// How many barriers were waited for.
-    pub(in super::super) barriers: usize,
+    pub(crate) barriers: usize,
 }
 
 #[derive(Debug)]
-pub(in super::super) struct HeldCollection {
+pub(crate) struct HeldCollection {
     planned: PlannedCollection,
-    pub(in super::super) documents: Vec<Vec<u8>>,
+    pub(crate) documents: Vec<Vec<u8>>,
     indexes: Vec<Vec<u8>>,
     /// What was changed once the documents were written.
     changes: Vec<Change>,
 }
 
 impl MemoryDestination {
-    pub(in super::super) fn held(&self) -> MutexGuard<'_, Held> {
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().expect("no test panics holding it")
     }
 }
@@ -134,6 +136,9 @@ impl Destination for MemoryDestination {
         collection: &PlannedCollection,
         batch: &Batch,
     ) -> Result<(), RestoreError> {
+        if self.answers_no_write {
+            return std::future::pending().await;
+        }
         let mut held = self.held();
         let held = held.collections.get_mut(&collection.state.namespace()).expect("created");
         let taken = batch.documents().filter(|document| self.loses.as_deref() != Some(*document));
