@@ -1,7 +1,9 @@
 //! What a server says about itself.
 
+use std::fmt;
+
 use hindsight_oplog::raw::{Doc, Element, Malformed};
-use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_oplog::{Hex, OpTime, Timestamp};
 
 /// The answer to `hello`.
 #[derive(Debug, Clone)]
@@ -37,6 +39,16 @@ pub struct Incarnation {
 pub struct Primacy {
     election_id: Option<Vec<u8>>,
     process_id: Option<Vec<u8>>,
+}
+
+/// Two have the same text only if they are the same.
+impl fmt::Display for Primacy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |id: &Option<Vec<u8>>| id.as_deref().map(|id| Hex(id).to_string());
+        let (election, process) = (part(&self.election_id), part(&self.process_id));
+        let [election, process] = [election, process].map(|it| it.unwrap_or_else(|| "none".into()));
+        write!(f, "election {election}, process {process}")
+    }
 }
 
 impl Hello {
@@ -175,6 +187,7 @@ mod tests {
             changed.extend(change);
             let changed = with(changed, |reply| Hello::read(reply).expect("well formed")).primacy;
             assert_eq!(first == changed, same);
+            assert_eq!(first.to_string() == changed.to_string(), same);
         }
     }
 }

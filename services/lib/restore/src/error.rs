@@ -1,6 +1,5 @@
 //! Errors of a restore, by what the caller does next.
 
-use hindsight_mongo::{Failure, Kind};
 use hindsight_remedy::Remedy;
 
 use super::snapshot::SourceError;
@@ -59,39 +58,6 @@ impl RestoreError {
             Self::NotVerbatim { .. } => vec![Remedy::LeaveOutUnrestorable],
             _ => Vec::new(),
         }
-    }
-
-    /// Makes the error of a failed write to `namespace`.
-    pub(super) fn writing(failure: &Failure, namespace: &str, what: impl Into<String>) -> Self {
-        let (namespace, what) = (namespace.to_owned(), what.into());
-        match failure.is_passing() {
-            true => Self::Unavailable {
-                doing: format!("writing {what} of {namespace}"),
-                reason: failure.to_string(),
-            },
-            false => Self::WriteRefused { namespace, what, reason: with_remedy(failure) },
-        }
-    }
-
-    /// Makes the error of a failed read of the target.
-    pub(super) fn reading(failure: &Failure, what: &str) -> Self {
-        Self::Unavailable { doing: format!("reading {what}"), reason: failure.message().to_owned() }
-    }
-}
-
-/// Returns what the target says, and the remedy where its user is the reason.
-pub(super) fn with_remedy(failure: &Failure) -> String {
-    let message = failure.message();
-    match failure.kind() {
-        Kind::Credentials => {
-            format!("{message}. Check user, password and authSource in the target's URI")
-        }
-        Kind::Forbidden => {
-            format!(
-                "{message}. The target's user needs the roles restore and readAnyDatabase, or root"
-            )
-        }
-        Kind::Passing | Kind::Refused => message.to_owned(),
     }
 }
 

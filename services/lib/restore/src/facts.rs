@@ -1,7 +1,5 @@
 //! What is known about a target before anything is written. Pure: a destination fills it in.
 
-use hindsight_mongo::Primacy;
-
 use super::rights::Rights;
 
 /// What was found out about a target. A field is `None` when the target did not report it.
@@ -11,8 +9,9 @@ pub struct TargetFacts {
     pub(super) router: bool,
     pub(super) set_name: Option<String>,
     pub(super) replica_set_id: Option<String>,
-    /// Identifies the primary that answered.
-    pub(super) primacy: Primacy,
+    /// Identifies the primary that answered: its election and its process. When this changes, what
+    /// was written before may be lost.
+    pub(super) primacy: String,
     pub(super) version: String,
     pub(super) feature_version: Option<String>,
     /// The time by the target's own clock, in seconds since 1970.

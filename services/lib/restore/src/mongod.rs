@@ -17,6 +17,7 @@ use super::progress::Progress;
 
 mod accounts;
 mod barrier;
+mod blame;
 mod command;
 mod create;
 mod insert;
@@ -84,7 +85,7 @@ impl Destination for MongodDestination {
 
     async fn unknown_actions(&self, actions: &[&str]) -> Result<BTreeSet<String>, RestoreError> {
         let unknown = roles::unknown_actions(&self.client, actions).await;
-        unknown.map_err(|failure| RestoreError::reading(&failure, "which actions it knows"))
+        unknown.map_err(|failure| blame::reading(&failure, "which actions it knows"))
     }
 
     async fn create_collection(

@@ -12,8 +12,8 @@ use super::super::accounts::{AccountKind, Authorization};
 use super::super::batch::BatchBuilder;
 use super::super::destination::Shown;
 use super::super::error::RestoreError;
-use super::command;
 use super::insert::look_at;
+use super::{blame, command};
 
 const NEW_USERS: &str = "hindsight_restore_users";
 const NEW_ROLES: &str = "hindsight_restore_roles";
@@ -24,7 +24,7 @@ pub(super) async fn shown(client: &Client, kind: AccountKind) -> Result<Shown, R
     match command::collect(client, "admin", command::named("find", name)).await {
         Ok(documents) => Ok(Shown::Documents(documents)),
         Err(failure) => {
-            let error = RestoreError::reading(&failure, &format!("admin.{name}"));
+            let error = blame::reading(&failure, &format!("admin.{name}"));
             match failure.is(codes::UNAUTHORIZED) {
                 true => Ok(Shown::Hidden(error.to_string())),
                 false => Err(error),
@@ -51,9 +51,7 @@ pub(super) async fn merge(client: &Client, found: &Authorization) -> Result<(), 
         }
         command.string(b"db", "").value(kind::BOOL, b"drop", &[0]);
         let result = command::run(client, "admin", command.finish()).await;
-        result
-            .map(drop)
-            .map_err(|failure| RestoreError::writing(&failure, "admin", "users and roles"))
+        result.map(drop).map_err(|failure| blame::writing(&failure, "admin", "users and roles"))
     }
     .await;
     let dropped = drop_temporary(client).await;
@@ -75,8 +73,8 @@ async fn fill(client: &Client, name: &str, documents: &[Vec<u8>]) -> Result<(), 
     batches.extend(builder.take());
     for batch in batches {
         let reply = client.run("admin", batch.insert).await;
-        let reply = reply
-            .map_err(|failure| RestoreError::writing(&failure, &namespace, "users and roles"))?;
+        let reply =
+            reply.map_err(|failure| blame::writing(&failure, &namespace, "users and roles"))?;
         look_at(&reply, &namespace, false, |_| None)?;
     }
     Ok(())
@@ -89,7 +87,7 @@ async fn drop_temporary(client: &Client) -> Result<(), RestoreError> {
             Ok(_) => {}
             Err(failure) if failure.is(codes::NAMESPACE_NOT_FOUND) => {}
             Err(failure) => {
-                return Err(RestoreError::writing(&failure, &format!("admin.{name}"), "the drop"));
+                return Err(blame::writing(&failure, &format!("admin.{name}"), "the drop"));
             }
         }
     }

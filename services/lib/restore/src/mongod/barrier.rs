@@ -7,8 +7,8 @@ use super::super::catalog::keep_pre_images;
 use super::super::error::RestoreError;
 use super::super::plan::{Plan, PlannedCollection};
 use super::super::time_series::is_buckets;
-use super::command;
 use super::insert::look_at;
+use super::{blame, command};
 
 /// How long the majority may take to catch up with the primary, in milliseconds.
 const BARRIER_TIMEOUT_MS: i64 = 600_000;
@@ -33,7 +33,7 @@ pub(super) async fn wait(
     command.int64(b"wtimeout", BARRIER_TIMEOUT_MS).close();
     let reply = command::run(client, db, command.finish()).await;
     let reply =
-        reply.map_err(|failure| RestoreError::writing(&failure, &namespace, "the last barrier"))?;
+        reply.map_err(|failure| blame::writing(&failure, &namespace, "the last barrier"))?;
     look_at(&reply, &namespace, false, |_| None)
 }
 

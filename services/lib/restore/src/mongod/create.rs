@@ -9,7 +9,7 @@ use super::super::error::RestoreError;
 use super::super::facts::TargetFacts;
 use super::super::plan::{Change, PlannedCollection, PlannedView, VIEWS};
 use super::super::time_series::{self, TimeSeries};
-use super::command;
+use super::{blame, command};
 
 pub(super) async fn create_collection(
     client: &Client,
@@ -22,13 +22,11 @@ pub(super) async fn create_collection(
     let result = command::run(client, db, collection.create.clone()).await;
     let namespace = collection.state.namespace();
     result.map_err(|failure| {
-        RestoreError::writing(&failure, &namespace, "the collection with its options")
+        blame::writing(&failure, &namespace, "the collection with its options")
     })?;
     if let Some(cap) = &collection.cap {
         let capped = command::run(client, db, cap.clone()).await;
-        capped.map_err(|failure| {
-            RestoreError::writing(&failure, &namespace, "to cap the collection")
-        })?;
+        capped.map_err(|failure| blame::writing(&failure, &namespace, "to cap the collection"))?;
     }
     if let Some(series) = &collection.time_series {
         prepare_time_series(client, collection, series).await?;
@@ -51,16 +49,15 @@ async fn prepare_time_series(
     let (db, namespace) = (&collection.state.db, collection.state.namespace());
     if let Some(mark) = series.mark {
         let marked = command::run(client, db, time_series::set_mark(&series.view, mark)).await;
-        marked.map_err(|failure| {
-            RestoreError::writing(&failure, &namespace, "the mark of mixed types")
-        })?;
+        marked
+            .map_err(|failure| blame::writing(&failure, &namespace, "the mark of mixed types"))?;
     }
     if let Some(index) = &series.surplus_index {
         let dropped = command::run(client, db, time_series::drop_index(&series.view, index)).await;
         match dropped {
             Err(failure) if !failure.is(codes::INDEX_NOT_FOUND) => {
                 let what = format!("without the index {index}, which the target makes by itself");
-                return Err(RestoreError::writing(&failure, &namespace, what));
+                return Err(blame::writing(&failure, &namespace, what));
             }
             _ => {}
         }
@@ -102,7 +99,7 @@ pub(super) async fn build_indexes(
     result.map(drop).map_err(|failure| {
         let names: Vec<_> = specs.iter().map(|spec| index_name(spec)).collect();
         let what = format!("the indexes {}", names.join(", "));
-        RestoreError::writing(&failure, &collection.state.namespace(), what)
+        blame::writing(&failure, &collection.state.namespace(), what)
     })
 }
 
@@ -110,7 +107,7 @@ pub(super) async fn create_view(client: &Client, view: &PlannedView) -> Result<(
     let Some(create) = &view.create else { return Ok(()) };
     let result = command::run(client, &view.db, create.clone()).await;
     result.map(drop).map_err(|failure| {
-        RestoreError::writing(&failure, &format!("{}.{}", view.db, view.name), "the view")
+        blame::writing(&failure, &format!("{}.{}", view.db, view.name), "the view")
     })
 }
 
@@ -120,7 +117,7 @@ pub(super) async fn create_view_catalog(client: &Client, db: &str) -> Result<boo
         Ok(_) => Ok(true),
         Err(failure) if failure.is(codes::NAMESPACE_EXISTS) => Ok(true),
         Err(failure) if failure.is_passing() => {
-            Err(RestoreError::writing(&failure, &format!("{db}.{VIEWS}"), "the collection"))
+            Err(blame::writing(&failure, &format!("{db}.{VIEWS}"), "the collection"))
         }
         Err(_) => Ok(false),
     }
@@ -140,5 +137,5 @@ pub(super) async fn change(
     let result = command::run(client, &collection.state.db, command).await;
     result
         .map(drop)
-        .map_err(|failure| RestoreError::writing(&failure, &collection.state.namespace(), what))
+        .map_err(|failure| blame::writing(&failure, &collection.state.namespace(), what))
 }

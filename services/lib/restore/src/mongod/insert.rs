@@ -10,6 +10,7 @@ use super::super::batch::{Batch, BatchBuilder};
 use super::super::documents::display_id;
 use super::super::error::RestoreError;
 use super::super::plan::PlannedCollection;
+use super::blame;
 
 /// How often a batch is sent before the target counts as unavailable.
 const TRIES: u32 = 5;
@@ -54,7 +55,7 @@ async fn try_insert(
     let namespace = collection.state.namespace();
     let send = async |db: &str, command: &RawDocumentBuf, what: &str| {
         let reply = client.run(db, command.clone()).await;
-        reply.map_err(|failure| RestoreError::writing(&failure, &namespace, what))
+        reply.map_err(|failure| blame::writing(&failure, &namespace, what))
     };
     if batch.verbatim {
         let reply =
@@ -63,7 +64,7 @@ async fn try_insert(
     }
     let reply = match client.run(db, batch.insert.clone()).await {
         Err(failure) => {
-            let error = RestoreError::writing(&failure, &namespace, "documents");
+            let error = blame::writing(&failure, &namespace, "documents");
             // A right that is missing is no document's fault.
             let named = match failure.kind() {
                 Kind::Refused => name_refused(client, collection, batch).await,
@@ -104,7 +105,7 @@ async fn name_refused(
         let reply = client.run(db, alone.take()?.insert).await;
         if let Some(failure) = reply.err().filter(|failure| !failure.is_passing()) {
             let what = format!("the document with _id {}", display_id(document));
-            return Some(RestoreError::writing(&failure, &collection.state.namespace(), what));
+            return Some(blame::writing(&failure, &collection.state.namespace(), what));
         }
     }
     None
@@ -138,7 +139,7 @@ pub(super) fn look_at(
     }
     match reply.get_document("writeConcernError") {
         Ok(error) => {
-            Err(RestoreError::writing(&Failure::passing(error.to_string()), namespace, "documents"))
+            Err(blame::writing(&Failure::passing(error.to_string()), namespace, "documents"))
         }
         Err(_) => Ok(()),
     }

@@ -6,7 +6,7 @@ use hindsight_oplog::raw::{DocWriter, kind};
 
 use super::super::destination::{Definition, Verdict};
 use super::super::error::RestoreError;
-use super::command;
+use super::{blame, command};
 
 /// A name that no collection has.
 const NO_COLLECTION: &str = "hindsight_no_such_collection";
@@ -28,7 +28,7 @@ pub(super) async fn judge(
         // We may not ask.
         Err(failure) if failure.is(codes::UNAUTHORIZED) => Ok(Verdict::Taken),
         Err(failure) if failure.is_passing() => {
-            Err(RestoreError::reading(&failure, "which validators and views it understands"))
+            Err(blame::reading(&failure, "which validators and views it understands"))
         }
         Err(refusal) => Ok(verdict(definition, &refusal)),
     }

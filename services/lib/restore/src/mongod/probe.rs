@@ -1,16 +1,16 @@
 //! What can be learnt about a target without writing.
 
 use bson::Document;
-use hindsight_mongo::{Failure, Primacy, codes};
+use hindsight_mongo::{Failure, codes};
 use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
-use super::super::error::{RestoreError, with_remedy};
+use super::super::error::RestoreError;
 use super::super::facts::TargetFacts;
 use super::super::rights::Rights;
 use super::super::time_series;
 use super::read_back::list_collections;
-use super::{MongodDestination, command};
+use super::{MongodDestination, blame, command};
 
 impl MongodDestination {
     /// Asks the target everything that the checks need. Writes nothing.
@@ -37,16 +37,16 @@ impl MongodDestination {
         facts.writable = hello.is_primary;
         facts.router = hello.is_mongos;
         facts.set_name = hello.set_name;
-        facts.primacy = hello.primacy;
+        facts.primacy = hello.primacy.to_string();
         facts.now = (hello.local_time_ms != 0).then_some(hello.local_time_ms / 1_000);
         Ok(())
     }
 
     /// Returns which primary answers now.
-    pub(super) async fn ask_primacy(&self) -> Result<Primacy, RestoreError> {
+    pub(super) async fn ask_primacy(&self) -> Result<String, RestoreError> {
         let hello = self.client.hello().await;
-        let hello = hello.map_err(|failure| RestoreError::reading(&failure, "who is primary"))?;
-        Ok(hello.primacy)
+        let hello = hello.map_err(|failure| blame::reading(&failure, "who is primary"))?;
+        Ok(hello.primacy.to_string())
     }
 
     async fn feature_version(&self) -> Option<String> {
@@ -126,7 +126,10 @@ impl MongodDestination {
                 reason: failure.to_string(),
             },
             false => RestoreError::TargetUnsuitable {
-                problems: vec![format!("{target} refused a question: {}", with_remedy(failure))],
+                problems: vec![format!(
+                    "{target} refused a question: {}",
+                    blame::with_remedy(failure)
+                )],
                 remedies: Vec::new(),
             },
         }

@@ -8,7 +8,7 @@ use super::super::error::RestoreError;
 use super::super::plan::{PlannedCollection, VIEWS};
 use super::super::progress::Progress;
 use super::super::time_series::raw_if_needed;
-use super::command;
+use super::{blame, command};
 
 pub(super) async fn digest(
     client: &Client,
@@ -26,7 +26,7 @@ pub(super) async fn digest(
     };
     let read = command::for_each_document(client, &collection.state.db, find, add).await;
     read.map_err(|failure| {
-        RestoreError::reading(&failure, &format!("{} back", collection.state.namespace()))
+        blame::reading(&failure, &format!("{} back", collection.state.namespace()))
     })?;
     Ok(digest.finish())
 }
@@ -49,7 +49,7 @@ pub(super) async fn indexes(
     let list = raw_if_needed(list, collection);
     let held = command::collect(client, &collection.state.db, list).await;
     held.map_err(|failure| {
-        RestoreError::reading(&failure, &format!("the indexes of {}", collection.state.namespace()))
+        blame::reading(&failure, &format!("the indexes of {}", collection.state.namespace()))
     })
 }
 
@@ -63,5 +63,5 @@ pub(super) async fn views(client: &Client, db: &str) -> Result<Option<Vec<Vec<u8
 }
 
 fn blame_catalog(failure: &Failure, db: &str) -> RestoreError {
-    RestoreError::reading(failure, &format!("the catalog of {db} back"))
+    blame::reading(failure, &format!("the catalog of {db} back"))
 }

@@ -13,7 +13,7 @@ use hindsight_oplog::raw::{DocWriter, kind};
 use super::super::accounts::id_of;
 use super::super::destination::HeldRole;
 use super::super::error::RestoreError;
-use super::command;
+use super::{blame, command};
 
 /// A name that no role has.
 const NO_ROLE: &str = "hindsight_no_such_role";
@@ -58,7 +58,7 @@ fn named_in(message: &str, actions: &[&str]) -> BTreeSet<String> {
 pub(super) async fn compare_role(client: &Client, role: &[u8]) -> Result<HeldRole, RestoreError> {
     look_up(client, role).await.map_err(|failure| {
         let id = id_of(role).unwrap_or("(unreadable)");
-        RestoreError::reading(&failure, &format!("role {id} back"))
+        blame::reading(&failure, &format!("role {id} back"))
     })
 }
 
