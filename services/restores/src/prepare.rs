@@ -8,9 +8,9 @@ use hindsight_proto::v1 as api;
 use hindsight_refusal::{Reason, invalid, status_of, status_of_restore};
 use hindsight_replayer::{Applied, Engine, HistorySnapshot, QueryError};
 use hindsight_restore::{
-    MongodDestination, Prepared, RestoreSettings, Selection, SourceIdentity,
-    prepare as prepare_restore,
+    Prepared, RestoreSettings, Selection, SourceIdentity, prepare as prepare_restore,
 };
+use hindsight_restore_mongod::MongodDestination;
 use hindsight_segment::Sequence;
 use tonic::Status;
 

@@ -45,8 +45,10 @@ pub(super) struct Accounts {
 /// The documents of `admin.system.users` and `admin.system.roles` as they will be merged.
 #[derive(Debug, Default)]
 pub struct Authorization {
-    pub(super) users: Vec<Vec<u8>>,
-    pub(super) roles: Vec<Vec<u8>>,
+    /// The documents of users.
+    pub users: Vec<Vec<u8>>,
+    /// The documents of roles.
+    pub roles: Vec<Vec<u8>>,
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -89,7 +91,7 @@ impl Authorization {
 }
 
 /// Returns the `_id` of a user or role.
-pub(super) fn id_of(document: &[u8]) -> Option<&str> {
+pub fn id_of(document: &[u8]) -> Option<&str> {
     Doc::new(document).ok()?.get(b"_id").ok().flatten().and_then(Element::as_str)
 }
 

@@ -14,10 +14,12 @@ use super::time_series::RAW_DATA;
 /// update that must follow it, if any.
 #[derive(Debug)]
 pub struct Batch {
-    pub(super) insert: RawDocumentBuf,
-    pub(super) repair: Option<RawDocumentBuf>,
+    /// The `insert`, for the database of the collection.
+    pub insert: RawDocumentBuf,
+    /// The update that puts back what the insert changes.
+    pub repair: Option<RawDocumentBuf>,
     /// `insert` is not an insert but an `applyOps` of one document, for the database `admin`.
-    pub(super) verbatim: bool,
+    pub verbatim: bool,
     pub(super) documents: u64,
     /// Bytes of the documents alone, without the command around them.
     pub(super) bytes: u64,
@@ -61,19 +63,23 @@ impl Batch {
 
 /// Why a document cannot be put into a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub enum Unfit {
+    /// It is not BSON.
     Malformed(Malformed),
-    /// The document needs a batch to itself ([`Batch::verbatim`]), for this reason.
+    /// The document needs a batch to itself, for this reason.
     Verbatim(&'static str),
+    /// No command stores the document as it is.
     Impossible {
+        /// Its `_id`, for messages.
         id: String,
+        /// Why not.
         reason: &'static str,
     },
 }
 
 /// Collects the documents of one collection into batches.
 #[derive(Debug)]
-pub(super) struct BatchBuilder {
+pub struct BatchBuilder {
     collection: String,
     ordered: bool,
     raw_data: bool,
@@ -95,7 +101,9 @@ const FRAME: usize = 512;
 const PER_DOCUMENT: usize = 7;
 
 impl BatchBuilder {
-    pub(super) fn new(
+    /// Begins the first batch of a collection, which is named without its database. A batch has at
+    /// most `limit_bytes` and `limit_documents`, or one larger document.
+    pub fn new(
         collection: &str,
         ordered: bool,
         limit_bytes: usize,
@@ -118,14 +126,17 @@ impl BatchBuilder {
 
     /// Declares that the documents are buckets of a time-series that has no view. Such a collection
     /// expects measurements unless the command says otherwise.
-    pub(super) fn of_buckets(mut self) -> Self {
+    pub fn of_buckets(mut self) -> Self {
         self.raw_data = true;
         self
     }
 
     /// Adds a document. When the document no longer fits into the current batch, returns that batch
     /// and begins a new one with the document.
-    pub(super) fn add(&mut self, document: &[u8]) -> Result<Option<Batch>, Unfit> {
+    ///
+    /// # Errors
+    /// Returns an error when no `insert` stores the document as it is.
+    pub fn add(&mut self, document: &[u8]) -> Result<Option<Batch>, Unfit> {
         let passage = passage(document).map_err(Unfit::Malformed)?;
         match passage {
             Passage::AsItIs | Passage::Repaired => {}
@@ -150,7 +161,7 @@ impl BatchBuilder {
     }
 
     /// Returns what has been added since the last batch, or `None` if nothing has.
-    pub(super) fn take(&mut self) -> Option<Batch> {
+    pub fn take(&mut self) -> Option<Batch> {
         if self.documents == 0 {
             return None;
         }

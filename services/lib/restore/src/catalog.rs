@@ -86,7 +86,7 @@ fn write_text_key(made: &mut DocWriter, spec: Doc<'_>) -> Result<(), Malformed> 
 
 /// Repeats `recordPreImages` in a `collMod`. Some servers (5.0.4, 6.0.5) switch the option off when
 /// a `collMod` does not name it.
-pub(super) fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Result<(), Malformed> {
+pub fn keep_pre_images(command: &mut DocWriter, options: Doc<'_>) -> Result<(), Malformed> {
     if let Some(option) = options.get(b"recordPreImages")? {
         command.element(option);
     }
@@ -165,17 +165,6 @@ pub(super) fn set_expiry(
     command.string(b"collMod", name).element(seconds);
     keep_pre_images(&mut command, options)?;
     Ok(command.finish())
-}
-
-/// Builds one `createIndexes` for all specs, so that the collection is scanned once.
-pub(super) fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
-    let mut command = DocWriter::new();
-    command.string(b"createIndexes", name).open(kind::ARRAY, b"indexes");
-    for (number, spec) in specs.iter().enumerate() {
-        command.value(kind::DOCUMENT, number.to_string().as_bytes(), spec);
-    }
-    command.close();
-    command
 }
 
 /// Returns true if two documents of a catalog mean the same: they have the same fields in any

@@ -72,7 +72,7 @@ impl Serialize for Digest {
 /// Digests the documents of one collection as they are read back, and counts them for people who
 /// watch.
 #[derive(Debug)]
-pub(super) struct CountedDigest<'a> {
+pub struct CountedDigest<'a> {
     collection: &'a PlannedCollection,
     progress: &'a Progress,
     digest: Digest,
@@ -84,18 +84,21 @@ pub(super) struct CountedDigest<'a> {
 const COUNTED_TOGETHER: u64 = 1024;
 
 impl<'a> CountedDigest<'a> {
-    pub(super) fn new(collection: &'a PlannedCollection, progress: &'a Progress) -> Self {
+    /// Begins with no documents. What is added counts in `progress`.
+    pub fn new(collection: &'a PlannedCollection, progress: &'a Progress) -> Self {
         Self { collection, progress, digest: Digest::default(), counted: (0, 0) }
     }
 
-    pub(super) fn add(&mut self, document: &[u8]) {
+    /// Adds the next document.
+    pub fn add(&mut self, document: &[u8]) {
         self.digest.add_of(self.collection, document);
         if self.digest.documents.is_multiple_of(COUNTED_TOGETHER) {
             self.count();
         }
     }
 
-    pub(super) fn finish(mut self) -> Digest {
+    /// Returns the digest of everything that was added.
+    pub fn finish(mut self) -> Digest {
         self.count();
         self.digest
     }

@@ -114,7 +114,7 @@ fn is_deeper(doc: Doc<'_>, levels: usize) -> Result<bool, Malformed> {
 }
 
 /// Renders the `_id` of a document, for messages.
-pub(super) fn display_id(document: &[u8]) -> String {
+pub fn display_id(document: &[u8]) -> String {
     let id = Doc::new(document).ok().and_then(|document| document.get(b"_id").ok().flatten());
     id.map_or_else(|| "(none)".to_owned(), display_value)
 }

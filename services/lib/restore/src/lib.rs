@@ -19,12 +19,17 @@
 //! (I12) and then run. A [`Snapshot`] says what the state is, a [`Selection`] which part of it is
 //! restored, and a [`Destination`] does what the steps ask for. The plan, the checks and the
 //! comparison know no destination.
+//!
+//! This crate speaks to no server. A destination is a crate of its own, as
+//! `hindsight-restore-mongod` is; [`commands`] has what such a crate needs to build commands,
+//! besides what the plan has ready.
 
 mod accounts;
 mod authorization;
 mod batch;
 mod catalog;
 mod checks;
+pub mod commands;
 mod definitions;
 mod destination;
 mod digest;
@@ -34,7 +39,6 @@ mod facts;
 mod findings;
 mod fit;
 mod load;
-mod mongod;
 mod plan;
 mod prepare;
 mod progress;
@@ -50,17 +54,21 @@ mod verbatim;
 mod verify;
 mod version;
 
-pub use destination::{Destination, ReadBack};
-pub use digest::Digest;
+pub use accounts::{AccountKind, Authorization};
+pub use batch::Batch;
+pub use destination::{Definition, Destination, HeldRole, ReadBack, Shown, Verdict};
+pub use digest::{CountedDigest, Digest};
 pub use error::{RestoreError, listed};
-pub use mongod::MongodDestination;
-pub use plan::{Change, Plan, PlannedCollection, PlannedView, Skipped};
+pub use facts::TargetFacts;
+pub use plan::{Change, Plan, PlannedCollection, PlannedView, Skipped, ViewDocuments, plan};
 pub use prepare::{Prepared, prepare};
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use report::{CollectionReport, Outcome, RestoreFailure, RestoreReport};
+pub use rights::Rights;
 pub use selection::Selection;
 pub use settings::{RestoreSettings, SourceIdentity};
 pub use snapshot::{CollectionState, DocumentIterator, Snapshot, SourceError};
+pub use time_series::TimeSeries;
 
 #[cfg(test)]
 mod tests;

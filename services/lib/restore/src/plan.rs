@@ -44,9 +44,10 @@ pub struct PlannedCollection {
     pub ordered: bool,
     /// The collection is marked `temp`: a primary drops it when the primary steps up.
     pub temporary: bool,
-    pub(super) create: Vec<u8>,
+    /// The command that creates the collection.
+    pub create: Vec<u8>,
     /// The command that caps the collection once it exists, where `create` cannot.
-    pub(super) cap: Option<Vec<u8>>,
+    pub cap: Option<Vec<u8>>,
     /// The `collMod` that sets the bounds of a capped collection once it is loaded.
     pub(super) bounds: Option<Vec<u8>>,
     /// Indexes that delete nothing.
@@ -57,10 +58,10 @@ pub struct PlannedCollection {
     pub(super) expire: Option<Vec<u8>>,
     /// Set for buckets that are created and changed through their view, or from 9.0 on through
     /// their own name.
-    pub(super) time_series: Option<TimeSeries>,
+    pub time_series: Option<TimeSeries>,
     /// The documents are buckets, and commands that do not ask for buckets see measurements (from
     /// 9.0 on).
-    pub(super) raw_data: bool,
+    pub raw_data: bool,
 }
 
 /// A view, which may be the view of a time-series over its buckets.
@@ -76,7 +77,7 @@ pub struct PlannedView {
     pub(super) definition: Vec<u8>,
     /// The command that creates the view. `None` for the view of a time-series, which is created
     /// together with its buckets.
-    pub(super) create: Option<Vec<u8>>,
+    pub create: Option<Vec<u8>>,
 }
 
 /// Something that exists in the state and is not written, and why.
@@ -90,9 +91,10 @@ pub struct Skipped {
 }
 
 /// The documents of each database's `system.views`.
-pub(super) type ViewDocuments = BTreeMap<String, Vec<Vec<u8>>>;
+pub type ViewDocuments = BTreeMap<String, Vec<Vec<u8>>>;
 
-pub(super) const VIEWS: &str = "system.views";
+/// The collection of a database that holds the definitions of its views.
+pub const VIEWS: &str = "system.views";
 pub(super) const USERS: &str = "system.users";
 pub(super) const ROLES: &str = "system.roles";
 
@@ -101,7 +103,7 @@ pub(super) const ROLES: &str = "system.roles";
 /// # Errors
 /// Returns the namespace and the error when options, an index or a view are not what BSON or the
 /// server's catalog allows.
-pub(super) fn plan(
+pub fn plan(
     timestamp: Timestamp,
     mut collections: Vec<CollectionState>,
     views: &ViewDocuments,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Actions by the resource that they are granted on: a database, one collection (`db.collection`,
 /// or `.collection` in any database), or one of the names below, which no database can have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rights(pub(super) BTreeMap<String, Vec<String>>);
+pub struct Rights(pub(super) BTreeMap<String, Vec<String>>);
 
 /// Every database, but not its system collections.
 const ANY_DATABASE: &str = "";
@@ -16,7 +16,7 @@ const CLUSTER: &str = "$cluster";
 
 impl Rights {
     /// Reads the privileges that `connectionStatus` shows.
-    pub(super) fn read(privileges: &[bson::Bson]) -> Self {
+    pub fn read(privileges: &[bson::Bson]) -> Self {
         let mut rights = Self::default();
         for privilege in privileges.iter().filter_map(bson::Bson::as_document) {
             let Ok(resource) = privilege.get_document("resource") else { continue };

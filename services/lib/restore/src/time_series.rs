@@ -21,12 +21,12 @@ pub(super) use fit::{Abilities, refusal};
 
 /// What a time-series has besides its buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TimeSeries {
+pub struct TimeSeries {
     /// The view's name, without the database.
-    pub(super) view: String,
+    pub view: String,
     /// The mark of mixed types that is set before the first bucket is written; `None` where no mark
     /// is set.
-    pub(super) mark: Option<bool>,
+    pub mark: Option<bool>,
     /// The mark is taken away once the buckets are written. It was taken away on the source too,
     /// where some buckets may date from before that.
     pub(super) unmark: bool,
@@ -34,7 +34,7 @@ pub(super) struct TimeSeries {
     pub(super) refuses_mixed: bool,
     /// The name of an index that the target creates by itself, and that the state does not have or
     /// has in another form.
-    pub(super) surplus_index: Option<String>,
+    pub surplus_index: Option<String>,
 }
 
 impl TimeSeries {
@@ -53,7 +53,7 @@ const OF_BUCKETS: [&[u8]; 6] =
 pub(super) const RAW_DATA: &[u8] = b"rawData";
 
 /// Returns true for the name of a collection of buckets.
-pub(super) fn is_buckets(name: &str) -> bool {
+pub fn is_buckets(name: &str) -> bool {
     name.starts_with(BUCKETS_PREFIX)
 }
 
@@ -93,22 +93,15 @@ pub(super) fn without_view(mut planned: PlannedCollection) -> Result<PlannedColl
 }
 
 /// Finishes a command. It asks for buckets where the collection would otherwise show measurements.
-pub(super) fn raw_if_needed(mut command: DocWriter, collection: &PlannedCollection) -> Vec<u8> {
+pub fn raw_if_needed(mut command: DocWriter, collection: &PlannedCollection) -> Vec<u8> {
     if collection.raw_data {
         command.value(kind::BOOL, RAW_DATA, &[1]);
     }
     command.finish()
 }
 
-/// Builds the `dropIndexes` of one index.
-pub(super) fn drop_index(view: &str, index: &str) -> Vec<u8> {
-    let mut command = DocWriter::new();
-    command.string(b"dropIndexes", view).string(b"index", index);
-    command.finish()
-}
-
 /// Builds the `collMod` that sets the mark of mixed types.
-pub(super) fn set_mark(view: &str, mark: bool) -> Vec<u8> {
+pub fn set_mark(view: &str, mark: bool) -> Vec<u8> {
     let mut command = DocWriter::new();
     command.string(b"collMod", view);
     command.value(kind::BOOL, MIXED_SCHEMA.as_bytes(), &[u8::from(mark)]);

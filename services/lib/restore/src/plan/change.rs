@@ -20,8 +20,8 @@ impl PlannedCollection {
         self.command_for(change).is_some()
     }
 
-    /// Builds the command that makes the change.
-    pub(in super::super) fn command_for(&self, change: Change) -> Option<Vec<u8>> {
+    /// Builds the command that makes the change, if it must be made.
+    pub fn command_for(&self, change: Change) -> Option<Vec<u8>> {
         match change {
             Change::TakeMarkAway => {
                 let series = self.time_series.as_ref().filter(|series| series.unmark)?;

@@ -2,9 +2,8 @@
 
 use bson::rawdoc;
 
-use super::super::mongod::MongodDestination;
 use super::*;
-use crate::tests::memory::{MemorySnapshot, collection};
+use crate::tests::memory::{MemoryDestination, MemorySnapshot, collection};
 
 fn snapshot() -> MemorySnapshot {
     let view = rawdoc! { "_id": "shop.v", "viewOn": "orders", "pipeline": [] };
@@ -41,28 +40,12 @@ fn a_source_that_fails_is_named() {
 }
 
 #[tokio::test]
-async fn an_unreachable_target_and_bad_settings_are_told_apart() {
-    let uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100";
-    let target = MongodDestination::connect(uri).await.expect("connects later");
-    let target: Arc<dyn Destination> = Arc::new(target);
-    let result = prepare(
-        Arc::new(snapshot()),
-        Arc::clone(&target),
-        Selection::Everything,
-        RestoreSettings::default(),
-    )
-    .await
-    .map(drop);
-    let error = result.expect_err("nobody listens");
-    assert!(matches!(&error, RestoreError::Unavailable { .. }), "{error}");
-    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+async fn bad_settings_are_refused() {
+    let target: Arc<dyn Destination> = Arc::new(MemoryDestination::default());
     let bad = RestoreSettings { connections: 0, ..RestoreSettings::default() };
     let error = prepare(Arc::new(snapshot()), target, Selection::Everything, bad)
         .await
         .map(drop)
         .expect_err("bad");
-    assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
-    let error =
-        MongodDestination::connect("http://example").await.map(drop).expect_err("no such scheme");
     assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
 }

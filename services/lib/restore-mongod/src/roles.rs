@@ -9,10 +9,9 @@ use std::collections::BTreeSet;
 use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_mongo::{Client, Failure};
 use hindsight_oplog::raw::{DocWriter, kind};
+use hindsight_restore::commands::id_of;
+use hindsight_restore::{HeldRole, RestoreError};
 
-use super::super::accounts::id_of;
-use super::super::destination::HeldRole;
-use super::super::error::RestoreError;
 use super::{blame, command};
 
 /// A name that no role has.

@@ -2,12 +2,9 @@
 
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{DocWriter, kind};
+use hindsight_restore::commands::{VIEWS, raw_if_needed};
+use hindsight_restore::{CountedDigest, Digest, PlannedCollection, Progress, RestoreError};
 
-use super::super::digest::{CountedDigest, Digest};
-use super::super::error::RestoreError;
-use super::super::plan::{PlannedCollection, VIEWS};
-use super::super::progress::Progress;
-use super::super::time_series::raw_if_needed;
 use super::{blame, command};
 
 pub(super) async fn digest(

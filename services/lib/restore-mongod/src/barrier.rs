@@ -2,11 +2,9 @@
 
 use hindsight_mongo::Client;
 use hindsight_oplog::raw::{Doc, DocWriter, Malformed, kind};
+use hindsight_restore::commands::{is_buckets, keep_pre_images};
+use hindsight_restore::{Plan, PlannedCollection, RestoreError};
 
-use super::super::catalog::keep_pre_images;
-use super::super::error::RestoreError;
-use super::super::plan::{Plan, PlannedCollection};
-use super::super::time_series::is_buckets;
 use super::insert::look_at;
 use super::{blame, command};
 
@@ -76,14 +74,25 @@ fn harmless(collection: &PlannedCollection, guards_buckets: bool) -> Result<DocW
 mod tests {
     use bson::{RawDocumentBuf, rawdoc};
     use hindsight_oplog::Timestamp;
+    use hindsight_restore::{CollectionState, ViewDocuments, plan};
 
-    use super::super::super::plan::{ViewDocuments, plan};
     use super::*;
-    use crate::tests::memory::collection;
+
+    fn collection(name: &str, options: &RawDocumentBuf) -> CollectionState {
+        CollectionState {
+            db: "shop".to_owned(),
+            name: name.to_owned(),
+            uuid: [7; 16],
+            options: options.as_bytes().to_vec(),
+            indexes: vec![rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }.into_bytes()],
+            documents_hint: None,
+            bytes_hint: None,
+        }
+    }
 
     fn of(names: &[&str], with_view: bool, guards_buckets: bool) -> RawDocumentBuf {
         let options = rawdoc! { "timeseries": { "timeField": "t" } };
-        let collections = names.iter().map(|name| collection("shop", name, &options)).collect();
+        let collections = names.iter().map(|name| collection(name, &options)).collect();
         let view = rawdoc! { "_id": "shop.w", "viewOn": "system.buckets.w", "pipeline": [] };
         let mut views = ViewDocuments::new();
         if with_view {

@@ -1,8 +1,7 @@
 //! Makes errors of a restore from what a server or the network says.
 
 use hindsight_mongo::{Failure, Kind};
-
-use super::super::error::RestoreError;
+use hindsight_restore::RestoreError;
 
 /// Makes the error of a failed write to `namespace`.
 pub(super) fn writing(failure: &Failure, namespace: &str, what: impl Into<String>) -> RestoreError {

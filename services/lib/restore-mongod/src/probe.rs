@@ -4,13 +4,12 @@ use bson::Document;
 use hindsight_mongo::{Failure, codes};
 use hindsight_oplog::Hex;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
+use hindsight_restore::commands::set_mark;
+use hindsight_restore::{RestoreError, Rights, TargetFacts};
 
-use super::super::error::RestoreError;
-use super::super::facts::TargetFacts;
-use super::super::rights::Rights;
-use super::super::time_series;
+use super::destination::MongodDestination;
 use super::read_back::list_collections;
-use super::{MongodDestination, blame, command};
+use super::{blame, command};
 
 impl MongodDestination {
     /// Asks the target everything that the checks need. Writes nothing.
@@ -103,7 +102,7 @@ impl MongodDestination {
     /// the missing collection, and other servers report the unknown parameter.
     pub(super) async fn ask_for_mixed_schema(&self, db: &str) -> Result<bool, RestoreError> {
         const NO_COLLECTION: &str = "hindsight.asks.for.a.parameter";
-        let ask = time_series::set_mark(NO_COLLECTION, true);
+        let ask = set_mark(NO_COLLECTION, true);
         match command::run(&self.client, db, ask).await {
             Err(failure) if failure.is(codes::UNKNOWN_FIELD) => Ok(false),
             Err(failure) if failure.is_passing() => Err(self.unreachable(&failure)),

@@ -3,9 +3,8 @@
 
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{DocWriter, kind};
+use hindsight_restore::{Definition, RestoreError, Verdict};
 
-use super::super::destination::{Definition, Verdict};
-use super::super::error::RestoreError;
 use super::{blame, command};
 
 /// A name that no collection has.

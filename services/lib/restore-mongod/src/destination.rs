@@ -5,33 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hindsight_mongo::{Client, Deployment, UriError};
+use hindsight_restore::{
+    AccountKind, Authorization, Batch, Change, Definition, Destination, Digest, HeldRole, Plan,
+    PlannedCollection, PlannedView, Progress, ReadBack, RestoreError, Shown, TargetFacts, Verdict,
+};
 
-use super::accounts::{AccountKind, Authorization};
-use super::batch::Batch;
-use super::destination::{Definition, Destination, HeldRole, ReadBack, Shown, Verdict};
-use super::digest::Digest;
-use super::error::RestoreError;
-use super::facts::TargetFacts;
-use super::plan::{Change, Plan, PlannedCollection, PlannedView};
-use super::progress::Progress;
-
-mod accounts;
-mod barrier;
-mod blame;
-mod command;
-mod create;
-mod insert;
-mod judge;
-mod probe;
-mod read_back;
-mod roles;
+use super::{accounts, barrier, blame, create, insert, judge, read_back, roles};
 
 /// A connected deployment. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct MongodDestination {
-    client: Client,
+    pub(super) client: Client,
     /// The hosts as given, without credentials; for messages.
-    name: String,
+    pub(super) name: String,
 }
 
 /// How long to look for a server that can be written to, unless the URI says otherwise.
@@ -39,7 +25,7 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl MongodDestination {
     /// Makes a client for the target. It connects lazily: an unreachable target shows in
-    /// [`prepare`](super::prepare()).
+    /// [`prepare`](hindsight_restore::prepare()).
     ///
     /// # Errors
     /// Returns [`RestoreError::Settings`] for an invalid URI; the message does not repeat the URI,
@@ -189,7 +175,50 @@ impl ReadBack for MongodDestination {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hindsight_oplog::Timestamp;
+    use hindsight_restore::{
+        CollectionState, DocumentIterator, RestoreSettings, Selection, Snapshot, SourceError,
+        prepare,
+    };
+
     use super::*;
+
+    /// A state without collections.
+    struct Nothing;
+
+    impl Snapshot for Nothing {
+        fn timestamp(&self) -> Timestamp {
+            Timestamp::new(100, 1)
+        }
+
+        fn collections(&self) -> Result<Vec<CollectionState>, SourceError> {
+            Ok(Vec::new())
+        }
+
+        fn documents<'a>(
+            &'a self,
+            _: &'a CollectionState,
+        ) -> Result<DocumentIterator<'a>, SourceError> {
+            Err("no such collection".into())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_target_and_a_bad_uri_are_told_apart() {
+        let uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100";
+        let target = MongodDestination::connect(uri).await.expect("connects later");
+        let settings = RestoreSettings::default();
+        let result =
+            prepare(Arc::new(Nothing), Arc::new(target), Selection::Everything, settings).await;
+        let error = result.map(drop).expect_err("nobody listens");
+        assert!(matches!(&error, RestoreError::Unavailable { .. }), "{error}");
+        assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+        let error = MongodDestination::connect("http://example").await.map(drop);
+        let error = error.expect_err("no such scheme");
+        assert!(matches!(&error, RestoreError::Settings(_)), "{error}");
+    }
 
     #[tokio::test]
     async fn a_bad_uri_is_refused_without_repeating_it() {

@@ -7,11 +7,9 @@
 
 use hindsight_mongo::{Client, codes};
 use hindsight_oplog::raw::{DocWriter, kind};
+use hindsight_restore::commands::BatchBuilder;
+use hindsight_restore::{AccountKind, Authorization, RestoreError, Shown};
 
-use super::super::accounts::{AccountKind, Authorization};
-use super::super::batch::BatchBuilder;
-use super::super::destination::Shown;
-use super::super::error::RestoreError;
 use super::insert::look_at;
 use super::{blame, command};
 

@@ -3,12 +3,11 @@
 use hindsight_history::form::index_name;
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, kind};
+use hindsight_restore::commands::{VIEWS, raw_if_needed, set_mark};
+use hindsight_restore::{
+    Change, PlannedCollection, PlannedView, RestoreError, TargetFacts, TimeSeries,
+};
 
-use super::super::catalog::create_indexes;
-use super::super::error::RestoreError;
-use super::super::facts::TargetFacts;
-use super::super::plan::{Change, PlannedCollection, PlannedView, VIEWS};
-use super::super::time_series::{self, TimeSeries};
 use super::{blame, command};
 
 pub(super) async fn create_collection(
@@ -48,12 +47,12 @@ async fn prepare_time_series(
 ) -> Result<(), RestoreError> {
     let (db, namespace) = (&collection.state.db, collection.state.namespace());
     if let Some(mark) = series.mark {
-        let marked = command::run(client, db, time_series::set_mark(&series.view, mark)).await;
+        let marked = command::run(client, db, set_mark(&series.view, mark)).await;
         marked
             .map_err(|failure| blame::writing(&failure, &namespace, "the mark of mixed types"))?;
     }
     if let Some(index) = &series.surplus_index {
-        let dropped = command::run(client, db, time_series::drop_index(&series.view, index)).await;
+        let dropped = command::run(client, db, drop_index(&series.view, index)).await;
         match dropped {
             Err(failure) if !failure.is(codes::INDEX_NOT_FOUND) => {
                 let what = format!("without the index {index}, which the target makes by itself");
@@ -63,6 +62,13 @@ async fn prepare_time_series(
         }
     }
     Ok(())
+}
+
+/// Builds the `dropIndexes` of one index.
+fn drop_index(view: &str, index: &str) -> Vec<u8> {
+    let mut command = DocWriter::new();
+    command.string(b"dropIndexes", view).string(b"index", index);
+    command.finish()
 }
 
 /// Creates a temporary collection through `applyOps`: `create` knows no option `temp`, but an oplog
@@ -94,13 +100,24 @@ pub(super) async fn build_indexes(
     if facts.set_name.is_some() {
         command.int32(b"commitQuorum", 1);
     }
-    let command = time_series::raw_if_needed(command, collection);
+    let command = raw_if_needed(command, collection);
     let result = command::run(client, &collection.state.db, command).await;
     result.map(drop).map_err(|failure| {
         let names: Vec<_> = specs.iter().map(|spec| index_name(spec)).collect();
         let what = format!("the indexes {}", names.join(", "));
         blame::writing(&failure, &collection.state.namespace(), what)
     })
+}
+
+/// Builds one `createIndexes` for all specs, so that the collection is scanned once.
+fn create_indexes(name: &str, specs: &[Vec<u8>]) -> DocWriter {
+    let mut command = DocWriter::new();
+    command.string(b"createIndexes", name).open(kind::ARRAY, b"indexes");
+    for (number, spec) in specs.iter().enumerate() {
+        command.value(kind::DOCUMENT, number.to_string().as_bytes(), spec);
+    }
+    command.close();
+    command
 }
 
 pub(super) async fn create_view(client: &Client, view: &PlannedView) -> Result<(), RestoreError> {

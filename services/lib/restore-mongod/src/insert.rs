@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf};
 use hindsight_mongo::{Client, Failure, Kind};
+use hindsight_restore::commands::{BatchBuilder, display_id};
+use hindsight_restore::{Batch, PlannedCollection, RestoreError};
 use hindsight_runtime::Backoff;
 
-use super::super::batch::{Batch, BatchBuilder};
-use super::super::documents::display_id;
-use super::super::error::RestoreError;
-use super::super::plan::PlannedCollection;
 use super::blame;
 
 /// How often a batch is sent before the target counts as unavailable.
