@@ -216,7 +216,7 @@ async fn run_parts(
             tasks.spawn("log", async move { Ok(followed.await?) });
         }
     }
-    upkeep::spawn_disk(&mut tasks, &opened, (global, &process.data), &live, &engine)?;
+    upkeep::spawn_files(&mut tasks, &opened, (global, &process.data), (&live, &boards), &engine)?;
     tasks.spawn("registry", unfailing(watch_bases(&opened, shutdown.clone())));
     if let Some(shared) = opened.log.shared.clone() {
         tasks.spawn("risks", unfailing(watch_risks(shared, boards.status, shutdown.clone())));

@@ -5,8 +5,8 @@
 //! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
 //! - [`register_bases`]: which bases the index knows
 //! - [`BaseKeeper`]: keeps a usable base beside a capture
-//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`], [`watch_disk`]: what a process
-//!   does about them while it runs
+//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`], [`pack_log`], [`watch_disk`]: what
+//!   a process does about them while it runs
 
 mod bases;
 mod data_dir;
@@ -17,6 +17,7 @@ mod keeper;
 mod log_choice;
 pub mod metrics;
 mod open;
+mod packing;
 mod registry;
 mod retention;
 
@@ -28,5 +29,6 @@ pub use following::{follow_log, watch_risks};
 pub use keeper::{BaseKeeper, BaseNeeds, NeedsBase, RenewsBase};
 pub use log_choice::{LogArgs, LogChoice, LogUrl};
 pub use open::{Access, OpenLog, Opened, kafka_options, open};
+pub use packing::pack_log;
 pub use registry::watch_bases;
 pub use retention::{RestsOn, keep_log};

@@ -39,6 +39,8 @@ pub struct OpenLog {
 pub struct Opened {
     /// The log.
     pub log: OpenLog,
+    /// The same log, if it is a directory that was opened for capturing.
+    pub directory: Option<DirectoryLog>,
     /// The index.
     pub index: Arc<Index>,
     /// The directory of bases.
@@ -62,8 +64,15 @@ pub async fn open(
     let resume = index.resume_point()?;
     let instance = data.instance()?;
     let reads = matches!(access, Access::Read);
+    let mut directory = None;
     let opened = match &choice.url {
-        LogUrl::Directory(path) => open_directory(data, path, access, resume.as_ref()).await,
+        LogUrl::Directory(path) => {
+            let opened = open_directory(data, path, access, resume.as_ref()).await;
+            opened.map(|log| {
+                directory = (!reads).then(|| log.clone());
+                OpenLog { log: Arc::new(log), shared: None }
+            })
+        }
         LogUrl::Kafka { brokers, topic } => {
             let mut options = kafka_options(choice, brokers, topic.as_deref(), &access, instance)?;
             options.landmarks = Some(data.landmarks());
@@ -102,7 +111,7 @@ pub async fn open(
         None => None,
     };
     register_bases(&index, &bases, announced.as_deref())?.say_damaged();
-    Ok(Opened { log, index: Arc::new(index), bases, instance })
+    Ok(Opened { log, directory, index: Arc::new(index), bases, instance })
 }
 
 async fn open_directory(
@@ -110,7 +119,7 @@ async fn open_directory(
     path: &Path,
     access: Access,
     resume: Option<&ResumePoint>,
-) -> Result<OpenLog, HoldingsError> {
+) -> Result<DirectoryLog, HoldingsError> {
     let known = resume.map(|resume| KnownEnd {
         sequence: Sequence(resume.sequence),
         digest: SegmentDigest(resume.digest),
@@ -132,7 +141,7 @@ async fn open_directory(
             DirectoryLog::open_reader(path, DirectoryOptions { expected: None, known }).await?
         }
     };
-    Ok(OpenLog { log: Arc::new(log), shared: None })
+    Ok(log)
 }
 
 /// Returns the default topic of a replica set, for a log URL that names none.

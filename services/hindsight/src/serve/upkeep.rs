@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use hindsight_api::service::Live;
 use hindsight_history::History;
-use hindsight_holdings::{DataDir, HistoryBytes, LogChoice, LogUrl, Opened, keep_log, watch_disk};
+use hindsight_holdings::{
+    DataDir, HistoryBytes, LogChoice, LogUrl, Opened, keep_log, pack_log, watch_disk,
+};
 use hindsight_replayer::{Engine, history_rests_on, keep_history};
 use hindsight_runtime::Tasks;
+use hindsight_tailer::Boards;
 
 use crate::exit::{Failure, Result};
 use crate::global::Global;
@@ -39,21 +42,23 @@ pub(super) fn spawn_retention(
     }
 }
 
-/// Starts what watches the file systems that the process writes to.
-pub(super) fn spawn_disk(
+/// Starts what keeps the log's files few, and what watches the file systems that the process writes
+/// to.
+pub(super) fn spawn_files(
     tasks: &mut Tasks<Failure>,
     opened: &Opened,
     (global, data): (&Global, &DataDir),
-    live: &Live,
+    (live, boards): (&Live, &Boards),
     engine: &Engine,
 ) -> Result<()> {
+    let shutdown = tasks.shutdown().clone();
+    spawn(tasks, "packs", pack_log(opened, boards, shutdown.clone()));
     let mut places: Vec<PathBuf> = vec![data.root().to_owned(), opened.bases.clone()];
     if let LogUrl::Directory(path) = LogChoice::of(&global.log, data)?.url {
         places.push(path);
     }
     let history = engine.history.clone();
     let bytes = history.map(|it| -> HistoryBytes { Arc::new(move || it.stored_bytes()) });
-    let shutdown = tasks.shutdown().clone();
     spawn(tasks, "disk", watch_disk(opened, places, bytes, live.disk.clone(), shutdown));
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The log as a directory: one file per segment, and a file that says where the log begins once its
-//! oldest segments were removed.
+//! The log as a directory: a file for each of the newest segments, packs that hold runs of older
+//! segments, and a file that says where the log begins once its oldest segments were removed.
 //!
 //! A segment is written under a temporary name, synced, and renamed, and then the directory is
 //! synced. Only then is the segment durable. So a file with a segment's name is complete. If it is
@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hindsight_runtime::CancellationToken;
 use hindsight_segment::{
     ChainEnd, Frame, SealedSegment, SegmentDigest, SegmentInfo, SegmentView, Sequence,
     SourceIdentity,
@@ -22,17 +23,26 @@ use crate::error::LogError;
 
 mod append;
 mod beginning;
+mod chain;
+mod fields;
 mod files;
 mod listing;
 mod lock;
 mod names;
+mod open;
+mod pack;
+mod packing;
+mod policy;
 mod read;
 mod remove;
 mod store;
+mod stored;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+pub use packing::Packed;
+pub use policy::PackLimits;
 use store::Store;
 
 /// What is known about a directory before it is opened.
@@ -75,7 +85,8 @@ impl fmt::Debug for DirectoryLog {
 
 impl DirectoryLog {
     /// Opens the log for appending, and creates the directory if it does not exist. Verifies by
-    /// headers and seals the chain of all segments, or of those after `options.known`.
+    /// headers and seals the chain of all files, or of those after `options.known`; of a pack, the
+    /// first and the last segment.
     ///
     /// # Errors
     /// Returns [`LogError::InUse`] while another process, or another handle that is not a clone,
@@ -96,6 +107,24 @@ impl DirectoryLog {
     pub async fn open_reader(path: &Path, options: DirectoryOptions) -> Result<Self, LogError> {
         let directory = path.to_owned();
         Self::open(path, move || Store::open_reader(directory, &options)).await
+    }
+
+    /// Packs the oldest segments that are to be packed: one pack is written, and then the files are
+    /// removed whose segments it holds. Returns None when there is nothing to pack yet, or when
+    /// `stop` was cancelled meanwhile. Appending, reading and removing go on, also in other
+    /// processes. Every byte is compared with its digest before it is copied.
+    ///
+    /// # Errors
+    /// Returns [`LogError::Corrupt`], which names file and segment, for a segment that is damaged or
+    /// does not follow its predecessor: all files stay as they are. Returns [`LogError::ReadOnly`]
+    /// for a log that was opened for reading. After [`LogError::Unavailable`], the call can be
+    /// repeated.
+    pub async fn pack(
+        &self,
+        limits: PackLimits,
+        stop: CancellationToken,
+    ) -> Result<Option<Packed>, LogError> {
+        self.run(move |store| store.pack(&limits, &stop)).await
     }
 
     async fn open(

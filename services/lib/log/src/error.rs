@@ -173,9 +173,12 @@ pub enum Damage {
     /// Records that the topic held are gone.
     #[error("records that were there are not there any more")]
     Vanished,
-    /// The file has a segment's ending, but its name is not a segment's.
+    /// The file has a segment's or a pack's ending, but its name is not one.
     #[error("its name is not a segment's")]
     Name,
+    /// The table of a pack, which says where its segments lie, is not as this program writes it.
+    #[error("it does not say where its segments lie: {0}")]
+    Pack(&'static str),
     /// The file that says where the log begins is not as this program writes it.
     #[error("it does not say where the log begins: {0}")]
     Beginning(&'static str),

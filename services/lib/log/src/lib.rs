@@ -4,7 +4,7 @@
 //! - [`SegmentLog`]: what every implementation promises
 //! - [`Beginning`]: where a log begins after its oldest segments were removed
 //! - [`SharedLog`]: what a log promises in addition when several processes may have it open
-//! - [`DirectoryLog`]: a directory with one file per segment
+//! - [`DirectoryLog`]: a directory with a file per segment, and packs of older segments
 //! - [`KafkaLog`]: a topic with one record per frame
 //! - [`MemoryLog`]: a log in memory for tests, with scripted faults
 //! - `conformance`: the tests that every implementation passes (feature `conformance`)
@@ -26,7 +26,7 @@ mod memory;
 mod shared;
 
 pub use beginning::{Before, Beginning};
-pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd};
+pub use directory::{DirectoryLog, DirectoryOptions, KnownEnd, PackLimits, Packed};
 pub use error::{Damage, LogError};
 pub use kafka::{KafkaLog, KafkaOptions};
 pub use memory::{AppendFault, MemoryLog, ReadFault};

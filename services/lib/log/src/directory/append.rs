@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use hindsight_segment::{SealedSegment, check_next};
 
 use super::files::{Step, sync_directory, write_temporary};
-use super::names::SegmentName;
+use super::names::{LogFile, SegmentName};
 use super::store::Store;
 use crate::error::LogError;
 
@@ -27,7 +27,7 @@ impl Store {
         self.write(segment)?;
         let synced = self.sync();
         let mut state = self.state();
-        state.names.push(SegmentName::of(info));
+        state.files.push(LogFile::Segment(SegmentName::of(info)));
         state.end = Some(Arc::clone(info));
         state.unsynced = synced.is_err();
         synced
@@ -35,7 +35,7 @@ impl Store {
 
     /// Writes the segment's file and gives it its name. The name is not durable yet.
     fn write(&self, segment: &SealedSegment) -> Result<(), LogError> {
-        let name = SegmentName::of(segment.info());
+        let name = LogFile::Segment(SegmentName::of(segment.info()));
         let (path, temporary) = (self.path_of(&name), self.directory.join(name.temporary()));
         let renamed = write_temporary(&temporary, segment, &self.before_step).and_then(|()| {
             (self.before_step)(Step::Rename)

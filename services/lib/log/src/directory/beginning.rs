@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use hindsight_oplog::{OpTime, Timestamp};
 use hindsight_segment::{ChainEnd, SegmentDigest, Sequence, SourceIdentity, WriterEpoch};
 
+use super::fields::{Fields, Wrong, checked, seal};
 use super::files::{BeforeStep, Step};
 use crate::error::{Damage, LogError};
 
@@ -40,13 +41,7 @@ pub(super) fn read(directory: &Path) -> Result<Option<ChainEnd>, LogError> {
         Err(error) => Err(error),
     };
     let bytes = bytes.map_err(|error| LogError::unavailable(path.display(), "read it", error))?;
-    decode(&bytes).map(Some).map_err(|wrong| match wrong {
-        Wrong::Damaged(what) => LogError::corrupt(path.display(), Damage::Beginning(what)),
-        Wrong::Newer(found) => {
-            let cause = hindsight_segment::Error::Unsupported { found, known: VERSION };
-            LogError::Unsupported { place: path.display().to_string(), cause }
-        }
-    })
+    decode(&bytes).map(Some).map_err(|wrong| wrong.in_file(&path, VERSION, Damage::Beginning))
 }
 
 /// Writes the file, and makes it complete and durable under its temporary name.
@@ -75,13 +70,6 @@ pub(super) fn rename(directory: &Path, before: &BeforeStep) -> Result<(), (Step,
         .map_err(|error| (Step::RenameBeginning, error))
 }
 
-/// Why bytes are not such a file.
-#[derive(Debug, PartialEq, Eq)]
-enum Wrong {
-    Damaged(&'static str),
-    Newer(u16),
-}
-
 fn encode(last_removed: &ChainEnd) -> Vec<u8> {
     let ChainEnd { source, epoch, sequence, digest, last } = last_removed;
     let mut bytes = MAGIC.to_vec();
@@ -96,27 +84,19 @@ fn encode(last_removed: &ChainEnd) -> Vec<u8> {
     bytes.extend_from_slice(&last.ts.as_u64().to_le_bytes());
     bytes.extend_from_slice(&last.term.to_le_bytes());
     bytes.extend_from_slice(source.set_name.as_bytes());
-    let checksum = crc32c::crc32c(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    bytes
+    seal(bytes)
 }
 
 /// The checksum is compared before the version is looked at: a flipped bit is damage, and not a
 /// newer version.
 fn decode(bytes: &[u8]) -> Result<ChainEnd, Wrong> {
-    let Some((body, checksum)) = bytes.split_last_chunk::<4>() else {
-        return Err(Wrong::Damaged("it is cut short"));
-    };
-    let mut fields = Fields(body);
+    let mut fields = Fields(checked(bytes)?);
     if fields.take()? != MAGIC {
         return Err(Wrong::Damaged("its magic is not there"));
     }
-    let version = u16::from_le_bytes(fields.take()?);
-    if usize::from(u16::from_le_bytes(fields.take()?)) != bytes.len() {
+    let version = fields.u16()?;
+    if usize::from(fields.u16()?) != bytes.len() {
         return Err(Wrong::Damaged("its length is not the one that it names"));
-    }
-    if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
-        return Err(Wrong::Damaged("its checksum does not match its bytes"));
     }
     match version {
         VERSION => {}
@@ -124,10 +104,10 @@ fn decode(bytes: &[u8]) -> Result<ChainEnd, Wrong> {
         newer => return Err(Wrong::Newer(newer)),
     }
     let replica_set_id = fields.take()?;
-    let begins = u64::from_le_bytes(fields.take()?);
+    let begins = fields.u64()?;
     let digest = SegmentDigest(fields.take()?);
-    let epoch = WriterEpoch(u64::from_le_bytes(fields.take()?));
-    let ts = Timestamp::from_u64(u64::from_le_bytes(fields.take()?));
+    let epoch = WriterEpoch(fields.u64()?);
+    let ts = Timestamp::from_u64(fields.u64()?);
     let last = OpTime { ts, term: i64::from_le_bytes(fields.take()?) };
     let set_name = String::from_utf8(fields.0.to_vec())
         .map_err(|_| Wrong::Damaged("the set's name is not UTF-8"))?;
@@ -138,18 +118,7 @@ fn decode(bytes: &[u8]) -> Result<ChainEnd, Wrong> {
     Ok(ChainEnd { source, epoch, sequence: Sequence(begins - 1), digest, last })
 }
 
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], Wrong> {
-        let (field, rest) = self.0.split_first_chunk().ok_or(Wrong::Damaged("it is cut short"))?;
-        self.0 = rest;
-        Ok(*field)
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::conformance::SegmentMaker;

@@ -4,53 +4,48 @@ use std::sync::Arc;
 
 use hindsight_segment::{Frame, SegmentInfo, SegmentView, Sequence};
 
-use super::files::{read_info, read_range};
-use super::listing::walk;
-use super::names::SegmentName;
+use super::chain::walk;
+use super::listing::first_after;
+use super::names::LogFile;
 use super::store::Store;
+use super::stored::{OpenFile, read_info};
 use crate::error::{Damage, LogError};
 use crate::in_chain::is_in_chain;
 
 impl Store {
     pub(super) fn read(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
-        self.despite_removals(|| self.read_held(sequence))
+        self.despite_changes(|| self.read_held(sequence))
     }
 
     fn read_held(&self, sequence: Sequence) -> Result<SegmentView, LogError> {
-        let name = self.find(sequence)?;
-        let path = self.path_of(&name);
-        // The seal states the file's length, and the digest vouches for it, before the whole file
-        // is read.
-        let info = read_info(&self.directory, &name)?;
-        let bytes = read_range(&path, 0, info.segment_bytes as usize)?;
-        let view = SegmentView::open(bytes.into())
-            .map_err(|error| LogError::of_segment(path.display(), error))?;
+        let file = OpenFile::open(&self.directory, self.find(sequence)?)?;
+        let stored = file.segment(sequence)?;
+        let view = stored.view()?;
         let (next, end) = {
             let state = self.state();
-            (state.name(sequence.next()), state.end.clone())
+            (state.file(sequence.next()), state.end.clone())
         };
-        let next = next.map(|next| read_info(&self.directory, &next));
+        let next = next.map(|next| read_info(&self.directory, next, sequence.next()));
         if !is_in_chain(view.info(), next, end.as_deref()) {
-            return Err(LogError::corrupt(path.display(), Damage::Replaced));
+            return Err(stored.corrupt(Damage::Replaced));
         }
         Ok(view)
     }
 
     pub(super) fn read_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
-        self.despite_removals(|| self.read_held_frame(info, ordinal))
+        self.despite_changes(|| self.read_held_frame(info, ordinal))
     }
 
     fn read_held_frame(&self, info: &SegmentInfo, ordinal: u32) -> Result<Frame, LogError> {
-        self.check_not_removed(info.sequence())?;
-        let path = self.path_of(&SegmentName::of(info));
+        let file = OpenFile::open(&self.directory, self.find(info.sequence())?)?;
+        let stored = file.segment(info.sequence())?;
         let lines = info.seal.frames.iter().zip(info.frame_ranges());
         let Some((line, range)) = lines.into_iter().nth(ordinal as usize) else {
-            let place = path.display().to_string();
-            return Err(LogError::NotFound { place, what: format!("frame {ordinal}") });
+            let what = format!("frame {ordinal}");
+            return Err(LogError::NotFound { place: stored.place(), what });
         };
-        let bytes = read_range(&path, range.start, line.stored_len as usize)?;
-        Frame::verify(ordinal, line, bytes.into())
-            .map_err(|error| LogError::of_segment(path.display(), error))
+        let bytes = stored.read(range.start, line.stored_len as usize)?;
+        Frame::verify(ordinal, line, bytes.into()).map_err(|error| stored.of_segment(error))
     }
 
     pub(super) fn infos(
@@ -62,39 +57,46 @@ impl Store {
         if from > self.state().last() {
             self.refresh()?;
         }
-        self.despite_removals(|| self.held_infos(from, limit))
+        self.despite_changes(|| self.held_infos(from, limit))
     }
 
     fn held_infos(&self, from: Sequence, limit: usize) -> Result<Vec<Arc<SegmentInfo>>, LogError> {
-        let (removed, before, names) = {
+        let (page, removed, files) = {
             let state = self.state();
-            let start = state.index(from).unwrap_or(0);
-            let before = start.checked_sub(1).map(|it| state.names.get(it).copied());
-            let page = state.names.iter().skip(start).take(limit).copied();
-            (state.before.clone(), before, page.collect::<Vec<_>>())
+            let first = from.max(state.first());
+            let count = (limit as u64).min((state.last().0 + 1).saturating_sub(first.0));
+            let page = first.0..first.0 + count;
+            // With the file of the segment before.
+            let begin = state.files.partition_point(|file| file.ends().next() < first);
+            let end = state.files.partition_point(|file| file.begins().0 < page.end);
+            (page, state.before.clone(), state.files[begin.min(end)..end].to_vec())
         };
-        let mut infos = Vec::with_capacity(names.len());
-        let before = match before {
-            None => removed,
-            Some(Some(name)) if !names.is_empty() => {
-                Some(read_info(&self.directory, &name)?.chain_end())
+        if page.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (first, last) = (Sequence(page.start), Sequence(page.end - 1));
+        let before = match files.first() {
+            Some(file) if first > first_after(removed.as_ref()) => {
+                let before = Sequence(first.0 - 1);
+                Some(read_info(&self.directory, *file, before)?.chain_end())
             }
-            Some(_) => None,
+            _ => removed,
         };
-        walk(&self.directory, &names, before, &mut |info| infos.push(info))?;
+        let mut infos = Vec::with_capacity((page.end - page.start) as usize);
+        walk(&self.directory, &files, (first, last), before, &mut |info| infos.push(info))?;
         Ok(infos)
     }
 
-    fn find(&self, sequence: Sequence) -> Result<SegmentName, LogError> {
+    fn find(&self, sequence: Sequence) -> Result<LogFile, LogError> {
         self.settle()?;
         self.check_not_removed(sequence)?;
-        if let Some(name) = self.state().name(sequence) {
-            return Ok(name);
+        if let Some(file) = self.state().file(sequence) {
+            return Ok(file);
         }
         self.refresh()?;
         self.check_not_removed(sequence)?;
-        let name = self.state().name(sequence);
-        name.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))
+        let file = self.state().file(sequence);
+        file.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))
     }
 
     fn check_not_removed(&self, sequence: Sequence) -> Result<(), LogError> {
@@ -102,19 +104,6 @@ impl Store {
         match (Sequence::FIRST..first).contains(&sequence) {
             true => Err(LogError::removed(self.directory.display(), sequence, first)),
             false => Ok(()),
-        }
-    }
-
-    /// Does `work` again when it failed and segments were removed meanwhile: it may have looked for
-    /// files that are gone.
-    fn despite_removals<T>(&self, work: impl Fn() -> Result<T, LogError>) -> Result<T, LogError> {
-        loop {
-            let first = self.state().first();
-            let outcome = work();
-            let is_final = matches!(outcome, Ok(_) | Err(LogError::Removed { .. }));
-            if is_final || self.refresh().is_err() || self.state().first() == first {
-                return outcome;
-            }
         }
     }
 }

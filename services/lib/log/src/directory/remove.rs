@@ -1,13 +1,16 @@
 //! Removes the oldest segments.
 //!
 //! First the new beginning is made durable, then the files are removed. After a crash in between,
-//! the next writer removes the rest.
+//! the next writer removes the rest. A pack is removed when all of its segments are.
+
+use std::sync::PoisonError;
 
 use hindsight_segment::{ChainEnd, Sequence, check_next};
 
 use super::beginning;
-use super::files::{Step, read_info, remove_file};
+use super::files::{Step, remove_file};
 use super::store::Store;
+use super::stored::OpenFile;
 use crate::error::LogError;
 
 impl Store {
@@ -24,27 +27,26 @@ impl Store {
             if end.is_none_or(|end| sequence > end) {
                 return Err(LogError::end_stays(self.directory.display(), sequence, end));
             }
-            let last_removed = self.last_before(sequence)?;
+            let last_removed = self.despite_changes(|| self.last_before(sequence))?;
             self.begin_after(&last_removed)?;
             self.state().begin_after(last_removed);
         }
-        self.clear_removed()
+        self.clear_surplus()
     }
 
     /// Returns the end of the chain before `sequence`, after checking that the log can begin there.
     fn last_before(&self, sequence: Sequence) -> Result<ChainEnd, LogError> {
-        let info = |sequence: Sequence| {
-            let name = self.state().name(sequence);
-            let name =
-                name.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))?;
-            read_info(&self.directory, &name)
+        let open = |sequence: Sequence| {
+            let file = self.state().file(sequence);
+            let file =
+                file.ok_or_else(|| LogError::no_segment(self.directory.display(), sequence))?;
+            OpenFile::open(&self.directory, file)
         };
-        let end = info(Sequence(sequence.0 - 1))?.chain_end();
-        let first = info(sequence)?;
-        check_next(Some(&end), &first).map_err(|reason| {
-            let name = super::names::SegmentName::of(&first);
-            LogError::corrupt(self.path_of(&name).display(), reason)
-        })?;
+        let last = Sequence(sequence.0 - 1);
+        let end = open(last)?.segment(last)?.info()?.chain_end();
+        let file = open(sequence)?;
+        let first = file.segment(sequence)?;
+        check_next(Some(&end), &first.info()?).map_err(|reason| first.corrupt(reason))?;
         Ok(end)
     }
 
@@ -59,17 +61,20 @@ impl Store {
         self.sync()
     }
 
-    /// Removes the files that the log no longer holds. What cannot be removed is tried again with
-    /// the next removal, and when the log is opened.
-    pub(super) fn clear_removed(&self) -> Result<(), LogError> {
+    /// Removes the files that the log needs no more. What cannot be removed is tried again with the
+    /// next removal, with the next pack, and when the log is opened.
+    pub(super) fn clear_surplus(&self) -> Result<(), LogError> {
+        // A pack that was removed may be written again under the same name. Nobody may be about to
+        // remove it then.
+        let _one_at_a_time = self.clearing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let Some(name) = self.state().removed.front().copied() else { return Ok(()) };
-            let path = self.path_of(&name);
-            let step = Step::RemoveSegment(name.sequence);
+            let Some(file) = self.state().surplus.front().copied() else { return Ok(()) };
+            let path = self.path_of(&file);
+            let step = Step::RemoveFile(file.begins());
             (self.before_step)(step)
                 .map_err(|error| LogError::unavailable(path.display(), step.action(), error))?;
             remove_file(&path)?;
-            self.state().removed.pop_front();
+            self.state().surplus.pop_front();
         }
     }
 }

@@ -176,7 +176,6 @@ impl Landmarks {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::conformance::SegmentMaker;

@@ -258,7 +258,6 @@ impl<'a, I: Iterator<Item = (&'a str, &'a [u8])> + Clone> Fields<I> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

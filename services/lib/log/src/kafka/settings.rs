@@ -149,7 +149,6 @@ pub(super) fn value_limit(max_message_bytes: usize) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

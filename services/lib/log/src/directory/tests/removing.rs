@@ -8,8 +8,8 @@ const STEPS: [Step; 6] = [
     Step::SyncBeginning,
     Step::RenameBeginning,
     Step::SyncDirectory,
-    Step::RemoveSegment(Sequence(2)),
-    Step::RemoveSegment(Sequence(3)),
+    Step::RemoveFile(Sequence(2)),
+    Step::RemoveFile(Sequence(3)),
 ];
 
 /// Returns a closed log of segments 2 to 5.

@@ -60,7 +60,8 @@ async fn a_temporary_file_cut_anywhere_is_never_taken_for_a_segment() {
     let (bench, mut maker) = Bench::filled(1).await;
     let next = maker.make(5);
     let whole = next.to_bytes();
-    let name = super::super::names::SegmentName::of(next.info());
+    let name =
+        super::super::names::LogFile::Segment(super::super::names::SegmentName::of(next.info()));
     for length in (0..=whole.len()).step_by(7).chain([whole.len()]) {
         fs::write(bench.path().join(name.temporary()), &whole[..length]).unwrap();
         let log = bench.log().await;
