@@ -5,8 +5,8 @@
 //! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
 //! - [`register_bases`]: which bases the index knows
 //! - [`BaseKeeper`]: keeps a usable base beside a capture
-//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`], [`pack_log`], [`watch_disk`]: what
-//!   a process does about them while it runs
+//! - [`follow_log`], [`watch_risks`], [`watch_bases`], [`keep_log`], [`pack_log`], [`watch_disk`]:
+//!   what a process does about them while it runs
 
 mod bases;
 mod data_dir;

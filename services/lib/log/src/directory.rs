@@ -115,10 +115,10 @@ impl DirectoryLog {
     /// processes. Every byte is compared with its digest before it is copied.
     ///
     /// # Errors
-    /// Returns [`LogError::Corrupt`], which names file and segment, for a segment that is damaged or
-    /// does not follow its predecessor: all files stay as they are. Returns [`LogError::ReadOnly`]
-    /// for a log that was opened for reading. After [`LogError::Unavailable`], the call can be
-    /// repeated.
+    /// Returns [`LogError::Corrupt`], which names file and segment, for a segment that is damaged
+    /// or does not follow its predecessor: all files stay as they are. Returns
+    /// [`LogError::ReadOnly`] for a log that was opened for reading. After
+    /// [`LogError::Unavailable`], the call can be repeated.
     pub async fn pack(
         &self,
         limits: PackLimits,

@@ -1,9 +1,9 @@
 //! Names of the files that hold segments.
 //!
 //! A segment's own file is `SEQUENCE-FIRST-LAST.seg`, as in
-//! `000000000042-1700000000_1-1700000003_7.seg`. A pack also names the sequence of its last segment:
-//! `000000000001-000000014400-1700000000_1-1700003600_9.pack`. Sequences have twelve digits, so that
-//! the order of the names is the order of the segments.
+//! `000000000042-1700000000_1-1700000003_7.seg`. A pack also names the sequence of its last
+//! segment: `000000000001-000000014400-1700000000_1-1700003600_9.pack`. Sequences have twelve
+//! digits, so that the order of the names is the order of the segments.
 
 use std::cmp::Reverse;
 use std::fmt;

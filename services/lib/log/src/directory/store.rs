@@ -181,8 +181,8 @@ impl Store {
         }
     }
 
-    /// Takes in that another process has removed segments. A pack may still hold them, so no missing
-    /// file would tell.
+    /// Takes in that another process has removed segments. A pack may still hold them, so no
+    /// missing file would tell.
     fn notice_removals(&self) -> Result<(), LogError> {
         let is_news =
             |before: Option<ChainEnd>| first_after(before.as_ref()) != self.state().first();

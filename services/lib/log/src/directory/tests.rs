@@ -80,7 +80,8 @@ impl Bench {
         self.decide(|_| Ok(()));
     }
 
-    /// Makes a step wait once. The first channel tells that it is reached, the second lets it go on.
+    /// Makes a step wait once. The first channel tells that it is reached, the second lets it go
+    /// on.
     fn hold_before(&self, step: Step) -> (Receiver<()>, Sender<()>) {
         let ((reached, is_reached), (goes_on, go_on)) = (channel(), channel());
         *self.hold.lock().unwrap() = Some(Hold { step, reached, go_on });
