@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hindsight_base::Base;
 use hindsight_index::{BaseSummary, Index, IndexError, PlanError, View};
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::Timestamp;
@@ -78,6 +79,7 @@ impl Retention {
         if !block_in_place(|| (self.rests_on)(&surplus.rest_on)) {
             return Ok(());
         }
+        block_in_place(|| self.check_base(&surplus.rest_on.name))?;
         block_in_place(|| surplus.bases.iter().try_for_each(|name| self.remove_base(name)))?;
         self.log.remove_before(surplus.before).await?;
         let forgotten = block_in_place(|| self.index.forget_before(surplus.before.0))?;
@@ -88,6 +90,16 @@ impl Retention {
             "removed what is older than the log is kept"
         );
         Ok(())
+    }
+
+    /// Reads every byte of the base that stays: nothing may go that a damaged base would be
+    /// needed for.
+    fn check_base(&self, name: &str) -> Result<(), RetentionError> {
+        let checked = Base::open(&self.bases.join(name))?.verify(true);
+        match checked.faults.into_iter().next() {
+            None => Ok(()),
+            Some(fault) => Err(fault.into()),
+        }
     }
 
     fn remove_base(&self, name: &str) -> Result<(), RetentionError> {

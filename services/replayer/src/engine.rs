@@ -70,13 +70,22 @@ impl Engine {
         let Some(history) = &self.history else { return Ok(Vec::new()) };
         let bases = self.index.view().bases().map_err(QueryError::corrupt)?;
         let begins = self.log_begins()?;
+        let generations = history.generations();
+        let newest = generations.last().map(|generation| generation.id);
         let only_here = |generation: Generation| {
             let (from, through) = generation.window()?;
             let rests_on = bases.iter().find(|base| base.name == generation.rests_on());
-            let end = rests_on.map(|base| base.exact_from.ts).or(begins)?;
+            let end = match rests_on {
+                Some(base) => base.exact_from.ts,
+                None => {
+                    let begins = begins.filter(|begins| from < *begins)?;
+                    // An earlier generation needs nothing of the log any more.
+                    if Some(generation.id) == newest { begins } else { through }
+                }
+            };
             (from < end).then(|| Window { from, through: through.min(end) })
         };
-        Ok(history.generations().into_iter().filter_map(only_here).collect())
+        Ok(generations.into_iter().filter_map(only_here).collect())
     }
 
     /// Returns the first entry that the log holds, when segments before it were removed.

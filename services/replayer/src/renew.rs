@@ -59,7 +59,10 @@ pub fn renew_base(
     if let Some(state) = view.collections().iter().find(|state| state.excluded) {
         return Ok(Renewal::NotExact(format!("{} is left out of the history", state.ns)));
     }
-    let before = Base::open(&bases.join(newest.rests_on()))?;
+    let before = match Base::open(&bases.join(newest.rests_on())) {
+        Ok(before) => before,
+        Err(error) => return Ok(Renewal::NotExact(error.to_string())),
+    };
     for partial in hindsight_base::list(bases)?.partial {
         hindsight_base::remove_partial(&partial)?;
     }

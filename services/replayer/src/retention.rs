@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hindsight_history::{Generation, History, HistoryError, LaterBase};
-use hindsight_index::BaseSummary;
+use hindsight_index::{BaseSummary, Index};
 use hindsight_oplog::Timestamp;
 use hindsight_runtime::CancellationToken;
 use tokio::task::{JoinError, spawn_blocking};
+
+use crate::error::Cause;
 
 /// The shortest and the longest pause between two looks.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -26,20 +28,41 @@ pub async fn keep_history(history: Arc<History>, keep: Duration, shutdown: Cance
     }
 }
 
+/// Asks a history to need no base before a certain one.
+pub type RestsOn = Arc<dyn Fn(&BaseSummary) -> bool + Send + Sync>;
+
 /// Returns what asks the history to rest on a later base, so that older bases and the log before it
-/// can be removed ([`History::rest_on`]). A failure is reported, and counts as no.
-pub fn history_rests_on(history: Arc<History>) -> Arc<dyn Fn(&BaseSummary) -> bool + Send + Sync> {
+/// can be removed ([`History::rest_on`]). A history that rests on a still later base stays there. A
+/// failure is reported, and counts as no.
+pub fn history_rests_on(history: Arc<History>, index: Arc<Index>) -> RestsOn {
     Arc::new(move |base| {
-        let later = LaterBase {
-            name: &base.name,
-            exact_from: base.exact_from.ts,
-            capture_from: base.capture_from,
-        };
-        history.rest_on(&later).unwrap_or_else(|error| {
+        rests_on(&history, &index, base).unwrap_or_else(|error| {
             tracing::error!(%error, base = base.name, "the history cannot let go of older bases");
             false
         })
     })
+}
+
+fn rests_on(history: &History, index: &Index, base: &BaseSummary) -> Result<bool, Cause> {
+    let Some(newest) = history.generations().pop() else { return Ok(false) };
+    let now = index.view().base(newest.rests_on())?;
+    // A base in an earlier run of the log would not even be followed by what the history holds.
+    if now.is_some_and(|now| is_no_older(&now, base)) {
+        history.rest_where_it_is()?;
+        return Ok(true);
+    }
+    let later = LaterBase {
+        name: &base.name,
+        exact_from: base.exact_from.ts,
+        capture_from: base.capture_from,
+    };
+    Ok(history.rest_on(&later)?)
+}
+
+/// Returns whether everything before what this base needs is also before what the other needs. A
+/// base whose copy took long may be exact later, and need earlier entries.
+fn is_no_older(base: &BaseSummary, other: &BaseSummary) -> bool {
+    base.exact_from >= other.exact_from && base.capture_from >= other.capture_from
 }
 
 /// Reports a failure. The next look tries again.
@@ -80,7 +103,26 @@ pub fn compact_after(keep: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use hindsight_oplog::OpTime;
+
     use super::*;
+
+    #[test]
+    fn a_base_is_older_when_it_needs_earlier_entries_or_is_exact_earlier() {
+        let base = |capture_from, exact_from| BaseSummary {
+            name: "b".to_owned(),
+            start: Timestamp::new(capture_from, 1),
+            capture_from: OpTime::new(capture_from, 1, 1),
+            exact_from: OpTime::new(exact_from, 1, 1),
+            created_wall_ms: 0,
+            documents: 1,
+            bytes: 1,
+        };
+        assert!(is_no_older(&base(10, 20), &base(10, 20)));
+        assert!(is_no_older(&base(11, 20), &base(10, 20)));
+        assert!(!is_no_older(&base(10, 20), &base(15, 18)), "it needs earlier entries");
+        assert!(!is_no_older(&base(15, 18), &base(10, 20)));
+    }
 
     #[test]
     fn the_horizon_lies_as_far_back_as_is_kept_and_never_before_the_beginning() {

@@ -23,7 +23,7 @@ use crate::service::page::{Page, PageKey, not_ours};
 use crate::service::{
     ApiCall, Counted, Place, Service, Unary, about, apart, collation, whereabouts,
 };
-use crate::times::{from_api, to_api};
+use crate::times::to_api;
 use crate::v1::answer::json;
 use crate::v1::problem::{Problem, ProblemJson, unshowable};
 use crate::v1::question::{Asker, Params, Segments, id};
@@ -59,7 +59,7 @@ fn answer(
     let history = engine.history().map_err(status_of)?;
     let (mut page, mut reached) = (Page::of(request.page_size), Reached::default());
     let mut visit = |version: Version<'_>| {
-        let here = reached.and(version.generation, version.visible);
+        let here = Reached::at(&version);
         if !is_wanted() {
             return ControlFlow::Break(());
         }
@@ -74,10 +74,10 @@ fn answer(
     let since = (earlier.generation, earlier.visible);
     let found = history.versions_since(&request.ns, id, since, &mut visit);
     found.map_err(|error| Reason::Corrupt.status(error.to_string()))?;
-    let oldest = page.items.first().and_then(|version| version.from);
+    let states = history.states_named(&request.ns);
+    let is_partly_excluded = states.iter().any(|state| state.excluded);
     if reached == Reached::default() && earlier == Reached::default() {
-        let states = history.states_named(&request.ns);
-        if states.iter().any(|state| state.excluded) {
+        if is_partly_excluded {
             let error = ReadError::Excluded { ns: request.ns.clone() };
             return Err(status_of(QueryError::from(error)));
         }
@@ -92,10 +92,14 @@ fn answer(
         return Err(Reason::NoSuchDocument.status(text.join(". ")));
     }
     let next_page_token = if page.is_cut { key.token(&reached.encode()) } else { String::new() };
-    let begins_there = oldest.is_some_and(|oldest| from_api(oldest) <= engine.horizon());
-    let note =
-        forgotten_note(engine.horizon()).filter(|_| earlier == Reached::default() && begins_there);
-    let notes = note.into_iter().collect();
+    let excluded = is_partly_excluded.then(|| {
+        format!(
+            "a collection that is left out of this history was named {} for some time: what it held is not shown",
+            request.ns
+        )
+    });
+    let notes = forgotten_note(engine.horizon()).into_iter().chain(excluded);
+    let notes = notes.filter(|_| earlier == Reached::default()).collect();
     Ok(api::ListVersionsResponse { versions: page.items, next_page_token, notes })
 }
 
@@ -111,32 +115,31 @@ fn forgotten_note(horizon: Timestamp) -> Option<String> {
 struct Reached {
     generation: u32,
     visible: Timestamp,
-    /// The number of versions with this generation and time. A collection that takes another's name
-    /// makes two.
-    count: u32,
+    /// A collection that takes another's name makes two versions at one time: 0 for the end of
+    /// what the other held, 1 for everything else.
+    kind: u8,
 }
 
 impl Reached {
-    /// Returns the place of the next version, which has this generation and time.
-    fn and(self, generation: u32, visible: Timestamp) -> Self {
-        let is_same = (generation, visible) == (self.generation, self.visible);
-        Self { generation, visible, count: if is_same { self.count + 1 } else { 1 } }
+    fn at(version: &Version<'_>) -> Self {
+        let kind = u8::from(version.cause != Cause::Unnamed);
+        Self { generation: version.generation, visible: version.visible, kind }
     }
 
     fn encode(self) -> Vec<u8> {
-        let (generation, count) = (self.generation.to_be_bytes(), self.count.to_be_bytes());
-        [&generation[..], &self.visible.as_u64().to_be_bytes(), &count].concat()
+        let (generation, visible) = (self.generation, self.visible.as_u64());
+        [&generation.to_be_bytes()[..], &visible.to_be_bytes(), &[self.kind]].concat()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Status> {
         let known = || {
             let (generation, rest) = bytes.split_first_chunk::<4>()?;
             let (visible, rest) = rest.split_first_chunk::<8>()?;
-            let count: [u8; 4] = rest.try_into().ok()?;
+            let [kind] = <[u8; 1]>::try_from(rest).ok()?;
             Some(Self {
                 generation: u32::from_be_bytes(*generation),
                 visible: Timestamp::from_u64(u64::from_be_bytes(*visible)),
-                count: u32::from_be_bytes(count),
+                kind,
             })
         };
         known().ok_or_else(not_ours)

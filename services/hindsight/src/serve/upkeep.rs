@@ -37,7 +37,7 @@ pub(super) fn spawn_retention(
         spawn(tasks, "horizon", keep_history(Arc::clone(history), keep, shutdown.clone()));
     }
     if let Some(keep) = keep.log {
-        let rests_on = history_rests_on(Arc::clone(history));
+        let rests_on = history_rests_on(Arc::clone(history), Arc::clone(&opened.index));
         spawn(tasks, "retention", keep_log(opened, keep, rests_on, shutdown));
     }
 }

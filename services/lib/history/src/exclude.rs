@@ -31,7 +31,10 @@ impl History {
     /// Makes the store leave out what the settings say. A store that left out something else is
     /// emptied: it is rebuilt from the base and the log.
     pub(crate) fn exclude_as_set(&mut self) -> Result<(), HistoryError> {
-        let Some(wanted) = self.settings.excluded.clone() else { return Ok(()) };
+        let Some(mut wanted) = self.settings.excluded.clone() else { return Ok(()) };
+        // The order in which they are named says nothing.
+        wanted.sort_by_key(ToString::to_string);
+        wanted.dedup();
         if wanted == self.excluded {
             return Ok(());
         }

@@ -45,10 +45,10 @@ impl History {
         let Some((_, through)) = generations.last().and_then(Generation::window) else {
             return Ok(self.horizon());
         };
-        let before = self.horizon();
         let wanted = after_holes(&generations, wanted.min(through));
         let horizon = self.horizon.move_to(wanted);
-        if horizon > before {
+        // Not: further than readers were told before, because that may not have reached the disk.
+        if horizon > self.horizon.kept_from() {
             let mut batch = WriteBatch::default();
             batch.put(key::HORIZON, horizon.as_u64().to_be_bytes());
             self.db.write_opt(batch, &write_options())?;

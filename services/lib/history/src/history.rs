@@ -195,6 +195,7 @@ impl History {
         };
         for id in ids {
             tracing::info!(generation = id, "discard a base, and what was applied on top of it");
+            self.note_unfinished(id)?;
             // Readers must not find the generation while its versions vanish.
             self.generations
                 .write()
@@ -212,6 +213,18 @@ impl History {
             self.db.write_opt(batch, &write_options())?;
         }
         Ok(())
+    }
+
+    /// Makes durable that a generation is not whole: files with its versions are removed at once,
+    /// and after a crash it must not look as if it still had them.
+    pub(crate) fn note_unfinished(&self, id: u32) -> Result<(), HistoryError> {
+        let found = self.read_generations().iter().find(|it| it.id == id && it.loaded).cloned();
+        let Some(generation) = found else { return Ok(()) };
+        let unfinished = Generation { loaded: false, ..generation };
+        let mut batch = WriteBatch::default();
+        batch.put(key::generation(id), generation::encode(&unfinished));
+        self.db.write_opt(batch, &write_options())?;
+        Ok(self.db.flush()?)
     }
 
     /// Removes the versions, the states and the observations of a number.

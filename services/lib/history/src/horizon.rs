@@ -88,7 +88,8 @@ impl Horizon {
         self.0.kept_from.fetch_max(oldest.as_u64(), Ordering::AcqRel);
     }
 
-    fn kept_from(&self) -> Timestamp {
+    /// Returns the horizon that is on disk.
+    pub(crate) fn kept_from(&self) -> Timestamp {
         Timestamp::from_u64(self.0.kept_from.load(Ordering::Acquire))
     }
 

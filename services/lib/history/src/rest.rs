@@ -26,21 +26,37 @@ impl History {
     /// Returns [`HistoryError::Store`] when the store cannot be written.
     pub fn rest_on(&self, base: &LaterBase<'_>) -> Result<bool, HistoryError> {
         let Some(newest) = self.generations().pop() else { return Ok(false) };
-        if newest.rests_on() == base.name {
-            return Ok(true);
-        }
-        if !is_past(&newest, base) {
+        if newest.rests_on() != base.name && !is_past(&newest, base) {
             return Ok(false);
         }
+        self.note_rest(&newest, base.name)?;
+        Ok(true)
+    }
+
+    /// Notes that bases older than the one that the newest generation rests on may be removed.
+    ///
+    /// # Errors
+    /// Returns [`HistoryError::Store`] when the store cannot be written.
+    pub fn rest_where_it_is(&self) -> Result<(), HistoryError> {
+        let Some(newest) = self.generations().pop() else { return Ok(()) };
+        self.note_rest(&newest, newest.rests_on())
+    }
+
+    /// Stores what a generation rests on, also when that is its own base: from now on there may be
+    /// times that nothing but the history can show ([`History::open`]).
+    fn note_rest(&self, generation: &Generation, base: &str) -> Result<(), HistoryError> {
+        if generation.rests_on.as_deref() == Some(base) {
+            return Ok(());
+        }
         let mut batch = WriteBatch::default();
-        batch.put(key::rests_on(newest.id), base.name);
+        batch.put(key::rests_on(generation.id), base);
         self.db.write_opt(batch, &write_options())?;
         // The progress that makes this true must be on disk with it: the caller removes the log
         // that would have to be applied again.
         self.db.flush()?;
         let mut rests_on = self.rests_on.write().expect("no one panics while changing a name");
-        rests_on.insert(newest.id, base.name.to_owned());
-        Ok(true)
+        rests_on.insert(generation.id, base.to_owned());
+        Ok(())
     }
 }
 

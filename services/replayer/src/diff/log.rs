@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use hindsight_index::Index;
+use hindsight_index::{Index, SegmentSummary};
 use hindsight_log::SegmentLog;
 use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{CommandKind, Entry, OpTime, Shape, Timestamp};
@@ -27,13 +27,10 @@ impl Engine {
         if span.is_empty() || touched.is_over() {
             return Ok(ControlFlow::Continue(()));
         }
-        let begins = self.log_begins()?;
-        if begins.is_some_and(|begins| span.after < begins) {
-            // What was written in the part of the span that is no longer held, nobody can tell.
+        let Some(segments) = segments(&self.index, span, touched)? else {
             touched.give_up();
             return Ok(ControlFlow::Continue(()));
-        }
-        let segments = segments(&self.index, span, touched)?;
+        };
         let log = self.log.as_ref();
         let mut reading = Reading { log, index: &self.index, span, touched, stop };
         for (sequence, interest) in segments {
@@ -48,15 +45,21 @@ impl Engine {
     }
 }
 
-/// Returns the segments to read, in order.
+/// Returns the segments to read, in order. None when the log no longer holds a part of the span:
+/// what was written there, nobody can tell.
 fn segments(
     index: &Index,
     span: Span,
     touched: &Touched,
-) -> Result<Vec<(Sequence, Interest)>, QueryError> {
+) -> Result<Option<Vec<(Sequence, Interest)>>, QueryError> {
     let mut planner = Planner::new(span, touched.names());
     let mut wanted = Vec::new();
     let view = index.view();
+    let oldest = view.oldest().map_err(QueryError::corrupt)?;
+    let was_cut = |oldest: &SegmentSummary| oldest.sequence > Sequence::FIRST.0;
+    if oldest.filter(was_cut).is_some_and(|oldest| span.after < oldest.first.ts) {
+        return Ok(None);
+    }
     let segments = view.segments_covering(span.after, Timestamp::MAX);
     for segment in segments.map_err(QueryError::corrupt)? {
         let segment = segment.map_err(QueryError::corrupt)?;
@@ -65,7 +68,7 @@ fn segments(
         }
         wanted.extend(planner.take(&segment));
     }
-    Ok(wanted)
+    Ok(Some(wanted))
 }
 
 struct Reading<'a> {

@@ -97,3 +97,36 @@ fn a_store_is_rebuilt_when_the_settings_change_unless_times_would_be_lost() {
     let history = open(&fixture.dir, Some(&[])).unwrap();
     assert!(history.generations().is_empty() && history.excluded().is_empty());
 }
+
+#[test]
+fn a_store_that_let_older_bases_go_is_not_emptied() {
+    let fixture = fixture();
+    fixture.run(&[], 60);
+    fixture.history.rest_where_it_is().unwrap();
+    let Fixture { dir, history } = fixture;
+    drop(history);
+    assert!(open(&dir, Some(&["other.*"])).is_err());
+    assert_eq!(open(&dir, None).unwrap().generations().len(), 1);
+}
+
+#[test]
+fn the_order_of_patterns_does_not_matter() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(&dir, Some(&["b.*", "a.x", "b.*"])).unwrap();
+    let fixture = Fixture { dir, history };
+    fixture.load(10, 20, &[]);
+    fixture.run(&[], 60);
+    let Fixture { dir, history } = fixture;
+    drop(history);
+    assert_eq!(open(&dir, Some(&["a.x", "b.*"])).unwrap().generations().len(), 1);
+}
+
+#[test]
+fn a_store_that_is_being_emptied_is_not_taken_for_whole_after_a_crash() {
+    let fixture = fixture();
+    fixture.run(&[], 60);
+    let whole = fixture.history.generations()[0].id;
+    fixture.history.note_unfinished(whole).unwrap();
+    let fixture = fixture.killed();
+    assert!(fixture.history.generations().is_empty());
+}

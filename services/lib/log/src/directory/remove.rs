@@ -16,6 +16,13 @@ use crate::error::LogError;
 impl Store {
     pub(super) fn remove_before(&self, sequence: Sequence) -> Result<(), LogError> {
         self.check_writable()?;
+        self.begin_with(sequence)?;
+        // Files may be many, and an append need not wait for their end.
+        self.clear_surplus()
+    }
+
+    /// Lets the log begin with `sequence`, unless it begins later.
+    fn begin_with(&self, sequence: Sequence) -> Result<(), LogError> {
         let _no_append_meanwhile = self.appending();
         // The segment that the log will begin with must not vanish after the others did.
         self.settle_alone()?;
@@ -31,7 +38,7 @@ impl Store {
             self.begin_after(&last_removed)?;
             self.state().begin_after(last_removed);
         }
-        self.clear_surplus()
+        Ok(())
     }
 
     /// Returns the end of the chain before `sequence`, after checking that the log can begin there.
