@@ -101,15 +101,16 @@ async fn a_full_disk_pauses_and_loses_nothing() -> Result<()> {
 }
 
 /// Tests writes for which the log has room but the history does not: small updates of a large
-/// document.
+/// document in a capped collection, whose versions are stored whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_without_space_waits_while_capture_goes_on() -> Result<()> {
     const UPDATES: i32 = 1_500;
     let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
     set.wait_for_primary(Duration::from_secs(60)).await?;
     let client = set.client().await?;
+    client.database("full").create_collection("things").capped(true).size(1 << 20).await?;
     let things = client.database("full").collection::<Document>("things");
-    things.insert_one(doc! {"_id": 0, "noise": noise(100_000)}).await?;
+    things.insert_one(doc! {"_id": 0, "n": 0, "noise": noise(100_000)}).await?;
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let disk = SmallDisk::mount(&data, 512)?;
