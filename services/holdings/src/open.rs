@@ -92,8 +92,12 @@ pub async fn open(
     }
     // A crash may have come after segments were removed from the log, and before the index forgot
     // them.
-    if let Some(beginning) = log.log.begin().await? {
-        index.forget_before(beginning.sequence.0)?;
+    match log.log.begin().await {
+        Ok(None) => {}
+        Ok(Some(beginning)) => drop(index.forget_before(beginning.sequence.0)?),
+        // Whether what is left can be used is decided below.
+        Err(LogError::Corrupt { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     match absorb_new(log.log.as_ref(), &index, positions).await {
         // This process does not append, and everything before the damage can still be restored.
