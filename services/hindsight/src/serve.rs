@@ -217,11 +217,11 @@ async fn run_parts(
         }
     }
     upkeep::spawn_files(&mut tasks, &opened, (global, &process.data), (&live, &boards), &engine)?;
-    tasks.spawn("registry", unfailing(watch_bases(&opened, shutdown.clone())));
+    tasks.spawn_unfailing("registry", watch_bases(&opened, shutdown.clone()));
     if let Some(shared) = opened.log.shared.clone() {
-        tasks.spawn("risks", unfailing(watch_risks(shared, boards.status, shutdown.clone())));
+        tasks.spawn_unfailing("risks", watch_risks(shared, boards.status, shutdown.clone()));
     }
-    tasks.spawn("gauges", unfailing(update_gauges(engine, live.clone(), shutdown.clone())));
+    tasks.spawn_unfailing("gauges", update_gauges(engine, live.clone(), shutdown.clone()));
     tasks.spawn("restores", stop_restores(Arc::clone(&service), shutdown.clone()));
     let tells = process.guard.is_open();
     let pages = hindsight_api::http::Pages { metrics: process.metrics.clone(), live, tells };
@@ -236,12 +236,6 @@ async fn run_parts(
     info!("stopped");
     drop(process.owner);
     ended.map(|()| Exit::Done).map_err(error_of)
-}
-
-/// Makes a task of work that reports its failures itself.
-async fn unfailing(work: impl Future<Output = ()>) -> Result<()> {
-    work.await;
-    Ok(())
 }
 
 /// Updates the metrics that show a state once a second.

@@ -14,7 +14,6 @@ use std::time::Duration;
 use hindsight_base::Base;
 use hindsight_index::{BaseSummary, Index, IndexError, PlanError, View};
 use hindsight_log::{LogError, SegmentLog};
-use hindsight_oplog::Timestamp;
 use hindsight_runtime::CancellationToken;
 use hindsight_segment::Sequence;
 use tokio::task::block_in_place;
@@ -127,7 +126,7 @@ fn surplus(view: &View<'_>, keep: Duration) -> Result<Option<Surplus>, IndexErro
     let (windows, oldest) = (view.windows()?, view.oldest()?);
     let (Some(newest), Some(oldest)) = (windows.last(), oldest) else { return Ok(None) };
     // Where the beginning of that time cannot be restored, the next base that can be is awaited.
-    let plan = match view.plan(beginning(newest.through, keep)) {
+    let plan = match view.plan(newest.through.second_before(keep)) {
         Ok(plan) => plan,
         Err(PlanError::NotRestorable(_)) => return Ok(None),
         Err(PlanError::Index(error)) => return Err(error),
@@ -142,12 +141,6 @@ fn surplus(view: &View<'_>, keep: Duration) -> Result<Option<Surplus>, IndexErro
     let is_surplus = !bases.is_empty() || oldest.sequence < plan.first_sequence;
     let before = Sequence(plan.first_sequence);
     Ok(is_surplus.then_some(Surplus { rest_on, bases, before }))
-}
-
-/// Returns the last timestamp of the second that lies `keep` before.
-fn beginning(through: Timestamp, keep: Duration) -> Timestamp {
-    let keep = u32::try_from(keep.as_secs()).unwrap_or(u32::MAX);
-    Timestamp::new(through.seconds().saturating_sub(keep), 0)
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use hindsight_log::SegmentLog;
 use hindsight_oplog::{TimeSpec, Timestamp};
 use hindsight_remedy::Finding;
 use hindsight_runtime::Budget;
-use hindsight_segment::Sequence;
 use tokio::sync::watch;
 
 use crate::error::{QueryError, Why};
@@ -52,7 +51,8 @@ impl Engine {
     /// # Errors
     /// Returns [`QueryError::Corrupt`] when the index cannot be read.
     pub fn windows(&self) -> Result<Vec<Window>, QueryError> {
-        let windows = self.index.windows().map_err(QueryError::corrupt)?;
+        let view = self.index.view();
+        let windows = view.windows().map_err(QueryError::corrupt)?;
         let windows =
             windows.into_iter().map(|it| Window { from: it.from.ts, through: it.through });
         let applied = self.applied.borrow().clone();
@@ -61,15 +61,15 @@ impl Engine {
             None => Timestamp::MAX,
         };
         let windows = windows::of(windows.collect(), &self.holes(), self.horizon(), end);
-        Ok(windows::joined(windows, self.beyond_the_log()?))
+        Ok(windows::joined(windows, self.beyond_the_log(&view)?))
     }
 
     /// Returns the times that the history still has, and that nothing but the history could show:
     /// the log that led there, or the base with which it began, was removed.
-    fn beyond_the_log(&self) -> Result<Vec<Window>, QueryError> {
+    fn beyond_the_log(&self, view: &hindsight_index::View<'_>) -> Result<Vec<Window>, QueryError> {
         let Some(history) = &self.history else { return Ok(Vec::new()) };
-        let bases = self.index.view().bases().map_err(QueryError::corrupt)?;
-        let begins = self.log_begins()?;
+        let bases = view.bases().map_err(QueryError::corrupt)?;
+        let begins = view.begins().map_err(QueryError::corrupt)?;
         let generations = history.generations();
         let newest = generations.last().map(|generation| generation.id);
         let only_here = |generation: Generation| {
@@ -93,9 +93,7 @@ impl Engine {
     /// # Errors
     /// Returns [`QueryError::Corrupt`] when the index cannot be read.
     pub fn log_begins(&self) -> Result<Option<Timestamp>, QueryError> {
-        let oldest = self.index.view().oldest().map_err(QueryError::corrupt)?;
-        let oldest = oldest.filter(|oldest| oldest.sequence > Sequence::FIRST.0);
-        Ok(oldest.map(|oldest| oldest.first.ts))
+        self.index.view().begins().map_err(QueryError::corrupt)
     }
 
     /// Returns the oldest time that the history keeps; zero while nothing was ever forgotten.
@@ -132,7 +130,8 @@ impl Engine {
     /// [`QueryError::NotRestorable`] when the time cannot be restored.
     pub fn resolve(&self, text: &str, exclusive: bool) -> Result<Timestamp, QueryError> {
         let spec: TimeSpec = text.parse()?;
-        let latest = self.latest()?.ok_or_else(|| {
+        let windows = self.windows()?;
+        let latest = windows.last().map(|window| window.through).ok_or_else(|| {
             let text =
                 "nothing is restorable yet: no base is complete. The status shows its progress";
             QueryError::NotRestorable { why: Why::NoBase, finding: text.into() }
@@ -141,7 +140,7 @@ impl Engine {
             if exclusive { spec.before_exclusive(latest) } else { spec.until_inclusive(latest) };
         let can_go_on = self.applied.borrow().stopped.is_none();
         let explained = |refused| explain_second(refused, spec, at, latest, can_go_on);
-        self.check(at).map_err(explained)?;
+        self.check_in(&windows, at).map_err(explained)?;
         Ok(at)
     }
 
@@ -166,12 +165,15 @@ impl Engine {
     /// Returns [`QueryError::NotRestorable`] with the reason when the time cannot be restored, and
     /// [`QueryError::Corrupt`] when the index cannot be read.
     pub fn check(&self, at: Timestamp) -> Result<(), QueryError> {
+        self.check_in(&self.windows()?, at)
+    }
+
+    fn check_in(&self, windows: &[Window], at: Timestamp) -> Result<(), QueryError> {
         let horizon = self.horizon();
         if at < horizon {
             return Err(ReadError::Forgotten { at, oldest: horizon }.into());
         }
-        let windows = self.windows()?;
-        if windows.iter().any(|window| window.from <= at && at <= window.through) {
+        if windows.iter().any(|window| window.holds(at)) {
             return Ok(());
         }
         let oldest = windows.first().map(|window| window.from);

@@ -24,7 +24,7 @@ pub use engine::{Engine, QUERY_MEMORY_BYTES, Window};
 pub use error::{QueryError, Why};
 pub use follow::{Applied, FollowError, Follower, NamedEntry, Stopped};
 pub use renew::{RenewError, renew_base};
-pub use retention::{RestsOn, compact_after, history_rests_on, keep_history};
+pub use retention::{compact_after, history_rests_on, keep_history};
 pub use snapshot::HistorySnapshot;
 pub use timeline::Timeline;
 pub use verify::{Damage, VerifyReport, verify};

@@ -63,9 +63,7 @@ pub fn renew_base(
         Ok(before) => before,
         Err(error) => return Ok(Renewal::NotExact(error.to_string())),
     };
-    for partial in hindsight_base::list(bases)?.partial {
-        hindsight_base::remove_partial(&partial)?;
-    }
+    hindsight_base::remove_left_overs(bases)?;
     let name = format!("history-{}-{}", at.ts.seconds(), at.ts.increment());
     let writer = BaseWriter::create(bases, &name, WriterSettings::default())?;
     if let Err(error) = write_all(&view, &writer, stop) {

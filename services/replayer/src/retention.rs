@@ -28,19 +28,19 @@ pub async fn keep_history(history: Arc<History>, keep: Duration, shutdown: Cance
     }
 }
 
-/// Asks a history to need no base before a certain one.
-pub type RestsOn = Arc<dyn Fn(&BaseSummary) -> bool + Send + Sync>;
-
 /// Returns what asks the history to rest on a later base, so that older bases and the log before it
 /// can be removed ([`History::rest_on`]). A history that rests on a still later base stays there. A
 /// failure is reported, and counts as no.
-pub fn history_rests_on(history: Arc<History>, index: Arc<Index>) -> RestsOn {
-    Arc::new(move |base| {
+pub fn history_rests_on(
+    history: Arc<History>,
+    index: Arc<Index>,
+) -> impl Fn(&BaseSummary) -> bool + Send + Sync {
+    move |base| {
         rests_on(&history, &index, base).unwrap_or_else(|error| {
             tracing::error!(%error, base = base.name, "the history cannot let go of older bases");
             false
         })
-    })
+    }
 }
 
 fn rests_on(history: &History, index: &Index, base: &BaseSummary) -> Result<bool, Cause> {
@@ -88,10 +88,9 @@ fn forget_old(history: &History, keep: Duration) -> Result<(), HistoryError> {
 
 /// Returns the first timestamp of the second that lies `keep` before.
 fn horizon_of(through: Timestamp, keep: Duration) -> Timestamp {
-    let keep = u32::try_from(keep.as_secs()).unwrap_or(u32::MAX);
-    match through.seconds().saturating_sub(keep) {
-        0 => Timestamp::ZERO,
-        seconds => Timestamp::new(seconds, 1),
+    match through.second_before(keep) {
+        Timestamp::ZERO => Timestamp::ZERO,
+        second => second.successor(),
     }
 }
 

@@ -6,12 +6,10 @@ use hindsight_history::{History, Hold, View};
 use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::time_series::BUCKETS_PREFIX;
+use hindsight_restore::commands::VIEWS;
 use hindsight_restore::{CollectionState, DocumentIterator, Snapshot, SourceError};
 
 use crate::unlogged;
-
-/// The collection whose documents define a database's views.
-const VIEWS: &str = "system.views";
 
 /// Returns the buckets that this definition of a view shows; `None` for other views.
 fn shown_by(db: &str, definition: &[u8]) -> Option<String> {

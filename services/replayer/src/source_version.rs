@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use hindsight_base::Base;
-use hindsight_history::{Generation, ReadError, Version};
+use hindsight_history::{ReadError, Version};
 use hindsight_oplog::raw::{Doc, DocWriter, Element};
 use hindsight_oplog::{FEATURE_VERSION_ID, FeatureVersion, Series, SourceVersion, Timestamp};
 
@@ -65,8 +65,8 @@ impl Engine {
     /// be read: a restore is then refused for that reason, and not for this one.
     fn series_of_base(&self, at: Timestamp) -> Option<Series> {
         let loaded = self.history.as_ref().map(|history| history.generations()).unwrap_or_default();
-        let holds = |it: &&Generation| it.window().is_some_and(|it| it.0 <= at && at <= it.1);
-        let version = loaded.iter().rev().find(holds).and_then(|it| it.base.server_version.clone());
+        let holds = loaded.iter().rev().find(|generation| generation.holds(at));
+        let version = holds.and_then(|generation| generation.base.server_version.clone());
         if let Some(version) = version {
             return version.parse().ok();
         }

@@ -10,12 +10,15 @@ use hindsight_tests::dbhash::{self, Snapshot};
 use hindsight_tests::hindsight::run_json;
 use hindsight_tests::replica_set::last_timestamp;
 use hindsight_tests::{HindsightProcess, ReplicaSet, SetOptions};
+use tempfile::TempDir;
 
 use crate::capture_checks::{restores_exactly, spelled, timestamp};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Longer than the history is kept (10 s).
 const WRITING: Duration = Duration::from_secs(18);
+
+const KEEP: [&str; 2] = ["--keep-history", "10s"];
 
 /// A time, the document with `_id` 1 at that time, and everything else.
 struct Point {
@@ -48,6 +51,41 @@ async fn write(client: &mongodb::Client, long: Duration) -> Result<Vec<Point>> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(points)
+}
+
+/// Starts a source of one member. Returns it with a client of it, and with a data directory.
+async fn begin() -> Result<(ReplicaSet, mongodb::Client, TempDir)> {
+    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
+    set.wait_for_primary(Duration::from_secs(60)).await?;
+    let client = set.client().await?;
+    Ok((set, client, tempfile::tempdir()?))
+}
+
+async fn wait_until_restorable(data: &Path) -> Result<()> {
+    run_json(data, &["wait", "--timeout", "60s"]).await?.expect_success().map(drop)
+}
+
+/// Writes for a while, during which the process lives for `life()` at a time and is killed. Calls
+/// `killed` after each kill. Returns with a process that runs.
+async fn write_among_kills(
+    (set, client): (&ReplicaSet, &mongodb::Client),
+    (data, args): (&Path, &[&str]),
+    long: Duration,
+    life: impl Fn() -> Duration,
+    mut killed: impl FnMut() -> Result<()>,
+) -> Result<(HindsightProcess, Vec<Point>)> {
+    let client = client.clone();
+    let writing = tokio::spawn(async move { write(&client, long).await });
+    while !writing.is_finished() {
+        let mut up = HindsightProcess::up(&set.uri(), data, args).await?;
+        tokio::time::sleep(life()).await;
+        up.kill()?;
+        killed()?;
+    }
+    let points = writing.await??;
+    let up = HindsightProcess::up(&set.uri(), data, args).await?;
+    wait_until_restorable(data).await?;
+    Ok((up, points))
 }
 
 async fn oldest(data: &Path) -> Result<Timestamp> {
@@ -108,14 +146,11 @@ async fn only_what_is_kept_is_shown(data: &Path, points: &[Point]) -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_older_than_the_horizon_is_refused_and_everything_else_is_exact() -> Result<()> {
-    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
-    set.wait_for_primary(Duration::from_secs(60)).await?;
-    let client = set.client().await?;
-    let directory = tempfile::tempdir()?;
+    let (set, client, directory) = begin().await?;
     let data = directory.path().join("data");
-    let mut up = HindsightProcess::up(&set.uri(), &data, &["--keep-history", "10s"]).await?;
+    let mut up = HindsightProcess::up(&set.uri(), &data, &KEEP).await?;
     let points = write(&client, WRITING).await?;
-    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    wait_until_restorable(&data).await?;
     wait_until_forgotten(&data, points[0].at).await?;
     is_refused(&data, points[0].at).await?;
     let history = run_json(&data, &["history", "kept.things", "1"]).await?.expect_success()?;
@@ -131,23 +166,11 @@ async fn what_is_older_than_the_horizon_is_refused_and_everything_else_is_exact(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_that_forgets_is_killed_again_and_again() -> Result<()> {
-    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
-    set.wait_for_primary(Duration::from_secs(60)).await?;
-    let client = set.client().await?;
-    let directory = tempfile::tempdir()?;
+    let (set, client, directory) = begin().await?;
     let data = directory.path().join("data");
-    let writing = tokio::spawn({
-        let client = client.clone();
-        async move { write(&client, WRITING).await }
-    });
-    while !writing.is_finished() {
-        let mut up = HindsightProcess::up(&set.uri(), &data, &["--keep-history", "10s"]).await?;
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        up.kill()?;
-    }
-    let points = writing.await??;
-    let mut up = HindsightProcess::up(&set.uri(), &data, &["--keep-history", "10s"]).await?;
-    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    let (process, life) = ((&*data, &KEEP[..]), || Duration::from_millis(2500));
+    let (mut up, points) =
+        write_among_kills((&set, &client), process, WRITING, life, || Ok(())).await?;
     wait_until_forgotten(&data, points[0].at).await?;
     ensure!(up.stop().await?.success(), "{}", up.stderr());
     only_what_is_kept_is_shown(&data, &points).await
@@ -217,18 +240,15 @@ async fn the_history_shows_what_the_log_no_longer_holds(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_kept_for_a_while_is_cut_behind_a_renewed_base() -> Result<()> {
-    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
-    set.wait_for_primary(Duration::from_secs(60)).await?;
-    let client = set.client().await?;
-    let directory = tempfile::tempdir()?;
+    let (set, client, directory) = begin().await?;
     let data = directory.path().join("data");
     let mut up = HindsightProcess::up(&set.uri(), &data, &SHORT_LOG).await?;
-    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    wait_until_restorable(&data).await?;
     let (mut bases, first_segments) = held(&data)?;
     let first_base = bases.remove(0);
     let points = write(&client, LONG_WRITING).await?;
     wait_until_removed(&data, &first_base).await?;
-    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    wait_until_restorable(&data).await?;
     the_history_shows_what_the_log_no_longer_holds(&data, &points).await?;
     ensure!(up.stop().await?.success(), "{}", up.stderr());
     let (bases, segments) = held(&data)?;
@@ -250,26 +270,19 @@ async fn a_log_that_is_kept_for_a_while_is_cut_behind_a_renewed_base() -> Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_cuts_its_log_is_killed_again_and_again() -> Result<()> {
-    let mut set = ReplicaSet::start(SetOptions::members(1)).await?;
-    set.wait_for_primary(Duration::from_secs(60)).await?;
-    let client = set.client().await?;
-    let directory = tempfile::tempdir()?;
+    let (set, client, directory) = begin().await?;
     let data = directory.path().join("data");
-    let writing = tokio::spawn({
-        let client = client.clone();
-        async move { write(&client, LONG_WRITING).await }
-    });
     let mut first_base = None;
-    while !writing.is_finished() {
-        let mut up = HindsightProcess::up(&set.uri(), &data, &SHORT_LOG).await?;
-        let life = 1500 + rand::random::<u64>() % 4000;
-        tokio::time::sleep(Duration::from_millis(life)).await;
-        up.kill()?;
-        first_base = first_base.or(held(&data)?.0.into_iter().next());
-    }
-    let points = writing.await??;
-    let mut up = HindsightProcess::up(&set.uri(), &data, &SHORT_LOG).await?;
-    run_json(&data, &["wait", "--timeout", "60s"]).await?.expect_success()?;
+    let note = || {
+        if first_base.is_none() {
+            first_base = held(&data)?.0.into_iter().next();
+        }
+        Ok(())
+    };
+    let life = || Duration::from_millis(1500 + rand::random::<u64>() % 4000);
+    let process = (&*data, &SHORT_LOG[..]);
+    let (mut up, points) =
+        write_among_kills((&set, &client), process, LONG_WRITING, life, note).await?;
     wait_until_removed(&data, &first_base.context("a base")?).await?;
     ensure!(up.stop().await?.success(), "{}", up.stderr());
     the_history_shows_what_the_log_no_longer_holds(&data, &points).await

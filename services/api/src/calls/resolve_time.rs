@@ -45,7 +45,7 @@ impl Unary for api::ResolveTimeRequest {
         let time = self.time.ok_or_else(|| invalid("time", "it is missing"))?;
         let at = engine.resolve(&time.text, time.exclusive).map_err(status_of)?;
         let windows = engine.windows().map_err(status_of)?;
-        let holds = windows.into_iter().find(|window| window.from <= at && at <= window.through);
+        let holds = windows.into_iter().find(|window| window.holds(at));
         // Before its beginning, the log knows neither the entry before the time nor the next one.
         let begins = engine.log_begins().map_err(status_of)?;
         let is_held = begins.is_none_or(|begins| begins <= at);

@@ -34,11 +34,12 @@ pub(super) fn spawn_retention(
 ) {
     let shutdown = tasks.shutdown().clone();
     if let Some(keep) = keep.history {
-        spawn(tasks, "horizon", keep_history(Arc::clone(history), keep, shutdown.clone()));
+        tasks.spawn_unfailing("horizon", keep_history(Arc::clone(history), keep, shutdown.clone()));
     }
     if let Some(keep) = keep.log {
         let rests_on = history_rests_on(Arc::clone(history), Arc::clone(&opened.index));
-        spawn(tasks, "retention", keep_log(opened, keep, rests_on, shutdown));
+        let rests_on = Arc::new(rests_on);
+        tasks.spawn_unfailing("retention", keep_log(opened, keep, rests_on, shutdown));
     }
 }
 
@@ -52,25 +53,13 @@ pub(super) fn spawn_files(
     engine: &Engine,
 ) -> Result<()> {
     let shutdown = tasks.shutdown().clone();
-    spawn(tasks, "packs", pack_log(opened, boards, shutdown.clone()));
+    tasks.spawn_unfailing("packs", pack_log(opened, boards, shutdown.clone()));
     let mut places: Vec<PathBuf> = vec![data.root().to_owned(), opened.bases.clone()];
     if let LogUrl::Directory(path) = LogChoice::of(&global.log, data)?.url {
         places.push(path);
     }
     let history = engine.history.clone();
     let bytes = history.map(|it| -> HistoryBytes { Arc::new(move || it.stored_bytes()) });
-    spawn(tasks, "disk", watch_disk(opened, places, bytes, live.disk.clone(), shutdown));
+    tasks.spawn_unfailing("disk", watch_disk(opened, places, bytes, live.disk.clone(), shutdown));
     Ok(())
-}
-
-/// Starts work that reports its failures itself.
-fn spawn(
-    tasks: &mut Tasks<Failure>,
-    name: &'static str,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
-    tasks.spawn(name, async move {
-        work.await;
-        Ok(())
-    });
 }

@@ -28,7 +28,7 @@ mod writer;
 
 pub use error::{Error, ErrorKind, Result};
 pub use frame::Frame;
-pub use listing::{BaseSummary, Listing, list, remove_partial};
+pub use listing::{BaseSummary, Listing, list, remove_left_overs, remove_partial};
 pub use manifest::{
     BaseKind, CollectionEntry, CollectionInfo, DataFile, Manifest, Origin, Source, Uuid, uuid_text,
 };

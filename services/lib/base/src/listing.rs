@@ -107,6 +107,20 @@ pub fn remove_partial(directory: &Path) -> Result<()> {
     fs::remove_dir_all(directory).map_err(Error::io("remove", directory))
 }
 
+/// Removes what unfinished bases left behind in a directory of bases. The caller must be the only
+/// one who writes bases there.
+///
+/// # Errors
+/// Returns [`Error::Refused`] when one of them is being written, and [`Error::Io`] when the
+/// directory cannot be listed or files cannot be removed.
+pub fn remove_left_overs(directory_of_bases: &Path) -> Result<()> {
+    for partial in list(directory_of_bases)?.partial {
+        tracing::info!(directory = %partial.display(), "removing a base that was never finished");
+        remove_partial(&partial)?;
+    }
+    Ok(())
+}
+
 /// Returns whether a process writes this base. The lock ends with the process that holds it,
 /// however the process ends.
 fn is_being_written(directory: &Path) -> Result<bool> {

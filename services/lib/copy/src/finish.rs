@@ -36,7 +36,7 @@ impl Started {
     ) -> Result<Base> {
         let progress = ProgressSender::new(progress);
         self.member.report_to(progress.clone());
-        remove_left_overs(directory_of_bases)?;
+        hindsight_base::remove_left_overs(directory_of_bases)?;
         let name = format!("copy-{}-{}", self.start.ts.seconds(), self.start.ts.increment());
         let base = BaseWriter::create(directory_of_bases, &name, self.settings.writer.clone())?;
         let copied = tokio::select! {
@@ -145,12 +145,4 @@ async fn finish(base: BaseWriter, origin: Origin, progress: &ProgressSender) -> 
         "copied a base"
     );
     Ok(base)
-}
-
-fn remove_left_overs(directory_of_bases: &Path) -> Result<()> {
-    for partial in hindsight_base::list(directory_of_bases)?.partial {
-        tracing::info!(directory = %partial.display(), "removing a base that was never finished");
-        hindsight_base::remove_partial(&partial)?;
-    }
-    Ok(())
 }

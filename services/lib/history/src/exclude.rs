@@ -23,11 +23,6 @@ impl History {
         excludes(&self.excluded, ns)
     }
 
-    /// Returns the patterns of what the store leaves out.
-    pub fn excluded(&self) -> &[NamespacePattern] {
-        &self.excluded
-    }
-
     /// Makes the store leave out what the settings say. A store that left out something else is
     /// emptied: it is rebuilt from the base and the log.
     pub(crate) fn exclude_as_set(&mut self) -> Result<(), HistoryError> {

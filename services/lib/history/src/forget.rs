@@ -115,9 +115,9 @@ impl History {
 /// Returns the first time from `at` on that can be read. A horizon inside a hole between two
 /// generations would leave times behind it that nothing answers for.
 fn after_holes(generations: &[Generation], at: Timestamp) -> Timestamp {
-    let windows = || generations.iter().filter_map(Generation::window);
-    if windows().any(|(from, through)| from <= at && at <= through) {
+    if generations.iter().any(|generation| generation.holds(at)) {
         return at;
     }
-    windows().map(|(from, _)| from).filter(|from| *from > at).min().unwrap_or(at)
+    let windows = generations.iter().filter_map(Generation::window);
+    windows.map(|(from, _)| from).filter(|from| *from > at).min().unwrap_or(at)
 }

@@ -92,6 +92,11 @@ impl Generation {
         (self.loaded && through >= from).then_some((from, through))
     }
 
+    /// Returns whether the state at a time can be read.
+    pub fn holds(&self, at: Timestamp) -> bool {
+        self.window().is_some_and(|(from, through)| from <= at && at <= through)
+    }
+
     /// Returns the last time whose state is complete. A base alone (S = E) is complete at its own
     /// time.
     pub fn through(&self) -> Timestamp {

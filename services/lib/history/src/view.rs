@@ -57,10 +57,7 @@ impl History {
         })?;
         let generations = self.generations();
         let windows = || generations.iter().filter_map(Generation::window);
-        let holds = |generation: &&Generation| {
-            generation.window().is_some_and(|(from, through)| from <= at && at <= through)
-        };
-        match generations.iter().rev().find(holds) {
+        match generations.iter().rev().find(|generation| generation.holds(at)) {
             Some(generation) => Ok(View::new(self, generation.id, at, pin)),
             None => Err(ReadError::OutOfWindow {
                 at,

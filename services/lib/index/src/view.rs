@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use hindsight_oplog::{OpTime, Timestamp};
+use hindsight_segment::Sequence;
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, Snapshot};
 use serde::de::DeserializeOwned;
 
@@ -61,6 +62,13 @@ impl<'a> View<'a> {
     /// Returns the first segment held. The log may have begun before it.
     pub fn oldest(&self) -> Result<Option<SegmentSummary>, IndexError> {
         self.segments_from(0).next().transpose()
+    }
+
+    /// Returns the time of the first entry held, when segments before it were removed from the log;
+    /// `None` while the log holds everything that was ever captured.
+    pub fn begins(&self) -> Result<Option<Timestamp>, IndexError> {
+        let oldest = self.oldest()?.filter(|oldest| oldest.sequence > Sequence::FIRST.0);
+        Ok(oldest.map(|oldest| oldest.first.ts))
     }
 
     /// Returns the segment with this number; `None` when it is not held.

@@ -1,6 +1,7 @@
 //! Positions in an oplog.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::raw::{Doc, Element, Malformed};
 
@@ -41,6 +42,13 @@ impl Timestamp {
     /// Returns the increment within the second.
     pub const fn increment(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Returns the beginning (increment 0) of the second that lies `span` before this one's, in
+    /// whole seconds; [`Timestamp::ZERO`] when that would be before 1970.
+    pub fn second_before(self, span: Duration) -> Self {
+        let span = u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+        Timestamp::new(self.seconds().saturating_sub(span), 0)
     }
 
     /// Returns the largest timestamp smaller than this one; [`Timestamp::ZERO`] for itself.

@@ -50,6 +50,18 @@ impl<E: Send + 'static> Tasks<E> {
         self.names.push((handle.id(), name));
     }
 
+    /// Starts a task that reports its failures itself. It must watch the shutdown token.
+    pub fn spawn_unfailing(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn(name, async move {
+            work.await;
+            Ok(())
+        });
+    }
+
     /// Starts work that blocks its thread. The work must watch the shutdown token itself.
     pub fn spawn_blocking(
         &mut self,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use hindsight_index::{Index, SegmentSummary};
+use hindsight_index::Index;
 use hindsight_log::SegmentLog;
 use hindsight_oplog::raw::Malformed;
 use hindsight_oplog::{CommandKind, Entry, OpTime, Shape, Timestamp};
@@ -55,9 +55,8 @@ fn segments(
     let mut planner = Planner::new(span, touched.names());
     let mut wanted = Vec::new();
     let view = index.view();
-    let oldest = view.oldest().map_err(QueryError::corrupt)?;
-    let was_cut = |oldest: &SegmentSummary| oldest.sequence > Sequence::FIRST.0;
-    if oldest.filter(was_cut).is_some_and(|oldest| span.after < oldest.first.ts) {
+    let begins = view.begins().map_err(QueryError::corrupt)?;
+    if begins.is_some_and(|begins| span.after < begins) {
         return Ok(None);
     }
     let segments = view.segments_covering(span.after, Timestamp::MAX);

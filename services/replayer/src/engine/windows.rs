@@ -15,6 +15,13 @@ pub struct Window {
     pub through: Timestamp,
 }
 
+impl Window {
+    /// Returns whether the time lies in the window.
+    pub fn holds(&self, at: Timestamp) -> bool {
+        self.from <= at && at <= self.through
+    }
+}
+
 /// The times between an entry that ended the history and the base with which the history began
 /// again. Neither bound is part of the hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

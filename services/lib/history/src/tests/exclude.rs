@@ -95,7 +95,7 @@ fn a_store_is_rebuilt_when_the_settings_change_unless_times_would_be_lost() {
     let fixture = self::fixture();
     drop(fixture.history);
     let history = open(&fixture.dir, Some(&[])).unwrap();
-    assert!(history.generations().is_empty() && history.excluded().is_empty());
+    assert!(history.generations().is_empty() && history.excluded.is_empty());
 }
 
 #[test]
