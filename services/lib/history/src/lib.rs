@@ -51,7 +51,6 @@ mod value;
 mod versions;
 mod view;
 mod writer;
-mod xxh3;
 
 pub use digest::Digest;
 pub use error::{ApplyError, HistoryError, ReadError};
