@@ -77,13 +77,13 @@ fn check_positions(now: &Positions, set: &State, store: &Store) -> Result<(), St
     ensure(now.received.is_none_or(|at| at <= committed), || "received what no majority holds")?;
     ensure(now.majority.is_none_or(|at| at <= committed), || "a majority point of no majority")?;
     let (Some(durable), Some(sequence)) = (now.durable, now.sequence) else { return Ok(()) };
-    let appended = store.appended();
-    let Some(segment) = (sequence as usize).checked_sub(1).and_then(|at| appended.get(at)) else {
-        return Err("durable before the log holds it".to_owned());
-    };
-    ensure(segment.info.last() == durable, || "durable is not the end of the segment")?;
+    let run = store.look(|appended| {
+        let segment = (sequence as usize).checked_sub(1).and_then(|at| appended.get(at));
+        let segment = segment.ok_or("durable before the log holds it")?;
+        ensure(segment.info.last() == durable, || "durable is not the end of the segment")?;
+        Ok::<_, String>(run_of(appended, sequence as usize - 1))
+    })?;
     let restorable = now.restorable_through.ok_or("durable, and nothing is restorable")?;
-    let run = run_of(&appended, sequence as usize - 1);
     let oldest = oldest_prepared(set, durable, run);
     let most = oldest.map_or(durable.ts, Timestamp::predecessor);
     ensure(restorable <= most, || "restorable past a prepared transaction")
@@ -107,7 +107,7 @@ pub(crate) async fn check_log(set: &Set, store: &Store) -> Result<Vec<Recorded>,
     let memory = store.memory();
     let infos = memory.infos(Sequence::FIRST, usize::MAX).await;
     let infos = infos.map_err(|error| format!("the chain is broken: {error}"))?;
-    let appended = store.appended();
+    let appended = store.look(<[Appended]>::to_vec);
     let begins = infos.first().map_or(appended.len(), |info| info.sequence().index());
     ensure(begins + infos.len() == appended.len(), || "segments came or went")?;
     let mut recorded = Vec::new();

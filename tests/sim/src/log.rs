@@ -76,8 +76,9 @@ impl Store {
         &self.memory
     }
 
-    pub(crate) fn appended(&self) -> Vec<Appended> {
-        self.state().appended.clone()
+    /// Shows every segment that was ever appended.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&[Appended]) -> T) -> T {
+        see(&self.state().appended)
     }
 
     /// How many segments were appended.

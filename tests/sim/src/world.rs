@@ -217,8 +217,10 @@ impl World {
         }
         if let Some(open) = end.seal.oldest_unresolved {
             let holds = |it: &&Appended| it.info.last() >= open;
-            let appended = self.store.appended();
-            most = most.min(appended.iter().find(holds).map_or(0, |it| it.info.sequence().0));
+            let first = self
+                .store
+                .look(|appended| appended.iter().find(holds).map_or(0, |it| it.info.sequence().0));
+            most = most.min(first);
         }
         let sequence = Sequence(self.random.random_range(0..=most));
         let removed = self.store.memory().remove_before(sequence).await;
