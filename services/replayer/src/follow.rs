@@ -198,7 +198,8 @@ impl Follower {
         let mut applier = self.applier(&writer)?;
         let mut sequence = self.first_segment(&applier)?;
         let mut flushed = Instant::now();
-        let mut ahead = ReadAhead::new(&self.log, &self.runtime);
+        let finder = looks_ahead().then_some(&self.history);
+        let mut ahead = ReadAhead::new(&self.log, finder, &self.runtime);
         while !shutdown.is_cancelled() {
             let summary = self.index.view().segment(sequence.0)?;
             let Some(summary) = summary else {
@@ -211,8 +212,9 @@ impl Follower {
             if summary.gap_before.is_some() && summary.first > applier.units.base().capture_from {
                 break;
             }
-            let segment =
+            let mut segment =
                 ahead.take(sequence, self.index.view().segment(sequence.0 + 1)?.is_some())?;
+            writer.use_ahead(segment.documents.take());
             let outcome = applier.apply_segment(&segment, &mut writer);
             // Also after a failure: what came before the failed entry is in the history.
             self.publish_stored(applier.entries);
@@ -231,6 +233,13 @@ impl Follower {
         writer.flush()?;
         Ok(())
     }
+}
+
+/// Whether documents are found ahead of their entries. On one or two cores that costs more than it
+/// spares (docs/decisions/0027). Tests do so on any machine.
+fn looks_ahead() -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cfg!(test) || cores > 2
 }
 
 /// Returns the oldest base whose entries the run holds.

@@ -11,10 +11,11 @@
 //! of the entries.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use hindsight_history::{BaseInfo, CollectionState, History, Progress, Settings};
+use hindsight_history::{Ahead, BaseInfo, CollectionState, History, Progress, Settings};
 use hindsight_oplog::raw::{Doc, DocWriter, kind};
 use hindsight_oplog::{Entry, OpTime, Timestamp};
 use tempfile::TempDir;
@@ -46,6 +47,12 @@ struct Log {
     /// Where each entry begins.
     starts: Vec<usize>,
     ids: Vec<[u8; 12]>,
+}
+
+impl Log {
+    fn entry(&self, number: usize) -> &[u8] {
+        &self.bytes[self.starts[number]..self.starts[number + 1]]
+    }
 }
 
 /// Returns a number from the environment, or the default.
@@ -157,19 +164,40 @@ fn open_with(documents: &[Vec<u8>]) -> (TempDir, History) {
     (dir, history)
 }
 
-fn apply_all(history: &History, log: &Log) {
+/// Applies segment after segment. If the history looks ahead, another thread finds the documents of
+/// the next segment meanwhile, as in the replayer.
+fn apply_all(history: &History, log: &Log, looks_ahead: bool) {
     let mut writer = history.writer().expect("a writer");
     let entries = log.starts.len() - 1;
-    for number in 0..entries {
-        let bytes = &log.bytes[log.starts[number]..log.starts[number + 1]];
-        let entry = Entry::parse(bytes).expect("an entry");
-        writer.apply(entry.ts(), entry.optime, [entry.operation()]).expect("it fits");
-        if number % COMMIT_EVERY == COMMIT_EVERY - 1 {
-            writer.commit_behind(Progress::at(entry.optime)).expect("stored");
-        }
+    let mut ahead = None;
+    for first in (0..entries).step_by(COMMIT_EVERY) {
+        let end = entries.min(first + COMMIT_EVERY);
+        ahead = std::thread::scope(|scope| {
+            let following = end..entries.min(end + COMMIT_EVERY);
+            let read = || read_ahead(history, log, following);
+            let next = looks_ahead.then(|| scope.spawn(read));
+            writer.use_ahead(ahead.take());
+            for number in first..end {
+                let entry = Entry::parse(log.entry(number)).expect("an entry");
+                writer.apply(entry.ts(), entry.optime, [entry.operation()]).expect("it fits");
+            }
+            writer.commit_behind(Progress::at(optime_of(end - 1))).expect("stored");
+            next.map(|next| next.join().expect("no panic"))
+        });
     }
-    writer.commit(Progress::at(optime_of(entries - 1))).expect("stored");
     writer.flush().expect("durable");
+    if std::env::var_os("HINDSIGHT_BENCH_CPU").is_some() {
+        println!("{:?}", writer.counts());
+    }
+}
+
+fn read_ahead(history: &History, log: &Log, entries: Range<usize>) -> Ahead {
+    let mut ahead = history.look_ahead().expect("a writer exists");
+    for number in entries {
+        let entry = Entry::parse(log.entry(number)).expect("an entry");
+        ahead.want(&entry.operation()).expect("readable");
+    }
+    ahead.read().expect("readable")
 }
 
 /// Returns the CPU time of this thread so far. On a busy machine this says more than the wall
@@ -180,6 +208,15 @@ fn thread_cpu() -> Duration {
     Duration::from_nanos(nanoseconds.unwrap_or_default())
 }
 
+/// Returns the CPU time of all threads so far, in steps of 10 ms.
+fn process_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = text.rsplit(") ").next().unwrap_or_default().split(' ');
+    // The fields `utime` and `stime`, in ticks of 10 ms.
+    let ticks = after_name.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
 fn apply(c: &mut Criterion) {
     let log = make_log(wanted("HINDSIGHT_BENCH_ENTRIES", 1_000_000));
     let entries = log.starts.len() - 1;
@@ -187,32 +224,34 @@ fn apply(c: &mut Criterion) {
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     group.warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_secs(20));
     group.throughput(Throughput::Elements(entries as u64));
-    group.bench_function("apply and flush", |b| {
-        b.iter_custom(|rounds| {
-            let mut spent = Duration::ZERO;
-            for _ in 0..rounds {
-                let (_dir, history) = open();
-                let (start, cpu) = (Instant::now(), thread_cpu());
-                apply_all(&history, &log);
-                spent += start.elapsed();
-                if std::env::var_os("HINDSIGHT_BENCH_CPU").is_some() {
-                    println!(
-                        "{:?} ({:?} on this thread's CPU)",
-                        start.elapsed(),
-                        thread_cpu() - cpu
-                    );
+    for (name, looks_ahead) in [("apply and flush", false), ("apply, looking ahead", true)] {
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    let (_dir, history) = open();
+                    let (start, cpu, all) = (Instant::now(), thread_cpu(), process_cpu());
+                    apply_all(&history, &log, looks_ahead);
+                    let took = start.elapsed();
+                    spent += took;
+                    if std::env::var_os("HINDSIGHT_BENCH_CPU").is_some() {
+                        let (cpu, all) = (thread_cpu() - cpu, process_cpu() - all);
+                        println!(
+                            "{took:?} ({cpu:?} on this thread's CPU, {all:?} on all threads')"
+                        );
+                    }
                 }
-            }
-            spent
+                spent
+            });
         });
-    });
+    }
 
     let reads = wanted("HINDSIGHT_BENCH_READS", 100_000);
     if reads == 0 {
         return;
     }
     let (_dir, history) = open();
-    apply_all(&history, &log);
+    apply_all(&history, &log, false);
     let mut random = Random(7);
     let mut read = || {
         let id = id_only(log.ids[random.below(log.ids.len())]);
@@ -296,7 +335,7 @@ fn large(_: &mut Criterion) {
     let (dir, history) = open_with(&documents);
     let before = disk(&dir);
     let (start, cpu) = (Instant::now(), thread_cpu());
-    apply_all(&history, &log);
+    apply_all(&history, &log, false);
     let (took, cpu) = (start.elapsed(), thread_cpu() - cpu);
     let after = disk(&dir);
     let entries = log.bytes.len() as f64;

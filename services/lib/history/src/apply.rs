@@ -24,7 +24,7 @@ use hindsight_oplog::raw::{Doc, Element};
 use hindsight_oplog::update::{Update, UpdateError, UserUpdate};
 use hindsight_oplog::{Operation, Timestamp, id_key};
 
-use crate::assemble::Whole;
+use crate::assemble::Newest;
 use crate::proof::Change;
 use crate::unit::{Target, Unit};
 use crate::value::{self, Chain, Order, Stored};
@@ -227,13 +227,7 @@ impl Writer<'_> {
     pub(crate) fn note_greatest(&mut self, number: u32) -> Result<bool, ApplyError> {
         let greatest = match self.greatest.entry(number) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                let mut versions = self.history.versions_of(number);
-                versions.seek_to_last();
-                versions.status()?;
-                unknown
-                    .insert(versions.key().map(key::prefix_of_version).unwrap_or_default().to_vec())
-            }
+            Entry::Vacant(unknown) => unknown.insert(self.history.greatest_prefix(number)?),
         };
         let is_greater = self.prefix > *greatest;
         if is_greater {
@@ -291,22 +285,19 @@ impl Writer<'_> {
                 }
             };
         }
-        self.seek.clear();
-        self.seek.extend_from_slice(&self.prefix);
-        self.seek.extend_from_slice(&[0; key::TIME_LENGTH]);
-        self.stored.seek(&self.seek);
-        self.stored.status().map_err(HistoryError::from)?;
-        let newest = self.stored.key().filter(|key| key::prefix_of_version(key) == self.prefix);
-        let Some(visible) = newest.map(key::time_of_version) else {
-            return Ok(Found::default());
-        };
-        match self.assembler.read(&mut self.stored)? {
-            None => Ok(Found { visible, ..Found::default() }),
-            Some(Whole { document, order, chain }) => {
-                see(document)?;
-                Ok(Found { exists: true, order, visible, chain })
+        let read = self.ahead.as_ref().and_then(|ahead| ahead.find(hash, &self.prefix));
+        let newest = match read {
+            Some(newest) => {
+                self.counts.ahead += 1;
+                newest
             }
-        }
+            None => self.assembler.newest(&mut self.stored, &self.prefix)?,
+        };
+        let Some(Newest { visible, document }) = newest else { return Ok(Found::default()) };
+        let visible = Some(visible);
+        let Some(document) = document else { return Ok(Found { visible, ..Found::default() }) };
+        see(document.document)?;
+        Ok(Found { exists: true, order: document.order, visible, chain: document.chain })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Puts together the documents that are stored as deltas.
 
+use hindsight_oplog::Timestamp;
 use hindsight_oplog::raw::Doc;
 use hindsight_oplog::update::Update;
 use rocksdb::DBRawIterator;
@@ -15,6 +16,15 @@ pub(crate) struct Assembler {
     /// Where each of them ends.
     ends: Vec<usize>,
     document: Vec<u8>,
+    /// Where to look for the newest version.
+    seek: Vec<u8>,
+}
+
+/// The newest version of a document. Without `document` it is a deletion.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newest<'a> {
+    pub(crate) visible: Timestamp,
+    pub(crate) document: Option<Whole<'a>>,
 }
 
 /// A document as one version has it.
@@ -27,6 +37,25 @@ pub(crate) struct Whole<'a> {
 }
 
 impl Assembler {
+    /// Finds the newest version of the document with this prefix; `None` when there is none.
+    ///
+    /// # Errors
+    /// As for [`Assembler::read`].
+    pub(crate) fn newest<'a>(
+        &'a mut self,
+        versions: &'a mut DBRawIterator<'_>,
+        prefix: &[u8],
+    ) -> Result<Option<Newest<'a>>, HistoryError> {
+        self.seek.clear();
+        self.seek.extend_from_slice(prefix);
+        self.seek.extend_from_slice(&[0; key::TIME_LENGTH]);
+        versions.seek(&self.seek);
+        versions.status()?;
+        let newest = versions.key().filter(|key| key::prefix_of_version(key) == prefix);
+        let Some(visible) = newest.and_then(key::time_of_version) else { return Ok(None) };
+        Ok(Some(Newest { visible, document: self.read(versions)? }))
+    }
+
     /// Returns the document of the version under the iterator; `None` for a deletion. The iterator
     /// goes on to the last whole document that the version builds on.
     ///

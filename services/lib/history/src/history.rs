@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hindsight_oplog::{NamespacePattern, Timestamp};
 use rocksdb::{DB, DBRawIterator, Options, ReadOptions, WriteBatch};
@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::claim::Claim;
 use crate::generation::{self, Generation};
 use crate::horizon::Horizon;
+use crate::recent::Recent;
 use crate::settings::{Settings, write_options};
 use crate::skips::Skips;
 use crate::{HistoryError, Observed, exclude, key, observed, state};
@@ -36,6 +37,11 @@ pub struct History {
     pub(crate) rests_on: RwLock<BTreeMap<u32, String>>,
     /// What the store leaves out.
     pub(crate) excluded: Vec<NamespacePattern>,
+    /// How many commits the store holds, counted since the store was opened. A new writer counts,
+    /// too.
+    pub(crate) commits: Arc<AtomicU64>,
+    /// What the writer remembers. There once a writer was started.
+    pub(crate) recent: OnceLock<Arc<Recent>>,
 }
 
 impl History {
@@ -116,6 +122,8 @@ impl History {
             settings,
             generations: Arc::new(RwLock::new(generations)),
             claimed: AtomicBool::new(false),
+            commits: Arc::default(),
+            recent: OnceLock::new(),
             horizon,
         })
     }
@@ -260,6 +268,14 @@ impl History {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
         self.db.raw_iterator_opt(options)
+    }
+
+    /// Returns the greatest prefix of a number in the store; empty when there is none.
+    pub(crate) fn greatest_prefix(&self, number: u32) -> Result<Vec<u8>, HistoryError> {
+        let mut versions = self.versions_of(number);
+        versions.seek_to_last();
+        versions.status()?;
+        Ok(versions.key().map(key::prefix_of_version).unwrap_or_default().to_vec())
     }
 
     /// Returns an iterator over all versions of a number, in the order of ids. The blocks that it

@@ -8,12 +8,14 @@
 //! store.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use hindsight_oplog::Timestamp;
 
 use crate::key;
+use crate::recent::Recent;
 
 #[derive(Default)]
 struct Arena {
@@ -147,7 +149,7 @@ impl Pending {
 pub(crate) struct Latest {
     young: Arena,
     old: Arena,
-    hasher: RandomState,
+    recent: Arc<Recent>,
     limit: usize,
     /// Slots of the young arena before this index are in the store.
     stored: usize,
@@ -158,18 +160,15 @@ pub(crate) struct Latest {
 pub(crate) struct Mark(usize);
 
 impl Latest {
-    pub(crate) fn new(limit: usize) -> Self {
-        Latest {
-            young: Arena::default(),
-            old: Arena::default(),
-            hasher: RandomState::new(),
-            limit,
-            stored: 0,
-        }
+    pub(crate) fn new(limit: usize, recent: Arc<Recent>) -> Self {
+        // What an earlier writer noted says nothing about this one.
+        recent.next_arena();
+        recent.next_arena();
+        Latest { young: Arena::default(), old: Arena::default(), recent, limit, stored: 0 }
     }
 
     pub(crate) fn hash(&self, prefix: &[u8]) -> u64 {
-        self.hasher.hash_one(prefix)
+        self.recent.hash(prefix)
     }
 
     /// Returns the newest version of the document, if it is still remembered.
@@ -209,6 +208,7 @@ impl Latest {
         document: Option<u32>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.recent.note(hash);
         let arena = &mut self.young;
         let start = arena.bytes.len();
         arena.bytes.extend_from_slice(prefix);
@@ -274,6 +274,7 @@ impl Latest {
         // A huge transaction may have made it grow; this gives the memory back.
         self.young.bytes.shrink_to(self.limit * 2);
         self.stored = 0;
+        self.recent.next_arena();
         true
     }
 }
@@ -317,7 +318,7 @@ mod tests {
 
     #[test]
     fn the_newest_version_is_found_even_among_equal_hashes() {
-        let mut latest = Latest::new(1 << 20);
+        let mut latest = Latest::new(1 << 20, Arc::default());
         push(&mut latest, 7, b"a", 1, b"a1");
         push(&mut latest, 7, b"b", 2, b"b1");
         push(&mut latest, 7, b"a", 3, b"a2");
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn versions_are_stored_in_the_order_of_keys_and_the_last_of_equal_ones_last() {
-        let mut latest = Latest::new(1 << 20);
+        let mut latest = Latest::new(1 << 20, Arc::default());
         for (prefix, value) in [(b"c", b"1"), (b"a", b"2"), (b"b", b"3"), (b"a", b"4")] {
             push(&mut latest, 1, prefix, 1, value);
         }
@@ -338,7 +339,7 @@ mod tests {
 
     #[test]
     fn versions_are_forgotten_after_two_full_arenas_and_never_before_they_are_stored() {
-        let mut latest = Latest::new(10);
+        let mut latest = Latest::new(10, Arc::default());
         push(&mut latest, 1, b"a", 1, b"0123456789");
         push(&mut latest, 2, b"b", 1, b"0123456789");
         assert_eq!(pending(&latest).len(), 2);
@@ -353,7 +354,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_back_is_not_pending() {
-        let mut latest = Latest::new(1 << 20);
+        let mut latest = Latest::new(1 << 20, Arc::default());
         push(&mut latest, 1, b"a", 1, b"x");
         let mark = latest.mark();
         push(&mut latest, 2, b"b", 1, b"y");
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     fn the_document_of_a_delta_is_kept_once_and_counts() {
-        let mut latest = Latest::new(100);
+        let mut latest = Latest::new(100, Arc::default());
         let push = |latest: &mut Latest, seconds, document: &[u8]| {
             let write = |out: &mut Vec<u8>| out.push(b'd');
             let time = Timestamp::new(seconds, 1);

@@ -16,6 +16,7 @@
 //! by an equal but different string finds nothing. Callers that look up strings, or compare them,
 //! check [`CollectionState::collation`] first.
 
+mod ahead;
 mod apply;
 mod assemble;
 mod capped;
@@ -38,6 +39,7 @@ mod observe;
 mod observed;
 mod pair;
 mod proof;
+mod recent;
 mod rest;
 mod scan;
 mod settings;
@@ -52,6 +54,7 @@ mod versions;
 mod view;
 mod writer;
 
+pub use ahead::{Ahead, LookAhead};
 pub use digest::Digest;
 pub use error::{ApplyError, HistoryError, ReadError};
 pub use forget::Hold;

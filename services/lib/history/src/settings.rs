@@ -14,6 +14,8 @@ use crate::key;
 
 /// 16 shards: with RocksDB's own choice a shard is hardly larger than the top of a file's index.
 const CACHE_SHARD_BITS: i32 = 4;
+/// RocksDB's own number of levels.
+const LEVELS: usize = 7;
 
 /// Settings of the store. Sizes are in bytes. The process holds up to about `cache_bytes + 4 *
 /// write_buffer_bytes + 2 * latest_bytes`, plus what is applied and not yet committed.
@@ -87,7 +89,11 @@ impl Settings {
         options.set_level_zero_stop_writes_trigger(48);
         options.set_target_file_size_base(64 << 20);
         options.set_max_bytes_for_level_base(768 << 20);
-        options.set_compression_type(DBCompressionType::Lz4);
+        // What the first level holds is written again soon: compressing that twice costs more than
+        // writing it as it is (docs/decisions/0027).
+        let mut levels = [DBCompressionType::Lz4; LEVELS];
+        levels[0] = DBCompressionType::None;
+        options.set_compression_per_level(&levels);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         // Window and strategy are those of the level. Level 1, because most of what is compacted
         // once is compacted again.

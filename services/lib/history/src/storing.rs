@@ -3,6 +3,7 @@
 //!
 //! At most one batch is in flight, so memory stays bounded and batches reach the store in order.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
@@ -45,6 +46,7 @@ impl Storing {
     pub(crate) fn start(
         db: Arc<DB>,
         generations: Arc<RwLock<Vec<Generation>>>,
+        commits: Arc<AtomicU64>,
     ) -> Result<Self, HistoryError> {
         let (jobs, todo) = sync_channel::<Job>(1);
         let (done, results) = sync_channel(1);
@@ -52,6 +54,7 @@ impl Storing {
             for Job { mut versions, records, generation } in todo {
                 let result = db.write_opt(batch(&mut versions, &records), &write_options());
                 if result.is_ok() {
+                    commits.fetch_add(1, Ordering::AcqRel);
                     history::show(&generations, generation);
                 }
                 // When a batch is missing, no later batch may follow.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::{Applied, ApplyError, BaseInfo, CollectionState, History, Progress, Settings, Writer};
 
+mod ahead;
 mod capped;
 mod crash;
 mod ddl;

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hindsight_oplog::{OpKind, OpTime, Operation, Timestamp};
 use rocksdb::DBRawIterator;
 
+use crate::ahead::Ahead;
 use crate::assemble::Assembler;
 use crate::capped::Trimming;
 use crate::catalog::Previous;
@@ -48,6 +50,8 @@ pub struct Counts {
     /// Writes to unlogged and capped collections that met a state that a strict write would not
     /// accept. They may do so at any time.
     pub tolerated: u64,
+    /// Documents whose newest version had been read ahead ([`Writer::use_ahead`]).
+    pub ahead: u64,
     /// Documents into which the server put its own clock, so that the history holds only about the
     /// same time.
     pub clock_values: u64,
@@ -79,7 +83,7 @@ pub struct Writer<'h> {
     pub(crate) stored: DBRawIterator<'h>,
     /// Number and id key of the current document.
     pub(crate) prefix: Vec<u8>,
-    pub(crate) seek: Vec<u8>,
+    pub(crate) ahead: Option<Ahead>,
     pub(crate) assembler: Assembler,
     pub(crate) counts: Counts,
     /// The greatest prefix that each number ever had.
@@ -97,6 +101,12 @@ pub struct Writer<'h> {
     stopped: Option<OpTime>,
     window_closed: bool,
     pub(crate) storing: Storing,
+    /// The number of the commit that was handed over last. Commits are counted in the history.
+    handed: u64,
+    /// The last commit of which `latest` remembers versions in its old arena.
+    old_through: u64,
+    /// The last commit of which `latest` may have forgotten versions.
+    pub(crate) forgotten: u64,
     _claim: Claim<'h>,
 }
 
@@ -113,15 +123,26 @@ impl<'h> Writer<'h> {
         claim: Claim<'h>,
         generation: Generation,
     ) -> Result<Self, HistoryError> {
+        // Nothing that was read ahead before this writer began may be used.
+        let handed = history.commits.fetch_add(1, Ordering::AcqRel) + 1;
+        let recent = history.recent.get_or_init(Arc::default);
+        let storing = Storing::start(
+            Arc::clone(&history.db),
+            Arc::clone(&history.generations),
+            Arc::clone(&history.commits),
+        )?;
         Ok(Writer {
             history,
-            latest: Latest::new(history.settings.latest_bytes),
+            latest: Latest::new(history.settings.latest_bytes, Arc::clone(recent)),
             stored: history.version_finder(),
             prefix: Vec::with_capacity(64),
-            seek: Vec::with_capacity(64),
+            ahead: None,
             assembler: Assembler::default(),
             counts: Counts::default(),
-            storing: Storing::start(Arc::clone(&history.db), Arc::clone(&history.generations))?,
+            storing,
+            handed,
+            old_through: handed,
+            forgotten: handed,
             greatest: HashMap::new(),
             trimming: Trimming::default(),
             proof: Proof::new(generation.hashes),

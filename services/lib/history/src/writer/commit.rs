@@ -45,6 +45,7 @@ impl Writer<'_> {
         };
         let records = self.records(&generation);
         self.storing.store(&self.latest, records, generation.clone())?;
+        self.handed += 1;
         self.edits.clear();
         self.observed.clear();
         self.deleted.clear();
@@ -52,6 +53,8 @@ impl Writer<'_> {
         // store.
         if self.latest.stored() {
             self.stored.refresh()?;
+            self.forgotten = std::mem::replace(&mut self.old_through, self.handed);
+            self.doubt_ahead();
         }
         if self.greatest.len() > REMEMBERED_COLLECTIONS {
             // Once all of it is in the store, it can be read from there when it is needed.
