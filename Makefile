@@ -12,7 +12,7 @@ EVERYTHING = --workspace --all-targets
 VERSIONS = 4.4.2 5.0.4 6.0.27 7.0.28
 
 .DEFAULT_GOAL := help
-.PHONY: help tools sources build fmt lint test test-matrix torture sim demo bench
+.PHONY: help tools sources build fmt lint test test-matrix torture soak sim demo bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ torture: build ## the tests of crashes, failovers and random input, each at full
 	HINDSIGHT_TEST_UPDATES=100000 HINDSIGHT_TEST_FILTERS=150000 HINDSIGHT_TEST_POINTS=100 HINDSIGHT_TEST_EXAMPLES=500 \
 	    cargo test --locked --workspace --no-fail-fast --test main -- --test-threads 1 \
 	    crash:: restarts:: kafka::failover kafka::outage elections:: corruption:: delta_fuzz:: query:: between:: api::fuzz
+
+soak: build ## a steady load while history and log are cut: make soak MINUTES=60
+	HINDSIGHT_TEST_SOAK_MINUTES=$(or $(MINUTES),60) \
+	    cargo test --locked --workspace --test main -- --ignored --nocapture soak::
 
 # `make test` runs seeds 0 to 1,999.
 sim: tools sources ## simulate capture: make sim SEEDS=100000 FIRST=2000

@@ -88,7 +88,7 @@ async fn write_among_kills(
     Ok((up, points))
 }
 
-async fn oldest(data: &Path) -> Result<Timestamp> {
+pub(crate) async fn oldest(data: &Path) -> Result<Timestamp> {
     let windows = run_json(data, &["windows"]).await?.expect_success()?.json()?;
     timestamp(&windows["windows"][0]["from"]).with_context(|| format!("{windows}"))
 }
@@ -105,7 +105,7 @@ async fn wait_until_forgotten(data: &Path, at: Timestamp) -> Result<()> {
 
 /// Checks that this time is refused, with the oldest time that is kept, by every command that takes
 /// a time.
-async fn is_refused(data: &Path, at: Timestamp) -> Result<()> {
+pub(crate) async fn is_refused(data: &Path, at: Timestamp) -> Result<()> {
     let (at, oldest) = (spelled(at), spelled(oldest(data).await?));
     let nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1000";
     let commands: [&[&str]; 4] = [
@@ -208,7 +208,7 @@ async fn wait_until_removed(data: &Path, base: &str) -> Result<()> {
     }
 }
 
-async fn is_sound(data: &Path) -> Result<()> {
+pub(crate) async fn is_sound(data: &Path) -> Result<()> {
     let verified = run_json(data, &["verify", "--deep"]).await?.expect_success()?.json()?;
     ensure!(verified["sound"] == true, "{verified}");
     Ok(())

@@ -35,6 +35,7 @@ mod rolling_index;
 mod scan;
 mod settings;
 mod slow_link;
+mod soak;
 mod starting;
 mod states;
 mod time_series;
