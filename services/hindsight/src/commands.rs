@@ -16,6 +16,7 @@ mod replayer;
 mod resolve;
 mod restore;
 mod restores;
+mod revert;
 mod scan;
 mod shown;
 mod status;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Restore(restore::Restore),
     #[command(subcommand)]
     Restores(restores::Restores),
+    Revert(revert::Revert),
     #[command(subcommand)]
     Base(base::Base),
     #[command(subcommand)]
@@ -93,6 +95,7 @@ pub(crate) async fn run(loaded: &Loaded) -> Result<Exit> {
         Command::Diff(diff) => ask(global, diff).await,
         Command::Restore(restore) => ask(global, restore).await,
         Command::Restores(restores) => ask(global, restores).await,
+        Command::Revert(revert) => ask(global, revert).await,
         Command::Base(base) => ask(global, base).await,
         Command::Log(log) => log.run(global).await,
         Command::Verify(verify) => ask(global, verify).await,

@@ -12,6 +12,7 @@ use hindsight_oplog::raw::Malformed;
 use hindsight_refusal::Reason;
 use hindsight_remedy::Remedy;
 use hindsight_replayer::FollowError;
+use hindsight_revert::RevertError;
 use hindsight_tailer::CaptureError;
 use tonic::Code;
 
@@ -58,6 +59,8 @@ pub(crate) enum Failure {
     Capture(#[from] CaptureError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Revert(#[from] RevertError),
     /// A failure that calls for no exit code of its own.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -119,6 +122,7 @@ impl Failure {
             | Self::Holdings(_)
             | Self::Capture(_)
             | Self::Archive(_)
+            | Self::Revert(_)
             | Self::Other(_) => Exit::Failed,
         }
     }

@@ -29,6 +29,7 @@ mod query_versions;
 mod refusals;
 mod replaced_collections;
 mod restarts;
+mod revert;
 mod rights;
 mod rollback;
 mod rolling_index;

@@ -76,7 +76,7 @@ impl Ask for Restore {
     async fn ask(&self, global: &Global, backend: &Backend) -> Result<Exit> {
         let to = secret::read("--to", self.to.to.as_deref(), self.to.to_file.as_deref())?;
         let spec = RestoreSpec {
-            time: Some(time(&self.time)?),
+            time: Some(time(self.time.until.as_deref(), self.time.before.as_deref())?),
             to,
             allow_non_empty: self.allow_non_empty,
             leave_out_unrestorable: self.leave_out_unrestorable,
@@ -134,10 +134,11 @@ pub(super) async fn finish(
     print_report(global, &report)
 }
 
-fn time(time: &RestoreTime) -> Result<TimeSpec, Failure> {
-    match (&time.until, &time.before) {
-        (Some(text), None) => Ok(TimeSpec { text: text.clone(), exclusive: false }),
-        (None, Some(text)) => Ok(TimeSpec { text: text.clone(), exclusive: true }),
+/// Returns the time that one of two flags names.
+pub(super) fn time(until: Option<&str>, before: Option<&str>) -> Result<TimeSpec, Failure> {
+    match (until, before) {
+        (Some(text), None) => Ok(TimeSpec { text: text.to_owned(), exclusive: false }),
+        (None, Some(text)) => Ok(TimeSpec { text: text.to_owned(), exclusive: true }),
         _ => Err(Failure::usage("give either --until T (included) or --before T (excluded)")),
     }
 }

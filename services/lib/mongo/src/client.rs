@@ -12,6 +12,7 @@ use crate::cursor::{Batch, Batches, CursorReply};
 use crate::failure::Failure;
 use crate::hello::Hello;
 use crate::set_config::SetConfig;
+use crate::transaction::Transaction;
 
 /// How a cursor waits when it has returned everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,14 @@ pub trait Connection: Debug + Send + Sync {
         command: RawDocumentBuf,
         wait: Wait,
     ) -> Result<Box<dyn Batches>, Failure>;
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// Returns any [`Failure`]. Scripts know no transactions unless they say otherwise.
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Failure> {
+        Err(Failure::refused("no transactions are known here"))
+    }
 }
 
 /// A connection to one member, or to a whole deployment. Cloning is cheap.
@@ -78,6 +87,14 @@ impl Client {
         wait: Wait,
     ) -> Result<Box<dyn Batches>, Failure> {
         self.0.open(db, command, wait).await
+    }
+
+    /// Begins a transaction. A standalone server refuses the first command of a transaction.
+    ///
+    /// # Errors
+    /// Returns any [`Failure`].
+    pub async fn begin(&self) -> Result<Box<dyn Transaction>, Failure> {
+        self.0.begin().await
     }
 
     /// Runs a command that answers with a cursor, and passes each of its batches to `visit`.

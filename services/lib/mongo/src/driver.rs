@@ -9,6 +9,7 @@ use mongodb::raw_batch_cursor::RawBatchCursor;
 use crate::client::{Connection, Wait};
 use crate::cursor::{Batch, Batches};
 use crate::failure::Failure;
+use crate::transaction::{DriverTransaction, Transaction};
 
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -46,6 +47,10 @@ impl Connection for Driver {
             }
         }
         Ok(Box::new(run.batch().await?))
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>, Failure> {
+        Ok(Box::new(DriverTransaction::begin(&self.client).await?))
     }
 }
 

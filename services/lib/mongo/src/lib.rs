@@ -19,6 +19,7 @@ mod failure;
 mod hello;
 pub mod privileges;
 mod set_config;
+mod transaction;
 
 pub use client::{Client, Connection, Wait};
 pub use cursor::{Batch, Batches, CursorReply};
@@ -27,3 +28,4 @@ pub use failure::{Failure, Kind};
 pub use hello::{Hello, Incarnation, Primacy};
 pub use privileges::PRIVILEGES;
 pub use set_config::{SetConfig, SetMember};
+pub use transaction::{CommitFailure, Transaction};
