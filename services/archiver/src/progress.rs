@@ -1,10 +1,13 @@
-//! What a copy tells while it runs, as values. The caller decides what people see of them.
+//! What a copy tells while it runs and at its end. The caller decides what people see of it.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use hindsight_log::LogError;
 use hindsight_segment::{Sequence, SourceIdentity};
+
+use crate::copy::Copied;
 
 /// An event of a copy.
 #[derive(Debug)]
@@ -27,6 +30,44 @@ pub enum Progress<'a> {
     DamagedBase { path: &'a Path, error: &'a hindsight_base::Error },
     /// A base is not announced, because it is not known to be of this replica set.
     ForeignBase { name: &'a str, set: &'a SourceIdentity },
+}
+
+impl fmt::Display for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WatchingLeader { name } => {
+                write!(f, "waiting to see whether {name} still captures into the target")
+            }
+            Self::Retrying { error } => write!(f, "{error}; trying again"),
+            Self::Appended { segment, last, bytes } => {
+                let of = last.map_or_else(String::new, |last| format!(" of {last}"));
+                write!(f, "segment {segment}{of}: {bytes} bytes copied")
+            }
+            Self::BasesUnknown => f.write_str("no bases are announced in the target"),
+            Self::DamagedBase { path, error } => {
+                write!(f, "{} is not announced: {error}", path.display())
+            }
+            Self::ForeignBase { name, set } => {
+                write!(f, "{name} is not announced: it is not known to be of {set}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segments, entries, bytes, found, bases, through, last: _, damage } = self;
+        write!(
+            f,
+            "copied {segments} segments, {entries} entries, {bytes} bytes; {found} were already there; {bases} bases \
+             announced; "
+        )?;
+        match (through, damage) {
+            (Some(through), None) => write!(f, "both end at {through}"),
+            (Some(through), Some(_)) => write!(f, "the copy ends at {through}"),
+            (None, _) => f.write_str("the copy is empty"),
+        }
+    }
 }
 
 /// Receives the events of a copy. It is called while the copy waits, so it must not block.

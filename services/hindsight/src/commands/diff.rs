@@ -4,8 +4,8 @@ use hindsight_api::calls::diff_times::ChangeJson;
 use hindsight_api::extended_json::written;
 use hindsight_api::json::Notation;
 use hindsight_api::times::{included, shown};
-use hindsight_extended_json::Notation as Form;
-use hindsight_oplog::raw::{Doc, kind};
+use hindsight_extended_json::{Notation as Form, at_path};
+use hindsight_oplog::raw::Doc;
 use hindsight_proto::v1::{Change, DiffTimesRequest};
 
 use super::ask::Ask;
@@ -107,58 +107,8 @@ fn print_change(change: &Change) -> Result<()> {
 /// Returns the values at a dotted path, each shortened: several values when a field comes twice,
 /// `nothing` when there is no value.
 fn values_at(document: Option<&[u8]>, path: &str) -> String {
-    let mut found = Vec::new();
-    if let Some(document) = document.and_then(|bytes| Doc::new(bytes).ok()) {
-        find_values(document, false, path, &mut found);
-    }
-    if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
-}
-
-/// Names are compared as they are shown. A name that contains dots may match several parts of the
-/// path.
-fn find_values(document: Doc<'_>, is_array: bool, path: &str, found: &mut Vec<String>) {
-    for (number, element) in document.elements().map_while(Result::ok).enumerate() {
-        let name = match is_array {
-            true => number.to_string().into(),
-            false => String::from_utf8_lossy(element.name),
-        };
-        let Some(rest) = path.strip_prefix(&*name) else { continue };
-        if rest.is_empty() {
-            let value = text_of(&hindsight_extended_json::Value::of(element, Form::Relaxed));
-            found.push(shorten(&value, VALUE_WIDTH));
-        } else if let Some(rest) = rest.strip_prefix('.')
-            && let Some(inner) = element.as_doc().or_else(|| element.as_array())
-        {
-            find_values(inner, element.kind == kind::ARRAY, rest, found);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bson::rawdoc;
-    use hindsight_oplog::raw::DocWriter;
-
-    use super::*;
-
-    #[test]
-    fn a_path_leads_through_documents_and_arrays() {
-        let document = rawdoc! {"a": [{"b": 1}, 2], "c": {"d": "x", "e.f": {"g": 3}}};
-        let found = |path| values_at(Some(document.as_bytes()), path);
-        assert_eq!(
-            ["a.0.b", "a.1", "c.d", "c.e.f.g", "c.e", "a.x", "a.0.b.c"].map(found),
-            ["1", "2", "\"x\"", "3", "nothing", "nothing", "nothing"]
-        );
-        assert_eq!(values_at(None, "a"), "nothing");
-    }
-
-    #[test]
-    fn a_name_that_comes_twice_has_two_values() {
-        let mut writer = DocWriter::new();
-        writer.int32(b"a", 1).open(kind::DOCUMENT, b"b").int32(b"c", 2).close().int32(b"a", 3);
-        writer.open(kind::DOCUMENT, b"b").int32(b"c", 4).close();
-        let document = writer.finish();
-        let found = |path| values_at(Some(&document), path);
-        assert_eq!((found("a"), found("b.c")), ("1, 3".to_owned(), "2, 4".to_owned()));
-    }
+    let document = document.and_then(|bytes| Doc::new(bytes).ok());
+    let found = document.map_or_else(Vec::new, |document| at_path(document, path, Form::Relaxed));
+    let texts: Vec<String> = found.iter().map(|it| shorten(&text_of(it), VALUE_WIDTH)).collect();
+    if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
 }

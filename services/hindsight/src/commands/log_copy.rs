@@ -62,7 +62,7 @@ impl LogCopy {
         let copied = copied.map_err(failure_of)?;
         match global.output {
             Output::Json => print_json(&json_of(&copied))?,
-            Output::Text => print_line(&text_of(&copied))?,
+            Output::Text => print_line(&copied.to_string())?,
         }
         self.outcome(&copied)
     }
@@ -105,37 +105,11 @@ fn teller() -> Tell {
 
 fn line(progress: &Progress<'_>) -> String {
     match progress {
-        Progress::WatchingLeader { name } => {
-            format!("waiting to see whether {name} still captures into the target")
-        }
-        Progress::Retrying { error } => format!("{error}; trying again"),
-        Progress::Appended { segment, last, bytes } => {
-            let of = last.map_or_else(String::new, |last| format!(" of {last}"));
-            format!("segment {segment}{of}: {bytes} bytes copied")
-        }
         Progress::BasesUnknown => {
             "no bases are announced in the target: name their directory with --bases".to_owned()
         }
-        Progress::DamagedBase { path, error } => {
-            format!("{} is not announced: {error}", path.display())
-        }
-        Progress::ForeignBase { name, set } => {
-            format!("{name} is not announced: it is not known to be of {set}")
-        }
+        progress => progress.to_string(),
     }
-}
-
-fn text_of(copied: &Copied) -> String {
-    let Copied { segments, entries, bytes, found, bases, through, last: _, damage } = copied;
-    let ends = match (through, damage) {
-        (Some(through), None) => format!("both end at {through}"),
-        (Some(through), Some(_)) => format!("the copy ends at {through}"),
-        (None, _) => "the copy is empty".to_owned(),
-    };
-    format!(
-        "copied {segments} segments, {entries} entries, {bytes} bytes; {found} were already there; {bases} bases \
-         announced; {ends}"
-    )
 }
 
 fn json_of(copied: &Copied) -> Value {

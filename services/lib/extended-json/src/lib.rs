@@ -17,6 +17,7 @@
 
 mod date;
 mod inexact;
+mod path;
 mod value;
 mod written;
 
@@ -24,6 +25,7 @@ mod written;
 mod tests;
 
 pub use inexact::{Inexact, Reason, is_type};
+pub use path::at_path;
 pub use value::Value;
 pub use written::{Marked, Written};
 
