@@ -1,5 +1,6 @@
 //! The copy itself.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +36,22 @@ pub struct Copied {
     pub through: Option<OpTime>,
     /// The damage in the source at which the copy ends. Such a copy is incomplete.
     pub damage: Option<LogError>,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segments, entries, bytes, found, bases, through, last: _, damage } = self;
+        write!(
+            f,
+            "copied {segments} segments, {entries} entries, {bytes} bytes; {found} were already there; {bases} bases \
+             announced; "
+        )?;
+        match (through, damage) {
+            (Some(through), None) => write!(f, "both end at {through}"),
+            (Some(through), Some(_)) => write!(f, "the copy ends at {through}"),
+            (None, _) => f.write_str("the copy is empty"),
+        }
+    }
 }
 
 impl Copied {

@@ -1,4 +1,4 @@
-//! What a copy tells while it runs and at its end. The caller decides what people see of it.
+//! What a copy tells while it runs. The caller decides what people see of it.
 
 use std::fmt;
 use std::path::Path;
@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use hindsight_log::LogError;
 use hindsight_segment::{Sequence, SourceIdentity};
-
-use crate::copy::Copied;
 
 /// An event of a copy.
 #[derive(Debug)]
@@ -50,22 +48,6 @@ impl fmt::Display for Progress<'_> {
             Self::ForeignBase { name, set } => {
                 write!(f, "{name} is not announced: it is not known to be of {set}")
             }
-        }
-    }
-}
-
-impl fmt::Display for Copied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segments, entries, bytes, found, bases, through, last: _, damage } = self;
-        write!(
-            f,
-            "copied {segments} segments, {entries} entries, {bytes} bytes; {found} were already there; {bases} bases \
-             announced; "
-        )?;
-        match (through, damage) {
-            (Some(through), None) => write!(f, "both end at {through}"),
-            (Some(through), Some(_)) => write!(f, "the copy ends at {through}"),
-            (None, _) => f.write_str("the copy is empty"),
         }
     }
 }

@@ -230,7 +230,7 @@ async fn many_deleted_documents_come_back_while_the_source_is_written_to() -> Re
     Ok(())
 }
 
-/// A revert is killed at a random moment. Repeating it goes on, and the first file undoes all of it.
+/// A revert is killed at random moments. Repeating it goes on, and the first file undoes all of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revert_that_was_killed_is_repeated_and_undone() -> Result<()> {
     // What a killed client began, the server ends after this time. Its own limit is a minute.

@@ -19,7 +19,7 @@ use hindsight_oplog::{OpKind, Operation, Timestamp, id_key};
 use crate::assemble::{Assembler, Newest, Whole};
 use crate::recent::Recent;
 use crate::value::Chain;
-use crate::{CollectionState, History, HistoryError, Writer, key, state};
+use crate::{CollectionState, History, HistoryError, key, state};
 
 /// The most bytes of documents that are read ahead at once. Further documents are found when their
 /// entries are applied.
@@ -31,12 +31,12 @@ pub struct Ahead {
     /// The store held at least this many commits.
     commits: u64,
     bytes: Vec<u8>,
-    documents: HashMap<u64, Read>,
+    pub(crate) documents: HashMap<u64, Read>,
 }
 
 /// One document that was read ahead.
 #[derive(Debug)]
-struct Read {
+pub(crate) struct Read {
     prefix: Range<usize>,
     newest: Option<Version>,
 }
@@ -50,16 +50,6 @@ struct Version {
 }
 
 impl Ahead {
-    /// Returns how many documents were read.
-    pub fn len(&self) -> usize {
-        self.documents.len()
-    }
-
-    /// Returns true when no document was read.
-    pub fn is_empty(&self) -> bool {
-        self.documents.is_empty()
-    }
-
     pub(crate) fn commits(&self) -> u64 {
         self.commits
     }
@@ -216,21 +206,5 @@ impl LookAhead<'_> {
             greatest.extend_from_slice(prefix);
         }
         Ok(is_greater)
-    }
-}
-
-impl Writer<'_> {
-    /// Uses what was read ahead for the next units, in place of what was read ahead before. What is
-    /// too old is not used.
-    pub fn use_ahead(&mut self, ahead: Option<Ahead>) {
-        self.ahead = ahead;
-        self.doubt_ahead();
-    }
-
-    /// Gives up what was read ahead if the writer has forgotten versions that may be newer.
-    pub(crate) fn doubt_ahead(&mut self) {
-        if self.ahead.as_ref().is_some_and(|ahead| ahead.commits() < self.forgotten) {
-            self.ahead = None;
-        }
     }
 }

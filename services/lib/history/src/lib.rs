@@ -27,7 +27,6 @@ mod digest;
 mod error;
 mod exclude;
 mod forget;
-pub mod form;
 mod generation;
 mod history;
 mod horizon;

@@ -106,7 +106,7 @@ pub struct Writer<'h> {
     /// The last commit of which `latest` remembers versions in its old arena.
     old_through: u64,
     /// The last commit of which `latest` may have forgotten versions.
-    pub(crate) forgotten: u64,
+    forgotten: u64,
     _claim: Claim<'h>,
 }
 
@@ -178,6 +178,20 @@ impl<'h> Writer<'h> {
     /// commit when there are many.
     pub fn uncommitted_bytes(&self) -> usize {
         self.latest.pending_bytes()
+    }
+
+    /// Uses what was read ahead for the next units, in place of what was read ahead before. What is
+    /// too old is not used.
+    pub fn use_ahead(&mut self, ahead: Option<Ahead>) {
+        self.ahead = ahead;
+        self.doubt_ahead();
+    }
+
+    /// Gives up what was read ahead if the writer has forgotten versions that may be newer.
+    fn doubt_ahead(&mut self) {
+        if self.ahead.as_ref().is_some_and(|ahead| ahead.commits() < self.forgotten) {
+            self.ahead = None;
+        }
     }
 
     /// Applies one unit: the operations of one entry or of one assembled transaction, in order.

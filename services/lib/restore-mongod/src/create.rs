@@ -1,6 +1,6 @@
 //! Creates collections, indexes and views, and makes the changes that wait for the documents.
 
-use hindsight_history::form::index_name;
+use hindsight_form::index_name;
 use hindsight_mongo::{Client, Failure, codes};
 use hindsight_oplog::raw::{Doc, DocWriter, kind};
 use hindsight_restore::commands::{VIEWS, raw_if_needed, set_mark};

@@ -1,6 +1,6 @@
 //! Catalog entries as raw BSON: the commands that create them, and the comparison of two entries.
 
-use hindsight_history::form::{IndexKind, Meaning, kind_of};
+use hindsight_form::{IndexKind, Meaning, kind_of};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed, kind};
 
 /// Returns true for the index on `_id` that every collection has. A hashed index on `_id` is an

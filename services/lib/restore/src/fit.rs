@@ -7,7 +7,7 @@
 //! the definition. What has an effect is refused before anything is written, or left out if the
 //! user asked for that. Seen on 4.4.2, 5.0.4, 6.0.5, 6.0.27 and 7.0.28.
 
-use hindsight_history::form::{Meaning, index_name};
+use hindsight_form::{Meaning, index_name};
 use hindsight_oplog::FeatureVersion;
 use hindsight_oplog::raw::{Doc, Malformed};
 

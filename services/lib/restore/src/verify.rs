@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use hindsight_history::form::{Meaning, index_name};
+use hindsight_form::{Meaning, index_name};
 use hindsight_oplog::raw::{Doc, Element, Malformed};
 use hindsight_oplog::time_series::MIXED_SCHEMA;
 

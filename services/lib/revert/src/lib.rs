@@ -12,9 +12,9 @@
 //! knows; the comparison and the write are one transaction. Every other document is a
 //! [`Conflict`]. So nothing that was written since is lost, and a revert may be repeated.
 //!
-//! Everything that a revert may write is in a [`RevertFile`] first. The same file undoes the revert:
-//! each document is then put back to its other state, if it still has the state that the revert gave
-//! it.
+//! Everything that a revert may write is in a [`RevertFile`] first. The same file undoes the
+//! revert: each document is then put back to its other state, if it still has the state that the
+//! revert gave it.
 
 mod batch;
 mod checks;

@@ -1,6 +1,6 @@
 //! Compares what members of the source listed of their catalog with what the entries made.
 
-use hindsight_history::form::{Meaning, index_name};
+use hindsight_form::{Meaning, index_name};
 use hindsight_history::{CollectionState, Writer};
 use hindsight_oplog::OpTime;
 use hindsight_oplog::raw::{Doc, DocWriter, Malformed};

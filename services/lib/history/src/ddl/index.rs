@@ -3,7 +3,7 @@
 use hindsight_oplog::raw::{Doc, DocWriter, Element, kind};
 
 use super::era::Era;
-use crate::{CollectionState, form};
+use crate::CollectionState;
 
 /// `createIndexes`: the command itself holds one spec.
 pub(super) fn create_one(state: &mut CollectionState, o: Doc<'_>, era: Era) -> Result<(), String> {
@@ -31,9 +31,9 @@ pub(super) fn create_listed(
 /// Adds a spec as the server lists it. The entry has the user's own words.
 fn add(state: &mut CollectionState, spec: Vec<u8>, era: Era) -> Result<(), String> {
     let spec = match era.lists_repaired() {
-        true => {
-            Doc::new(&spec).and_then(form::repaired).map_err(|malformed| malformed.to_string())?
-        }
+        true => Doc::new(&spec)
+            .and_then(hindsight_form::repaired)
+            .map_err(|malformed| malformed.to_string())?,
         false => spec,
     };
     let name = name_of(&spec).ok_or("an index without a name")?.to_vec();

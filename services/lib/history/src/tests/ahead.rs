@@ -53,10 +53,10 @@ fn what_is_remembered_or_new_is_not_read() {
     apply(&mut writer, 21, &[set(1, 1)]).unwrap();
     writer.commit(Progress::at(at(21))).unwrap();
     let greater = Op::insert(doc! {"_id": 3});
-    assert_eq!(ahead(&fixture.history, &[set(1, 2), greater.clone(), greater]).len(), 1);
-    assert_eq!(ahead(&fixture.history, &[set(1, 2), set(2, 2), set(2, 3)]).len(), 1);
+    assert_eq!(ahead(&fixture.history, &[set(1, 2), greater.clone(), greater]).documents.len(), 1);
+    assert_eq!(ahead(&fixture.history, &[set(1, 2), set(2, 2), set(2, 3)]).documents.len(), 1);
     forget_all(&mut writer, 22);
-    assert_eq!(ahead(&fixture.history, &[set(1, 2)]).len(), 1);
+    assert_eq!(ahead(&fixture.history, &[set(1, 2)]).documents.len(), 1);
 }
 
 /// The document is written after it was read ahead, and forgotten again before its next write.

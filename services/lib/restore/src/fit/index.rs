@@ -1,6 +1,6 @@
 //! Fits the spec of an index to a target.
 
-use hindsight_history::form::{IndexKind, index_name, is_foreign, is_nan, kind_of, repaired};
+use hindsight_form::{IndexKind, index_name, is_foreign, is_nan, kind_of, repaired};
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed};
 
 use super::super::version::Version;

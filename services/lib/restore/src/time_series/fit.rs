@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use hindsight_history::form::index_name;
+use hindsight_form::index_name;
 use hindsight_oplog::raw::{Doc, DocWriter, Element, Malformed};
 use hindsight_oplog::time_series::{
     MIXED_SCHEMA, is_mixed_bucket, mixed_schema_mark, with_mixed_schema_mark,

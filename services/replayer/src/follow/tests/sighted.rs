@@ -1,7 +1,7 @@
 //! Sightings of the catalog in the log.
 
 use bson::{Document, doc};
-use hindsight_history::form::index_name;
+use hindsight_form::index_name;
 use hindsight_history::{Digest, Settings};
 use hindsight_restore::Snapshot;
 use hindsight_segment::CatalogSighting;
