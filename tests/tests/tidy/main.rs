@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 mod circles;
 mod flags;
 mod manifests;
+mod scripts;
 mod sizes;
 
 /// Folders that hold nothing of the project's own.
