@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hindsight_holdings::pack_older;
 use hindsight_log::{LogError, SegmentLog};
 use hindsight_oplog::OpTime;
+use hindsight_runtime::CancellationToken;
 use hindsight_segment::{SealedSegment, SegmentInfo, Sequence};
 
 use crate::ahead::read_ahead;
@@ -16,6 +19,9 @@ use crate::retry::patiently;
 use crate::source::Source;
 use crate::start::first_missing;
 use crate::target::Target;
+
+/// The pause between two looks at what can be packed.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a copy did, and where the target ends now.
 #[derive(Debug, Default)]
@@ -69,7 +75,8 @@ impl Copied {
 }
 
 /// Brings the target level with the source, and lets other writers into the target again. `bases`
-/// is the directory of the bases of a source in files, which cannot announce them itself.
+/// is the directory of the bases of a source in files, which cannot announce them itself. Older
+/// segments of a target in a directory are packed meanwhile, as the process that captures does it.
 ///
 /// Damage in the source ends the copy before the damage and is returned in [`Copied::damage`].
 ///
@@ -82,11 +89,32 @@ pub async fn copy(
     bases: Option<&Path>,
     tell: &Tell,
 ) -> Result<Copied, ArchiveError> {
-    let copied = fill(source, &target, bases, tell).await;
+    let is_filled = CancellationToken::new();
+    let filling = async {
+        let filled = fill(source, &target, bases, tell).await;
+        is_filled.cancel();
+        filled
+    };
+    let (copied, packed) = tokio::join!(filling, pack(&target, &is_filled, tell));
     let left = target.leave().await;
     let copied = copied?;
+    packed.map_err(ArchiveError::NotPacked)?;
     left?;
     Ok(copied)
+}
+
+/// Packs the older segments of a target in a directory: what is old enough while the copy runs, and
+/// the rest once it is filled. So also a long copy has few files at any time.
+async fn pack(target: &Target, is_filled: &CancellationToken, tell: &Tell) -> Result<(), LogError> {
+    let Some(log) = &target.directory else { return Ok(()) };
+    loop {
+        let is_last = is_filled.is_cancelled();
+        patiently(tell, || pack_older(log, CancellationToken::new())).await?;
+        if is_last {
+            return Ok(());
+        }
+        is_filled.run_until_cancelled(tokio::time::sleep(LOOK)).await;
+    }
 }
 
 /// Bases are announced first, so that the target knows them even when the copy ends early.

@@ -41,6 +41,9 @@ pub enum ArchiveError {
     /// A segment cannot be read or appended. What was appended stays.
     #[error("the copy stopped, and the next copy continues from here")]
     Stopped(#[source] LogError),
+    /// Everything was copied, and older segments of the target cannot be put into packs.
+    #[error("everything was copied, and the older segments of the copy stay in single files")]
+    NotPacked(#[source] LogError),
     /// A segment of the source cannot be appended anywhere.
     #[error(transparent)]
     Segment(#[from] hindsight_segment::Error),

@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// The log to append to. Other writers are kept out of it during the copy.
 pub struct Target {
     pub(crate) log: OpenLog,
+    /// The same log, if it is a directory.
+    pub(crate) directory: Option<DirectoryLog>,
 }
 
 impl Target {
@@ -35,10 +37,12 @@ impl Target {
         set: &SourceIdentity,
         tell: &Tell,
     ) -> Result<Self, ArchiveError> {
+        let mut directory = None;
         let log = match &choice.url {
             LogUrl::Directory(path) => {
                 let options = DirectoryOptions { expected: Some(set.clone()), known: None };
                 let log = DirectoryLog::open_writer(path, options).await?;
+                directory = Some(log.clone());
                 OpenLog { log: Arc::new(log), shared: None }
             }
             LogUrl::Kafka { brokers, topic } => {
@@ -51,7 +55,7 @@ impl Target {
                 OpenLog { log: Arc::<KafkaLog>::clone(&log), shared: Some(log) }
             }
         };
-        Ok(Self { log })
+        Ok(Self { log, directory })
     }
 
     /// Lets other writers in again.

@@ -1,10 +1,13 @@
 //! Copies between logs in memory and in directories.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use hindsight_holdings::OpenLog;
 use hindsight_log::conformance::SegmentMaker;
-use hindsight_log::{AppendFault, MemoryLog, ReadFault, SegmentLog};
+use hindsight_log::{
+    AppendFault, DirectoryLog, DirectoryOptions, MemoryLog, ReadFault, SegmentLog,
+};
 use hindsight_segment::Sequence;
 
 use crate::{ArchiveError, Copied, Progress, Source, Target, Tell, copy};
@@ -32,7 +35,7 @@ async fn copy_telling(
     tell: Tell,
 ) -> Result<Copied, ArchiveError> {
     let source = Source::of(open(from)).await?;
-    copy(&source, Target { log: open(to) }, None, &tell).await
+    copy(&source, Target { log: open(to), directory: None }, None, &tell).await
 }
 
 async fn copied(from: &MemoryLog, to: &MemoryLog) -> Result<Copied, ArchiveError> {
@@ -132,4 +135,69 @@ async fn a_log_that_is_away_for_a_moment_does_not_end_the_copy() {
     let told = told.lock().expect("nobody panicked");
     assert_eq!(told.iter().filter(|it| *it == "again").count(), 3, "{told:?}");
     assert_eq!(told.last().map(String::as_str), Some("3 of Some(Sequence(3))"));
+}
+
+/// Copies into a directory, as `log copy` does.
+async fn copied_into(from: &MemoryLog, to: &Path) -> Copied {
+    let source = Source::of(open(from)).await.expect("a log");
+    let log =
+        DirectoryLog::open_writer(to, DirectoryOptions::default()).await.expect("a directory");
+    let target =
+        Target { log: OpenLog { log: Arc::new(log.clone()), shared: None }, directory: Some(log) };
+    copy(&source, target, None, &(Arc::new(|_: Progress<'_>| {}) as Tell)).await.expect("copied")
+}
+
+/// Returns how many files of single segments and how many packs there are.
+fn files(directory: &Path) -> (usize, usize) {
+    let names =
+        std::fs::read_dir(directory).expect("listed").map(|it| it.expect("one").file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let count = |ending: &str| names.iter().filter(|name| name.ends_with(ending)).count();
+    (count(".seg"), count(".pack"))
+}
+
+/// Compares every segment of the directory with the log, byte for byte.
+async fn assert_holds_the_same(from: &MemoryLog, directory: &Path, segments: u64) {
+    let reader = DirectoryLog::open_reader(directory, DirectoryOptions::default()).await;
+    let reader = reader.expect("it opens, so the chain is whole");
+    for sequence in (1..=segments).map(Sequence) {
+        let (one, other) = (from.read(sequence).await, reader.read(sequence).await);
+        let whole = |view: &hindsight_segment::SegmentView| {
+            hindsight_segment::SealedSegment::of(view).expect("sealed").to_bytes()
+        };
+        assert_eq!(whole(&one.expect("read")), whole(&other.expect("read")), "{sequence}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_a_directory_is_packed_as_a_captured_log_is() {
+    let from = log_of(1000).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let done = copied_into(&from, path).await;
+    assert_eq!((done.segments, done.last), (1000, Some(Sequence(1000))));
+    let (single, packs) = files(path);
+    assert!((240..480).contains(&single) && packs > 0, "{single} single files, {packs} packs");
+    assert_holds_the_same(&from, path, 1000).await;
+    let again = copied_into(&from, path).await;
+    assert_eq!((again.segments, again.found), (0, 1000));
+    assert_holds_the_same(&from, path, 1000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_made_without_packs_is_packed_by_the_next_one() {
+    let from = log_of(600).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let log = DirectoryLog::open_writer(path, DirectoryOptions::default()).await.expect("opened");
+    let mut maker = SegmentMaker::default();
+    for _ in 0..600 {
+        log.append(maker.make(1)).await.expect("appended");
+    }
+    drop(log);
+    assert_eq!(files(path), (600, 0));
+    let done = copied_into(&from, path).await;
+    assert_eq!((done.segments, done.found), (0, 600));
+    assert_eq!(files(path), (240, 1));
+    assert_holds_the_same(&from, path, 600).await;
 }

@@ -29,6 +29,6 @@ pub use following::{follow_log, watch_risks};
 pub use keeper::{BaseKeeper, BaseNeeds, NeedsBase, RenewsBase};
 pub use log_choice::{LogArgs, LogChoice, LogUrl};
 pub use open::{Access, OpenLog, Opened, kafka_options, open};
-pub use packing::pack_log;
+pub use packing::{pack_log, pack_older};
 pub use registry::watch_bases;
 pub use retention::{RestsOn, keep_log};

@@ -14,6 +14,19 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The longest pause after a failure.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Packs the older segments of a log directory until no more are to be packed, or until `stop` is
+/// cancelled.
+///
+/// # Errors
+/// The same as [`DirectoryLog::pack`].
+pub async fn pack_older(log: &DirectoryLog, stop: CancellationToken) -> Result<(), LogError> {
+    while let Some(packed) = log.pack(PackLimits::default(), stop.clone()).await? {
+        let (first, last) = (packed.first, packed.last);
+        debug!(%first, %last, packed.files, packed.bytes, "packed segments");
+    }
+    Ok(())
+}
+
 /// Packs the older segments of a log directory that this process captures into, until shutdown.
 /// Ends at once for any other log.
 ///
@@ -34,14 +47,9 @@ pub fn pack_log(
 
 async fn pack_directory(log: DirectoryLog, status: StatusBoard, shutdown: CancellationToken) {
     let mut backoff = Backoff::new(LOOK, PATIENCE);
-    let limits = PackLimits::default();
     while !shutdown.is_cancelled() {
-        match log.pack(limits, shutdown.clone()).await {
-            Ok(Some(packed)) => {
-                let (first, last) = (packed.first, packed.last);
-                debug!(%first, %last, packed.files, packed.bytes, "packed segments");
-            }
-            Ok(None) => {
+        match pack_older(&log, shutdown.clone()).await {
+            Ok(()) => {
                 if backoff.failures() > 0 {
                     info!("segments of the log are packed again");
                     status.at_risk(Vec::new());
