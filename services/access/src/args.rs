@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use hindsight_runtime::values::number;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,13 @@ pub struct AccessArgs {
     #[arg(long, env = "HINDSIGHT_AUDIT_FILE", value_name = "FILE")]
     pub audit_file: Option<PathBuf>,
     /// Limit on the number of concurrent calls; further calls are refused.
-    #[arg(long, env = "HINDSIGHT_MAX_CALLS", default_value_t = 256, value_name = "N")]
+    #[arg(
+        long,
+        env = "HINDSIGHT_MAX_CALLS",
+        default_value_t = 256,
+        value_parser = number(1, u16::MAX),
+        value_name = "N"
+    )]
     pub max_calls: u16,
 }
 

@@ -24,7 +24,7 @@ mod tailer;
 mod timeline;
 mod token;
 mod up;
-pub(crate) mod values;
+mod values;
 mod verify;
 mod wait;
 mod windows;

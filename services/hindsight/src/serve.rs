@@ -19,11 +19,11 @@ use hindsight_api::service::{Live, Service, SourceLook};
 use hindsight_copy::CopyBoard;
 use hindsight_history::History;
 use hindsight_holdings::{
-    Access, DataDir, DiskBoard, LogChoice, LogUrl, Opened, follow_log, open, watch_bases,
-    watch_risks,
+    Access, DataDir, DiskBoard, LogChoice, LogRetentionArgs, LogUrl, Opened, follow_log, open,
+    watch_bases, watch_risks,
 };
 use hindsight_replayer::gauges::Gauges;
-use hindsight_replayer::{Applied, Engine, Follower, QUERY_MEMORY_BYTES};
+use hindsight_replayer::{Applied, Engine, Follower, HistoryArgs, QUERY_MEMORY_BYTES};
 use hindsight_restores::Restores;
 use hindsight_runtime::{Board, Budget, CancellationToken, TaskFailure, Tasks};
 use hindsight_tailer::{Boards, CaptureSettings, Source};
@@ -33,7 +33,7 @@ use crate::exit::{Context, Exit, Failure, Result};
 use crate::global::Global;
 use crate::open::open_history;
 use process::{Process, Signals};
-pub(crate) use settings::{CaptureArgs, HistoryArgs, Listen, LogRetentionArgs};
+pub(crate) use settings::{CaptureArgs, Listen};
 use upkeep::Keep;
 
 /// Limit on the time that the parts may take to stop: the last segment is cut and appended, and the
@@ -56,16 +56,13 @@ pub(crate) fn check(global: &Global, services: &Services<'_>) -> Result<()> {
     if let Some(capture) = services.capture {
         capture.check()?;
     }
-    if let Some(history) = services.history {
-        history.check()?;
-    }
     let listen = services.listen;
     listen_address(&listen.listen, &listen.access)?;
     Guard::open(&listen.access)?;
     let data = DataDir::new(&global.data);
     data.check()?;
     let log = LogChoice::of(&global.log, &data)?;
-    services.retention.map_or(Ok(()), |retention| retention.check(&log.url))
+    Ok(services.retention.map_or(Ok(()), |retention| retention.check(&log.url))?)
 }
 
 /// Runs the services in one process, until SIGTERM or Ctrl-C, or until a part fails permanently.

@@ -2,6 +2,7 @@
 //!
 //! - [`DataDir`]: the layout of the directory, and the process that runs on it
 //! - [`LogArgs`], [`LogChoice`]: which log, and how to reach it
+//! - [`LogRetentionArgs`]: how much of the log to keep
 //! - [`open()`]: opens log and index, and brings the index up to date with the log (I5)
 //! - [`register_bases`]: which bases the index knows
 //! - [`BaseKeeper`]: keeps a usable base beside a capture
@@ -20,6 +21,7 @@ mod open;
 mod packing;
 mod registry;
 mod retention;
+mod retention_args;
 
 pub use bases::{RegistryError, register_bases};
 pub use data_dir::{DataDir, Owner, Running};
@@ -32,3 +34,4 @@ pub use open::{Access, OpenLog, Opened, kafka_options, open};
 pub use packing::{pack_log, pack_older};
 pub use registry::watch_bases;
 pub use retention::{RestsOn, keep_log};
+pub use retention_args::LogRetentionArgs;

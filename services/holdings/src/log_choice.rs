@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hindsight_runtime::values::number;
 
 use crate::data_dir::DataDir;
 use crate::error::HoldingsError;
+
+/// The protocol of Kafka has no room for more.
+const MOST_REPLICAS: u16 = i16::MAX.unsigned_abs();
 
 /// Which log to use, and how to reach it.
 #[derive(Debug, Args)]
@@ -43,6 +47,7 @@ pub struct LogArgs {
         global = true,
         env = "HINDSIGHT_KAFKA_REPLICAS",
         default_value_t = 3,
+        value_parser = number(1, MOST_REPLICAS),
         value_name = "N"
     )]
     pub kafka_replicas: u16,
@@ -93,9 +98,6 @@ impl LogChoice {
     }
 
     fn with_url(args: &LogArgs, url: LogUrl) -> Result<Self, HoldingsError> {
-        if args.kafka_replicas == 0 {
-            return Err(HoldingsError::usage("--kafka-replicas must be at least 1"));
-        }
         Ok(Self { url, client: client_settings(args)?, replicas: args.kafka_replicas })
     }
 }

@@ -96,7 +96,7 @@ fn horizon_of(through: Timestamp, keep: Duration) -> Timestamp {
 
 /// Returns after what time a file is compacted again when the history is kept for `keep`: what is
 /// superseded then stays at most a quarter longer than it must.
-pub fn compact_after(keep: Duration) -> Duration {
+pub(crate) fn compact_after(keep: Duration) -> Duration {
     (keep / 4).max(Duration::from_secs(60))
 }
 

@@ -1,8 +1,9 @@
 use clap::Args;
+use hindsight_replayer::HistoryArgs;
 
 use crate::exit::{Exit, Result};
 use crate::global::Global;
-use crate::serve::{self, HistoryArgs, Listen, Services};
+use crate::serve::{self, Listen, Services};
 
 /// Keep the history of a log that a tailer writes, and serve the API.
 #[derive(Debug, Args)]

@@ -11,17 +11,19 @@ use hindsight_proto::v1::{
     self as api, GetTimelineRequest, GetTimelineResponse, SearchEntriesRequest, TimelineBucket,
     TimelineCommand,
 };
+use hindsight_runtime::values::{LONGEST, duration};
 use serde_json::{Value, json};
 
 use super::ask::Ask;
 use super::drops::Drops;
 use super::find::DROPPING;
 use super::print::{print_json, print_line, say};
-use super::values::parse_duration;
 use crate::backend::Backend;
 use crate::exit::{Context, Exit, Failure, Result};
 use crate::global::{Global, Output};
 
+/// Buckets are whole seconds long.
+const SHORTEST_BUCKET: Duration = Duration::from_secs(1);
 /// Length of the longest bar, in characters.
 const WIDTH: u64 = 40;
 /// Number of storms whose beginning is looked up.
@@ -46,7 +48,7 @@ pub(crate) struct Timeline {
     pub to: Option<String>,
     /// Length of a bucket, in whole seconds (`10s`, `5m`). Default: a length that makes at most 60
     /// buckets.
-    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, value_parser = duration(SHORTEST_BUCKET, LONGEST), value_name = "DURATION")]
     pub bucket: Option<Duration>,
 }
 
@@ -105,7 +107,7 @@ fn print_command(command: &TimelineCommand) -> Result<()> {
 fn seconds(bucket: Option<Duration>) -> Result<u32, Failure> {
     let Some(bucket) = bucket else { return Ok(0) };
     let whole = u32::try_from(bucket.as_secs()).ok().filter(|_| bucket.subsec_nanos() == 0);
-    whole.filter(|seconds| *seconds > 0).ok_or_else(|| {
+    whole.ok_or_else(|| {
         Failure::usage(format!(
             "--bucket {bucket:?} is not a number of whole seconds, such as 10s or 5m"
         ))

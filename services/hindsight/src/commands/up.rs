@@ -1,8 +1,10 @@
 use clap::Args;
+use hindsight_holdings::LogRetentionArgs;
+use hindsight_replayer::HistoryArgs;
 
 use crate::exit::{Exit, Result};
 use crate::global::Global;
-use crate::serve::{self, CaptureArgs, HistoryArgs, Listen, LogRetentionArgs, Services};
+use crate::serve::{self, CaptureArgs, Listen, Services};
 
 /// Capture, copy a base, keep the history and serve the API, in one process.
 #[derive(Debug, Args)]

@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use hindsight_api::times::{included, json_of, shown};
 use hindsight_proto::v1::WaitRestorableRequest;
+use hindsight_runtime::values::duration;
 use serde_json::json;
 
 use super::ask::Ask;
 use super::print::{print_json, print_line};
-use super::values::parse_duration;
 use crate::backend::{Backend, Needs};
 use crate::exit::{Exit, Failure, Result};
 use crate::global::{Global, Output};
@@ -16,6 +16,9 @@ use crate::global::{Global, Output};
 /// much longer.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The server waits no longer than this for anyone.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
 /// Wait until a time can be restored (default: everything committed so far).
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hindsight wait --timeout 2m")]
@@ -23,8 +26,13 @@ pub(crate) struct Wait {
     /// Time to wait for. Default: the newest write at the source when the command is called.
     #[arg(long = "for", value_name = "T")]
     pub time: Option<String>,
-    /// Give up after this long (`500ms`, `60s`, `5m`).
-    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
+    /// Give up after this long (`500ms`, `60s`, `5m`), a day at most.
+    #[arg(
+        long,
+        default_value = "60s",
+        value_parser = duration(Duration::ZERO, LONGEST_WAIT),
+        value_name = "DURATION"
+    )]
     pub timeout: Duration,
 }
 

@@ -1,22 +1,23 @@
 //! What `up`, `tailer` and `replayer` take, and what follows from it.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hindsight_access::AccessArgs;
-use hindsight_history::Settings;
-use hindsight_holdings::LogUrl;
+use hindsight_holdings::LogRetentionArgs;
 use hindsight_mongo::connection_string;
-use hindsight_oplog::NamespacePattern;
-use hindsight_replayer::compact_after;
+use hindsight_runtime::values::{LONGEST, duration, duration_or_never, number};
 use hindsight_segment::Codec;
 use hindsight_tailer::{CutSettings, Preference, Source};
 
-use crate::commands::values::parse_duration;
 use crate::exit::{Failure, Result};
 use crate::secret;
+
+/// How often bases are renewed when the log is shortened and nothing else is said.
+const BASE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Bases that are renewed more often than this are a mistake.
+const SHORTEST_BASE_EVERY: Duration = Duration::from_secs(10);
 
 /// What to read from the source, and how to cut it into segments.
 #[derive(Debug, Args)]
@@ -41,10 +42,22 @@ pub(crate) struct CaptureArgs {
     #[arg(long, env = "HINDSIGHT_CODEC", value_enum, default_value_t, value_name = "CODEC")]
     pub codec: CodecName,
     /// Cut a segment once it holds this many bytes of entries.
-    #[arg(long, env = "HINDSIGHT_SEGMENT_BYTES", default_value_t = 8 << 20, value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "HINDSIGHT_SEGMENT_BYTES",
+        default_value_t = 8 << 20,
+        value_parser = number::<usize>(4096, 64 << 20),
+        value_name = "BYTES"
+    )]
     pub segment_bytes: usize,
     /// Cut a segment at most this many milliseconds after its first entry arrived.
-    #[arg(long, env = "HINDSIGHT_SEGMENT_AGE_MS", default_value_t = 250, value_name = "MS")]
+    #[arg(
+        long,
+        env = "HINDSIGHT_SEGMENT_AGE_MS",
+        default_value_t = 250,
+        value_parser = number::<u64>(1, 60_000),
+        value_name = "MS"
+    )]
     pub segment_age_ms: u64,
     /// How often to compare the members' indexes and options with what the oplog says (`30s`,
     /// `5m`); `0s` for never.
@@ -52,7 +65,7 @@ pub(crate) struct CaptureArgs {
         long,
         env = "HINDSIGHT_CATALOG_CHECK_EVERY",
         default_value = "5m",
-        value_parser = parse_duration,
+        value_parser = duration_or_never(Duration::from_secs(1), LONGEST),
         value_name = "DURATION"
     )]
     pub catalog_check_every: Duration,
@@ -62,7 +75,7 @@ pub(crate) struct CaptureArgs {
     #[arg(
         long,
         env = "HINDSIGHT_BASE_EVERY",
-        value_parser = parse_duration,
+        value_parser = duration(SHORTEST_BASE_EVERY, LONGEST),
         value_name = "DURATION"
     )]
     pub base_every: Option<Duration>,
@@ -106,111 +119,13 @@ pub(crate) struct Listen {
     pub access: AccessArgs,
 }
 
-/// How much of the log to keep.
-#[derive(Debug, Args)]
-pub(crate) struct LogRetentionArgs {
-    /// Keep the log for this long before the newest restorable time (`7d`), and remove what is
-    /// older, together with bases that nothing needs any more. What is restorable within that time
-    /// stays restorable from base and log alone, so the log is kept from before the last base
-    /// older than that. Without it everything is kept. Bases are renewed every `24h`, unless
-    /// --base-every says otherwise.
-    #[arg(
-        long,
-        env = "HINDSIGHT_KEEP_LOG",
-        value_parser = parse_duration,
-        value_name = "DURATION"
-    )]
-    pub keep_log: Option<Duration>,
-}
-
-/// How often bases are renewed when the log is shortened and nothing else is said.
-const BASE_EVERY: Duration = Duration::from_secs(24 * 3600);
-
-impl LogRetentionArgs {
-    /// Checks that the log can be shortened: a topic has Kafka's own retention, and other processes
-    /// that read it.
-    pub(super) fn check(&self, log: &LogUrl) -> Result<()> {
-        match (self.keep_log, log) {
-            (Some(keep), _) if keep < SHORTEST_KEEP => {
-                Err(Failure::usage("--keep-log must be at least 10s"))
-            }
-            (Some(_), LogUrl::Kafka { .. }) => Err(Failure::usage(
-                "--keep-log shortens a log in a directory, and --log names a topic",
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HistoryArgs {
-    /// Size of the history store's block cache in memory, in bytes.
-    #[arg(long, env = "HINDSIGHT_CACHE_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
-    pub cache_bytes: usize,
-    /// Keep the history for this long before the newest restorable time (`30d`, `12h`), and forget
-    /// what is older. Without it everything is kept. The log is not shortened.
-    #[arg(
-        long,
-        env = "HINDSIGHT_KEEP_HISTORY",
-        value_parser = parse_duration,
-        value_name = "DURATION"
-    )]
-    pub keep_history: Option<Duration>,
-    /// Leave the documents of these collections out of the history (`db.collection`, or `db.*`);
-    /// may be repeated. The log holds them nevertheless. When this changes, the history is rebuilt
-    /// from base and log.
-    #[arg(
-        long,
-        env = "HINDSIGHT_HISTORY_EXCLUDE",
-        value_name = "NAMESPACE",
-        value_delimiter = ','
-    )]
-    pub history_exclude: Vec<String>,
-}
-
-/// The shortest time for which the history can be kept: less than this is a mistake.
-const SHORTEST_KEEP: Duration = Duration::from_secs(10);
-
-impl HistoryArgs {
-    pub(super) fn check(&self) -> Result<()> {
-        if self.keep_history.is_some_and(|keep| keep < SHORTEST_KEEP) {
-            return Err(Failure::usage("--keep-history must be at least 10s"));
-        }
-        Ok(())
-    }
-
-    /// Returns how to open the history. `skipped` holds the names of operations and commands that
-    /// the history passes over.
-    pub(super) fn settings(&self, skipped: BTreeSet<String>) -> Settings {
-        Settings {
-            cache_bytes: self.cache_bytes,
-            compact_after: self.keep_history.map(compact_after),
-            excluded: Some(
-                self.history_exclude.iter().map(|it| NamespacePattern::parse(it)).collect(),
-            ),
-            skipped,
-            ..Settings::default()
-        }
-    }
-}
-
 impl CaptureArgs {
     /// Checks everything that can be checked without touching anything.
     pub(super) fn check(&self) -> Result<()> {
         connection_string::check(&self.uri.read()?).map_err(|problem| {
             Failure::usage(format!("the connection string of --uri: {problem}"))
         })?;
-        self.tags()?;
-        if !(4096..=(64 << 20)).contains(&self.segment_bytes) {
-            return Err(Failure::usage("--segment-bytes must be between 4096 and 67108864"));
-        }
-        if self.base_every.is_some_and(|every| every < SHORTEST_KEEP) {
-            return Err(Failure::usage("--base-every must be at least 10s"));
-        }
-        if !(1..=60_000).contains(&self.segment_age_ms) {
-            return Err(Failure::usage("--segment-age-ms must be between 1 and 60000"));
-        }
-        Ok(())
+        self.tags().map(drop)
     }
 
     /// Parses the source's connection string before anything is touched, so that a malformed string
@@ -254,5 +169,57 @@ impl CaptureArgs {
 impl SourceUri {
     fn read(&self) -> Result<String> {
         secret::read("--uri", self.uri.as_deref(), self.uri_file.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use crate::cli::Cli;
+
+    /// Settings for which zero means something of its own.
+    const MAY_BE_ZERO: [&str; 1] = ["catalog-check-every"];
+
+    /// Returns the numbers and durations that a command takes, each with what is too little and
+    /// too much for any of them.
+    fn measures(command: &str) -> Vec<(String, [&'static str; 2])> {
+        let cli = Cli::command();
+        let command = cli.find_subcommand(command).expect("it is a command");
+        let arguments = command.get_arguments().chain(cli.get_arguments());
+        let of = |argument: &clap::Arg| {
+            let extremes = match argument.get_value_names()?.first()?.as_str() {
+                "DURATION" => ["0s", "36501d"],
+                "N" | "BYTES" | "MS" => ["0", "18446744073709551615"],
+                _ => return None,
+            };
+            Some((argument.get_long()?.to_owned(), extremes))
+        };
+        arguments.filter_map(of).collect()
+    }
+
+    #[test]
+    fn every_number_of_a_service_has_bounds_and_says_them() {
+        let mut seen = 0;
+        for command in ["up", "tailer", "replayer"] {
+            for (flag, extremes) in measures(command) {
+                seen += 1;
+                let may_be_zero = MAY_BE_ZERO.contains(&&*flag);
+                for value in extremes.into_iter().skip(usize::from(may_be_zero)) {
+                    let argument = format!("--{flag}={value}");
+                    let typed = ["hindsight", command, "--uri=mongodb://h/", &argument];
+                    let typed = typed.iter().filter(|it| command != "replayer" || **it != typed[2]);
+                    let refused = Cli::command().try_get_matches_from(typed);
+                    let refused = refused.expect_err(&argument);
+                    assert_eq!(refused.kind(), ErrorKind::ValueValidation, "{refused}");
+                    let told = refused.to_string();
+                    for part in [value, &flag, "write a ", " from ", " to "] {
+                        assert!(told.contains(part), "{part:?} is not in {told}");
+                    }
+                }
+            }
+        }
+        assert!(seen >= 15, "only {seen} numbers were found");
     }
 }

@@ -1,5 +1,6 @@
 //! What every long-running part of the program needs and no part owns: supervised tasks, shutdown,
-//! bounded queues, notice boards, retries, telemetry. No term of the domain appears here.
+//! bounded queues, notice boards, retries, telemetry, values of settings. No term of the domain
+//! appears here.
 
 pub mod backoff;
 pub mod board;
@@ -10,6 +11,7 @@ pub mod metric;
 pub mod queue;
 pub mod tasks;
 pub mod telemetry;
+pub mod values;
 
 pub use backoff::Backoff;
 pub use board::Board;
