@@ -28,7 +28,8 @@ where
     }
 }
 
-/// Returns what reads a duration from `least` to `most`, such as `500ms`, `60s`, `5m`, `1h` or `7d`.
+/// Returns what reads a duration from `least` to `most`, such as `500ms`, `60s`, `5m`, `1h` or
+/// `7d`.
 pub fn duration(
     least: Duration,
     most: Duration,
