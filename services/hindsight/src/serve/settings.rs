@@ -65,7 +65,7 @@ pub(crate) struct CaptureArgs {
         long,
         env = "HINDSIGHT_CATALOG_CHECK_EVERY",
         default_value = "5m",
-        value_parser = duration_or_never(Duration::from_secs(1), LONGEST),
+        value_parser = duration_or_never(Duration::from_millis(100), LONGEST),
         value_name = "DURATION"
     )]
     pub catalog_check_every: Duration,
